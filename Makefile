@@ -8,6 +8,7 @@
 
 PYTHON ?=
 ARGS ?=
+SERVER ?=
 BIN := .venv/bin
 SQL := $(wildcard sql migrations)
 WORKFLOWS := $(wildcard .github/workflows)
@@ -24,7 +25,7 @@ export PYTHON
 
 .PHONY: help
 help: ## List the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 # -- The two commands to begin with
 
@@ -51,6 +52,10 @@ coverage-report: ## Report what the last `make test COVERAGE=yes` has measured
 .PHONY: test-system
 test-system: servers ## Run what reads SQL on the system's Python, if it is 3.11.0 to 3.11.4
 	@sh scripts/test_system.sh $(ARGS)
+
+.PHONY: test-server
+test-server: environment-dev servers ## Run what needs no embedded server on the PostgreSQL of the URL in SERVER
+	@SERVER="$(SERVER)" sh scripts/test_server.sh $(ARGS)
 
 # -- The project's own SQL
 

@@ -17,7 +17,7 @@ from benchmarks.extent import FULL, QUICK
 from benchmarks.loops import available_loops
 from benchmarks.more import measure_more
 from benchmarks.processors import Mode
-from benchmarks.run import Told, run
+from benchmarks.run import Listener, run
 
 __all__ = ["app"]
 
@@ -41,7 +41,7 @@ def benchmarks(
 ) -> int:
     """Measure, print the ratios, write a chart.
 
-    Exits with 1 where a contender failed or gave a wrong answer.
+    Exits with 1 if a contender failed or gave a wrong answer.
 
     Parameters
     ----------
@@ -56,8 +56,8 @@ def benchmarks(
     loop
         The event loop. Of both, uvloop runs everything and asyncio's own some cases.
     processors
-        Whether the clients and the server share the processors: in all cases, in none, or, with auto, where
-        many calls are made at once. One call at a time is all noise where they do.
+        Whether the clients and the server share the processors: in all cases, in none, or, with auto, if
+        many calls are concurrent. One call at a time is all noise if they share.
     base
         The contender that ratios are to.
     chart
@@ -71,18 +71,18 @@ def benchmarks(
     if loop not in ("both", *available):
         console.print(f"{loop} is not installed", style="red")
         return 2
-    told = Told(
+    listener = Listener(
         start=lambda results: report.print_start(console, results),
         case=lambda one, names: report.print_case(console, one, names, base),
     )
     wanted = [name.strip() for name in contenders.split(",") if name.strip()]
     try:
-        results = run(wanted, only or [], loops, QUICK if quick else FULL, told, processors)
+        results = run(wanted, only or [], loops, QUICK if quick else FULL, listener, processors)
     except UnknownContenderError as error:
         console.print(str(error), style="red")
         return 2
     report.print_results(console, results, base)
-    # Cases that were asked for by name are all that is wanted.
+    # Cases that are named are the only ones to run.
     more = {} if only else measure_more(console, quick=quick)
     if json is not None:
         everything = msgspec.to_builtins(results) | more

@@ -1,7 +1,7 @@
-"""Cached reads beside other caches: ``python -m benchmarks.cache_reads --json``.
+"""Cached reads compared with other caches: ``python -m benchmarks.cache_reads --json``.
 
-What is timed: a hit in the process; a hit in Redis, beside a bare ``GET`` and its decoding with redis-py, on
-a client as ``Redis.from_url`` makes it and on that of the link, which has no timeouts of its own; 1,000
+The times are of a hit in the process; a hit in Redis, next to a bare ``GET`` and its decoding with redis-py,
+on a client as ``Redis.from_url`` makes it and on that of the link, which has no timeouts of its own; 1,000
 concurrent misses of one key, and how many reads of the database they are; and how many round trips to Redis a
 write pays. A package that is missing is skipped by name.
 """
@@ -86,7 +86,7 @@ async def _time(read: Read, times: int) -> float:
 
 
 class Database:
-    """Stands for the database: counts who asks, and takes a millisecond."""
+    """Replaces the database: counts the reads, and takes a millisecond."""
 
     def __init__(self) -> None:
         self.reads = 0
@@ -119,7 +119,7 @@ async def _plainsql(server: RedisServer, rounds: int, times: int) -> dict[str, A
         async def hit() -> None:
             await cache.read(one, arguments, database.load)
 
-        # In turns, so that what else the machine does meets all three.
+        # In turns, so that other work of the machine slows all three.
         turns = [
             (await _time(bare, times), await _time(bare_on_own, times), await _time(hit, times))
             for _ in range(rounds)
@@ -253,7 +253,7 @@ _CONTENDERS: dict[str, Callable[[RedisServer, int, int], Awaitable[dict[str, Any
 
 
 async def measure(*, rounds: int = 9, times: int = 2000) -> dict[str, Any]:
-    """Measure all that are installed; the others' names stand under ``skipped``."""
+    """Measure all that are installed; the others' names are under ``skipped``."""
     results: dict[str, Any] = {}
     skipped: list[str] = []
     with redis_server(port=free_port()) as server:

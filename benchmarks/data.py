@@ -1,4 +1,4 @@
-"""What every contender reads and writes: the row types, the peers' SQL, the sample data."""
+"""The data of every contender: the row types, the peers' SQL, the sample data."""
 
 from __future__ import annotations
 

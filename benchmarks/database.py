@@ -53,7 +53,7 @@ cross join generate_series(1, {NOTES_PER_TENANT}) as n;
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where the data is."""
+    """The database of the benchmarks."""
 
     url: str
     """For the application's role."""
@@ -66,7 +66,7 @@ class Place:
     """The number of rows of bench.leads; their ids are 1..leads."""
     version: str
     pid: int
-    """Of the process that starts all others of the server."""
+    """The id of the process that starts all other processes of the server."""
 
 
 @contextmanager

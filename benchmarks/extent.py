@@ -1,4 +1,4 @@
-"""How much a run does: the full one, and the quick one."""
+"""The extent of a run: the full one, and the quick one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The comparisons that people ask for, in one line each."""
+"""The most wanted comparisons, in one line each."""
 
 from __future__ import annotations
 

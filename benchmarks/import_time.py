@@ -1,7 +1,7 @@
-"""How long generated modules take to import: ``python benchmarks/import_time.py [QUERIES]``.
+"""The time that generated modules take to import: ``python benchmarks/import_time.py [QUERIES]``.
 
-Makes a package of so many queries (150 by default, 15 a module, each with its own row of 8 columns), and
-imports it in new processes, compiled and not. plainsql, asyncpg and what the modules take from the standard
+Makes a package of so many queries (150 by default, 15 per module, each with its own row of 8 columns), and
+imports it in new processes, compiled and not. plainsql, asyncpg and the modules' imports from the standard
 library are loaded before, so that the modules alone are measured. The aim is 40 ms for 150, compiled.
 """
 

@@ -1,6 +1,6 @@
-"""How long it takes to import each contender's library in a new process; 150 generated queries.
+"""The time to import each contender's library in a new process; 150 generated queries.
 
-What Python itself takes to start is not counted. All is compiled already, as where it is installed.
+Python's own start is not counted. All modules are compiled already, as in an installation.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _LIBRARIES: Final = {
     "piccolo": "piccolo.table, piccolo.engine.postgres, asyncpg",
     "tortoise": "tortoise, tortoise.models, tortoise.backends.asyncpg",
 }
-"""What its application imports, the driver included. Who is not here imports what another one does."""
+"""The modules of its application, the driver included. A contender that is not here imports another's."""
 
 _TIMED = "import time; began = time.perf_counter(); import {}; print(time.perf_counter() - began)"
 
@@ -49,7 +49,7 @@ def measure_imports(contenders: Mapping[str, Contender], extent: Extent, deadlin
     failed: dict[str, str] = {}
     series = {name: Series(name, [], 1) for name in contenders if name in _LIBRARIES}
     with tempfile.TemporaryDirectory() as compiled:
-        # Compiled, as installed packages are: an editable one may stand in a folder that takes no files, and
+        # Compiled, as installed packages are: an editable one may be in a read-only folder, and
         # the environment may forbid it.
         environment = os.environ | {"PYTHONPYCACHEPREFIX": compiled, "PYTHONDONTWRITEBYTECODE": ""}
         for number in range(extent.import_rounds + 1):

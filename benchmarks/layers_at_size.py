@@ -2,9 +2,9 @@
 
     python -m benchmarks.layers_at_size --messages 1000000 --json
 
-Not a comparison: what is asked is whether an operation is as fast on a million messages as on ten thousand.
-Each is run on rows chosen at random, the same for the same seed, on one connection, one call after the other,
-with fsync off: what is timed is PostgreSQL's work and ours, not a disk's. What an operation writes stays.
+It is not a comparison: it shows whether an operation is as fast on a million messages as on ten thousand.
+Each runs on rows chosen at random, the same for the same seed, on one connection, one call after the other,
+with fsync off: the time is PostgreSQL's and plainsql's, not a disk's. The writes of an operation stay.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _SEED = 20261121
 
 
 class Operation(msgspec.Struct):
-    """How long the calls of one operation took, in milliseconds."""
+    """The times of the calls of one operation, in milliseconds."""
 
     name: str
     calls: int
@@ -65,7 +65,7 @@ Call = Callable[[plainsql.Database, random.Random], Awaitable[object]]
 
 @dataclass(frozen=True)
 class Size:
-    """How many rows of each kind there are; their ids are 1 to so many."""
+    """The number of rows of each kind; their ids are 1 to that number."""
 
     messages: int
 
@@ -235,7 +235,8 @@ async def _time(name: str, call: Call, db: plainsql.Database, calls: int) -> Ope
         result: Any = await call(db, chance)
         took.append((time.perf_counter() - began) * 1000)
         if name == "messages.claim_unprocessed":
-            # Not timed: what nobody processes stays at the head of the queue, where every claim passes it by.
+            # Not timed: messages that are never processed stay at the head of the queue, and every claim
+            # skips them.
             await messages.mark_processed.batch(db, [{"id": message.id} for message in result])
     took = took[-calls:]
     took.sort()

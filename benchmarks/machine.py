@@ -1,4 +1,4 @@
-"""Where the benchmarks run: the processor, the versions; no names of hosts or people."""
+"""The machine of the benchmarks: the processor, the versions; no names of hosts or people."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ALWAYS = ("plainsql", "asyncpg", "msgspec", "uvloop")
 
 
 def describe_machine(postgresql: str, distributions: Iterable[str]) -> Machine:
-    """Describe this machine, with the versions of these packages and of what plainsql stands on."""
+    """Describe this machine, with the versions of these packages and of plainsql's requirements."""
     packages = {}
     for name in sorted({*_ALWAYS, *distributions}):
         try:

@@ -1,4 +1,6 @@
-"""What a run measures beside its cases: cached reads next to other caches, and a layer at its full size."""
+"""The measurements of a run outside its cases: cached reads next to other caches, and a layer at its full
+size.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +49,7 @@ def _print_cache(console: Console, found: dict[str, Any]) -> None:
 def _shown(value: Any) -> str:
     if value is None:
         return "-"
-    if isinstance(value, dict):  # of many misses at once
+    if isinstance(value, dict):  # of many concurrent misses
         failed = sum(value.get("errors", {}).values())
         told = f"{value['seconds'] * 1000:.0f} ms, {value['database_reads']} read"
         return told + (f", {failed} failed" if failed else "")

@@ -1,8 +1,9 @@
-"""Which processors the clients and the server run on.
+"""The processors of the clients and of the server.
 
-Left alone, the system has a client and the server's process for its connection meet on one processor or on
-two, as it comes, and leaves them there for a while. A round trip takes half or twice the time then, and with
-one call at a time that is most of what a slice shows. Apart from each other they give the same again.
+Left alone, the system runs a client and the server's process for its connection on one processor or on two,
+at random, and leaves them there for a while. A round trip then takes half or twice the time, and with one
+call at a time that is most of a slice's difference. Kept apart from each other, they give the same time
+again.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ def allowed(process: int = 0) -> frozenset[int]:
 
 
 def are_enough() -> bool:
-    """Whether there are two processors to divide, and a system that lets us."""
+    """Report whether the system has two processors to divide, and allows it."""
     return hasattr(os, "sched_getaffinity") and len(allowed()) > 1
 
 

@@ -1,4 +1,4 @@
-"""What a run leaves: plain data, written as JSON and read by the report and the chart."""
+"""The results of a run: plain data, written as JSON and read by the report and the chart."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Series(msgspec.Struct):
     units: int
     """In one slice."""
     memory_mb: list[float] = []
-    """By how much the process grew, one for each round; streams only."""
+    """The growth of the process, one for each round; streams only."""
 
 
 class Measured(msgspec.Struct):
@@ -41,7 +41,7 @@ class Measured(msgspec.Struct):
 
 
 class Machine(msgspec.Struct):
-    """Where it ran, without a name."""
+    """The machine, without a name."""
 
     cpu: str
     cores: int
@@ -71,5 +71,5 @@ class Results(msgspec.Struct):
     left_out: list[str]
     """Cases that were not begun, as the time was up."""
     generated_queries: list[str]
-    """What importing 150 of plainsql's generated queries takes, in words; empty where it was not measured."""
+    """The time to import 150 of plainsql's generated queries, in words; empty if it was not measured."""
     took: float

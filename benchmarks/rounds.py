@@ -1,12 +1,12 @@
-"""How a case is measured: all contenders in turn, round after round.
+"""The measurement of a case: all contenders in turn, round after round.
 
 ::
 
     check       every contender answers, and the answers are compared with what is in the table
-    warm up     every connection meets the statement, more often than drivers wait before they prepare it
+    warm up     every connection runs the statement, more often than drivers wait before they prepare it
     calibrate   how many units make a slice of the wanted length
     round 1     A B C D          each a slice of the same length, after a garbage collection
-    round 2     D C B A          the other way round, so that nobody always comes after the same neighbour
+    round 2     D C B A          in reverse, so that no contender always comes after the same neighbour
     …
 
 A slice is a number of calls that was fixed beforehand, never a sleep, so that a case takes about
@@ -32,8 +32,8 @@ _FEWEST_ROUNDS = 3
 _MANY_TASKS = 64
 
 _WARM_UP_CALLS = 12 * POOL_SIZE
-"""PostgreSQL and psycopg both look at a statement's first five executions on a connection before they settle.
-Where calls are long, fewer: these few do not weigh."""
+"""PostgreSQL and psycopg both look at a statement's first five executions on a connection before they choose.
+Long calls get fewer: these few do not count."""
 
 
 async def measure(
@@ -94,9 +94,9 @@ def _in_a_line(error: Exception) -> str:
 
 
 def _set_aside() -> None:
-    """Have the collector not look again at what lives now.
+    """Exclude the objects that live now from garbage collection.
 
-    A collection then costs what it would in a process with nobody in it but the contender.
+    A collection then costs what it would in a process that runs the contender alone.
     """
     gc.collect()
     gc.freeze()
@@ -118,7 +118,7 @@ async def _calibrate(case: Case, contender: Contender, admin: Admin, length: flo
         wanted = int(units * length / took)
         if took >= length / 4 or wanted <= units or units >= case.most:
             return max(least, min(wanted, case.most))
-        # Not at once to what the first few calls promise: these are the slow ones.
+        # Not straight to the number that the first few calls suggest: these are the slow ones.
         units = min(wanted, units * 8, case.most)
 
 
@@ -129,7 +129,7 @@ async def _warm_up(case: Case, contender: Contender, admin: Admin, length: float
         return
     began = time.perf_counter()
     for _ in range(0, _WARM_UP_CALLS, 2 * POOL_SIZE):
-        # As many at once as there are connections, so that each has its share.
+        # As many at a time as there are connections, so that each has its share.
         await _time(case.work(contender, 2 * POOL_SIZE, seed=0), POOL_SIZE)
         if time.perf_counter() - began > 4 * length:
             break

@@ -24,12 +24,12 @@ from benchmarks.processors import Mode, are_enough, divided
 from benchmarks.results import Measured, Results
 from benchmarks.rounds import measure
 
-__all__ = ["Told", "run"]
+__all__ = ["Listener", "run"]
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """Who is told of what, as it happens."""
+class Listener:
+    """The listener of a run, which is notified of its steps."""
 
     start: Callable[[Results], None]
     case: Callable[[Measured, Mapping[str, str]], None]
@@ -40,19 +40,19 @@ def run(
     only: Sequence[str],
     loops: Sequence[Loop],
     extent: Extent,
-    told: Told,
+    listener: Listener,
     mode: Mode = "together",
 ) -> Results:
     """Measure.
 
     Args:
         names: of the contenders.
-        only: beginnings of the names of cases; all cases, where it is empty.
+        only: beginnings of the names of cases; all cases if it is empty.
         loops: the first one runs all cases, the second one some.
         extent: how much.
-        told: is told of the start, and of each case when it is measured.
-        mode: whether the clients and the server share the processors; on a machine where they cannot be
-            divided, they do.
+        listener: notified of the start, and of each case when it is measured.
+        mode: whether the clients and the server share the processors; on a machine that cannot divide
+            them, they do.
 
     Raises ``UnknownContenderError``.
     """
@@ -61,11 +61,11 @@ def run(
     mode = mode if are_enough() else "together"
     with open_database(extent.leads) as place:
         results = _begin(made, missing, place, extent, mode)
-        told.start(results)
+        listener.start(results)
 
         def tell(one: Measured) -> None:
             results.measured.append(one)
-            told.case(one, results.names)
+            listener.case(one, results.names)
 
         measuring = _Measuring(made, place, extent, mode, began + extent.seconds, tell, results.left_out)
         for loop in loops:

@@ -1,7 +1,7 @@
 """The whole table as a stream: rows a second, and by how much the process grows.
 
-Each contender runs in a process of its own, started anew for each round, so that nobody's memory holds what
-another left behind. The start of the process is not timed; its first stream, a short one, is its warm-up.
+Each contender runs in a process of its own, started again for each round, so that no contender's memory holds
+the remains of another. The start of the process is not timed; its first stream, a short one, is its warm-up.
 """
 
 from __future__ import annotations

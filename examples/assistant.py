@@ -1,6 +1,6 @@
 """One turn of a real-estate assistant: a question in Spanish, the homes nearest in meaning, an appointment.
 
-python examples/assistant.py        on DATABASE_URL, else the embedded server; its tables are made if need be
+python examples/assistant.py        on DATABASE_URL, or else the embedded server; applies the migrations
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from plainsql.layers.realty import (
     typologies,
 )
 from plainsql.settings import resolve_database
-from plainsql.vector.hashing import embed  # knows words, not meaning: a model takes its place
+from plainsql.vector.hashing import embed  # compares words, not meaning: replace it by a model
 
 HOMES = (
     ("Departamento con vista al parque", "Dos dormitorios, cochera y balcón frente al parque", 240_000),
@@ -31,7 +31,7 @@ HOMES = (
 
 
 async def open_for_sale(db: plainsql.Database) -> None:
-    """Enter a project with its homes, all or none."""
+    """Insert a project with its homes in one transaction."""
     async with db.transaction() as tx:
         project = await projects.create(
             tx,
@@ -57,7 +57,7 @@ async def open_for_sale(db: plainsql.Database) -> None:
 
 
 async def answer(db: plainsql.Database, chat: str, name: str, question: str) -> str:
-    """Take a message from a Telegram chat, and answer it."""
+    """Answer a message of a Telegram chat."""
     lead = await leads.get_or_create_from_telegram(db, telegram_chat_id=chat, name=name)
     talk = await conversations.get_active_for_lead(db, lead_id=lead.id)
     if talk is None:
@@ -87,7 +87,7 @@ async def main(url: str) -> None:
     async with plainsql.connect(url) as db:
         if not await projects.count(db):
             await open_for_sale(db)
-        # A chat of its own for each run: a lead books a time once.
+        # Each run has a chat of its own, because a lead can book a time only once.
         chat = f"example-{datetime.now(UTC).timestamp()}"
         print(await answer(db, chat, "Ana", "departamento con vista al parque, dos dormitorios"))
 

@@ -1,8 +1,8 @@
-"""Rows in by COPY, changed in one round trip, out as JSON lines in constant memory.
+"""Import rows by COPY, and export them as JSON lines in constant memory.
 
-python examples/import_and_export.py        on DATABASE_URL, else the embedded server
+python examples/import_and_export.py        on DATABASE_URL, or else the embedded server
 
-Prints the first of the lines, and how many there are.
+Prints the first line, and the number of lines.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from plainsql.layers.files import migrations_folder
 from plainsql.layers.realty import conversations, leads, messages
 from plainsql.settings import resolve_database
 
-HOW_MANY = 10_000
+MESSAGES = 10_000
 
 
 async def fill(db: plainsql.Database) -> None:
-    """Enter a lead with many messages."""
+    """Insert a lead with many messages."""
     lead = await leads.create(db, name="Ana")
     talk = await conversations.create(db, lead_id=lead.id)
-    said = ((talk.id, "human", f"message {number}") for number in range(HOW_MANY))
+    said = ((talk.id, "human", f"message {number}") for number in range(MESSAGES))
     await db.copy_in("realty.messages", said, columns=["conversation_id", "type", "content"])
 
 
 async def export(db: plainsql.Database, since: datetime, file: io.TextIOBase) -> int:
-    """Write the messages since a time, one JSON object a line; return how many."""
+    """Write the messages since a time, one JSON object a line; return their number."""
     encoder, count = msgspec.json.Encoder(), 0
     async for message in messages.export.stream(db, since=since):
         file.write(encoder.encode(message).decode() + "\n")

@@ -1,6 +1,6 @@
 """A script without asyncio: the same query objects, on psycopg.
 
-python examples/report.py        on DATABASE_URL, else the embedded server
+python examples/report.py        on DATABASE_URL, or else the embedded server
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from plainsql.settings import resolve_database
 def main(url: str) -> None:
     with (
         plainsql.sync.connect(url, application_name="report") as db,
-        # One snapshot: the numbers belong together.
+        # In one snapshot, so that the numbers agree.
         db.transaction(isolation="repeatable read", read_only=True) as tx,
     ):
         for what, number in (

@@ -271,7 +271,10 @@ def _functions(module: Path, described: dict[str, str], folder: str) -> Iterator
         ]
         contract = described[f"{folder}.{node.name}"].partition("\n\nImplementation:")[0]
         yield Operation(
-            node.name, f"{node.name}({', '.join(parameters)})", _returns(node), " ".join(contract.split())
+            node.name,
+            f"{node.name}({', '.join(parameters)})",
+            _returns(node),
+            " ".join(contract.split()).replace("``", "`"),
         )
 
 

@@ -34,7 +34,7 @@ from plainsql.errors import EmbeddedServerError
 __all__ = ["Node", "failover_pair", "new_node"]
 
 _WAIT_S = 60.0
-"""What a step may take at most on a slow machine."""
+"""The most seconds that a step may take on a slow machine."""
 _PORT = 5432
 """A part of the socket's name: nothing listens on a network."""
 _SETTINGS = {

@@ -64,7 +64,8 @@ ignore_startup_parameters = {ignores}
             encoding="utf-8",
         )
         (folder / "users").write_text("".join(f'"{user}" ""\n' for user in ("postgres", *users)))
-        # It refuses to be root: in a user namespace of its own it is nobody, who owns root's files.
+        # It refuses to be root: in a user namespace of its own it has another user id, which owns root's
+        # files.
         root = os.geteuid() == 0
         nobody = ["unshare", "--user", "--map-user=65534", "--map-group=65534"] if root else []
         process = subprocess.Popen(

@@ -1,6 +1,6 @@
 """A TCP proxy in front of a server that makes faults (cuts, refusals, silence) and counts what passes.
 
-Faults are made by the test and seen at once; nothing depends on time.
+The test makes the faults and sees them immediately; they do not depend on time.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from pathlib import Path
 
 @dataclass
 class Traffic:
-    """What has reached the proxy from one side, over all connections."""
+    """The data that reached the proxy from one side, over all connections."""
 
     bytes: int = 0
     messages: Counter[str] = field(default_factory=Counter)
-    """PostgreSQL's messages by type letter, with ``postgres=True``; start-up packets stand under ``""``."""
+    """PostgreSQL's messages by type letter, with ``postgres=True``; start-up packets are under ``""``."""
 
 
 class Messages:
@@ -102,7 +102,7 @@ class Proxy:
             self._listener = None
 
     def cut(self) -> int:
-        """End all connections at once, on both sides, and return how many there were."""
+        """End all connections at the same time, on both sides, and return how many there were."""
         count = self.connections
         for writer in list(self._writers):
             writer.transport.abort()
@@ -123,7 +123,7 @@ class Proxy:
 
     @property
     def waits_for_fault(self) -> bool:
-        """Whether `after` is still to act."""
+        """Report whether ``after`` has not acted yet."""
         return self._fault is not None
 
     def silence(self, chunks: int = 0) -> None:

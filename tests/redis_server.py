@@ -71,7 +71,7 @@ class RedisServer:
 
 
 def free_port() -> int:
-    """A port that nobody listens on, with room for a cluster's bus 10,000 above."""
+    """A port without a listener, with room for a cluster's bus 10,000 above."""
     while True:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))

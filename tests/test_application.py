@@ -91,7 +91,7 @@ def test_without_a_name_nothing_is_shared_by_accident(
     monkeypatch.chdir(tmp_path)
     assert not any((folder / "pyproject.toml").exists() for folder in tmp_path.parents)
     for make in (lambda: Limits("redis://"), lambda: Sessions("redis://", int)):
-        with pytest.raises(SettingsError, match="nothing names this application") as raised:
+        with pytest.raises(SettingsError, match="the application has no name") as raised:
             make()
         assert "PLAINSQL_APPLICATION" in (raised.value.hint or "")
     Limits("redis://", prefix="limits")

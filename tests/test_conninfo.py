@@ -1,4 +1,4 @@
-"""What a URL, a service, the environment and a password file say together: as libpq has it."""
+"""The joint meaning of a URL, a service, the environment and a password file: as in libpq."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The text of an error: what a terminal would act on is shown, and the caret stands right all the same."""
+"""The text of an error: control characters are shown, and the caret is at the right column all the same."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is no executor, or not one for this, is refused by name whatever way a query is called."""
+"""An argument that is no executor, or not one for this call, is refused by name in every kind of call."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pair of servers that failover tests stand on: it streams, promotes, fences and rewinds."""
+"""The pair of servers of the failover tests: it streams, promotes, fences and rewinds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files that are written at a known path: nothing that stands there leads the writer elsewhere."""
+"""Files that are written at a known path: no entry at the path leads the writer elsewhere."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to make anot
 
 @pytest.fixture
 def target(tmp_path: Path) -> Path:
-    """A file that somebody wants to have overwritten."""
+    """A file that an attacker wants to have overwritten."""
     target = tmp_path / "target"
     target.write_text("mine")
     return target
@@ -64,7 +64,7 @@ def test_a_second_name_of_a_file_is_not_opened(tmp_path: Path, target: Path) -> 
 @pytest.mark.parametrize("kind", ["pipe", "folder"])
 def test_what_is_no_file_is_not_waited_for(tmp_path: Path, kind: str) -> None:
     os.mkfifo(tmp_path / "x") if kind == "pipe" else (tmp_path / "x").mkdir()
-    with pytest.raises(FileError, match="is no regular file"):
+    with pytest.raises(FileError, match="is not a regular file"):
         read_file(tmp_path / "x")
 
 
@@ -177,7 +177,7 @@ def test_a_folder_that_others_can_write_to_is_refused(tmp_path: Path, mode: int)
         make_folder(tmp_path / "x")
     assert str(caught.value) == (
         f"{tmp_path}/x can be written to by other users (its mode is {mode:04o})\n"
-        f"HINT: look at what is in it, then: chmod go-w {tmp_path}/x"
+        f"HINT: check its files, then: chmod go-w {tmp_path}/x"
     )
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).parents[1] / "src" / "plainsql"
 
 # A part is a module or a folder right under the package. The parts above a part may import it, never the
-# reverse; what stands on the same floor is independent unless it says so. A new part needs a line here.
+# reverse; parts of the same floor are independent unless a line says so. A new part needs a line here.
 FLOOR = {
     "dependencies",
     "deprecation",
@@ -74,7 +74,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "crypto": FLOOR | {"settings"},
     "check": CORE | {"settings", "connect_errors", "analysis", "codegen"},
 }
-# What users import stands above all of these; the layers and the command line stand above that.
+# The modules that users import are above all of these; the layers and the command line are above them.
 FACADE = {"__init__", "query_folder", "testing"}
 MAY_IMPORT.update({part: {*MAY_IMPORT, *FACADE} for part in FACADE})
 MAY_IMPORT["layers"] = {*MAY_IMPORT}

@@ -173,7 +173,7 @@ FUNCTIONS: dict[str, list[Function]] = {
     ],
 }
 
-# Of these, parameters are data, of which each is checked where it is used; or nobody but the library makes
+# The parameters of these are data, each checked at its use; or only the library makes
 # them.
 NO_OPTIONS = {
     "plainsql": {
@@ -245,7 +245,7 @@ async def db(database_url: str) -> AsyncGenerator[Any]:
 
 
 def unfit(function: Function, name: str, option: str) -> list[Any]:
-    """What an option cannot be: by its annotation, and by its kind."""
+    """Return the values that an option cannot have, by its annotation and its kind."""
     if option in ("redis", "type"):
         return []
     annotation = re.sub(r"\[.*\]", "", str(parameters(function.function)[option].annotation))

@@ -34,7 +34,7 @@ class Lead(Row, frozen=True, gc=False):
 
 
 class Recorder:
-    """An executor that answers with the records it was given, and keeps what it was asked."""
+    """An executor that answers with the records it was given, and keeps the calls."""
 
     def __init__(self, *records: Sequence[Any], columns: Sequence[Described] = ()) -> None:
         self.records = records
@@ -48,6 +48,12 @@ class Recorder:
         if query.needs_columns:
             query.set_columns(self.columns)
         return query.result(self.records)
+
+    def batch(self, query: CompiledQuery[Any, Any], sets: Sequence[Args]) -> list[Any]:
+        return [self.run(query, args) for args in sets]
+
+    def execute_many(self, query: CompiledQuery[Any, Any], sets: Sequence[Args]) -> None:
+        self.batch(query, sets)
 
     def stream(self, query: CompiledQuery[Any, Any], args: Args) -> Iterator[Any]:
         text, self.values = query.text(args)
@@ -194,7 +200,7 @@ def test_the_number_of_rows_is_held() -> None:
         get(Recorder(), id=1)
     assert str(raised.value) == (
         "shop.leads.get: expected exactly one row, got none\n"
-        "HINT: where no row is an answer, declare 'returns: optional …' in sql/shop/leads/get.sql"
+        "HINT: if no row is an answer, declare 'returns: optional …' in sql/shop/leads/get.sql"
     )
     with pytest.raises(plainsql.TooManyRowsError, match="expected exactly one row, got 2"):
         get(Recorder((1, "a"), (2, "b")), id=1)

@@ -125,7 +125,7 @@ async def test_calls_that_are_cancelled_in_a_crowd_lose_no_connection(redis_url:
                 call.cancel()
             await asyncio.wait(calls)
             assert [await call for call in calls[1::2]] == [str(number) for number in range(1, 32, 2)]
-        # All four are free: as many calls as there are connections can be under way at once.
+        # All four are free: as many calls as there are connections can run at the same time.
         assert await asyncio.gather(*(echo(link, str(number)) for number in range(4))) == list("0123")
 
 

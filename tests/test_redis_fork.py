@@ -41,7 +41,7 @@ def _in_child(work: object) -> int:
 
 
 def test_the_same_loop_in_both_processes(redis_url: str) -> None:
-    """As of servers that load the application, use it once, and fork."""
+    """The processes of a server that loads the application, uses it once, and forks."""
     loop = asyncio.new_event_loop()
     link = RedisConnection(redis_url)
     assert loop.run_until_complete(_ask(link, "before")) == 0

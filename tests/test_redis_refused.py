@@ -1,4 +1,6 @@
-"""What cannot be a way to Redis is refused when it is given, and by name; each event loop has its own way."""
+"""An object that cannot lead to Redis is refused when it is given, by name; each event loop has its own
+connection.
+"""
 
 from __future__ import annotations
 
@@ -59,7 +61,7 @@ async def test_a_password_that_is_written_well_is_none_of_these() -> None:
 
 
 def test_limits_and_sessions_work_in_one_event_loop_after_another(redis_url: str) -> None:
-    """As tests do that run each in a loop of its own, with one object of the module for all."""
+    """Tests that run each in a loop of its own, with one object of the module for all."""
     limits = Limits(redis_url, prefix="loops:limits", deadline=30)
     sessions = Sessions(redis_url, int, prefix="loops:sessions", deadline=30)
 

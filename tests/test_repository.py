@@ -1,4 +1,4 @@
-"""What holds for the repository as a whole: its files, its pins, its public names."""
+"""Rules of the repository as a whole: its files, its pins, its public names."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_no_file_holds_a_path_of_a_developers_machine() -> None:
     ).stdout
     here.update(re.findall(r"(?:index-url|find-links)='([^']+)'", configured))
     places = {word.removeprefix("file://") for entry in here for word in entry.split()}
-    # A path of one folder, such as /usr, is nobody's own.
+    # A path of one folder, such as /usr, belongs to no developer.
     own = sorted(re.escape(place) for place in places - {"/usr/local"} if len(Path(place).parts) > 2)
     assert found_in_texts(re.compile("|".join(own))) == []
 
@@ -128,7 +128,7 @@ def pinned(name: str) -> dict[str, str]:
 @pytest.mark.parametrize("path", sorted((ROOT / "requirements").glob("*.txt")), ids=lambda path: path.name)
 def test_every_pinned_package_has_hashes(path: Path) -> None:
     entries = re.split(r"\n(?=[\w])", path.read_text("utf-8"))[1:]
-    # A package may stand there twice, for different Pythons.
+    # A package may be there twice, for different Pythons.
     assert {canonicalize_name(entry.partition("==")[0]) for entry in entries} == set(pinned(path.name))
     assert [entry.partition(" ")[0] for entry in entries if "--hash=sha256:" not in entry] == []
 
@@ -242,7 +242,7 @@ def test_the_license_is_mit() -> None:
 
 
 def test_every_make_target_says_what_it_is_for() -> None:
-    # Those without a line of help are what other targets stand on.
+    # Other targets require those without a line of help.
     makefile = (ROOT / "Makefile").read_text("utf-8")
     inner = {"servers", "node", "compose", "environment-demo", "environment-dev", "environment-docs"}
     inner |= {"environment-lock"}

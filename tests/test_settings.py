@@ -1,4 +1,4 @@
-"""Where the database is, and what of it may be shown."""
+"""The place of the database, and the part of it that may be shown."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from plainsql.settings import Project, database_url, hide_password, redis_url
     [
         ("postgresql://u:sekret@host/db", "postgresql://u:***@host/db"),
         ("postgresql://u:sek@ret@host/db", "postgresql://u:***@host/db"),
-        # As they stand, these are no URLs; drivers read each of them in another way.
+        # Unescaped, these are no URLs; drivers read each of them in another way.
         ("postgresql://u:sek/ret@host/db", "postgresql://u:***@host/db"),
         ("postgresql://u:sek?ret@host/db", "postgresql://u:***@host/db"),
         ("postgresql://u:sek#ret@host/db", "postgresql://u:***@host/db"),
         ("postgresql://u:s@ek/r?e#t@host/db", "postgresql://u:***@host/db"),
         ("postgresql://u:sek[ret@host/db", "postgresql://u:***@host/db"),
-        # Nobody knows whether the @ is a password's or ends one.
+        # The @ may belong to a password or end one: there is no way to know.
         ("postgresql://h/db?password=sek@ret", "postgresql://***"),
         ("postgresql://u:sek?r=e@host/db", "postgresql://***"),
         ("postgresql://u:sekret/db", "postgresql://***"),

@@ -1,4 +1,4 @@
-"""What `inspect`, the REPL and notebooks see of a query: the signature of its call."""
+"""The signature of a query's call, as `inspect`, the REPL and notebooks see it."""
 
 from __future__ import annotations
 

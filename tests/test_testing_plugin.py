@@ -1,4 +1,4 @@
-"""The pytest plugin, as a user's test suite meets it: each test here runs a suite of its own."""
+"""The pytest plugin, as a user's test suite uses it: each test here runs a suite of its own."""
 
 from __future__ import annotations
 

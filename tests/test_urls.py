@@ -21,7 +21,7 @@ from tests.database.ask import all_text
 
 
 def is_ambiguous(url: str) -> bool:
-    """Whether drivers differ on where the password of a URL ends: an unescaped ``@`` stands after a slash."""
+    """Report whether drivers differ on the end of a URL's password: an unescaped ``@`` after a slash."""
     _, _, rest = url.partition("://")
     authority = _authority(rest)
     return bool(authority) and "@" in rest[len(authority) :]
@@ -156,7 +156,7 @@ def test_what_cannot_be_read_is_named_if_it_can_be(url: str, message: str, hint:
 
 # -- Passwords --------------------------------------------------------------------------------------------
 
-# Words that occur in no text of ours, joined by all that may end a password for somebody.
+# Words that occur in no text of ours, joined by all characters that may end a password for some reader.
 WORDS = ("sekrit", "hushhush", "qwzx7", "9876123")
 PASSWORDS = st.lists(
     st.tuples(st.sampled_from(string.punctuation + " \t\n\\%+é\u202e"), st.sampled_from(WORDS)), max_size=4
@@ -217,7 +217,7 @@ def test_no_redis_url_is_shown_with_a_part_of_its_password(password: str) -> Non
 
 
 def bare(scheme: str, password: str) -> list[str]:
-    # What stands before a colon is the user.
+    # The text before a colon is the user.
     return [] if ":" in password else [f"{scheme}://{password}@h"]
 
 

@@ -123,7 +123,7 @@ class TlsServer:
         with suppress(OSError), client:
             if not self._direct:
                 if client.recv(8, socket.MSG_WAITALL) != _SSL_REQUEST:
-                    return  # as a server does that lets nobody in without TLS
+                    return  # as a server does that accepts only TLS
                 client.sendall(b"S")
             with (
                 self._context.wrap_socket(client, server_side=True) as secure,

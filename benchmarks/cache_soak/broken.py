@@ -17,7 +17,7 @@ class NoMarker(RedisStore):
 
 
 class Counters(RedisStore):
-    """Versions are counters, which begin anew when they are evicted, and come back to where they were."""
+    """Versions are counters, which begin again when they are evicted, and reach their old values again."""
 
     async def lookup(
         self,

@@ -1,4 +1,4 @@
-"""What happens to Redis while it is used."""
+"""The faults of Redis while it is used."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was written and read, and whether a read was older than a write that it came after."""
+"""The history of writes and reads, and the check that no read is older than a write before it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Stale(NamedTuple):
     read: Event
     acknowledged: int
     late_ns: int
-    """How long before the read the write was acknowledged."""
+    """The time between the acknowledgement of the write and the read."""
 
 
 def pack(event: Event) -> bytes:

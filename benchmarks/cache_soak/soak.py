@@ -37,7 +37,7 @@ _CLOCKS = (0.0, 86_400.0, 0.0, -86_400.0)
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How a soak goes."""
+    """The settings of a soak."""
 
     seconds: float = 60.0
     readers: int = 2
@@ -53,7 +53,7 @@ class Plan:
 
 @dataclass(slots=True)
 class Report:
-    """What came of it."""
+    """The result of a soak."""
 
     seconds: float = 0.0
     reads: int = 0

@@ -46,7 +46,7 @@ _ALL = CachedQuery[list[tuple[int, int]]](
 
 
 class Orders(msgspec.Struct):
-    """What a process is told to do."""
+    """The instructions of one process."""
 
     role: str
     """``reader`` or ``writer``."""
@@ -58,9 +58,9 @@ class Orders(msgspec.Struct):
     registers: int
     broken: str = ""
     clock_shift: float = 0.0
-    """What this process's wall clock is wrong by, in seconds."""
+    """The error of this process's wall clock, in seconds."""
     deaths: float = 0.0
-    """The part of a writer's commits after which the process dies at once."""
+    """The share of a writer's commits after which the process dies immediately."""
     lost: float = 0.0
     """The part of them after which it goes on, but has forgotten that it wrote."""
 
@@ -71,7 +71,7 @@ def command(orders: Orders) -> list[str]:
 
 
 class Worker:
-    """What readers and writers have in common."""
+    """The common part of readers and writers."""
 
     def __init__(self, orders: Orders, pool: asyncpg.Pool, cache: Cache) -> None:
         self.orders, self.pool, self.cache = orders, pool, cache

@@ -1,4 +1,4 @@
-"""What is measured: one module for each kind of work."""
+"""The cases that are measured: one module for each kind of work."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a case is: some calls to time, and the answers they must give."""
+"""A case: some calls to time, and the answers that they must give."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Work:
     call: Callable[..., Awaitable[object]]
     arguments: Iterable[tuple[Any, ...]]
     units: int
-    """What they do together, in the case's unit."""
+    """The work of all calls together, in the case's unit."""
 
 
 class Case(ABC):
@@ -36,13 +36,13 @@ class Case(ABC):
     """Such as ``point-read/64``."""
     title: str
     unit: ClassVar[str]
-    """What is counted a second: calls, rows."""
+    """The unit that is counted per second: calls, rows."""
     tasks: int = 1
-    """How many tasks share the calls."""
+    """The number of tasks that share the calls."""
     on_asyncio: bool = False
-    """Whether it runs on asyncio's own loop as well as on uvloop."""
+    """True to run on asyncio's own loop as well as on uvloop."""
     heavy: bool = False
-    """Whether a slice is one long piece of work, which needs more seconds and fewer rounds."""
+    """True if a slice is one long piece of work, which needs more seconds and fewer rounds."""
     least: int = 3
     """Units in a slice, at the least; of calls, also some for each task (see `rounds`)."""
     most: int = 1_000_000

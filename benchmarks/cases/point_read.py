@@ -1,4 +1,4 @@
-"""One row by its key, by some tasks at once."""
+"""One row by its key, by some concurrent tasks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ten passages nearest to a vector, with a filter, by some tasks at once."""
+"""The ten passages nearest to a vector, with a filter, by some concurrent tasks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Everyone who takes part, by a short name. A module is imported when its contender is asked for."""
+"""The contenders by short name. A contender's module is imported when it is used."""
 
 from __future__ import annotations
 

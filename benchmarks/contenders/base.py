@@ -1,4 +1,4 @@
-"""What a contender is asked to do, each in the fastest way that its own documentation shows."""
+"""The work of a contender, each part in the fastest way that its own documentation shows."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Contender(ABC):
     """
 
     name: ClassVar[str]
-    """How the report calls it."""
+    """The name in the report."""
     distributions: ClassVar[tuple[str, ...]]
     """The packages whose versions the report shows."""
 

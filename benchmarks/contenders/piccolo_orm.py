@@ -17,7 +17,7 @@ from benchmarks.database import Place
 
 __all__ = ["PiccoloOrm"]
 
-# Its insert is one statement with a parameter for each value, of which PostgreSQL takes 65,535.
+# Its insert is one statement with a parameter for each value; PostgreSQL takes 65,535 parameters.
 _ROWS_AT_ONCE = 32767 // 6
 
 

@@ -1,6 +1,6 @@
-"""What the benchmarks use of plainsql beyond a plain call, in one place.
+"""The parts of plainsql that the benchmarks use beyond a plain call, in one place.
 
-A version without one of these runs all the same: what it does not have is skipped by name.
+A version without one of these runs all the same: the missing part is skipped by name.
 """
 
 from __future__ import annotations

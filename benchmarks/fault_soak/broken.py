@@ -73,7 +73,7 @@ def _places_lost() -> Iterator[None]:
 
 @contextmanager
 def _commits_left_out() -> Iterator[None]:
-    """Of twenty transactions one is rolled back, and its block ends without an error."""
+    """One of twenty transactions is rolled back, and its block ends without an error."""
     count = 0
 
     @asynccontextmanager
@@ -101,7 +101,7 @@ BROKEN = {
     "places-lost": _places_lost,
     "commits-left-out": _commits_left_out,
 }
-"""What each breaks is in its docstring."""
+"""The docstring of each names the part that it breaks."""
 
 
 @contextmanager

@@ -40,7 +40,7 @@ TENANTS = 10
 EXPECTED_CLASSES = ("08", "53", "57", "25006", "40001")
 """SQLSTATEs: connections, resources, an operator's intervention, a read-only server, a standby's conflict."""
 _CANCELLED = 0.1
-"""Of so many calls the caller gives up soon."""
+"""The share of calls that their callers cancel soon."""
 
 
 class WrongAnswerError(Exception):
@@ -66,7 +66,7 @@ class Limits:
 
 @dataclass(slots=True)
 class Observed:
-    """What the callers saw, all together."""
+    """The observations of all callers together."""
 
     history: History
     calls: Counter[str] = field(default_factory=Counter)
@@ -77,13 +77,13 @@ class Observed:
     late: int = 0
     """Calls that took longer than their limits."""
     longest_over_limit_s: float = -60.0
-    """Of all calls, the time less its limit; below zero if all kept theirs."""
+    """The largest time of a call less its limit; below zero if all kept theirs."""
     overlapping_locks: int = 0
     examples: list[str] = field(default_factory=list)
     lag_s: float = 0.0
-    """What the event loop was late by until now: no call's fault."""
+    """The delay of the event loop until now, for which no call is to blame."""
     moved: float = 0.0
-    """When the address moved to the other server, which knows nothing of the first one's locks."""
+    """The time when the address moved to the other server, which does not know the first one's locks."""
     lock: threading.Lock = field(default_factory=threading.Lock)
     """For the threads of the scripts."""
     _set_id: int = 0
@@ -107,7 +107,7 @@ class Observed:
 
 
 def is_expected(error: BaseException) -> bool:
-    """Whether an error is one that faults like these may cause."""
+    """Report whether faults like these may cause an error."""
     if isinstance(error, exceptions.PostgresError):
         return (getattr(error, "sqlstate", None) or "").startswith(EXPECTED_CLASSES)
     if isinstance(error, plainsql.PoolTimeoutError | plainsql.ConnectError | OSError):
@@ -116,7 +116,7 @@ def is_expected(error: BaseException) -> bool:
 
 
 def outcome_of(error: BaseException) -> int:
-    """Tell from a write's error whether it was executed."""
+    """Report, from a write's error, whether it was executed."""
     if isinstance(error, plainsql.PoolTimeoutError | plainsql.ConnectError):
         return REFUSED
     notes = " ".join(getattr(error, "__notes__", ()))
@@ -267,7 +267,7 @@ class Caller:
             expect(await queries.put_back.batch(self._db, rows), [row["token"] for row in rows])
 
     async def large_batch(self) -> None:
-        """More than the driver sends at once."""
+        """More bytes than the driver sends in one go."""
         with self._written(6000) as rows:
             expect(await queries.put.batch(self._db, rows), [1] * len(rows))
 

@@ -1,4 +1,4 @@
-"""What happens to the network and to the servers while calls run."""
+"""The faults of the network and of the servers while calls run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was written, as its callers saw it, and the verdict when it is compared with what is there.
+"""The writes as their callers saw them, and the verdict after a comparison with the database.
 
 A call writes a set of tokens of its own, numbered from the set's id on: all of them or none. Its caller knows
 that they are there (the call returned), that they are not (the error says so), or neither.
@@ -33,7 +33,7 @@ class Found(NamedTuple):
 
     set_id: int
     size: int
-    """As each of its rows says."""
+    """The size of the set, which each of its rows holds."""
     rows: int
     tokens: int
     """Different ones."""
@@ -66,7 +66,7 @@ class History:
 
 @dataclass(slots=True)
 class Verdict:
-    """How many sets of tokens are not as their callers were told."""
+    """The number of sets of tokens that are not as their callers were informed."""
 
     acknowledged: int = 0
     unknown: int = 0

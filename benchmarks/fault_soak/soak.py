@@ -34,7 +34,7 @@ _QUIET_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How a soak goes."""
+    """The settings of a soak."""
 
     seconds: float = 60.0
     callers: int = 24
@@ -53,7 +53,7 @@ class Plan:
 
 @dataclass(slots=True)
 class Report:
-    """What came of it."""
+    """The result of a soak."""
 
     seconds: float = 0.0
     calls: dict[str, int] = field(default_factory=dict)

@@ -37,7 +37,7 @@ def application_name(*, environ: Mapping[str, str] | None = None) -> str:
     if name:
         return re.sub(r"[-_.]+", "-", name).lower()
     raise SettingsError(
-        "nothing names this application, and other applications may share its Redis",
+        "the application has no name, and other applications may share its Redis",
         hint="set PLAINSQL_APPLICATION, or application in [tool.plainsql], or give a prefix",
     )
 
@@ -52,7 +52,7 @@ def redis_prefix(given: str | None, kind: str) -> str:
     _check("prefix", given)
     if not given:
         raise OptionError(
-            "prefix: expected a name, got ''", hint="leave it out, and the application's name is used"
+            "prefix: expected a name, got ''", hint="leave it out to use the application's name"
         )
     return given
 

@@ -139,14 +139,14 @@ def _refused(shown: _Shown, error: BaseException, sqlstate: str) -> ConnectError
             )
         case "08P01" if text and "startup parameter" in text:
             return ConnectError(
-                f"{what}: the pooler does not take a setting that the connection begins with",
+                f"{what}: the pooler refuses a startup setting",
                 detail=text,
                 hint="name it in PgBouncer's ignore_startup_parameters, or set it for the role or the "
                 "database on the server: alter role … set …",
             )
         case "42704" | "22023" | "42501":
             return ConnectError(
-                f"{what}: the server does not take a setting that the connection begins with",
+                f"{what}: the server refuses a startup setting",
                 detail=text,
                 hint="check server_settings, and options in the URL",
             )
@@ -154,7 +154,7 @@ def _refused(shown: _Shown, error: BaseException, sqlstate: str) -> ConnectError
             return _closed(shown)
         case _:
             return ConnectError(
-                f"{what}: the server answers {sqlstate}", detail=text, hint="look into the server's log"
+                f"{what}: the server answers {sqlstate}", detail=text, hint="check the server's log"
             )
 
 
@@ -163,7 +163,7 @@ def _unreachable(shown: _Shown, error: BaseException) -> ConnectError:
     what = shown.what
     if isinstance(error, UnsuitableServerError):
         return ConnectError(
-            f"{what}: no server that answers is {shown.kind or 'suitable'}",
+            f"{what}: no reachable server is {shown.kind or 'suitable'}",
             hint="check target_session_attrs in the URL, and which server is the primary",
         )
     if isinstance(error, socket.gaierror):
@@ -174,19 +174,19 @@ def _unreachable(shown: _Shown, error: BaseException) -> ConnectError:
         )
     if isinstance(error, FileNotFoundError):
         return ConnectError(
-            f"{what}: there is no server's socket in {shown.host}",
+            f"{what}: there is no server socket in {shown.host}",
             hint="start the server, or check the host in the URL",
         )
     if isinstance(error, PermissionError):
         return ConnectError(
             f"{what}: the server's socket in {shown.host} cannot be opened",
-            hint="check who may read the folder and write the socket",
+            hint="check the permissions of the folder and the socket",
         )
     if isinstance(error, ConnectionResetError | BrokenPipeError):
         return _closed(shown)
     if isinstance(error, ConnectionError):
         return ConnectError(
-            f"{what}: nothing answers there", hint="start the server, or check the host and port in the URL"
+            f"{what}: no server answers there", hint="start the server, or check the host and port in the URL"
         )
     return ConnectError(f"{what}: {type(error).__name__}", detail=_server_text(error), hint=_URL)
 
@@ -197,7 +197,7 @@ def _closed(shown: _Shown) -> ConnectError:
     certificate = ": with TLS, it may want a certificate of the client, sslcert" if shown.may_use_tls else ""
     return ConnectError(
         f"{shown.what}: the server there has closed the connection",
-        hint=f"check that it is a PostgreSQL server, and look into its log{certificate}",
+        hint=f"check that it is a PostgreSQL server, and check its log{certificate}",
     )
 
 

@@ -72,7 +72,7 @@ def open_file(path: Path, flags: int, mode: int = 0o600) -> int:
     os.close(fd)
     if stat.S_ISREG(found.st_mode):
         raise FileError(f"{path} has a second name (a hard link)", hint="remove it")
-    raise FileError(f"{path} is no regular file", hint="remove it")
+    raise FileError(f"{path} is not a regular file", hint="remove it")
 
 
 def read_file(path: Path) -> bytes:
@@ -90,7 +90,9 @@ def _check_replaceable(path: Path) -> None:
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     if not (stat.S_ISREG(found.st_mode) or stat.S_ISLNK(found.st_mode)):
         # It would be gone, and a file in its place.
-        raise FileError(f"{path} is no regular file", hint="open the device or pipe, and pass the open file")
+        raise FileError(
+            f"{path} is not a regular file", hint="open the device or pipe, and pass the open file"
+        )
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """Connections in a forked child: they are the parent's, and nothing may be sent on them.
 
-A child has a copy of every socket. What it sent there would reach the parent's session, and be answered to
-whichever of the two reads first.
+A child has a copy of every socket. A message that it sent there would reach the parent's session, and the
+answer would go to the process that reads first.
 """
 
 from __future__ import annotations

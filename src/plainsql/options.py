@@ -122,11 +122,11 @@ _SECONDS: Final = Kind(
 _SECONDS_FROM_0: Final = Kind(
     "seconds from 0 to 2**31", lambda value: _is_number(value) and 0 <= value <= 2**31
 )
-_NO_LIMIT: Final = _or_none(_SECONDS)._replace(hint="None is no limit")
+_NO_LIMIT: Final = _or_none(_SECONDS)._replace(hint="pass None for no limit")
 _STATEMENT_TIMEOUT: Final = Kind(
     f"seconds above 0, at most {_LONGEST_S:.0f}, or None",
     lambda value: value is None or (_is_number(value) and 0 < value <= _LONGEST_S),
-    hint="None is no limit",
+    hint="pass None for no limit",
 )
 _FLAG: Final = Kind("True or False", lambda value: isinstance(value, bool))
 _TEXT: Final = Kind("a str", lambda value: isinstance(value, str) and _text_fault(value) is None)
@@ -161,7 +161,7 @@ _NAMESPACE: Final = Kind(
 _PREFIX: Final = _NAMESPACE._replace(
     expected="a non-empty str of at most 128 printable characters without braces",
     fits=lambda value: value != "" and _NAMESPACE.fits(value),
-    hint="leave it out, and the application's name is used",
+    hint="leave it out to use the application's name",
 )
 _NAMES: Final = Kind(
     "a list of str",
@@ -363,7 +363,7 @@ OPTIONS: Final[Mapping[str, Mapping[str, Kind]]] = {
     "window": {"name": _KEY_PART},
     "charge": {
         "n": _whole(1, _MOST_TOKENS),
-        "limit": _whole(1, 100_000)._replace(hint="a window remembers each call: use a bucket for more"),
+        "limit": _whole(1, 100_000)._replace(hint="use a bucket for more: a window remembers each call"),
         "window": _PERIOD,
     },
     "wait": {"timeout": _or_none(_SECONDS_FROM_0)},

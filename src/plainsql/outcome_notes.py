@@ -1,4 +1,4 @@
-"""Notes on errors about the fate of a statement: executed or not. The same words for both drivers."""
+"""The notes on errors about the outcome of a statement; the same words for both drivers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A tenant's settings of a session, and the refusal of calls without one: the same for both drivers."""
+"""A tenant's settings in a session, and the refusal of calls without them; the same for both drivers."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def is_visible_sql(tables: str, setting: str) -> str:
     """Return the query for two columns: whether the tenant's setting is set, and whether rows of all tables
     may be seen without it. The arguments are the placeholders of an array of names and of the setting.
 
-    There is something to see if a role passes by the policies, as a superuser does and an owner of tables
-    that do not force them; if a policy that does not ask lets this role through; and if the session has been
-    given a tenant by other ways.
+    Rows may be seen in three cases. The role bypasses the policies, as a superuser does, or an owner of
+    tables that do not force them. A policy that does not read the setting lets the role through. The session
+    has a tenant from elsewhere.
     """
     return f"""
 select coalesce(current_setting({setting}, true), '') <> '' as is_set, not exists (
@@ -58,7 +58,7 @@ select coalesce(current_setting({setting}, true), '') <> '' as is_set, not exist
 
 
 def no_tenant(query: str, table: str, setting: str) -> TenantError:
-    """Return the error of a call without a tenant on a table that shows nothing without one."""
+    """Return the error of a call without a tenant on a table that shows no rows without one."""
     return TenantError(
         f"{query}: no tenant is set, and row-level security lets nothing of {table} through",
         detail=f"its policies read the setting {setting!r}",
@@ -67,25 +67,27 @@ def no_tenant(query: str, table: str, setting: str) -> TenantError:
 
 
 def tenant_of(names: tuple[str, str], tenant_id: object, user_id: object) -> Tenant:
-    """Return the settings of a tenant and of the user who acts in its name."""
+    """Return the settings of a tenant and of the user that acts for it.
+
+    Raises ``PlainsqlError`` for a missing tenant, and for a text that PostgreSQL cannot hold.
+    """
     tenant = "" if tenant_id is None else str(tenant_id)
     if not tenant:
         raise PlainsqlError("tenant(): expected a tenant's id, got none")
     user = "" if user_id is None else str(user_id)
-    for what, value in (("the tenant's id", tenant), ("the user's id", user)):
-        # Said here, without the value: the driver and the server would quote it.
-        if "\0" in value or not (value.isascii() or _is_utf8(value)):
-            raise PlainsqlError(f"tenant(): {what} is no text that PostgreSQL can hold")
+    if not (_is_text(tenant) and _is_text(user)):
+        which = "the user's id" if _is_text(tenant) else "the tenant's id"
+        # Refused here, without the value: the driver and the server would quote it.
+        raise PlainsqlError(f"tenant(): {which} is no text that PostgreSQL can hold")
     return (names[0], tenant), (names[1], user)
 
 
 def local_settings(tenant: Tenant | None, names: Iterable[str]) -> str:
-    """Return the statements that make the current transaction a tenant's, for the simple protocol; without a
-    tenant, nobody's: the settings ``names`` are what the session began with, whatever another client has
-    set in it.
+    """Return the statements that give the current transaction a tenant's settings, in the simple protocol.
 
-    They take no parameters: names and values are written as hexadecimal digits, and nothing else of them is
-    in the text.
+    Without a tenant the settings ``names`` get the values that the session began with, whatever another
+    client has set in it. The statements take no parameters: names and values are written as hexadecimal
+    digits, and in no other form.
     """
     if tenant is None:
         return "; ".join(f"set local {quoted_setting(name)} to default" for name in names)
@@ -101,9 +103,13 @@ def _hex(text: str) -> str:
     return f"convert_from(decode('{text.encode().hex()}', 'hex'), 'UTF8')"
 
 
-def _is_utf8(text: str) -> bool:
+def _is_text(value: str) -> bool:
+    if "\0" in value:
+        return False
+    if value.isascii():
+        return True
     try:
-        text.encode()
+        value.encode()
     except UnicodeEncodeError:  # a lone surrogate
         return False
     return True

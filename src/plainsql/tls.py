@@ -53,7 +53,7 @@ _VERSION: Final = TlsFailure(
 _NOT_TLS: Final = TlsFailure(
     "what answers does not speak TLS", "check the port, and whether the server has TLS at all"
 )
-_OTHER: Final = TlsFailure("the TLS handshake failed", "look into the server's log")
+_OTHER: Final = TlsFailure("the TLS handshake failed", "check the server's log")
 
 # By OpenSSL's number of the failed verification.
 _CODES: Final = {
@@ -144,7 +144,7 @@ def tls_failure_of_libpq(text: str) -> TlsFailure | None:
         if found := re.search(rf"{part} (\"[^\"]*\")", text):
             if name == "sslrootcert" and "Either provide the file" in text:
                 return TlsFailure(
-                    f"there is no root certificate to verify the server's by: {found[1]}",
+                    f"there is no root certificate to verify the server's: {found[1]}",
                     "write sslrootcert=FILE, or sslrootcert=system for a certificate of a public authority",
                 )
             missing = "does not exist" in text or "No such file" in text or "no such file" in text

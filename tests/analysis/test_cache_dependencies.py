@@ -225,7 +225,7 @@ CHANGE = Change("t", (("a", "parameter", "x"), ("a", "returned", "b")))
 
 
 @pytest.mark.parametrize(
-    ("change", "dependence", "hit"),
+    ("change", "dependency", "hit"),
     [
         (CHANGE, Dependency("t"), True),
         (CHANGE, Dependency("u"), False),

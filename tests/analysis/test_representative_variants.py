@@ -72,7 +72,7 @@ def proved(variants: Iterable[Analysis]) -> dict[str, Any]:
         "reads": sorted({str(use) for use in found.reads}),
         "writes": sorted({str(use) for use in found.writes}),
         "proofs": (found.read_only, found.session_safe, found.volatility, found.by_key),
-        "dependences": {
+        "dependencies": {
             each for each in found.dependencies if each.column is None or each.table not in tables
         },
         "changes": changes_of_variants(analyses),

@@ -24,7 +24,7 @@ from benchmarks.extent import QUICK
 from benchmarks.headlines import headlines
 from benchmarks.results import Measured, Results, Series
 from benchmarks.rounds import measure
-from benchmarks.run import Told, run
+from benchmarks.run import Listener, run
 from benchmarks.stream_worker import read
 from plainsql import codegen, embedded
 from plainsql.check.project_check import check_project
@@ -45,7 +45,7 @@ TINY = dataclasses.replace(
     seconds=60.0,
 )
 
-# Those whose libraries plainsql itself stands on: the peers are not in every environment.
+# Contenders whose libraries plainsql requires: the peers are not in every environment.
 ALWAYS = ("plainsql", "plainsql-unjoined", "asyncpg-held", "asyncpg-pool", "asyncpg-records")
 
 
@@ -59,7 +59,7 @@ def results(told: list[str]) -> Results:
     def tell(one: Measured, names: Mapping[str, str]) -> None:
         told.append(one.case)
 
-    return run(ALWAYS, [], ["asyncio"], TINY, Told(start=lambda results: told.append("start"), case=tell))
+    return run(ALWAYS, [], ["asyncio"], TINY, Listener(start=lambda results: told.append("start"), case=tell))
 
 
 def test_a_run_measures_every_case_and_tells_of_each(results: Results, told: list[str]) -> None:
@@ -166,7 +166,7 @@ def test_with_one_call_at_a_time_they_run_apart(
 
     monkeypatch.setattr(PoolWithStructs, "get_lead", look)
     cases = ["point-read/1", "point-read/64"]
-    run(["asyncpg-pool"], cases, ["asyncio"], TINY, Told(start=lambda _: None, case=tell), mode)
+    run(["asyncpg-pool"], cases, ["asyncio"], TINY, Listener(start=lambda _: None, case=tell), mode)
     assert found == {"point-read/1": {alone}, "point-read/64": {many}}
 
 

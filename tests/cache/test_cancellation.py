@@ -32,7 +32,7 @@ async def test_a_read(open_redis_cache: Open, table: Table, direct: Redis, names
         await settled(direct, f"plainsql:{namespace}:*:l:*")
         async with asyncio.timeout(10):
             assert await table.read(cache) == turns
-        assert not len(cache._single_flight)
+        assert not len(cache._reads._single_flight)
         if finished:
             return
 
@@ -51,7 +51,7 @@ async def test_one_of_several_reads_does_not_disturb_the_others(open_redis_cache
         rest = [read for read in reads if not read.cancelled()]
         assert [read.result() for read in rest] == [turns] * len(rest)
         assert len(rest) >= 6
-    await eventually(lambda: not len(cache._single_flight))
+    await eventually(lambda: not len(cache._reads._single_flight))
 
 
 async def test_a_read_that_all_have_left_is_ended(open_cache: Open, table: Table) -> None:
@@ -62,7 +62,7 @@ async def test_a_read_that_all_have_left_is_ended(open_cache: Open, table: Table
     for read in reads:
         read.cancel()
     await asyncio.wait(reads)
-    await eventually(lambda: not len(cache._single_flight) and not cache._background)
+    await eventually(lambda: not len(cache._reads._single_flight) and not cache._reads._background)
     table.gate.set()
     assert await table.read(cache) == 1
     assert table.loads == 2

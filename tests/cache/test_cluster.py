@@ -123,11 +123,11 @@ async def test_an_audit_is_asked_for_and_answered(port: int) -> None:
     async with RedisCluster(host="127.0.0.1", port=port) as client:
         await client.flushall()
         audits = RedisStore(client, deadline=10).audits
-        id = await audits.ask(0.5, 60)
+        id = await audits.request(0.5, 60)
         found = [Violation("shop.get", (TABLE,), 0.0)]
         asked = await audits.report(id, {"processes": 1, "a shop.get": 2, "v shop.get": 1}, found)
         assert asked is not None
         assert (asked.id, asked.rate) == (id, 0.5)
-        tally = await audits.tally(id, remove=True)
+        tally = await audits.result(id, remove=True)
         assert (tally.processes, tally.audited, tally.violations) == (1, 2, 1)
         assert tally.found == tuple(found)

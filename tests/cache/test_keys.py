@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from plainsql import UNSET
 from plainsql.cache import CachedQuery, merge, resolve_change, touched_rows
-from plainsql.cache.keys import MOST_TAGS, digest_of, tag_of
+from plainsql.cache.keys import MAX_TAGS, digest_of, tag_of
 from plainsql.dependencies import CachedRead, Change, Dependency
 
 ID = uuid.UUID("0a0b0c0d-0000-4000-8000-00000000000f")
@@ -95,9 +95,9 @@ def test_several_writes_together_know_what_each_of_them_knows() -> None:
 
 
 def test_too_many_partitions_are_the_column() -> None:
-    assert touched_rows("a", {"x": list(range(MOST_TAGS))})["a"].keys() == {"x"}
-    assert touched_rows("a", {"x": list(range(MOST_TAGS + 1))}) == {"a": {}}
-    assert merge(touched_rows("a", {"x": n}) for n in range(MOST_TAGS + 10)) == {"a": {}}
+    assert touched_rows("a", {"x": list(range(MAX_TAGS))})["a"].keys() == {"x"}
+    assert touched_rows("a", {"x": list(range(MAX_TAGS + 1))}) == {"a": {}}
+    assert merge(touched_rows("a", {"x": n}) for n in range(MAX_TAGS + 10)) == {"a": {}}
 
 
 def test_a_change_is_resolved_from_parameters_and_from_what_came_back() -> None:

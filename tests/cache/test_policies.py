@@ -83,7 +83,7 @@ async def test_a_refresh_that_fails_is_nobodys_error(open_cache: Open, table: Ta
     found = await cache.read(BY_CONVERSATION, (1,), fail)
     assert found is not None
     assert found.version == 1
-    await eventually(lambda: not cache._background)
+    await eventually(lambda: not cache._reads._background)
     await table.read(cache)
     await eventually(lambda: cache.stats().refreshes == 1)
 
@@ -207,10 +207,10 @@ async def test_the_process_holds_so_many_values_and_not_more(open_cache: Open, t
     for conversation in range(50):
         await table.read(cache, query, conversation)
     assert cache.stats().entries == 10
-    assert cache._local._index[TABLE][0].keys() == {"conversation_id"}
-    assert len(cache._local._index[TABLE][1]) == 10
-    cache._local.drop(touched_rows(TABLE, {}))
-    assert cache._local._index[TABLE] == ({}, {})
+    assert cache._tier._index[TABLE][0].keys() == {"conversation_id"}
+    assert len(cache._tier._index[TABLE][1]) == 10
+    cache._tier.drop(touched_rows(TABLE, {}))
+    assert cache._tier._index[TABLE] == ({}, {})
 
 
 # -- Values
@@ -308,7 +308,7 @@ async def test_an_audit_does_not_count_what_changed_in_the_meantime(open_cache: 
     mark = await cache.begin(touched(1))
     table.versions[1] = 2
     table.gate.set()
-    await eventually(lambda: not cache._background)
+    await eventually(lambda: not cache._reads._background)
     await cache.publish(mark)
     assert cache.stats().violations == 0
 

@@ -125,7 +125,7 @@ def test_a_role_that_may_not_create_databases_gets_an_error(migrations: Write, d
             assert "may create databases" in (caught.value.hint or "")
             with scratch_database(folder, database_url):
                 pass
-            # An existing database is enough, whoever made it.
+            # An existing database is enough, whichever role made it.
             with scratch_database(folder, url) as inside:
                 assert inside.execute("select current_user").fetchone() == (role,)
         finally:

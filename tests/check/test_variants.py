@@ -48,7 +48,7 @@ PAIR = (
     "select t.id, t.a\nfrom t\nwhere (\n    t.a > 0\n    or t.id = :r  --?\n  )\n"
     "  and (\n    t.a is not null\n    or t.b = :z  --?\n  )\n"
 )
-"""Two lines, each of which alone leaves `a` proved; together they do not."""
+"""Two lines: each alone leaves `a` proved, together they do not."""
 
 
 @pytest.mark.parametrize("others", [0, 3, 5])

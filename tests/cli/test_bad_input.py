@@ -254,7 +254,7 @@ def test_a_server_that_is_down_is_said_without_the_password(
     monkeypatch.setenv("DATABASE_URL", "postgresql://shop:hunter2@127.0.0.1:1/shop")
     _refused_everywhere(
         command,
-        "cannot connect to postgresql://shop:***@127.0.0.1:1/shop: nothing answers there\n"
+        "cannot connect to postgresql://shop:***@127.0.0.1:1/shop: no server answers there\n"
         "HINT: start the server, or check the host and port in the URL\n",
         unlike=("hunter2",),
     )

@@ -153,8 +153,8 @@ async def test_the_report_is_lines_and_has_the_results_of_ended_processes(
         while not await client.exists("plainsql:{~}:audit"):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         store = RedisStore(redis.url)
-        with pytest.raises(CacheError, match="another audit is under way"):
-            await store.audits.ask(1, 1)
+        with pytest.raises(CacheError, match="another audit is in progress"):
+            await store.audits.request(1, 1)
         await store.aclose()
         async with plainsql.connect(configured, redis=redis.url) as db:
             while not db.cache.stats().audited:

@@ -111,8 +111,8 @@ def test_a_file_that_is_no_step_is_refused_before_anything_runs(
     done = command("db", "cleanup")
     assert (done.code, done.out) == (2, "")
     assert done.err == (
-        "sql/shop/cleanup/wrong.sql: this is no step of a cleanup\n"
-        "HINT: it must say 'returns: count', and take :limit and either :days or :before\n"
+        "sql/shop/cleanup/wrong.sql: this is not a step of a cleanup\n"
+        "HINT: declare 'returns: count', with :limit and either :days or :before\n"
     )
     assert left(notes) == (40, 0)
 
@@ -126,7 +126,7 @@ def test_a_tenants_file_that_lists_no_tenants_is_refused_before_the_run(
     assert (done.code, done.out) == (2, "")
     assert done.err == (
         "sql/shop/cleanup/tenants.sql: this does not list the tenants of a cleanup\n"
-        "HINT: it must say 'returns: many value', and take nothing\n"
+        "HINT: declare 'returns: many value', without parameters\n"
     )
     assert left(notes) == (40, 0)
 

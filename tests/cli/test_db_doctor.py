@@ -78,9 +78,9 @@ def test_pending_migrations_are_a_failure(shop: str, command: Command) -> None:
 @pytest.mark.parametrize(
     ("url", "text"),
     [
-        ("postgresql://u:hunter2@127.0.0.1:{free}/x", "nothing answers there"),
+        ("postgresql://u:hunter2@127.0.0.1:{free}/x", "no server answers there"),
         ("postgresql://u:hunter2@no.such.host.invalid/x", "the host 'no.such.host.invalid' is not known"),
-        ("postgresql://u:hunter2@/x?host=/no/such/folder", "there is no server's socket in /no/such/folder"),
+        ("postgresql://u:hunter2@/x?host=/no/such/folder", "there is no server socket in /no/such/folder"),
         ("postgresql://postgres:hunter2@/no_such?host={host}", "the database 'no_such' does not exist"),
         ("postgresql://nobody:hunter2@/postgres?host={host}", "the server does not let nobody in"),
         ("postgresql://u:hunter2@127.0.0.1:port/x", "the database URL cannot be read"),
@@ -178,7 +178,7 @@ def test_a_redis_that_does_not_answer_is_reported(
     shop: str, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = checks(command, "--redis", f"redis://:{SECRET}@127.0.0.1:{free_port()}")["redis"]
-    assert "nothing answers there" in found["text"]
+    assert "no server answers there" in found["text"]
     monkeypatch.setattr("plainsql.cli.db.redis_check._TIMEOUT_S", 0.2)
     with closing(socket.create_server(("127.0.0.1", 0))) as silent:
         found = checks(command, "--redis", f"redis://:{SECRET}@127.0.0.1:{silent.getsockname()[1]}")["redis"]

@@ -152,7 +152,7 @@ MISUSES = {
         ["notes.add", "text=two", "words"],
         (
             "word 2 after the query's name is neither name=text nor name:=json\n"
-            "HINT: quote what holds blanks: name='two words'\n"
+            "HINT: quote a value with spaces: name='two words'\n"
         ),
     ),
     "bounds": (

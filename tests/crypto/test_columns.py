@@ -150,7 +150,7 @@ async def test_a_value_of_another_column_is_an_error(empty_vault: str, vault: Si
 async def test_plain_bytes_in_the_column_are_an_error(vault: Side, q: Any) -> None:
     where = await add(vault, q)
     await vault.call(q.channels.set_stored, **where, stored=TOKEN.encode())
-    with pytest.raises(EncryptionError, match="is no encrypted value") as caught:
+    with pytest.raises(EncryptionError, match="is not an encrypted value") as caught:
         await vault.call(q.channels.get, **where)
     assert TOKEN not in str(caught.value)
 
@@ -178,7 +178,7 @@ async def test_another_key_under_the_same_id_is_reported(
 ) -> None:
     where = await add(vault, q)
     monkeypatch.setenv(KEYS_VARIABLE, NEW.replace("new:", "old:"))
-    with pytest.raises(EncryptionError, match="another key than the one that is called 'old'"):
+    with pytest.raises(EncryptionError, match="another key than the one named 'old'"):
         await vault.call(q.channels.get, **where)
 
 

@@ -172,7 +172,7 @@ def test_the_key_is_part_of_the_associated_data() -> None:
 def test_a_text_of_a_row_is_not_shown() -> None:
     with pytest.raises(EncryptionError) as caught:
         RING.decrypt(b"", "a.b.c", ("email",), ("ana@example.com",))
-    assert str(caught.value).startswith("a.b.c of the row with email …: the value is no encrypted value")
+    assert str(caught.value).startswith("a.b.c of the row with email …: the value is not an encrypted value")
 
 
 @pytest.mark.parametrize("key", [None, 1.5, object()])

@@ -288,7 +288,7 @@ def test_the_command_reports_the_remaining_rows(
     assert str(bad) in errors[0]
     assert captured.err == ""
     assert main(["crypto", "rotate", COLUMN]) == 1
-    assert "is no encrypted value" in capsys.readouterr().err
+    assert "is not an encrypted value" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("in_project")

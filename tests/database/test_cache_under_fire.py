@@ -348,7 +348,7 @@ async def test_what_cannot_be_stored_is_not_tried_at_each_read(url: str, redis_u
                 await query(db)
                 if db.cache.stats().misses > before.misses:
                     break
-                cached_queries(db).cache._unfit.clear()  # it would not be tried for a minute
+                cached_queries(db).cache._reads._unstorable.clear()  # it would not be tried for a minute
             stats = db.cache.stats()
             for _ in range(3):
                 await query(db)

@@ -53,7 +53,7 @@ async def test_a_database_that_does_not_exist_is_told_by_its_name(
 async def test_a_server_that_is_not_there_is_told(connect: Callable[..., Any], unused_tcp_port: int) -> None:
     error = await refused(connect, f"postgresql://me:{SECRET}@127.0.0.1:{unused_tcp_port}/shop")
     assert error.message == (
-        f"cannot connect to postgresql://me:***@127.0.0.1:{unused_tcp_port}/shop: nothing answers there"
+        f"cannot connect to postgresql://me:***@127.0.0.1:{unused_tcp_port}/shop: no server answers there"
     )
     assert error.hint == "start the server, or check the host and port in the URL"
 
@@ -61,7 +61,7 @@ async def test_a_server_that_is_not_there_is_told(connect: Callable[..., Any], u
 @both
 async def test_a_socket_that_is_not_there_is_told(connect: Callable[..., Any], tmp_path: Path) -> None:
     error = await refused(connect, f"postgresql://me:{SECRET}@/shop?host={tmp_path}")
-    assert f"there is no server's socket in {tmp_path}" in error.message
+    assert f"there is no server socket in {tmp_path}" in error.message
 
 
 @both

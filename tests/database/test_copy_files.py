@@ -138,7 +138,7 @@ async def test_what_is_no_file_is_not_replaced(db: plainsql.Database, tmp_path: 
 
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    with pytest.raises(plainsql.FileError, match="pipe is no regular file"):
+    with pytest.raises(plainsql.FileError, match="pipe is not a regular file"):
         await db.copy_out(series, pipe)
     assert stat.S_ISFIFO(pipe.lstat().st_mode)
     assert names(tmp_path) == ["pipe"]

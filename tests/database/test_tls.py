@@ -138,7 +138,7 @@ async def test_tls_may_begin_at_once(
         (
             "sslmode=verify-full",
             "localhost",
-            "there is no root certificate to verify the server's by",
+            "there is no root certificate to verify the server's",
             "write sslrootcert=FILE",
         ),
         ("sslmode=verify-ca", "localhost", "there is no root certificate", "write sslrootcert=FILE"),

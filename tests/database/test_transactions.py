@@ -132,7 +132,7 @@ async def test_the_outer_transaction_waits_while_a_savepoint_is_open(db: plainsq
     async with db.transaction() as tx:
         async with tx.transaction() as savepoint:
             assert await SELECT_1(savepoint) == 1
-            with pytest.raises(TransactionError, match="a savepoint open"):
+            with pytest.raises(TransactionError, match="an open savepoint"):
                 await SELECT_1(tx)
         assert await SELECT_1(tx) == 1
 

@@ -178,7 +178,7 @@ def test_a_lock_that_is_a_pipe_is_not_waited_for(project: Path, plainsql: Plains
     lock = project / ".plainsql" / "server" / "lock"
     lock.unlink()
     os.mkfifo(lock)
-    assert f"{lock} is no regular file" in plainsql("check")[2]
+    assert f"{lock} is not a regular file" in plainsql("check")[2]
 
 
 # A checkout that this process alone sees as read-only.

@@ -17,14 +17,14 @@ __all__ = ["Cleanup", "cleanup_of"]
 
 @dataclass(frozen=True)
 class Cleanup:
-    """The command on one layer of one database."""
+    """The cleanup command on one layer of one database."""
 
     layer: str
     url: str
     capture: pytest.CaptureFixture[str]
 
     def __call__(self, *arguments: str, url: str = "") -> dict[str, int]:
-        """Run it and return how many rows each step has cleaned up."""
+        """Run it and return the number of rows that each step cleaned up."""
         code, out, err = self.ended(*arguments, url=url)
         assert code == 0, err
         told = json.loads(out)
@@ -45,7 +45,7 @@ class Cleanup:
             connection.execute(statement.encode())
 
     def rows(self, statement: str) -> list[tuple[Any, ...]]:
-        """What a query gives to the superuser."""
+        """Return what a query returns to the superuser."""
         with psycopg.connect(self.url) as connection:
             return connection.execute(statement.encode()).fetchall()
 

@@ -1,7 +1,7 @@
-"""Tenants apart: what holds for every query of a layer whose tables carry a tenant.
+"""Isolation of tenants: the checks of every query of a layer whose tables have a tenant column.
 
-A layer's tests say how two tenants come to look alike and what each query is called with, and run every check
-over every query, as the application's role::
+A layer's tests fill two tenants with the same rows, give the arguments of each query, and run every check on
+every query, as the application's role::
 
     LAYER = TenantLayer(
         "whatsapp",
@@ -19,8 +19,8 @@ over every query, as the application's role::
     async def test_tenants_are_apart(isolation):
         await isolation.check_all()
 
-The most is shown where ``fill`` gives both tenants the same rows, with the same ids and texts wherever the
-schema lets it. Each check raises ``AssertionError`` with the query's or table's name.
+The checks show most if ``fill`` gives both tenants the same rows, with the same ids and texts if the schema
+allows it. Each check raises ``AssertionError`` with the query's or table's name.
 """
 
 from __future__ import annotations
@@ -54,16 +54,16 @@ Arguments = Callable[[Any], dict[str, Any]]
 
 @dataclass(frozen=True, kw_only=True)
 class TenantLayer:
-    """A layer whose tables carry a tenant."""
+    """A layer whose tables have a tenant column."""
 
     name: str
-    """Of its schema and of its package in ``plainsql.layers``."""
+    """The name of its schema and of its package in ``plainsql.layers``."""
     role: str
-    """What applications act as."""
+    """The role of applications."""
     tenants: tuple[Any, Any]
     fill: Callable[[TenantDatabase, Any], Awaitable[Any]]
-    """Is given a tenant's view and the tenant; enters its rows, the same for each, and returns what
-    ``arguments`` need to know of them.
+    """Called with a tenant's view and the tenant: inserts its rows, the same for each, and returns what
+    ``arguments`` need of them.
     """
     arguments: Mapping[str, Arguments]
     """For each query, ``contacts.get_by_id``, a call that finds or changes something."""
@@ -95,7 +95,7 @@ def application_url(url: str, role: str) -> Generator[str]:
         try:
             yield _url_of(url, login, password)
         finally:
-            # A pool that was just closed may have sessions left.
+            # A pool that was just closed may still have sessions.
             admin.execute(
                 "select pg_terminate_backend(pid, 10000) from pg_stat_activity where usename = %s", [login]
             )
@@ -104,12 +104,12 @@ def application_url(url: str, role: str) -> Generator[str]:
 
 @asynccontextmanager
 async def open_isolation(url: str, layer: TenantLayer, **options: Any) -> AsyncGenerator[Isolation]:
-    """Fill a database for both tenants and hand it over, with a login role that is one of the application's.
+    """Fill a database for both tenants and yield its checks, with a login role of the application.
 
     ``url`` is a superuser's, of a database of its own that has the layer's migrations and no rows.
     ``options`` are those of ``plainsql.connect``.
     """
-    # What would wait for the other tenant fails instead: nothing else holds locks here.
+    # A call that would wait for the other tenant fails instead: no other session holds locks here.
     settings = {"lock_timeout": "3s"}
     with psycopg.connect(url, autocommit=True) as admin, application_url(url, layer.role) as application:
         async with plainsql.connect(application, max_size=8, server_settings=settings, **options) as db:
@@ -119,11 +119,11 @@ async def open_isolation(url: str, layer: TenantLayer, **options: Any) -> AsyncG
 
 
 class Isolation:
-    """Two tenants in one database, and the checks that neither is aware of the other."""
+    """Two tenants in one database, and the checks that neither sees the other."""
 
     def __init__(self, db: plainsql.Database, admin: psycopg.Connection[Any], layer: TenantLayer) -> None:
         self.db = db
-        """Connected as the application; has no tenant by itself."""
+        """The application's connections, without a tenant."""
         self.admin = admin
         self.layer = layer
         self.queries: dict[str, Query[..., Any, Any]] = queries_of(layer.name)
@@ -131,10 +131,10 @@ class Isolation:
         self._filled: dict[object, Any] = {}
         self._known: set[object] = set()
 
-    # -- What there is
+    # -- The rows
 
     async def fill(self) -> None:
-        """Enter both tenants' rows, and keep copies to go back to."""
+        """Insert both tenants' rows, and keep copies to restore."""
         for tenant in self.layer.tenants:
             self._filled[tenant] = await self.layer.fill(self.db.tenant(tenant), tenant)
         self.admin.execute("create schema if not exists kept")
@@ -152,7 +152,7 @@ class Isolation:
         with self.admin.transaction():
             self.admin.execute("set local session_replication_role = replica")
             for table in self.tables:
-                self._run("delete from {table}", table)  # far quicker than truncate, which makes new files
+                self._run("delete from {table}", table)  # Far faster than truncate, which creates new files.
                 columns = sql.SQL(", ").join(map(sql.Identifier, self._columns(table)))
                 self.admin.execute(
                     sql.SQL(
@@ -163,7 +163,7 @@ class Isolation:
                 )
 
     def arguments(self, name: str, tenant: object) -> dict[str, Any]:
-        """What a query is called with by a tenant."""
+        """Return the arguments of a query for a tenant."""
         return self.layer.arguments[name](self._filled[tenant])
 
     # -- The checks
@@ -187,14 +187,14 @@ class Isolation:
         await self.check_calls_at_once(name)
 
     def check_every_query_has_arguments(self) -> None:
-        """Every query of the layer is called by the checks: a new one must say with what."""
+        """Check that every query of the layer has arguments: a new one must have some."""
         missing = sorted(set(self.queries) - set(self.layer.arguments))
         assert not missing, f"say what these are called with: {missing}"
         gone = sorted(set(self.layer.arguments) - set(self.queries))
         assert not gone, f"there are no such queries: {gone}"
 
     def check_policies(self) -> None:
-        """Every table carries the tenant, never null, and has policies that bind its owner too."""
+        """Check that every table has the tenant, never null, and policies that bind its owner too."""
         for table in self.tables:
             (row,) = self.admin.execute(
                 """
@@ -215,7 +215,7 @@ class Isolation:
             assert row[2], f"{table}: {self.layer.tenant_column} is missing or may be null"
 
     def check_privileges(self) -> None:
-        """The application's role can neither pass by the policies nor change them."""
+        """Check that the application's role can neither bypass the policies nor change them."""
         name, role = self.layer.name, self.layer.role
         (attributes,) = self.admin.execute(
             """
@@ -242,7 +242,7 @@ class Isolation:
                 assert not row[0], f"{role} may {verb} {table}"
 
     async def check_tables(self) -> None:
-        """By the policies alone, whatever a query says: a tenant sees and makes its own rows only."""
+        """Check that a tenant reads and writes its own rows only, by the policies alone."""
         self.restore(*self.layer.tenants)
         one, other = self.layer.tenants
         column = self.layer.tenant_column
@@ -266,7 +266,7 @@ class Isolation:
             await self._expect_refusal(move, f"{table}: tenant {one} gave rows to {other}")
 
     async def check_is_unaware(self, name: str, tenant: object, other: object) -> None:
-        """A call gives the same whether or not the other tenant is there, and leaves no mark on its rows."""
+        """Check that a call returns the same with or without the other tenant, and leaves its rows alone."""
         self.restore(tenant)
         alone = await self._result(name, tenant)
         assert alone, f"{name}: found or changed nothing, which shows nothing"
@@ -276,14 +276,14 @@ class Isolation:
         theirs = self._rows_of(other)
         beside = await self._result(name, tenant)
         assert beside == alone, f"{name}: {alone} alone, {beside} beside another tenant"
-        # With ctid, xmin and xmax: a row that was locked, or written as it was, shows it.
+        # With ctid, xmin and xmax, which show a row that was locked or rewritten unchanged.
         assert self._rows_of(other) == theirs, f"{name}: a row of another tenant was changed or locked"
         left = {table: len(rows) for table, rows in self._rows_of(tenant).items()}
         assert left == after, f"{name}: left {after} rows alone, {left} beside another tenant"
 
     async def check_waits_for_nobody(self, name: str, one: object, other: object) -> None:
-        """A call goes through while the other tenant's transaction has all its rows locked, and has made the
-        same call.
+        """Check that a call does not wait while the other tenant's transaction has locked all its rows, and
+        has made the same call.
         """
         self.restore(other)
         alone = await self._result(name, other)
@@ -299,7 +299,7 @@ class Isolation:
         assert beside == alone, f"{name}: {alone} alone, {beside} while another tenant is at work"
 
     async def check_needs_a_tenant(self, name: str) -> None:
-        """Without a tenant a call finds nothing and changes nothing."""
+        """Check that a call without a tenant finds nothing and changes nothing."""
         self.restore(*self.layer.tenants)
         before = self._everything()
         for tenant in self.layer.tenants:
@@ -307,9 +307,9 @@ class Isolation:
             try:
                 found = await query(self.db, **given)
             except (PostgresError, plainsql.NoRowError, TenantError):
-                found = None  # a refusal is as good
+                found = None  # A refusal is as good.
             assert not found, f"{name}: without a tenant it found {_shape(found, self._known)}"
-            # And the same from the server itself, which need not rely on plainsql to ask for a tenant.
+            # The server itself gives the same answer: it does not rely on plainsql to require a tenant.
             plan, values = query.compiled.text(query.compiled.bind((), given))
             try:
                 async with self.db.acquire() as connection:
@@ -320,7 +320,7 @@ class Isolation:
         assert self._everything() == before, f"{name}: without a tenant it changed something"
 
     async def check_calls_at_once(self, name: str) -> None:
-        """Reads of both tenants at once, which run as joined statements, keep to their own."""
+        """Check that concurrent reads of both tenants, run as batched statements, return their own rows."""
         if not self.queries[name].compiled.read_only:
             return
         self.restore(*self.layer.tenants)
@@ -330,10 +330,10 @@ class Isolation:
         for tenant, result in zip(both, found, strict=True):
             assert result == expected[tenant], f"{name}: tenant {tenant} got another's, called at once"
 
-    # -- Inside
+    # -- Parts of the checks
 
     async def _result(self, name: str, tenant: object) -> Any:
-        """What a call gives, without what is another each time; every row it gives must be the tenant's."""
+        """Return a call's result without the values that always differ; each row must be the tenant's."""
         result = await self.queries[name](self.db.tenant(tenant), **self.arguments(name, tenant))
         for row in result if isinstance(result, list) else [result]:
             whose = getattr(row, self.layer.tenant_column, tenant)
@@ -346,7 +346,7 @@ class Isolation:
             async with tx.transaction() as savepoint:
                 await savepoint.connection.execute(f"select from {place} for update")
         except InsufficientPrivilegeError:
-            pass  # The application may not change these rows, nor lock them.
+            pass  # The application may neither change nor lock these rows.
 
     async def _expect_refusal(self, statement: str, otherwise: str) -> None:
         try:
@@ -359,7 +359,7 @@ class Isolation:
         raise AssertionError(otherwise)
 
     def _rows_of(self, tenant: object) -> dict[str, list[tuple[Any, ...]]]:
-        """A tenant's rows with where they stand and who has touched them, by table."""
+        """Return a tenant's rows by table, with their ctid and the transactions that touched them."""
         column = sql.Identifier(self.layer.tenant_column)
         return {
             table: self.admin.execute(
@@ -411,7 +411,7 @@ def _is_key(value: object) -> bool:
 
 
 def _shape(value: Any, known: set[object]) -> Any:
-    """A result without what another call would give another of: times, and ids that were made by it."""
+    """Return a result without the values that differ in another call: times, and ids that the call made."""
     if isinstance(value, list):
         return [_shape(item, known) for item in value]
     if isinstance(value, Row):

@@ -1,4 +1,4 @@
-"""No function of any layer, nor of the outbox, runs what its caller has created."""
+"""No function of any layer, nor of the outbox, runs an object that its caller has created."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ where n.nspname in ('assistant', 'marketplace', 'plainsql', 'realty', 'whatsapp'
 """
 
 
-def test_every_function_that_is_read_when_it_runs_looks_names_up_in_pg_catalog_alone(
+def test_every_function_with_a_text_body_has_only_pg_catalog_in_its_path(
     fresh_database_url: str,
 ) -> None:
     migrate.apply(fresh_database_url, MIGRATIONS)
@@ -31,7 +31,7 @@ def test_every_function_that_is_read_when_it_runs_looks_names_up_in_pg_catalog_a
         connection.execute(migration(tables).apply.encode())
         found = connection.execute(FUNCTIONS.encode()).fetchall()
         assert definer_findings(connection) == []
-        # The check finds it if one is made as it was.
+        # The check finds a function that is made as it was before.
         connection.execute("alter function plainsql.note_realty_leads() set search_path = pg_catalog")
         connection.execute("alter function whatsapp.set_updated_at() set search_path = ''")
         names = [finding.function for finding in definer_findings(connection)]

@@ -1,7 +1,7 @@
-"""Every operation of a layer is as fast on a million messages as on a thousand: by its plan, not by a clock.
+"""Every operation of a layer is as fast on a million messages as on a thousand, by its plan, not by a clock.
 
 100,000 or 200,000 messages by default; ``PLAINSQL_VOLUME_MESSAGES=1000000`` for more. Layers with tenants are
-asked as the application's role, by the tenant that has the most.
+queried as the application's role, by the tenant with the most rows.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ async def test_every_operation_of_a_layer_takes_an_index_at_size(
     assert not found, "\n\n".join(map(str, ["", *found]))
 
 
-# -- That it would notice
+# -- The check finds what it is for
 
 
 async def test_a_dropped_index_is_noticed(fresh_database_url: str) -> None:
@@ -85,7 +85,7 @@ async def test_a_dropped_index_is_noticed_behind_the_policies(fresh_database_url
             assert await faults(db, ASSISTANT, query), index
 
 
-async def test_a_query_that_nobody_prepared_arguments_for_is_noticed(fresh_database_url: str) -> None:
+async def test_a_query_without_arguments_fails_the_checks(fresh_database_url: str) -> None:
     migrate.apply(fresh_database_url, MIGRATIONS, layers=["marketplace"])
 
     async def none(_: Any) -> Mapping[str, Any]:
@@ -133,7 +133,7 @@ def node(
         (node("Sort", node("Index Scan", rows=50) | {"Actual Loops": 9}), "a sort of 450 rows"),
     ],
 )
-def test_what_is_wrong_with_a_plan_is_said(plan: dict[str, Any], what: str) -> None:
+def test_faults_of_a_plan_are_reported(plan: dict[str, Any], what: str) -> None:
     (fault,) = faults_of_plan(plan, {"messages": 10_000}, Allowance(""))
     assert what in fault
 

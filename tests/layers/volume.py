@@ -1,14 +1,14 @@
-"""What every operation of a layer reads, sorts and scans on tables of any size, by the plans that run.
+"""The reads, sorts and scans of every operation of a layer on tables of any size, from executed plans.
 
-A layer says how its tables are filled and which arguments its queries take. Each query is then planned and
+A layer gives the SQL that fills its tables and the arguments of its queries. Each query is then planned and
 run, in every order and with each of its optional lines, as ``explain (analyze)`` in a transaction that is
-rolled back. What is wrong with a plan:
+rolled back. Faults of a plan are:
 
 - a sequential scan over a large table;
 - a sort of more rows than a page has, a top-N heapsort of as many rows as there are among them;
 - a scan that looks at many more rows than a page has, be it through an index.
 
-An operation that has to do more, such as a count of everything, says so and why.
+An operation that has to do more, such as a count of all rows, has an exemption with a reason.
 """
 
 from __future__ import annotations
@@ -32,47 +32,47 @@ from plainsql.types import UNSET
 __all__ = ["Allowance", "Fault", "Layer", "build", "faults", "faults_of_plan", "operations"]
 
 LARGE = 5_000
-"""Rows from which on a table is large."""
+"""The least number of rows of a large table."""
 PAGE = 200
-"""Rows that the longest page has."""
+"""The number of rows of the longest page."""
 READ = 2_000
-"""Rows that one node of a plan may look at."""
+"""The number of rows that one node of a plan may read."""
 
 
 @dataclass(frozen=True)
 class Allowance:
-    """What a query may do beyond the rest, and why."""
+    """An exemption of a query, with its reason."""
 
     why: str
     reads: float = READ
     sorts: float = PAGE
     scans: bool = False
-    """Whether it may scan a large table, as a count of everything does."""
+    """True if it may scan a large table, as a count of all rows does."""
 
 
 @dataclass(frozen=True)
 class Layer:
-    """How a layer is tried at size. Queries are named without the layer: ``messages.history``."""
+    """The test data of a layer. Queries are named without the layer: ``messages.history``."""
 
     name: str
     fill: str
-    """SQL that fills the tables, run as the superuser with triggers off; ``{messages}`` is how many."""
+    """SQL that fills the tables with ``{messages}`` messages, run as the superuser with triggers off."""
     values: Callable[[Any], Awaitable[Mapping[str, Any]]]
-    """Takes an asyncpg connection, returns an argument for each name that a parameter of any query has."""
+    """Called with an asyncpg connection: returns an argument for each name of a parameter of any query."""
     messages: int = 100_000
-    """How many messages there are in an ordinary run: so many that its tables are large."""
+    """The number of messages in an ordinary run: so many that the tables are large."""
     prepare: str = ""
-    """SQL that is run on the connection before the queries: the role and the tenant that they run as."""
+    """SQL that is run on the connection before the queries, to set their role and tenant."""
     only: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """Arguments of single queries, which win over those for all."""
+    """Arguments of single queries, which replace those for all queries."""
     also: Mapping[str, tuple[frozenset[str], ...]] = field(default_factory=dict)
-    """Optional parameters that are to be given together, beside each on its own."""
+    """Optional parameters that are also given together, in addition to each on its own."""
     allowed: Mapping[str, Allowance] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Fault:
-    """What is wrong with how one query runs."""
+    """A fault in the plan of one query."""
 
     query: str
     file: str
@@ -85,9 +85,9 @@ class Fault:
 
 
 def build(url: str, layer: Layer, messages: int) -> None:
-    """Fill a database that has the layer's tables, and let the server know what is in them."""
+    """Fill a database that has the layer's tables, and analyze them."""
     with psycopg.connect(url, autocommit=True) as connection:
-        # No triggers, no foreign keys: the rows are made to hold what these would see to.
+        # No triggers, no foreign keys: the rows already satisfy what these would check.
         connection.execute("set session_replication_role = replica")
         connection.execute("set synchronous_commit = off")
         for statement in layer.fill.format(messages=messages).split(";\n"):
@@ -109,13 +109,13 @@ def operations(layer: str) -> dict[str, Query[..., Any, Any]]:
 
 
 async def faults(db: plainsql.Database, layer: Layer, *only: str) -> list[Fault]:
-    """Run every operation of a layer, or those that are named, and return what is wrong with them."""
+    """Run every operation of a layer, or the named ones, and return their faults."""
     found: list[Fault] = []
     async with db.acquire() as acquired:
         connection: Any = acquired
         large = await _large(connection, layer.name)
-        # As on a server with SSDs. With the default, made for disks that turn, the planner now and then sorts
-        # some hundred rows that a bitmap has found, rather than read a page of them in the index's order.
+        # As on a server with SSDs. With the default, made for spinning disks, the planner now and then sorts
+        # some hundred rows of a bitmap scan, rather than read a page of them in the index's order.
         await connection.execute("set random_page_cost = 1.1")
         values = await layer.values(connection)
         if layer.prepare:
@@ -152,7 +152,7 @@ async def faults(db: plainsql.Database, layer: Layer, *only: str) -> list[Fault]
 
 
 def faults_of_plan(plan: Mapping[str, Any], large: Mapping[str, int], allowed: Allowance) -> Iterator[str]:
-    """Say what is wrong with a plan, as ``explain (analyze, format json)`` gives it.
+    """Yield the faults of a plan of ``explain (analyze, format json)``.
 
     ``large`` are the rows of the large tables, by their names.
     """
@@ -170,7 +170,7 @@ def faults_of_plan(plan: Mapping[str, Any], large: Mapping[str, int], allowed: A
 
 
 def _rows(node: Mapping[str, Any]) -> float:
-    """How many rows a node gave; how many it was thought to give where it has not run."""
+    """Return the number of rows of a node; the planner's estimate if it did not run."""
     loops = node.get("Actual Loops", 0)
     return float(node["Actual Rows"] * loops if loops else node["Plan Rows"])
 
@@ -212,7 +212,7 @@ async def _large(connection: Any, schema: str) -> dict[str, int]:
 
 
 def _has_default(query: Query[..., Any, Any], name: str) -> bool:
-    """Whether a parameter may be left out, on no optional line."""
+    """Return true if a parameter has a default and is on no optional line."""
     parameter = inspect.signature(query._bind).parameters.get(name)
     return parameter is not None and parameter.default not in (inspect.Parameter.empty, UNSET)
 
@@ -220,7 +220,7 @@ def _has_default(query: Query[..., Any, Any], name: str) -> bool:
 def _calls(
     query: Query[..., Any, Any], given: Mapping[str, Any], also: tuple[frozenset[str], ...]
 ) -> Iterator[dict[str, Any]]:
-    """The calls to be tried: no optional line, each on its own, some together; all of it in every choice."""
+    """Yield the calls to test: no optional line, each on its own, some together; all in every order."""
     compiled = query.compiled.texts._compile()
     always = {
         name: given[name] for name in compiled.parameters if name not in compiled.optional and name in given
@@ -229,14 +229,14 @@ def _calls(
     for choice in product(*compiled.choices.values()):
         choices = dict(zip(compiled.choices, choice, strict=True))
         texts = [variant.given for variant in compiled.variants() if variant.choices == choices]
-        # What stands on lines that are chosen is given in any case.
+        # Parameters on lines of a choice are always given.
         least = min(texts, key=len)
         for names in dict.fromkeys([least, *(least | group for group in groups), *(least | a for a in also)]):
             yield {**always, **{name: given[name] for name in sorted(names)}, **choices}
 
 
 async def _run(connection: Any, query: Query[..., Any, Any], arguments: dict[str, Any]) -> Any:
-    """Run a call and return its plan, or what the server says of it."""
+    """Run a call and return its plan, or the server's error."""
     plan, args = query.compiled.text(query.compiled.bind((), arguments))
     transaction = connection.transaction()
     await transaction.start()

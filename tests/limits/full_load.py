@@ -1,4 +1,4 @@
-"""How exact buckets are under full load, for as long as wanted: ``python -m tests.limits.full_load 10``."""
+"""The exactness of buckets under full load, for any time: ``python -m tests.limits.full_load 10``."""
 
 from __future__ import annotations
 
@@ -16,21 +16,23 @@ from tests.redis_server import redis_server
 
 @dataclass
 class Load:
-    """What one bucket gave while more was asked of it than it had, all the time."""
+    """The tokens that one bucket gave while callers requested more than it had, all the time."""
 
     rate: int
     allowed: int
     left: int
-    """Tokens that were there at the end: nobody had come for them yet."""
+    """Tokens that were left at the end: no caller had taken them yet."""
     asked: int
     least: float
-    """What the rate and the burst give from the first answer to the last question, by the server's clock."""
+    """The tokens that the rate and the burst give from the first answer to the last question, by the server's
+    clock.
+    """
     most: float
     """The same, from the first question to the last answer: it is longer by two round trips."""
 
     @property
     def error(self) -> float:
-        """How far beside what the rate gives, as a part of it."""
+        """The deviation from the tokens of the rate, as a part of them."""
         given = self.allowed + self.left
         return max(self.least - 1 - given, given - self.most, 0) / self.most
 
@@ -42,9 +44,9 @@ class Load:
 
 
 async def load(url: str, rate: int, seconds: float, tasks: int = 4) -> Load:
-    """Ask a bucket for single tokens from several tasks for so long."""
+    """Take single tokens from a bucket by several tasks for so long."""
     async with Redis.from_url(url) as redis, Limits(url, prefix=uuid.uuid4().hex, deadline=10) as limits:
-        # A burst of a second: a program that is kept from asking for less than that loses nothing.
+        # A burst of a second: a program that is delayed for less than that loses nothing.
         bucket = limits.bucket("load", rate=rate)
         counts = [0, 0]
 
@@ -58,7 +60,7 @@ async def load(url: str, rate: int, seconds: float, tasks: int = 4) -> Load:
 
         loop = asyncio.get_running_loop()
         before_first = await server_time()
-        # The burst at once: what flows into a bucket that is still full is lost, and that is as it should be.
+        # The whole burst first: tokens that flow into a full bucket are lost, as they should be.
         await bucket.consume("x", rate)
         after_first = await server_time()
         await asyncio.gather(*(ask(bucket, loop.time() + seconds) for _ in range(tasks)))

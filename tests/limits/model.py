@@ -1,4 +1,4 @@
-"""What limits are by definition: written for reading, with fractions, and nothing shared with the scripts."""
+"""The definition of limits: written for reading, with fractions, and independent of the scripts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The scripts against the definition of a limit, on a clock that goes forward, stands still and is set back.
+"""The scripts against the definition of a limit, on a clock that goes forward, stops and is set back.
 
 The server's clock cannot be set. The scripts are the ones that run in production, but for the first lines:
 there the time comes from ``TIME``, here from a key.

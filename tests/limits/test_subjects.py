@@ -1,4 +1,4 @@
-"""Who a limit is about is said, or refused: callers without a name do not share a bucket by accident."""
+"""The subject of a limit is named, or refused: callers without a name do not share a bucket by accident."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Waiting for a limit: in turn, no longer than told, and without a trace where it is given up."""
+"""Waiting for a limit: in turn, no longer than allowed, and without a trace if it is given up."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ async def test_a_wait_does_not_ask_again_and_again(redis_proxy: Proxy, prefix: s
         await bucket.consume("x")
         one = redis_proxy.to_server.bytes - one
         before = redis_proxy.to_server.bytes
-        # Twenty wait a second for ten: whoever's turn it is asks, is refused, sleeps and is served.
+        # Twenty wait a second for ten: the first in the queue calls, is refused, sleeps and is served.
         waits = [asyncio.ensure_future(bucket.wait("x")) for _ in range(20)]
         await waits[4]
         asked = (redis_proxy.to_server.bytes - before) / one

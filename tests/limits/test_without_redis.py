@@ -1,4 +1,4 @@
-"""What limits answer while Redis is away, and when it is back."""
+"""The answers of limits while Redis is away, and when it is back."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ async def server() -> AsyncIterator[RedisServer]:
 
 
 async def without_redis(server: RedisServer, choice: WithoutRedis) -> list[Decision]:
-    """Ask five times for one of a burst of three, on a server that is dead."""
+    """Call five times for one of a burst of three, on a server that is dead."""
     async with Limits(server.url, without_redis=choice, local_share=0.5) as limits:
         bucket = limits.bucket("b", rate=1, per=HOUR, burst=6)
         assert not (await bucket.consume("x")).without_redis
@@ -73,7 +73,7 @@ async def test_redis_counts_again_when_it_is_back_and_an_empty_one_starts_full(
         server.kill()
         assert (await bucket.consume("x")).without_redis
         server.start()
-        # Whoever waits goes on as soon as there is a server, without being told.
+        # A waiting call continues as soon as there is a server, without a notification.
         assert await bucket.wait("x", 4, timeout=10) == Decision(True, 2)
 
 

@@ -39,7 +39,7 @@ def test_marked_as_applied_it_is_not_run_again(write: Write, fresh_database_url:
 
 def test_marked_as_not_applied_it_runs_again(write: Write, fresh_database_url: str, query: Query) -> None:
     folder = half_applied(write, fresh_database_url)
-    with pytest.raises(MigrationError, match="0001_a: what it makes is there: table a, table b") as caught:
+    with pytest.raises(MigrationError, match="0001_a: its objects exist: table a, table b") as caught:
         migrate.mark(fresh_database_url, folder, "0001", applied=False)
     assert "--force" in str(caught.value.hint)
     query("drop table a, b")
@@ -54,7 +54,7 @@ def test_a_migration_whose_objects_do_not_exist_is_not_marked_as_applied(
 ) -> None:
     folder = half_applied(write, fresh_database_url)
     query("drop table b")
-    with pytest.raises(MigrationError, match="0001_a: what it makes is not there: table b") as caught:
+    with pytest.raises(MigrationError, match="0001_a: its objects are missing: table b") as caught:
         migrate.mark(fresh_database_url, folder, "0001")
     assert migrate.status(fresh_database_url, folder).having("interrupted")
     assert str(caught.value.hint) == ("apply it with 'plainsql migrate'; or record it anyway with --force")
@@ -97,7 +97,7 @@ def test_the_objects_that_a_file_creates_are_read_from_its_text(
     if not missing:
         assert migrate.mark(fresh_database_url, folder, "0001", dry_run=True)
         return
-    with pytest.raises(MigrationError, match="what it makes is not there") as caught:
+    with pytest.raises(MigrationError, match="its objects are missing") as caught:
         migrate.mark(fresh_database_url, folder, "0001", dry_run=True)
     assert caught.value.message.partition("not there: ")[2] == missing
     for statement in sql.split(";"):
@@ -130,12 +130,12 @@ def test_an_invalid_index_is_not_applied(write: Write, fresh_database_url: str) 
 
 def test_a_recorded_mark_and_a_mark_after_a_gap_are_refused(write: Write, fresh_database_url: str) -> None:
     folder = write({"0001_a.sql": "select 1;", "0002_b.sql": "select 1;"})
-    with pytest.raises(MigrationError, match="0001_a: not applied is what is recorded"):
+    with pytest.raises(MigrationError, match="0001_a: not applied is already recorded"):
         migrate.mark(fresh_database_url, folder, "0001", applied=False)
     with pytest.raises(MigrationError, match="0001_a comes before 0002_b, and is not applied"):
         migrate.mark(fresh_database_url, folder, "0002")
     migrate.apply(fresh_database_url, folder)
-    with pytest.raises(MigrationError, match="0001_a: applied is what is recorded"):
+    with pytest.raises(MigrationError, match="0001_a: applied is already recorded"):
         migrate.mark(fresh_database_url, folder, "0001")
     with pytest.raises(MigrationError, match="no migration '0009'"):
         migrate.mark(fresh_database_url, folder, "0009")

@@ -1,4 +1,4 @@
-"""Both executors behind one face, so that one scenario is told once."""
+"""Both executors with one interface, so that one scenario serves both."""
 
 from __future__ import annotations
 

@@ -214,7 +214,7 @@ async def test_programs_go_on_while_columns_come_and_go(table: str) -> None:
                 add column email text, add column nick text, add column seen timestamptz
                 """,
             ):
-                # Both at once: nobody reads between the two.
+                # Both at the same time: no read comes between the two.
                 fill = "update person set nick = 'n' || id, email = 'e' || id"
                 statements = f"begin; alter table person {change}; {fill}; commit"
                 calls = len(seen) + 30

@@ -1,4 +1,4 @@
-"""One scenario, told once and run by both executors: the same calls, the same answers, the same errors."""
+"""One scenario, written once and run by both executors: the same calls, the same answers, the same errors."""
 
 # ruff: noqa: PT012 (it is the block of a transaction or stream that raises)
 

@@ -1,4 +1,4 @@
-"""What is no user, no id, no value and no key of ours: one clear error, or none at all for others."""
+"""Values that are no user, id, value or key: one clear error. Keys of others: none at all."""
 
 from __future__ import annotations
 

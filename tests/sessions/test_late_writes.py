@@ -133,7 +133,7 @@ async def test_a_request_that_is_held_up_does_not_outlive_the_end_of_all(
 
 async def test_a_login_that_began_before_a_password_change_is_refused(sessions: Sessions[Login]) -> None:
     fence = await sessions.fence("ana")
-    # Here the old password is found right, and somebody changes it.
+    # Here the old password is accepted, and another request changes it.
     assert await sessions.expire_all("ana") == 0
     with pytest.raises(SessionOverError):
         await sessions.create("ana", Login(), fence=fence)

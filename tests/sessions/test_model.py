@@ -1,4 +1,4 @@
-"""Sessions against a model in memory: whatever is done in whatever order, by whoever has read whatever."""
+"""Sessions against a model in memory: any operation in any order, by any earlier reader."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ actions = st.one_of(
 
 @dataclass
 class Model:
-    """What is there, by id; and how often all sessions of a user were ended."""
+    """The sessions by id, and the number of times that all sessions of a user were ended."""
 
     there: dict[str, Session[int]] = field(default_factory=dict)
     ends: dict[str, int] = field(default_factory=dict)

@@ -187,6 +187,7 @@ def test_a_lost_connection_means_that_nothing_was_done(db: Database, admin: psyc
     with pytest.raises(psycopg.OperationalError) as raised:
         batch(dies, db, [{"n": 50}, {"n": 51}])
     assert "nothing of it was done" in " ".join(raised.value.__notes__)
+    assert isinstance(raised.value, psycopg.errors.AdminShutdown)
     assert total(admin) == (10, 0)
     assert batch(add, db, [{"id": 50}]) == [Item(50, None)]
 

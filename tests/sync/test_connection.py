@@ -1,4 +1,4 @@
-"""What only the synchronous executor has: one connection, its transaction, threads, what stays prepared."""
+"""The one connection of a synchronous database: prepared statements, transactions, streams and threads."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_statements_that_were_deallocated_are_prepared_again(db: Database) -> No
     assert ADD(db, a=1, b=2) == 3
 
 
-def test_a_composite_type_that_was_altered_is_learnt_again(db: Database) -> None:
+def test_a_composite_type_that_was_altered_is_looked_up_again(db: Database) -> None:
     db.connection.execute("drop type if exists part; create type part as (a int)")
     value = one("select row(:a::int)::part", "a")
     assert value(db, a=1) == (1,)
@@ -120,7 +120,7 @@ def test_calls_on_the_database_while_it_streams_are_refused(db: Database) -> Non
     assert SELECT_1(db) == 1
 
 
-def test_a_stream_that_nobody_closes_gives_the_connection_back_when_it_is_collected(db: Database) -> None:
+def test_an_abandoned_stream_releases_the_connection_when_collected(db: Database) -> None:
     for row in SERIES.stream(db):
         assert row == 1
         break
@@ -158,7 +158,7 @@ def test_a_stream_of_a_transaction_leaves_no_cursor_behind(db: Database) -> None
         assert cursors(tx) == 0
 
 
-def test_a_call_keeps_other_threads_out_from_its_check_to_its_answer(
+def test_a_call_locks_other_threads_out_from_its_check_to_its_result(
     db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shared = db._shared
@@ -191,7 +191,7 @@ def test_threads_take_turns(database_url: str) -> None:
     assert sorted(found) == sorted(n * 100 + m for n in range(8) for m in range(20))
 
 
-def test_a_thread_is_told_that_another_ones_transaction_has_the_connection(db: Database) -> None:
+def test_a_thread_is_refused_while_another_has_a_transaction_open(db: Database) -> None:
     errors: list[BaseException] = []
 
     def work() -> None:
@@ -207,7 +207,7 @@ def test_a_thread_is_told_that_another_ones_transaction_has_the_connection(db: D
     assert len(errors) == 1
 
 
-def test_a_query_that_is_interrupted_is_cancelled_and_the_database_serves_on(db: Database) -> None:
+def test_an_interrupted_query_is_cancelled_and_the_database_works_on(db: Database) -> None:
     with psycopg.connect(db.connection.info.dsn, autocommit=True) as outside:
         backend = db.connection.info.backend_pid
 

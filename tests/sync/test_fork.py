@@ -16,7 +16,7 @@ from tests.database.ask import SELECT_1, many, one
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork"),
-    # Python 3.12 and later warn of forks beside threads; the children here do nothing with them.
+    # Python 3.12 and later warn about forks in a process with threads; the children here use no threads.
     pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning"),
 ]
 
@@ -61,7 +61,7 @@ def test_a_fork_is_refused_and_the_parent_is_unharmed(db: Database) -> None:
         assert [ECHO(db, n=n) for n in range(20)] == list(range(20))
 
 
-def test_what_was_open_is_refused_too(db: Database) -> None:
+def test_open_transactions_and_streams_are_refused_too(db: Database) -> None:
     with db.transaction() as tx, tx.transaction() as inner:
         rows = SERIES.stream(inner)
         assert next(rows) == 1

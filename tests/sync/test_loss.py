@@ -70,7 +70,7 @@ def test_transactions_and_streams_begin_on_a_living_one(db: Database, admin: psy
     assert db.connection.execute("select 1").fetchone() == (1,)
 
 
-def test_a_read_whose_connection_is_lost_is_run_once_more(db: Database) -> None:
+def test_a_read_whose_connection_is_lost_is_run_again(db: Database) -> None:
     dies = proved(DIES, READS)
     with pytest.raises(psycopg.OperationalError) as raised:
         dies(db)  # the second one dies as well
@@ -79,7 +79,7 @@ def test_a_read_whose_connection_is_lost_is_run_once_more(db: Database) -> None:
 
 
 @pytest.mark.parametrize("facts", [WRITES, QueryFacts()])
-def test_a_write_whose_connection_is_lost_is_not(
+def test_a_write_whose_connection_is_lost_is_not_run_again(
     db: Database, admin: psycopg.Connection[Any], facts: QueryFacts
 ) -> None:
     dies = proved(f"with i as (insert into item select nextval('tries') returning n) {DIES} from i", facts)
@@ -92,7 +92,9 @@ def test_a_write_whose_connection_is_lost_is_not(
     assert SELECT_1(db) == 1
 
 
-def test_a_transaction_says_that_nothing_of_it_was_done(db: Database, admin: psycopg.Connection[Any]) -> None:
+def test_a_lost_transaction_has_a_note_that_nothing_was_done(
+    db: Database, admin: psycopg.Connection[Any]
+) -> None:
     with pytest.raises(psycopg.OperationalError) as raised, db.transaction() as tx:
         PUT(tx, n=1)
         kill(admin, db)
@@ -106,7 +108,7 @@ def test_a_transaction_says_that_nothing_of_it_was_done(db: Database, admin: psy
     assert admin.execute("select n from item").fetchall() == [(3,)]
 
 
-def test_a_savepoint_and_a_stream_too(db: Database, admin: psycopg.Connection[Any]) -> None:
+def test_a_lost_savepoint_or_stream_has_the_note_too(db: Database, admin: psycopg.Connection[Any]) -> None:
     with pytest.raises(psycopg.OperationalError) as raised, db.transaction() as tx, tx.transaction() as inner:
         kill(admin, db)
         PUT(inner, n=2)
@@ -118,7 +120,7 @@ def test_a_savepoint_and_a_stream_too(db: Database, admin: psycopg.Connection[An
     assert SELECT_1(db) == 1
 
 
-def test_what_is_closed_stays_closed(database_url: str) -> None:
+def test_a_closed_database_stays_closed(database_url: str) -> None:
     db = plainsql.sync.connect(database_url)
     db.close()
     for use in (lambda: SELECT_1(db), lambda: db.connection, lambda: next(SERIES.stream(db))):
@@ -127,11 +129,11 @@ def test_what_is_closed_stays_closed(database_url: str) -> None:
     db.close()
 
 
-def test_no_server_at_all_is_said_so(db: Database, admin: psycopg.Connection[Any]) -> None:
+def test_a_server_that_is_gone_is_a_connect_error(db: Database, admin: psycopg.Connection[Any]) -> None:
     shared: Any = db._shared
 
     def refused() -> Any:
-        raise plainsql.ConnectError("nothing answers there")
+        raise plainsql.ConnectError("no server answers there")
 
     opens = shared._open_connection
     shared._open_connection = refused
@@ -143,7 +145,7 @@ def test_no_server_at_all_is_said_so(db: Database, admin: psycopg.Connection[Any
     assert SELECT_1(db) == 1
 
 
-def test_threads_survive_it(db: Database, admin: psycopg.Connection[Any]) -> None:
+def test_threads_survive_lost_connections(db: Database, admin: psycopg.Connection[Any]) -> None:
     wrong: list[object] = []
     echo = proved("select :n::int", READS, "n")
 
@@ -166,16 +168,16 @@ def test_threads_survive_it(db: Database, admin: psycopg.Connection[Any]) -> Non
     for thread in threads:
         thread.join()
     assert wrong == []
-    assert echo(db, n=1) == 1  # the last of those terminations may meet this call
+    assert echo(db, n=1) == 1  # the last of those terminations may hit this call
 
 
 def test_a_read_only_server_is_left_once(db: Database, admin: psycopg.Connection[Any]) -> None:
-    """As after a failover: the connection goes to the old primary, a new one finds the new primary."""
+    """The state after a failover: the connection is to the old primary, a new one finds the new primary."""
     db.connection.execute("set default_transaction_read_only = on")
     assert PUT(db, n=1) == 1  # refused there, run on the next connection
     db.connection.execute("set default_transaction_read_only = on")
     with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
-        PUT(db, n=2)  # not so soon again: the server may be read-only for good
+        PUT(db, n=2)  # not so soon again: the server may stay read-only
     assert admin.execute("select n from item").fetchall() == [(1,)]
 
 
@@ -198,7 +200,7 @@ def test_the_outer_transaction_waits_for_its_savepoint(db: Database, admin: psyc
     with db.transaction() as tx:
         with tx.transaction() as inner:
             for use in (lambda: PUT(tx, n=1), lambda: tx.connection, lambda: next(SERIES.stream(tx))):
-                with pytest.raises(plainsql.TransactionError, match="has a savepoint open"):
+                with pytest.raises(plainsql.TransactionError, match="has an open savepoint"):
                     use()
             PUT(inner, n=2)
         PUT(tx, n=3)
@@ -239,7 +241,7 @@ def test_a_call_that_another_thread_closes_under_opens_nothing(database_url: str
     assert db._shared.psycopg.closed
 
 
-def test_a_procedure_that_asks_for_a_read_only_transaction_runs_once(
+def test_a_procedure_that_sets_a_read_only_transaction_runs_once(
     db: Database, admin: psycopg.Connection[Any]
 ) -> None:
     admin.execute(

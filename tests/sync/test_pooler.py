@@ -1,4 +1,4 @@
-"""Behind PgBouncer: right answers, whoever else has a connection there."""
+"""Behind PgBouncer: right results while other clients use the same server connections."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def db(url: str) -> Iterator[Database]:
         yield db
 
 
-def test_the_pooler_is_noticed(db: Database) -> None:
+def test_the_pooler_is_detected(db: Database) -> None:
     assert db._shared.local_settings is not None
 
 
@@ -129,7 +129,7 @@ def test_all_kinds_of_calls(db: Database) -> None:
     assert READ(db, k="k4") == 0
 
 
-def test_values_are_read_whatever_others_have_set(url: str, db: Database) -> None:
+def test_settings_of_other_clients_do_not_change_values(url: str, db: Database) -> None:
     """Another client's settings stay in the server's session, which we get next."""
     dates = one("select date '2026-03-04'")
     with psycopg.connect(url, autocommit=True, prepare_threshold=None) as other:
@@ -151,7 +151,7 @@ def test_no_setting_of_ours_stays(url: str, db: Database) -> None:
             assert found in [("",), (None,)]
 
 
-def test_columns_that_changed_are_noticed_before_the_commit(
+def test_changed_columns_are_detected_before_the_commit(
     db: Database, fresh_database_url: str, url: str
 ) -> None:
     query: ManyQuery[..., Any] = ManyQuery(

@@ -64,7 +64,7 @@ def db(url: str) -> Iterator[Database]:
         yield db
 
 
-def test_each_sees_its_own_rows(db: Database) -> None:
+def test_each_tenant_sees_its_own_rows(db: Database) -> None:
     a, b = db.tenant("a"), db.tenant("b", user_id=7)
     for _ in range(2):
         assert PAPERS(a) == [1]
@@ -93,7 +93,7 @@ def test_a_call_without_a_tenant_is_refused(db: Database) -> None:
     assert PAPERS(db.tenant("a")) == [1]
 
 
-def test_it_is_not_refused_if_it_sees_something(database_url: str, url: str) -> None:
+def test_a_call_that_sees_rows_without_a_tenant_is_not_refused(database_url: str, url: str) -> None:
     del url
     with plainsql.sync.connect(database_url) as db:  # a superuser
         assert PAPERS(db) == [1, 2, 3]
@@ -118,7 +118,7 @@ def test_nothing_of_a_tenant_stays(db: Database) -> None:
     ]
 
 
-def test_a_tenant_is_told_by_its_type(db: Database) -> None:
+def test_an_id_that_is_no_text_of_postgresql_is_refused(db: Database) -> None:
     for wrong in ("", None, "a\0b", "\ud800"):
         with pytest.raises(plainsql.PlainsqlError):
             db.tenant(wrong)

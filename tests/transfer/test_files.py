@@ -34,7 +34,7 @@ def lines_changed(change: Callable[[list[bytes]], object]) -> Callable[[bytes], 
 
 WRONG: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "empty": (lambda _: b"", "file:1: the file is empty"),
-    "another file": (lambda _: b'{"a":1}\n', "file:1: this is no export of plainsql"),
+    "another file": (lambda _: b'{"a":1}\n', "file:1: this is not an export of plainsql"),
     "half a line less": (lambda c: c[:-7], "file:53: the file ends before its last line"),
     "the last line less": (lines_changed(lambda x: x.pop()), "file:53: the file ends before its last line"),
     "half of it less": (lambda c: c[: len(c) // 2], "the file ends before its last line"),
@@ -45,7 +45,7 @@ WRONG: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     ),
     "another letter": (lambda c: c.replace(b"note 7", b"nota 7"), "file:53: the file was changed"),
     "more after it": (lambda c: c + c, "file:54: there is more after the last line"),
-    "a row that is none": (lines_changed(lambda x: x.insert(5, b"[1,\n")), "file:6: this is no row"),
+    "a row that is none": (lines_changed(lambda x: x.insert(5, b"[1,\n")), "file:6: this is not a row"),
     "a short row": (
         lines_changed(lambda x: x.insert(5, b"[1]\n")),
         "file:6: expected 2 values of shop.notes, got 1",

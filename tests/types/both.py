@@ -1,4 +1,4 @@
-"""Both executors side by side: what one query answers on asyncpg and on psycopg must be the same."""
+"""Both executors on one database: a query must return the same on asyncpg and on psycopg."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def query(sql: str, *, item: Any = None) -> OneQuery[..., Any]:
 
 
 class Both:
-    """Two databases that are one: every question is put to both executors."""
+    """Two executors of one database: every query runs on both."""
 
     def __init__(
         self, runner: asyncio.Runner, over_asyncpg: plainsql.Database, over_psycopg: sync.Database
@@ -34,7 +34,7 @@ class Both:
         self.over_psycopg = over_psycopg
 
     def value(self, sql: str, *, item: Any = None, **parameters: object) -> Any:
-        """Ask both for one value, hold that the answers are the same, and return it."""
+        """Run a query of one value on both, assert that the results are the same, and return it."""
         asked = query(sql, item=item)
         first = self.runner.run(asked(self.over_asyncpg, **parameters))
         second = asked(self.over_psycopg, **parameters)
@@ -46,16 +46,16 @@ class Both:
         return self.value(f"select :a::{type_name}", a=value)
 
     def round_trip(self, type_name: str, value: object) -> None:
-        """Hold that a value comes back as it went out, from both."""
+        """Assert that both return a value as it was sent."""
         back = self.sent_back(type_name, value)
         assert same(back, value), f"sent {value!r}, got {back!r}"
 
     def read(self, literal: str, type_name: str) -> Any:
-        """Read a value that the server wrote."""
+        """Read a literal of the server's."""
         return self.value(f"select {literal}::{type_name}")
 
     def errors(self, sql: str, **parameters: object) -> tuple[BaseException, BaseException]:
-        """The errors of both for a query that must fail on both: asyncpg's, psycopg's."""
+        """Return the errors of a query that must fail on both: asyncpg's, psycopg's."""
         asked = query(sql)
         try:
             answer: object = self.runner.run(asked(self.over_asyncpg, **parameters))
@@ -70,7 +70,7 @@ class Both:
         raise AssertionError(f"psycopg answers {answer!r}")
 
     def refusals(self, sql: str, **parameters: object) -> str:
-        """The message of the ``BindError`` that both raise, its first line."""
+        """Return the first line of the ``BindError`` that both raise."""
         first, second = self.errors(sql, **parameters)
         assert isinstance(first, plainsql.BindError), repr(first)
         assert isinstance(second, plainsql.BindError), repr(second)
@@ -79,7 +79,7 @@ class Both:
 
 
 def same(one: Any, other: Any) -> bool:
-    """Whether two values are the same, types and all; NaN is the same as NaN."""
+    """Return whether two values are the same, with their types; NaN is the same as NaN."""
     if isinstance(one, uuid.UUID) and isinstance(other, uuid.UUID):  # asyncpg's is a class of its own
         return one == other
     if isinstance(one, asyncpg.Record):

@@ -1,4 +1,4 @@
-"""Arrays, enums, domains, composite types, ranges and multiranges, whatever is in them."""
+"""Arrays, enums, domains, composite types, ranges and multiranges of all types."""
 
 # ruff: noqa: DTZ001 (timestamps without a zone are a type of PostgreSQL)
 
@@ -21,7 +21,7 @@ property_test = settings(
     max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
-# Whatever the quoting of arrays, composites and ranges could stumble over, often.
+# Characters that the quoting of arrays, composites and ranges treats specially, often.
 awkward = st.text(
     st.sampled_from(list("\"\\'{}()[],; \t\nNULLnull%$é🎈") + ["\x01"])
     | st.characters(exclude_categories=["Cs", "Cc"]),
@@ -95,7 +95,7 @@ def test_labels_of_enums_are_text(both: Both, label: str) -> None:
     both.round_trip("mood", label)
 
 
-def test_domains_are_what_they_stand_on(both: Both) -> None:
+def test_domains_are_their_base_types(both: Both) -> None:
     both.round_trip("positive", 7)
     both.round_trip("positive[]", [7, None])
     both.round_trip("tags", ["a", None, "b c"])
@@ -114,7 +114,7 @@ persons = st.tuples(
 
 @property_test
 @given(persons)
-def test_composite_values_come_back_however_they_are_nested(both: Both, person: tuple[Any, ...]) -> None:
+def test_nested_composite_values_come_back(both: Both, person: tuple[Any, ...]) -> None:
     back = both.sent_back("person", person)
     assert _plain(back) == person
 
@@ -143,7 +143,7 @@ def test_a_composite_of_nulls_is_not_null(both: Both) -> None:
     assert query("select :a::nothing")(both.over_psycopg, a=()) == ()
 
 
-def test_a_composite_is_taken_from_a_dict_with_null_for_what_is_missing(both: Both) -> None:
+def test_a_composite_is_taken_from_a_dict_and_missing_fields_are_null(both: Both) -> None:
     assert _plain(both.sent_back("address", {"number": 5})) == (None, 5)
 
 
@@ -155,12 +155,12 @@ def test_a_composite_of_another_shape_is_refused(both: Both, value: object) -> N
 
 def test_a_composite_with_too_few_fields_is_refused(both: Both) -> None:
     over_asyncpg, over_psycopg = both.errors("select :a::address", a=("only",))
-    assert isinstance(over_asyncpg, asyncpg.DatatypeMismatchError)  # the server's word, with a note
+    assert isinstance(over_asyncpg, asyncpg.DatatypeMismatchError)  # the server's error, with a note
     assert isinstance(over_psycopg, plainsql.BindError)
 
 
 @pytest.mark.parametrize("sql", ["select :a::document", "select coalesce(:a::document, null)::text"])
-def test_a_composite_with_a_part_that_travels_as_text_is_given_or_told(both: Both, sql: str) -> None:
+def test_a_composite_with_a_field_that_travels_as_text(both: Both, sql: str) -> None:
     # asyncpg has no text format of composite types; psycopg's executor needs no other.
     value = ("x", "'cat':2")
     asked = query(sql)
@@ -272,7 +272,7 @@ def test_arrays_of_paths_can_be_read(both: Both, type_name: str) -> None:
 
 
 def test_an_anonymous_record_needs_a_type(both: Both) -> None:
-    # asyncpg's binary format says of which types the fields are; text does not.
+    # asyncpg's binary format has the types of the fields; text does not.
     with pytest.raises(plainsql.DecodeError, match="record"):
         query("select row(1, 'a')")(both.over_psycopg)
 

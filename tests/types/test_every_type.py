@@ -1,4 +1,4 @@
-"""Every base type that PostgreSQL brings: it makes a round trip, or the reason why not stands here."""
+"""Every base type of PostgreSQL makes a round trip, or is listed here with the reason why not."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from plainsql.query import Binder, ManyQuery
 from tests.types.both import Both
 
-# A value of each type as the server reads it; what the executors make of it is sent back, to be the same.
+# A value of each type as the server reads it. The Python value is sent back, and must be the same.
 SAMPLES = {
     "aclitem": "=r/postgres",
     "bit": "1",
@@ -75,7 +75,7 @@ SAMPLES = {
     "xml": "<a>b</a>",
 }
 
-# The server itself takes no value of these from outside.
+# The server takes no values of these types from a client.
 NO_INPUT = {
     "gtsvector": "a page of an index on tsvector",
     "pg_brin_bloom_summary": "a page of a BRIN index",
@@ -132,7 +132,7 @@ def test_a_value_and_arrays_of_it_make_a_round_trip(both: Both, name: str) -> No
         both.value(f"select (:a::{type_name})::text = ({literal})::text or '{name}' = 'json'", a=sent) is True
     )
     assert back == value or name == "json"
-    if name in ("path", "polygon", "json", "jsonb"):  # lists and paths in arrays are told apart elsewhere
+    if name in ("path", "polygon", "json", "jsonb"):  # other tests have lists and paths in arrays
         return
     assert both.sent_back(f"{type_name}[]", [sent, None]) == [value, None]
 
@@ -143,7 +143,7 @@ def test_integer_vectors_can_be_read(both: Both, name: str) -> None:
     assert both.read(f"'{text}'", name) == value
 
 
-def test_what_the_catalog_holds_can_be_read(both: Both) -> None:
+def test_values_of_the_catalog_can_be_read(both: Both) -> None:
     both.over_psycopg.connection.execute(
         "create table defaults (a int default 7, b int); "
         "insert into defaults select 1, 2 from generate_series(1, 100); "
@@ -160,9 +160,9 @@ def test_types_of_extensions_travel_as_their_text(both: Both, name: str) -> None
     both.round_trip(f"{name}[]", ["Top", None])
 
 
-def test_a_type_of_an_extension_says_its_name_where_a_value_does_not_fit(both: Both) -> None:
+def test_the_error_of_an_unfit_value_names_a_type_of_an_extension(both: Both) -> None:
     assert both.refusals("select :a::ltree", a=7) == "test.types.value: a: expected ltree, got int"
 
 
-def test_void_is_a_value_that_says_nothing(both: Both) -> None:
+def test_void_is_none(both: Both) -> None:
     assert both.value("select pg_notify('nobody', '')") is None

@@ -1,4 +1,4 @@
-"""JSON: whatever msgspec takes goes out, and comes back the same through the type of the column."""
+"""JSON: values that msgspec encodes are sent, and come back the same through the type of the column."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_integers_beyond_64_bits_are_read_exactly(both: Both) -> None:
 
 def test_none_is_null_and_never_the_null_of_json(both: Both) -> None:
     assert both.value("select :a::jsonb is null", a=None) is True
-    # The null of JSON is written in SQL, and reads as None too: a Python value cannot tell the two apart.
+    # The null of JSON is written in SQL, and reads as None too: Python has one value for both.
     assert both.value("select 'null'::jsonb", item=Json) is None
     # Inside a document None is JSON's.
     assert both.value("select (:a::jsonb -> 0) = 'null'::jsonb", a=[None]) is True
@@ -86,7 +86,7 @@ def test_a_typed_column_decodes_into_its_type(both: Both) -> None:
         assert both.value(f"select :a::{kind}", item=Annotated[Payload, JSON], a=sent) == sent
 
 
-def test_a_document_that_does_not_fit_is_a_decode_error_with_its_path_and_without_its_value(
+def test_an_unfit_document_is_an_error_with_its_path_without_its_value(
     both: Both,
 ) -> None:
     asked = query("select :a::jsonb", item=Annotated[Payload, JSON])
@@ -116,6 +116,6 @@ def test_a_domain_over_json_is_json(both: Both) -> None:
 
 
 @pytest.mark.parametrize("value", [{1, 2j}, object(), {"a": object()}])
-def test_what_has_no_json_is_refused(both: Both, value: object) -> None:
+def test_a_value_without_json_is_refused(both: Both, value: object) -> None:
     for error in both.errors("select :a::jsonb", a=value):
         assert isinstance(error, plainsql.BindError), repr(error)

@@ -1,4 +1,4 @@
-"""Numbers, text, bytes, truth values, identifiers, networks, bits: back as they went out."""
+"""Numbers, text, bytes, truth values, identifiers, networks and bits come back as they were sent."""
 
 from __future__ import annotations
 

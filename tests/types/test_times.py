@@ -49,7 +49,7 @@ def test_timestamps_with_a_zone_come_back_in_utc(both: Both, moment: datetime, z
 
 
 @pytest.mark.parametrize("zone", ["Europe/Amsterdam", "Asia/Kathmandu", "America/St_Johns"])
-def test_zones_with_a_history_count(both: Both, zone: str) -> None:
+def test_historical_offsets_of_zones_are_used(both: Both, zone: str) -> None:
     for year in (1890, 1936, 1999):
         sent = datetime(year, 7, 1, 12, 30, 15, 123456, ZoneInfo(zone))
         assert both.sent_back("timestamptz", sent) == sent
@@ -152,7 +152,7 @@ def test_a_moment_outside_of_pythons_years_in_utc_is_refused(
         both.over_psycopg.connection.execute("reset timezone")
 
 
-def test_a_date_is_midnight_where_a_timestamp_is_wanted(both: Both) -> None:
+def test_a_date_is_midnight_as_a_timestamp(both: Both) -> None:
     assert both.sent_back("timestamp", date(2026, 11, 21)) == datetime(2026, 11, 21)
     assert both.sent_back("timestamptz", date(2026, 11, 21)) == datetime(2026, 11, 21).astimezone()
 
@@ -175,7 +175,7 @@ def test_a_time_with_a_zone_is_no_timestamp_without_one(both: Both) -> None:
         ("interval", "170000000 years"),
     ],
 )
-def test_what_python_cannot_hold_is_a_decode_error_that_says_what_to_do(
+def test_a_value_that_python_does_not_have_is_a_decode_error_with_a_hint(
     both: Both, type_name: str, text: str
 ) -> None:
     for error in both.errors(f"select '{text}'::{type_name}"):

@@ -1,4 +1,4 @@
-"""Values that Python has and PostgreSQL has not: refused alike on both sides, never changed in silence."""
+"""Values that Python has and PostgreSQL has not: both drivers refuse them, and none changes silently."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_texts_have_no_nul(both: Both, type_name: str, value: object) -> None:
     assert details(both, type_name, value) == {DETAIL_NUL}
 
 
-def test_infinity_of_numbers_that_have_one_goes(both: Both) -> None:
+def test_infinite_numbers_are_sent_to_types_that_have_them(both: Both) -> None:
     for value in (math.inf, -math.inf, math.nan):
         both.round_trip("float8", value)
     both.round_trip("numeric", Decimal("NaN"))

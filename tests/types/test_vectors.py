@@ -1,4 +1,4 @@
-"""pgvector's types: its own values out and back, and whatever else is a sequence of numbers out."""
+"""pgvector's types: its own values are sent and read back; other sequences of numbers are sent."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_sequences_of_numbers_are_vectors(both: Both, type_name: str, make: Any,
 
 
 class Tensor:
-    """What PyTorch's tensors, JAX's arrays and pandas' series have in common: NumPy can read them."""
+    """An object that NumPy can read, as PyTorch's tensors, JAX's arrays and pandas' series are."""
 
     def __init__(self, numbers: list[float]) -> None:
         self._numbers = numbers
@@ -71,7 +71,7 @@ class Tensor:
     ("type_name", "make"), [("vector", Vector), ("halfvec", HalfVector), ("sparsevec", SparseVector)]
 )
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "int64"])
-def test_what_numpy_can_read_is_a_vector(both: Both, type_name: str, make: Any, dtype: str) -> None:
+def test_objects_that_numpy_can_read_are_vectors(both: Both, type_name: str, make: Any, dtype: str) -> None:
     numpy = pytest.importorskip("numpy")
     numbers = numpy.array([1.0, 9.0, 2.0], dtype)
     for sent in (numbers, numbers[::2], Tensor([1.0, 2.0])):
@@ -108,11 +108,11 @@ def test_arrays_of_vectors_come_back(both: Both, type_name: str) -> None:
 
 
 @pytest.mark.parametrize("value", ["[1,2]", b"1", 7, ["a"], {"a": 1}])
-def test_what_is_no_sequence_of_numbers_is_refused(both: Both, value: object) -> None:
+def test_other_values_than_sequences_of_numbers_are_refused(both: Both, value: object) -> None:
     assert "expected vector, got" in both.refusals("select :a::vector", a=value)
 
 
-def test_a_dimension_that_is_wrong_is_the_servers_word(both: Both) -> None:
+def test_a_wrong_dimension_is_an_error_of_the_server(both: Both) -> None:
     for error in both.errors("select :a::vector(3)", a=[1.0]):
         assert "expected 3 dimensions, not 1" in str(error)
         assert not isinstance(error, plainsql.PlainsqlError)

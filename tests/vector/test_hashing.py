@@ -51,7 +51,7 @@ def test_another_process_computes_the_same() -> None:
 
 
 def test_its_values_are_those_of_every_release() -> None:
-    # Stored embeddings and questions must meet: changing these numbers makes stored ones worthless.
+    # Stored embeddings and questions must agree: changing these numbers makes stored ones worthless.
     vector = embed("cochera")
     found = [(index, round(value, 6)) for index, value in enumerate(vector) if value]
     assert found == FOR_COCHERA

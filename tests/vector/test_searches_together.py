@@ -1,4 +1,4 @@
-"""Sixty searches at once return the rows of single ones, in their order, with their recall."""
+"""Sixty concurrent searches return the rows of single ones, in their order, with their recall."""
 
 from __future__ import annotations
 

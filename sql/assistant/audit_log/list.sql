@@ -1,7 +1,7 @@
 -- List the logged changes, newest first.
 --
 -- Filters, each if given: the table, the user who made the change, the kind of change, and a start
--- time. For the next page, pass the last row's created_at and id.
+-- time. For the next page, pass the last row's ``created_at`` and ``id``.
 -- returns: many AuditEntry
 -- param limit: 1..200 = 50
 select

@@ -1,6 +1,6 @@
 -- List the changes of one row, oldest first.
 --
--- For the next page, pass the last row's id.
+-- For the next page, pass the last row's ``id``.
 -- returns: many AuditEntry
 -- param limit: 1..200 = 50
 select

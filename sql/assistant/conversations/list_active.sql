@@ -1,6 +1,6 @@
 -- List open conversations, the last active first, of one user if given.
 --
--- For the next page, pass the last row's last_activity and id.
+-- For the next page, pass the last row's ``last_activity`` and ``id``.
 -- returns: many Conversation
 -- param limit: 1..200 = 50
 select

@@ -1,7 +1,7 @@
 -- List a user's events in a time range, earliest first, of one status if given.
 --
 -- The range includes its start and excludes its end. An event that began before the range and has
--- not ended is included. For the next page, pass the last row's start_datetime and id.
+-- not ended is included. For the next page, pass the last row's ``start_datetime`` and ``id``.
 --
 -- Implementation: there are two arms, so that each can use an index. An event of a day at most
 -- began no earlier than a day before the range; the few longer ones have an index on their end.

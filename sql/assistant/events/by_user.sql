@@ -1,6 +1,6 @@
 -- List a user's events, the latest start first, of one status if given.
 --
--- For the next page, pass the last row's start_datetime and id.
+-- For the next page, pass the last row's ``start_datetime`` and ``id``.
 -- returns: many Event
 -- param limit: 1..200 = 50
 select

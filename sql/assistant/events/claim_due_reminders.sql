@@ -1,6 +1,6 @@
 -- Claim the reminders of events that are due, in order to send them: they are not due any more.
 --
--- due_reminders lists the same events without claiming them.
+-- ``due_reminders`` lists the same events without claiming them.
 --
 -- Each of several workers gets rows of its own. If a worker dies after the claim, its reminders are
 -- not sent. Changing the time of a reminder makes it due again.

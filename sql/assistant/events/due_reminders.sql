@@ -1,8 +1,9 @@
 -- List the events whose reminder is due and was not sent, the longest due first.
 --
--- An event that began longer ago than late_minutes is skipped: a reminder that late is of no use.
+-- An event that began longer ago than ``late_minutes`` is skipped: a reminder that late is of no
+-- use.
 --
--- To send the reminders, use claim_due_reminders.
+-- To send the reminders, use ``claim_due_reminders``.
 -- returns: many Event
 -- param late_minutes: 0..10080 = 60
 -- param limit: 1..1000 = 100

@@ -1,6 +1,6 @@
 -- List events, newest first, of one user if given.
 --
--- For the next page, pass the last row's created_at and id.
+-- For the next page, pass the last row's ``created_at`` and ``id``.
 -- returns: many Event
 -- param limit: 1..200 = 50
 select

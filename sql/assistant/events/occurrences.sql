@@ -2,10 +2,10 @@
 -- event.
 --
 -- A row has the begin and end of the occurrence, and the event. The range includes its start and
--- excludes its end. For the next page, pass the last row's begins_at and id.
+-- excludes its end. For the next page, pass the last row's ``begins_at`` and ``id``.
 --
 -- Implementation: recurring events are few, and are expanded one by one. Of the others, those are
--- read that begin in the range, or that began before it and have not ended: see by_date_range.
+-- read that begin in the range, or that began before it and have not ended: see ``by_date_range``.
 -- returns: many Occurrence
 -- param limit: 1..1000 = 200
 -- allow: partial-order: an event has one occurrence at a time

@@ -1,4 +1,4 @@
--- Insert an event of another calendar, or update it if its external_id is known.
+-- Insert an event of another calendar, or update it if its ``external_id`` is known.
 --
 -- Its status and its reminder stay as they are.
 -- returns: one Event

@@ -1,6 +1,6 @@
 -- List the events that begin soon, soonest first, of one user if given.
 --
--- For the next page, pass the last row's start_datetime and id.
+-- For the next page, pass the last row's ``start_datetime`` and ``id``.
 -- returns: many Event
 -- param within_hours: 1..8784 = 24
 -- param limit: 1..200 = 50

@@ -1,7 +1,7 @@
 -- List the messages with one detected intent, newest first.
 --
 -- Filters, each if given: a start time and a minimum confidence. For the next page, pass the last
--- row's created_at and id.
+-- row's ``created_at`` and ``id``.
 -- returns: many Message
 -- param limit: 1..200 = 50
 select

@@ -1,6 +1,6 @@
 -- Insert a message without changing its conversation's last activity: for imports.
 --
--- To continue a conversation, use add_message.
+-- To continue a conversation, use ``add_message``.
 -- returns: one Message
 -- param message_id: = null
 -- param user_message: = null

@@ -1,6 +1,6 @@
 -- Count the messages of each intent, with confidence and processing times, the most frequent first.
 --
--- The time range, if given, includes its start and excludes its end. A null intent stands for
+-- The time range, if given, includes its start and excludes its end. The intent is null for
 -- messages that were not understood.
 -- returns: many IntentStatistics
 -- param limit: 1..1000 = 100

@@ -1,6 +1,6 @@
 -- List messages, newest first, of one conversation if given.
 --
--- For the next page, pass the last row's created_at and id.
+-- For the next page, pass the last row's ``created_at`` and ``id``.
 -- returns: many Message
 -- param limit: 1..200 = 50
 select

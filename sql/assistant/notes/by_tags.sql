@@ -1,7 +1,7 @@
 -- List the notes with all of the given tags, newest first, of one user if given.
 --
--- If match_all is false, one of the tags is enough. For the next page, pass the last row's
--- created_at and id.
+-- If ``match_all`` is false, one of the tags is enough. For the next page, pass the last row's
+-- ``created_at`` and ``id``.
 --
 -- Implementation: the function looks the tags up in an index, which a query under row-level
 -- security cannot use: see the migration 0008_search.

@@ -1,6 +1,6 @@
 -- List a user's notes, pinned ones first, each part newest first, of one category if given.
 --
--- For the next page, pass the last row's is_pinned, created_at and id.
+-- For the next page, pass the last row's ``is_pinned``, ``created_at`` and ``id``.
 -- returns: many Note
 -- param limit: 1..200 = 50
 select

@@ -1,6 +1,6 @@
 -- List the notes whose reminder is due and was not sent, the longest due first.
 --
--- To send the reminders, use claim_due_reminders.
+-- To send the reminders, use ``claim_due_reminders``.
 -- returns: many Note
 -- param limit: 1..1000 = 100
 select

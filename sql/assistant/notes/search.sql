@@ -1,6 +1,7 @@
 -- Search the title and content of notes, best match first, with the matches marked.
 --
--- It searches the notes of one user if given. For the next page, pass the last row's rank and id.
+-- It searches the notes of one user if given. For the next page, pass the last row's ``rank`` and
+-- ``id``.
 --
 -- The query is read as a web search: all words must occur, "or" between two, quotes for a phrase, a
 -- minus to exclude. The words are stemmed in the given language, or else in the user's. Notes in

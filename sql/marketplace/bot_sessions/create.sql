@@ -1,6 +1,6 @@
 -- Insert a bot session as it was: for imports.
 --
--- The bot starts its sessions with open.
+-- The bot starts its sessions with ``open``.
 -- returns: one BotSession
 -- param started_at: = null
 -- param last_activity_at: = null

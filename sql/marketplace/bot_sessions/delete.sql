@@ -1,6 +1,6 @@
 -- Delete a bot session.
 --
--- Old sessions are deleted by cleanup.bot_sessions.
+-- Old sessions are deleted by ``cleanup.bot_sessions``.
 -- returns: count
 delete from marketplace.bot_sessions as s
 where s.id = :id

@@ -1,7 +1,7 @@
 -- List the bot sessions that have not ended, the longest silent first, to find the ones that died.
 --
 -- If a time is given, only sessions that were silent since then are listed. For the next page, pass
--- the last row's last_activity_at and id.
+-- the last row's ``last_activity_at`` and ``id``.
 -- returns: many BotSession
 -- param limit: 1..200 = 50
 select

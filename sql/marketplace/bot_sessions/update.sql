@@ -1,6 +1,6 @@
 -- Change the given columns of a bot session, and leave the others.
 --
--- heartbeat continues a session, and close ends it.
+-- ``heartbeat`` continues a session, and ``close`` ends it.
 -- returns: optional BotSession
 update marketplace.bot_sessions as s
 set

@@ -3,8 +3,8 @@
 -- No row is returned if there is no such buyer.
 --
 -- Implementation: it is one statement. The counts tie its parts together, so that rows are locked
--- in the same order as by conversations.complete, which may run at the same time: conversations,
--- products, the buyer.
+-- in the same order as by ``conversations.complete``, which may run at the same time:
+-- conversations, products, the buyer.
 -- returns: optional Buyer
 with
 ended as (

@@ -1,7 +1,7 @@
 -- Create a buyer.
 --
--- A buyer whose id on the platform is known is refused (unique violation); create_or_update accepts
--- it.
+-- A buyer whose id on the platform is known is refused (unique violation); ``create_or_update``
+-- accepts it.
 -- returns: one Buyer
 -- param username: = null
 -- param display_name: = null

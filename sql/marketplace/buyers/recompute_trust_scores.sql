@@ -1,8 +1,8 @@
 -- Recompute the trust scores of the next buyers after an id.
 --
 -- The row has the number of buyers examined, the number changed, and the last id, from which to
--- continue; the id is null when there are no more. plainsql.layers.marketplace.maintenance runs it
--- for all buyers.
+-- continue; the id is null when there are no more. ``plainsql.layers.marketplace.maintenance`` runs
+-- it for all buyers.
 --
 -- The score is the share of promises kept: (purchases + 1) / (purchases + broken off + 2), where
 -- broken off counts CANCELLED and BLOCKED conversations. A stranger has 0.5, and no number of

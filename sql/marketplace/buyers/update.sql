@@ -1,6 +1,6 @@
 -- Change the given columns of a buyer, and leave the others.
 --
--- To block or unblock a buyer, use block and unblock.
+-- To block or unblock a buyer, use ``block`` and ``unblock``.
 -- returns: optional Buyer
 update marketplace.buyers as b
 set

@@ -1,6 +1,7 @@
 -- Delete bot sessions that were last active more than so many days ago; return the number.
 --
--- One batch, the oldest first; plainsql.layers.marketplace.maintenance runs it until none is left.
+-- One batch, the oldest first; ``plainsql.layers.marketplace.maintenance`` runs it until none is
+-- left.
 --
 -- Rows that another run has locked are skipped.
 --

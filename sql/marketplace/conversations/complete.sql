@@ -3,7 +3,7 @@
 --
 -- The price is the given one, or else the negotiated one, or else the product's. No row is
 -- returned, and nothing is changed, if the conversation is not ACTIVE, or if its product is SOLD,
--- INACTIVE or reserved for another buyer; products.standing says why.
+-- INACTIVE or reserved for another buyer; ``products.standing`` says why.
 --
 -- Implementation: it is one statement, so that no reader sees one part without the others. The
 -- conversation is locked first, then the product. Of two concurrent calls for one product, the

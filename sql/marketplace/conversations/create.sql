@@ -1,6 +1,6 @@
 -- Insert a conversation as it is: for imports.
 --
--- The bot starts its conversations with start.
+-- The bot starts its conversations with ``start``.
 -- returns: one Conversation
 -- param status: = 'ACTIVE'
 -- param negotiated_price: = null

@@ -1,6 +1,6 @@
 -- List conversations, newest first.
 --
--- For the next page, pass the last row's created_at and id.
+-- For the next page, pass the last row's ``created_at`` and ``id``.
 -- returns: many Conversation
 -- param limit: 1..200 = 50
 select

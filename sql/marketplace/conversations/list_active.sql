@@ -1,7 +1,7 @@
 -- List the ACTIVE conversations, the last changed first.
 --
--- For the next page, pass the last row's updated_at and id. A conversation that changes in the
--- meantime moves to the first page.
+-- For the next page, pass the last row's ``updated_at`` and ``id``. A conversation that changes in
+-- the meantime moves to the first page.
 -- returns: many Conversation
 -- param limit: 1..200 = 50
 select

@@ -1,7 +1,7 @@
 -- Change the given columns of a conversation, and leave the others.
 --
--- They are its offer, where and when to meet, and what was understood. complete, cancel and reopen
--- change its status; cleanup archives it.
+-- They are its offer, the agreed place and time, and the detected intent and sentiment.
+-- ``complete``, ``cancel`` and ``reopen`` change its status; ``cleanup.conversations`` archives it.
 -- returns: optional Conversation
 update marketplace.conversations as c
 set

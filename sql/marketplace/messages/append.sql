@@ -1,9 +1,9 @@
 -- Add a message to a conversation, and update the conversation's message count and last message
 -- time.
 --
--- A message that the platform delivers again (the same wallapop_message_id) is returned as it is
--- known, and not counted. A message of type USER_MESSAGE is assigned to the conversation's buyer if
--- none is given; only such messages have to be read and processed.
+-- A message that the platform delivers again (with the same ``wallapop_message_id``) is returned as
+-- it is known, and not counted. A message of type ``USER_MESSAGE`` is assigned to the
+-- conversation's buyer if none is given; only such messages have to be read and processed.
 --
 -- Implementation: it is one statement, so that no reader sees one change without the other.
 -- Concurrent messages are all counted, and the latest time stays: the conversation is locked and

@@ -1,9 +1,9 @@
 -- Claim the oldest unprocessed messages for so many seconds: no other worker gets them in that
 -- time.
 --
--- mark_processed ends the claim; if the worker dies, the messages are free again when the time is
--- over. The column claims counts the claims of each message, this one included: a high number means
--- a message on which workers die.
+-- ``mark_processed`` ends the claim; if the worker dies, the messages are free again when the time
+-- is over. ``claims`` counts the claims of each message, this one included: a high number means a
+-- message on which workers die.
 --
 -- Rows that another worker is claiming at the moment are skipped, not waited for.
 -- returns: many Message

@@ -1,7 +1,7 @@
 -- Insert a message without updating its conversation's message count and last message time: for
 -- imports.
 --
--- To continue a conversation, use append.
+-- To continue a conversation, use ``append``.
 -- returns: one Message
 -- param wallapop_message_id: = null
 -- param buyer_id: = null

@@ -1,6 +1,6 @@
 -- Insert a product as it is, even a sold one: for imports.
 --
--- To save a product of the platform, as often as it is seen, use upsert_by_wallapop_id.
+-- To save a product of the platform, as often as it is seen, use ``upsert_by_wallapop_id``.
 -- returns: one Product
 -- param description: = ''
 -- param currency: = 'EUR'

@@ -1,8 +1,9 @@
 -- List the AVAILABLE products, newest, cheapest or most expensive first.
 --
 -- Filters, each if given: a category, a price range and a condition. For the next page, pass the
--- last row's created_at and id if the order is newest, its price and id otherwise (the price as
--- after_price if the order is cheapest, as below_price if it is dearest).
+-- last row's ``created_at`` and ``id`` if the order is ``newest``, its ``price`` and ``id``
+-- otherwise (the price as ``after_price`` if the order is ``cheapest``, as ``below_price`` if it is
+-- ``dearest``).
 --
 -- Implementation: the last column of the order adds nothing: it keeps the list valid when the
 -- optional lines before it are left out.

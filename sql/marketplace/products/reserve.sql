@@ -1,7 +1,7 @@
 -- Reserve an AVAILABLE product, for a buyer if given.
 --
 -- No row is returned, and nothing is changed, if it is not AVAILABLE or the buyer is blocked;
--- standing says why.
+-- ``standing`` says why.
 --
 -- Of many concurrent calls one succeeds: the others wait for its row, read it again, and find it
 -- RESERVED.

@@ -2,9 +2,9 @@
 --
 -- The price is the product's unless another is given. The buyer is the given one, or else the one
 -- it is reserved for. No row is returned, and nothing is changed, if it is SOLD, INACTIVE, or
--- reserved for another buyer than the given one; standing says why.
+-- reserved for another buyer than the given one; ``standing`` says why.
 --
--- To record a sale that was agreed in a conversation, use conversations.complete.
+-- To record a sale that was agreed in a conversation, use ``conversations.complete``.
 -- returns: optional Product
 -- param price: = null
 -- param buyer_id: = null

@@ -1,7 +1,7 @@
 -- Change the given columns of a product, and leave the others.
 --
--- reserve, release, sell, deactivate and activate change its status; bump_views and
--- upsert_by_wallapop_id change its counts.
+-- ``reserve``, ``release``, ``sell``, ``deactivate`` and ``activate`` change its status;
+-- ``bump_views`` and ``upsert_by_wallapop_id`` change its counts.
 -- returns: optional Product
 update marketplace.products as p
 set

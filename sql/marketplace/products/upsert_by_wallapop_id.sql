@@ -1,7 +1,7 @@
 -- Insert a product as the platform shows it, or update the known one.
 --
--- Columns that are not given stay as they are. So does the status, which reserve, release, sell,
--- deactivate and activate change.
+-- Columns that are not given stay as they are. So does the status, which ``reserve``, ``release``,
+-- ``sell``, ``deactivate`` and ``activate`` change.
 --
 -- Calls can race: the second one updates the row that the first one inserted.
 -- returns: one Product

@@ -1,6 +1,6 @@
 -- Insert an appointment as it was, even a cancelled one: for imports.
 --
--- To book a visit for a lead, use book.
+-- To book a visit for a lead, use ``book``.
 -- returns: one Appointment
 -- param notes: = null
 -- param cancelled_at: = null

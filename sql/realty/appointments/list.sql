@@ -1,6 +1,6 @@
 -- List appointments, cancelled ones too, newest first, of one lead if given.
 --
--- For the next page, pass the last row's created_at and id.
+-- For the next page, pass the last row's ``created_at`` and ``id``.
 -- returns: many Appointment
 -- param limit: 1..200 = 50
 select

@@ -1,7 +1,8 @@
 -- List the conversations to follow up: the lead has not answered, and there was no message since a
 -- time.
 --
--- The longest waiting come first. For the next page, pass the last row's last_message_at and id.
+-- The longest waiting come first. For the next page, pass the last row's ``last_message_at`` and
+-- ``id``.
 -- returns: many Conversation
 -- param limit: 1..200 = 50
 select

@@ -1,6 +1,6 @@
 -- Set the time of a conversation's last message to now, and its project if given.
 --
--- Use it for what was said elsewhere: messages.append does this by itself.
+-- Use it for what was said elsewhere: ``messages.append`` does this by itself.
 -- returns: optional Conversation
 update realty.conversations as c
 set

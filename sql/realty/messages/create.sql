@@ -1,6 +1,6 @@
 -- Insert a message without changing its conversation's last_message_at: for imports.
 --
--- To continue a conversation, use append.
+-- To continue a conversation, use ``append``.
 -- returns: one Message
 insert into realty.messages as m (
   conversation_id,

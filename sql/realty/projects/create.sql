@@ -1,6 +1,6 @@
 -- Create a project.
 --
--- Its embedding is set later, by set_embedding.
+-- Its embedding is set later, by ``set_embedding``.
 -- returns: one Project
 -- param address: = null
 -- param reference: = null

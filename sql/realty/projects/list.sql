@@ -1,6 +1,6 @@
 -- List projects, newest first, of one district if given (in any letter case).
 --
--- For the next page, pass the last row's created_at and id.
+-- For the next page, pass the last row's ``created_at`` and ``id``.
 -- returns: many Project
 -- param limit: 1..200 = 50
 select

@@ -1,15 +1,15 @@
 -- Search projects by meaning and by words together, best match first.
 --
--- It has the filters of search. The words are read as a web search: all must occur, "or" between
--- two, quotes for a phrase, a minus to exclude. candidates is the number of rows that each side may
--- contribute.
+-- It has the filters of ``search``. The words are read as a web search: all must occur, "or"
+-- between two, quotes for a phrase, a minus to exclude. ``candidates`` is the number of rows that
+-- each side may contribute.
 --
 -- Implementation: each side ranks its own rows, and the score of a row is the sum of 1 / (60 +
 -- rank) over the sides that found it. This is reciprocal rank fusion, with the k of Cormack, Clarke
 -- and Büttcher, "Reciprocal Rank Fusion outperforms Condorcet and individual Rank Learning
 -- Methods", SIGIR 2009. Ranks need no common scale; distances and word ranks have none.
 --
--- For the inner query by distance, see search.
+-- For the inner query by distance, see ``search``.
 --
 -- The one-row side of the left join keeps projects without homes as long as there is no condition
 -- on homes: each such condition fails on nulls.

@@ -1,6 +1,6 @@
 -- Change the given columns of a project, and leave the others.
 --
--- The embedding stays that of the old text until set_embedding replaces it.
+-- The embedding stays that of the old text until ``set_embedding`` replaces it.
 -- returns: optional Project
 update realty.projects as pr
 set

@@ -1,6 +1,6 @@
 -- Create a property of a project.
 --
--- Its embedding is set later, by set_embedding.
+-- Its embedding is set later, by ``set_embedding``.
 -- returns: one Property
 -- param view_type: = null
 -- param floor_no: = null

@@ -1,6 +1,6 @@
 -- List properties, newest first, of one type if given.
 --
--- For the next page, pass the last row's created_at and id.
+-- For the next page, pass the last row's ``created_at`` and ``id``.
 -- returns: many Property
 -- param limit: 1..200 = 50
 select

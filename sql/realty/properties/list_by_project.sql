@@ -1,7 +1,7 @@
 -- List the homes of a project with their typologies, newest or cheapest first.
 --
--- For the next page, pass the last row's created_at and id if the order is newest, its pricing and
--- id if it is cheapest.
+-- For the next page, pass the last row's ``created_at`` and ``id`` if the order is ``newest``, its
+-- ``pricing`` and ``id`` if it is ``cheapest``.
 --
 -- Implementation: the last column of the order adds nothing: it keeps the list valid when the
 -- optional lines before it are left out.

@@ -1,7 +1,7 @@
 -- List the properties without an embedding, oldest first, each with the text to compute it from.
 --
--- For the next page, pass the last row's created_at and id; after set_embedding, the first page has
--- new rows.
+-- For the next page, pass the last row's ``created_at`` and ``id``; after ``set_embedding``, the
+-- first page has new rows.
 -- returns: many PropertyText
 -- param limit: 1..200 = 50
 -- column text: not null

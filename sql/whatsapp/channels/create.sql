@@ -1,6 +1,6 @@
--- Create the channel of a number; it is pending until verify.
+-- Create the channel of a number; it is pending until ``verify``.
 --
--- A second channel with the same phone_number_id is refused (unique violation).
+-- A second channel with the same ``phone_number_id`` is refused (unique violation).
 --
 -- The caller passes tenant and id, because the access token is encrypted for this row before it is
 -- sent. The row-level security policy refuses any tenant but the current one.

@@ -1,6 +1,6 @@
 -- Delete a channel.
 --
--- A channel with messages is refused (foreign key violation): use suspend instead.
+-- A channel with messages is refused (foreign key violation): use ``suspend`` instead.
 -- returns: count
 delete from whatsapp.channels as c
 where

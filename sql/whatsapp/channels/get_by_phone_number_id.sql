@@ -1,4 +1,4 @@
--- The channel of the phone_number_id in a webhook.
+-- The channel of the ``phone_number_id`` in a webhook.
 -- returns: optional Channel
 select
   c.id,

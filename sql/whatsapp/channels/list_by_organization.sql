@@ -1,6 +1,6 @@
 -- List the channels of an organization, newest first.
 --
--- For the next page, pass the last row's created_at and id.
+-- For the next page, pass the last row's ``created_at`` and ``id``.
 -- returns: many Channel
 -- param limit: 1..200 = 50
 select

@@ -1,4 +1,4 @@
--- Suspend a channel: nothing is sent from it until resume.
+-- Suspend a channel: nothing is sent from it until ``resume``.
 -- returns: optional Channel
 update whatsapp.channels as c
 set status = 'suspended'

@@ -1,6 +1,6 @@
 -- Change the given columns of a channel, and leave the others.
 --
--- To change its access token, use rotate_access_token.
+-- To change its access token, use ``rotate_access_token``.
 -- returns: optional Channel
 update whatsapp.channels as c
 set

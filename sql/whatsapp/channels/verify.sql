@@ -1,6 +1,6 @@
 -- Mark a channel as verified by WhatsApp.
 --
--- A pending channel becomes active; a suspended one stays suspended until resume.
+-- A pending channel becomes active; a suspended one stays suspended until ``resume``.
 -- returns: optional Channel
 update whatsapp.channels as c
 set

@@ -4,7 +4,7 @@
 -- One batch: repeat it until it deletes none. A redelivery of a deleted event would be saved as a
 -- new one; WhatsApp retries for 7 days.
 --
--- Implementation: see webhook_events.purge.
+-- Implementation: see ``webhook_events.purge``.
 -- returns: count
 -- param days: 0..36500 = 30
 -- param limit: 1..10000 = 1000

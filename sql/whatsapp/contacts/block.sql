@@ -1,4 +1,4 @@
--- Block a contact: send_message refuses to write to them.
+-- Block a contact: ``send_message`` refuses to write to them.
 -- returns: optional Contact
 update whatsapp.contacts as c
 set is_blocked = true

@@ -1,6 +1,6 @@
 -- Create a contact.
 --
--- A second contact with the same number is refused (unique violation); save accepts it.
+-- A second contact with the same number is refused (unique violation); ``save`` accepts it.
 -- returns: one Contact
 -- param display_name: = null
 -- param profile_pic_url: = null

@@ -1,6 +1,7 @@
 -- Create a media file.
 --
--- A second file with the same whatsapp_media_id is refused (unique violation); save accepts it.
+-- A second file with the same ``whatsapp_media_id`` is refused (unique violation); ``save`` accepts
+-- it.
 -- returns: one MediaFile
 -- param whatsapp_media_id: = null
 -- param file_name: = null

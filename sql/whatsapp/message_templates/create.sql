@@ -1,6 +1,7 @@
 -- Create a template.
 --
--- A second template with the same name and language is refused (unique violation); save accepts it.
+-- A second template with the same name and language is refused (unique violation); ``save`` accepts
+-- it.
 -- returns: one MessageTemplate
 -- param status: = 'pending'
 insert into whatsapp.message_templates as t (

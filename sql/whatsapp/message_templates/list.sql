@@ -1,6 +1,6 @@
 -- List templates, newest first, of one status if given.
 --
--- For the next page, pass the last row's created_at and id.
+-- For the next page, pass the last row's ``created_at`` and ``id``.
 -- returns: many MessageTemplate
 -- param limit: 1..200 = 50
 select

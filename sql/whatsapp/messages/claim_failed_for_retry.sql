@@ -1,9 +1,9 @@
 -- Claim the messages to send again, oldest first: those that failed, and those whose sender did not
 -- report in time.
 --
--- They are queued again, and belong to the worker that claimed them until next_attempt_at, whose
--- delay grows exponentially. The id at WhatsApp is removed with the attempt it was for, so that a
--- late receipt of that attempt is not taken for one of this attempt.
+-- They are queued again, and belong to the worker that claimed them until ``next_attempt_at``,
+-- whose delay grows exponentially. The id at WhatsApp is removed with the attempt it was for, so
+-- that a late receipt of that attempt is not taken for one of this attempt.
 --
 -- Any number of workers can run it: rows that another worker is claiming are skipped, not waited
 -- for.

@@ -1,6 +1,6 @@
 -- Insert a message as it was, of any status and time: for imports.
 --
--- To continue a conversation, use save_inbound and save_outbound.
+-- To continue a conversation, use ``save_inbound`` and ``save_outbound``.
 -- returns: one Message
 -- param contact_id: = null
 -- param whatsapp_msg_id: = null

@@ -3,8 +3,8 @@
 -- No row is returned if it is already saved: WhatsApp delivers a webhook again that was not
 -- answered in time, and there is nothing more to do.
 --
--- sent_at is the time at which the sender wrote it, according to the webhook; created_at is the
--- time at which it arrived.
+-- ``sent_at`` is the time at which the sender wrote it, according to the webhook; ``created_at`` is
+-- the time at which it arrived.
 -- returns: optional Message
 -- param contact_id: = null
 -- param message_type: = 'text'

@@ -2,13 +2,13 @@
 --
 -- A second call with the key returns the first message, in whatever state it is.
 --
--- Any number of calls can race: each gets exactly one row. A caller that passes the id can tell
--- from the row which message it got.
+-- Any number of calls can race: each gets exactly one row. A caller that passes the id sees from
+-- the row which message it got.
 --
--- Its sender has lease_s seconds to report by update_status. After that, claim_failed_for_retry
--- claims the message, so that a sender that died leaves none behind.
+-- Its sender has ``lease_s`` seconds to report by ``update_status``. After that,
+-- ``claim_failed_for_retry`` claims the message, so that a sender that died leaves none behind.
 --
--- Implementation: see realty.leads.get_or_create_from_telegram, which has the same three cases.
+-- Implementation: see ``realty.leads.get_or_create_from_telegram``, which has the same three cases.
 -- returns: one Message
 -- allow: unproved-one: the two arms exclude each other
 -- param id: = null

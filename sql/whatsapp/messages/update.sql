@@ -1,6 +1,6 @@
 -- Change the given columns of a message, and leave the others.
 --
--- To change its status, use update_status.
+-- To change its status, use ``update_status``.
 -- returns: optional Message
 update whatsapp.messages as m
 set

@@ -4,10 +4,10 @@
 -- 'read'; 'failed' is accepted only before 'delivered'. Steps may be left out: a receipt does not
 -- wait for the one before it. An unknown status is refused (check violation).
 --
--- A failed message is due again after first_delay_s seconds, twice as many after each retry, a day
--- at most. It is not due again once max_attempts is reached: 0 gives up immediately, for a message
--- that cannot succeed. A worker that passes the retry_count of its claim changes nothing if another
--- worker has claimed the message since.
+-- A failed message is due again after ``first_delay_s`` seconds, twice as many after each retry, a
+-- day at most. It is not due again once ``max_attempts`` is reached: 0 gives up immediately, for a
+-- message that cannot succeed. A worker that passes the ``retry_count`` of its claim changes
+-- nothing if another worker has claimed the message since.
 -- returns: optional Message
 -- param whatsapp_msg_id: = null
 -- param occurred_at: = null

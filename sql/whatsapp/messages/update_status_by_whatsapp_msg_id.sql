@@ -1,7 +1,7 @@
 -- Apply a status webhook to the message that it names by its id at WhatsApp; otherwise as
--- update_status.
+-- ``update_status``.
 --
--- No row is returned either if the sender has not saved that id yet: call mark_failed for the
+-- No row is returned either if the sender has not saved that id yet: call ``mark_failed`` for the
 -- event, and it is due again later.
 -- returns: optional Message
 -- param occurred_at: = null

@@ -1,7 +1,7 @@
 -- Claim webhook events to process, oldest first.
 --
--- They belong to the worker that claimed them for lease_s seconds. After that, or after
--- mark_failed, they are due again.
+-- They belong to the worker that claimed them for ``lease_s`` seconds. After that, or after
+-- ``mark_failed``, they are due again.
 --
 -- Any number of workers can run it: rows that another worker is claiming are skipped, not waited
 -- for.

@@ -1,6 +1,6 @@
 -- Insert a webhook event as it was, even a processed one: for imports.
 --
--- An event that was logged before is refused (unique violation). To save a webhook, use log.
+-- An event that was logged before is refused (unique violation). To save a webhook, use ``log``.
 -- returns: one WebhookEvent
 -- param processed: = false
 -- param error_message: = null

@@ -1,6 +1,6 @@
 -- Delete a webhook event.
 --
--- Processed events are deleted by purge.
+-- Processed events are deleted by ``purge``.
 -- returns: count
 delete from whatsapp.webhook_events as w
 where

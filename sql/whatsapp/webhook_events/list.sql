@@ -1,6 +1,6 @@
 -- List webhook events, newest first, of one type if given.
 --
--- For the next page, pass the last row's created_at and id.
+-- For the next page, pass the last row's ``created_at`` and ``id``.
 -- returns: many WebhookEvent
 -- param limit: 1..200 = 50
 select

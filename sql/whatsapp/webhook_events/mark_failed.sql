@@ -1,7 +1,8 @@
 -- Mark a webhook event as failed, with the error.
 --
--- It is due again after first_delay_s seconds, twice as many after each failure, a day at most. It
--- is not due again once max_attempts is reached. No row is returned if it is already processed.
+-- It is due again after ``first_delay_s`` seconds, twice as many after each failure, a day at most.
+-- It is not due again once ``max_attempts`` is reached. No row is returned if it is already
+-- processed.
 -- returns: optional WebhookEvent
 -- param max_attempts: 0..100 = 5
 -- param first_delay_s: 1..86400 = 30

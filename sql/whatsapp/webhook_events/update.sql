@@ -1,7 +1,7 @@
 -- Change the given columns of a webhook event, and leave the others.
 --
--- A time in next_attempt_at puts an event that was given up back into the queue. Its payload and
--- its time of arrival cannot be changed.
+-- A time in ``next_attempt_at`` puts an event that was given up back into the queue. Its payload
+-- and its time of arrival cannot be changed.
 -- returns: optional WebhookEvent
 update whatsapp.webhook_events as w
 set

@@ -1,16 +1,18 @@
-"""Read-through caching of queries, ended by the writes that change what they read.
+"""A read-through cache of queries, which writes invalidate.
 
-In the order in which a read goes through it: `reading` (a cached query and its keys), `keys` (tags and what
-touches them), `local` (in the process), `flights` (one read at a time), `store` (the protocol), `memory` and
-`redis_store` (where it is kept), `breaker`. `writes` is the writers' side; `cache` holds them together;
-`audit` watches, `audits` for all processes together; `outbox` hears of writes that plainsql has not made.
+A read passes these modules in order: `cached_query` (a cached query and its keys), `keys` (tags of rows),
+`process_tier` (in the process), `single_flight` (one read at a time), `store` (the protocol), `memory` and
+`redis_store` (its implementations), `breaker`. `read_through` has that order. `invalidation` is the side of
+the writers, `outbox` that of external writes. `auditor` checks hits, `shared_audit` in all processes. `cache`
+is the whole.
 """
 
-from plainsql.cache.cache import MISS, Cache, Miss
+from plainsql.cache.cache import Cache
 from plainsql.cache.cached_query import CachedCall, CachedQuery, Codec
 from plainsql.cache.invalidation import OnFailure, PendingInvalidation
 from plainsql.cache.keys import Tag, Touched, merge, resolve_change, touched_rows
 from plainsql.cache.memory import MemoryStore
+from plainsql.cache.read_through import MISS, Miss
 from plainsql.cache.stats import Stats, Violation
 from plainsql.cache.store import Lookup, Store
 

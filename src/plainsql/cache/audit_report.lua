@@ -1,9 +1,9 @@
--- An audit in which all processes take part: what one of them has found comes in, what is asked for goes out.
+-- Adds the findings of one process to an audit, and returns the requested audit.
 --
--- KEYS[1]  the audit, a hash: 'id', 'rate', 'until' (milliseconds); 'processes' that take part, 'done' that
---          have said their last; 'a query' and 'v query', hits read again and violations
+-- KEYS[1]  the audit, a hash: 'id', 'rate', 'until' (milliseconds); the numbers of 'processes' that take part and
+--          that are 'done'; 'a query' and 'v query', hits read again and violations
 -- KEYS[2]  the last violations, a list
--- ARGV[1]  of which audit the report is, or ''
+-- ARGV[1]  the id of the audit that the findings are for, or ''
 -- ARGV[2]  MessagePack: fields to add to, with numbers; violations to keep
 -- ARGV[3]  how many violations are kept
 --

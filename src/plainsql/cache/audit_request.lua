@@ -1,13 +1,13 @@
--- Asks for an audit, where none is under way.
+-- Requests an audit, if none is in progress.
 --
--- KEYS[1]  the audit, as audit_report.lua has it
+-- KEYS[1]  the audit, described in audit_report.lua
 -- KEYS[2]  its last violations
 -- ARGV[1]  the id
 -- ARGV[2]  the rate
 -- ARGV[3]  for how long hits are read again, in milliseconds
 -- ARGV[4]  for how long the results are kept after that
 --
--- Returns 0, or the rest of another one that is under way.
+-- Returns 0, or the rest of the audit that is in progress.
 
 local now = math.floor(microseconds() / 1000)
 local ends = redis.call('HGET', KEYS[1], 'until')

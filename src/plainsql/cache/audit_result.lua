@@ -1,9 +1,11 @@
--- KEYS[1]  the audit, as audit_report.lua has it
+-- Returns the findings of an audit, and may remove it.
+--
+-- KEYS[1]  the audit, described in audit_report.lua
 -- KEYS[2]  its last violations
 -- ARGV[1]  its id
 -- ARGV[2]  '1': remove it
 --
--- Returns its fields and its violations; nothing where it is gone.
+-- Returns its fields and its violations; nothing if it is gone.
 
 if redis.call('HGET', KEYS[1], 'id') ~= ARGV[1] then
   return {}

@@ -1,4 +1,4 @@
-"""The observer: hits are read again from PostgreSQL, and what differs without a reason is counted."""
+"""The auditor: it reads hits again from PostgreSQL and counts those that differ without a reason."""
 
 from __future__ import annotations
 
@@ -17,36 +17,36 @@ from plainsql.cache.stats import Stats, Violation
 from plainsql.cache.store import Lookup, Store
 from plainsql.errors import PlainsqlError
 
-__all__ = ["MOST_FOUND", "AuditReport", "Auditor"]
+__all__ = ["MAX_VIOLATIONS", "AuditReport", "Auditor"]
 
-_MOST_AT_ONCE = 8
-MOST_FOUND: Final = 100
-"""So many of the last violations are kept."""
+_MAX_RUNNING = 8
+MAX_VIOLATIONS: Final = 100
+"""The number of the last violations that are kept."""
 
 
 class AuditReport:
-    """What was found in one audit and not told yet."""
+    """The findings of one audit that were not reported yet."""
 
     __slots__ = ("counts", "found")
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
-        """``a query`` and ``v query``: hits of it that were read again, and violations among them."""
+        """``a query`` and ``v query``: the hits of a query that were read again, and their violations."""
         self.found: list[Violation] = []
 
     def add(self, query: str, violation: Violation | None) -> None:
-        """Take note of a hit that was read again."""
+        """Record a hit that was read again."""
         self.counts[f"a {query}"] += 1
         if violation is not None:
             self.counts[f"v {query}"] += 1
-            self.found = [*self.found, violation][-MOST_FOUND:]
+            self.found = [*self.found, violation][-MAX_VIOLATIONS:]
 
 
 class Auditor:
     """Reads a part of the hits again.
 
-    A hit that differs is a violation only if its versions are still the same afterwards: then no write was
-    under way in between, and what the hit said was not so.
+    A hit that differs is a violation only if its versions are still the same afterwards: then no write came
+    in between, and the hit was wrong.
     """
 
     def __init__(self, store: Store, stats: Stats, rate: float) -> None:
@@ -58,34 +58,34 @@ class Auditor:
         self._idle.set()
 
     def begin(self, rate: float) -> AuditReport:
-        """Pick this part of the hits at least, and report what is found as well, until ``end``."""
+        """Pick at least this part of the hits, and report the findings as well, until ``end``."""
         self.rate = max(self._own_rate, rate)
         self._report = AuditReport()
         return self._report
 
     def pick_no_more(self) -> None:
-        """Pick as before; what is being read again is still reported."""
+        """Pick as before the audit. Hits that are being read again are still reported."""
         self.rate = self._own_rate
 
     def end(self) -> None:
-        """Report no more."""
+        """Stop reporting."""
         self.rate = self._own_rate
         self._report = None
 
     def picks(self) -> bool:
-        """Whether this hit is one of them."""
+        """Return whether to read this hit again."""
         return self.rate > 0 and random.random() < self.rate
 
     async def wait_until_idle(self, timeout: float) -> None:
-        """Wait until no hit is being read again, for so many seconds at the most."""
+        """Wait, for at most so many seconds, until no hit is being read again."""
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout):
                 await self._idle.wait()
 
     @property
     def has_room(self) -> bool:
-        """Whether another one may run: an audit must not be a load of its own."""
-        return self._running < _MOST_AT_ONCE
+        """True if another audit may run: audits must not be a load of their own."""
+        return self._running < _MAX_RUNNING
 
     async def audit(
         self,
@@ -94,7 +94,7 @@ class Auditor:
         hit: Lookup,
         load: Callable[[], Awaitable[tuple[Any, bool]]],
     ) -> None:
-        """Compare a hit with what PostgreSQL has. ``load`` reads it, and says whether on the same server."""
+        """Compare a hit with PostgreSQL. ``load`` reads it, and returns whether it is of the same server."""
         self._running += 1
         self._idle.clear()
         try:
@@ -105,7 +105,7 @@ class Auditor:
             current = await self._store.fill(call, "", hit.versions, None, 0)
         except (PlainsqlError, TypeError, ValueError):
             return
-        except Exception:  # noqa: BLE001 (of the driver; the audit is not to be heard but for what it finds)
+        except Exception:  # noqa: BLE001 (of the driver; an audit reports its findings only)
             return
         finally:
             self._running -= 1
@@ -116,16 +116,16 @@ class Auditor:
         self._stats.audited += 1
         violation: Violation | None = None
         if differs:
-            # "*" stands for writes that nobody knows: it is no table.
+            # "*" is not a table: it covers writes about which nothing is known.
             violation = Violation(reading.name, tuple(sorted(reading.tables - {"*"})), time.time())
             self._stats.violations += 1
-            self._stats.found = [*self._stats.found, violation][-MOST_FOUND:]
+            self._stats.found = [*self._stats.found, violation][-MAX_VIOLATIONS:]
         if self._report is not None:
             self._report.add(reading.name, violation)
 
 
 def _rows(value: object) -> object:
-    """Rows without an order of their own may come in another one."""
+    """Return the rows in one order: rows without an order of their own may come in any."""
     if isinstance(value, list):
         return sorted(msgspec.msgpack.encode(row) for row in value)
     return value

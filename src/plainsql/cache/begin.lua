@@ -1,17 +1,18 @@
--- Destroys the versions that a writer is about to overtake, and sets its marker, or renews it.
+-- Begins an invalidation: destroys the versions of the rows that a writer is about to change, and sets its marker,
+-- or renews it.
 --
--- KEYS     for each table its hash, then the partitions touched
+-- KEYS     for each table its hash, then the touched partitions
 -- ARGV[1]  the writer's token
 -- ARGV[2]  the marker's life in milliseconds
--- ARGV[3]  how long nothing is stored under a table that is new
+-- ARGV[3]  the time for which nothing is stored under a new table
 -- then for each table the number of its partitions, and their names, each in a line of its own
 
 local ends = string.format('%.0f', milliseconds() + tonumber(ARGV[2]))
 local i, first = 4, 1
 while KEYS[first] do
   local last = first + tonumber(ARGV[i])
-  -- First of all: it is what fails where memory is short.
-  bear(KEYS[first], tonumber(ARGV[3]))
+  -- First, because this fails if memory is short.
+  create(KEYS[first], tonumber(ARGV[3]))
   redis.call('HSET', KEYS[first], '!' .. ARGV[1], ends .. ARGV[i + 1])
   destroy(KEYS[first], ARGV[i + 1])
   for partition = first + 1, last do

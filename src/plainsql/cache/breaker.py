@@ -1,4 +1,4 @@
-"""A breaker: who does not answer is left alone for a while, and then asked by one caller first.
+"""A circuit breaker: a service that does not answer is left alone for a while, then tried by one caller.
 
 It logs each outage once, and its end once.
 """
@@ -17,16 +17,17 @@ __all__ = ["Breaker"]
 
 _log = logging.getLogger("plainsql.cache")
 
-_MANY = 10
-"""So many failures are an outage also if other calls succeed in between, such as reads on a replica."""
+_OUTAGE_FAILURES = 10
+"""So many failures are an outage even if other calls succeed in between, such as reads on a replica."""
 
 _QUIET_S = 1.0
-"""An outage is over when a call succeeds that long after the last failure."""
+"""An outage is over when a call succeeds so long after the last failure."""
 
 
 class Breaker:
-    """Opens after ``failures`` failures in a row, for ``pause`` seconds, twice as long each time up to
-    ``longest``; then lets one call try.
+    """A circuit breaker: it opens after ``failures`` failures in a row, then lets one call try.
+
+    It stays open for ``pause`` seconds, twice as long each time, up to ``longest``.
     """
 
     def __init__(
@@ -42,16 +43,16 @@ class Breaker:
         self._failed = 0
         self._pause = pause
         self._until = 0.0
-        # Until when one call may try and others must not; it may never say what came of it.
+        # Until then one call may try and others must not. It may never report its outcome.
         self._tried_until = 0.0
         self._failures = 0
-        """Since the last outage, or since a while without one."""
+        """The failures since the last outage, or since a while without one."""
         self._failed_at = 0.0
         self._is_logged = False
 
     @property
     def state(self) -> Literal["closed", "open", "half-open"]:
-        """``half-open``: the next call, or one that is under way, decides."""
+        """``half-open``: the next call, or the one in progress, decides."""
         if self._failed < self._threshold:
             return "closed"
         return "open" if self._clock() < self._until else "half-open"
@@ -62,7 +63,7 @@ class Breaker:
         return 0.0 if self._failed < self._threshold else max(self._until - self._clock(), 0.0)
 
     def allows(self) -> bool:
-        """Whether a call may be made; who is told so says afterwards what came of it."""
+        """Return whether a call may be made. If so, the caller reports its outcome."""
         if self._failed < self._threshold:
             return True
         now = self._clock()
@@ -72,7 +73,7 @@ class Breaker:
         return True
 
     def succeeded(self) -> None:
-        """Tell that a call was answered."""
+        """Record that a call was answered."""
         self._failed, self._pause, self._tried_until = 0, self._first, 0.0
         if self._failures and self._clock() - self._failed_at > _QUIET_S:
             self._failures = 0
@@ -81,21 +82,21 @@ class Breaker:
                 _log.info("the cache is in use again: Redis answers")
 
     def failed(self, error: BaseException | None = None) -> None:
-        """Tell that a call was not answered, and what was raised."""
+        """Record that a call was not answered, with its error."""
         self._failed += 1
         self._failures += 1
         self._failed_at = self._clock()
         self._tried_until = 0.0
-        if not self._is_logged and (self._failed >= self._threshold or self._failures >= _MANY):
+        if not self._is_logged and (self._failed >= self._threshold or self._failures >= _OUTAGE_FAILURES):
             self._is_logged = True
             _log.warning("the cache is not in use: %s", _reason(error))
         if self._failed >= self._threshold:
-            # Spread, so that processes do not come back together.
+            # Jitter, so that processes do not come back together.
             self._until = self._clock() + self._pause * random.uniform(0.75, 1.25)
             self._pause = min(self._pause * 2, self._longest)
 
     def abandoned(self) -> None:
-        """Tell that the caller has gone before an answer."""
+        """Record that the caller has gone before an answer."""
         self._tried_until = 0.0
 
 

@@ -1,4 +1,4 @@
-"""A cached query: its policy, what it depends on, its keys, and how its results are stored."""
+"""A cached query: its policy, its dependencies, its keys, and the format of its results."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ __all__ = ["CachedCall", "CachedQuery", "Codec"]
 
 T = TypeVar("T")
 
-COMPRESS_ABOVE = 2048
-"""Bytes. Below it, zlib costs more time than Redis and the network save."""
-MOST_BYTES = 64 * 2**20
-"""What a compressed value may at most become; more is no value of ours."""
+COMPRESS_ABOVE_BYTES = 2048
+"""Bytes. Below this, zlib costs more time than Redis and the network save."""
+MAX_DECOMPRESSED_BYTES = 64 * 2**20
+"""The most bytes of a decompressed value; a larger one was not stored by this cache."""
 
 _PLAIN, _ZLIB = b"\0", b"\1"
 
 
 class Codec(Generic[T]):
-    """Results of one type as MessagePack, decoded straight into it, compressed above a size.
+    """The codec of results of one type: MessagePack, decoded straight into the type, compressed above a size.
 
-    The type must be exact: what is ``Any`` would come back as texts and dicts.
+    The type must be exact: an ``Any`` would come back as texts and dicts.
     """
 
     __slots__ = ("_decoder", "compress_above")
 
-    def __init__(self, type: Any, *, compress_above: int = COMPRESS_ABOVE) -> None:
+    def __init__(self, type: Any, *, compress_above: int = COMPRESS_ABOVE_BYTES) -> None:
         self._decoder: msgspec.msgpack.Decoder[T] = msgspec.msgpack.Decoder(type)
         self.compress_above = compress_above
 
     def encode(self, value: T) -> bytes:
-        """Return a value as bytes. Raises ``TypeError`` or ``ValueError`` where it cannot be."""
+        """Return a value as bytes. Raises ``TypeError`` or ``ValueError`` if that is impossible."""
         data = _encode(value)
         if len(data) > self.compress_above:
             packed = zlib.compress(data, 1)
@@ -47,7 +47,7 @@ class Codec(Generic[T]):
         return _PLAIN + data
 
     def decode(self, data: bytes) -> T:
-        """Return the value. Raises ``ValueError`` for what ``encode`` has not made."""
+        """Return the value. Raises ``ValueError`` for bytes that ``encode`` has not made."""
         kind = data[:1]
         if kind == _PLAIN:
             return self._decoder.decode(memoryview(data)[1:])
@@ -55,7 +55,7 @@ class Codec(Generic[T]):
             raise ValueError("not a cached value")
         inflate = zlib.decompressobj()
         try:
-            plain = inflate.decompress(memoryview(data)[1:], MOST_BYTES)
+            plain = inflate.decompress(memoryview(data)[1:], MAX_DECOMPRESSED_BYTES)
         except zlib.error as error:
             raise ValueError("not a cached value") from error
         return self._decoder.decode(plain)
@@ -68,26 +68,27 @@ class Codec(Generic[T]):
 
 
 class CachedCall(NamedTuple):
-    """One read with its arguments: where it lies."""
+    """One call of a cached query: its keys and tags."""
 
     key: bytes
-    """Everything that decides about the result; unique in the process and, as ``digest``, in the store."""
+    """Everything that decides the result; unique in the process and, as ``digest``, in the store."""
     digest: str
     tags: tuple[Tag, ...]
     prefixes: tuple[str, ...]
-    """By which ``clear`` reaches it: ``('', 'realty', 'realty.leads', 'realty.leads.get_by_id')``."""
+    """The names by which ``clear`` reaches it: ``('', 'realty', 'realty.leads',
+    'realty.leads.get_by_id')``."""
 
 
 class CachedQuery(Generic[T]):
-    """A cached query. Made once for each query, used by every call of it.
+    """A cached query, made once for each query and used by every call of it.
 
     Args:
         name: the query's, dotted.
-        policy: as the header has it, with what the query depends on.
+        policy: the header's, with the dependencies of the query.
         parameters: the names of the arguments in the order of a call's.
-        type: what a call returns: ``Lead | None``, ``list[Lead]``, ``int``.
-        shape: what tells this query from another of the same name, before and after a deployment: its SQL
-            and the types of its columns. What was stored under another shape is never decoded.
+        type: the type of a call's result: ``Lead | None``, ``list[Lead]``, ``int``.
+        shape: separates this query from another of the same name, before and after a deployment: its SQL and
+            the types of its columns. A result that was stored under another shape is never decoded.
         codec: in place of MessagePack of ``type``.
 
     """
@@ -130,7 +131,7 @@ class CachedQuery(Generic[T]):
         self.stale = policy.stale or 0.0
         self.negative = policy.negative
         self.withdrawn = False
-        """Whether what is being read is not to be stored any more: it may be another server's."""
+        """True if the results of reads in progress must not be stored: they may be another server's."""
         self.tables = frozenset(dependence.table for dependence in policy.dependencies)
         parts = name.split(".")
         self.prefixes = ("", *(".".join(parts[: end + 1]) for end in range(len(parts))))
@@ -146,7 +147,7 @@ class CachedQuery(Generic[T]):
         return self._stem + _encode((scope, arguments))
 
     def call(self, key: bytes, arguments: Sequence[Any]) -> CachedCall:
-        """Return where a call lies."""
+        """Return a call with its keys and tags."""
         tags = [
             Tag(one.table) if place is None else tag_of(one, arguments[place]) for one, place in self._bound
         ]
@@ -154,7 +155,7 @@ class CachedQuery(Generic[T]):
         return CachedCall(key, digest, tuple(tags if len(tags) == 1 else dict.fromkeys(tags)), self.prefixes)
 
     def is_negative(self, value: object) -> bool:
-        """Whether a result says that nothing was found."""
+        """Return whether a result means that nothing was found."""
         return value is None or (isinstance(value, list) and not value)
 
     def __repr__(self) -> str:
@@ -162,7 +163,7 @@ class CachedQuery(Generic[T]):
 
 
 def _plain(value: object) -> object:
-    """What msgspec does not know, as what it knows. For arguments; results have it as their own types."""
+    """Convert an argument of a type that msgspec does not know. Results have types of their own."""
     if value is UNSET:
         return msgspec.msgpack.Ext(1, b"")
     if isinstance(value, str):

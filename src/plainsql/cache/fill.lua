@@ -1,12 +1,12 @@
--- Gives the lease back, and stores an entry where the lease was ours and the versions are current.
+-- Releases the lease, and stores an entry if the lease was the caller's and the versions are current.
 --
--- KEYS     the entry, its lease, then as versions.lua has them
+-- KEYS     the entry, its lease, then the keys of versions.lua
 -- ARGV[1]  the token of the lease
 -- ARGV[2]  the versions
 -- ARGV[3]  the value
 -- ARGV[4]  its life in milliseconds; 0: store nothing
 -- ARGV[5]  the names and the columns for versions.lua, in MessagePack
--- Returns 1 where the versions are current, else 0.
+-- Returns 1 if the versions are current, else 0.
 
 local ours = strings[2] == ARGV[1]
 if ours then

@@ -1,4 +1,4 @@
-"""The writers' side: markers before the commit, new versions after it, however long that takes."""
+"""The invalidation by writes: markers before the commit, new versions after it, for as long as that takes."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from plainsql.errors import CacheError, PlainsqlError
 __all__ = ["Invalidation", "OnFailure", "PendingInvalidation"]
 
 OnFailure: TypeAlias = Literal["commit", "fail"]
-"""What a write does when the store does not answer: commit all the same, or fail before the commit."""
+"""The choice of a write if the store does not answer: commit all the same, or fail before the commit."""
 
 _MAX_UNPUBLISHED = 256
-# Between attempts to settle what could not be; the breaker's own pauses come on top.
-_RETRY = 0.05
-_LONGEST_RETRY = 1.0
+# Pauses between attempts to publish; the breaker's own pauses are added.
+_MIN_RETRY_S = 0.05
+_MAX_RETRY_S = 1.0
 
 
 class PendingInvalidation:
-    """A write that is under way."""
+    """The invalidation of a write in progress."""
 
     __slots__ = ("abandoned", "renewal", "token", "touched")
 
@@ -40,42 +40,42 @@ class PendingInvalidation:
 
 
 class Invalidation:
-    """Marks and settles. Part of a `Cache`."""
+    """Begins and publishes the invalidations of writes. Part of a `Cache`."""
 
     def __init__(
         self,
         store: Store,
         breaker: Breaker,
-        local: ProcessTier,
+        tier: ProcessTier,
         stats: Stats,
         *,
         on_failure: OnFailure,
         marker_ttl: float,
     ) -> None:
-        self._store, self._breaker, self._local, self._stats = store, breaker, local, stats
+        self._store, self._breaker, self._tier, self._stats = store, breaker, tier, stats
         self._fails = on_failure == "fail"
         self._ttl = marker_ttl
         self._unpublished: list[PendingInvalidation] = []
         self._publisher: asyncio.Task[None] | None = None
         self._renewals: set[asyncio.Task[None]] = set()
         self.unreachable_tables: Counter[str] = Counter()
-        """Tables that this process has written to and the store has not heard of: it must not be asked."""
+        """Tables with writes of this process that the store does not know yet. Reads must not use it."""
 
     async def begin(self, touched: Touched) -> PendingInvalidation:
-        """Set a marker: to be awaited right before the commit; `settle` must follow, whatever comes of it.
+        """Set a marker, right before the commit. `publish` or `abandon` must follow, also after an error.
 
-        In strict mode raises ``CacheError`` where the store does not answer; the write must then not be
-        committed, and `settle` is not needed.
+        With ``on_failure="fail"`` raises ``CacheError`` if the store does not answer. Then the write must not
+        be committed, and nothing needs to follow.
         """
         pending = PendingInvalidation(os.urandom(9).hex(), touched)
         self._stats.writes += 1
         if not touched:
             return pending
-        self._local.drop(touched)
+        self._tier.drop(touched)
         try:
             await self._call(pending)
         except asyncio.CancelledError:
-            # The marker may have been set.
+            # The marker may be set already.
             self._publish_later(pending)
             raise
         except PlainsqlError as error:
@@ -91,15 +91,15 @@ class Invalidation:
         return pending
 
     async def publish(self, pending: PendingInvalidation) -> None:
-        """Give new versions to what was touched, and remove the marker: after commit or rollback.
+        """Destroy the versions of the touched rows and remove the marker, after commit or rollback.
 
-        Never raises: where the store does not answer, this is done as soon as it does.
+        Never raises. If the store does not answer, this is repeated until it does.
         """
         if pending.renewal is not None:
             pending.renewal.cancel()
         if not pending.touched:
             return
-        self._local.drop(pending.touched)
+        self._tier.drop(pending.touched)
         try:
             await self._call(pending, publish=True)
         except asyncio.CancelledError:
@@ -109,24 +109,24 @@ class Invalidation:
             self._publish_later(pending)
 
     async def abandon(self, pending: PendingInvalidation) -> None:
-        """Have the marker end by its time: nobody knows whether the write is committed, or will be yet.
+        """Leave the marker to expire: it is unknown whether the write is committed, or will be.
 
-        Never raises, as ``settle``, in whose place it stands.
+        It takes the place of `publish`, and never raises either.
         """
         pending.abandoned = True
         if pending.renewal is not None:
             pending.renewal.cancel()
         if not pending.touched:
             return
-        self._local.drop(pending.touched)
+        self._tier.drop(pending.touched)
         try:
-            await self._call(pending)  # for all of its time, once more
+            await self._call(pending)  # renew it for its full time
         except PlainsqlError:
             self._publish_later(pending)
 
     @asynccontextmanager
     async def writing(self, touched: Touched) -> AsyncGenerator[PendingInvalidation]:
-        """Mark, let the body commit, settle."""
+        """Begin, run the block, which commits, and publish."""
         pending = await self.begin(touched)
         try:
             yield pending
@@ -134,12 +134,13 @@ class Invalidation:
             await self.publish(pending)
 
     async def invalidate(self, touched: Touched, *, required: bool = False) -> None:
-        """Give new versions, for a write that was made elsewhere. In strict mode raises ``CacheError``.
+        """Destroy the versions of rows that an external write has changed.
 
-        ``required``: raises it in both modes, and tells the store no more.
+        With ``on_failure="fail"`` raises ``CacheError`` if the store does not answer. ``required``: raises it
+        in any case, and does not repeat the attempt.
         """
         self._stats.writes += 1
-        self._local.drop(touched)
+        self._tier.drop(touched)
         pending = PendingInvalidation("", touched)
         try:
             await self._call(pending, publish=True)
@@ -152,13 +153,13 @@ class Invalidation:
             self._publish_later(pending)
             if self._fails:
                 raise CacheError(
-                    "the cache does not answer: it will be told as soon as it does",
+                    "the cache does not answer: the invalidation is repeated until it does",
                     detail=error.message,
-                    hint="until then, entries may be served that this should have ended",
+                    hint="until then, stale entries may be served",
                 ) from error
 
     async def aclose(self) -> None:
-        """Try once more to settle what is not, and leave nothing running."""
+        """Try again to publish what is not published, and leave nothing running."""
         tasks = [task for task in (self._publisher, *self._renewals) if task is not None]
         for task in tasks:
             task.cancel()
@@ -171,7 +172,7 @@ class Invalidation:
 
     async def _call(self, pending: PendingInvalidation, *, publish: bool = False) -> None:
         if not self._breaker.allows():
-            raise CacheError("the store was left alone after it had not answered")
+            raise CacheError("the store is left alone for a while after it did not answer")
         try:
             if publish:
                 await self._store.publish(pending.token, pending.touched)
@@ -185,13 +186,13 @@ class Invalidation:
             self._stats.errors += 1
             raise
         except Exception as error:
-            # Whatever it is, a write does not fail by it.
+            # A write must not fail because of it.
             self._breaker.failed(error)
             self._stats.errors += 1
-            raise CacheError(f"the cache cannot be told: {type(error).__name__}") from error
+            raise CacheError(f"the cache cannot invalidate: {type(error).__name__}") from error
         self._breaker.succeeded()
 
-    # A marker must outlive its write, which may wait for a lock as long as it likes.
+    # A marker must outlive its write, which may wait for a lock without a limit.
 
     def _renew_later(self, pending: PendingInvalidation) -> None:
         loop = asyncio.get_running_loop()
@@ -209,7 +210,7 @@ class Invalidation:
         if pending.abandoned:
             return
         if pending.renewal is not renewal or renewal is None or renewal.cancelled():
-            # It was settled in the meantime, and may have been marked again after that.
+            # It was published in the meantime, and this renewal may have set the marker again.
             self._publish_later(pending)
             return
         self._renew_later(pending)
@@ -218,7 +219,7 @@ class Invalidation:
         self._unpublished.append(pending)
         self.unreachable_tables.update(pending.touched.keys())
         if len(self._unpublished) > _MAX_UNPUBLISHED:
-            # The markers themselves then end by their time.
+            # The markers themselves expire.
             self._unpublished = [PendingInvalidation("", merge(one.touched for one in self._unpublished))]
             self.unreachable_tables = Counter(self._unpublished[0].touched.keys())
         self._stats.unsettled = len(self._unpublished)
@@ -226,19 +227,19 @@ class Invalidation:
             self._publisher = asyncio.get_running_loop().create_task(self._publish_all())
 
     async def _publish_all(self) -> None:
-        pause = _RETRY
+        pause = _MIN_RETRY_S
         while self._unpublished:
             pending = self._unpublished[0]
             try:
                 await self._call(pending, publish=True)
             except PlainsqlError:
                 if self._unpublished and self._unpublished[0] is pending:
-                    # The others may lie where Redis answers: one shard of a cluster is away.
+                    # Redis may answer for the others: one shard of a cluster is unreachable.
                     self._unpublished.append(self._unpublished.pop(0))
                 await asyncio.sleep(max(pause, self._breaker.wait))
-                pause = min(pause * 2, _LONGEST_RETRY)
+                pause = min(pause * 2, _MAX_RETRY_S)
                 continue
-            pause = _RETRY
+            pause = _MIN_RETRY_S
             if self._unpublished and self._unpublished[0] is pending:
                 del self._unpublished[0]
                 self.unreachable_tables -= Counter(pending.touched.keys())

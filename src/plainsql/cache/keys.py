@@ -1,8 +1,8 @@
-"""What a cached read depends on and a write touches, as tags; and how values become parts of keys.
+"""Tags of the rows that a cached read depends on and a write touches, and digests of values for keys.
 
-Two values that a column may hold as equal must give the same digest, however Python writes them: a UUID and
-its text, ``1`` and ``Decimal("1.0")``, texts that ``citext`` or ``char(n)`` take for one. So digests are
-coarse. Two different values with one digest cost a miss; one value with two digests would cost the truth.
+Values that a column may hold as equal must have the same digest, however Python writes them: a UUID and its
+text, ``1`` and ``Decimal("1.0")``, texts that are equal in ``citext`` or ``char(n)``. So digests are coarse.
+Two different values with one digest cost a miss; one value with two digests would cost the truth.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from plainsql.dependencies import Change, Dependency
 
 __all__ = ["Tag", "TagSets", "Touched", "merge", "resolve_change", "tag_of", "touched_rows"]
 
-_MOST_DIGITS = 400
-_LARGEST = 10 ** (_MOST_DIGITS + 1)
+_MAX_DIGITS = 400
+_LARGEST = 10 ** (_MAX_DIGITS + 1)
 _FAR = b"number far"
 
-MOST_TAGS = 256
-"""A write that touches more partitions than this of one column touches the whole column."""
+MAX_TAGS = 256
+"""A write that touches more partitions of one column than this touches the whole column."""
 
 
 class Tag(NamedTuple):
@@ -43,14 +43,16 @@ class Tag(NamedTuple):
 
 
 TagSets: TypeAlias = dict[str, frozenset[str]]
-"""By column: the partitions, as ``column=digest``, of which every row touched is in one."""
+"""By column: partitions, as ``column=digest``. Every touched row is in one of them."""
 
 Touched: TypeAlias = dict[str, TagSets]
-"""What a write touches, by table. Columns that do not stand there are not known: all of them is touched."""
+"""The rows that a write touches, by table. If a column is not in it, rows with any value may be touched."""
 
 
 def tag_of(dependence: Dependency, value: object) -> Tag:
-    """Return the tag of a dependence for a parameter's value: of the whole table, where it has no digest."""
+    """Return the tag of a dependency for a parameter's value: of the whole table if the value has no
+    digest.
+    """
     if dependence.column is None or value is UNSET:
         return Tag(dependence.table)
     digest = digest_of(value)
@@ -66,9 +68,9 @@ def _quoted(column: str) -> str:
 
 
 def digest_of(value: object) -> str | None:
-    """Return what a value is called in keys, or None where equality in the database may be another than here.
+    """Return the digest of a value, or None if equality in the database may differ from equality here.
 
-    Floats have several precisions, times several texts: a read that is bound by one depends on the table.
+    Floats have several precisions and times several texts: a read that is bound by one depends on the table.
     """
     text = _canonical(value)
     if text is None:
@@ -95,7 +97,7 @@ def _canonical(value: object) -> bytes | None:
 
 
 def _text(value: str) -> bytes:
-    # A driver may be given a text for a number or a UUID.
+    # A driver may get a text for a number or a UUID.
     text = normalize("NFKC", value).casefold().strip()
     if text.startswith("\\x"):  # bytea
         try:
@@ -120,19 +122,19 @@ def _text(value: str) -> bytes:
 
 
 def _uuid(value: UUID) -> bytes:
-    # A text of 32 decimal digits, which needs no hyphens to be a UUID, may be a number as well.
+    # A text of 32 decimal digits, a UUID without hyphens, may be a number as well.
     return b"number %d" % int(value.hex) if value.hex.isdecimal() else b"uuid " + value.bytes
 
 
 def _whole(value: int) -> bytes:
-    # Python writes no number of more than 4,300 digits.
+    # Python does not write numbers of more than 4,300 digits.
     return b"number %d" % value if abs(value) < _LARGEST else _FAR
 
 
 def _number(value: Decimal) -> bytes:
     if not value.is_finite():
         return b"number " + str(value).casefold().encode()
-    if abs(value.adjusted()) > _MOST_DIGITS:
+    if abs(value.adjusted()) > _MAX_DIGITS:
         return _FAR
     if value == value.to_integral_value():
         return b"number %d" % int(value)
@@ -140,9 +142,9 @@ def _number(value: Decimal) -> bytes:
 
 
 def touched_rows(table: str, known: Mapping[str, Any]) -> Touched:
-    """Return what is touched where every row changed has these values in these columns, before and after.
+    """Return the rows of a table in which each column has one of its values, before and after the change.
 
-    A list, a tuple or a set stands for several values.
+    A list, a tuple or a set is several values.
     """
     tags: TagSets = {}
     for name, given in known.items():
@@ -156,10 +158,10 @@ def resolve_change(
     parameters: Mapping[str, Any] | Sequence[Mapping[str, Any]],
     returned: Sequence[Mapping[str, Any]] | None = None,
 ) -> Touched:
-    """Return what a write touches, as its change says.
+    """Return the rows that a write touches, by its change.
 
-    ``parameters`` are those of the call, or of each call of a batch; ``returned`` are the rows that the
-    statement returned, or None while they are not known: columns that are known from them are then not known.
+    ``parameters`` are those of the call, or of each call of a batch. ``returned`` are the rows that the
+    statement returned, or None if they are not known; then the columns that they would give are not known.
     """
     calls = [parameters] if isinstance(parameters, Mapping) else parameters
     sources: dict[str, list[tuple[str, str]]] = {}
@@ -183,15 +185,15 @@ def _add(tags: TagSets, name: str, values: Iterable[object]) -> None:
     found: set[str] = set()
     for value in values:
         digest = None if isinstance(value, UnsetType) else digest_of(value)
-        if digest is None or len(found) > MOST_TAGS:
+        if digest is None or len(found) > MAX_TAGS:
             return
         found.add(f"{column}={digest}")
-    if len(found) <= MOST_TAGS:
+    if len(found) <= MAX_TAGS:
         tags[column] = frozenset(found)
 
 
 def merge(changes: Iterable[Touched]) -> Touched:
-    """Return what several writes touch together."""
+    """Return the rows that several writes touch together."""
     merged: Touched = {}
     for touched in changes:
         for table, tags in touched.items():
@@ -199,7 +201,7 @@ def merge(changes: Iterable[Touched]) -> Touched:
             if before is None:
                 merged[table] = tags
                 continue
-            # A column that one of the writes does not know is not known of both.
+            # A column that is unknown of one of the writes is unknown of both.
             both = {column: before[column] | tags[column] for column in before.keys() & tags.keys()}
-            merged[table] = {column: found for column, found in both.items() if len(found) <= MOST_TAGS}
+            merged[table] = {column: found for column, found in both.items() if len(found) <= MAX_TAGS}
     return merged

@@ -1,20 +1,20 @@
--- Reads the versions of tags and the entry that must have them; takes the lease where there is work.
+-- Reads the versions of tags and the entry that must have them; acquires the lease if there is work.
 --
--- KEYS     the entry, its lease, then as versions.lua has them
--- ARGV[1]  the reader's token: what the lease holds, and what makes missing versions unique
+-- KEYS     the entry, its lease, then the keys of versions.lua
+-- ARGV[1]  the reader's token: the value of the lease, and the unique part of missing versions
 -- ARGV[2]  in MessagePack, as one argument costs less than ten: the names and the columns for versions.lua; the
---          life of a lease; the rest of an entry's life from which on it is due, -1: tell the versions of a
---          hit; how long partitions are to live at least; how long nothing is stored under a table that is
---          new. All times in milliseconds.
+--          life of a lease; the rest of an entry's life below which it is due, or -1: return the versions of a
+--          hit; the least life of partitions; the time for which nothing is stored under a new table. All times
+--          in milliseconds.
 -- Returns 0: pending; 1, value, versions or '': a hit; 2, value, versions: a hit that is due, with the lease;
--- 3, '', versions: nothing valid, with the lease; 4: nothing valid, the lease is another's.
+-- 3, '', versions: not valid, with the lease; 4: not valid, another reader has the lease.
 
 local names, columns, lease, refresh, keep, quarantine = unpack(cmsgpack.unpack(ARGV[2]))
 
 local function take()
   local taken = redis.call('SET', KEYS[2], ARGV[1], 'NX', 'PX', lease)
   if not taken and not strings[2] then
-    -- It is there and is no string, so it is no lease.
+    -- It exists and is not a string, so it is not a lease.
     return redis.call('SET', KEYS[2], ARGV[1], 'PX', lease)
   end
   return taken
@@ -35,7 +35,7 @@ if not missing then
   end
 end
 if take() then
-  -- Partitions must outlive what is stored under them.
+  -- Partitions must outlive the entries that are stored under them.
   for i, column in ipairs(columns) do
     local part = KEYS[3 + 2 * i]
     if column ~= '' and redis.call('PTTL', part) < keep then

@@ -1,4 +1,4 @@
-"""The store of one process: the same protocol, without Redis."""
+"""The store of one process, with the same protocol as the one in Redis."""
 
 from __future__ import annotations
 
@@ -38,16 +38,17 @@ class _Table:
     __slots__ = ("columns", "markers", "partitions")
 
     def __init__(self) -> None:
-        # The whole table stands under the empty column.
+        # The empty column means the whole table.
         self.columns: dict[str, str] = {}
         self.partitions: dict[str, dict[str, str]] = {}
         self.markers: dict[str, _Marker] = {}
 
 
 class MemoryStore:
-    """Entries and versions of one process and one event loop; its writes alone are seen.
+    """The entries and versions of one process and one event loop, which sees its own writes only.
 
-    At most ``entries`` entries of together ``bytes`` bytes: what was not read for longest goes first.
+    It has at most ``entries`` entries of together ``bytes`` bytes; those that were not read for longest go
+    first.
     """
 
     def __init__(
@@ -84,17 +85,17 @@ class MemoryStore:
         entry = self._entries.get(call.digest)
         if entry is not None and entry.versions == current and entry.ends > now:
             self._entries.move_to_end(call.digest)
-            if entry.ends - now <= refresh_below and self._take(call, token, now, lease):
+            if entry.ends - now <= refresh_below and self._acquire_lease(call, token, now, lease):
                 return Lookup("refresh", entry.data, current)
             return Lookup("hit", entry.data, current if versions else b"")
-        if not self._take(call, token, now, lease):
+        if not self._acquire_lease(call, token, now, lease):
             return Lookup("busy")
         return Lookup("fill", b"", current)
 
     async def fill(
         self, call: CachedCall, token: str, versions: bytes, data: bytes | None, ttl: float
     ) -> bool:
-        ours = self._give_back(call, token)
+        ours = self._release_lease(call, token)
         now = self._clock()
         if self._versions(call, None, now) != versions:
             return False
@@ -107,7 +108,7 @@ class MemoryStore:
         return True
 
     async def release(self, call: CachedCall, token: str) -> None:
-        self._give_back(call, token)
+        self._release_lease(call, token)
 
     async def begin(self, token: str, touched: Touched, ttl: float) -> None:
         self._destroy(touched)
@@ -132,8 +133,8 @@ class MemoryStore:
         self._bytes = 0
 
     def _versions(self, call: CachedCall, token: str | None, now: float) -> bytes | None:
-        """The versions of a call's tags, made under ``token`` where they are missing; None where they can't
-        be.
+        """Return the versions of a call's tags, and make missing ones under ``token``; None if one is missing
+        and cannot be made.
         """
         found = [self._names.get(prefix, "-") for prefix in call.prefixes]
         for tag in call.tags:
@@ -169,7 +170,7 @@ class MemoryStore:
     def _count_partition(self) -> None:
         self._partitions += 1
         if self._partitions > 4 * self._most_entries:
-            # As an eviction in Redis would: what is missing is a miss.
+            # As if Redis had evicted them: a missing version is a miss.
             for table in self._tables.values():
                 table.partitions.clear()
             self._partitions = 0
@@ -186,14 +187,14 @@ class MemoryStore:
                     for partition in partitions:
                         known.pop(partition, None)
 
-    def _take(self, call: CachedCall, token: str, now: float, lease: float) -> bool:
+    def _acquire_lease(self, call: CachedCall, token: str, now: float, lease: float) -> bool:
         held = self._leases.get(call.digest)
         if held is not None and held.ends > now:
             return False
         self._leases[call.digest] = _Lease(token, now + lease)
         return True
 
-    def _give_back(self, call: CachedCall, token: str) -> bool:
+    def _release_lease(self, call: CachedCall, token: str) -> bool:
         held = self._leases.get(call.digest)
         if held is None or held.token != token:
             return False

@@ -1,7 +1,7 @@
-"""Writes that plainsql does not make: triggers note them in a table, in their own transaction.
+"""The outbox of external writes: triggers record them in a table, in the transaction of the write.
 
-What stands in the table is committed, and it stands there until the cache has heard of it: a crash in between
-loses nothing. Between such a write's commit and the moment the table is read, the cache serves what was.
+A record in the table is committed, and it stays until the cache is invalidated, so that a crash in between
+loses nothing. Between the commit of an external write and the next read of the table, the cache is stale.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ Begin: TypeAlias = Callable[[], AbstractAsyncContextManager[Fetch]]
 
 
 async def drain(cache: Cache, begin: Begin, *, outbox: str = OUTBOX, limit: int = 1000) -> int:
-    """Tell the cache what stands in the outbox, and take it out; return how many notes it was.
+    """Invalidate the cache for the records in the outbox, remove them, and return their number.
 
-    Any number of processes may do so at once. Raises ``CacheError`` where the store does not answer: the
-    notes then stay.
+    Any number of processes may do so at the same time. Raises ``CacheError`` if the store does not answer;
+    then the records stay.
     """
     statement = (
         f"delete from {qualified(outbox)} where id in "
@@ -41,7 +41,7 @@ async def drain(cache: Cache, begin: Begin, *, outbox: str = OUTBOX, limit: int 
     async with begin() as fetch:
         rows = await fetch(statement, limit)
         if rows:
-            # Before the commit that takes them out: told twice is no harm, not told would be.
+            # Before the commit that removes them: invalidating twice does no harm.
             changes = (
                 touched_rows(row["table_name"], json.loads(row["known"], parse_float=Decimal)) for row in rows
             )
@@ -57,10 +57,9 @@ async def keep_draining(
     every: float = 0.1,
     errors: tuple[type[Exception], ...] = (OSError,),
 ) -> None:
-    """Drain until cancelled: again at once while there is much, else after ``every`` seconds.
+    """Drain until cancelled: again immediately while there are many records, else after ``every`` seconds.
 
-    Where the store does not answer, or the database raises one of ``errors``, it tries again, after up to
-    5 s.
+    If the store does not answer, or the database raises one of ``errors``, it tries again, after up to 5 s.
     """
     pause = every
     retried: tuple[type[Exception], ...] = (CacheError, *errors)

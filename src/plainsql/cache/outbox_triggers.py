@@ -1,6 +1,6 @@
-"""The migration that has triggers note writes in the outbox, for the cache to be told of them.
+"""The migration of the triggers that record external writes in the outbox.
 
-Names of tables and columns are data here: whatever PostgreSQL takes as one is quoted for where it stands.
+Names of tables and columns are data here: any name that PostgreSQL accepts is quoted for its place.
 """
 
 from __future__ import annotations
@@ -10,22 +10,22 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
-from plainsql.cache.keys import MOST_TAGS
+from plainsql.cache.keys import MAX_TAGS
 from plainsql.errors import BindError, printable
 
 __all__ = ["OUTBOX", "SEARCH_PATH", "Migration", "function_body", "migration", "qualified"]
 
 OUTBOX: Final = "plainsql.cache_outbox"
-"""Where changes are noted, if nothing else is said."""
+"""The default table of the records."""
 
 SEARCH_PATH: Final = "pg_catalog, pg_temp"
-"""Of the functions, as PostgreSQL writes it down.
+"""The search path of the functions, as PostgreSQL writes it.
 
-Whoever may write to a table runs its function with the rights of the role that made it. Types are looked up
+A write to a table runs its function with the rights of the role that made the function. Types are looked up
 in pg_temp first unless it is named last, and any role may create one there, as a domain with a check.
 """
 
-_LONGEST_NAME: Final = 63
+_MAX_NAME_BYTES: Final = 63
 """Bytes of a name that PostgreSQL keeps."""
 
 
@@ -39,16 +39,15 @@ class Migration(NamedTuple):
 def migration(
     tables: Mapping[str, Sequence[str]], *, outbox: str = OUTBOX, before: Mapping[str, str] | None = None
 ) -> Migration:
-    """Return a migration that has all writes of tables noted, by whomever.
+    """Return a migration that has all writes to tables recorded.
 
-    ``tables``: by name with schema, the columns that reads are bound by; without, only that the table has
-    changed. Statements pay one row of the outbox each, not one for each row that they change.
+    ``tables``: by name with schema, the columns that reads are bound by; without columns a record has the
+    table only. A statement writes one row of the outbox, not one for each row that it changes.
 
-    ``before``: of tables whose writes are noted already, what ``pg_get_functiondef`` says of the function
-    that does; it alone is then replaced, and put back by the rollback, but for its search path and who may
-    execute it.
+    ``before``: for tables whose writes are recorded already, the ``pg_get_functiondef`` of their function.
+    Then the function alone is replaced. The rollback restores it, but for its search path and its privileges.
 
-    Raises ``BindError`` where a name has no schema.
+    Raises ``BindError`` if a name has no schema.
     """
     schema, _ = _split(outbox)
     before = before or {}
@@ -87,10 +86,10 @@ def migration(
 
 
 def function_body(table: str, columns: Sequence[str], outbox: str = OUTBOX) -> str:
-    """Return the body of the function that notes writes to a table, as PostgreSQL keeps it."""
+    """Return the body of the function that records writes to a table, as PostgreSQL keeps it."""
     into = f"insert into {qualified(outbox)} (table_name, known)"
     known = " || ".join(_known(column) for column in columns) or "'{}'::jsonb"
-    # With an alias: a column may be called as a variable of the language is, new or found.
+    # With an alias: a column may have the name of a variable of the language, such as new or found.
     listed = ", ".join(f"n.{_name(column)}" for column in columns) or "1 as changed"
     branches = "".join(
         f"  {'if' if event == 'INSERT' else 'elsif'} tg_op = '{event}' then\n"
@@ -127,7 +126,7 @@ _REFERENCING = {
 
 
 def _drop_unused(outbox: str) -> str:
-    """The end of a rollback: the outbox goes with the last function that writes to it."""
+    """Return the end of a rollback: the outbox goes with the last function that writes to it."""
     schema, _ = _split(outbox)
     body = (
         "\nbegin\n"
@@ -150,19 +149,22 @@ def _definition(function: str, table: str, columns: Sequence[str], outbox: str) 
     body = _dollar_quoted(function_body(table, columns, outbox))
     return (
         f"-- {shown}\n"
-        # Whoever may write to the table need not have rights on the outbox.
+        # A role that may write to the table need not have rights on the outbox.
         f"create or replace function {function} returns trigger\n"
         f"language plpgsql security definer set search_path = {SEARCH_PATH} as {body};\n"
         "\n"
         f"{_closed(function)}"
         "\n"
-        # For the analysis of what a write changes: a trigger hides it.
+        # For the analysis of what a write changes, which a trigger hides.
         f"comment on function {function} is {_text(f'plainsql: writes {outbox}')};\n"
     )
 
 
 def _closed(function: str) -> str:
-    """Keep others from making a function the trigger of their own tables. Firing it needs no right."""
+    """Return the statement that keeps other roles from using a function as a trigger of their own tables.
+
+    Firing the trigger needs no right.
+    """
     return f"revoke all on function {function} from public;\n"
 
 
@@ -178,22 +180,22 @@ def _triggers(function: str, table: str) -> str:
 def _known(column: str) -> str:
     name = f"r.{_name(column)}"
     return (
-        f"case when count(distinct {name}) > {MOST_TAGS - 1} then '{{}}'::jsonb"
+        f"case when count(distinct {name}) > {MAX_TAGS - 1} then '{{}}'::jsonb"
         f" else jsonb_build_object({_text(column)}, jsonb_agg(distinct {name})) end"
     )
 
 
 def _function(table: str, outbox: str) -> str:
-    """The function of a table whose writes are not noted yet, with its schema and parentheses.
+    """Return the name of the function for a table without one, with its schema and parentheses.
 
     Two tables never share one: ``a_b.c`` is not ``a.b_c``, and PostgreSQL cuts long names.
     """
     schema, _ = _split(outbox)
     of_schema, of_table = _split(table)
     name = f"note_{of_schema}_{of_table}"
-    if "_" in of_schema or len(name.encode()) > _LONGEST_NAME:
+    if "_" in of_schema or len(name.encode()) > _MAX_NAME_BYTES:
         digest = hashlib.sha256(table.encode()).hexdigest()[:8]
-        cut = name.encode()[: _LONGEST_NAME - 9].decode(errors="ignore")
+        cut = name.encode()[: _MAX_NAME_BYTES - 9].decode(errors="ignore")
         name = f"{cut}_{digest}"
     return f"{_name(schema)}.{_name(name)}()"
 
@@ -202,7 +204,7 @@ _DEFINED: Final = re.compile(r"CREATE OR REPLACE FUNCTION (.*?\(\))\n RETURNS tr
 
 
 def _defined(definition: str) -> str:
-    """The function that a definition of PostgreSQL's is of."""
+    """Return the name of the function that PostgreSQL's definition is of."""
     found = _DEFINED.match(definition)
     if found is None:
         raise BindError("before: expected what pg_get_functiondef() says of a trigger function")
@@ -219,7 +221,7 @@ def _split(name: str) -> tuple[str, str]:
 def qualified(name: str) -> str:
     """Return the name of a table with its schema as SQL.
 
-    Raises ``BindError`` where it has no schema.
+    Raises ``BindError`` if it has no schema.
     """
     return ".".join(_name(part) for part in _split(name))
 
@@ -232,7 +234,7 @@ def _name(name: str) -> str:
 
 def _text(value: str) -> str:
     quoted = "'" + value.replace("'", "''") + "'"
-    # Whoever fires the trigger says by standard_conforming_strings what a backslash is without the E.
+    # The session's standard_conforming_strings decides what a backslash is in a text without the E.
     return "E" + quoted.replace("\\", "\\\\") if "\\" in value else quoted
 
 
@@ -245,7 +247,7 @@ def _dollar_quoted(body: str) -> str:
     return f"{tag}{body}{tag}"
 
 
-# All that PostgreSQL 18 does not take as the name of a schema, a table or a column as it is.
+# The words that PostgreSQL 18 does not accept unquoted as the name of a schema, a table or a column.
 _RESERVED = """
 all analyse analyze and any array as asc asymmetric authorization binary both case cast check collate
 collation column concurrently constraint create cross current_catalog current_date current_role

@@ -1,4 +1,4 @@
-"""The first tier: what was valid a moment ago, in the process, without asking anybody."""
+"""The first tier of the cache, in the process: values that were valid a moment ago."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from plainsql.cache.keys import Tag, Touched
 __all__ = ["HeldValue", "ProcessTier"]
 
 
-_NONE: frozenset[bytes] = frozenset()
+_NO_KEYS: frozenset[bytes] = frozenset()
 
 
 class HeldValue(NamedTuple):
-    """A value and until when it is served, on the monotonic clock."""
+    """A value, and the end of its life on the monotonic clock."""
 
     ends: float
     data: bytes
@@ -24,10 +24,10 @@ class HeldValue(NamedTuple):
 
 
 class ProcessTier:
-    """At most ``entries`` values; the oldest goes first.
+    """The values that the process holds: at most ``entries``; the oldest goes first.
 
-    A value is served for its time from the *beginning* of the read that found it valid. Writes of this
-    process drop what they touch at once.
+    A value is served for its time, counted from the *beginning* of the read that found it valid. Writes of
+    this process drop the values that they touch immediately.
     """
 
     def __init__(self, entries: int = 10_000, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -40,7 +40,7 @@ class ProcessTier:
         self._clears = 0
 
     def moment(self, tables: Iterable[str]) -> tuple[int, ...]:
-        """Return what a later ``put`` needs to know which writes came in between."""
+        """Return the state of the tables, which ``put`` compares to notice the writes in between."""
         return (self._clears, *(self._writes.get(table, 0) for table in tables))
 
     def put(self, key: bytes, held: HeldValue, tables: Iterable[str], moment: tuple[int, ...]) -> None:
@@ -70,7 +70,7 @@ class ProcessTier:
                         del index[name]
 
     def drop(self, touched: Touched) -> None:
-        """Drop what a write touches, and refuse what was read before it."""
+        """Drop the values that a write touches, and refuse those that were read before it."""
         for table, known in touched.items():
             self._writes[table] = self._writes.get(table, 0) + 1
             index = self._index.get(table)
@@ -83,7 +83,7 @@ class ProcessTier:
                     keys |= found
             for tags in known.values():
                 for partition in tags:
-                    keys |= partitions.get(partition, _NONE)
+                    keys |= partitions.get(partition, _NO_KEYS)
             for key in keys:
                 self.pop(key)
 

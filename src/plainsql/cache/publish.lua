@@ -1,6 +1,7 @@
--- Destroys the versions that a writer has overtaken, and removes its marker. Works where memory is short, too.
+-- Publishes an invalidation: destroys the versions of the rows that a writer has changed, and removes its marker.
+-- It works if memory is short, too.
 --
--- KEYS     as of begin.lua
+-- KEYS     the keys of begin.lua
 -- ARGV[1]  the writer's token
 -- then for each table the number of its partitions, and their names, each in a line of its own
 

@@ -1,4 +1,4 @@
-"""The store in Redis, for all processes. What the keys mean stands in tags.lua."""
+"""The store in Redis, for all processes. tags.lua describes the keys."""
 
 from __future__ import annotations
 
@@ -19,32 +19,32 @@ from plainsql.redis_connection import RedisConnection, RedisSource, Script
 
 __all__ = ["RedisStore"]
 
-_HERE = "plainsql.cache"
+_PACKAGE = "plainsql.cache"
 _STATES: tuple[State, ...] = ("pending", "hit", "refresh", "fill", "busy")
 
 
 class _Part(NamedTuple):
-    """Versions that lie in one slot, as versions.lua has them."""
+    """Versions in one slot, as versions.lua takes them."""
 
     keys: list[str]
     names: tuple[str, ...]
     columns: tuple[str, ...]
 
     def packed(self, *numbers: int) -> bytes:
-        """The names, the columns and numbers, as scripts unpack them."""
+        """Return the names, the columns and numbers, as scripts unpack them."""
         return _pack((self.names, self.columns, *numbers))
 
 
 class RedisStore:
     """Entries and versions in one Redis or a cluster.
 
-    ``redis`` is a client of redis-py, a ``RedisConnection``, a URL, or nothing for the configured one.
-    Programs that share a ``namespace`` share what they cache: one for each database. ``deadline`` is what a
-    call of a reader may take, in seconds, ``write_deadline`` that of a writer.
+    ``redis`` is a client of redis-py, a ``RedisConnection``, a URL, or None for the configured one. Programs
+    that share a ``namespace`` share a cache: use one namespace for each database. ``deadline`` is the time
+    limit of a reader's call, in seconds, ``write_deadline`` that of a writer's.
 
-    ``quarantine``: for so long, in seconds, nothing is stored of a table that Redis does not know, as a
-    writer may stand between its marker, which Redis has lost, and its commit. 0 where losing both Redis and
-    a writer at one moment is no matter.
+    ``quarantine``: seconds for which nothing is stored of a table that Redis does not know. Redis may have
+    lost a marker whose writer has not committed yet. Use 0 if losing both Redis and a writer at one moment
+    does not matter.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class RedisStore:
         try:
             return Lookup(_STATES[reply[0]], *reply[1:3])
         except (TypeError, IndexError):
-            raise self._garbage() from None
+            raise self._not_redis() from None
 
     async def fill(
         self, call: CachedCall, token: str, versions: bytes, data: bytes | None, ttl: float
@@ -94,11 +94,11 @@ class RedisStore:
             return await self._fill_by_slot(call, token, versions, data or b"", life)
         part = self._whole(call)
         keys = [*self._entry(call), *part.keys]
-        reply = await self._run(_fill(), keys, [token, versions, data or b"", life, part.packed()])
+        reply = await self._run(_fill_script(), keys, [token, versions, data or b"", life, part.packed()])
         return bool(reply == 1)
 
     async def release(self, call: CachedCall, token: str) -> None:
-        await self._run(_release(), [self._entry(call)[1]], [token])
+        await self._run(_release_script(), [self._entry(call)[1]], [token])
 
     async def begin(self, token: str, touched: Touched, ttl: float) -> None:
         await self._write(_begin_script(), [token, _ms(ttl), self._quarantine], touched)
@@ -107,10 +107,10 @@ class RedisStore:
         await self._write(_publish_script(), [token], touched)
 
     async def forget(self, call: CachedCall) -> None:
-        await self._run(_forget(), [self._entry(call)[0]], [])
+        await self._run(_forget_script(), [self._entry(call)[0]], [])
 
     async def clear(self, prefix: str, token: str) -> None:
-        await self._run(_clear(), [self._names], [prefix, token], self._write_deadline)
+        await self._run(_clear_script(), [self._names], [prefix, token], self._write_deadline)
 
     async def aclose(self) -> None:
         if self._owned:
@@ -125,9 +125,9 @@ class RedisStore:
     ) -> Any:
         return await self.link.run(script, keys, arguments, deadline=deadline or self._deadline)
 
-    def _garbage(self) -> RedisUnavailableError:
+    def _not_redis(self) -> RedisUnavailableError:
         return RedisUnavailableError(
-            f"what answers at {self.link.address} is not Redis", hint="check the address in the URL"
+            f"the server at {self.link.address} is not Redis", hint="check the address in the URL"
         )
 
     # Where things lie ---------------------------------------------------------------------------------
@@ -139,12 +139,12 @@ class RedisStore:
         return key
 
     def _entry(self, call: CachedCall) -> tuple[str, str]:
-        """The keys of the entry and of its lease, in the slot of its first table."""
+        """Return the keys of the entry and of its lease, in the slot of its first table."""
         home = self._hash(call.tags[0].table) if call.tags else self._names
         return f"{home}:e:{call.digest}", f"{home}:l:{call.digest}"
 
     def _whole(self, call: CachedCall) -> _Part:
-        """All versions of a call."""
+        """Return all versions of a call."""
         keys = [self._names]
         for table, column, partition in call.tags:
             home = self._hash(table)
@@ -154,7 +154,7 @@ class RedisStore:
     # A cluster ----------------------------------------------------------------------------------------
 
     def _parts(self, call: CachedCall) -> list[_Part]:
-        """The versions of a call by slot: names, then tables."""
+        """Return the versions of a call by slot: names, then tables."""
         parts = [_Part([self._names], call.prefixes, ())]
         tables: dict[str, list[Tag]] = {}
         for tag in call.tags:
@@ -167,7 +167,7 @@ class RedisStore:
 
     async def _versions_by_slot(self, call: CachedCall, token: str, keep: int) -> bytes:
         trips = (
-            self._run(_part(), part.keys, [token, keep, self._quarantine, part.packed()])
+            self._run(_slot_versions_script(), part.keys, [token, keep, self._quarantine, part.packed()])
             for part in self._parts(call)
         )
         found = await asyncio.gather(*trips)
@@ -178,14 +178,14 @@ class RedisStore:
     ) -> Lookup:
         keys = self._entry(call)
         versions, (entry, rest) = await asyncio.gather(
-            self._versions_by_slot(call, token, keep), self._run(_slot_entry(), keys, ["get"])
+            self._versions_by_slot(call, token, keep), self._run(_slot_entry_script(), keys, ["get"])
         )
         if not versions:
             return Lookup("pending")
         valid = entry.startswith(versions)
         if valid and not 0 <= rest <= refresh:
             return Lookup("hit", entry[len(versions) :], versions if refresh < 0 else b"")
-        took, stored = await self._run(_slot_entry(), keys, ["take", token, lease])
+        took, stored = await self._run(_slot_entry_script(), keys, ["take", token, lease])
         if valid:
             return Lookup("refresh" if took else "hit", entry[len(versions) :], versions)
         if not took:
@@ -198,9 +198,9 @@ class RedisStore:
     async def _fill_by_slot(
         self, call: CachedCall, token: str, versions: bytes, data: bytes, life: int
     ) -> bool:
-        # The entry says what it is valid under: it may be stored before it is known whether that is current.
+        # The entry names the versions that it is valid under, so it may be stored before they are known.
         _, current = await asyncio.gather(
-            self._run(_slot_entry(), self._entry(call), ["put", token, versions + data, life]),
+            self._run(_slot_entry_script(), self._entry(call), ["put", token, versions + data, life]),
             self._versions_by_slot(call, "", 0),
         )
         return current == versions
@@ -211,7 +211,7 @@ class RedisStore:
             home = self._hash(table)
             tags = sorted(tag for found in known.values() for tag in found)
             lines = "\n" + "".join(f"{tag}\n" for tag in tags)
-            # A column of which no row was touched is known all the same.
+            # A column without a touched row is known all the same.
             lines += "".join(f"{column}=\n" for column, found in known.items() if not found)
             parts.append(([home, *(f"{home}:{tag}" for tag in tags)], [len(tags), lines]))
         if self.link.is_cluster:
@@ -232,44 +232,44 @@ def _ms(seconds: float) -> int:
 
 @cache
 def _lookup_script() -> Script:
-    return Script.read(_HERE, "tags.lua", "versions.lua", "lookup.lua")
+    return Script.read(_PACKAGE, "tags.lua", "versions.lua", "lookup.lua")
 
 
 @cache
-def _fill() -> Script:
-    return Script.read(_HERE, "tags.lua", "versions.lua", "fill.lua")
+def _fill_script() -> Script:
+    return Script.read(_PACKAGE, "tags.lua", "versions.lua", "fill.lua")
 
 
 @cache
-def _part() -> Script:
-    return Script.read(_HERE, "tags.lua", "versions.lua", "slot_versions.lua")
+def _slot_versions_script() -> Script:
+    return Script.read(_PACKAGE, "tags.lua", "versions.lua", "slot_versions.lua")
 
 
 @cache
-def _slot_entry() -> Script:
-    return Script.read(_HERE, "slot_entry.lua")
+def _slot_entry_script() -> Script:
+    return Script.read(_PACKAGE, "slot_entry.lua")
 
 
 @cache
-def _release() -> Script:
-    return Script.read(_HERE, "release.lua")
+def _release_script() -> Script:
+    return Script.read(_PACKAGE, "release.lua")
 
 
 @cache
 def _begin_script() -> Script:
-    return Script.read(_HERE, "tags.lua", "begin.lua")
+    return Script.read(_PACKAGE, "tags.lua", "begin.lua")
 
 
 @cache
 def _publish_script() -> Script:
-    return Script.read(_HERE, "tags.lua", "publish.lua")
+    return Script.read(_PACKAGE, "tags.lua", "publish.lua")
 
 
 @cache
-def _forget() -> Script:
-    return Script.read(_HERE, "forget.lua")
+def _forget_script() -> Script:
+    return Script.read(_PACKAGE, "forget.lua")
 
 
 @cache
-def _clear() -> Script:
-    return Script.read(_HERE, "clear.lua")
+def _clear_script() -> Script:
+    return Script.read(_PACKAGE, "clear.lua")

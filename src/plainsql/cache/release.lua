@@ -1,4 +1,4 @@
--- Gives a lease back, where it is ours.
+-- Releases a lease, if it is the caller's.
 --
 -- KEYS[1]  the lease
 -- ARGV[1]  its token

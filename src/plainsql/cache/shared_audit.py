@@ -1,7 +1,8 @@
-"""Audits in which all processes take part that share a store in Redis: asked for and answered by keys there.
+"""Audits in which all processes take part that share a store in Redis: requested and reported through keys
+there.
 
-Only the processes can read a hit again: the arguments are theirs. Each looks every few seconds whether an
-audit is asked for, in the background, and adds to its numbers what it has found.
+Only a process can read its hits again, because the arguments are its own. In the background each process
+checks every few seconds whether an audit is requested, and adds its findings to the numbers.
 """
 
 from __future__ import annotations
@@ -16,37 +17,37 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from plainsql.cache.auditor import MOST_FOUND, Auditor, AuditReport
+from plainsql.cache.auditor import MAX_VIOLATIONS, Auditor, AuditReport
 from plainsql.cache.stats import Violation
 from plainsql.errors import CacheError
 from plainsql.redis_connection import RedisConnection, Script
 
-__all__ = ["EVERY", "AuditRequest", "AuditResult", "QueryAudit", "SharedAudit", "follow"]
+__all__ = ["CHECK_EVERY_S", "AuditRequest", "AuditResult", "QueryAudit", "SharedAudit", "follow"]
 
-EVERY: Final = 2.0
-"""Seconds after which a process looks again whether an audit is asked for."""
+CHECK_EVERY_S: Final = 2.0
+"""Seconds between a process's checks for a requested audit."""
 
-_KEPT = 60.0
-"""Seconds that results are kept for who has asked."""
+_KEPT_S = 60.0
+"""Seconds that results are kept after the end of the audit."""
 
-_LAST_AUDITS = 2.0
-"""Seconds that a process waits at the end for what it is reading again."""
+_LAST_AUDITS_S = 2.0
+"""Seconds that a process waits at the end for the hits that it is reading again."""
 
-_DEADLINE = 1.0
-_HERE = "plainsql.cache"
+_DEADLINE_S = 1.0
+_PACKAGE = "plainsql.cache"
 
 
 class AuditRequest(NamedTuple):
-    """An audit that is asked for, as a process sees it."""
+    """A requested audit, as a process gets it."""
 
     id: str
     rate: float
     rest: float
-    """Seconds; 0 or less: it is over, and reports of it still count."""
+    """The seconds that are left; 0 or less: it is over, but reports still count."""
 
 
 class QueryAudit(msgspec.Struct, frozen=True):
-    """What was found of one query."""
+    """The findings about one query."""
 
     query: str
     audited: int
@@ -54,14 +55,14 @@ class QueryAudit(msgspec.Struct, frozen=True):
 
 
 class AuditResult(msgspec.Struct, frozen=True):
-    """What all processes have found so far."""
+    """The findings of all processes so far."""
 
     processes: int
-    """That have heard of it."""
+    """The number of processes that take part."""
     done: int
-    """That have said their last."""
+    """The number of processes that have finished."""
     queries: tuple[QueryAudit, ...]
-    """By name."""
+    """The findings, by name."""
     found: tuple[Violation, ...]
     """The last violations."""
 
@@ -81,40 +82,45 @@ class SharedAudit:
         self._link = link
         self._keys = [f"{home}:audit", f"{home}:audit:found"]
 
-    async def ask(self, rate: float, seconds: float) -> str:
-        """Ask all processes to read a part of their hits again, and return the audit's id.
+    async def request(self, rate: float, seconds: float) -> str:
+        """Request an audit of a part of the hits from all processes, and return its id.
 
-        Raises ``CacheError`` where one is under way, ``RedisUnavailableError`` where Redis does not answer.
+        Raises ``CacheError`` if another one is in progress, ``RedisUnavailableError`` if Redis does not
+        answer.
         """
         token = os.urandom(9).hex()
         arguments: list[bytes | str | int] = [
             token,
             repr(rate),
             round(seconds * 1000),
-            round(_KEPT * 1000),
+            round(_KEPT_S * 1000),
         ]
-        rest = await self._link.run(_ask(), self._keys, arguments, deadline=_DEADLINE)
+        rest = await self._link.run(_request_script(), self._keys, arguments, deadline=_DEADLINE_S)
         if rest:
             raise CacheError(
-                f"another audit is under way, for {rest / 1000:.0f} s more", hint="try again after it"
+                f"another audit is in progress, for {rest / 1000:.0f} s more", hint="try again after it"
             )
         return token
 
     async def report(self, id: str, counts: Mapping[str, int], found: list[Violation]) -> AuditRequest | None:
-        """Add to the numbers of an audit, and return which one is asked for."""
-        # As text: what unpacks it in Redis knows no bytes.
+        """Add findings to the numbers of an audit, and return the requested audit, if there is one."""
+        # As text: the library that unpacks it in Redis has no type for bytes.
         packed = _encode((dict(counts), [msgspec.json.encode(each).decode() for each in found]))
-        reply = await self._link.run(_audit(), self._keys, [id, packed, MOST_FOUND], deadline=_DEADLINE)
+        reply = await self._link.run(
+            _report_script(), self._keys, [id, packed, MAX_VIOLATIONS], deadline=_DEADLINE_S
+        )
         return AuditRequest(reply[0].decode(), float(reply[1]), reply[2] / 1000) if reply else None
 
-    async def tally(self, id: str, *, remove: bool = False) -> AuditResult:
-        """Return what was found so far; with ``remove`` the audit ends, wherever it stands.
+    async def result(self, id: str, *, remove: bool = False) -> AuditResult:
+        """Return the findings so far; ``remove`` ends the audit.
 
-        Raises ``CacheError`` where Redis has lost it, ``RedisUnavailableError`` where it does not answer.
+        Raises ``CacheError`` if Redis has lost it, ``RedisUnavailableError`` if it does not answer.
         """
-        reply = await self._link.run(_tally(), self._keys, [id, int(remove)], deadline=_DEADLINE)
+        reply = await self._link.run(_result_script(), self._keys, [id, int(remove)], deadline=_DEADLINE_S)
         if not reply:
-            raise CacheError("Redis has lost the audit", hint="was it restarted, or does it evict? Ask again")
+            raise CacheError(
+                "Redis has lost the audit", hint="request it again; Redis was restarted, or evicts keys"
+            )
         fields, found = reply
         numbers = {
             field.decode(): int(value)
@@ -132,18 +138,18 @@ class SharedAudit:
         )
 
 
-async def follow(audits: SharedAudit, auditor: Auditor, *, every: float = EVERY) -> None:
-    """Take part in the audits that are asked for, until cancelled. Redis may be away at any time."""
+async def follow(audits: SharedAudit, auditor: Auditor, *, every: float = CHECK_EVERY_S) -> None:
+    """Take part in requested audits until cancelled. Redis may be unreachable at any time."""
     before = ""
     while True:
         try:
             request = await audits.report("", {}, [])
-        except Exception:  # noqa: BLE001 (Redis is away, or is none: nobody asks for anything then)
+        except Exception:  # noqa: BLE001 (without Redis there are no requests)
             request = None
         if request is not None and request.rest > 0 and request.id != before:
             before = request.id
             await _take_part(audits, auditor, request, every)
-        # Not all processes of a deployment at one moment.
+        # Jitter: not all processes of a deployment at one moment.
         await asyncio.sleep(every * random.uniform(0.5, 1.0))
 
 
@@ -159,13 +165,13 @@ async def _take_part(audits: SharedAudit, auditor: Auditor, request: AuditReques
                 break
             await asyncio.sleep(min(every, rest))
         else:
-            return  # it was taken back
+            return  # the request was withdrawn
         auditor.pick_no_more()
-        await auditor.wait_until_idle(_LAST_AUDITS)
+        await auditor.wait_until_idle(_LAST_AUDITS_S)
         report.counts["done"] = 1
         await _send_report(audits, request.id, report)
     except asyncio.CancelledError:
-        # The process ends before the audit does: what it has found counts.
+        # The process ends before the audit: its findings count.
         report.counts["done"] = 1
         await _send_report(audits, request.id, report)
         raise
@@ -174,14 +180,14 @@ async def _take_part(audits: SharedAudit, auditor: Auditor, request: AuditReques
 
 
 async def _send_report(audits: SharedAudit, id: str, report: AuditReport) -> bool:
-    """Tell what was found since the last time; return False where the audit is there no more."""
+    """Send the findings since the last report. Return False if the audit is gone."""
     counts, found = report.counts, report.found
     report.counts, report.found = Counter(), []
     try:
         request = await audits.report(id, counts, found)
-    except Exception:  # noqa: BLE001 (Redis is away, or is none: it is told the next time)
+    except Exception:  # noqa: BLE001 (without Redis, the next report has them)
         report.counts += counts
-        report.found = [*found, *report.found][-MOST_FOUND:]
+        report.found = [*found, *report.found][-MAX_VIOLATIONS:]
         return True
     return request is not None and request.id == id
 
@@ -191,15 +197,15 @@ _decode_violation = msgspec.json.Decoder(Violation).decode
 
 
 @cache
-def _audit() -> Script:
-    return Script.read(_HERE, "audit_report.lua")
+def _report_script() -> Script:
+    return Script.read(_PACKAGE, "audit_report.lua")
 
 
 @cache
-def _ask() -> Script:
-    return Script.read(_HERE, "audit_request.lua")
+def _request_script() -> Script:
+    return Script.read(_PACKAGE, "audit_request.lua")
 
 
 @cache
-def _tally() -> Script:
-    return Script.read(_HERE, "audit_result.lua")
+def _result_script() -> Script:
+    return Script.read(_PACKAGE, "audit_result.lua")

@@ -1,8 +1,10 @@
-"""One read of a key at a time in the process, and who may have its result.
+"""Single flight: one read of a key at a time in the process, whose result is shared.
 
-A result serves those who came before the store was asked for it. Who comes later must not have it: a write
-may have been acknowledged in between. They wait in a group, and the group has the next flight, all together;
-unless the store says after they came that nothing has changed, which a fill does: then they have this one.
+A result serves the callers that came before the store was read. A later caller must not have it: a write may
+have been acknowledged in between. Later callers wait in a group, and the group has the next read. There is
+one
+exception: if the store confirms after they came that nothing has changed, as a fill does, they have this
+result.
 """
 
 from __future__ import annotations
@@ -19,46 +21,46 @@ class Result(NamedTuple):
     """The result of a flight."""
 
     value: Any
-    """Where there is no ``data``."""
+    """The value; used if there is no ``data``."""
     data: bytes | None
-    """For each to decode, so that no two have the same object."""
+    """The encoded value, which each caller decodes, so that no two have the same object."""
 
 
 class InFlight:
-    """One read, under way or about to be."""
+    """One read, in progress or about to begin."""
 
     __slots__ = ("future", "loader", "merged", "next_group", "sharing", "task", "waiters")
 
     def __init__(self) -> None:
         self.waiters = 0
-        """How many wait for its result."""
+        """The number of callers that wait for its result."""
         self.task: asyncio.Task[Any] | None = None
         self.loader: Loader | None = None
         self.future: asyncio.Future[Result] | None = None
-        """What a group waits for."""
+        """The future of a group's result."""
         self.merged: list[InFlight] = []
-        """Groups that fly with this one."""
+        """Groups that share this read."""
         self.next_group: InFlight | None = None
-        """The next flight: of those who came since this one began."""
+        """The group of the callers that came since this read began, which has the next read."""
         self.sharing: InFlight | None = None
-        """Those behind it who have this result, if the store says that it is current."""
+        """The group that gets this result too, if the store confirms it."""
 
     def all_waiters(self) -> int:
-        """How many wait for its result, those of its companions included."""
+        """Return the number of callers that wait for its result, those of merged groups included."""
         return self.waiters + sum(group.waiters for group in self.merged)
 
     def is_abandoned(self) -> bool:
-        """Whether nobody waits for it, nor may come to have its result."""
+        """Return whether no caller waits for its result, or may get it."""
         groups = (self, self.next_group, self.sharing)
         return not any(group.all_waiters() for group in groups if group is not None)
 
     def share(self) -> None:
-        """Offer the result to all who are behind it now; the store is asked after this."""
+        """Offer the result to the callers that wait behind it. The store is read after this."""
         assert self.sharing is None
         self.sharing, self.next_group = self.next_group, None
 
     def end_sharing(self, result: Result | None) -> None:
-        """Hand the result to those it was offered to, or nothing: then they stay behind."""
+        """Give the result to the callers that it was offered to; with None they wait for the next read."""
         group, self.sharing = self.sharing, None
         if group is None:
             return
@@ -71,7 +73,7 @@ class InFlight:
         self.next_group = group
 
     def resolve(self, tell: Callable[[asyncio.Future[Result]], None]) -> None:
-        """Tell all who wait."""
+        """Resolve the futures of all that wait."""
         for group in (self, *self.merged):
             assert group.future is not None
             if not group.future.done():
@@ -82,7 +84,7 @@ Loader: TypeAlias = Callable[[InFlight], Coroutine[Any, Any, Result]]
 
 
 class SingleFlight:
-    """The flights of a process, by key."""
+    """The reads of a process that are in progress, by key."""
 
     def __init__(self) -> None:
         self._flights: dict[bytes, InFlight] = {}
@@ -91,17 +93,17 @@ class SingleFlight:
         return len(self._flights)
 
     def get(self, key: bytes) -> InFlight | None:
-        """Return the flight under way."""
+        """Return the read in progress, if there is one."""
         return self._flights.get(key)
 
     def begin(self, key: bytes) -> InFlight:
-        """Begin a flight where none is under way. ``end`` must follow, or ``hand_over``."""
+        """Begin a read of a key that has none in progress. ``end`` or ``hand_over`` must follow."""
         flight = self._flights[key] = InFlight()
         flight.waiters = 1
         return flight
 
     def end(self, key: bytes, flight: InFlight) -> None:
-        """End a flight; the group behind it takes off."""
+        """End a read. The group behind it begins its own."""
         flight.end_sharing(None)
         group, flight.next_group = flight.next_group, None
         if group is None or not group.all_waiters():
@@ -119,9 +121,9 @@ class SingleFlight:
         rest: Coroutine[Any, Any, Result],
         cancelled: Callable[[], None],
     ) -> None:
-        """Let the rest of a flight be flown by a task, which does not end when one who waits does.
+        """Leave the rest of a read to a task, which does not end when one of its callers does.
 
-        ``cancelled`` is called where the task is, which may be before its first step.
+        ``cancelled`` is called if the task is cancelled, which may be before its first step.
         """
 
         def on_done(task: asyncio.Task[Result]) -> None:
@@ -133,7 +135,7 @@ class SingleFlight:
         flight.task.add_done_callback(on_done)
 
     async def wait(self, flight: InFlight) -> Result:
-        """Wait for the flight that oneself has handed over."""
+        """Wait for a read that the caller has handed over."""
         assert flight.task is not None
         try:
             result: Result = await asyncio.shield(flight.task)
@@ -142,7 +144,9 @@ class SingleFlight:
         return result
 
     async def join(self, flight: InFlight, loader: Loader) -> Result:
-        """Wait behind a flight for its result or the next one, which the first who joins flies for all."""
+        """Wait behind a read for its result, or for the next read, which ``loader`` of the first caller
+        does.
+        """
         group = flight.next_group
         if group is None:
             group = flight.next_group = InFlight()
@@ -152,13 +156,13 @@ class SingleFlight:
         group.waiters += 1
         try:
             return await asyncio.shield(group.future)
-        except Exception as error:  # noqa: BLE001 (whatever the read raised)
+        except Exception as error:  # noqa: BLE001 (the read may raise anything)
             raise _own(error) from error.__cause__
         finally:
             self._remove_waiter(group, flight)
 
     async def drain(self, patience: float) -> None:
-        """Wait until no flight is under way; after so many seconds, cancel what still is."""
+        """Wait until no read is in progress; cancel what still is after so many seconds."""
         try:
             async with asyncio.timeout(patience):
                 while tasks := self._tasks():
@@ -208,5 +212,5 @@ def _cancel(future: asyncio.Future[Result]) -> None:
 
 def _fail(future: asyncio.Future[Result], error: BaseException) -> None:
     future.set_exception(error)
-    # Where nobody waits any more, nobody is to be told.
+    # If no caller waits any more, the exception counts as retrieved.
     future.exception()

@@ -1,17 +1,17 @@
--- What a cluster's other scripts leave to do in the slot of an entry.
+-- Reads and writes an entry in its slot, for a cluster, whose other scripts run in other slots.
 --
 -- KEYS     the entry, its lease
 -- ARGV[1]  'get': return the entry and the rest of its life in milliseconds
---          'take': take the lease under the token ARGV[2] for ARGV[3] milliseconds; return 1 and the entry, which
---          another may have stored by now, or 0
---          'put': give the lease with the token ARGV[2] back, and if it was ours, store ARGV[3] for ARGV[4]
---          milliseconds, where that is not 0
+--          'take': acquire the lease under the token ARGV[2] for ARGV[3] milliseconds; return 1 and the entry, which
+--          another reader may have stored by now, or 0
+--          'put': release the lease with the token ARGV[2]; if it was the caller's, store ARGV[3] for ARGV[4]
+--          milliseconds, unless that is 0
 
 if ARGV[1] == 'get' then
   return { on(KEYS[1], 'GET') or '', redis.call('PTTL', KEYS[1]) }
 end
 if ARGV[1] == 'take' then
-  on(KEYS[2], 'GET') -- what is no lease does not stand in the way
+  on(KEYS[2], 'GET') -- a value of another type is removed
   if redis.call('SET', KEYS[2], ARGV[2], 'NX', 'PX', ARGV[3]) then
     return { 1, on(KEYS[1], 'GET') or '' }
   end

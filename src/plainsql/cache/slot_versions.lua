@@ -1,11 +1,11 @@
--- Reads or makes versions alone, for a cluster, where they lie in other slots than the entry.
+-- Reads or makes versions alone, for a cluster, in which they have other slots than the entry.
 --
--- KEYS     as versions.lua has them
+-- KEYS     the keys of versions.lua
 -- ARGV[1]  the reader's token; '': make none
--- ARGV[2]  how long partitions are to live at least
--- ARGV[3]  how long nothing is stored under a table that is new
+-- ARGV[2]  the least life of partitions
+-- ARGV[3]  the time for which nothing is stored under a new table
 -- ARGV[4]  the names and the columns for versions.lua, in MessagePack. All times in milliseconds.
--- Returns the versions, or '' where one is missing and cannot be made.
+-- Returns the versions, or '' if one is missing and cannot be made.
 
 local token = ARGV[1] ~= '' and ARGV[1] or nil
 local names, columns = unpack(cmsgpack.unpack(ARGV[4]))

@@ -1,10 +1,10 @@
-"""What the cache asks of the place where entries and versions lie.
+"""The store of entries and versions, as the cache uses it.
 
-A tag has a version: a random word, made by the reader that finds none. An entry holds the versions that were
-read before its database read, and is valid as long as its tags have them. A writer destroys versions twice:
-when it marks, before its commit, and when it settles, after it. In between, its marker stands, and no reader
-makes a version of what the marker covers. So versions are never compared by age, nothing that is missing is
-ever valid, and whatever is lost is a miss.
+A tag has a version: a random word, made by the first reader that misses it. An entry holds the versions that
+were read before its database read, and is valid while its tags have them. A writer destroys versions twice:
+when it begins, before its commit, and when it publishes, after it. In between there is its marker, and no
+reader makes a version of a tag that the marker covers. So versions are never compared by age, a missing
+version is never valid, and a lost one is a miss.
 """
 
 from __future__ import annotations
@@ -17,25 +17,26 @@ from plainsql.cache.keys import Touched
 __all__ = ["Lookup", "State", "Store"]
 
 State: TypeAlias = Literal["hit", "refresh", "fill", "busy", "pending"]
-"""``hit``: valid. ``refresh``: valid, and due; the caller has the lease. ``fill``: nothing valid; the caller
-has the lease and stores under ``versions``. ``busy``: nothing valid, and another has the lease. ``pending``:
-a writer is under way, nothing may be stored.
+"""``hit``: valid. ``refresh``: valid and due; the caller has the lease. ``fill``: not valid; the caller has
+the lease and stores under ``versions``. ``busy``: not valid, and another caller has the lease. ``pending``: a
+write is in progress, and nothing may be stored.
 """
 
 
 class Lookup(NamedTuple):
-    """What there is of a call, in one atomic step."""
+    """The state of a call in the store, read in one atomic step."""
 
     state: State
     data: bytes = b""
-    """The value, of ``hit`` and ``refresh``."""
+    """The value, for ``hit`` and ``refresh``."""
     versions: bytes = b""
-    """Of the call's tags; of ``hit`` only where it was asked for."""
+    """The versions of the call's tags; for ``hit`` only on request."""
 
 
 class Store(Protocol):
-    """Where entries and versions lie. All times in seconds. All methods but ``close`` may raise
-    ``RedisUnavailableError``; what they were to do is then done or not.
+    """A store of entries and versions. All times are in seconds.
+
+    All methods but ``aclose`` may raise ``RedisUnavailableError``; then the operation is done or not.
     """
 
     async def lookup(
@@ -48,30 +49,32 @@ class Store(Protocol):
         refresh_below: float = 0.0,
         versions: bool = False,
     ) -> Lookup:
-        """Read the tags' versions and the entry, and take the lease under ``token`` where there is work.
+        """Read the tags' versions and the entry, and acquire the lease under ``token`` if there is work.
 
-        A token is for one call: versions are made of it. (Should it come twice, they differ all the same.)
+        A token is for one call: versions are made from it. (If it came twice, they would differ all the
+        same.)
 
-        ``keep`` is how long versions of partitions are to live at least; ``refresh_below`` the rest of an
-        entry's life from which on it is due; ``versions`` asks for the versions of a hit.
+        ``keep``: the least life of partitions' versions. ``refresh_below``: an entry is due if less than this
+        is left of its life. ``versions``: return the versions of a hit.
         """
         ...
 
     async def fill(
         self, call: CachedCall, token: str, versions: bytes, data: bytes | None, ttl: float
     ) -> bool:
-        """Give the lease back, store where it still was ours, and say whether the versions are current.
+        """Release the lease, store the data if the lease was still the caller's, and return whether the
+        versions are current.
 
-        Nothing is stored under versions that are not. Without ``data``, nothing is stored at all.
+        Under versions that are not current nothing is stored; without ``data`` nothing is stored at all.
         """
         ...
 
     async def release(self, call: CachedCall, token: str) -> None:
-        """Give the lease back, where it is ours."""
+        """Release the lease, if it is the caller's."""
         ...
 
     async def begin(self, token: str, touched: Touched, ttl: float) -> None:
-        """Destroy the versions and set a marker for ``ttl`` seconds; once more: renew it."""
+        """Destroy the versions and set a marker for ``ttl`` seconds; a second call renews it."""
         ...
 
     async def publish(self, token: str, touched: Touched) -> None:
@@ -87,5 +90,5 @@ class Store(Protocol):
         ...
 
     async def aclose(self) -> None:
-        """Give back what the store holds."""
+        """Release the store's resources."""
         ...

@@ -1,11 +1,11 @@
--- What the scripts of the cache have in common; it stands before each of them.
+-- The common part of the cache's scripts, which is in front of each of them.
 --
 -- A table is a hash. Its fields:
---   '='       there since the hash was made
+--   '='       set when the hash is made
 --   '*'       the version of the whole table
---   '.d'      the version of all of column d, where reads are bound by d
---   '!token'  a writer's marker: when it ends (milliseconds), then a line for each partition that it touches
--- A partition is a string beside it, named by the hash, ':' and 'd=digest': its version.
+--   '.d'      the version of all of column d, if reads are bound by d
+--   '!token'  a writer's marker: the time of its end (milliseconds), then a line for each partition that it touches
+-- A partition is a string of its own, named by the hash, ':' and 'd=digest': its version.
 
 local MONTH = 2592000000
 
@@ -13,7 +13,7 @@ local function milliseconds()
   return math.floor(microseconds() / 1000)
 end
 
--- Whether one who touches the partitions that stand in tags touches a read by column and partition.
+-- Returns whether a write to the partitions in tags touches a read by column and partition.
 local function covers(tags, column, partition)
   if column == '' or not string.find(tags, '\n' .. column .. '=', 1, true) then
     return true
@@ -37,12 +37,12 @@ local function is_pending(hash, column, partition)
   return pending
 end
 
--- A table that is new here, or was lost: what its markers said is not known, so that for a while one may stand.
-local function bear(hash, quarantine)
+-- Makes a table's hash that is new, or was lost with its markers: for a while there may be one that is not known.
+local function create(hash, quarantine)
   if on(hash, 'HSETNX', '=', '1') == 1 and quarantine > 0 then
     redis.call('HSET', hash, '!', string.format('%.0f\n', milliseconds() + quarantine))
   end
-  -- What is not used any more goes; what is used comes here often enough.
+  -- An unused hash expires; a used one is renewed here often enough.
   redis.call('PEXPIRE', hash, MONTH)
 end
 

@@ -1,21 +1,21 @@
 -- The versions of names and tags as one text, the same as long as none of them has changed.
 --
--- key       where in KEYS they begin: the hash of names, where there are names; then two for each tag: the
---           table's hash and the partition, which is the hash again where the tag is of a whole table
--- names     that clear reaches the query by
--- columns   of each tag, or ''
--- token     what makes the versions that are missing unique; nil: none are made
--- keep      how long partitions are to live at least, in milliseconds
--- quarantine  how long nothing is stored under a table that is new, in milliseconds
--- Returns nil where a version is missing and cannot be made, and whether one was missing.
+-- key       the index of their first key in KEYS: the hash of names, if there are names; then two for each tag: the
+--           table's hash and the partition, which is the hash again if the tag is of a whole table
+-- names     the names by which clear reaches the query
+-- columns   the column of each tag, or ''
+-- token     the unique part of the versions that are missing; nil: none are made
+-- keep      the least life of partitions, in milliseconds
+-- quarantine  the time for which nothing is stored under a new table, in milliseconds
+-- Returns nil if a version is missing and cannot be made, and whether one was missing.
 
--- Entry, lease and partitions in one call; what is a hash comes as false.
+-- Entry, lease and partitions in one call; a hash is returned as false.
 local strings = redis.call('MGET', unpack(KEYS))
 
 local function versions(key, names, columns, token, keep, quarantine)
   local found, missing = {}, false
   local made
-  -- With the time, because a client may send a command once more: a version that comes back is one too many.
+  -- With the time, because a client may repeat a command: a version must not come back.
   local function make()
     made = made or token .. '.' .. string.format('%.0f', microseconds())
     return made
@@ -30,12 +30,12 @@ local function versions(key, names, columns, token, keep, quarantine)
       redis.call('HSET', KEYS[key], '=', found[1])
     end
     for i = 2, #names + 1 do
-      -- Absent beside '=' is never cleared: were it lost, '=' would be lost with it.
+      -- Absent with '=' present is never cleared: if it were lost, '=' would be lost with it.
       found[i] = found[i] or '-'
     end
     key = key + 1
   end
-  -- All that is missing is found before anything is made: tables that are new begin their quarantine together.
+  -- All missing versions are found before any is made: new tables begin their quarantine together.
   local lacking, pending = {}, false
   for _, column in ipairs(columns) do
     local hash, part_key = KEYS[key], KEYS[key + 1]
@@ -51,7 +51,7 @@ local function versions(key, names, columns, token, keep, quarantine)
       if not token then
         return nil, true
       end
-      bear(hash, quarantine)
+      create(hash, quarantine)
       pending = is_pending(hash, column, string.sub(part_key, #hash + 2)) or pending
       lacking[#lacking + 1] = { #found, hash, field, part_key }
     end

@@ -35,7 +35,7 @@ class AnalysedStatements:
 def analyse_statements(
     connection: Any, statements: Iterable[Statement], cache: AnalysisCache
 ) -> AnalysedStatements:
-    """Analyse statements on a scratch database's connection. Nothing is executed.
+    """Analyse statements on a scratch database's connection. No statement is executed.
 
     Every variant is prepared, and the facts hold for all of them. Analyses are taken from ``cache`` if they
     are there, and put there otherwise.

@@ -51,8 +51,8 @@ class AnalysisCache:
     def key(self, variants: Iterable[tuple[str, tuple[str, ...]]]) -> str:
         """Return the key of a statement.
 
-        It covers the text of each variant, the names of its parameters, which are not part of the text, and
-        the definitions in the database that the texts depend on.
+        It covers the text of each variant and the names of its parameters, which are not part of the text. It
+        also covers the definitions in the database that the texts depend on.
         """
         digest = hashlib.blake2b(self._salt, digest_size=16)
         texts = []

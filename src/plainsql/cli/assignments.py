@@ -49,7 +49,7 @@ def read_assignments(statement: Statement, words: Sequence[str]) -> dict[str, Gi
         if match is None:
             raise BindError(
                 f"word {number} after the query's name is neither name=text nor name:=json",
-                hint="quote what holds blanks: name='two words'",
+                hint="quote a value with spaces: name='two words'",
             )
         name, sign, text = match.groups()
         if name in given:

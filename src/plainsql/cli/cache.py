@@ -108,15 +108,15 @@ async def _audit(url: str, rate: float, seconds: float, *, quiet: bool) -> Audit
     store = RedisStore(url, namespace=cache_namespace(None))
     try:
         audits = store.audits
-        id = await audits.ask(rate, seconds)
+        id = await audits.request(rate, seconds)
         try:
             with _bar(quiet=quiet) as progress:
                 tally = await _watch(audits, id, seconds, progress)
         except BaseException:
             # Also after an interrupt: the processes must not go on auditing.
-            await audits.tally(id, remove=True)
+            await audits.result(id, remove=True)
             raise
-        await audits.tally(id, remove=True)
+        await audits.result(id, remove=True)
         return tally
     finally:
         await store.aclose()
@@ -127,7 +127,7 @@ async def _watch(audits: SharedAudit, id: str, seconds: float, progress: Progres
     began = loop.time()
     task = progress.add_task("waiting for processes", total=seconds)
     while True:
-        tally = await audits.tally(id)
+        tally = await audits.result(id)
         spent = loop.time() - began
         if tally.processes:
             text = f"{tally.processes} processes, {tally.audited} hits, {tally.violations} violations"

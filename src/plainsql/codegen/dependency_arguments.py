@@ -23,7 +23,7 @@ def dependency_names(function: QueryFunction) -> set[str]:
 
 
 def dependency_arguments(function: QueryFunction, name: Callable[[str], str]) -> str:
-    """What follows the other arguments: nothing, or a line for each table; ``name`` says how it is called."""
+    """Return the last arguments: none, or a line for each table; ``name`` maps a name to the module's own."""
     parts: list[str] = []
     if function.cache is not None:
         parts.append(_cache(function.cache, name))

@@ -69,7 +69,7 @@ class QueryFunction:
     session_clean: bool
     """Proved of all its variants: it leaves nothing behind in the session."""
     by_key: bool = False
-    """Proved: a read by a unique key, of which many calls may run as one statement."""
+    """Proved: a read by a unique key, whose concurrent calls may run as one statement."""
     row_security: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """For each table, the settings without which row-level security shows none of its rows."""
     not_null: tuple[str, ...] = ()

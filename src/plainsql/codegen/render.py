@@ -230,7 +230,7 @@ def _function(function: QueryFunction, names: Names, sql: str) -> str:
 
 
 def _facts(function: QueryFunction, names: Names) -> str:
-    """What is proved of a query, as the arguments of its decorator that follow the text."""
+    """Return the proofs about a query as the arguments of its decorator after the text."""
     statement = function.statement
     facts: list[str] = []
     if function.read_only:

@@ -60,7 +60,7 @@ class KeyRing:
         if not text.strip():
             raise SettingsError(
                 f"{KEYS_VARIABLE} is not set, and the query has encrypted values",
-                hint="`plainsql crypto new-key` prints a first key for it",
+                hint="create a key: plainsql crypto new-key",
             )
         return _parsed(text)
 
@@ -84,7 +84,7 @@ class KeyRing:
         envelope = unpack(stored) if isinstance(stored, bytes) else None
         if envelope is None:
             raise _error(
-                column, names, values, "is no encrypted value", "encrypt what the column held before"
+                column, names, values, "is not an encrypted value", "encrypt the old values of the column"
             )
         cipher = self._cipher(envelope, column, names, values)
         try:
@@ -101,7 +101,7 @@ class KeyRing:
                 column,
                 names,
                 values,
-                f"is not what was encrypted here with the key {envelope.key_id!r}: it was changed, "
+                f"cannot be decrypted with the key {envelope.key_id!r}: it was changed, "
                 f"or moved from another row or column",
                 f"restore it; if {', '.join(names)} of the row were changed, write the value again",
             )
@@ -164,7 +164,7 @@ def _parsed(text: str) -> KeyRing:
             # The entry may be the key itself, so the message does not show it.
             raise SettingsError(
                 f"{KEYS_VARIABLE}: entry {number} has no id, expected id:key",
-                hint="an id is up to 64 letters, digits, '.', '_' and '-', such as 2026-11",
+                hint="use up to 64 letters, digits, '.', '_' and '-', such as 2026-11",
             )
         if key_id in keys:
             raise SettingsError(f"{KEYS_VARIABLE}: the id {key_id!r} is given twice", hint="rename one")

@@ -24,7 +24,7 @@ class LockLostError(ConnectionLostError, ConnectError):
     """An advisory lock was lost together with its connection; another process may have held it since."""
 
     def __init__(self, cause: BaseException | None = None) -> None:
-        hint = "another may have held it meanwhile: look at what was done under it"
+        hint = "another session may have held it meanwhile: check the work that was done under it"
         state: str | None = getattr(cause, "sqlstate", None)
         PlainsqlError.__init__(self, _LOST_NOTE, hint=hint)
         ConnectionLostError.__init__(self, _LOST_NOTE, hint=hint, sqlstate=state)

@@ -255,7 +255,7 @@ class Transaction:
             )
         if self._inner is not None:
             raise TransactionError(
-                "the transaction has a savepoint open: what it did now would be undone with that",
+                "the transaction has an open savepoint: the savepoint's rollback would undo this call",
                 hint="use the savepoint inside its block: 'async with tx.transaction() as savepoint'",
             )
         return self._connection

@@ -1,4 +1,4 @@
-"""Where the SQL files of the layers are: in the installed package, or in a checkout's own folders."""
+"""The folders of the layers' SQL files: in the installed package, or at the root of a checkout."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["migrations_folder", "sql_folder"]
 def migrations_folder(layer: str) -> Path:
     """Return the folder of a layer's migrations; ``migrate`` takes its parent, with ``layers=[layer]``.
 
-    Raises ``SettingsError`` where there is no such layer.
+    Raises ``SettingsError`` if there is no such layer.
     """
     return _folder("migrations", layer)
 
@@ -20,14 +20,14 @@ def migrations_folder(layer: str) -> Path:
 def sql_folder(layer: str) -> Path:
     """Return the folder of a layer's queries.
 
-    Raises ``SettingsError`` where there is no such layer.
+    Raises ``SettingsError`` if there is no such layer.
     """
     return _folder("sql", layer)
 
 
 def _folder(kind: str, layer: str) -> Path:
     here = Path(__file__).resolve()
-    # src/plainsql/layers/files.py, three folders below the root of a checkout.
+    # src/plainsql/layers/files.py is three folders below the root of a checkout.
     roots = (here.parent / f"_{kind}", here.parents[3] / kind)
     for root in roots:
         if (root / layer).is_dir():

@@ -220,7 +220,7 @@ class Limits:
             raise BindError("a call needs at least one limit, and each of them once")
         if self._link.is_cluster and len({_tag(key) for key in keys}) > 1:
             raise BindError(
-                "limits of several subjects lie in several slots of the cluster",
+                "limits of several subjects are in several slots of the cluster",
                 hint="give Limits a tag, or charge one subject at a time",
             )
 

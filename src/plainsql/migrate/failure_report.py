@@ -110,7 +110,9 @@ def explain(
         details.append(describe_earlier(step, earlier))
         hint = _hint_after_earlier_run(connection, step, failed)
     elif ran:
-        hint = hint or "make what ran fit to run again (if not exists), or undo it by hand; then run it again"
+        hint = (
+            hint or "make the statements repeatable (if not exists) or undo them by hand, then run it again"
+        )
     if done:
         details.append(f"completed before it, and kept: {', '.join(done)}")
     return MigrationFailedError(
@@ -167,7 +169,7 @@ def explain_interruption(
         elif ran == len(step.script.statements):
             hint = f"all of it ran: plainsql migrate mark {step.name}"
         elif ran:
-            hint = "make what ran fit to run again (if not exists), or undo it by hand; then run it again"
+            hint = "make the statements repeatable (if not exists) or undo them by hand, then run it again"
     if done:
         details.append(f"completed before it, and kept: {', '.join(done)}")
     return MigrationInterrupted(

@@ -88,7 +88,7 @@ def plan_mark(
 def _refuse_needless(item: MigrationStatus, *, applied: bool) -> None:
     if item.state == ("applied" if applied else "pending"):
         raise MigrationError(
-            f"{item.name}: {'applied' if applied else 'not applied'} is what is recorded of it already",
+            f"{item.name}: {'applied' if applied else 'not applied'} is already recorded of it",
             hint="see 'plainsql migrate status'",
         )
 

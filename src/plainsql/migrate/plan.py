@@ -116,7 +116,7 @@ def _with_rollback(
         MigrationError(
             "holds no statement",
             place=Place(migration.rollback_path),
-            hint="write what undoes the migration; if there is nothing to undo, let it be: select 1;",
+            hint="write the statements that undo the migration, or select 1; if there is nothing to undo",
         )
         for migration in found
         if migration.rollback is not None and not migration.rollback.statements

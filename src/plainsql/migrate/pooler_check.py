@@ -26,7 +26,7 @@ def is_behind_pooler(connection: psycopg.Connection[Any]) -> bool:
     return _backend(connection) != connection.info.backend_pid
 
 
-_HINT = "connect to PostgreSQL itself; if the pooler is in session mode, say so: --pooler session"
+_HINT = "connect to PostgreSQL itself; if the pooler is in session mode, pass --pooler session"
 
 
 def refuse_pooler(

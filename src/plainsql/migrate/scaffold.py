@@ -49,7 +49,7 @@ def new(folder: str | os.PathLike[str], what: str, *, layer: str | None = None) 
         raise MigrationError(f"expected a few words that name the migration, got {what!r}")
     if layer is not None and not LAYER_NAME.fullmatch(layer):
         raise MigrationError(
-            f"{layer!r} is no name of a layer", hint="lower-case letters, digits and _; at most 41"
+            f"{layer!r} is not a name of a layer", hint="lower-case letters, digits and _; at most 41"
         )
     number = max(taken.get(layer, ()), default=0) + 1
     target = root / layer if layer else root

@@ -230,7 +230,7 @@ class Sessions(Generic[T]):
             # The error may quote the value.
             raise BindError(
                 f"value: {type(value).__name__} cannot be stored: {type(error).__name__}",
-                hint="a session holds what MessagePack can: no surrogates, no numbers over 64 bits",
+                hint="store values that MessagePack can hold: no surrogates, no numbers over 64 bits",
             ) from None
 
     def _session(self, session_id: str, fields: list[Any]) -> Session[T]:

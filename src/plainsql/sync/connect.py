@@ -45,7 +45,7 @@ from (
 where not as_wanted"""
 
 _MAX_LOSSES: Final = 3
-"""Connections that are lost during their set-up before it counts as a failure to connect."""
+"""Lost connections in a row, each during its set-up, that count as a failure to connect."""
 
 
 def connect(
@@ -64,7 +64,7 @@ def connect(
     Use it as ``with plainsql.sync.connect(url) as db``, or close it.
 
     Args:
-        url: ``postgresql://user:password@host:5432/database``. By default that of the environment or of
+        url: ``postgresql://user:password@host:5432/database``. By default the URL of the environment or of
             ``pyproject.toml`` (see ``plainsql.settings``), else the project's embedded server.
         connect_timeout: whole seconds for connecting to each host, and for the set-up of the connection; by
             default the URL's ``connect_timeout``, else 10.
@@ -80,8 +80,8 @@ def connect(
         pooler: the mode of PgBouncer, or another pooler, in front of the server. By default a pooler is
             detected and treated as one in transaction mode, which is right for all modes.
 
-    Raises ``OptionError``, a ``SettingsError``, if an option has a wrong value, ``SettingsError`` if no
-    database is configured, ``ConnectError`` if the server cannot be reached or refuses the connection.
+    Raises ``OptionError``, a ``SettingsError``, if an option has a wrong value, and ``SettingsError`` if no
+    database is configured. Raises ``ConnectError`` if the server cannot be reached or refuses the connection.
     """
     check(
         "sync.connect",

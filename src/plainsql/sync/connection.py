@@ -68,10 +68,10 @@ class Prepared:
         self.compared_for: object = None
         """The query whose row type its columns were last compared with."""
         self.through_cursor: bool | None = None
-        """Whether a cursor can be declared for it; None before the first attempt."""
+        """True if a cursor can be declared for it; None before the first attempt."""
 
     def has_columns_of(self, result: pq.abc.PGresult) -> bool:
-        """Whether a result has the columns that were described."""
+        """Return whether a result has the columns that were described."""
         if result.nfields != len(self.columns):
             return False
         return all(result.ftype(index) == column.oid for index, column in enumerate(self.columns))
@@ -138,8 +138,8 @@ class SharedConnection:
     def may_leave_read_only_server(self) -> bool:
         """Return whether to replace the connection because its server refuses to write.
 
-        False if the server reports that it is the primary: the statement itself asked for a read-only
-        transaction then.
+        False if the server reports that it is the primary: the statement itself set its transaction to read
+        only then.
         """
         pgconn = self.psycopg.pgconn
         reported = [pgconn.parameter_status(name) for name in _READ_ONLY_PARAMETERS]
@@ -153,12 +153,12 @@ class SharedConnection:
 
     @property
     def is_own(self) -> bool:
-        """Whether this process opened the connection, and is no fork of the one that did."""
+        """True if this process opened the connection, and is no fork of the process that did."""
         return os.getpid() == self._process
 
     @property
     def is_lost(self) -> bool:
-        """Whether the connection is known to be gone."""
+        """True if the connection is known to be closed."""
         return self.psycopg.closed
 
     def close(self) -> None:
@@ -177,7 +177,7 @@ class SharedConnection:
 
     @property
     def in_transaction(self) -> bool:
-        """Whether a transaction is open, also one that has failed."""
+        """True if a transaction is open, also one that has failed."""
         return self.psycopg.pgconn.transaction_status != pq.TransactionStatus.IDLE
 
     def prepare(self, sql: str) -> Prepared:

@@ -49,8 +49,7 @@ class _Executor:
         if parts or tenant is not None:
             parts.append(local_settings(tenant, options.tenant_settings))
         self._local = "; ".join(parts)
-        """The settings that each transaction begins with. If it needs none, this is empty and a call opens no
-        transaction."""
+        """The settings that begin each transaction. A call opens a transaction only if there are some."""
 
     def run(self, query: CompiledQuery[Any, R], args: Args, /) -> R:
         """Run a query and commit its changes."""
@@ -172,8 +171,8 @@ class Database(_Executor):
         """Return the database as a tenant sees it, for row-level security.
 
         Every call on it is a transaction that begins with the settings ``app.jwt_tenant`` and
-        ``app.jwt_user`` (``connect`` can name others): the ``str`` of each id, and an empty ``app.jwt_user``
-        without a user. It shares the connection.
+        ``app.jwt_user``; ``connect`` can name others. Their values are the ``str`` of each id. Without a user
+        ``app.jwt_user`` is empty. It shares the connection.
         """
         check("tenant", tenant_id=tenant_id, user_id=user_id)
         tenant = tenant_of(self._options.tenant_settings, tenant_id, user_id)

@@ -112,7 +112,7 @@ class Transaction:
             raise TransactionError("the transaction has ended", hint="use it only inside its 'with' block")
         if self._savepoint is not None:
             raise TransactionError(
-                "the transaction has a savepoint open: what it did now would be undone with that",
+                "the transaction has an open savepoint: the savepoint's rollback would undo this call",
                 hint="use the savepoint inside its block: 'with tx.transaction() as savepoint'",
             )
         return self._shared

@@ -46,7 +46,7 @@ def wait_for_results(connection: psycopg.Connection[Any], limit_s: float | None)
         if connection.pgconn.transaction_status == pq.TransactionStatus.ACTIVE:
             connection.close()
         raise
-    if results[0].status in _COPYING:
+    if any(result.status in _COPYING for result in results):
         connection.close()  # it waits for data that will not come
         raise _copy_error()
     return results
@@ -111,13 +111,21 @@ def has_ended(connection: psycopg.Connection[Any]) -> bool:
 
 
 def _pipelined(pgconn: pq.abc.PGconn, commands: Sequence[Callable[[], None]]) -> Generator[Any, Any, Any]:
-    results = yield from generators.pipeline_communicate(pgconn, deque(commands))
-    while len(results) < len(commands):
-        results.append((yield from generators.fetch_many(pgconn)))
-        if results[-1][0].status in _COPYING:
-            raise _copy_error()
-    *of_statements, _ = results  # the last is of the sync
-    return [result for result, *_ in of_statements]
+    answers = yield from generators.pipeline_communicate(pgconn, deque(commands))
+    results = [result for result, *_ in answers]
+    try:
+        while len(results) < len(commands):
+            answer = yield from generators.fetch_many(pgconn)
+            if not answer:
+                raise psycopg.OperationalError("the connection was closed before all results arrived")
+            if answer[0].status in _COPYING:
+                raise _copy_error()
+            results.append(answer[0])
+    except psycopg.OperationalError:
+        for result in results:
+            check_result(result)  # the server's error, if it has sent one before it closed the connection
+        raise
+    return results[:-1]  # the last is the result of the sync
 
 
 def _copy_error() -> PlainsqlError:

@@ -82,7 +82,7 @@ class Reader:
         """The number of the last line that was read."""
         first = self._read()
         if not first.startswith(b'{"format":"plainsql export"'):
-            self._fail("this is no export of plainsql", hint="create one with plainsql db export")
+            self._fail("this is not an export of plainsql", hint="create one with plainsql db export")
         self.header = self._decode(first, file_format.Header)
         if self.header.version != file_format.VERSION:
             self._fail(
@@ -196,7 +196,7 @@ class Reader:
         try:
             return self._row.decode(line)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            self._fail("this is no row", hint=_EXPORT_AGAIN)
+            self._fail("this is not a row", hint=_EXPORT_AGAIN)
 
     def _fail(self, message: str, *, hint: str | None = None) -> NoReturn:
         raise TransferError(message, place=self.place(), hint=hint)

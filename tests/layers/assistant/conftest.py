@@ -1,4 +1,4 @@
-"""What the tests of assistant share: its migrations, and a tenant as the application sees it."""
+"""The fixtures of the assistant's tests: its migrations, and a tenant as the application sees it."""
 
 from __future__ import annotations
 
@@ -26,28 +26,28 @@ def plainsql_migrate() -> Migrate:
 
 @pytest.fixture(scope="module")
 def application(plainsql_database_url: str) -> Generator[str]:
-    """The module's database, as a login role that is one of assistant_app's."""
+    """The module's database, as a login role with the role assistant_app."""
     with application_url(plainsql_database_url, "assistant_app") as url:
         yield url
 
 
 @pytest.fixture
 async def app_db(application: str) -> AsyncGenerator[plainsql.Database]:
-    """The module's database as the application is connected to it: without a tenant."""
+    """The module's database with the application's connections, without a tenant."""
     async with plainsql.connect(application) as db:
         yield db
 
 
 @pytest.fixture
 async def owner_db(plainsql_database_url: str) -> AsyncGenerator[plainsql.Database]:
-    """The module's database as its superuser sees it: everything."""
+    """The module's database as its superuser sees it, with all rows."""
     async with plainsql.connect(plainsql_database_url) as db:
         yield db
 
 
 @pytest.fixture
 def tenant(app_db: plainsql.Database) -> TenantDatabase:
-    """A tenant of this test alone, as its user "ana" acts in it."""
+    """A tenant of this test alone, as its user "ana"."""
     return app_db.tenant(uuid.uuid4().hex, user_id="ana")
 
 

@@ -1,4 +1,4 @@
-"""Rows that tests need and are not about, what each query is called with, and what else they look at."""
+"""The rows that tests need, the arguments of each query, and other things that tests read."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TABLES: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Desk:
-    """One of everything that a tenant has, and the ids of deleted rows that look the same."""
+    """One row of everything that a tenant has, and the ids of deleted rows that look the same."""
 
     db: TenantDatabase
     user: users.User
@@ -48,7 +48,7 @@ class Desk:
         return await notes.create(self.db, **{"user_id": self.user.id, "content": "Una nota", **values})
 
     async def plan(self, **values: Any) -> events.Event:
-        """Put another event into this user's calendar, a day from now unless told otherwise."""
+        """Add another event to this user's calendar, a day from now by default."""
         return await events.create(
             self.db,
             **{"user_id": self.user.id, "title": "Cita", "start_datetime": soon(hours=24), **values},
@@ -100,7 +100,7 @@ async def add_message(db: TenantDatabase, conversation_id: int) -> message_histo
 async def open_desk(
     db: TenantDatabase, delete: Callable[[Any], Any] = lambda module: module.soft_delete
 ) -> Desk:
-    """Enter a live row of each kind, and before each a row that looks the same and is deleted."""
+    """Insert a live row of each kind, and before each a row that looks the same and is deleted."""
     former = await users.create(db, telegram_id=42, username="ana", first_name="Ana", language_code="es")
     await add_event(db, former.id)
     await add_note(db, former.id)
@@ -146,7 +146,7 @@ def _of_user(desk: Desk) -> dict[str, Any]:
 
 
 ARGUMENTS: dict[str, Callable[[Desk], dict[str, Any]]] = {
-    # Those that every table has.
+    # Queries that every table has.
     **{f"{table}.get_by_id": _one(table) for table in TABLES},
     **{f"{table}.list": _none for table in TABLES},
     **{f"{table}.count": _none for table in TABLES},
@@ -229,7 +229,7 @@ ARGUMENTS: dict[str, Callable[[Desk], dict[str, Any]]] = {
     "message_history.by_intent": lambda _: {"intent": "greeting"},
     "message_history.intent_statistics": _none,
 }
-"""What each query of a table is called with, for it to find or change something."""
+"""Return the arguments of each query of a table, with which it finds or changes something."""
 
 
 async def pages(listing: Any, on: Any, /, *cursor: str, **given: Any) -> AsyncIterator[Any]:
@@ -247,7 +247,7 @@ async def execute(db: plainsql.Database, sql: str, *args: Any) -> None:
 
 
 async def blocked(db: plainsql.Database) -> None:
-    """Wait until some session of this database waits for another one's transaction."""
+    """Wait until a session of this database waits for the transaction of another session."""
     async with db.acquire() as connection:
         while not await connection.fetchval(
             "select exists (select from pg_locks where not granted and locktype = 'transactionid')"
@@ -261,7 +261,7 @@ class _UndoneError(Exception):
 
 @contextlib.asynccontextmanager
 async def undone(db: TenantDatabase) -> AsyncGenerator[plainsql.Transaction]:
-    """A transaction of which nothing stays."""
+    """A transaction that is rolled back."""
     with contextlib.suppress(_UndoneError):
         async with db.transaction() as tx:
             yield tx

@@ -1,4 +1,4 @@
-"""The audit log: who changed what, and when, written by the database and by nobody else."""
+"""The audit log, written by the database alone: the changes of each row, with user and time."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ async def test_a_change_of_nothing_is_not_logged(desk: Desk) -> None:
     assert await trail(desk, "notes", desk.note.id) == before
 
 
-async def test_what_is_undone_was_never_logged(desk: Desk) -> None:
+async def test_a_rolled_back_change_is_not_logged(desk: Desk) -> None:
     before = await audit_log.count(desk.db)
     async with undone(desk.db) as tx:
         await notes.purge(tx, id=desk.note.id)
@@ -69,7 +69,7 @@ async def test_what_is_undone_was_never_logged(desk: Desk) -> None:
     assert await audit_log.count(desk.db) == before
 
 
-async def test_what_goes_with_a_user_is_logged_row_by_row(desk: Desk) -> None:
+async def test_rows_deleted_with_a_user_are_logged_one_by_one(desk: Desk) -> None:
     await users.purge(desk.db, id=desk.user.id)
     gone = await audit_log.list(desk.db, action="purge")
     assert {(entry.table_name, entry.row_id) for entry in gone} >= {
@@ -131,7 +131,7 @@ async def test_not_even_its_owner_changes_the_log(owner_db: plainsql.Database, s
         await execute(owner_db, statement)
 
 
-async def test_the_log_is_listed_by_what_is_asked_newest_first(app_db: plainsql.Database, desk: Desk) -> None:
+async def test_the_log_is_filtered_and_listed_newest_first(app_db: plainsql.Database, desk: Desk) -> None:
     boss = app_db.tenant(desk.user.tenant_id, user_id="boss")
     await notes.update(boss, id=desk.note.id, title="Otra")
     (only,) = await audit_log.list(desk.db, actor="boss")
@@ -151,7 +151,7 @@ async def test_the_log_is_listed_by_what_is_asked_newest_first(app_db: plainsql.
     assert [entry.action for entry in oldest] == ["insert", "update"]
 
 
-async def test_who_entered_and_who_last_changed_a_row_stands_in_it(
+async def test_a_row_has_the_users_who_created_and_last_changed_it(
     app_db: plainsql.Database, desk: Desk
 ) -> None:
     assert (desk.note.created_by, desk.note.updated_by) == ("ana", "ana")

@@ -1,4 +1,4 @@
-"""What ``plainsql db cleanup`` removes of an assistant for good: what was deleted long ago."""
+"""The rows of an assistant that ``plainsql db cleanup`` removes: those that were soft-deleted long ago."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def cleanup(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> Cleanup:
-    """In every table, of two tenants, a row deleted on each of the last 50 days, and 50 live ones."""
+    """Two tenants with a row in every table deleted on each of the last 50 days, and 50 live rows."""
     cleanup = cleanup_of("assistant", plainsql_fresh_database_url, tmp_path, monkeypatch, capfd)
     cleanup.run(
         """
@@ -53,12 +53,12 @@ def cleanup(
     return cleanup
 
 
-def test_what_was_deleted_a_month_ago_goes_of_every_tenant(cleanup: Cleanup) -> None:
+def test_rows_deleted_a_month_ago_are_removed_of_every_tenant(cleanup: Cleanup) -> None:
     assert cleanup() == {table: 2 * rows for table, rows in EACH.items()}
     for table in TABLES:
         assert left(cleanup, table) == [("acme", 80, 30), ("globex", 80, 30)], table
     assert cleanup() == dict.fromkeys(EACH, 0)
-    # What they were is kept, and that it was nobody of a tenant who removed them.
+    # The log keeps the rows, and that no user of a tenant removed them.
     assert cleanup.rows("select action, actor, count(*) from assistant.audit_log group by 1, 2") == [
         ("purge", None, 200)
     ]
@@ -69,20 +69,20 @@ def test_a_user_takes_along_what_hangs_on_it(cleanup: Cleanup) -> None:
         "update assistant.users set deleted_at = now() - interval '99 days'"
         " where tenant_id = 'acme' and id = 1"
     )
-    # The others of the tenant's users were deleted later; all events, notes and talks were the first one's.
+    # The tenant's other users were deleted later; all events, notes and conversations were the first one's.
     assert cleanup("--days", "60")["users"] == 1
     assert left(cleanup, "users") == [("acme", 99, 49), ("globex", 100, 50)]
     for table in EACH.keys() - {"users", "message_history"}:
         assert left(cleanup, table) == [("globex", 100, 50)], table
 
 
-def test_of_one_tenant_even_where_the_role_sees_all(cleanup: Cleanup) -> None:
+def test_one_tenant_is_cleaned_up_even_if_the_role_sees_all(cleanup: Cleanup) -> None:
     assert cleanup("--tenant", "acme", "--batch", "3") == EACH
     for table in TABLES:
         assert left(cleanup, table) == [("acme", 80, 30), ("globex", 100, 50)], table
 
 
-def test_a_dry_run_tells_the_same_and_changes_nothing(cleanup: Cleanup) -> None:
+def test_a_dry_run_reports_the_same_and_changes_nothing(cleanup: Cleanup) -> None:
     assert cleanup("--dry-run") == {table: 2 * rows for table, rows in EACH.items()}
     assert cleanup("--dry-run", "--tenant", "acme") == EACH
     for table in TABLES:

@@ -1,4 +1,4 @@
-"""Conversations: what state a dialogue is in, and what was said."""
+"""Conversations: the state of a dialogue, and its messages."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ async def test_a_session_is_one_conversation(desk: Desk) -> None:
     assert await conversations.get_by_session_id(desk.db, session_id="none") is None
 
 
-async def test_a_session_that_starts_many_times_at_once_is_one_conversation(desk: Desk) -> None:
+async def test_concurrent_starts_of_a_session_are_one_conversation(desk: Desk) -> None:
     begun = await asyncio.gather(
         *(
             conversations.get_or_start(desk.db, user_id=desk.user.id, session_id="session-2")
@@ -38,19 +38,19 @@ async def test_a_session_that_starts_many_times_at_once_is_one_conversation(desk
     )
     assert len({talk.id for talk in begun}) == 1
     again = await conversations.get_or_start(desk.db, user_id=desk.user.id, session_id="session-2")
-    # Those that lost the race have touched the row, to see it: it is as the last of them left it. Which
-    # that was its time does not tell: it is when a call began, not when its turn came.
+    # The calls that lost the race have updated the row in order to see it: it is as the last of them left it.
+    # Its time does not show which call was last: it is the time at which a call began, not its turn.
     assert again in begun
 
 
-async def test_update_changes_what_is_given_and_nothing_else(desk: Desk) -> None:
+async def test_update_changes_only_the_given_columns(desk: Desk) -> None:
     changed = await conversations.update(desk.db, id=desk.conversation.id, current_state="asked")
     assert changed is not None
     assert (changed.current_state, changed.session_id) == ("asked", "session-1")
     assert await conversations.update(desk.db, id=0) is None
 
 
-async def test_a_state_is_left_only_where_it_is_expected(desk: Desk) -> None:
+async def test_a_state_is_left_only_if_it_is_the_expected_one(desk: Desk) -> None:
     id = desk.conversation.id
     moved = await conversations.update_state(
         desk.db, id=id, expected_state="idle", new_state="asked", context_data={"a": 1, "b": 1}
@@ -66,7 +66,7 @@ async def test_a_state_is_left_only_where_it_is_expected(desk: Desk) -> None:
     assert moved.context_data == {"a": 1, "b": 2}
 
 
-async def test_of_those_who_move_a_state_at_once_one_does(desk: Desk) -> None:
+async def test_one_of_many_concurrent_moves_of_a_state_succeeds(desk: Desk) -> None:
     moved = await asyncio.gather(
         *(
             conversations.update_state(
@@ -79,9 +79,7 @@ async def test_of_those_who_move_a_state_at_once_one_does(desk: Desk) -> None:
     assert await conversations.get_by_id(desk.db, id=desk.conversation.id) == winner
 
 
-async def test_one_who_waited_to_move_a_state_sees_that_it_is_another(
-    desk: Desk, owner_db: plainsql.Database
-) -> None:
+async def test_a_move_that_waited_sees_the_new_state(desk: Desk, owner_db: plainsql.Database) -> None:
     given: dict[str, Any] = {"id": desk.conversation.id, "expected_state": "idle"}
     async with desk.db.transaction() as tx:
         assert await conversations.update_state(tx, new_state="first", **given)
@@ -142,7 +140,7 @@ async def test_a_message_moves_its_conversation(desk: Desk) -> None:
     assert talk.last_message_id == "m-2"
 
 
-async def test_messages_added_at_once_do_not_block_each_other_for_good(desk: Desk) -> None:
+async def test_concurrent_messages_do_not_deadlock(desk: Desk) -> None:
     id = desk.conversation.id
     await asyncio.gather(
         *(message_history.add_message(desk.db, conversation_id=id, user_message=f"{n}") for n in range(20))
@@ -161,7 +159,7 @@ async def test_messages_added_at_once_do_not_block_each_other_for_good(desk: Des
         {"user_message": "x", "processing_time_ms": -1},
     ],
 )
-async def test_what_makes_no_sense_is_refused(desk: Desk, values: dict[str, Any]) -> None:
+async def test_invalid_values_are_refused(desk: Desk, values: dict[str, Any]) -> None:
     with pytest.raises(CheckViolationError):
         await message_history.add_message(desk.db, conversation_id=desk.conversation.id, **values)
     with pytest.raises(ForeignKeyViolationError, match="there is no conversation"):
@@ -184,7 +182,7 @@ async def test_recent_is_the_end_of_the_history_oldest_first(desk: Desk) -> None
     assert [row.user_message for row in history] == ["6", "5", "4", "3", "2", "1", "0", "Hola"]
 
 
-async def test_messages_are_found_by_what_was_meant(desk: Desk) -> None:
+async def test_messages_are_found_by_their_intent(desk: Desk) -> None:
     id = desk.conversation.id
     for confidence in (0.2, 0.8):
         await message_history.add_message(

@@ -1,4 +1,4 @@
-"""Deletion: rows are hidden, brought back and removed, with what hangs on them."""
+"""Deletion: rows are soft-deleted, restored and purged, with the rows that depend on them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HANGS_ON_USER: dict[str, Any] = {table: TABLES[table] for table in TABLES if tab
 
 
 async def seen(desk: Desk) -> dict[str, int]:
-    """How many live rows there are."""
+    """Count the live rows."""
     return {table: await module.count(desk.db) for table, module in TABLES.items()}
 
 
@@ -51,17 +51,17 @@ async def test_another_tenants_row_cannot_be_hidden_brought_back_or_removed(
         await module.purge(app_db, id=desk.live(table).id)
 
 
-async def test_with_a_user_goes_what_hangs_on_it_and_comes_back_with_it(desk: Desk) -> None:
+async def test_a_users_rows_are_deleted_and_restored_with_it(desk: Desk) -> None:
     before = await seen(desk)
     assert await users.soft_delete(desk.db, id=desk.user.id) == 1
     assert await seen(desk) == dict.fromkeys(TABLES, 0)
     assert await users.restore(desk.db, id=desk.user.id) == 1
-    # And no more than that: what was deleted by itself before stays so.
+    # No more than that: a row that was deleted on its own before stays deleted.
     assert await seen(desk) == before
     assert await notes.get_by_id(desk.db, id=desk.deleted["notes"]) is None
 
 
-async def test_with_a_conversation_goes_what_was_said_and_comes_back_with_it(desk: Desk) -> None:
+async def test_a_conversations_messages_are_deleted_and_restored_with_it(desk: Desk) -> None:
     before = await seen(desk)
     await conversations.soft_delete(desk.db, id=desk.conversation.id)
     assert await seen(desk) == {**before, "conversations": 0, "message_history": 0}
@@ -69,7 +69,7 @@ async def test_with_a_conversation_goes_what_was_said_and_comes_back_with_it(des
     assert await seen(desk) == before
 
 
-async def test_what_was_deleted_in_the_same_transaction_before_its_user_stays_deleted(desk: Desk) -> None:
+async def test_a_row_deleted_before_its_user_in_one_transaction_stays_deleted(desk: Desk) -> None:
     async with desk.db.transaction() as tx:
         await notes.soft_delete(tx, id=desk.note.id)
         await users.soft_delete(tx, id=desk.user.id)
@@ -79,7 +79,7 @@ async def test_what_was_deleted_in_the_same_transaction_before_its_user_stays_de
 
 
 @pytest.mark.parametrize("table", HANGS_ON_USER)
-async def test_what_hangs_on_a_deleted_row_cannot_come_back_without_it(desk: Desk, table: str) -> None:
+async def test_a_row_cannot_be_restored_without_its_deleted_parent(desk: Desk, table: str) -> None:
     await users.soft_delete(desk.db, id=desk.user.id)
     with pytest.raises(ForeignKeyViolationError, match="restored first"):
         await HANGS_ON_USER[table].restore(desk.db, id=desk.live(table).id)
@@ -94,7 +94,7 @@ async def test_nothing_is_entered_for_a_deleted_user_or_conversation(desk: Desk)
         await desk.write()
 
 
-async def test_what_is_being_entered_goes_with_its_user(desk: Desk, owner_db: plainsql.Database) -> None:
+async def test_a_concurrent_insert_is_deleted_with_its_user(desk: Desk, owner_db: plainsql.Database) -> None:
     async with desk.db.transaction() as tx:
         note = await notes.create(tx, user_id=desk.user.id, content="En el último momento")
         deletion = asyncio.create_task(users.soft_delete(desk.db, id=desk.user.id))
@@ -104,7 +104,7 @@ async def test_what_is_being_entered_goes_with_its_user(desk: Desk, owner_db: pl
     assert await notes.count(desk.db) == 0
 
 
-async def test_what_comes_while_its_user_is_being_deleted_is_refused(
+async def test_a_row_that_waits_for_its_users_deletion_is_refused(
     desk: Desk, owner_db: plainsql.Database
 ) -> None:
     async with desk.db.transaction() as tx:
@@ -115,7 +115,7 @@ async def test_what_comes_while_its_user_is_being_deleted_is_refused(
         await late
 
 
-async def test_what_comes_while_a_deletion_is_undone_is_entered(
+async def test_a_row_that_waits_for_a_restored_user_is_inserted(
     desk: Desk, owner_db: plainsql.Database
 ) -> None:
     async with desk.db.transaction() as tx:
@@ -126,7 +126,7 @@ async def test_what_comes_while_a_deletion_is_undone_is_entered(
     assert await notes.get_by_id(desk.db, id=(await late).id) is not None
 
 
-async def test_users_and_conversations_are_deleted_while_messages_come_in_without_deadlock(
+async def test_deletions_and_concurrent_messages_do_not_deadlock(
     desk: Desk,
 ) -> None:
     async def chat(number: int) -> str:
@@ -146,7 +146,7 @@ async def test_users_and_conversations_are_deleted_while_messages_come_in_withou
     )
 
 
-async def test_purging_a_user_removes_all_that_hangs_on_it_deleted_or_not(
+async def test_purging_a_user_removes_all_its_rows_deleted_or_not(
     desk: Desk, owner_db: plainsql.Database
 ) -> None:
     assert await users.purge(desk.db, id=desk.user.id) == 1
@@ -159,7 +159,7 @@ async def test_purging_a_user_removes_all_that_hangs_on_it_deleted_or_not(
             assert (table, left) == (table, 0)
 
 
-async def test_what_was_deleted_long_ago_is_removed_in_batches(desk: Desk) -> None:
+async def test_rows_deleted_long_ago_are_removed_in_batches(desk: Desk) -> None:
     written = [await desk.write() for _ in range(7)]
     for note in written:
         await notes.soft_delete(desk.db, id=note.id)
@@ -167,7 +167,7 @@ async def test_what_was_deleted_long_ago_is_removed_in_batches(desk: Desk) -> No
     removed = []
     while count := await notes.purge_deleted(desk.db, before=soon(hours=1), limit=4):
         removed.append(count)
-    # Seven, and two that were there: the user's own, and that of the deleted user.
+    # Seven, and two that existed: the user's own, and that of the deleted user.
     assert removed == [4, 4, 1]
     assert await notes.restore(desk.db, id=written[0].id) == 0
     assert await notes.count(desk.db) == 1
@@ -188,13 +188,15 @@ async def test_a_batch_locks_no_more_than_it_removes(desk: Desk) -> None:
         await notes.soft_delete(desk.db, id=(await desk.write()).id)
     async with desk.db.transaction() as tx:
         assert await notes.purge_deleted(tx, before=soon(hours=1), limit=10) == 10
-        # Another worker, while the first one's rows are still locked.
+        # Another worker runs while the first one's rows are still locked.
         assert await notes.purge_deleted(desk.db, before=soon(hours=1), limit=10) == 10
         assert await cleanup.notes(desk.db, days=0, limit=10) == 10
         assert await cleanup.notes(desk.db, days=0) == 2
 
 
-async def test_by_hand_and_without_a_tenant_it_is_the_same(desk: Desk, owner_db: plainsql.Database) -> None:
+async def test_a_manual_update_without_a_tenant_deletes_the_same_rows(
+    desk: Desk, owner_db: plainsql.Database
+) -> None:
     async with owner_db.acquire() as connection:
         await connection.execute(
             "update assistant.users set deleted_at = now() where tenant_id = $1 and id = $2",

@@ -1,4 +1,4 @@
-"""Events: what is in the users' calendars."""
+"""Events in the users' calendars."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ async def empty(tenant: TenantDatabase) -> Desk:
         {"extra_data": [1]},
     ],
 )
-async def test_what_makes_no_sense_is_refused(desk: Desk, values: dict[str, Any]) -> None:
+async def test_invalid_values_are_refused(desk: Desk, values: dict[str, Any]) -> None:
     with pytest.raises(CheckViolationError):
         await desk.plan(**{"start_datetime": DAY, **values})
 
@@ -50,7 +50,7 @@ async def test_an_event_is_of_a_user_of_the_tenant(app_db: plainsql.Database, de
         )
 
 
-async def test_update_changes_what_is_given_and_nothing_else(desk: Desk) -> None:
+async def test_update_changes_only_the_given_columns(desk: Desk) -> None:
     changed = await events.update(desk.db, id=desk.event.id, title="Cena", end_datetime=None)
     assert changed is not None
     assert (changed.title, changed.end_datetime) == ("Cena", None)
@@ -86,7 +86,7 @@ async def test_upcoming_is_what_begins_within_some_hours(empty: Desk) -> None:
         await events.upcoming(empty.db, within_hours=0)
 
 
-async def test_what_is_done_or_called_off_is_so_once(desk: Desk) -> None:
+async def test_an_event_is_completed_or_cancelled_once(desk: Desk) -> None:
     done = await events.mark_completed(desk.db, id=desk.event.id)
     assert done is not None
     assert done.status == "completed"
@@ -138,7 +138,7 @@ async def test_a_reminder_that_was_taken_is_due_again_once_it_is_moved(desk: Des
     assert [row.id for row in await events.due_reminders(desk.db)] == [desk.event.id]
 
 
-async def test_of_several_workers_each_takes_reminders_of_its_own(empty: Desk) -> None:
+async def test_each_worker_claims_reminders_of_its_own(empty: Desk) -> None:
     for number in range(30):
         await empty.plan(title=f"{number}", start_datetime=soon(minutes=5), reminder_minutes=10)
     taken = await asyncio.gather(*(events.claim_due_reminders(empty.db, limit=4) for _ in range(10)))

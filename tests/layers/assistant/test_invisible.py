@@ -1,4 +1,4 @@
-"""What is deleted is not to be seen: in no query, whatever it asks for."""
+"""Deleted rows are not visible in any query."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ BRINGS_BACK = {
     *(f"{table}.{verb}" for table in TABLES for verb in ("restore", "purge", "purge_deleted")),
     *(f"cleanup.{table}" for table in TABLES),
 }
-"""These are about deleted rows: they give a number and no content."""
+"""Queries about deleted rows: they return a number and no content."""
 TELLS_OF_IT = {f"audit_log.{name}" for name in ("count", "get_by_id", "list", "trail")}
-"""The log is there to tell what was deleted, and by whom."""
+"""Queries of the log, which records the deleted rows and the user who deleted them."""
 ENTERS = (".create", ".add_message", ".save_external", ".get_or_start")
 READS = sorted(set(queries_of("assistant")) - BRINGS_BACK - TELLS_OF_IT)
 
@@ -36,7 +36,7 @@ def shape(value: Any) -> Any:
 
 
 async def results(url: str, delete: Any) -> dict[str, Any]:
-    """What each query gives where rows that look like the live ones were deleted by ``delete``."""
+    """Return the result of each query after rows that look like the live ones were deleted by ``delete``."""
     given = queries_of("assistant")
     found = {}
     with application_url(url, "assistant_app") as application:
@@ -55,7 +55,7 @@ async def results(url: str, delete: Any) -> dict[str, Any]:
 async def hidden_rows_that_show(url: str, other_url: str) -> set[str]:
     beside = await results(url, lambda module: module.soft_delete)
     alone = await results(other_url, lambda module: module.purge)
-    # An id that a query makes is not the same in both: an undone one is used up.
+    # An id that a query makes differs between the two: a rolled back id is used up.
     return {name for name in READS if _without_made(name, beside) != _without_made(name, alone)}
 
 
@@ -70,15 +70,15 @@ async def test_no_query_is_aware_of_deleted_rows_that_look_like_the_live_ones(
     assert await hidden_rows_that_show(plainsql_fresh_database_url, second_database_url) == set()
 
 
-async def test_every_query_says_what_it_is_called_with() -> None:
+async def test_every_query_has_arguments() -> None:
     assert set(READS) | BRINGS_BACK == set(ARGUMENTS)
     assert set(queries_of("assistant")) == set(ARGUMENTS) | TELLS_OF_IT
 
 
-async def test_without_its_condition_in_the_policies_deleted_rows_show(
+async def test_without_the_condition_in_the_policies_deleted_rows_show(
     plainsql_fresh_database_url: str, second_database_url: str
 ) -> None:
-    """That the test above would find them."""
+    """The test above would find them."""
     for url in (plainsql_fresh_database_url, second_database_url):
         async with plainsql.connect(url) as owner:
             for table in TABLES:
@@ -110,7 +110,7 @@ async def test_a_deleted_row_is_as_one_that_is_not_there(desk: Desk) -> None:
                 found = await queries_of("assistant")[name](tx, **given)
             except ForeignKeyViolationError:
                 assert name.endswith(ENTERS), name
-                # What failed leaves the transaction as it is; nothing more is asked of it.
+                # A failed statement ends the use of the transaction.
             else:
                 assert found in (None, [], 0), name
     assert tried > 20
@@ -122,7 +122,7 @@ async def test_the_application_cannot_see_a_deleted_row_by_any_sql(desk: Desk) -
             fetch = tx.connection.fetch
             assert await fetch(f"select from assistant.{table} where id = $1", id) == []
             assert await fetch(f"select from assistant.{table} where deleted_at is not null") == []
-            # The view of what can be deleted shows a key and a time, and no content.
+            # The view of deletable rows shows a key and a time, and no content.
             (row,) = await fetch(f"select * from assistant.deletable_{table} where id = $1", id)
             assert set(row.keys()) == {"tenant_id", "id", "deleted_at"}
 
@@ -158,7 +158,7 @@ async def test_search_and_tags_pass_deleted_notes_over(tenant: TenantDatabase) -
     assert [match.id for match in again] == [note.id]
 
 
-async def test_a_deleted_calendar_entry_is_entered_anew_by_its_calendar(desk: Desk) -> None:
+async def test_a_deleted_external_event_is_inserted_again_by_its_calendar(desk: Desk) -> None:
     await events.soft_delete(desk.db, id=desk.event.id)
     again = await events.save_external(
         desk.db,

@@ -1,4 +1,4 @@
-"""No query of a tenant reads, changes, counts or blocks what is another's."""
+"""No query of a tenant reads, changes, counts or blocks the rows of another."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ async def fill(url: str, db: TenantDatabase) -> Desk:
     # Both tenants' rows have the same ids.
     restart_ids(url, 1)
     desk = await open_desk(db)
-    # Deleted rows whose account, calendar entry and session nobody has taken: they can be restored.
+    # Deleted rows whose account, calendar entry and session are free: they can be restored.
     other = await users.create(db, telegram_id=7)
     event = await desk.plan()
     talk = await conversations.create(db, user_id=desk.user.id, session_id="session-7")
     deleted = {**desk.deleted, "users": other.id, "events": event.id, "conversations": talk.id}
     for table in ("users", "events", "conversations"):
         await TABLES[table].soft_delete(db, id=deleted[table])
-    # Ids that the checks make are no ids of rows that are there.
+    # Ids that the checks make are no ids of existing rows.
     restart_ids(url, 1_000_000)
     return replace(desk, deleted=deleted)
 
@@ -64,7 +64,7 @@ async def test_tenants_are_apart(isolation: Isolation) -> None:
     await isolation.check_all()
 
 
-async def test_without_the_policies_of_a_table_its_tenants_are_not_apart(isolation: Isolation) -> None:
+async def test_without_the_policies_of_a_table_a_check_fails(isolation: Isolation) -> None:
     for table in (*TABLES, "audit_log"):
         isolation.admin.execute(f"alter table assistant.{table} disable row level security".encode())
         with pytest.raises(AssertionError, match=table):
@@ -74,8 +74,8 @@ async def test_without_the_policies_of_a_table_its_tenants_are_not_apart(isolati
         isolation.admin.execute(f"alter table assistant.{table} enable row level security".encode())
 
 
-async def test_what_acts_as_the_keeper_keeps_to_the_tenant_by_itself(isolation: Isolation) -> None:
-    """The views of deletion and the functions of search, asked by the application without any condition."""
+async def test_views_and_functions_of_the_keeper_keep_to_the_tenant(isolation: Isolation) -> None:
+    """The views of deletion and the functions of search, queried by the application without a condition."""
     for table in TABLES:
         view = f"assistant.deletable_{table}"
         async with isolation.db.tenant("acme").transaction() as tx:
@@ -100,7 +100,7 @@ async def test_what_acts_as_the_keeper_keeps_to_the_tenant_by_itself(isolation: 
         "assistant.notes_with_tags(null, array['casa'], null)",
         "assistant.notes_with_tags(null, null, null)",
     ):
-        # Of each tenant one note is live; their ids are the same, so the rows are counted.
+        # Each tenant has one live note; their ids are the same, so the rows are counted.
         async with isolation.db.tenant("acme").transaction() as tx:
             assert len(await tx.connection.fetch(f"select from {call}")) == 1, call
         async with isolation.db.acquire() as connection:

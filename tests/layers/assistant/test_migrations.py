@@ -1,4 +1,4 @@
-"""Assistant's migrations: up, down, what they leave behind and what they refuse."""
+"""The assistant's migrations: up, down, the objects they leave and the errors they raise."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ OBJECTS = """
 
 
 KEEP_WHAT_THEY_CLOSE = {"0010_privileges.sql"}
-"""Their rollbacks leave search paths and rights of functions as they are: the ones before are holes."""
+"""Their rollbacks keep search paths and privileges of functions, because the earlier ones are insecure."""
 
 
 def objects(url: str) -> list[tuple[Any, ...]]:
@@ -125,7 +125,7 @@ def test_a_role_that_is_no_superuser_can_apply_them_and_roll_them_back(
         admin.execute(f"create role {name} login createrole".encode())
         admin.execute(f"grant create on database {database[0]} to {name}".encode())
         admin.execute(f"grant create on schema public to {name}".encode())
-        # The other database has made the roles; who has them must let this one in.
+        # The other database has created the roles; their admin must grant them to this one.
         for role in ("assistant_app", "assistant_keeper"):
             admin.execute(f"grant {role} to {name} with inherit false, set true".encode())
         try:
@@ -135,13 +135,13 @@ def test_a_role_that_is_no_superuser_can_apply_them_and_roll_them_back(
                         deployer.execute(path.read_bytes())
                 deployer.execute("set app.jwt_tenant = 'acme'")
                 deployer.execute("insert into assistant.users (telegram_id) values (1)")
-                # Its owner is bound by the policies as well, and sees nothing of what is deleted.
+                # The policies bind the owner as well: it does not see deleted rows.
                 deployer.execute("set role assistant_app")
                 deployer.execute("update assistant.deletable_users set deleted_at = now()")
                 assert deployer.execute("select count(*) from assistant.users").fetchone() == (0,)
                 deployer.execute("reset role")
                 assert deployer.execute("select count(*) from assistant.users").fetchone() == (0,)
-                # Back to the schema, its functions and the log, there again, and back altogether.
+                # Down to the schema, its functions and the log, up again, and down to nothing.
                 for path in sorted((MIGRATIONS / "assistant").glob("*.rollback.sql"), reverse=True)[:-2]:
                     deployer.execute(path.read_bytes())
                 for path in sorted((MIGRATIONS / "assistant").glob("*.sql"))[4:]:
@@ -186,7 +186,7 @@ def test_every_key_and_every_foreign_key_begins_with_the_tenant(plainsql_databas
             inner join pg_attribute as a on a.attrelid = n.conrelid and a.attnum = n.conkey[1]
             where n.connamespace = 'assistant'::regnamespace and n.contype = 'f' and a.attname <> 'tenant_id'
         """).fetchall()
-    # But for the index of words, of which the tenant is one.
+    # Except for the index of words, which has the tenant as a word.
     assert others == [("assistant.notes_words_idx",)]
 
 

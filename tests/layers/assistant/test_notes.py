@@ -1,4 +1,4 @@
-"""Notes: what users want to remember, by tags and by reminders."""
+"""Notes of users, with tags and reminders."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from tests.layers.assistant.desk import Desk, pages, soon
 @pytest.mark.parametrize(
     "values", [{"content": ""}, {"tags": [""]}, {"tags": ["a", None]}, {"extra_data": "text"}]
 )
-async def test_what_makes_no_sense_is_refused(desk: Desk, values: dict[str, Any]) -> None:
+async def test_invalid_values_are_refused(desk: Desk, values: dict[str, Any]) -> None:
     with pytest.raises(CheckViolationError):
         await desk.write(**values)
 
 
-async def test_update_changes_what_is_given_and_nothing_else(desk: Desk) -> None:
+async def test_update_changes_only_the_given_columns(desk: Desk) -> None:
     changed = await notes.update(desk.db, id=desk.note.id, title=None, tags=["otra"])
     assert changed is not None
     assert (changed.title, changed.tags, changed.content) == (None, ["otra"], desk.note.content)
     assert await notes.update(desk.db, id=0, title="x") is None
 
 
-async def test_a_note_is_in_its_users_language_unless_told_otherwise(desk: Desk) -> None:
+async def test_a_note_is_in_its_users_language_by_default(desk: Desk) -> None:
     assert desk.note.language_code == "es"
     assert (await desk.write(language_code="en")).language_code == "en"
 

@@ -1,4 +1,4 @@
-"""Lists are paged by key: no row is skipped or shown twice, even where times are equal; and their plans."""
+"""Lists are paged by key: no row is skipped or returned twice, even if times are equal; and their plans."""
 
 from __future__ import annotations
 
@@ -107,12 +107,12 @@ LARGE = {
     **{f"{table}.get_by_id": f"{table}_pkey" for table in TABLES},
     **{f"{table}.soft_delete": f"{table}_pkey" for table in TABLES},
 }
-"""What reads a large table, and the index that it reads."""
+"""The queries that read a large table, each with the index that it uses."""
 
 
 @pytest.fixture
 async def large(app_db: plainsql.Database, owner_db: plainsql.Database) -> Desk:
-    """A tenant with 20,000 rows in each table, most of them of one user, among others' rows."""
+    """A tenant with 20,000 rows in each table, most of them of one user, among rows of other tenants."""
     tenant = app_db.tenant("large")
     known = await users.get_by_telegram_id(tenant, telegram_id=42)
     if known is None:

@@ -1,7 +1,7 @@
-"""Whoever is connected as the application gets none of assistant_keeper's rights, whatever it creates.
+"""A connection of the application gets no privilege of assistant_keeper, whatever it creates.
 
-Each attack is run twice: it works on a database as it was before 0010_privileges.sql, which shows that it is
-one, and it does not after.
+Each attack is run twice: it succeeds on a database without 0010_privileges.sql, which shows that it is an
+attack, and fails on a database with it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tests.layers.isolation import application_url
 
 MIGRATIONS = Path(__file__).parents[3] / "migrations"
 KEEPER = "runs as assistant_keeper"
-"""What the attacker's code says when it has got there."""
+"""The message that the attacker's code raises when it runs."""
 SAY = """
 create function pg_temp.own(value {of}) returns boolean language plpgsql as $$
 begin
@@ -68,7 +68,7 @@ TAKES_OVER = {
     "domain, tags": (domain("text"), TAGS),
     "enum with a cast, search": (CAST, WORDS),
 }
-"""What the attacker creates first in its session, and the statement that has it run as the keeper."""
+"""The objects that the attacker creates first, and the statement that runs them as the keeper."""
 DOES_NOTHING = {
     "functions": (
         SAY.format(of="anyelement")
@@ -105,12 +105,12 @@ DOES_NOTHING = {
     ),
     "after the first write": (f"{UPDATE};{domain('jsonb')}", UPDATE),
 }
-"""What never gave anything: PostgreSQL looks functions and operators up in pg_temp only where it is named."""
+"""Attacks that never worked: PostgreSQL looks up functions and operators in pg_temp only if it is named."""
 
 
 @dataclass(frozen=True)
 class Application:
-    """Sessions of a login role that is a member of assistant_app and no more, as the tenant acme."""
+    """Sessions of a login role that is a member of assistant_app only, as the tenant acme."""
 
     url: str
 
@@ -120,7 +120,7 @@ class Application:
                 connection.execute(text.encode())
 
     def heard(self, *texts: str) -> list[str]:
-        """Run texts and undo them, and return what the server tells meanwhile, an error or not."""
+        """Run statements and roll them back; return the server's notices and errors."""
         heard: list[str] = []
         with suppress(psycopg.Error), self._session(heard) as connection:
             for text in texts:
@@ -145,7 +145,7 @@ class Application:
 
 @dataclass(frozen=True)
 class Upgrade:
-    """A database with the migrations before 0010, and a user, event and talk of two tenants."""
+    """A database with the migrations before 0010, and a user, an event and a conversation of two tenants."""
 
     url: str
     application: Application
@@ -225,14 +225,14 @@ FORGED: dict[str, tuple[str, ...]] = {
         "update pg_temp.keys set deleted_at = '1970-01-01'",
     ),
 }
-"""Rows of other tenants, given to the keeper's functions by triggers of one's own."""
+"""Rows of other tenants that the attacker's own triggers pass to the keeper's functions."""
 LOCK = (
     "create temporary table users (tenant_id text, id bigint)",
     trigger("users", "lock_before_deletion", "before update"),
 )
 
 
-def test_triggers_of_ones_own_table_called_the_keepers_functions_and_cannot_any_more(old: Upgrade) -> None:
+def test_triggers_of_own_tables_can_no_longer_call_the_keepers_functions(old: Upgrade) -> None:
     for texts in FORGED.values():
         old.application.run(*texts)
     assert old.rows(ENTRY) == [("initech", "insert", 4711)]
@@ -250,7 +250,7 @@ def test_triggers_of_ones_own_table_called_the_keepers_functions_and_cannot_any_
     assert [old.rows(HIDDEN.format(table)) for table in hidden] == [[(0,)]] * 3
 
 
-def test_what_was_left_behind_is_told(old: Upgrade) -> None:
+def test_objects_left_by_an_attacker_are_reported(old: Upgrade) -> None:
     with psycopg.connect(old.url, autocommit=True) as admin:
         admin.execute("grant create on schema public to assistant_app")
         old.application.run(
@@ -275,7 +275,7 @@ def test_what_was_left_behind_is_told(old: Upgrade) -> None:
     assert "view assistant.backdoor belongs to assistant_keeper" in told[1]
 
 
-def test_upgraded_is_the_same_schema_as_made_anew(
+def test_an_upgraded_schema_equals_a_new_one(
     old: Upgrade, plainsql_databases: Databases, plainsql_template: str
 ) -> None:
     old.upgrade()
@@ -307,7 +307,7 @@ def test_the_keeper_owns_views_and_functions_and_creates_nothing(plainsql_databa
         assert granted == [], "granted to all, or to be granted on"
 
 
-def test_every_function_with_a_path_ends_it_in_pg_temp_and_no_trigger_function_is_anybodys(
+def test_every_path_ends_in_pg_temp_and_no_trigger_function_is_public(
     plainsql_database_url: str,
 ) -> None:
     with psycopg.connect(plainsql_database_url) as connection:
@@ -355,14 +355,14 @@ def test_the_application_deletes_a_row_now_and_at_no_other_time(old: Upgrade, ta
         with pytest.raises(psycopg.errors.CheckViolation, match="a row is deleted now") as refused:
             delete(at)
         assert refused.value.diag.constraint_name == f"{table}_deleted_now"
-    # What was deleted before 0011 is restored, and deleted again.
+    # A row that was deleted before 0011 is restored, and deleted again.
     old.application.run(update.replace("%s", "null"), update.replace("%s", "now()"))
     old.application.run(update.replace("%s", "null"), update.replace("%s", "clock_timestamp()"))
     with pytest.raises(psycopg.errors.CheckViolation):
         delete(BACKDATED[0])
 
 
-def test_a_superuser_may_say_when_a_user_was_deleted_and_what_hangs_on_it_goes_with_it(old: Upgrade) -> None:
+def test_a_superuser_may_set_a_deletion_time_and_its_rows_follow(old: Upgrade) -> None:
     old.upgrade()
     with psycopg.connect(old.url) as admin:
         admin.execute("update assistant.users set deleted_at = '2020-01-01' where tenant_id = 'globex'")

@@ -1,4 +1,4 @@
-"""Events that come back, as RFC 5545 says."""
+"""Recurring events, by RFC 5545."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from plainsql.layers.assistant import events, users
 from tests.layers.assistant.desk import pages
 
 NEW_YORK = ZoneInfo("America/New_York")
-# Those of the RFC's examples that are within what is understood, with its dates: 2 September 1997, a Tuesday.
+# The RFC's examples of the supported rules, with its dates: 2 September 1997, a Tuesday.
 FIRST = datetime(1997, 9, 2, 9, tzinfo=NEW_YORK)
 
 
@@ -72,7 +72,7 @@ async def test_a_month_without_such_a_day_is_passed_over(tenant: TenantDatabase)
     ]
 
 
-async def test_an_hour_of_the_day_is_kept_where_clocks_are_changed(tenant: TenantDatabase) -> None:
+async def test_an_event_keeps_its_hour_of_day_when_clocks_change(tenant: TenantDatabase) -> None:
     first = datetime(1997, 10, 25, 9, tzinfo=NEW_YORK)
     user = await users.create(tenant, timezone="America/New_York")
     await events.create(
@@ -96,7 +96,7 @@ async def test_a_range_has_the_times_in_it_and_the_one_that_is_still_on(tenant: 
     assert found == ["97-09-10", "97-09-11", "97-09-12"]
 
 
-async def test_what_comes_back_stands_among_what_does_not_in_order(tenant: TenantDatabase) -> None:
+async def test_recurring_and_single_events_are_listed_in_one_order(tenant: TenantDatabase) -> None:
     user = await users.create(tenant)
     start = datetime(2030, 1, 7, 9, tzinfo=UTC)
 

@@ -1,4 +1,4 @@
-"""The scene that ``plainsql demo assistant`` plays."""
+"""The scene of ``plainsql demo assistant``."""
 
 from __future__ import annotations
 

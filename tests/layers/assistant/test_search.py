@@ -1,4 +1,4 @@
-"""Search in notes: by words, in the language of the notes, ranked, with what was found marked."""
+"""Search in notes: by words, in the language of the notes, ranked, with the matches marked."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ async def test_the_language_is_the_notes_own(empty: Desk) -> None:
     assert await found(empty, "children run", language_code="en") == [english.id]
     assert await found(empty, "Haus", language_code="de") == [german.id]
     assert await found(empty, "kwiaty mamy", language_code="pl") == [unknown.id]
-    # Asked in the user's Spanish, the words as they stand.
+    # The query is in the user's Spanish: the exact words.
     assert await found(empty, "children running") == [english.id]
     assert await found(empty, "Häuser") == [german.id]
 
@@ -62,12 +62,12 @@ async def test_a_search_is_read_as_a_web_search(empty: Desk) -> None:
 
 
 @pytest.mark.parametrize("query", ["", "   ", "-", "()&|!<->", "\x01acme", "'; drop table", "de la"])
-async def test_what_asks_for_nothing_finds_nothing_and_is_no_error(empty: Desk, query: str) -> None:
+async def test_a_query_without_words_finds_nothing(empty: Desk, query: str) -> None:
     await empty.write(content="Regar plantas")
     assert await found(empty, query) == []
 
 
-async def test_what_was_found_is_marked(empty: Desk) -> None:
+async def test_matches_are_marked(empty: Desk) -> None:
     await empty.write(title="Reuniones", content="Preparar la reunión de clientes")
     (match,) = await notes.search(empty.db, query="reunión", user_id=empty.user.id)
     assert match.title_highlight == "<b>Reuniones</b>"
@@ -78,7 +78,7 @@ async def test_what_was_found_is_marked(empty: Desk) -> None:
     assert match.content_highlight == 'Preparar la «reunión", StopSel=» de clientes'
 
 
-async def test_of_a_long_note_the_places_that_matter_are_shown(empty: Desk) -> None:
+async def test_the_highlight_of_a_long_note_shows_the_matches(empty: Desk) -> None:
     filler = " ".join(["relleno"] * 400)
     await empty.write(content=f"{filler} la contraseña del banco {filler}")
     (match,) = await notes.search(empty.db, query="contraseña", user_id=empty.user.id)
@@ -114,10 +114,10 @@ async def test_a_search_is_of_one_user_or_of_the_tenant(empty: Desk) -> None:
     assert await found(empty, "pan", user_id=None) == [mine.id]
 
 
-async def test_another_tenants_words_are_not_even_looked_at(
+async def test_another_tenants_words_are_not_read(
     app_db: plainsql.Database, owner_db: plainsql.Database, empty: Desk
 ) -> None:
-    """By the plan: only the tenant's rows are read, among many of another with the same words."""
+    """Check by the plan that only the tenant's rows are read, among many of another with the same words."""
     user = await users.create(app_db.tenant("crowd"), language_code="es")
     await execute(
         owner_db,
@@ -135,7 +135,7 @@ async def test_another_tenants_words_are_not_even_looked_at(
 
 
 async def _plan(owner_db: plainsql.Database, tenant_id: str, word: str) -> str:
-    """What the function runs, as the keeper runs it."""
+    """Return the plan of the function's statement, run as the keeper."""
     async with owner_db.transaction() as tx:
         await tx.connection.execute("set local role assistant_keeper")
         rows = await tx.connection.fetch(

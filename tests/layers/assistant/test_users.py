@@ -1,4 +1,4 @@
-"""Users: whom the assistant serves."""
+"""Users of the assistant."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ async def test_a_time_zone_must_exist(tenant: TenantDatabase) -> None:
         await users.create(tenant, timezone="Mars/Olympus")
 
 
-async def test_update_changes_what_is_given_and_nothing_else(tenant: TenantDatabase) -> None:
+async def test_update_changes_only_the_given_columns(tenant: TenantDatabase) -> None:
     user = await users.create(tenant, telegram_id=7, username="eva", first_name="Eva")
     changed = await users.update(tenant, id=user.id, first_name="Evita", username=None)
     assert changed is not None
@@ -49,7 +49,7 @@ async def test_update_changes_what_is_given_and_nothing_else(tenant: TenantDatab
     assert await users.update(tenant, id=0, first_name="Nobody") is None
 
 
-async def test_those_who_are_not_active_are_not_listed_as_active(tenant: TenantDatabase) -> None:
+async def test_inactive_users_are_not_listed_as_active(tenant: TenantDatabase) -> None:
     eva = await users.create(tenant, first_name="Eva")
     ana = await users.create(tenant, first_name="Ana", is_active=False)
     assert [user.id for user in await users.list_active(tenant)] == [eva.id]
@@ -67,7 +67,7 @@ async def test_the_first_message_enters_a_user_and_the_next_finds_it(tenant: Ten
     assert again == user
 
 
-async def test_a_hundred_first_messages_at_once_enter_one_user(tenant: TenantDatabase) -> None:
+async def test_a_hundred_concurrent_first_messages_create_one_user(tenant: TenantDatabase) -> None:
     found = await asyncio.gather(
         *(
             users.get_or_create_from_telegram(tenant, telegram_id=7, first_name=f"Eva {number}")
@@ -88,7 +88,7 @@ async def test_a_first_message_waits_for_one_that_is_being_entered(
     assert (await second).id == user.id
 
 
-async def test_who_was_deleted_and_comes_back_is_entered_anew(tenant: TenantDatabase) -> None:
+async def test_a_deleted_user_who_comes_back_gets_a_new_row(tenant: TenantDatabase) -> None:
     user = await users.get_or_create_from_telegram(tenant, telegram_id=7, first_name="Eva")
     await users.soft_delete(tenant, id=user.id)
     again = await users.get_or_create_from_telegram(tenant, telegram_id=7, first_name="Eva")
@@ -107,7 +107,7 @@ async def test_preferences_are_merged_name_by_name(tenant: TenantDatabase) -> No
     assert await users.update_preferences(tenant, id=0, preferences={}) is None
 
 
-async def test_preferences_set_at_once_are_all_kept(tenant: TenantDatabase) -> None:
+async def test_concurrent_changes_of_preferences_are_all_kept(tenant: TenantDatabase) -> None:
     user = await users.create(tenant)
     await asyncio.gather(
         *(

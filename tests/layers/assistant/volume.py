@@ -86,7 +86,7 @@ alter table assistant.audit_log alter id restart with 1000000000
 
 
 async def values(connection: Any) -> Mapping[str, Any]:
-    """What stands in the middle of things: an id that is there, a time with as much before it as after it."""
+    """Return arguments from the middle of the data: existing ids, a time with as many rows on each side."""
     now = datetime.now(UTC)
     middle, recent = now - timedelta(days=365), now - timedelta(hours=6)
     number = int(await connection.fetchval("select count(*) / 40 * 20 + 5 from assistant.conversations"))
@@ -175,13 +175,13 @@ ASSISTANT = Layer(
     values=values,
     prepare="set role assistant_app; set app.jwt_tenant = 'acme'; set app.jwt_user = 'ana'",
     only={
-        # One that is deleted.
+        # A deleted row.
         **{f"{table}.restore": {"id": 14} for table in TABLES},
         "users.create": {"telegram_id": None},
         "users.update": {"telegram_id": None},
         "conversations.create": {"session_id": "new"},
         "conversations.update": {"session_id": "new"},
-        # A calendar is asked for by the month.
+        # A calendar is read by the month.
         "events.by_date_range": {
             "since": datetime.now(UTC) - timedelta(days=395),
             "until": datetime.now(UTC) - timedelta(days=365),

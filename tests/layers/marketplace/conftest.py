@@ -1,4 +1,4 @@
-"""What the tests of marketplace share: its migrations, a database, and a stall with one of everything."""
+"""The fixtures of the marketplace's tests: its migrations, a database, and a stall with one row each."""
 
 from __future__ import annotations
 

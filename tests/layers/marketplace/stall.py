@@ -1,4 +1,4 @@
-"""Rows that tests need and are not about, and what they look at besides queries."""
+"""The rows that tests need, and other things that tests read."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from plainsql.layers.marketplace import buyers, conversations, products
 
 @dataclass(frozen=True)
 class Stall:
-    """One of everything, and how to get more."""
+    """One row of everything, and functions that create more."""
 
     db: plainsql.Database
     product: products.Product
@@ -30,14 +30,14 @@ class Stall:
         return await new_buyer(self.db, **values)
 
     async def talk_with(self, **values: Any) -> conversations.Conversation:
-        """Begin another conversation, about this product with this buyer unless told otherwise."""
+        """Start another conversation, by default about this product with this buyer."""
         given = {"product_id": self.product.id, "buyer_id": self.buyer.id, **values}
         talk = await conversations.start(self.db, wallapop_chat_id=uuid.uuid4().hex, **given)
         assert talk is not None
         return talk
 
     async def now(self) -> tuple[products.Product, conversations.Conversation, buyers.Buyer]:
-        """The three as they are by now."""
+        """Return the current rows of all three."""
         product = await products.get_by_id(self.db, id=self.product.id)
         talk = await conversations.get_by_id(self.db, id=self.talk.id)
         buyer = await buyers.get_by_id(self.db, id=self.buyer.id)
@@ -82,7 +82,7 @@ async def execute(db: plainsql.Database, sql: str, *args: Any) -> None:
 
 
 async def blocked(db: plainsql.Database, sessions: int = 1) -> None:
-    """Wait until so many sessions of this database wait for another one."""
+    """Wait until so many sessions of this database wait for another session."""
     async with db.acquire() as connection:
         while (
             await connection.fetchval(

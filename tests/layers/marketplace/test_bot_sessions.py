@@ -28,7 +28,7 @@ async def test_open_begins_a_session_and_goes_on_with_it(db: plainsql.Database) 
     assert await bot_sessions.get_by_id(db, id=first.id) == again
 
 
-async def test_of_many_who_open_at_once_one_session_is_begun(db: plainsql.Database) -> None:
+async def test_concurrent_opens_begin_one_session(db: plainsql.Database) -> None:
     key = uuid.uuid4().hex
     rows = await asyncio.gather(*(bot_sessions.open(db, session_key=key) for _ in range(20)))
     assert len({row.id for row in rows if row is not None}) == 1

@@ -1,4 +1,4 @@
-"""Buyers: known once, blocked and unblocked, trusted as they deserve."""
+"""Buyers: created once, blocked and unblocked, with a trust score."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ async def test_create_or_update_merges_what_is_given(stall: Stall) -> None:
         await stall.buyer_with(wallapop_user_id=key)
 
 
-async def test_of_many_who_arrive_at_once_one_is_entered(stall: Stall) -> None:
+async def test_concurrent_creations_of_a_buyer_are_one_row(stall: Stall) -> None:
     key = uuid.uuid4().hex
     rows = await asyncio.gather(
         *(
@@ -67,7 +67,7 @@ async def test_update_and_delete(stall: Stall) -> None:
     assert await buyers.delete(stall.db, id=buyer.id) == 1
 
 
-async def test_block_stops_conversations_and_frees_what_was_kept(stall: Stall) -> None:
+async def test_block_stops_conversations_and_releases_products(stall: Stall) -> None:
     db = stall.db
     cancelled = await stall.talk_with()
     await conversations.cancel(db, id=cancelled.id)
@@ -94,8 +94,8 @@ async def test_unblock_takes_conversations_up_again(stall: Stall) -> None:
 
 
 async def test_a_block_locks_conversations_before_the_buyer(stall: Stall) -> None:
-    # As conversations.complete does: one that held the buyer and waited for the conversation would be half of
-    # a deadlock.
+    # The same order as in conversations.complete: a call that held the buyer and waited for the conversation
+    # would be half of a deadlock.
     db = stall.db
     async with db.transaction() as tx:
         await tx.connection.execute(
@@ -107,7 +107,7 @@ async def test_a_block_locks_conversations_before_the_buyer(stall: Stall) -> Non
     assert await blocking is not None
 
 
-async def test_a_deal_and_a_block_at_once_wait_for_each_other(stall: Stall) -> None:
+async def test_a_concurrent_deal_and_block_wait_for_each_other(stall: Stall) -> None:
     db = stall.db
     async with db.transaction() as tx:
         assert await conversations.complete(tx, id=stall.talk.id) is not None
@@ -118,7 +118,7 @@ async def test_a_deal_and_a_block_at_once_wait_for_each_other(stall: Stall) -> N
     assert (product.status, talk.status, buyer.is_blocked) == ("SOLD", "COMPLETED", True)
 
 
-async def test_trust_is_what_was_kept_of_what_was_promised(fresh_db: plainsql.Database) -> None:
+async def test_trust_is_the_share_of_promises_kept(fresh_db: plainsql.Database) -> None:
     stall = await open_stall(fresh_db)
     stranger = await new_buyer(fresh_db)
     verified = await new_buyer(fresh_db, is_verified=True)
@@ -130,7 +130,7 @@ async def test_trust_is_what_was_kept_of_what_was_promised(fresh_db: plainsql.Da
         talk = await stall.talk_with(product_id=product.id)
         await conversations.complete(fresh_db, id=talk.id)
     await conversations.cancel(fresh_db, id=stall.talk.id)
-    # Archived deals count as well: the purchase was counted when it was made.
+    # Archived deals count too: the purchase was counted when it was made.
     await execute(
         fresh_db, "update marketplace.conversations set status = 'ARCHIVED' where status = 'COMPLETED'"
     )
@@ -144,7 +144,7 @@ async def test_trust_is_what_was_kept_of_what_was_promised(fresh_db: plainsql.Da
     assert await recompute_trust_scores(fresh_db, batch=2) == TrustScores(examined=4, changed=0)
 
 
-async def test_two_recomputations_at_once_end_well(fresh_db: plainsql.Database) -> None:
+async def test_concurrent_recomputations_do_not_deadlock(fresh_db: plainsql.Database) -> None:
     await execute(
         fresh_db,
         """insert into marketplace.buyers (wallapop_user_id, trust_score)

@@ -1,4 +1,4 @@
-"""What ``plainsql db cleanup`` removes and archives of a marketplace."""
+"""The rows of a marketplace that ``plainsql db cleanup`` removes and archives."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def cleanup(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> Cleanup:
-    """A bot session and four conversations of each of the last 50 days, one of the four completed."""
+    """A bot session and four conversations on each of the last 50 days, one of the four completed."""
     cleanup = cleanup_of("marketplace", plainsql_fresh_database_url, tmp_path, monkeypatch, capfd)
     cleanup.run(
         """
@@ -50,12 +50,12 @@ def test_sessions_of_a_week_ago_go_and_deals_of_a_month_ago_are_archived(cleanup
     assert cleanup() == {"bot_sessions": 0, "conversations": 0}
 
 
-def test_in_batches_of_any_size_and_of_any_age_they_are_the_same(cleanup: Cleanup) -> None:
+def test_any_batch_size_and_age_removes_the_same_rows(cleanup: Cleanup) -> None:
     assert cleanup("--batch", "3", "--days", "40") == {"bot_sessions": 10, "conversations": 10}
     assert cleanup("--batch", "10000", "--days", "0") == {"bot_sessions": 40, "conversations": 40}
     assert cleanup.rows(LEFT) == [(0, 50, 200)]
 
 
-def test_a_dry_run_tells_the_same_and_changes_nothing(cleanup: Cleanup) -> None:
+def test_a_dry_run_reports_the_same_and_changes_nothing(cleanup: Cleanup) -> None:
     assert cleanup("--dry-run") == {"bot_sessions": 43, "conversations": 20}
     assert cleanup.rows(LEFT) == [(50, 0, 200)]

@@ -1,4 +1,4 @@
-"""Conversations: begun once, ended once, and what a deal does."""
+"""Conversations: started once, ended once, and the changes of a deal."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ async def test_a_deal_without_a_price_takes_the_one_negotiated_then_the_products
     assert done.negotiated_price == Decimal(7)
 
 
-async def test_of_twenty_buyers_who_agree_at_once_one_gets_it(stall: Stall) -> None:
+async def test_one_of_twenty_concurrent_deals_succeeds(stall: Stall) -> None:
     people = [await stall.buyer_with() for _ in range(20)]
     talks = [await stall.talk_with(buyer_id=buyer.id) for buyer in people]
     done = await asyncio.gather(
@@ -128,7 +128,7 @@ async def test_a_deal_that_waits_for_another_changes_nothing(stall: Stall) -> No
 
 
 async def test_a_deal_that_waits_for_a_message_is_made(stall: Stall) -> None:
-    # The conversation's row is another one by the time it is locked.
+    # The conversation's row has changed by the time it is locked.
     db = stall.db
     async with db.transaction() as tx:
         await messages.append(tx, conversation_id=stall.talk.id, content="vale")
@@ -159,7 +159,7 @@ async def test_a_deal_that_cannot_be_changes_nothing_at_all(stall: Stall, why: s
     assert await stall.now() == before
 
 
-async def test_cancel_frees_what_was_kept_for_this_buyer_only(stall: Stall) -> None:
+async def test_cancel_releases_only_the_products_of_this_buyer(stall: Stall) -> None:
     db = stall.db
     await products.reserve(db, id=stall.product.id, buyer_id=stall.buyer.id)
     cancelled = await conversations.cancel(db, id=stall.talk.id)
@@ -175,7 +175,7 @@ async def test_cancel_frees_what_was_kept_for_this_buyer_only(stall: Stall) -> N
     assert (await stall.now())[0].status == "RESERVED"
 
 
-async def test_reopen_takes_up_what_was_cancelled_unless_the_buyer_is_blocked(stall: Stall) -> None:
+async def test_a_cancelled_conversation_is_reopened_unless_its_buyer_is_blocked(stall: Stall) -> None:
     db = stall.db
     assert await conversations.reopen(db, id=stall.talk.id) is None
     await conversations.cancel(db, id=stall.talk.id)
@@ -197,7 +197,7 @@ async def test_the_database_refuses_a_wrong_move_by_hand(stall: Stall, new: str)
     assert getattr(refused.value, "constraint_name", None) == "conversations_status_moves"
 
 
-async def test_update_changes_what_is_given(stall: Stall) -> None:
+async def test_update_changes_the_given_columns(stall: Stall) -> None:
     at = datetime.now(UTC).replace(microsecond=0) + timedelta(days=1)
     changed = await conversations.update(
         stall.db, id=stall.talk.id, meeting_location="Atocha", meeting_time=at, sentiment_score=0.5

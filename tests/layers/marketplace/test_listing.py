@@ -1,4 +1,4 @@
-"""What is on sale: filters, orders, pages."""
+"""The list of available products: filters, orders, pages."""
 
 from __future__ import annotations
 
@@ -91,5 +91,5 @@ async def test_filters_hold_in_every_order(
         assert given.get("min_price", 0) <= row.price <= given.get("max_price", 10**9)
 
 
-async def test_newest_comes_first_unless_told(market: plainsql.Database) -> None:
+async def test_newest_comes_first_by_default(market: plainsql.Database) -> None:
     assert await products.list_available(market) == await products.list_available(market, order="newest")

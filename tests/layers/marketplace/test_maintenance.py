@@ -1,4 +1,4 @@
-"""What is done once a day: in batches, by several at once, and again where it was interrupted."""
+"""The daily maintenance: in batches, by concurrent runs, and again after an interruption."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ async def old_deals(db: plainsql.Database, count: int, days: float) -> None:
 
 
 async def test_sessions_that_were_silent_for_a_week_are_deleted(fresh_db: plainsql.Database) -> None:
-    # What counts is when one was last heard of: all of these began more than a month ago.
+    # The last activity counts: all of these began more than a month ago.
     await old_sessions(fresh_db, 0, 6.9, 7.1, 8, 300)
     assert await maintenance.delete_old_sessions(fresh_db) == 3
     assert await bot_sessions.count(fresh_db) == 2
@@ -49,7 +49,7 @@ async def test_sessions_that_were_silent_for_a_week_are_deleted(fresh_db: plains
     assert await maintenance.delete_old_sessions(fresh_db, days=0) == 2
 
 
-async def test_batches_cover_everything_and_are_told(fresh_db: plainsql.Database) -> None:
+async def test_batches_cover_all_rows_and_are_reported(fresh_db: plainsql.Database) -> None:
     await old_sessions(fresh_db, *[30.0] * 7)
     told: list[int] = []
     assert await maintenance.delete_old_sessions(fresh_db, batch=3, advance=told.append) == 7
@@ -68,10 +68,10 @@ async def test_deals_of_more_than_a_month_ago_are_archived(fresh_db: plainsql.Da
     assert archived.completed_at is not None
 
 
-async def test_runs_at_once_share_the_work(fresh_db: plainsql.Database) -> None:
+async def test_concurrent_runs_share_the_work(fresh_db: plainsql.Database) -> None:
     await old_deals(fresh_db, 300, 40)
     done = await asyncio.gather(*(maintenance.archive_conversations(fresh_db, batch=10) for _ in range(4)))
-    # A run that finds only what others have locked goes home early.
+    # A run that finds only rows locked by others ends early.
     left = await maintenance.archive_conversations(fresh_db)
     assert sum(done) + left == 300
     assert await conversations.count(fresh_db, status="ARCHIVED") == 300
@@ -87,7 +87,7 @@ async def test_days_that_are_none_are_refused(db: plainsql.Database, days: int) 
         await maintenance.recompute_trust_scores(db, batch=0)
 
 
-async def test_daily_does_all_of_it(fresh_db: plainsql.Database) -> None:
+async def test_daily_runs_all_steps(fresh_db: plainsql.Database) -> None:
     await old_sessions(fresh_db, 8)
     await old_deals(fresh_db, 3, 31)
     await execute(fresh_db, "update marketplace.buyers set is_verified = true")
@@ -97,7 +97,7 @@ async def test_daily_does_all_of_it(fresh_db: plainsql.Database) -> None:
     assert (done.report.day, done.report.time_zone) == (date(2026, 1, 1), "Europe/Madrid")
 
 
-async def test_daily_does_nothing_where_an_argument_is_wrong(fresh_db: plainsql.Database) -> None:
+async def test_daily_changes_nothing_if_an_argument_is_wrong(fresh_db: plainsql.Database) -> None:
     await old_sessions(fresh_db, 8)
     cases: list[dict[str, Any]] = [{"time_zone": "Europe/Nowhere"}, {"archive_days": -1}]
     for wrong in cases:

@@ -1,4 +1,4 @@
-"""Messages: said once, counted once, processed once."""
+"""Messages: saved once, counted once, processed once."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ async def test_append_keeps_count_and_time(stall: Stall) -> None:
     assert (talk.message_count, talk.last_message_at) == (2, answer.created_at)
 
 
-async def test_messages_at_once_all_count_and_the_last_time_stays(stall: Stall) -> None:
+async def test_concurrent_messages_all_count_and_the_last_time_stays(stall: Stall) -> None:
     said = await asyncio.gather(
         *(messages.append(stall.db, conversation_id=stall.talk.id, content=str(n)) for n in range(40))
     )
@@ -38,7 +38,7 @@ async def test_messages_at_once_all_count_and_the_last_time_stays(stall: Stall) 
     assert talk.last_message_at == max(message.created_at for message in said)
 
 
-async def test_a_message_that_is_delivered_five_times_at_once_is_kept_and_counted_once(stall: Stall) -> None:
+async def test_five_concurrent_deliveries_are_saved_and_counted_once(stall: Stall) -> None:
     key = uuid.uuid4().hex
     said = await asyncio.gather(
         *(
@@ -133,7 +133,7 @@ async def test_a_claim_takes_the_oldest_and_marks_them(fresh_db: plainsql.Databa
     assert await messages.claim_unprocessed(fresh_db) == []
 
 
-async def test_workers_that_claim_at_once_never_share_a_message(fresh_db: plainsql.Database) -> None:
+async def test_concurrent_claims_never_share_a_message(fresh_db: plainsql.Database) -> None:
     ids = await fill(fresh_db, 60)
     claimed: list[int] = []
 
@@ -142,7 +142,7 @@ async def test_workers_that_claim_at_once_never_share_a_message(fresh_db: plains
             claimed.extend(message.id for message in batch)
 
     await asyncio.gather(*(work() for _ in range(8)))
-    # One that found only rows that others were just claiming has gone home: none is lost, another has it.
+    # A worker that found only rows being claimed by others has ended: no row is lost, another worker has it.
     claimed += [message.id for message in await messages.claim_unprocessed(fresh_db, limit=200)]
     assert sorted(claimed) == ids
 
@@ -154,7 +154,7 @@ async def test_a_claim_does_not_wait_for_another(fresh_db: plainsql.Database) ->
         assert [m.id for m in await messages.claim_unprocessed(fresh_db, limit=10)] == ids[2:]
 
 
-async def test_what_a_dead_worker_had_is_free_again(fresh_db: plainsql.Database) -> None:
+async def test_the_messages_of_a_dead_worker_are_free_again(fresh_db: plainsql.Database) -> None:
     (id,) = await fill(fresh_db, 1)
     await messages.claim_unprocessed(fresh_db)
     assert await messages.claim_unprocessed(fresh_db) == []
@@ -176,7 +176,7 @@ async def test_processed_is_noted_once(fresh_db: plainsql.Database) -> None:
     assert await messages.claim_unprocessed(fresh_db) == []
 
 
-async def test_what_the_bot_says_is_not_for_the_queue(fresh_db: plainsql.Database) -> None:
+async def test_messages_of_the_bot_are_not_in_the_queue(fresh_db: plainsql.Database) -> None:
     stall = await open_stall(fresh_db)
     await messages.append(fresh_db, conversation_id=stall.talk.id, content="hola", message_type="BOT_MESSAGE")
     await messages.append(
@@ -200,7 +200,7 @@ async def test_create_update_and_delete_leave_the_conversation(stall: Stall) -> 
     assert talk == stall.talk
 
 
-async def test_a_buyer_takes_along_what_they_said(stall: Stall) -> None:
+async def test_a_buyer_is_deleted_with_their_messages(stall: Stall) -> None:
     said = await messages.append(stall.db, conversation_id=stall.talk.id, content="hola")
     assert await buyers.delete(stall.db, id=stall.buyer.id) == 1
     assert await messages.get_by_id(stall.db, id=said.id) is None

@@ -1,4 +1,4 @@
-"""Lists are paged by key: no row is skipped or shown twice, even where times are equal."""
+"""Lists are paged by key: no row is skipped or returned twice, even if times are equal."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ async def test_count_counts_all_and_since_a_time(crowded_db: plainsql.Database, 
     assert 0 < await query(crowded_db, since=since) < ROWS
 
 
-async def test_a_page_has_fifty_rows_unless_told_and_two_hundred_at_most(fresh_db: plainsql.Database) -> None:
+async def test_a_page_has_fifty_rows_by_default_and_two_hundred_at_most(fresh_db: plainsql.Database) -> None:
     await execute(
         fresh_db,
         "insert into marketplace.buyers (wallapop_user_id) select n::text from generate_series(1, 201) as n",
@@ -76,7 +76,7 @@ async def test_a_cursor_is_given_whole_or_not_at_all(db: plainsql.Database) -> N
 @pytest.mark.parametrize("table", TABLES)
 async def test_a_list_reads_its_index_and_does_not_sort(db: plainsql.Database, table: str) -> None:
     query: Any = TABLES[table].list
-    plan, args = query.text(query.compiled.bind((), {"limit": 10}))
+    plan, args = query.compiled.text(query.compiled.bind((), {"limit": 10}))
     async with db.transaction() as tx:
         # Tables are too small here for an index to be cheaper.
         await tx.connection.execute("set local enable_seqscan = off")

@@ -1,4 +1,4 @@
-"""The picture of a day: names of categories have their room, sums their decimals."""
+"""The chart of a day: names of categories fit their room, sums have their decimals."""
 
 from __future__ import annotations
 

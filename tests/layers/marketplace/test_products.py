@@ -1,4 +1,4 @@
-"""Products: what is on sale, and what may become of it."""
+"""Products and their status."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ async def test_an_unknown_status_is_refused(stall: Stall) -> None:
         await stall.product_with(status="GONE")
 
 
-async def test_a_product_that_somebody_asked_for_stays(stall: Stall) -> None:
+async def test_a_product_with_a_conversation_cannot_be_deleted(stall: Stall) -> None:
     with pytest.raises(ForeignKeyViolationError):
         await products.delete(stall.db, id=stall.product.id)
 
@@ -84,7 +84,7 @@ async def test_upsert_enters_a_product_and_then_keeps_it_up_to_date(stall: Stall
         await stall.product_with(wallapop_id=key)
 
 
-async def test_upserts_at_once_make_one_product(stall: Stall) -> None:
+async def test_concurrent_upserts_make_one_product(stall: Stall) -> None:
     key = uuid.uuid4().hex
     rows = await asyncio.gather(
         *(
@@ -106,7 +106,7 @@ async def test_reserve_keeps_a_product_for_a_buyer(stall: Stall) -> None:
     assert standing.reserved_for_username == "ana"
 
 
-async def test_of_twenty_who_reserve_at_once_one_succeeds(stall: Stall) -> None:
+async def test_one_of_twenty_concurrent_reservations_succeeds(stall: Stall) -> None:
     others = [await stall.buyer_with() for _ in range(20)]
     rows = await asyncio.gather(
         *(products.reserve(stall.db, id=stall.product.id, buyer_id=other.id) for other in others)
@@ -116,7 +116,7 @@ async def test_of_twenty_who_reserve_at_once_one_succeeds(stall: Stall) -> None:
     assert found == winner
 
 
-async def test_one_who_waited_for_the_row_finds_it_reserved(stall: Stall) -> None:
+async def test_a_reservation_that_waited_finds_the_product_reserved(stall: Stall) -> None:
     db = stall.db
     async with db.transaction() as tx:
         assert await products.reserve(tx, id=stall.product.id) is not None
@@ -160,14 +160,14 @@ async def test_sell_notes_price_time_and_buyer(stall: Stall) -> None:
     )
 
 
-async def test_sell_takes_the_products_price_and_whom_it_was_kept_for(stall: Stall) -> None:
+async def test_sell_defaults_to_the_products_price_and_reservation(stall: Stall) -> None:
     await products.reserve(stall.db, id=stall.product.id, buyer_id=stall.buyer.id)
     sold = await products.sell(stall.db, id=stall.product.id)
     assert sold is not None
     assert (sold.sold_price, sold.sold_to_id) == (Decimal(100), stall.buyer.id)
 
 
-async def test_what_is_kept_for_one_is_not_sold_to_another(stall: Stall) -> None:
+async def test_a_reserved_product_is_not_sold_to_another_buyer(stall: Stall) -> None:
     other = await stall.buyer_with()
     await products.reserve(stall.db, id=stall.product.id, buyer_id=stall.buyer.id)
     assert await products.sell(stall.db, id=stall.product.id, buyer_id=other.id) is None
@@ -177,7 +177,7 @@ async def test_what_is_kept_for_one_is_not_sold_to_another(stall: Stall) -> None
     assert found.completed_purchases == 0
 
 
-async def test_of_many_who_sell_at_once_one_succeeds_and_one_purchase_counts(stall: Stall) -> None:
+async def test_one_of_many_concurrent_sales_succeeds_and_counts(stall: Stall) -> None:
     rows = await asyncio.gather(
         *(products.sell(stall.db, id=stall.product.id, buyer_id=stall.buyer.id) for _ in range(20))
     )
@@ -238,7 +238,7 @@ async def test_a_sale_by_hand_has_its_time_and_price(stall: Stall) -> None:
     assert found.sold_at is not None
 
 
-async def test_views_that_are_counted_at_once_all_count(stall: Stall) -> None:
+async def test_concurrent_views_all_count(stall: Stall) -> None:
     seen = await asyncio.gather(*(products.bump_views(stall.db, id=stall.product.id) for _ in range(30)))
     assert sorted(views or 0 for views in seen) == list(range(1, 31))
     assert await products.bump_views(stall.db, id=stall.product.id, by=5) == 35

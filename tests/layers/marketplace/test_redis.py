@@ -1,4 +1,4 @@
-"""What the bot has in Redis: limits for each user, states of conversations and of its own runs."""
+"""The bot's data in Redis: limits for each user, states of conversations and of its own runs."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ async def test_a_user_is_limited_within_the_window(redis_url: str) -> None:
         assert 0 < decision.retry_after <= 60
 
 
-async def test_calls_at_once_are_never_more_than_the_limit(redis_url: str) -> None:
+async def test_concurrent_calls_never_exceed_the_limit(redis_url: str) -> None:
     user = uuid.uuid4().hex
     exact = {"without_redis": "raise", "deadline": 60.0}
     async with RateLimits(redis_url, **exact) as limits, RateLimits(redis_url, **exact) as others:  # type: ignore[arg-type]
@@ -75,7 +75,7 @@ async def test_a_state_lives_as_long_as_its_conversation_is_active(
     assert await states.of(db, 2**40) is None
 
 
-async def test_changes_at_once_are_all_kept(stall: Stall, states: ConversationStates) -> None:
+async def test_concurrent_changes_are_all_kept(stall: Stall, states: ConversationStates) -> None:
     await states.of(stall.db, stall.talk.id)
 
     def one_more(state: ConversationState) -> ConversationState:
@@ -100,7 +100,7 @@ async def test_no_late_change_brings_a_state_back(stall: Stall, states: Conversa
         assert await states.end(stall.talk.id) is True
         ended.set()
 
-    # The change is made of what was read before the end, and written after it.
+    # The change is made from a state read before the end, and written after it.
     original = states._sessions.update
 
     async def update(*args: object) -> object:
@@ -137,7 +137,7 @@ async def test_a_bot_session_ends_a_day_after_it_was_last_used(bots: BotSessions
     assert 86_400 <= left < 86_460
 
 
-async def test_without_redis_states_say_so(stall: Stall, tmp_path: Path) -> None:
+async def test_without_redis_states_raise(stall: Stall, tmp_path: Path) -> None:
     async with ConversationStates(f"unix://{tmp_path}/none.sock") as states:
         with pytest.raises(RedisUnavailableError):
             await states.of(stall.db, stall.talk.id)

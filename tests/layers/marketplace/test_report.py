@@ -1,4 +1,4 @@
-"""The report of a day, and where the day begins."""
+"""The report of a day, and the begin of the day in a time zone."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ async def test_sales_revenue_and_median_by_category(fresh_db: plainsql.Database)
         (None, 1, Decimal(1), 3 * 3600),
     ]
     assert (report.sales, report.revenue) == (6, (Revenue("EUR", Decimal(193)),))
-    # Of all six, and not of the three medians: 1, 2, 3, 4, 6 and 9 hours.
+    # The median of all six, not of the three medians: 1, 2, 3, 4, 6 and 9 hours.
     assert report.median_time_to_sale == 3.5 * 3600
     assert [hour.sales for hour in report.hours] == [6 if hour == 12 else 0 for hour in range(24)]
 
@@ -98,9 +98,9 @@ async def test_the_response_rate_is_of_those_who_wrote_on_the_day(fresh_db: plai
     await talk(db, NOON, ("buyer", 0), ("bot", 1), **bikes)
     await talk(db, NOON, ("buyer", 0), ("bot", 1), ("buyer", 2), **bikes)
     await talk(db, NOON, ("buyer", 0), **bikes)
-    await talk(db, NOON, ("bot", 0), ("buyer", 1), **bikes)  # the bot's word came before
+    await talk(db, NOON, ("bot", 0), ("buyer", 1), **bikes)  # the bot wrote first
     await talk(db, NOON, ("buyer", 0), ("bot", 13 * 60), **bikes)  # answered when the day was over
-    await talk(db, NOON, ("bot", 0), **bikes)  # nobody asked
+    await talk(db, NOON, ("bot", 0), **bikes)  # the buyer did not write
     await talk(
         db, NOON - timedelta(days=5), ("buyer", 5 * 24 * 60), ("bot", 5 * 24 * 60 + 1), category="books"
     )
@@ -111,11 +111,11 @@ async def test_the_response_rate_is_of_those_who_wrote_on_the_day(fresh_db: plai
     assert by == {"bikes": (6, 5, pytest.approx(2 / 5)), "books": (0, 1, 1.0)}
 
 
-async def test_the_day_begins_where_the_zone_says(fresh_db: plainsql.Database) -> None:
+async def test_the_day_begins_at_midnight_of_the_time_zone(fresh_db: plainsql.Database) -> None:
     madrid = ZoneInfo("Europe/Madrid")
     for place, (day, hour, minute) in enumerate([(9, 23, 59), (10, 0, 0), (10, 23, 59), (11, 0, 0)]):
         await sold(fresh_db, datetime(2026, 3, day, hour, minute, tzinfo=madrid), 1, 2**place)
-    # Madrid's midnights are at 23:00 of the day before in UTC.
+    # Midnight in Madrid is 23:00 of the day before in UTC.
     for zone, revenue in {"Europe/Madrid": 6, "UTC": 12, "America/Lima": 12, "Pacific/Auckland": 3}.items():
         report = await daily_report(fresh_db, day=DAY, time_zone=zone)
         assert report.revenue == (Revenue("EUR", Decimal(revenue)),), zone
@@ -134,7 +134,7 @@ async def test_a_day_on_which_clocks_change_has_its_own_hours(
     assert (report.hours[-1].starts_at.hour, report.sales) == (23, 1)
 
 
-async def test_the_report_is_of_yesterday_unless_told(fresh_db: plainsql.Database) -> None:
+async def test_the_report_is_of_yesterday_by_default(fresh_db: plainsql.Database) -> None:
     assert (await daily_report(fresh_db)).day == yesterday() == datetime.now(UTC).date() - timedelta(days=1)
     # Twenty-five hours apart: in any hour, two days of the calendar or three.
     ahead, behind = yesterday("Pacific/Kiritimati"), yesterday("Pacific/Pago_Pago")
@@ -204,7 +204,7 @@ async def test_a_picture_in_another_format_or_place_is_refused(
     assert names_in(tmp_path) == []
 
 
-# -- How numbers are written
+# -- The format of numbers
 
 
 @pytest.mark.parametrize(

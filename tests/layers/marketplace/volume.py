@@ -86,7 +86,7 @@ cross join lateral (
 
 
 async def values(connection: Any) -> Mapping[str, Any]:
-    """What stands in the middle of things: an id that is there, a time with as much before it as after it."""
+    """Return arguments from the middle of the data: existing ids, a time with as many rows on each side."""
     now = datetime.now(UTC)
     middle, recent = now - timedelta(days=365), now - timedelta(hours=6)
     number = int(await connection.fetchval("select count(*) / 2 from marketplace.buyers"))
@@ -168,7 +168,7 @@ MARKETPLACE = Layer(
     only={
         "products.create": {**NEW, "status": "AVAILABLE", "sold_at": None, "sold_price": None},
         "products.list": {"status": "AVAILABLE"},
-        # None: one that somebody asked for is refused.
+        # None: a product with a conversation is refused.
         "products.delete": {"id": 0},
         "products.count": {"status": "RESERVED"},
         "buyers.create": NEW,

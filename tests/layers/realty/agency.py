@@ -1,4 +1,4 @@
-"""Rows that tests need and are not about, and what they look at besides queries."""
+"""The rows that tests need, and other things that tests read."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from plainsql.layers.realty import conversations, leads, projects, properties, s
 
 @dataclass(frozen=True)
 class Agency:
-    """One of everything, and how to get more."""
+    """One row of everything, and functions that create more."""
 
     db: plainsql.Database
     lead: leads.Lead
@@ -25,7 +25,7 @@ class Agency:
     home: properties.Property
 
     async def home_with(self, **values: Any) -> properties.Property:
-        """Enter another home, in this project and of this typology unless told otherwise."""
+        """Create another home, by default in this project and of this typology."""
         return await properties.create(
             self.db,
             **{
@@ -77,13 +77,13 @@ async def execute(db: plainsql.Database, sql: str, *args: Any) -> None:
 
 
 async def explain(tx: plainsql.Transaction, query: Any, **given: Any) -> str:
-    plan, args = query.text(query.compiled.bind((), given))
+    plan, args = query.compiled.text(query.compiled.bind((), given))
     rows = await tx.connection.fetch(f"explain (costs off) {plan.sql}", *args)
     return "\n".join(row[0] for row in rows)
 
 
 async def blocked(db: plainsql.Database) -> None:
-    """Wait until some session of this database waits for another one's transaction."""
+    """Wait until a session of this database waits for the transaction of another session."""
     async with db.acquire() as connection:
         while not await connection.fetchval(
             "select exists (select from pg_locks where not granted and locktype = 'transactionid')"

@@ -1,4 +1,4 @@
-"""What the tests of realty share: its migrations, a database, and an agency with one of everything."""
+"""The fixtures of realty's tests: its migrations, a database, and an agency with one row of everything."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Appointments: who visits what, and when."""
+"""Appointments: the visits of leads to homes."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ async def test_a_lead_is_not_booked_twice_at_the_same_time(agency: Agency) -> No
     await book(agency, SOON + timedelta(hours=1))
 
 
-async def test_of_many_bookings_at_once_one_is_made(agency: Agency) -> None:
+async def test_one_of_many_concurrent_bookings_succeeds(agency: Agency) -> None:
     results = await asyncio.gather(*(book(agency) for _ in range(20)), return_exceptions=True)
     assert sum(isinstance(result, appointments.Appointment) for result in results) == 1
     assert sum(isinstance(result, UniqueViolationError) for result in results) == 19
@@ -161,7 +161,7 @@ async def test_the_agenda_of_one_project_leaves_the_others_out(agency: Agency) -
     assert [entry.id for entry in entries] == [visit.id]
 
 
-async def test_update_changes_what_is_given_and_create_takes_the_past(agency: Agency) -> None:
+async def test_update_changes_given_columns_and_create_takes_past_times(agency: Agency) -> None:
     visit = await appointments.create(
         agency.db,
         lead_id=agency.lead.id,
@@ -181,7 +181,7 @@ async def test_update_changes_what_is_given_and_create_takes_the_past(agency: Ag
     assert await appointments.delete(agency.db, id=visit.id) == 1
 
 
-async def test_what_has_a_visit_is_not_removed(agency: Agency) -> None:
+async def test_rows_with_a_visit_cannot_be_deleted(agency: Agency) -> None:
     await book(agency)
     for delete, id in [
         (projects.delete, agency.project.id),
@@ -192,7 +192,7 @@ async def test_what_has_a_visit_is_not_removed(agency: Agency) -> None:
             await delete(agency.db, id=id)
 
 
-async def test_a_lead_takes_all_that_was_said_and_booked(agency: Agency) -> None:
+async def test_a_lead_is_deleted_with_its_conversations_and_visits(agency: Agency) -> None:
     visit = await book(agency)
     message = await messages.append(
         agency.db, conversation_id=agency.conversation.id, type="human", content="hola"

@@ -1,4 +1,4 @@
-"""What the layer caches, and what makes it stale: as derived, and as a reviewer should expect it."""
+"""The queries that the layer caches, and the writes that invalidate them, as a reviewer expects them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SEARCHES = (projects.search, projects.search_hybrid, properties.search, properti
 
 
 def known(query: Query[..., object, object], table: str, column: str) -> tuple[str, str] | None:
-    """How a query says which rows of a table it touches, by a column; ``None`` where it does not."""
+    """Return the source of the column value by which a query selects rows of a table, or ``None``."""
     (change,) = (change for change in query.compiled.changes if change.table == table)
     sources = [(source, name) for each, source, name in change.known if each == column]
     return sources[0] if sources else None
@@ -32,13 +32,13 @@ def test_recent_messages_depend_on_their_conversation_alone() -> None:
         (messages.create, ("parameter", "conversation_id")),
         (messages.update, ("returned", "conversation_id")),
         (conversations.delete, ("parameter", "id")),
-        # Whose messages these were the statement does not say: those of all conversations are stale.
+        # The statement does not name the conversation of the messages: all conversations are stale.
         (messages.delete, None),
         (leads.delete, None),
     ],
     ids=lambda value: value.name if isinstance(value, Query) else "",
 )
-def test_a_write_spares_the_messages_of_other_conversations_where_it_names_its_own(
+def test_a_write_with_a_conversation_invalidates_only_its_messages(
     query: Query[..., object, object], source: tuple[str, str] | None
 ) -> None:
     assert known(query, "realty.messages", "conversation_id") == source

@@ -1,4 +1,4 @@
-"""Projects, typologies and properties: what is on sale."""
+"""Projects, typologies and properties: the homes for sale."""
 
 from __future__ import annotations
 
@@ -157,13 +157,13 @@ async def test_an_embedding_of_another_dimension_is_refused(agency: Agency) -> N
         await properties.set_embedding(agency.db, id=agency.home.id, embedding=[1.0, 0.0])
 
 
-async def test_embedding_what_is_not_there_changes_nothing(agency: Agency) -> None:
+async def test_setting_the_embedding_of_no_row_changes_nothing(agency: Agency) -> None:
     vector = embed("departamento")
     assert await properties.set_embedding(agency.db, id=uuid.uuid4(), embedding=vector) == 0
     assert await projects.get_embedding(agency.db, id=uuid.uuid4()) is None
 
 
-async def test_what_has_no_embedding_is_listed_with_its_text_until_it_has_one(agency: Agency) -> None:
+async def test_a_row_without_an_embedding_is_listed_with_its_text(agency: Agency) -> None:
     db = agency.db
     home = await agency.home_with(title="Loft con terraza", view_type="mar", description="Frente al mar.")
     waiting = {

@@ -26,7 +26,7 @@ async def test_append_moves_the_conversation_in_the_same_statement(agency: Agenc
     assert (moved.last_message_at, moved.is_answered_by_lead) == (answer.created_at, False)
 
 
-async def test_appends_at_once_leave_the_time_of_the_last(agency: Agency) -> None:
+async def test_concurrent_appends_leave_the_time_of_the_last(agency: Agency) -> None:
     db, talk = agency.db, agency.conversation
     said = await asyncio.gather(
         *(
@@ -59,7 +59,7 @@ async def test_append_refuses_an_unknown_conversation_and_speaker(agency: Agency
         await messages.append(agency.db, conversation_id=agency.conversation.id, type="robot", content="hola")  # type: ignore[call-overload]
 
 
-async def test_what_is_said_in_one_transaction_keeps_its_order(agency: Agency) -> None:
+async def test_messages_of_one_transaction_keep_their_order(agency: Agency) -> None:
     async with agency.db.transaction() as tx:
         for content in "abcdefgh":
             await messages.append(tx, conversation_id=agency.conversation.id, type="human", content=content)

@@ -1,4 +1,4 @@
-"""Leads: who talks to us."""
+"""Leads: the people who contact the agency."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ async def test_a_lead_is_found_by_id_and_by_telegram_chat(realty_db: plainsql.Da
     assert await leads.get_by_telegram_chat_id(realty_db, telegram_chat_id="by-chat") == lead
 
 
-async def test_who_is_not_there_is_none(realty_db: plainsql.Database) -> None:
+async def test_an_unknown_lead_is_none(realty_db: plainsql.Database) -> None:
     assert await leads.get_by_id(realty_db, id=uuid.uuid4()) is None
     assert await leads.get_by_telegram_chat_id(realty_db, telegram_chat_id="nobody") is None
     assert await leads.get_by_phone(realty_db, phone="+000") is None
 
 
-async def test_of_those_who_share_a_phone_the_last_to_come_is_found(realty_db: plainsql.Database) -> None:
+async def test_the_newest_lead_of_a_shared_phone_is_found(realty_db: plainsql.Database) -> None:
     await leads.create(realty_db, name="Rosa", phone="+51999000111")
     daughter = await leads.create(realty_db, name="Lucía", phone="+51999000111")
     assert await leads.get_by_phone(realty_db, phone="+51999000111") == daughter
@@ -39,12 +39,12 @@ async def test_a_telegram_chat_belongs_to_one_lead(realty_db: plainsql.Database)
 
 
 @pytest.mark.parametrize("column", ["name", "email", "phone", "telegram_chat_id"])
-async def test_what_is_unknown_is_null_and_never_empty(realty_db: plainsql.Database, column: str) -> None:
+async def test_an_empty_text_is_refused(realty_db: plainsql.Database, column: str) -> None:
     with pytest.raises(CheckViolationError):
         await leads.create(realty_db, **{column: ""})
 
 
-async def test_update_changes_what_is_given_and_nothing_else(realty_db: plainsql.Database) -> None:
+async def test_update_changes_only_the_given_columns(realty_db: plainsql.Database) -> None:
     lead = await leads.create(realty_db, name="Ana", email="ana@example.com", phone="+511")
     changed = await leads.update(realty_db, id=lead.id, name="Ana María", email=None)
     assert changed is not None
@@ -62,7 +62,7 @@ async def test_update_with_nothing_given_is_no_error(realty_db: plainsql.Databas
     assert await leads.update(realty_db, id=uuid.uuid4(), name="Nobody") is None
 
 
-async def test_delete_says_how_many_went(realty_db: plainsql.Database) -> None:
+async def test_delete_returns_the_number_of_rows(realty_db: plainsql.Database) -> None:
     lead = await leads.create(realty_db, name="Ana")
     assert await leads.delete(realty_db, id=lead.id) == 1
     assert await leads.delete(realty_db, id=lead.id) == 0
@@ -94,7 +94,7 @@ async def test_a_known_chat_keeps_its_name_and_is_not_written(realty_db: plainsq
         )
 
 
-async def test_fifty_calls_at_once_make_one_lead(realty_db: plainsql.Database) -> None:
+async def test_fifty_concurrent_calls_create_one_lead(realty_db: plainsql.Database) -> None:
     found = await asyncio.gather(
         *(leads.get_or_create_from_telegram(realty_db, telegram_chat_id="crowd") for _ in range(50))
     )
@@ -102,7 +102,7 @@ async def test_fifty_calls_at_once_make_one_lead(realty_db: plainsql.Database) -
 
 
 async def test_the_loser_of_a_race_gets_the_winners_lead(realty_db: plainsql.Database) -> None:
-    # The loser's snapshot is older than the winner's commit: it can't see the row that is in its way.
+    # The loser's snapshot is older than the winner's commit: it cannot see the conflicting row.
     async with realty_db.transaction() as tx:
         winner = await leads.get_or_create_from_telegram(tx, telegram_chat_id="race", name="Winner")
         loser = asyncio.create_task(

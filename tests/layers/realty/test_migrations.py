@@ -1,4 +1,4 @@
-"""Realty's migrations: up, down, and what they refuse."""
+"""Realty's migrations: up, down, and the errors they raise."""
 
 from __future__ import annotations
 
@@ -97,8 +97,8 @@ def test_an_extension_that_others_use_stays(fresh_database_url: str) -> None:
     assert found == [("vector",)]
 
 
-def test_a_server_without_pgvector_is_told_what_to_install(fresh_database_url: str) -> None:
-    # What is missing is made to be missing: the file asks for an extension that no server has.
+def test_the_error_of_a_server_without_pgvector_says_what_to_install(fresh_database_url: str) -> None:
+    # The file requires an extension that no server has.
     sql = (
         (MIGRATIONS / "realty" / "0001_extensions.sql")
         .read_text("utf-8")
@@ -112,7 +112,7 @@ def test_a_server_without_pgvector_is_told_what_to_install(fresh_database_url: s
     assert "Install pgvector" in (error.value.diag.message_hint or "")
 
 
-def test_a_pgvector_that_is_too_old_is_told_how_to_update(fresh_database_url: str) -> None:
+def test_the_error_of_an_old_pgvector_says_how_to_update(fresh_database_url: str) -> None:
     sql = (MIGRATIONS / "realty" / "0001_extensions.sql").read_text("utf-8").replace("'0.8.4'", "'99.0'")
     with (
         psycopg.connect(fresh_database_url) as connection,

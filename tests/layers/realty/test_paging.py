@@ -1,4 +1,4 @@
-"""Lists are paged by key: no row is skipped or shown twice, even where times are equal."""
+"""Lists are paged by key: no row is skipped or returned twice, even if times are equal."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ async def test_a_list_shows_every_row_once_newest_first(crowded_db: plainsql.Dat
 
 
 @pytest.mark.parametrize("query", [projects.list_without_embedding, properties.list_without_embedding])
-async def test_the_queue_for_embeddings_is_paged_oldest_first(
+async def test_rows_without_an_embedding_are_paged_oldest_first(
     crowded_db: plainsql.Database, query: Any
 ) -> None:
     rows = [row async for row in pages(query, crowded_db, "created_at", "id")]
@@ -80,7 +80,7 @@ async def test_the_queue_for_embeddings_is_paged_oldest_first(
     assert rows == sorted(rows, key=lambda row: (row.created_at, row.id))
 
 
-async def test_a_page_has_fifty_rows_unless_told_and_two_hundred_at_most(
+async def test_a_page_has_fifty_rows_by_default_and_two_hundred_at_most(
     fresh_realty_db: plainsql.Database,
 ) -> None:
     await execute(
@@ -102,7 +102,7 @@ async def test_a_cursor_is_given_whole_or_not_at_all(realty_db: plainsql.Databas
 @pytest.mark.parametrize("table", TABLES)
 async def test_a_list_reads_its_index_and_does_not_sort(realty_db: plainsql.Database, table: str) -> None:
     query: Any = TABLES[table].list
-    plan, args = query.text(query.compiled.bind((), {"limit": 10}))
+    plan, args = query.compiled.text(query.compiled.bind((), {"limit": 10}))
     async with realty_db.transaction() as tx:
         # Tables are too small here for an index to be cheaper.
         await tx.connection.execute("set local enable_seqscan = off")

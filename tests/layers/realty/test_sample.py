@@ -19,7 +19,7 @@ def test_the_same_arguments_give_the_same_rows() -> None:
     assert one != sample.tables(now=NOW, properties=90, leads=20, seed=2)
 
 
-def test_there_are_as_many_homes_and_leads_as_were_asked_for() -> None:
+def test_there_are_as_many_homes_and_leads_as_requested() -> None:
     rows = {table.name: table.rows for table in sample.tables(now=NOW, properties=81, leads=3)}
     assert (len(rows["properties"]), len(rows["projects"]), len(rows["leads"])) == (81, 3, 3)
     assert len(rows["conversations"]) >= 3

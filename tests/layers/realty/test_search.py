@@ -40,7 +40,7 @@ FILTERS: dict[str, dict[str, Any]] = {
 
 def migrate_and_load(url: str) -> None:
     folder = Path(__file__).parents[3] / "migrations"
-    # An index is built in a fraction of the time that it takes to grow by single rows.
+    # Building an index takes a fraction of the time of inserting the rows one by one.
     migrate.apply(url, folder, layers=["realty"], to="realty/0007")
     load(url, sample.tables(now=NOW, properties=1200, leads=20))
     migrate.apply(url, folder, layers=["realty"])
@@ -60,14 +60,14 @@ async def db(realty_db: plainsql.Database) -> plainsql.Database:
 
 @asynccontextmanager
 async def planning(db: plainsql.Database, *off: str) -> AsyncGenerator[plainsql.Transaction]:
-    """A transaction in which the planner does without these."""
+    """A transaction in which the given kinds of plan are disabled."""
     async with db.transaction() as tx:
         for what in off:
             await tx.connection.execute(f"set local enable_{what} = off")
         yield tx
 
 
-# What leaves the planner no way to order by distance but the HNSW index, as on a table of any size.
+# The settings that leave only the HNSW index for an order by distance, as on a large table.
 ALL_BUT_HNSW = ("seqscan", "bitmapscan", "sort")
 
 
@@ -80,7 +80,7 @@ def fits(home: Any, wish: dict[str, Any]) -> bool:
     )
 
 
-async def test_what_is_nearest_in_meaning_comes_first(db: plainsql.Database) -> None:
+async def test_the_nearest_in_meaning_comes_first(db: plainsql.Database) -> None:
     found = await properties.search(db, embedding=embed(WISH), limit=10)
     assert len(found) == 10
     assert [home.distance for home in found] == sorted(home.distance for home in found)
@@ -99,7 +99,7 @@ async def test_a_home_finds_itself_at_distance_zero(db: plainsql.Database) -> No
     assert found[0].title == home.title
 
 
-async def test_five_are_found_unless_told(db: plainsql.Database) -> None:
+async def test_five_are_found_by_default(db: plainsql.Database) -> None:
     assert len(await properties.search(db, embedding=embed(WISH))) == 5
     assert len(await projects.search(db, embedding=embed(WISH))) == 5
 
@@ -124,7 +124,9 @@ async def test_the_hnsw_index_serves_every_filter(db: plainsql.Database, name: s
 
 
 @pytest.mark.parametrize("name", FILTERS)
-async def test_a_filtered_index_scan_goes_on_until_it_has_enough(db: plainsql.Database, name: str) -> None:
+async def test_a_filtered_index_scan_continues_until_it_has_enough_rows(
+    db: plainsql.Database, name: str
+) -> None:
     given: dict[str, Any] = {"embedding": embed(WISH), "limit": 20, **FILTERS[name]}
     async with planning(db, "indexscan") as tx:
         exact = await properties.search(tx, **given)
@@ -137,7 +139,7 @@ async def test_a_filtered_index_scan_goes_on_until_it_has_enough(db: plainsql.Da
 
 
 async def test_a_scan_that_does_not_go_on_would_lose_homes(db: plainsql.Database) -> None:
-    # What the test above would see if connections did not set hnsw.iterative_scan.
+    # The result of the test above if connections did not set hnsw.iterative_scan.
     async with planning(db, *ALL_BUT_HNSW) as tx:
         await tx.connection.execute("set local hnsw.iterative_scan = off")
         found = await properties.search(tx, embedding=embed(WISH), limit=20, **FILTERS["all"])
@@ -173,7 +175,7 @@ async def test_a_project_is_found_by_what_one_of_its_homes_is(fresh_realty_db: p
     assert len(everything) == 30 > len(found)
 
 
-async def test_a_project_without_homes_is_found_until_homes_are_asked_for(
+async def test_a_project_without_homes_is_found_without_conditions_on_homes(
     fresh_realty_db: plainsql.Database,
 ) -> None:
     db = fresh_realty_db
@@ -187,7 +189,7 @@ async def test_a_project_without_homes_is_found_until_homes_are_asked_for(
     assert project.id not in {match.id for match in found}
 
 
-async def test_what_has_no_embedding_is_not_found_by_meaning_but_by_words(
+async def test_a_row_without_an_embedding_is_found_by_words_only(
     fresh_realty_db: plainsql.Database,
 ) -> None:
     db = fresh_realty_db
@@ -243,7 +245,7 @@ async def test_words_are_read_as_a_web_search_reads_them(fresh_realty_db: plains
     assert await found("el de la") == set()
 
 
-async def test_what_both_sides_find_comes_before_what_one_side_finds(
+async def test_a_match_of_both_sides_comes_before_one_of_one_side(
     fresh_realty_db: plainsql.Database,
 ) -> None:
     db = fresh_realty_db

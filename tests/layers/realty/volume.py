@@ -15,7 +15,7 @@ __all__ = ["REALTY"]
 
 # An id that can be computed: from_number(7) is UUID(int=7).
 #
-# Embeddings are what their homes are: one direction of some for each kind, and a little of another.
+# An embedding is made from its home: one of several directions for each kind, and a little of another.
 FILL = """
 create function pg_temp.from_number(n bigint) returns uuid language sql immutable
 return lpad(to_hex(n), 32, '0')::uuid;
@@ -78,7 +78,7 @@ from generate_series(1, {messages} / 20 - 2) as n
 
 
 async def values(connection: Any) -> Mapping[str, Any]:
-    """What stands in the middle of things: an id that is there, a time with as much before it as after it."""
+    """Return arguments from the middle of the data: existing ids, a time with as many rows on each side."""
     now = datetime.now(UTC)
     middle, recent = now - timedelta(days=365), now - timedelta(hours=6)
     embedding = [0.0] * 1536
@@ -155,7 +155,7 @@ REALTY = Layer(
             for table in ("projects", "properties")
             for search in ("search", "search_hybrid")
         },
-        # Those that nothing refers to.
+        # Rows without references to them.
         "projects.delete": {"id": UUID(int=301)},
         "properties.delete": {"id": UUID(int=6001)},
         "typologies.delete": {"id": UUID(int=301)},

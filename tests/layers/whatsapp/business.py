@@ -1,4 +1,4 @@
-"""Rows that tests need and are not about, and how to see who waits."""
+"""The rows that tests need, and a wait for blocked sessions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PHONE = "51987654321"
 
 @dataclass(frozen=True)
 class Business:
-    """A tenant, and one of what it needs."""
+    """A tenant with one row of everything it needs."""
 
     root: plainsql.Database
     id: UUID
@@ -55,7 +55,7 @@ class Business:
 
 
 async def blocked(db: plainsql.Database) -> None:
-    """Wait until some session of this database waits for another one's transaction."""
+    """Wait until a session of this database waits for the transaction of another session."""
     async with db.acquire() as connection:
         while not await connection.fetchval(
             "select exists (select from pg_stat_activity "

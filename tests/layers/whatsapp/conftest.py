@@ -1,4 +1,4 @@
-"""What the tests of whatsapp share: its migrations, and a tenant as the application sees it."""
+"""The fixtures of whatsapp's tests: its migrations, and a tenant as the application sees it."""
 
 from __future__ import annotations
 
@@ -26,25 +26,25 @@ def plainsql_migrate() -> Migrate:
 
 @pytest.fixture(autouse=True)
 def keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What access tokens are encrypted with."""
+    """The keyring of the access tokens."""
     monkeypatch.setenv(KEYS_VARIABLE, f"test:{base64.b64encode(b'k' * 32).decode()}")
 
 
 @pytest.fixture(scope="module")
 def application(plainsql_database_url: str) -> Generator[str]:
-    """The module's database, as a login role that is one of whatsapp_app's."""
+    """The module's database, as a login role with the role whatsapp_app."""
     with application_url(plainsql_database_url, "whatsapp_app") as url:
         yield url
 
 
 @pytest.fixture
 async def app_db(application: str) -> AsyncGenerator[plainsql.Database]:
-    """The module's database as the application is connected to it: without a tenant."""
+    """The module's database with the application's connections, without a tenant."""
     async with plainsql.connect(application) as db:
         yield db
 
 
 @pytest.fixture
 async def business(app_db: plainsql.Database) -> Business:
-    """A tenant of its own with an active channel, a contact and a message each way."""
+    """A tenant of this test alone with an active channel, a contact and a message each way."""
     return await open_business(app_db)

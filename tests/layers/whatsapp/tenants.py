@@ -1,4 +1,4 @@
-"""Two tenants that look alike to the letter: the same ids, numbers and texts."""
+"""Two tenants with identical rows: the same ids, numbers and texts."""
 
 from __future__ import annotations
 

@@ -114,7 +114,7 @@ async def test_only_what_is_verified_and_active_is_listed_as_active(business: Bu
     assert await channels.list_by_organization(business.db, organization_id=uuid.uuid4()) == []
 
 
-async def test_update_changes_what_is_given_and_nothing_else(business: Business) -> None:
+async def test_update_changes_only_the_given_columns(business: Business) -> None:
     changed = await channels.update(
         business.db, id=business.channel.id, display_name="Sucursal", messages_per_second=250
     )

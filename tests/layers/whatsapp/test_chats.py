@@ -1,4 +1,4 @@
-"""Chats: where a bot is in its talk with a contact."""
+"""Chats: the state of a bot's chat with a contact."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ async def chats(redis_url: str) -> AsyncGenerator[ChatSessions]:
         yield chats
 
 
-async def test_a_talk_begins_once_however_many_ask_at_once(chats: ChatSessions) -> None:
+async def test_concurrent_calls_begin_one_chat(chats: ChatSessions) -> None:
     assert await chats.get(TENANT, CHANNEL, PHONE) is None
     begun = await asyncio.gather(*(chats.get_or_begin(TENANT, CHANNEL, PHONE) for _ in range(10)))
     assert len({session.version for session in begun}) == 1
@@ -31,7 +31,7 @@ async def test_a_talk_begins_once_however_many_ask_at_once(chats: ChatSessions) 
     assert round((session.expires_at - session.created_at).total_seconds()) == WINDOW
 
 
-async def test_what_is_known_comes_back_as_it_was(chats: ChatSessions) -> None:
+async def test_the_state_of_a_chat_is_read_as_written(chats: ChatSessions) -> None:
     contact = uuid.uuid4()
     session = await chats.get_or_begin(TENANT, CHANNEL, PHONE, contact_id=contact)
     chat = msgspec.structs.replace(session.value, step="address", data={"order": [1, 2]})
@@ -42,7 +42,7 @@ async def test_what_is_known_comes_back_as_it_was(chats: ChatSessions) -> None:
     assert found.value.contact_id == contact
 
 
-async def test_of_two_workers_none_overwrites_the_others_step(chats: ChatSessions) -> None:
+async def test_two_workers_never_overwrite_each_others_step(chats: ChatSessions) -> None:
     session = await chats.get_or_begin(TENANT, CHANNEL, PHONE)
     await chats.update(session, msgspec.structs.replace(session.value, step="one"))
     with pytest.raises(SessionConflictError):

@@ -1,4 +1,4 @@
-"""What ``plainsql db cleanup`` removes of a WhatsApp store: of all tenants, or of one."""
+"""The rows of a WhatsApp store that ``plainsql db cleanup`` removes, of all tenants or of one."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def cleanup(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> Cleanup:
-    """Of two tenants, on each of the last 50 days, an event that was worked off and one that was not."""
+    """Two tenants with a processed and an unprocessed event on each of the last 50 days."""
     cleanup = cleanup_of("whatsapp", plainsql_fresh_database_url, tmp_path, monkeypatch, capfd)
     cleanup.run(
         f"""
@@ -43,18 +43,18 @@ def cleanup(
     return cleanup
 
 
-def test_events_that_were_worked_off_a_month_ago_go_of_every_tenant(cleanup: Cleanup) -> None:
+def test_events_processed_a_month_ago_are_removed_of_every_tenant(cleanup: Cleanup) -> None:
     assert cleanup() == {"webhook_events": 40}
     assert cleanup.rows(LEFT) == [("a", 80, 30), ("b", 80, 30)]
     assert cleanup() == {"webhook_events": 0}
 
 
-def test_of_one_tenant_even_where_the_role_sees_all(cleanup: Cleanup) -> None:
+def test_one_tenant_is_cleaned_up_even_if_the_role_sees_all(cleanup: Cleanup) -> None:
     assert cleanup("--tenant", A, "--days", "45", "--batch", "2") == {"webhook_events": 5}
     assert cleanup.rows(LEFT) == [("a", 95, 45), ("b", 100, 50)]
 
 
-def test_a_dry_run_tells_the_same_and_changes_nothing(cleanup: Cleanup) -> None:
+def test_a_dry_run_reports_the_same_and_changes_nothing(cleanup: Cleanup) -> None:
     assert cleanup("--dry-run", "--days", "7") == {"webhook_events": 86}
     assert cleanup("--dry-run", "--tenant", B) == {"webhook_events": 20}
     assert cleanup.rows(LEFT) == [("a", 100, 50), ("b", 100, 50)]

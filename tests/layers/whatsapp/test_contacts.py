@@ -1,4 +1,4 @@
-"""Contacts, media files and templates: what is entered once and saved again."""
+"""Contacts, media files and templates: created once and saved again."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ async def test_saving_a_contact_again_changes_what_is_given_and_forgets_nothing(
     assert late.last_seen == seen
 
 
-async def test_contacts_saved_at_once_are_one(business: Business) -> None:
+async def test_concurrent_saves_of_a_contact_are_one_row(business: Business) -> None:
     saved = await asyncio.gather(*(contacts.save(business.db, phone_number="51922") for _ in range(10)))
     assert len({contact.id for contact in saved}) == 1
 
 
-async def test_update_changes_what_is_given_and_nothing_else(business: Business) -> None:
+async def test_update_changes_only_the_given_columns(business: Business) -> None:
     changed = await contacts.update(business.db, id=business.contact.id, profile_pic_url="https://y")
     assert changed is not None
     assert (changed.profile_pic_url, changed.display_name) == ("https://y", "Ana")
@@ -145,7 +145,7 @@ async def test_a_template_that_whatsapp_does_not_know_of_is_refused(
         await message_templates.create(business.db, **given)
 
 
-async def test_what_is_read_often_is_read_through_the_cache() -> None:
+async def test_frequent_reads_are_cached() -> None:
     for query in (contacts.get_by_phone, message_templates.get):
         path = query.file
         assert "\n-- cache: 5m\n" in (await asyncio.to_thread(_read, path))

@@ -29,7 +29,7 @@ MESSAGE = st.tuples(NO_COLON, NO_COLON, st.text(st.characters(exclude_categories
 
 
 @given(MESSAGE, MESSAGE)
-def test_two_messages_have_one_key_only_where_they_are_the_same(
+def test_two_messages_have_one_key_only_if_they_are_the_same(
     one: tuple[str, str, str, int], other: tuple[str, str, str, int]
 ) -> None:
     assert (idempotency_key(*one) == idempotency_key(*other)) == (one == other)

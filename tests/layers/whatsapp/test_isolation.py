@@ -1,4 +1,4 @@
-"""No tenant is aware of another: over every query, as the application's role."""
+"""No tenant sees another, in any query, as the application's role."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ async def test_no_query_reads_changes_counts_or_waits_for_another_tenants_rows(
         await isolation.check_query(name)
 
 
-async def test_a_tenant_that_is_no_uuid_is_an_error_and_not_nobody(isolation: Isolation) -> None:
+async def test_a_tenant_that_is_no_uuid_is_an_error(isolation: Isolation) -> None:
     with pytest.raises(InvalidTextRepresentationError):
         await contacts.list(isolation.db.tenant("everybody"))
 
 
-# -- What the checks are worth: each of these is noticed.
+# -- Each of these defects fails a check
 
 BREAKS = {
     "a dropped policy": "drop policy {0}_of_tenant on whatsapp.{0}",
@@ -63,7 +63,7 @@ BREAKS = {
 @pytest.mark.parametrize("broken", BREAKS)
 async def test_it_is_noticed_on_every_table(isolation: Isolation, broken: str) -> None:
     await isolation.check_tables()
-    # The tables are checked in their order: the last that was broken is the first to be found.
+    # The tables are checked in order: the last one broken is the first one found.
     for table in reversed(isolation.tables):
         isolation.admin.execute(BREAKS[broken].format(table).encode())
         with pytest.raises(AssertionError, match=f"^{table}: "):
@@ -82,7 +82,7 @@ def count_of_all() -> Args:
     return ()
 
 
-async def test_a_query_that_forgets_the_tenant_is_noticed_where_no_policy_stops_it(
+async def test_a_query_without_the_tenant_fails_the_checks_without_policies(
     isolation: Isolation,
 ) -> None:
     isolation.queries["contacts.count"] = count_of_all
@@ -109,7 +109,7 @@ async def test_a_role_that_passes_by_policies_is_noticed(isolation: Isolation) -
 
 
 async def test_a_key_that_tenants_share_is_noticed(isolation: Isolation) -> None:
-    # It lets nobody read, but tells that another has the number, and makes one wait for the other.
+    # It allows no read, but reveals that another tenant has the number, and makes one wait for the other.
     isolation.admin.execute(
         b"create unique index on whatsapp.channels (phone_number_id) where phone_number_id = '109'"
     )

@@ -1,4 +1,4 @@
-"""Messages: kept once whichever way they come, and with a status that only moves forward."""
+"""Messages: saved once, inbound and outbound, with a status that only moves forward."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ THEN = datetime(2026, 11, 1, 12, tzinfo=UTC)
 ORDER = ("queued", "sent", "delivered", "read")
 
 
-async def test_a_webhook_delivered_five_times_at_once_is_stored_once(business: Business) -> None:
+async def test_five_concurrent_deliveries_of_a_webhook_are_stored_once(business: Business) -> None:
     stored = await asyncio.gather(
         *(
             messages.save_inbound(
@@ -51,7 +51,7 @@ async def test_a_redelivered_webhook_changes_nothing(business: Business) -> None
     assert await messages.get_by_id(business.db, id=message.id) == message
 
 
-async def test_a_message_saved_under_one_key_ten_times_at_once_is_one(business: Business) -> None:
+async def test_ten_concurrent_saves_with_one_key_are_one_message(business: Business) -> None:
     key = b"k" * 32
     saved = await asyncio.gather(
         *(business.queued(idempotency_key=key, content=f"Hola {number}") for number in range(10))
@@ -64,7 +64,7 @@ async def test_a_message_saved_under_one_key_ten_times_at_once_is_one(business: 
     assert len(await messages.list(business.db)) == 1
 
 
-async def test_who_comes_while_the_first_is_being_saved_waits_and_gets_it(business: Business) -> None:
+async def test_a_call_that_waits_for_a_save_gets_its_message(business: Business) -> None:
     async with business.db.transaction() as tx:
         first = await messages.save_outbound(
             tx,
@@ -78,7 +78,7 @@ async def test_who_comes_while_the_first_is_being_saved_waits_and_gets_it(busine
     assert ((await second).id, (await second).content) == (first.id, "Hola")
 
 
-async def test_who_comes_while_the_first_is_being_saved_takes_its_place_where_it_fails(
+async def test_a_call_that_waits_for_a_failed_save_takes_its_place(
     business: Business,
 ) -> None:
     seconds = []
@@ -158,7 +158,7 @@ async def test_a_message_fails_only_before_it_is_delivered(
             assert await messages.update_status(business.db, id=message.id, status=late) is None
 
 
-async def test_receipts_that_arrive_at_once_leave_the_furthest(business: Business) -> None:
+async def test_concurrent_receipts_leave_the_furthest_status(business: Business) -> None:
     message = await business.queued()
     await messages.update_status(business.db, id=message.id, status="sent", whatsapp_msg_id="wamid.race")
     for _ in range(5):
@@ -172,7 +172,7 @@ async def test_receipts_that_arrive_at_once_leave_the_furthest(business: Busines
         )
     left = await messages.get_by_id(business.db, id=message.id)
     assert left is not None
-    # 'failed' may have been the first of all, and then nothing comes after it.
+    # 'failed' may have been first, and then no other status follows.
     assert left.status in ("read", "failed")
     assert left.read_at is not None or left.status == "failed"
 
@@ -239,7 +239,7 @@ async def test_a_message_names_only_its_own_tenants_channel(business: Business) 
     ],
     ids=str,
 )
-async def test_what_cannot_be_is_refused(business: Business, values: dict[str, Any]) -> None:
+async def test_an_impossible_message_is_refused(business: Business, values: dict[str, Any]) -> None:
     given: Any = {"channel_id": business.channel.id, "phone_number": PHONE, **values}
     with pytest.raises(CheckViolationError):
         await messages.create(business.db, **given)

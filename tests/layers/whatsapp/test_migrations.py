@@ -82,18 +82,18 @@ def test_every_file_is_undone_by_its_own_rollback(fresh_database_url: str) -> No
         assert objects(url) == after
 
 
-def test_it_lives_beside_realty(fresh_database_url: str) -> None:
+def test_it_can_be_rolled_back_next_to_realty(fresh_database_url: str) -> None:
     migrate.apply(fresh_database_url, MIGRATIONS, layers=["realty", "whatsapp"])
     migrate.rollback(fresh_database_url, MIGRATIONS, layers=["whatsapp"], all=True)
     with psycopg.connect(fresh_database_url) as connection:
         assert connection.execute("select to_regclass('realty.leads') is not null").fetchone() == (True,)
 
 
-# -- The role. Other tests of this run share it: these have one of their own, by another name.
+# -- The role. Other tests of this run share it: these have a role of their own, by another name.
 
 
 class Role:
-    """The first migration under a role's name that is nobody else's."""
+    """The first migration with the name of a role that no other test uses."""
 
     def __init__(self, admin: psycopg.Connection[Any]) -> None:
         self.name = f"whatsapp_app_{secrets.token_hex(6)}"
@@ -184,7 +184,9 @@ def test_a_role_that_passes_by_policies_is_refused(
     assert error.value.diag.message_hint == f"Run: alter role {role.name} nosuperuser nobypassrls;"
 
 
-def test_who_may_not_create_roles_is_told_what_to_run(role: Role, fresh_database_url: str) -> None:
+def test_a_role_that_cannot_create_roles_gets_the_statements_to_run(
+    role: Role, fresh_database_url: str
+) -> None:
     owner = f"owner_{secrets.token_hex(6)}"
     with psycopg.connect(fresh_database_url, autocommit=True) as admin:
         admin.execute(sql.SQL("create role {}").format(sql.Identifier(owner)))
@@ -202,10 +204,10 @@ def test_who_may_not_create_roles_is_told_what_to_run(role: Role, fresh_database
             admin.execute(sql.SQL("drop owned by {0}; drop role {0}").format(sql.Identifier(owner)))
 
 
-def test_databases_that_are_migrated_and_rolled_back_at_once_do_not_disturb_each_other(
+def test_concurrent_migrations_of_four_databases_share_the_role(
     role: Role, plainsql_databases: Databases
 ) -> None:
-    # Every turn makes the role, uses it and tries to drop it, in four databases at once.
+    # Every turn creates the role, uses it and tries to drop it, in four databases concurrently.
     def turn(url: str) -> None:
         for _ in range(8):
             role.up(url)
@@ -220,7 +222,7 @@ def test_databases_that_are_migrated_and_rolled_back_at_once_do_not_disturb_each
     ):
         for done in [pool.submit(turn, url) for url in (a, b, c, d)]:
             done.result()
-        # Two that are rolled back at the same moment see each other, and leave the role to the next one.
+        # Two concurrent rollbacks see each other, and leave the role to the next one.
         role.up(a)
         role.down(a)
         assert not role.exists

@@ -37,7 +37,7 @@ CHANNEL = uuid.UUID(int=3)
 ROWS = 10_000
 THEN = datetime(2026, 1, 1, tzinfo=UTC)
 
-# Two tenants, of whom one has nearly everything, as it is in life.
+# Two tenants; one has nearly all rows, as in practice.
 FILL = f"""
 insert into whatsapp.channels (
   tenant_id, id, organization_id, phone_number_id, business_account_id, access_token
@@ -108,7 +108,7 @@ async def test_a_list_shows_every_row_once_newest_first(db: TenantDatabase, tabl
     assert rows == sorted(rows, key=lambda row: (row.created_at, row.id), reverse=True)
 
 
-async def test_the_history_of_a_number_is_paged_and_fifty_unless_told(db: TenantDatabase) -> None:
+async def test_the_history_of_a_number_is_paged_by_fifty_by_default(db: TenantDatabase) -> None:
     rows = [row async for row in pages(messages.history, db, phone_number=PHONE)]
     assert len({row.id for row in rows}) == ROWS // 100
     assert len(await messages.history(db, phone_number=PHONE)) == 50
@@ -172,9 +172,9 @@ PLANS: dict[str, tuple[Any, dict[str, Any], str]] = {
 @pytest.mark.parametrize("what", PLANS)
 async def test_a_large_table_is_read_by_its_index(db: TenantDatabase, what: str) -> None:
     query, given, index = PLANS[what]
-    plan, args = query.text(query.compiled.bind((), given))
+    plan, args = query.compiled.text(query.compiled.bind((), given))
     async with db.transaction() as tx:
-        # For these arguments, and for any: a statement that is run often is planned once for all.
+        # For these arguments, and for any: a frequent statement has one generic plan.
         given_plan = await tx.connection.fetch(f"explain (costs off) {plan.sql}", *args)
         await tx.connection.execute("set local plan_cache_mode = force_generic_plan")
         await tx.connection.execute(f"prepare q as {plan.sql}")

@@ -1,4 +1,4 @@
-"""Sending again: who may, when, and how often."""
+"""Retries: the worker that may retry, the time, and the number of attempts."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ async def test_a_worker_passes_over_what_another_is_about_to_take(business: Busi
     async with business.db.transaction() as tx:
         (taken,) = await messages.claim_failed_for_retry(tx, limit=1)
         assert taken.id == first.id
-        # Not waited for, though the transaction of the first is open.
+        # It does not wait, although the transaction of the first is open.
         (other,) = await messages.claim_failed_for_retry(business.db, limit=10)
     assert other.id == second.id
 
@@ -46,7 +46,7 @@ async def test_a_worker_that_dies_in_its_transaction_gives_back_what_it_took(bus
     assert (again.id, again.retry_count) == (message.id, 1)
 
 
-async def test_what_is_taken_is_queued_again_and_the_next_time_is_twice_as_far(business: Business) -> None:
+async def test_a_claimed_message_is_queued_again_with_twice_the_delay(business: Business) -> None:
     message = await business.queued()
     delays = []
     for attempt in range(4):
@@ -82,7 +82,7 @@ async def test_a_delay_is_a_day_at_the_most(business: Business) -> None:
     assert failed.next_attempt_at == failed.updated_at + timedelta(days=1)
 
 
-async def test_what_cannot_succeed_is_not_tried_again(business: Business) -> None:
+async def test_a_message_that_cannot_succeed_is_not_retried(business: Business) -> None:
     message = await business.queued()
     failed = await messages.update_status(business.db, id=message.id, status="failed", max_attempts=0)
     assert failed is not None
@@ -90,14 +90,14 @@ async def test_what_cannot_succeed_is_not_tried_again(business: Business) -> Non
     assert await messages.claim_failed_for_retry(business.db) == []
 
 
-async def test_what_has_failed_often_enough_is_not_taken(business: Business) -> None:
+async def test_a_message_with_too_many_failures_is_not_claimed(business: Business) -> None:
     message = await business.failed()
     assert await messages.claim_failed_for_retry(business.db, max_attempts=0) == []
     (taken,) = await messages.claim_failed_for_retry(business.db, max_attempts=1)
     assert taken.id == message.id
 
 
-async def test_what_is_not_due_is_not_taken(business: Business) -> None:
+async def test_a_message_that_is_not_due_is_not_claimed(business: Business) -> None:
     message = await business.queued()
     await messages.update_status(business.db, id=message.id, status="failed")
     await business.queued()

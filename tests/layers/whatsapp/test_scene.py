@@ -1,4 +1,4 @@
-"""What the demonstration of whatsapp shows, and that it leaves no key behind."""
+"""The demonstration of whatsapp, which leaves no key behind."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ async def test_the_scene_is_played_to_its_end(
     assert KEYS_VARIABLE not in os.environ
 
 
-async def test_the_scene_counts_rates_in_redis_where_one_is_configured(
+async def test_the_scene_counts_rates_in_redis_if_one_is_configured(
     plainsql_fresh_database_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("REDIS_URL", redis_url)

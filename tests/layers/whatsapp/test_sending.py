@@ -1,4 +1,4 @@
-"""Sending as one unit of work: what it accepts, refuses and takes, and what happens at once."""
+"""Sending as one unit of work: accepted and refused messages, tokens, and concurrent calls."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def limiter(redis_url: str) -> AsyncGenerator[ChannelLimiter]:
 
 
 class _Frozen(ChannelLimiter):
-    """Its channels have as many tokens as ever, and get a new one every 1,000 seconds."""
+    """Its channels start with all tokens, and get a new one every 1,000 seconds."""
 
     def charge(self, channel: channels.Channel, n: int = 1) -> Any:
         rate = channel.messages_per_second
@@ -85,7 +85,7 @@ async def test_the_same_key_again_returns_the_first_row_and_takes_no_token(
     assert await limiter.remaining(business.channel) == 79
 
 
-async def test_ten_calls_at_once_with_one_key_store_one_row_and_take_one_token(
+async def test_ten_concurrent_calls_with_one_key_save_and_take_one_token(
     business: Business, limiter: ChannelLimiter
 ) -> None:
     accepted = await asyncio.gather(*(send(business, limiter, idempotency_key=KEY) for _ in range(10)))
@@ -118,7 +118,7 @@ async def test_no_token_no_message(business: Business, redis_url: str) -> None:
         assert 0 < error.value.retry_after <= 1000
         assert str(error.value) == (
             f"channel {business.channel.id} is at its limit of 80 messages a second\n"
-            "HINT: try again after retry_after seconds"
+            "HINT: retry after retry_after seconds"
         )
         assert len(await messages.list(business.db)) == 2
         assert (await messages.get_outbound_by_idempotency_key(business.db, idempotency_key=KEY)) is None, (
@@ -126,7 +126,7 @@ async def test_no_token_no_message(business: Business, redis_url: str) -> None:
         )
 
 
-async def test_of_many_at_once_as_many_are_accepted_as_there_are_tokens(
+async def test_concurrent_sends_are_accepted_as_long_as_there_are_tokens(
     business: Business, redis_url: str
 ) -> None:
     async with Limits(redis_url, prefix=uuid.uuid4().hex) as limits:
@@ -138,7 +138,7 @@ async def test_of_many_at_once_as_many_are_accepted_as_there_are_tokens(
     assert len(await messages.list(business.db)) == 5
 
 
-async def test_what_was_sent_once_is_returned_even_where_nothing_can_be_sent_now(
+async def test_a_saved_message_is_returned_even_if_sending_is_refused_now(
     business: Business, limiter: ChannelLimiter
 ) -> None:
     first, _ = await send(business, limiter, idempotency_key=KEY)
@@ -154,7 +154,7 @@ async def test_a_channel_that_is_not_the_tenants_is_not_there(
     with pytest.raises(ChannelUnavailableError) as error:
         await send(business, limiter, channel_id=other.channel.id)
     assert str(error.value) == (
-        f"there is no channel {other.channel.id}\nHINT: is db the tenant's: db.tenant(tenant_id)?"
+        f"there is no channel {other.channel.id}\nHINT: pass db.tenant(tenant_id) of the channel's tenant"
     )
     assert await limiter.remaining(other.channel) == 80
 
@@ -163,19 +163,23 @@ async def test_a_channel_that_may_not_send_is_refused(business: Business, limite
     id = business.channel.id
     await channels.update(business.db, id=id, is_verified=False)
     with pytest.raises(
-        ChannelUnavailableError, match=f"^channel {id} is not verified\nHINT: channels.verify"
+        ChannelUnavailableError, match=f"^channel {id} is not verified\nHINT: call channels.verify"
     ):
         await send(business, limiter)
     await channels.suspend(business.db, id=id)
-    with pytest.raises(ChannelUnavailableError, match=f"^channel {id} is suspended\nHINT: channels.resume"):
+    with pytest.raises(
+        ChannelUnavailableError, match=f"^channel {id} is suspended\nHINT: call channels.resume"
+    ):
         await send(business, limiter)
     await channels.update(business.db, id=id, status="pending")
-    with pytest.raises(ChannelUnavailableError, match=f"^channel {id} is pending\nHINT: channels.verify"):
+    with pytest.raises(
+        ChannelUnavailableError, match=f"^channel {id} is pending\nHINT: call channels.verify"
+    ):
         await send(business, limiter)
     assert await messages.list(business.db) == []
 
 
-async def test_a_blocked_contact_is_not_written_to(business: Business, limiter: ChannelLimiter) -> None:
+async def test_a_message_to_a_blocked_contact_is_refused(business: Business, limiter: ChannelLimiter) -> None:
     await contacts.block(business.db, id=business.contact.id)
     with pytest.raises(ContactBlockedError, match=f"contact {business.contact.id} is blocked"):
         await send(business, limiter)
@@ -190,7 +194,7 @@ async def test_a_message_that_the_server_refuses_takes_no_token(
     assert await limiter.remaining(business.channel) == 80
 
 
-async def test_without_redis_nothing_is_saved_where_the_limits_say_so(business: Business) -> None:
+async def test_without_redis_nothing_is_saved_if_the_limits_raise(business: Business) -> None:
     async with Limits("unix:///nowhere/redis.sock") as limits:
         with pytest.raises(RedisUnavailableError):
             await send(business, ChannelLimiter(limits), idempotency_key=KEY)

@@ -1,4 +1,4 @@
-"""Webhook events: kept once, worked off once, and purged."""
+"""Webhook events: saved once, processed once, and purged."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ async def logged(business: Business, number: int = 0) -> webhook_events.WebhookE
     return event
 
 
-async def test_an_event_delivered_five_times_at_once_is_kept_once(business: Business) -> None:
+async def test_five_concurrent_deliveries_of_an_event_are_stored_once(business: Business) -> None:
     kept = await asyncio.gather(
         *(webhook_events.log(business.db, event_type="messages", payload=PAYLOAD) for _ in range(5))
     )
@@ -83,7 +83,7 @@ async def test_an_event_comes_again_when_its_worker_is_not_heard_of(business: Bu
     assert again.id == event.id
 
 
-async def test_what_is_worked_off_does_not_come_again(business: Business) -> None:
+async def test_a_processed_event_is_not_claimed_again(business: Business) -> None:
     event = await logged(business)
     await webhook_events.mark_failed(business.db, id=event.id, error_message="no channel")
     done = await webhook_events.mark_processed(business.db, id=event.id)
@@ -115,7 +115,7 @@ async def test_a_failure_is_tried_again_ever_later_and_in_the_end_given_up(busin
     assert await webhook_events.claim_unprocessed(business.db)
 
 
-async def test_purging_removes_what_is_worked_off_and_nothing_else(business: Business) -> None:
+async def test_purging_removes_only_processed_events(business: Business) -> None:
     waiting = await logged(business)
     for number in range(1, 6):
         await webhook_events.mark_processed(business.db, id=(await logged(business, number)).id)

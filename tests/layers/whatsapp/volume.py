@@ -82,7 +82,7 @@ from generate_series(1, {messages} / 5) as n
 
 
 async def values(connection: Any) -> Mapping[str, Any]:
-    """What stands in the middle of things: an id that is there, a time with as much before it as after it."""
+    """Return arguments from the middle of the data: existing ids, a time with as many rows on each side."""
     now = datetime.now(UTC)
     middle, recent = now - timedelta(days=365), now - timedelta(hours=6)
     number = int(await connection.fetchval("select count(*) / 40 * 20 + 4 from whatsapp.contacts"))
@@ -166,7 +166,7 @@ WHATSAPP = Layer(
         "messages.update": {"next_attempt_at": None},
         "messages.update_status": {"whatsapp_msg_id": "new"},
         "webhook_events.create": {"processed_at": None},
-        # One that is still to be worked off.
+        # An unprocessed event.
         "webhook_events.update": {"id": UUID(int=400)},
     },
     also={

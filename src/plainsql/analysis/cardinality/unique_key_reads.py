@@ -1,8 +1,9 @@
 """Reads that find at most one row by a unique key, whatever the values of their parameters.
 
 Such a read may run as one statement for many calls. The planner then sees no values, but it plans an equality
-with a unique key in the same way for all values. Anything else that depends on a value (an order, a limit, a
-filter with an estimate) would get another plan, and with an approximate index other rows.
+with a unique key in the same way for all values. Anything else that depends
+on a value (an order, a limit, a filter with an estimate) would get another plan. With an approximate index
+it would get other rows.
 
 A query that is not understood is not a read by key.
 """

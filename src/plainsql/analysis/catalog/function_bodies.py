@@ -67,9 +67,7 @@ class FunctionBodies:
         self._known: dict[int, FunctionBody | None] = {}
 
     def of(self, function: Function) -> FunctionBody | None:
-        """Return the body of a function; ``None`` for a language that is not read, of which only the label
-        counts.
-        """
+        """Return the body of a function; ``None`` for a language that is not read."""
         if function.language not in ("sql", "plpgsql"):
             return None
         if function.oid not in self._known:

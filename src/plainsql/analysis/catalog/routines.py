@@ -134,8 +134,8 @@ class Routines:
     def _is_exact(self, operator: int) -> bool:
         """Return whether equality depends on the two values alone.
 
-        It does not between timestamps with and without time zone: two timestamps equal the same one with time
-        zone in the hour in which clocks go forward.
+        It does not for timestamps with and without time zone. In the hour in which clocks go
+        forward, two timestamps equal the same one with time zone.
         """
         known = self.operators.get(operator)
         function = self.functions.get(known.function) if known is not None else None

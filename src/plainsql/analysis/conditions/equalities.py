@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from plainsql.analysis.catalog.server_catalog import Catalog
-from plainsql.analysis.conditions.known_facts import called_function
 from plainsql.analysis.nodes import Node, conjuncts
+from plainsql.analysis.tree.function_calls import called_function
 from plainsql.analysis.tree.query_tree import (
     Command,
     EntryKind,

@@ -1,10 +1,10 @@
 """The facts that follow from a condition that holds: values that are not null, outer joins that found a
 match.
 
-A fact about a variable is about its *base* value, below the outer joins that may fill it with nulls. Whether
-these joins found a match is a separate fact. `b.x > 1` over `a left join b` proves both: `b.x` is not null in
-`b`, and the join found a `b`. Because of that split, every fact can be used wherever the variable is
-mentioned, above or below the join.
+A fact about a variable is about its *base* value, below the outer joins that may fill it with nulls. A match
+of these joins is a separate fact. `b.x > 1` over `a left join b` proves both: `b.x` is not null in `b`, and
+the join found a `b`. Because of that split, every fact can be used wherever the variable is mentioned, above
+or below the join.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from plainsql.analysis.catalog.server_catalog import Catalog
 from plainsql.analysis.conditions.expression_keys import ExpressionKey, ExpressionKeys
 from plainsql.analysis.nodes import Node
-from plainsql.analysis.tree.function_calls import called_function
 from plainsql.analysis.tree.query_tree import EntryKind, Scope, Sublink
 
 __all__ = [
@@ -24,7 +23,6 @@ __all__ = [
     "Facts",
     "Inference",
     "NullingJoin",
-    "called_function",
     "is_true",
     "mentions",
     "nulling_joins",

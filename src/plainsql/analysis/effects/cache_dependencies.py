@@ -2,8 +2,9 @@
 
 A table counts as a whole unless all its uses are bound. One of several bound columns of a use is enough, and
 the one that identifies the fewest rows is taken. Only columns by which rows are looked up count: those of
-keys and foreign keys, and the first of each index. So the result depends on the schema alone: a new cached
-read changes no other query's generated code, and fits the writes of a package that does not know about it.
+keys and foreign keys, and the first of each index. So the result depends on the schema
+alone. A new cached read changes no other query's generated code, and fits the writes of a package that does
+not know about it.
 """
 
 from __future__ import annotations

@@ -17,10 +17,10 @@ from plainsql.analysis.catalog.relations import Relation
 from plainsql.analysis.catalog.routines import Function
 from plainsql.analysis.catalog.safe_functions import hides_tables, leaves_no_state, only_reads
 from plainsql.analysis.catalog.server_catalog import Catalog
-from plainsql.analysis.conditions.known_facts import called_function
 from plainsql.analysis.effects.effects import Effects, Evaluated
 from plainsql.analysis.effects.node_kinds import is_known, makes_values, types_in
 from plainsql.analysis.nodes import Node, NodeTextError, read_tree
+from plainsql.analysis.tree.function_calls import called_function
 from plainsql.analysis.tree.query_tree import Command
 
 __all__ = ["Evaluator"]

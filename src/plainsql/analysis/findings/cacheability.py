@@ -1,7 +1,7 @@
 """The cacheability of a result: it may depend only on rows whose writes plainsql sees.
 
 A cached read is stale once a row that it depends on is written. But the time, random values and the session
-change without a write; foreign tables and the server's catalogs have external writes; and the reads of a
+change without a write. Foreign tables and the server's catalogs have external writes. The reads of a
 function are hidden. The server's stable functions of the clock and of the session are refused. Its other
 stable functions (formatting, time zones, text search) depend on settings that are the same on all of
 plainsql's connections.

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 from plainsql.analysis.cardinality.unique_rows import from_entries
 from plainsql.analysis.conditions.equalities import plain_variable, strip_relabel
-from plainsql.analysis.conditions.known_facts import called_function
 from plainsql.analysis.findings.examined import Examined
 from plainsql.analysis.model import Finding
 from plainsql.analysis.nodes import Node, conjuncts
+from plainsql.analysis.tree.function_calls import called_function
 from plainsql.analysis.tree.query_tree import (
     Command,
     EntryKind,

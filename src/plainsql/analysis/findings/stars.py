@@ -1,8 +1,8 @@
 """The ``star`` finding: a star whose columns are those of the database, not of the file.
 
 A row is built by position. ``c.*`` over a ``with`` item, or over a sub-select in ``from``, returns the same
-columns for ever if that query writes each of its columns out. A star that feeds no column of the result is
-left alone.
+columns after every migration if that query writes out each of its columns. A star that feeds no column of the
+result is left alone.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _RESERVED: Final = frozenset(
         *("union", "unique", "user", "using", "variadic", "verbose", "when", "where", "window", "with"),
     }
 )
-"""Words that are no names of PostgreSQL unless they are quoted."""
+"""PostgreSQL's reserved words, which are names only in quotes."""
 
 
 def stars(examined: Examined) -> Iterator[Finding]:
@@ -62,14 +62,14 @@ class _Star:
     sources: dict[str, None] = field(default_factory=dict)
     """The aliases that the columns come from, in order."""
     is_open: bool = False
-    """A column comes from the database."""
+    """True if a column comes from the database."""
     is_join: bool = False
-    """The name is that of a join."""
+    """True if the name is that of a join."""
     is_result: bool = False
-    """A column of the statement's result comes from it."""
+    """True if a column of the statement's result comes from it."""
 
     def finding(self) -> Finding | None:
-        """The finding, if there is one; each star has at most one."""
+        """Return the finding of this star, or None."""
         hint = f"name them: {', '.join(self.columns)}"
         if self.is_open:
             if not self.is_result:
@@ -99,7 +99,7 @@ class _Stars:
             if text[token.start : token.end].lower() == _TABLE
         ]
         self._decided: dict[int, list[bool]] = {}
-        """Which columns of a query come from the database, by the query's id."""
+        """For each query, by its id: a flag for each column, true if it comes from the database."""
 
     def findings(self) -> Iterator[Finding]:
         for scope in self._arms(self._examined.scope):
@@ -114,7 +114,7 @@ class _Stars:
                 yield finding
 
     def _arms(self, scope: Scope) -> Iterator[Scope]:
-        """The arms of a union, intersect or except, however deep; otherwise the query itself."""
+        """Yield the arms of a union, intersect or except, however deep; otherwise the query itself."""
         operation = scope.query.set_operation()
         if operation is None:
             yield scope
@@ -167,7 +167,7 @@ class _Stars:
         return is_open
 
     def _source_is_open(self, home: Scope, variable: Node) -> bool:
-        """Whether a column is there because a table, a view, a function or a type has it."""
+        """Return true if a column exists only because a table, a view, a function or a type has it."""
         source, column = home.query.entry(variable.number("varno")), variable.number("varattno")
         if source is None:
             return True
@@ -187,15 +187,15 @@ class _Stars:
         if source.kind not in (EntryKind.SUBQUERY, EntryKind.CTE) or inner is None or column <= 0:
             return True
         columns = self._open_columns(inner)
-        # Behind the last are those of `search` and `cycle`, which the statement names.
+        # After the last come those of `search` and `cycle`, which the statement names.
         return column <= len(columns) and columns[column - 1]
 
     def _star(self, expression: Node | None, scope: Scope) -> _Star | None:
-        """The star that an expression of a select list comes from."""
+        """Return the star that an expression of a select list comes from."""
         if expression is None:
             return None
         expression = ungrouped(expression, scope)
-        # Others are a product: `a * b`.
+        # The star of any other expression is a product: `a * b`.
         if expression.kind not in ("VAR", "FIELDSELECT") or _values(expression, scope) is not None:
             return None
         offset = self._examined.places.of(expression) - 1
@@ -205,7 +205,7 @@ class _Stars:
 
 
 def _values(expression: Node, scope: Scope) -> list[Node] | None:
-    """The expressions, one of each row, that a column of `values` consists of."""
+    """Return the expressions of a column of `values`, one of each row; None for other columns."""
     source = scope.query.entry(expression.number("varno")) if expression.kind == "VAR" else None
     if source is None or source.kind is not EntryKind.VALUES or expression.number("varlevelsup"):
         return None
@@ -215,7 +215,7 @@ def _values(expression: Node, scope: Scope) -> list[Node] | None:
 
 
 def _column(expression: Node, name: str, scope: Scope, star: _Star) -> str:
-    """A column as it is to be written instead of the star."""
+    """Return a column as it would be written instead of the star."""
     if star.written.endswith(".*"):
         return f"{star.written.removesuffix('*')}{_quoted(name)}"
     source = scope.query.entry(expression.number("varno"))
@@ -225,7 +225,7 @@ def _column(expression: Node, name: str, scope: Scope, star: _Star) -> str:
 
 
 def _written_stars(text: str, tokens: list[Token]) -> Iterator[_Star]:
-    """Each `*` and `….*` that may stand for columns."""
+    """Yield each `*` and `….*` that may be a list of columns."""
     for index, token in enumerate(tokens):
         if token.kind == "operator" and text[token.start : token.end] == "*":
             first = index
@@ -237,7 +237,7 @@ def _written_stars(text: str, tokens: list[Token]) -> Iterator[_Star]:
 
 
 def _operand(text: str, tokens: list[Token], last: int) -> int:
-    """The index of the first token of `a`, `(…)` or `(…)[…]`, of which the last is given."""
+    """Return the index of the first token of `a`, `(…)` or `(…)[…]`, from that of the last."""
     while tokens[last].kind == "close":
         last = _opening(tokens, last)
         if text[tokens[last].start] != "[":
@@ -256,7 +256,7 @@ def _opening(tokens: list[Token], closing: int) -> int:
 
 
 def _quoted(name: str, *, alone: bool = False) -> str:
-    """A name in quotes, if it needs them: behind a dot, a reserved word needs none."""
+    """Return a name, in quotes if it needs them: after a dot, a reserved word needs none."""
     if _SIMPLE.fullmatch(name) and not (alone and name in _RESERVED):
         return name
     return '"' + name.replace('"', '""') + '"'

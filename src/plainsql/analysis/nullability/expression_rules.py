@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from plainsql.analysis.conditions.known_facts import called_function
 from plainsql.analysis.nodes import Node
 from plainsql.analysis.nullability.aggregate_rules import aggregate_verdict, window_verdict
 from plainsql.analysis.nullability.nonnull_functions import extract_handles_infinity, never_null
 from plainsql.analysis.nullability.prover import Prover
 from plainsql.analysis.nullability.verdict import Context, Verdict, first_nullable, never, nullable
+from plainsql.analysis.tree.function_calls import called_function
 from plainsql.analysis.tree.query_tree import Sublink
 
 __all__ = ["elements_never_null", "expression_verdict"]

@@ -1,10 +1,10 @@
 """Functions and operators that never return null for arguments that are not null: a reviewed table.
 
-Whatever is not listed here, or derived from the catalog by a rule stated here, is taken to be nullable.
-Many strict functions of the server do return null: ``array_length('{}', 1)``, ``substring('a' from 'b')``,
-``to_char('infinity'::timestamp, 'YYYY')``, ``lower('empty'::int4range)``, ``scale('NaN'::numeric)``,
-``'infinity'::timestamp::time``, from 18 on ``'null'::jsonb::integer``. A test calls everything listed here
-with the edge values of its argument types.
+A function is taken to be nullable unless it is listed here, or a rule stated here derives it from the
+catalog. Many strict functions of the server do return null: ``array_length('{}', 1)``,
+``substring('a' from 'b')``, ``to_char('infinity'::timestamp, 'YYYY')``, ``lower('empty'::int4range)``,
+``scale('NaN'::numeric)``, ``'infinity'::timestamp::time``, from 18 on ``'null'::jsonb::integer``. A test
+calls everything listed here with the edge values of its argument types.
 """
 
 from __future__ import annotations

@@ -10,10 +10,10 @@ from enum import IntEnum
 
 from plainsql.analysis.catalog.relations import Relation, RelationColumn
 from plainsql.analysis.catalog.server_catalog import Catalog
-from plainsql.analysis.conditions.known_facts import called_function
 from plainsql.analysis.model import ColumnRef
 from plainsql.analysis.nodes import Node
 from plainsql.analysis.nullability.column_nullability import excludes_null
+from plainsql.analysis.tree.function_calls import called_function
 from plainsql.analysis.tree.query_tree import Command, EntryKind, QueryTree, RangeTableEntry, Scope, Sublink
 from plainsql.analysis.tree.scopes import Scopes
 

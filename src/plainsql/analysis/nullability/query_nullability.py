@@ -39,7 +39,7 @@ _BOOL_OID = 16
 
 
 class Nullability:
-    """The proof, for the queries of one statement, of which values cannot be null."""
+    """The proof, for the queries of one statement, that values cannot be null."""
 
     def __init__(
         self,

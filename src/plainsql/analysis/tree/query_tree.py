@@ -323,8 +323,8 @@ def expression_children(node: Node) -> Iterator[Node]:
 def once_per_query(ask: Callable[[_Owner, Scope], _Answer]) -> Callable[[_Owner, Scope], _Answer]:
     """Remember the result of a function for each query.
 
-    A ``with`` item that is read twice, and reads another twice, would otherwise be computed four times, and
-    the eightieth of a chain more often than there is time for.
+    Without it, a ``with`` item that is read twice, and reads another twice, would be computed four times.
+    There is not enough time for the eightieth of such a chain.
     """
 
     @wraps(ask)

@@ -122,9 +122,9 @@ def _steps(layer: Layer, days: int | None, batch: int | None) -> list[_Step]:
         names = {parameter.name for parameter in statement.parameters}
         if statement.returns.kind != "count" or "limit" not in names or len(names & {"days", "before"}) != 1:
             raise ContractError(
-                "this is no step of a cleanup",
+                "this is not a step of a cleanup",
                 place=Place(shown),
-                hint="it must say 'returns: count', and take :limit and either :days or :before",
+                hint="declare 'returns: count', with :limit and either :days or :before",
             )
         steps.append(
             _Step(
@@ -149,7 +149,7 @@ def _tenants(layer: Layer, path: Path) -> tuple[Statement, Query[..., Any, Any]]
         raise ContractError(
             "this does not list the tenants of a cleanup",
             place=Place(statement.path),
-            hint="it must say 'returns: many value', and take nothing",
+            hint="declare 'returns: many value', without parameters",
         )
     return statement, make_query(statement)
 

@@ -69,7 +69,7 @@ def check_redis(url: str | None, *, required: bool) -> Check:
             if _is_refused_login(error):
                 text = f"{what}: it does not let us in"
                 return Check("redis", "failed", text, "check the user and the password")
-            return Check("redis", "failed", f"{what}: nothing answers there", "start it, or check the URL")
+            return Check("redis", "failed", f"{what}: no server answers there", "start it, or check the URL")
         except redis.RedisError as error:
             return Check("redis", "failed", f"{what}: {type(error).__name__}", "read its log")
 

@@ -112,7 +112,7 @@ class Hosts:
             if verified and address.name != address.host:
                 raise self._conninfo.refusal(
                     "hostaddr",
-                    "the asynchronous driver verifies a certificate by what it connects to",
+                    "the asynchronous driver verifies a certificate by the address that it connects to",
                     hint="leave it out, and let the host's name be resolved",
                 )
 

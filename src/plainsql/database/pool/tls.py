@@ -92,7 +92,7 @@ def _load_roots(context: ssl.SSLContext, conninfo: Conninfo, mode: str) -> None:
             context.verify_mode = ssl.CERT_NONE
             return
         raise ConnectError(
-            f"sslmode={mode}: there is no root certificate to verify the server's by",
+            f"sslmode={mode}: there is no root certificate to verify the server's",
             detail=f"looked for {file or '~/.postgresql/root.crt'}",
             hint="write sslrootcert=FILE, or sslrootcert=system for a certificate of a public authority",
         )

@@ -55,8 +55,8 @@ async def _run(connection: Any, transaction: Any, outcome: CommitOutcome | None)
 
 
 def _end_use(connection: Any, transaction: Any, outcome: CommitOutcome | None) -> None:
-    """End what was made on the connection inside the transaction: statements, cursors, transactions. What
-    they execute after the block, before or after the commit, would not be part of it.
+    """End what was made on the connection inside the transaction: statements, cursors, transactions. Their
+    work after the block, before or after the commit, would not be part of it.
     """
     if outcome is not None:
         connection._pool_release_ctr += 1

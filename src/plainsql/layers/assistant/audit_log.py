@@ -113,7 +113,7 @@ def list(
     """List the logged changes, newest first.
 
     Filters, each if given: the table, the user who made the change, the kind of change, and a start
-    time. For the next page, pass the last row's created_at and id.
+    time. For the next page, pass the last row's ``created_at`` and ``id``.
 
     limit: 1..200, 50 by default.
     Reads assistant.audit_log.
@@ -156,7 +156,7 @@ limit :limit
 def trail(*, table_name: str, row_id: int, after_id: int | UnsetType = UNSET, limit: int = 50) -> Args:
     """List the changes of one row, oldest first.
 
-    For the next page, pass the last row's id.
+    For the next page, pass the last row's ``id``.
 
     limit: 1..200, 50 by default.
     Reads assistant.audit_log.

@@ -399,7 +399,7 @@ def list(
 ) -> Args:
     """List conversations, newest first, of one user if given.
 
-    For the next page, pass the last row's created_at and id.
+    For the next page, pass the last row's ``created_at`` and ``id``.
 
     limit: 1..200, 50 by default.
     Reads assistant.conversations.
@@ -444,7 +444,7 @@ def list_active(
 ) -> Args:
     """List open conversations, the last active first, of one user if given.
 
-    For the next page, pass the last row's last_activity and id.
+    For the next page, pass the last row's ``last_activity`` and ``id``.
 
     limit: 1..200, 50 by default.
     Reads assistant.conversations.

@@ -168,7 +168,7 @@ def by_date_range(
     """List a user's events in a time range, earliest first, of one status if given.
 
     The range includes its start and excludes its end. An event that began before the range and has
-    not ended is included. For the next page, pass the last row's start_datetime and id.
+    not ended is included. For the next page, pass the last row's ``start_datetime`` and ``id``.
 
     Implementation: there are two arms, so that each can use an index. An event of a day at most
     began no earlier than a day before the range; the few longer ones have an index on their end.
@@ -231,7 +231,7 @@ def by_user(
 ) -> Args:
     """List a user's events, the latest start first, of one status if given.
 
-    For the next page, pass the last row's start_datetime and id.
+    For the next page, pass the last row's ``start_datetime`` and ``id``.
 
     limit: 1..200, 50 by default.
     Reads assistant.events.
@@ -338,7 +338,7 @@ returning
 def claim_due_reminders(*, late_minutes: int = 60, limit: int = 100) -> Args:
     """Claim the reminders of events that are due, in order to send them: they are not due any more.
 
-    due_reminders lists the same events without claiming them.
+    ``due_reminders`` lists the same events without claiming them.
 
     Each of several workers gets rows of its own. If a worker dies after the claim, its reminders are
     not sent. Changing the time of a reminder makes it due again.
@@ -471,7 +471,7 @@ def create(
     )
 
 
-@many[Event]("assistant.events.due_reminders", "sql/assistant/events/due_reminders.sql", 9, """\
+@many[Event]("assistant.events.due_reminders", "sql/assistant/events/due_reminders.sql", 10, """\
 select
   e.id,
   e.tenant_id,
@@ -506,9 +506,10 @@ limit :limit
 def due_reminders(*, late_minutes: int = 60, limit: int = 100) -> Args:
     """List the events whose reminder is due and was not sent, the longest due first.
 
-    An event that began longer ago than late_minutes is skipped: a reminder that late is of no use.
+    An event that began longer ago than ``late_minutes`` is skipped: a reminder that late is of no
+    use.
 
-    To send the reminders, use claim_due_reminders.
+    To send the reminders, use ``claim_due_reminders``.
 
     late_minutes: 0..10080, 60 by default.
     limit: 1..1000, 100 by default.
@@ -597,7 +598,7 @@ def list(
 ) -> Args:
     """List events, newest first, of one user if given.
 
-    For the next page, pass the last row's created_at and id.
+    For the next page, pass the last row's ``created_at`` and ``id``.
 
     limit: 1..200, 50 by default.
     Reads assistant.events.
@@ -740,10 +741,10 @@ def occurrences(
     event.
 
     A row has the begin and end of the occurrence, and the event. The range includes its start and
-    excludes its end. For the next page, pass the last row's begins_at and id.
+    excludes its end. For the next page, pass the last row's ``begins_at`` and ``id``.
 
     Implementation: recurring events are few, and are expanded one by one. Of the others, those are
-    read that begin in the range, or that began before it and have not ended: see by_date_range.
+    read that begin in the range, or that began before it and have not ended: see ``by_date_range``.
 
     limit: 1..1000, 200 by default.
     Reads assistant.events, assistant.users.
@@ -921,7 +922,7 @@ def save_external(
     event_type: str | None = None,
     recurrence_rule: str | None = None,
 ) -> Args:
-    """Insert an event of another calendar, or update it if its external_id is known.
+    """Insert an event of another calendar, or update it if its ``external_id`` is known.
 
     Its status and its reminder stay as they are.
 
@@ -1010,7 +1011,7 @@ def upcoming(
 ) -> Args:
     """List the events that begin soon, soonest first, of one user if given.
 
-    For the next page, pass the last row's start_datetime and id.
+    For the next page, pass the last row's ``start_datetime`` and ``id``.
 
     within_hours: 1..8784, 24 by default.
     limit: 1..200, 50 by default.

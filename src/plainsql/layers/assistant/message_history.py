@@ -208,7 +208,7 @@ def by_intent(
     """List the messages with one detected intent, newest first.
 
     Filters, each if given: a start time and a minimum confidence. For the next page, pass the last
-    row's created_at and id.
+    row's ``created_at`` and ``id``.
 
     limit: 1..200, 50 by default.
     Reads assistant.message_history.
@@ -259,7 +259,7 @@ def conversation_history(
 ) -> Args:
     """List all messages of a conversation, newest first.
 
-    For the next page, pass the last row's created_at and id.
+    For the next page, pass the last row's ``created_at`` and ``id``.
 
     limit: 1..200, 50 by default.
     Reads assistant.message_history.
@@ -345,7 +345,7 @@ def create(
 ) -> Args:
     """Insert a message without changing its conversation's last activity: for imports.
 
-    To continue a conversation, use add_message.
+    To continue a conversation, use ``add_message``.
 
     Reads assistant.message_history.
     Writes assistant.audit_log, assistant.message_history.
@@ -421,7 +421,7 @@ def intent_statistics(
 ) -> Args:
     """Count the messages of each intent, with confidence and processing times, the most frequent first.
 
-    The time range, if given, includes its start and excludes its end. A null intent stands for
+    The time range, if given, includes its start and excludes its end. The intent is null for
     messages that were not understood.
 
     limit: 1..1000, 100 by default.
@@ -466,7 +466,7 @@ def list(
 ) -> Args:
     """List messages, newest first, of one conversation if given.
 
-    For the next page, pass the last row's created_at and id.
+    For the next page, pass the last row's ``created_at`` and ``id``.
 
     limit: 1..200, 50 by default.
     Reads assistant.message_history.

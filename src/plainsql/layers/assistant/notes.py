@@ -128,8 +128,8 @@ def by_tags(
 ) -> Args:
     """List the notes with all of the given tags, newest first, of one user if given.
 
-    If match_all is false, one of the tags is enough. For the next page, pass the last row's
-    created_at and id.
+    If ``match_all`` is false, one of the tags is enough. For the next page, pass the last row's
+    ``created_at`` and ``id``.
 
     Implementation: the function looks the tags up in an index, which a query under row-level
     security cannot use: see the migration 0008_search.
@@ -182,7 +182,7 @@ def by_user(
 ) -> Args:
     """List a user's notes, pinned ones first, each part newest first, of one category if given.
 
-    For the next page, pass the last row's is_pinned, created_at and id.
+    For the next page, pass the last row's ``is_pinned``, ``created_at`` and ``id``.
 
     limit: 1..200, 50 by default.
     Reads assistant.notes.
@@ -395,7 +395,7 @@ limit :limit
 def due_reminders(*, limit: int = 100) -> Args:
     """List the notes whose reminder is due and was not sent, the longest due first.
 
-    To send the reminders, use claim_due_reminders.
+    To send the reminders, use ``claim_due_reminders``.
 
     limit: 1..1000, 100 by default.
     Reads assistant.notes.
@@ -477,7 +477,7 @@ def list(
 ) -> Args:
     """List notes, newest first, of one user if given.
 
-    For the next page, pass the last row's created_at and id.
+    For the next page, pass the last row's ``created_at`` and ``id``.
 
     limit: 1..200, 50 by default.
     Reads assistant.notes.
@@ -576,7 +576,7 @@ def restore(*, id: int) -> Args:
     return (id,)
 
 
-@many[NoteMatch]("assistant.notes.search", "sql/assistant/notes/search.sql", 23, """\
+@many[NoteMatch]("assistant.notes.search", "sql/assistant/notes/search.sql", 24, """\
 with
 sought as (
   select
@@ -647,7 +647,8 @@ def search(
 ) -> Args:
     """Search the title and content of notes, best match first, with the matches marked.
 
-    It searches the notes of one user if given. For the next page, pass the last row's rank and id.
+    It searches the notes of one user if given. For the next page, pass the last row's ``rank`` and
+    ``id``.
 
     The query is read as a web search: all words must occur, "or" between two, quotes for a phrase, a
     minus to exclude. The words are stemmed in the given language, or else in the user's. Notes in

@@ -319,7 +319,7 @@ def list(
 ) -> Args:
     """List users, newest first.
 
-    For the next page, pass the last row's created_at and id.
+    For the next page, pass the last row's ``created_at`` and ``id``.
 
     limit: 1..200, 50 by default.
     Reads assistant.users.
@@ -362,7 +362,7 @@ def list_active(
 ) -> Args:
     """List the users to whom the assistant may write, newest first.
 
-    For the next page, pass the last row's created_at and id.
+    For the next page, pass the last row's ``created_at`` and ``id``.
 
     limit: 1..200, 50 by default.
     Reads assistant.users.

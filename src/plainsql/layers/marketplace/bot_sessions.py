@@ -148,7 +148,7 @@ def create(
 ) -> Args:
     """Insert a bot session as it was: for imports.
 
-    The bot starts its sessions with open.
+    The bot starts its sessions with ``open``.
 
     Reads marketplace.bot_sessions.
     Writes marketplace.bot_sessions.
@@ -168,7 +168,7 @@ where s.id = :id
 def delete(*, id: int) -> Args:
     """Delete a bot session.
 
-    Old sessions are deleted by cleanup.bot_sessions.
+    Old sessions are deleted by ``cleanup.bot_sessions``.
 
     Reads marketplace.bot_sessions.
     Writes marketplace.bot_sessions.
@@ -306,7 +306,7 @@ def list(
 ) -> Args:
     """List bot sessions, newest first.
 
-    For the next page, pass the last row's created_at and id.
+    For the next page, pass the last row's ``created_at`` and ``id``.
 
     limit: 1..200, 50 by default.
     Reads marketplace.bot_sessions.
@@ -347,7 +347,7 @@ def list_open(
     """List the bot sessions that have not ended, the longest silent first, to find the ones that died.
 
     If a time is given, only sessions that were silent since then are listed. For the next page, pass
-    the last row's last_activity_at and id.
+    the last row's ``last_activity_at`` and ``id``.
 
     limit: 1..200, 50 by default.
     Reads marketplace.bot_sessions.
@@ -438,7 +438,7 @@ def update(
 ) -> Args:
     """Change the given columns of a bot session, and leave the others.
 
-    heartbeat continues a session, and close ends it.
+    ``heartbeat`` continues a session, and ``close`` ends it.
 
     Reads marketplace.bot_sessions.
     Writes marketplace.bot_sessions.

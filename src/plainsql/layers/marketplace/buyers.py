@@ -115,8 +115,8 @@ def block(*, id: int) -> Args:
     No row is returned if there is no such buyer.
 
     Implementation: it is one statement. The counts tie its parts together, so that rows are locked
-    in the same order as by conversations.complete, which may run at the same time: conversations,
-    products, the buyer.
+    in the same order as by ``conversations.complete``, which may run at the same time:
+    conversations, products, the buyer.
 
     Reads marketplace.buyers, marketplace.conversations, marketplace.products.
     Writes marketplace.buyers, marketplace.conversations, marketplace.products.
@@ -195,8 +195,8 @@ def create(
 ) -> Args:
     """Create a buyer.
 
-    A buyer whose id on the platform is known is refused (unique violation); create_or_update accepts
-    it.
+    A buyer whose id on the platform is known is refused (unique violation); ``create_or_update``
+    accepts it.
 
     Reads marketplace.buyers.
     Writes marketplace.buyers.
@@ -390,7 +390,7 @@ def list(
 ) -> Args:
     """List buyers, newest first.
 
-    For the next page, pass the last row's created_at and id.
+    For the next page, pass the last row's ``created_at`` and ``id``.
 
     limit: 1..200, 50 by default.
     Reads marketplace.buyers.
@@ -467,8 +467,8 @@ def recompute_trust_scores(*, after_id: int = 0, limit: int = 1000) -> Args:
     """Recompute the trust scores of the next buyers after an id.
 
     The row has the number of buyers examined, the number changed, and the last id, from which to
-    continue; the id is null when there are no more. plainsql.layers.marketplace.maintenance runs it
-    for all buyers.
+    continue; the id is null when there are no more. ``plainsql.layers.marketplace.maintenance`` runs
+    it for all buyers.
 
     The score is the share of promises kept: (purchases + 1) / (purchases + broken off + 2), where
     broken off counts CANCELLED and BLOCKED conversations. A stranger has 0.5, and no number of
@@ -590,7 +590,7 @@ def update(
 ) -> Args:
     """Change the given columns of a buyer, and leave the others.
 
-    To block or unblock a buyer, use block and unblock.
+    To block or unblock a buyer, use ``block`` and ``unblock``.
 
     Reads marketplace.buyers.
     Writes marketplace.buyers.

@@ -13,7 +13,7 @@ from plainsql.query import Args, NullError, bounded, count
 __all__ = ["bot_sessions", "conversations"]
 
 
-@count("marketplace.cleanup.bot_sessions", "sql/marketplace/cleanup/bot_sessions.sql", 12, """\
+@count("marketplace.cleanup.bot_sessions", "sql/marketplace/cleanup/bot_sessions.sql", 13, """\
 with
 oldest as (
   select s.id
@@ -32,7 +32,8 @@ where s.id = any(array(select o.id from oldest as o))
 def bot_sessions(*, days: int = 7, limit: int = 1000) -> Args:
     """Delete bot sessions that were last active more than so many days ago; return the number.
 
-    One batch, the oldest first; plainsql.layers.marketplace.maintenance runs it until none is left.
+    One batch, the oldest first; ``plainsql.layers.marketplace.maintenance`` runs it until none is
+    left.
 
     Rows that another run has locked are skipped.
 
@@ -50,7 +51,7 @@ def bot_sessions(*, days: int = 7, limit: int = 1000) -> Args:
     return (bounded("days", days, 0, 36500), bounded("limit", limit, 1, 10000))
 
 
-@count("marketplace.cleanup.conversations", "sql/marketplace/cleanup/conversations.sql", 12, """\
+@count("marketplace.cleanup.conversations", "sql/marketplace/cleanup/conversations.sql", 13, """\
 with
 oldest as (
   select c.id
@@ -72,7 +73,8 @@ where c.id = any(array(select o.id from oldest as o))
 def conversations(*, days: int = 30, limit: int = 1000) -> Args:
     """Archive conversations that were completed more than so many days ago; return the number.
 
-    One batch, the oldest first; plainsql.layers.marketplace.maintenance runs it until none is left.
+    One batch, the oldest first; ``plainsql.layers.marketplace.maintenance`` runs it until none is
+    left.
 
     Rows that another run has locked are skipped.
 

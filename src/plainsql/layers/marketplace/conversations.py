@@ -193,7 +193,7 @@ def complete(*, negotiated_price: Decimal | None = None, id: int) -> Args:
 
     The price is the given one, or else the negotiated one, or else the product's. No row is
     returned, and nothing is changed, if the conversation is not ACTIVE, or if its product is SOLD,
-    INACTIVE or reserved for another buyer; products.standing says why.
+    INACTIVE or reserved for another buyer; ``products.standing`` says why.
 
     Implementation: it is one statement, so that no reader sees one part without the others. The
     conversation is locked first, then the product. Of two concurrent calls for one product, the
@@ -284,7 +284,7 @@ def create(
 ) -> Args:
     """Insert a conversation as it is: for imports.
 
-    The bot starts its conversations with start.
+    The bot starts its conversations with ``start``.
 
     Reads marketplace.conversations.
     Writes marketplace.conversations.
@@ -349,7 +349,7 @@ def for_buyer(
 ) -> Args:
     """List the conversations of a buyer, newest first.
 
-    For the next page, pass the last row's created_at and id.
+    For the next page, pass the last row's ``created_at`` and ``id``.
 
     limit: 1..200, 50 by default.
     Reads marketplace.conversations.
@@ -395,7 +395,7 @@ def for_product(
 ) -> Args:
     """List the conversations about a product, newest first.
 
-    For the next page, pass the last row's created_at and id.
+    For the next page, pass the last row's ``created_at`` and ``id``.
 
     limit: 1..200, 50 by default.
     Reads marketplace.conversations.
@@ -498,7 +498,7 @@ def list(
 ) -> Args:
     """List conversations, newest first.
 
-    For the next page, pass the last row's created_at and id.
+    For the next page, pass the last row's ``created_at`` and ``id``.
 
     limit: 1..200, 50 by default.
     Reads marketplace.conversations.
@@ -541,8 +541,8 @@ def list_active(
 ) -> Args:
     """List the ACTIVE conversations, the last changed first.
 
-    For the next page, pass the last row's updated_at and id. A conversation that changes in the
-    meantime moves to the first page.
+    For the next page, pass the last row's ``updated_at`` and ``id``. A conversation that changes in
+    the meantime moves to the first page.
 
     limit: 1..200, 50 by default.
     Reads marketplace.conversations.
@@ -748,8 +748,8 @@ def update(
 ) -> Args:
     """Change the given columns of a conversation, and leave the others.
 
-    They are its offer, where and when to meet, and what was understood. complete, cancel and reopen
-    change its status; cleanup archives it.
+    They are its offer, the agreed place and time, and the detected intent and sentiment.
+    ``complete``, ``cancel`` and ``reopen`` change its status; ``cleanup.conversations`` archives it.
 
     Reads marketplace.conversations.
     Writes marketplace.conversations.

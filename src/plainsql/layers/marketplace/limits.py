@@ -1,4 +1,4 @@
-"""How much each user may ask of the bot."""
+"""The rate limit of each user of the bot."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ __all__ = ["RateLimits"]
 class RateLimits:
     """A sliding window for each user, in Redis and so across all processes of the bot.
 
-    ``redis`` is a client of redis-py, a ``RedisConnection``, a URL, or nothing for the configured one.
-    ``without_redis`` says what to answer while Redis is away: by default each process counts by itself, so
-    that the bot goes on and nobody floods it. Keys begin with ``prefix``, by default the application's name.
+    ``redis`` is a client of redis-py, a ``RedisConnection``, a URL, or None for the configured one.
+    ``without_redis`` is the answer while Redis is not available: by default each process counts by itself, so
+    that the bot continues and no user floods it. Keys begin with ``prefix``, by default the application's
+    name.
 
     ::
 
@@ -39,19 +40,19 @@ class RateLimits:
         self._window: SlidingWindow = self._limits.window(name)
 
     async def is_rate_limited(self, user: Subject, limit: int, window: float) -> bool:
-        """Count this call and return False; return True where ``limit`` calls were counted within ``window``
-        seconds. What is refused does not count.
+        """Count this call and return False; return True if ``limit`` calls were counted within ``window``
+        seconds. A refused call is not counted.
 
-        Raises ``BindError`` for a limit below 1 or above 100,000 and a window of no length.
+        Raises ``BindError`` if the limit is below 1 or above 100,000, or if the window has no length.
         """
         return await self._window.is_limited(user, limit, window)
 
     async def check(self, user: Subject, limit: int, window: float) -> Decision:
-        """Tell whether one more call is allowed now, how many are left and when to come again; count none."""
+        """Check whether one more call is allowed now, how many are left and when to retry; count none."""
         return await self._window.check(user, limit, window)
 
     async def aclose(self) -> None:
-        """Close the way to Redis, unless a client or a link was given."""
+        """Close the connection to Redis, unless a client or a ``RedisConnection`` was given."""
         await self._limits.aclose()
 
     async def __aenter__(self) -> Self:

@@ -1,7 +1,7 @@
-"""What is to be done once a day: forget, archive, recompute, report.
+"""The daily maintenance: delete old sessions, archive conversations, recompute trust scores, report.
 
-Everything is done in batches, each a transaction of its own: no long lock, and what is interrupted goes on
-where it was when it is run again. Two runs at once share the work.
+Each step runs in batches, each batch in a transaction of its own. No lock is held for long, and an
+interrupted run continues where it stopped when it is run again. Two concurrent runs share the work.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ Advance = Callable[[int], object]
 
 
 class TrustScores(msgspec.Struct, frozen=True):
-    """What a run over all buyers found."""
+    """The numbers of a run over all buyers."""
 
     examined: int
     changed: int
 
 
 class Daily(msgspec.Struct, frozen=True, kw_only=True):
-    """What the daily run did."""
+    """The result of the daily maintenance."""
 
     deleted_sessions: int
     archived_conversations: int
@@ -50,15 +50,15 @@ class Daily(msgspec.Struct, frozen=True, kw_only=True):
 async def delete_old_sessions(
     db: AsyncExecutor, *, days: int = KEEP_SESSIONS_DAYS, batch: int = BATCH, advance: Advance | None = None
 ) -> int:
-    """Delete the bot sessions that were last heard of more than so many days ago. Return how many.
+    """Delete the bot sessions that were last active more than so many days ago; return their number.
 
     Args:
-        db: what runs it; not a transaction, or all batches are one.
-        days: their least age, 0 or more.
-        batch: how many are deleted at once, 1 to 10,000.
-        advance: told of each batch how many it were.
+        db: the executor; in a transaction, all batches are one.
+        days: the least age of a session, 0 or more.
+        batch: the number of sessions that one statement deletes, 1 to 10,000.
+        advance: called after each batch, with the number of its rows.
 
-    Raises ``BindError`` where an argument is out of its range.
+    Raises ``BindError`` if an argument is out of its range.
     """
     total = 0
     while True:
@@ -73,9 +73,9 @@ async def delete_old_sessions(
 async def archive_conversations(
     db: AsyncExecutor, *, days: int = ARCHIVE_AFTER_DAYS, batch: int = BATCH, advance: Advance | None = None
 ) -> int:
-    """Archive the conversations that were completed more than so many days ago. Return how many.
+    """Archive the conversations that were completed more than so many days ago; return their number.
 
-    The arguments and what is raised are those of ``delete_old_sessions``.
+    The arguments and the errors are those of ``delete_old_sessions``.
     """
     total = 0
     while True:
@@ -92,7 +92,7 @@ async def recompute_trust_scores(
 ) -> TrustScores:
     """Recompute the trust scores of all buyers, and write those that changed.
 
-    The arguments and what is raised are those of ``delete_old_sessions``.
+    The arguments and the errors are those of ``delete_old_sessions``.
     """
     examined = changed = after = 0
     while True:
@@ -114,14 +114,14 @@ async def daily(
     day: date | None = None,
     time_zone: str = "UTC",
 ) -> Daily:
-    """Do all of it, and report on a day: yesterday unless another is given.
+    """Run all steps, and report on a day: yesterday unless another is given.
 
-    Raises ``BindError`` where an argument is out of its range; then nothing was done.
+    Raises ``BindError`` if an argument is out of its range; in that case nothing is changed.
     """
-    # Before anything is deleted.
+    # Arguments are checked before rows are deleted.
     cleanup.bot_sessions.compiled.bind((), {"days": session_days, "limit": batch})
     cleanup.conversations.compiled.bind((), {"days": archive_days, "limit": batch})
-    # First: a zone that does not exist is to be told before anything is deleted.
+    # The report comes first: it raises for an unknown time zone before rows are deleted.
     report = await daily_report(db, day=day, time_zone=time_zone)
     return Daily(
         deleted_sessions=await delete_old_sessions(db, days=session_days, batch=batch),

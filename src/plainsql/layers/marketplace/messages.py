@@ -163,9 +163,9 @@ def append(
     """Add a message to a conversation, and update the conversation's message count and last message
     time.
 
-    A message that the platform delivers again (the same wallapop_message_id) is returned as it is
-    known, and not counted. A message of type USER_MESSAGE is assigned to the conversation's buyer if
-    none is given; only such messages have to be read and processed.
+    A message that the platform delivers again (with the same ``wallapop_message_id``) is returned as
+    it is known, and not counted. A message of type ``USER_MESSAGE`` is assigned to the
+    conversation's buyer if none is given; only such messages have to be read and processed.
 
     Implementation: it is one statement, so that no reader sees one change without the other.
     Concurrent messages are all counted, and the latest time stays: the conversation is locked and
@@ -245,9 +245,9 @@ def claim_unprocessed(*, limit: int = 20, seconds: float = 300.0) -> Args:
     """Claim the oldest unprocessed messages for so many seconds: no other worker gets them in that
     time.
 
-    mark_processed ends the claim; if the worker dies, the messages are free again when the time is
-    over. The column claims counts the claims of each message, this one included: a high number means
-    a message on which workers die.
+    ``mark_processed`` ends the claim; if the worker dies, the messages are free again when the time
+    is over. ``claims`` counts the claims of each message, this one included: a high number means a
+    message on which workers die.
 
     Rows that another worker is claiming at the moment are skipped, not waited for.
 
@@ -364,7 +364,7 @@ def create(
     """Insert a message without updating its conversation's message count and last message time: for
     imports.
 
-    To continue a conversation, use append.
+    To continue a conversation, use ``append``.
 
     Reads marketplace.messages.
     Writes marketplace.messages.
@@ -507,7 +507,7 @@ def history(
 ) -> Args:
     """List all messages of a conversation, newest first.
 
-    For the next page, pass the last row's created_at and id.
+    For the next page, pass the last row's ``created_at`` and ``id``.
 
     limit: 1..200, 50 by default.
     Reads marketplace.messages.
@@ -548,7 +548,7 @@ def list(
 ) -> Args:
     """List messages, newest first.
 
-    For the next page, pass the last row's created_at and id.
+    For the next page, pass the last row's ``created_at`` and ``id``.
 
     limit: 1..200, 50 by default.
     Reads marketplace.messages.

@@ -246,7 +246,7 @@ def create(
 ) -> Args:
     """Insert a product as it is, even a sold one: for imports.
 
-    To save a product of the platform, as often as it is seen, use upsert_by_wallapop_id.
+    To save a product of the platform, as often as it is seen, use ``upsert_by_wallapop_id``.
 
     Reads marketplace.products.
     Writes marketplace.products.
@@ -321,7 +321,7 @@ def deactivate(*, id: int) -> Args:
     return (id,)
 
 
-@count_("marketplace.products.delete", "sql/marketplace/products/delete.sql", 5, """\
+@count_("marketplace.products.delete", "sql/marketplace/products/delete.sql", 6, """\
 delete from marketplace.products as p
 where p.id = :id
 """, session_clean=True, changes=(
@@ -330,7 +330,8 @@ where p.id = :id
 def delete(*, id: int) -> Args:
     """Delete a product.
 
-    A product with conversations is refused (foreign key violation): deactivate takes it off sale.
+    A product with conversations is refused (foreign key violation): ``deactivate`` takes it off
+    sale.
 
     Reads marketplace.products.
     Writes marketplace.products.
@@ -456,7 +457,7 @@ def list(
 ) -> Args:
     """List products, newest first, of one status if given.
 
-    For the next page, pass the last row's created_at and id.
+    For the next page, pass the last row's ``created_at`` and ``id``.
 
     limit: 1..200, 50 by default.
     Reads marketplace.products.
@@ -467,7 +468,7 @@ def list(
     return (status, after_created_at, after_id, bounded("limit", limit, 1, 200))
 
 
-@many[Product]("marketplace.products.list_available", "sql/marketplace/products/list_available.sql", 13, """\
+@many[Product]("marketplace.products.list_available", "sql/marketplace/products/list_available.sql", 14, """\
 select
   p.id,
   p.wallapop_id,
@@ -524,8 +525,9 @@ def list_available(
     """List the AVAILABLE products, newest, cheapest or most expensive first.
 
     Filters, each if given: a category, a price range and a condition. For the next page, pass the
-    last row's created_at and id if the order is newest, its price and id otherwise (the price as
-    after_price if the order is cheapest, as below_price if it is dearest).
+    last row's ``created_at`` and ``id`` if the order is ``newest``, its ``price`` and ``id``
+    otherwise (the price as ``after_price`` if the order is ``cheapest``, as ``below_price`` if it is
+    ``dearest``).
 
     Implementation: the last column of the order adds nothing: it keeps the list valid when the
     optional lines before it are left out.
@@ -646,7 +648,7 @@ def reserve(*, buyer_id: int | None = None, id: int) -> Args:
     """Reserve an AVAILABLE product, for a buyer if given.
 
     No row is returned, and nothing is changed, if it is not AVAILABLE or the buyer is blocked;
-    standing says why.
+    ``standing`` says why.
 
     Of many concurrent calls one succeeds: the others wait for its row, read it again, and find it
     RESERVED.
@@ -718,9 +720,9 @@ def sell(*, price: Decimal | None = None, buyer_id: int | None = None, id: int) 
 
     The price is the product's unless another is given. The buyer is the given one, or else the one
     it is reserved for. No row is returned, and nothing is changed, if it is SOLD, INACTIVE, or
-    reserved for another buyer than the given one; standing says why.
+    reserved for another buyer than the given one; ``standing`` says why.
 
-    To record a sale that was agreed in a conversation, use conversations.complete.
+    To record a sale that was agreed in a conversation, use ``conversations.complete``.
 
     Reads marketplace.buyers, marketplace.products.
     Writes marketplace.buyers, marketplace.products.
@@ -814,8 +816,8 @@ def update(
 ) -> Args:
     """Change the given columns of a product, and leave the others.
 
-    reserve, release, sell, deactivate and activate change its status; bump_views and
-    upsert_by_wallapop_id change its counts.
+    ``reserve``, ``release``, ``sell``, ``deactivate`` and ``activate`` change its status;
+    ``bump_views`` and ``upsert_by_wallapop_id`` change its counts.
 
     Reads marketplace.products.
     Writes marketplace.products.
@@ -912,8 +914,8 @@ def upsert_by_wallapop_id(
 ) -> Args:
     """Insert a product as the platform shows it, or update the known one.
 
-    Columns that are not given stay as they are. So does the status, which reserve, release, sell,
-    deactivate and activate change.
+    Columns that are not given stay as they are. So does the status, which ``reserve``, ``release``,
+    ``sell``, ``deactivate`` and ``activate`` change.
 
     Calls can race: the second one updates the row that the first one inserted.
 

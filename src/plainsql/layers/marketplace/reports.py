@@ -146,11 +146,11 @@ def daily(*, day: date, time_zone: str) -> Args:
     currency. Lines of categories come first, the largest revenue before the others; the line of the
     day comes last.
 
-    conversations counts those begun on the day. asked counts those in which the buyer wrote on the
-    day. answered counts those of them in which the bot wrote after the buyer's first message and
-    before the day was over. The response rate is answered divided by asked, and null if asked is 0.
-    sales counts the products sold on the day; the line of the day has no revenue, since currencies
-    do not add up. The time to sale begins at listed_at.
+    ``conversations`` counts those begun on the day. ``asked`` counts those in which the buyer wrote
+    on the day. ``answered`` counts those of them in which the bot wrote after the buyer's first
+    message and before the day was over. The response rate is ``answered`` divided by ``asked``, and
+    null if ``asked`` is 0. ``sales`` counts the products sold on the day; the line of the day has no
+    revenue, since currencies do not add up. The time to sale begins at ``listed_at``.
 
     Implementation: the day's bounds are computed and the columns are left bare, so that their
     indexes are used. Days of 23 and 25 hours are right. The limit 1 does not change the result: with

@@ -298,7 +298,7 @@ def create(
 ) -> Args:
     """Insert an appointment as it was, even a cancelled one: for imports.
 
-    To book a visit for a lead, use book.
+    To book a visit for a lead, use ``book``.
 
     Reads realty.appointments.
     Writes realty.appointments.
@@ -324,7 +324,7 @@ where a.id = :id
 def delete(*, id: UUID) -> Args:
     """Delete an appointment.
 
-    To keep a record of a visit that will not take place, use cancel.
+    To keep a record of a visit that will not take place, use ``cancel``.
 
     Reads realty.appointments.
     Writes realty.appointments.
@@ -388,7 +388,7 @@ def list(
 ) -> Args:
     """List appointments, cancelled ones too, newest first, of one lead if given.
 
-    For the next page, pass the last row's created_at and id.
+    For the next page, pass the last row's ``created_at`` and ``id``.
 
     limit: 1..200, 50 by default.
     Reads realty.appointments.

@@ -194,7 +194,7 @@ def list(
 ) -> Args:
     """List conversations, newest first, of one lead if given.
 
-    For the next page, pass the last row's created_at and id.
+    For the next page, pass the last row's ``created_at`` and ``id``.
 
     limit: 1..200, 50 by default.
     Reads realty.conversations.
@@ -205,7 +205,7 @@ def list(
     return (lead_id, after_created_at, after_id, bounded("limit", limit, 1, 200))
 
 
-@many[Conversation]("realty.conversations.list_stale", "sql/realty/conversations/list_stale.sql", 7, """\
+@many[Conversation]("realty.conversations.list_stale", "sql/realty/conversations/list_stale.sql", 8, """\
 select
   c.id,
   c.lead_id,
@@ -232,7 +232,8 @@ def list_stale(
     """List the conversations to follow up: the lead has not answered, and there was no message since a
     time.
 
-    The longest waiting come first. For the next page, pass the last row's last_message_at and id.
+    The longest waiting come first. For the next page, pass the last row's ``last_message_at`` and
+    ``id``.
 
     limit: 1..200, 50 by default.
     Reads realty.conversations.
@@ -269,7 +270,7 @@ def touch(
 ) -> Args:
     """Set the time of a conversation's last message to now, and its project if given.
 
-    Use it for what was said elsewhere: messages.append does this by itself.
+    Use it for what was said elsewhere: ``messages.append`` does this by itself.
 
     Reads realty.conversations.
     Writes realty.conversations.

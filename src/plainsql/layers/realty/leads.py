@@ -277,7 +277,7 @@ def list(
 ) -> Args:
     """List leads, newest first.
 
-    For the next page, pass the last row's created_at and id.
+    For the next page, pass the last row's ``created_at`` and ``id``.
 
     limit: 1..200, 50 by default.
     Reads realty.leads.

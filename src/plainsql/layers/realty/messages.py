@@ -132,7 +132,7 @@ returning
 def create(*, conversation_id: UUID, type: Literal["human", "ai-assistant"], content: str) -> Args:
     """Insert a message without changing its conversation's last_message_at: for imports.
 
-    To continue a conversation, use append.
+    To continue a conversation, use ``append``.
 
     Reads realty.messages.
     Writes realty.messages.
@@ -227,7 +227,7 @@ def history(
 ) -> Args:
     """List all messages of a conversation, newest first.
 
-    For the next page, pass the last row's created_at and id.
+    For the next page, pass the last row's ``created_at`` and ``id``.
 
     limit: 1..200, 50 by default.
     Reads realty.messages.
@@ -258,7 +258,7 @@ def list(
 ) -> Args:
     """List messages, newest first.
 
-    For the next page, pass the last row's created_at and id.
+    For the next page, pass the last row's ``created_at`` and ``id``.
 
     limit: 1..200, 50 by default.
     Reads realty.messages.

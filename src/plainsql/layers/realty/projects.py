@@ -173,7 +173,7 @@ def create(
 ) -> Args:
     """Create a project.
 
-    Its embedding is set later, by set_embedding.
+    Its embedding is set later, by ``set_embedding``.
 
     Reads realty.projects.
     Writes realty.projects.
@@ -302,7 +302,7 @@ def list(
 ) -> Args:
     """List projects, newest first, of one district if given (in any letter case).
 
-    For the next page, pass the last row's created_at and id.
+    For the next page, pass the last row's ``created_at`` and ``id``.
 
     limit: 1..200, 50 by default.
     Reads realty.projects.
@@ -335,8 +335,8 @@ def list_without_embedding(
 ) -> Args:
     """List the projects without an embedding, oldest first, each with the text to compute it from.
 
-    For the next page, pass the last row's created_at and id; after set_embedding, the first page has
-    new rows.
+    For the next page, pass the last row's ``created_at`` and ``id``; after ``set_embedding``, the
+    first page has new rows.
 
     limit: 1..200, 50 by default.
     Reads realty.projects.
@@ -560,16 +560,16 @@ def search_hybrid(
 ) -> Args:
     """Search projects by meaning and by words together, best match first.
 
-    It has the filters of search. The words are read as a web search: all must occur, "or" between
-    two, quotes for a phrase, a minus to exclude. candidates is the number of rows that each side may
-    contribute.
+    It has the filters of ``search``. The words are read as a web search: all must occur, "or"
+    between two, quotes for a phrase, a minus to exclude. ``candidates`` is the number of rows that
+    each side may contribute.
 
     Implementation: each side ranks its own rows, and the score of a row is the sum of 1 / (60 +
     rank) over the sides that found it. This is reciprocal rank fusion, with the k of Cormack, Clarke
     and Büttcher, "Reciprocal Rank Fusion outperforms Condorcet and individual Rank Learning
     Methods", SIGIR 2009. Ranks need no common scale; distances and word ranks have none.
 
-    For the inner query by distance, see search.
+    For the inner query by distance, see ``search``.
 
     The one-row side of the left join keeps projects without homes as long as there is no condition
     on homes: each such condition fails on nulls.
@@ -616,8 +616,8 @@ where pr.id = :id
 def set_embedding(*, embedding: Vector | Sequence[float] | SupportsArray | None, id: UUID) -> Args:
     """Set the embedding of a project's text; null removes it.
 
-    It has 1,536 numbers. Its length is any but zero, since nearness is the cosine's.
-    list_without_embedding lists a project whose embedding is null.
+    It has 1,536 numbers. Any length but zero is accepted, because the cosine distance does not
+    depend on it. ``list_without_embedding`` lists a project whose embedding is null.
 
     Reads realty.projects.
     Writes realty.projects.
@@ -676,7 +676,7 @@ def update(
 ) -> Args:
     """Change the given columns of a project, and leave the others.
 
-    The embedding stays that of the old text until set_embedding replaces it.
+    The embedding stays that of the old text until ``set_embedding`` replaces it.
 
     Reads realty.projects.
     Writes realty.projects.

@@ -205,7 +205,7 @@ def create(
 ) -> Args:
     """Create a property of a project.
 
-    Its embedding is set later, by set_embedding.
+    Its embedding is set later, by ``set_embedding``.
 
     Reads realty.properties.
     Writes realty.properties.
@@ -318,7 +318,7 @@ def list(
 ) -> Args:
     """List properties, newest first, of one type if given.
 
-    For the next page, pass the last row's created_at and id.
+    For the next page, pass the last row's ``created_at`` and ``id``.
 
     limit: 1..200, 50 by default.
     Reads realty.properties.
@@ -376,8 +376,8 @@ def list_by_project(
 ) -> Args:
     """List the homes of a project with their typologies, newest or cheapest first.
 
-    For the next page, pass the last row's created_at and id if the order is newest, its pricing and
-    id if it is cheapest.
+    For the next page, pass the last row's ``created_at`` and ``id`` if the order is ``newest``, its
+    ``pricing`` and ``id`` if it is ``cheapest``.
 
     Implementation: the last column of the order adds nothing: it keeps the list valid when the
     optional lines before it are left out.
@@ -427,8 +427,8 @@ def list_without_embedding(
 ) -> Args:
     """List the properties without an embedding, oldest first, each with the text to compute it from.
 
-    For the next page, pass the last row's created_at and id; after set_embedding, the first page has
-    new rows.
+    For the next page, pass the last row's ``created_at`` and ``id``; after ``set_embedding``, the
+    first page has new rows.
 
     limit: 1..200, 50 by default.
     Reads realty.projects, realty.properties.
@@ -660,16 +660,16 @@ def search_hybrid(
 ) -> Args:
     """Search homes by meaning and by words together, best match first.
 
-    It has the filters of search. The words are read as a web search: all must occur, "or" between
-    two, quotes for a phrase, a minus to exclude. candidates is the number of rows that each side may
-    contribute.
+    It has the filters of ``search``. The words are read as a web search: all must occur, "or"
+    between two, quotes for a phrase, a minus to exclude. ``candidates`` is the number of rows that
+    each side may contribute.
 
     Implementation: each side ranks its own rows, and the score of a row is the sum of 1 / (60 +
     rank) over the sides that found it. This is reciprocal rank fusion, with the k of Cormack, Clarke
     and Büttcher, "Reciprocal Rank Fusion outperforms Condorcet and individual Rank Learning
     Methods", SIGIR 2009. Ranks need no common scale; distances and word ranks have none.
 
-    For the inner query by distance, see search.
+    For the inner query by distance, see ``search``.
 
     candidates: 1..1000, 50 by default.
     limit: 1..200, 5 by default.
@@ -713,8 +713,8 @@ where p.id = :id
 def set_embedding(*, embedding: Vector | Sequence[float] | SupportsArray | None, id: UUID) -> Args:
     """Set the embedding of a property's text; null removes it.
 
-    It has 1,536 numbers. Its length is any but zero, since nearness is the cosine's.
-    list_without_embedding lists a property whose embedding is null.
+    It has 1,536 numbers. Any length but zero is accepted, because the cosine distance does not
+    depend on it. ``list_without_embedding`` lists a property whose embedding is null.
 
     Reads realty.properties.
     Writes realty.properties.
@@ -768,7 +768,7 @@ def update(
 ) -> Args:
     """Change the given columns of a property, and leave the others.
 
-    The embedding stays that of the old text until set_embedding replaces it.
+    The embedding stays that of the old text until ``set_embedding`` replaces it.
 
     Reads realty.properties.
     Writes realty.appointments, realty.properties.

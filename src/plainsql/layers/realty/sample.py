@@ -1,7 +1,7 @@
 """Sample data for the realty layer: a small agency in Lima, the same on every machine.
 
-:func:`tables` gives rows that ``COPY`` takes as they are. Districts, streets and parks are real; projects,
-homes, people and what they say are made up. Embeddings come from :mod:`plainsql.vector.hashing`.
+``tables`` returns rows that ``COPY`` accepts as they are. Districts, streets and parks are real; projects,
+homes, people and their messages are invented. Embeddings come from ``plainsql.vector.hashing``.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Table:
     columns: tuple[str, ...]
     rows: list[tuple[object, ...]] = field(repr=False)
     """Values in the order of ``columns``: ``str``, ``int``, ``bool``, ``uuid.UUID``, aware ``datetime``,
-    ``None``, and embeddings as ``list[float]`` of 1,536 numbers and length 1."""
+    ``None``, and embeddings as ``list[float]`` of 1,536 numbers and norm 1."""
 
 
 def tables(*, now: datetime, properties: int = 3000, leads: int = 400, seed: int = 1536) -> tuple[Table, ...]:
@@ -60,13 +60,12 @@ def tables(*, now: datetime, properties: int = 3000, leads: int = 400, seed: int
     The same arguments give the same rows.
 
     Args:
-        now: aware. What is past happened in the 180 days before; visits are booked for the two weeks after.
-        properties: at least 1, 40 a project.
+        now: aware. Past events are in the 180 days before it, booked visits in the two weeks after it.
+        properties: at least 1, 40 in a project.
         leads: at least 0, each with one or two conversations of two to ten messages.
-        seed: another one gives other data of the same kind.
+        seed: another seed gives other data of the same kind.
 
-    Raises:
-        ValueError: ``now`` has no time zone, or a number is too small.
+    Raises ``ValueError`` if ``now`` has no time zone, or if a number is too small.
     """
     if now.tzinfo is None:
         raise ValueError("now has no time zone")
@@ -103,7 +102,7 @@ class _Home:
 
 
 class _Agency:
-    """What is built first and talked about afterwards."""
+    """The agency's rows: projects and homes first, then the leads who talk about them."""
 
     def __init__(self, now: datetime, seed: int) -> None:
         self.now = now
@@ -227,7 +226,7 @@ class _Agency:
         title = f"{words['Type']} de {words['rooms']} en {project.district.name}, piso {floor}"
         home = _Home(self._id(), project, plan, title, words["view"], int(pricing))
         self.homes.append(home)
-        # The text that properties/list_without_embedding.sql gives for this home.
+        # The same text as that of properties/list_without_embedding.sql for this home.
         text = (title, plan.property_type, description, view.kind, project.name, project.district.name)
         created_at = project.created_at + (self.now - project.created_at) * random.random()
         self.rows["properties"].append(

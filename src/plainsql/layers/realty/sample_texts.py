@@ -1,4 +1,4 @@
-"""The words the sample data is made of: places in Lima, floor plans, phrases of descriptions and of chats."""
+"""The words of the sample data: places in Lima, floor plans, phrases of descriptions and of chats."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class District(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """A floor plan: what a typology is made from."""
+    """A floor plan, from which a typology is made."""
 
     name: str
     kind: str
@@ -54,14 +54,14 @@ class Plan(NamedTuple):
 
 
 class View(NamedTuple):
-    """What is seen from the windows."""
+    """A view from the windows."""
 
     kind: str
     """The property's view_type."""
     phrase: str
-    """``{park}`` stands for the project's park."""
+    """``{park}`` is replaced by the project's park."""
     by_the_sea: bool = False
-    """Whether the district must be by the sea."""
+    """True if the district must be by the sea."""
 
 
 DISTRICTS: Final = (

@@ -167,7 +167,7 @@ def list(
 ) -> Args:
     """List typologies, newest first.
 
-    For the next page, pass the last row's created_at and id.
+    For the next page, pass the last row's ``created_at`` and ``id``.
 
     limit: 1..200, 50 by default.
     Reads realty.typologies.

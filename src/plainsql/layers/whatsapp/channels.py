@@ -135,9 +135,9 @@ def create(
     messages_per_second: int = 80,
     access_token: str,
 ) -> Args:
-    """Create the channel of a number; it is pending until verify.
+    """Create the channel of a number; it is pending until ``verify``.
 
-    A second channel with the same phone_number_id is refused (unique violation).
+    A second channel with the same ``phone_number_id`` is refused (unique violation).
 
     The caller passes tenant and id, because the access token is encrypted for this row before it is
     sent. The row-level security policy refuses any tenant but the current one.
@@ -180,7 +180,7 @@ where
 def delete(*, id: UUID) -> Args:
     """Delete a channel.
 
-    A channel with messages is refused (foreign key violation): use suspend instead.
+    A channel with messages is refused (foreign key violation): use ``suspend`` instead.
 
     Reads whatsapp.channels.
     Writes whatsapp.channels.
@@ -264,7 +264,7 @@ where
   and c.phone_number_id = :phone_number_id
 """, read_only=True, session_clean=True, row_security={"whatsapp.channels": ("app.jwt_tenant",)})
 def get_by_phone_number_id(*, phone_number_id: str) -> Args:
-    """The channel of the phone_number_id in a webhook.
+    """The channel of the ``phone_number_id`` in a webhook.
 
     Reads whatsapp.channels.
     SQL: sql/whatsapp/channels/get_by_phone_number_id.sql
@@ -303,7 +303,7 @@ def list(
 ) -> Args:
     """List channels, newest first.
 
-    For the next page, pass the last row's created_at and id.
+    For the next page, pass the last row's ``created_at`` and ``id``.
 
     limit: 1..200, 50 by default.
     Reads whatsapp.channels.
@@ -347,7 +347,7 @@ def list_active(
 ) -> Args:
     """List the channels that can send, verified and active, newest first, of one organization if given.
 
-    For the next page, pass the last row's created_at and id.
+    For the next page, pass the last row's ``created_at`` and ``id``.
 
     limit: 1..200, 50 by default.
     Reads whatsapp.channels.
@@ -389,7 +389,7 @@ def list_by_organization(
 ) -> Args:
     """List the channels of an organization, newest first.
 
-    For the next page, pass the last row's created_at and id.
+    For the next page, pass the last row's ``created_at`` and ``id``.
 
     limit: 1..200, 50 by default.
     Reads whatsapp.channels.
@@ -513,7 +513,7 @@ returning
     )),
 ))
 def suspend(*, id: UUID) -> Args:
-    """Suspend a channel: nothing is sent from it until resume.
+    """Suspend a channel: nothing is sent from it until ``resume``.
 
     Reads whatsapp.channels.
     Writes whatsapp.channels.
@@ -569,7 +569,7 @@ def update(
 ) -> Args:
     """Change the given columns of a channel, and leave the others.
 
-    To change its access token, use rotate_access_token.
+    To change its access token, use ``rotate_access_token``.
 
     Reads whatsapp.channels.
     Writes whatsapp.channels.
@@ -629,7 +629,7 @@ returning
 def verify(*, id: UUID) -> Args:
     """Mark a channel as verified by WhatsApp.
 
-    A pending channel becomes active; a suspended one stays suspended until resume.
+    A pending channel becomes active; a suspended one stays suspended until ``resume``.
 
     Reads whatsapp.channels.
     Writes whatsapp.channels.

@@ -1,4 +1,4 @@
-"""Where a bot is in its talk with a contact: typed, in Redis, and over when WhatsApp's window closes."""
+"""The state of a bot's chat with a contact, typed and in Redis; it expires with WhatsApp's window."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WINDOW: Final = 86_400.0
 
 
 class Chat(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What is known of a talk between two messages. ``data`` is the bot's own."""
+    """The state of a chat between two messages; ``data`` is for the bot's own values."""
 
     channel_id: UUID
     phone_number: str
@@ -29,10 +29,10 @@ class Chat(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class ChatSessions:
-    """One session for each tenant, channel and number; over 24 hours after it was last read or written.
+    """One session for each tenant, channel and number; it expires 24 hours after the last read or write.
 
-    A write names the version that it read: of two workers with messages of one contact none overwrites the
-    other's step. All methods raise ``RedisUnavailableError`` where Redis does not answer.
+    A write names the version that it read, so that two workers with messages of one contact never overwrite
+    each other's step. All methods raise ``RedisUnavailableError`` if Redis does not answer.
     """
 
     def __init__(
@@ -47,13 +47,13 @@ class ChatSessions:
         self._sessions = Sessions(redis, Chat, prefix=prefix, ttl=ttl, sliding=True, deadline=deadline)
 
     async def get(self, tenant_id: UUID, channel_id: UUID, phone_number: str) -> Session[Chat] | None:
-        """Return the session of a talk, or None where there is none, or not any more."""
+        """Return the session of a chat, or None if there is none or it has expired."""
         return await self._sessions.get_named(_user(tenant_id, phone_number), str(channel_id))
 
     async def get_or_begin(
         self, tenant_id: UUID, channel_id: UUID, phone_number: str, *, contact_id: UUID | None = None
     ) -> Session[Chat]:
-        """Return the session of a talk, begun now if there is none. Safe when several calls race."""
+        """Return the session of a chat; start one if there is none. Any number of calls can race."""
         user, name = _user(tenant_id, phone_number), str(channel_id)
         while True:
             session = await self._sessions.get_named(user, name)
@@ -64,26 +64,26 @@ class ChatSessions:
                     user, Chat(channel_id, phone_number, contact_id), name=name
                 )
             except SessionConflictError:
-                pass  # Another call was faster: its session is there, or already over.
+                pass  # Another call was faster: its session exists, or has already ended.
 
     async def update(self, session: Session[Chat], chat: Chat) -> Session[Chat]:
-        """Replace what is known, unless somebody has since it was read; see ``Sessions.update``."""
+        """Replace the state, unless another write has since the read; see ``Sessions.update``."""
         return await self._sessions.update(session, chat)
 
     async def modify(self, session: Session[Chat], change: Callable[[Chat], Chat]) -> Session[Chat]:
-        """Replace what is known by what ``change`` makes of it; see ``Sessions.modify``."""
+        """Replace the state by the result of ``change``; see ``Sessions.modify``."""
         return await self._sessions.modify(session, change)
 
     async def end(self, session: Session[Chat]) -> bool:
-        """End a talk. Return whether it was there. No write that is under way can bring it back."""
+        """End a chat; return False if there was none. No write in progress can bring it back."""
         return await self._sessions.delete(session)
 
     async def end_all(self, tenant_id: UUID, phone_number: str) -> int:
-        """End the talks with a number on all channels of a tenant. Return how many there were."""
+        """End the chats with a number on all channels of a tenant; return their number."""
         return await self._sessions.expire_all(_user(tenant_id, phone_number))
 
     async def aclose(self) -> None:
-        """Close the way to Redis, unless a client or a link was given."""
+        """Close the connection to Redis, unless a client or a ``RedisConnection`` was given."""
         await self._sessions.aclose()
 
     async def __aenter__(self) -> Self:

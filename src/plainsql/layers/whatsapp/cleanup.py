@@ -84,7 +84,7 @@ def webhook_events(*, days: int = 30, limit: int = 1000) -> Args:
     One batch: repeat it until it deletes none. A redelivery of a deleted event would be saved as a
     new one; WhatsApp retries for 7 days.
 
-    Implementation: see webhook_events.purge.
+    Implementation: see ``webhook_events.purge``.
 
     days: 0..36500, 30 by default.
     limit: 1..10000, 1000 by default.

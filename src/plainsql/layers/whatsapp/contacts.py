@@ -69,7 +69,7 @@ returning
     )),
 ))
 def block(*, id: UUID) -> Args:
-    """Block a contact: send_message refuses to write to them.
+    """Block a contact: ``send_message`` refuses to write to them.
 
     Reads whatsapp.contacts.
     Writes whatsapp.contacts.
@@ -140,7 +140,7 @@ def create(
 ) -> Args:
     """Create a contact.
 
-    A second contact with the same number is refused (unique violation); save accepts it.
+    A second contact with the same number is refused (unique violation); ``save`` accepts it.
 
     Reads whatsapp.contacts.
     Writes whatsapp.contacts.
@@ -254,7 +254,7 @@ def list(
 ) -> Args:
     """List contacts, newest first.
 
-    For the next page, pass the last row's created_at and id.
+    For the next page, pass the last row's ``created_at`` and ``id``.
 
     limit: 1..200, 50 by default.
     Reads whatsapp.contacts.

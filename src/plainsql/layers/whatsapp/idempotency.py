@@ -1,4 +1,4 @@
-"""The key under which an outbound message is saved once, however often its sender tries."""
+"""The key with which an outbound message is saved once, however often its sender retries."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ __all__ = ["idempotency_key"]
 def idempotency_key(account_id: str | UUID, to_phone: str, content: str, timestamp: str | int) -> bytes:
     """Return the SHA-256 digest of the four, in UTF-8 and joined by ``:``: 32 bytes.
 
-    ``timestamp`` is the time of what asked for the message, not of the attempt to send it: it must be the
-    same when the same message is tried again, and another one when the same words are meant to be sent twice.
-    Text or whole seconds; a ``float`` or a ``datetime`` can be written in several ways, and is refused.
+    ``timestamp`` is the time of the event that caused the message, not of the attempt to send it. It must be
+    the same if the same message is retried, and another one if the same text is to be sent twice. It is text
+    or whole seconds; a ``float`` or a ``datetime`` can be written in several ways, and is refused.
 
-    Raises ``BindError`` where an argument is of another type, or where ``account_id`` or ``to_phone`` holds a
-    ``:``, with which two different messages could have one key.
+    Raises ``BindError`` if an argument is of another type, or if ``account_id`` or ``to_phone`` contains a
+    ``:``, because two different messages could then have one key.
     """
     _expect("account_id", account_id, str, UUID)
     _expect("to_phone", to_phone, str)

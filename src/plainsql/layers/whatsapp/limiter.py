@@ -1,4 +1,4 @@
-"""How fast a channel may send."""
+"""The rate limit of a channel."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ __all__ = ["ChannelLimiter"]
 
 
 class ChannelLimiter:
-    """A bucket of tokens for each channel, shared by all processes: one token, one message.
+    """A token bucket for each channel, shared by all processes: one token, one message.
 
-    A channel sends as many a second as its ``messages_per_second`` says, 80 or 250, and as many at once after
-    a pause, or ``burst``; a channel that is raised to 250 keeps the tokens it has. Tenants share nothing, not
-    even where their channels have the same id.
+    A channel sends ``messages_per_second`` messages a second, 80 or 250. After a pause it may send a burst of
+    as many, or of ``burst``. A channel that is raised to 250 keeps the tokens it has. Tenants share no
+    bucket, even if their channels have the same id.
 
-    ``limits`` says what happens without Redis (``without_redis=``); all methods raise
-    ``RedisUnavailableError`` where it is told to.
+    ``limits`` decides what happens without Redis (``without_redis=``): with ``"raise"``, all methods raise
+    ``RedisUnavailableError``.
     """
 
     def __init__(self, limits: Limits, *, name: str = "whatsapp.channel", burst: int | None = None) -> None:
@@ -26,23 +26,23 @@ class ChannelLimiter:
         self._buckets: dict[int, TokenBucket] = {}
 
     async def check(self, channel: Channel, n: int = 1) -> Decision:
-        """Tell whether ``n`` messages may be sent now, and take no token."""
+        """Check whether ``n`` messages may be sent now, and take no token."""
         return await self._limits.check(self.charge(channel, n))
 
     async def consume(self, channel: Channel, n: int = 1) -> Decision:
-        """Take the tokens of ``n`` messages, or none where there are fewer."""
+        """Take the tokens of ``n`` messages, or none if there are fewer."""
         return await self._limits.consume(self.charge(channel, n))
 
     async def remaining(self, channel: Channel) -> int:
-        """Return how many messages may be sent now."""
+        """Return the number of messages that may be sent now."""
         return (await self.check(channel)).remaining
 
     async def wait(self, channel: Channel, n: int = 1, *, timeout: float | None = None) -> Decision:
-        """Take the tokens of ``n`` messages as soon as there are as many; see ``Limits.wait``."""
+        """Wait for the tokens of ``n`` messages and take them; see ``Limits.wait``."""
         return await self._limits.wait(self.charge(channel, n), timeout=timeout)
 
     def charge(self, channel: Channel, n: int = 1) -> Charge:
-        """Name the tokens of ``n`` messages, for a call on several limits (a day's, a contact's)."""
+        """Return the charge of ``n`` messages, for a call on several limits (a day's, a contact's)."""
         rate = channel.messages_per_second
         bucket = self._buckets.get(rate)
         if bucket is None:

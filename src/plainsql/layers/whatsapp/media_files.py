@@ -60,7 +60,7 @@ def count(*, since: datetime | UnsetType = UNSET) -> Args:
     return (since,)
 
 
-@one[MediaFile]("whatsapp.media_files.create", "sql/whatsapp/media_files/create.sql", 9, """\
+@one[MediaFile]("whatsapp.media_files.create", "sql/whatsapp/media_files/create.sql", 10, """\
 insert into whatsapp.media_files as f (
   whatsapp_media_id,
   file_name,
@@ -102,7 +102,8 @@ def create(
 ) -> Args:
     """Create a media file.
 
-    A second file with the same whatsapp_media_id is refused (unique violation); save accepts it.
+    A second file with the same ``whatsapp_media_id`` is refused (unique violation); ``save`` accepts
+    it.
 
     Reads whatsapp.media_files.
     Writes whatsapp.media_files.
@@ -113,7 +114,7 @@ def create(
     return (whatsapp_media_id, file_name, file_type, file_size, storage_url)
 
 
-@count_("whatsapp.media_files.delete", "sql/whatsapp/media_files/delete.sql", 3, """\
+@count_("whatsapp.media_files.delete", "sql/whatsapp/media_files/delete.sql", 4, """\
 delete from whatsapp.media_files as f
 where
   f.tenant_id = (select whatsapp.current_tenant())
@@ -123,7 +124,8 @@ where
     Change("whatsapp.messages", (("media_id", "parameter", "id"),)),
 ))
 def delete(*, id: UUID) -> Args:
-    """Delete a media file; its messages stay, without the file, and so does the object at storage_url.
+    """Delete a media file; its messages stay, without the file, and so does the object at
+    ``storage_url``.
 
     Reads whatsapp.media_files.
     Writes whatsapp.media_files, whatsapp.messages.
@@ -214,7 +216,7 @@ def list(
 ) -> Args:
     """List media files, newest first.
 
-    For the next page, pass the last row's created_at and id.
+    For the next page, pass the last row's ``created_at`` and ``id``.
 
     limit: 1..200, 50 by default.
     Reads whatsapp.media_files.

@@ -50,7 +50,7 @@ def count(*, since: datetime | UnsetType = UNSET) -> Args:
     return (since,)
 
 
-@one[MessageTemplate]("whatsapp.message_templates.create", "sql/whatsapp/message_templates/create.sql", 6, """\
+@one[MessageTemplate]("whatsapp.message_templates.create", "sql/whatsapp/message_templates/create.sql", 7, """\
 insert into whatsapp.message_templates as t (
   name,
   language,
@@ -86,7 +86,8 @@ returning
 def create(*, name: str, language: str, category: str, body: str, status: str = "pending") -> Args:
     """Create a template.
 
-    A second template with the same name and language is refused (unique violation); save accepts it.
+    A second template with the same name and language is refused (unique violation); ``save`` accepts
+    it.
 
     Reads whatsapp.message_templates.
     Writes whatsapp.message_templates.
@@ -202,7 +203,7 @@ def list(
 ) -> Args:
     """List templates, newest first, of one status if given.
 
-    For the next page, pass the last row's created_at and id.
+    For the next page, pass the last row's ``created_at`` and ``id``.
 
     limit: 1..200, 50 by default.
     Reads whatsapp.message_templates.

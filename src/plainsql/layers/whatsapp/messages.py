@@ -135,9 +135,9 @@ def claim_failed_for_retry(*, max_attempts: int = 5, limit: int = 50, first_dela
     """Claim the messages to send again, oldest first: those that failed, and those whose sender did not
     report in time.
 
-    They are queued again, and belong to the worker that claimed them until next_attempt_at, whose
-    delay grows exponentially. The id at WhatsApp is removed with the attempt it was for, so that a
-    late receipt of that attempt is not taken for one of this attempt.
+    They are queued again, and belong to the worker that claimed them until ``next_attempt_at``,
+    whose delay grows exponentially. The id at WhatsApp is removed with the attempt it was for, so
+    that a late receipt of that attempt is not taken for one of this attempt.
 
     Any number of workers can run it: rows that another worker is claiming are skipped, not waited
     for.
@@ -271,7 +271,7 @@ def create(
 ) -> Args:
     """Insert a message as it was, of any status and time: for imports.
 
-    To continue a conversation, use save_inbound and save_outbound.
+    To continue a conversation, use ``save_inbound`` and ``save_outbound``.
 
     Reads whatsapp.messages.
     Writes whatsapp.messages.
@@ -522,7 +522,7 @@ def history(
 ) -> Args:
     """List the messages to and from a number, newest first.
 
-    For the next page, pass the last row's created_at and id.
+    For the next page, pass the last row's ``created_at`` and ``id``.
 
     limit: 1..200, 50 by default.
     Reads whatsapp.messages.
@@ -578,7 +578,7 @@ def list(
 ) -> Args:
     """List messages, newest first, of one channel if given.
 
-    For the next page, pass the last row's created_at and id.
+    For the next page, pass the last row's ``created_at`` and ``id``.
 
     limit: 1..200, 50 by default.
     Reads whatsapp.messages.
@@ -662,8 +662,8 @@ def save_inbound(
     No row is returned if it is already saved: WhatsApp delivers a webhook again that was not
     answered in time, and there is nothing more to do.
 
-    sent_at is the time at which the sender wrote it, according to the webhook; created_at is the
-    time at which it arrived.
+    ``sent_at`` is the time at which the sender wrote it, according to the webhook; ``created_at`` is
+    the time at which it arrived.
 
     Reads whatsapp.messages.
     Writes whatsapp.messages.
@@ -780,13 +780,13 @@ def save_outbound(
 
     A second call with the key returns the first message, in whatever state it is.
 
-    Any number of calls can race: each gets exactly one row. A caller that passes the id can tell
-    from the row which message it got.
+    Any number of calls can race: each gets exactly one row. A caller that passes the id sees from
+    the row which message it got.
 
-    Its sender has lease_s seconds to report by update_status. After that, claim_failed_for_retry
-    claims the message, so that a sender that died leaves none behind.
+    Its sender has ``lease_s`` seconds to report by ``update_status``. After that,
+    ``claim_failed_for_retry`` claims the message, so that a sender that died leaves none behind.
 
-    Implementation: see realty.leads.get_or_create_from_telegram, which has the same three cases.
+    Implementation: see ``realty.leads.get_or_create_from_telegram``, which has the same three cases.
 
     lease_s: 1..86400, 900 by default.
     Reads whatsapp.messages.
@@ -892,7 +892,7 @@ def update(
 ) -> Args:
     """Change the given columns of a message, and leave the others.
 
-    To change its status, use update_status.
+    To change its status, use ``update_status``.
 
     Reads whatsapp.messages.
     Writes whatsapp.messages.
@@ -991,10 +991,10 @@ def update_status(
     'read'; 'failed' is accepted only before 'delivered'. Steps may be left out: a receipt does not
     wait for the one before it. An unknown status is refused (check violation).
 
-    A failed message is due again after first_delay_s seconds, twice as many after each retry, a day
-    at most. It is not due again once max_attempts is reached: 0 gives up immediately, for a message
-    that cannot succeed. A worker that passes the retry_count of its claim changes nothing if another
-    worker has claimed the message since.
+    A failed message is due again after ``first_delay_s`` seconds, twice as many after each retry, a
+    day at most. It is not due again once ``max_attempts`` is reached: 0 gives up immediately, for a
+    message that cannot succeed. A worker that passes the ``retry_count`` of its claim changes
+    nothing if another worker has claimed the message since.
 
     max_attempts: 0..100, 5 by default.
     first_delay_s: 1..86400, 30 by default.
@@ -1096,9 +1096,9 @@ def update_status_by_whatsapp_msg_id(
     whatsapp_msg_id: str,
 ) -> Args:
     """Apply a status webhook to the message that it names by its id at WhatsApp; otherwise as
-    update_status.
+    ``update_status``.
 
-    No row is returned either if the sender has not saved that id yet: call mark_failed for the
+    No row is returned either if the sender has not saved that id yet: call ``mark_failed`` for the
     event, and it is due again later.
 
     max_attempts: 0..100, 5 by default.

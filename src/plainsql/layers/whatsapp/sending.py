@@ -1,4 +1,4 @@
-"""Sending as one unit of work: the channel, the idempotency key, the rate and the row together.
+"""Sending as one unit of work: channel, idempotency key, rate limit and row in one transaction.
 
 ::
 
@@ -42,7 +42,7 @@ class Accepted(NamedTuple):
 
     message: messages.Message
     is_new: bool
-    """Whether this call saved it, and so whether its caller is the one to hand it to WhatsApp."""
+    """True if this call saved it; its caller then has to hand it to WhatsApp."""
 
 
 class SendRefusedError(PlainsqlError):
@@ -54,16 +54,16 @@ class ChannelUnavailableError(SendRefusedError):
 
 
 class ContactBlockedError(SendRefusedError):
-    """The message is for a contact whom the tenant has blocked."""
+    """The tenant has blocked the contact."""
 
 
 class RateLimitedError(SendRefusedError):
-    """The channel has sent as much as it may."""
+    """The channel has reached its rate limit."""
 
     def __init__(self, message: str, *, retry_after: float, hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
         self.retry_after = retry_after
-        """Seconds until there is a token, if nobody else takes it."""
+        """Seconds until there is a token, if no other call takes it."""
 
 
 async def send_message(
@@ -80,16 +80,17 @@ async def send_message(
 ) -> Accepted:
     """Accept a message for sending, in one transaction, and return its row.
 
-    ``db`` is ``Database.tenant(…)``, or a transaction of it. Where a message was saved under the
-    ``idempotency_key`` before, that one is returned, whatever has become of it, and nothing else is done: of
-    any number of calls at once with the same key one saves, and takes one token. Without a key every call
-    saves.
+    ``db`` is ``Database.tenant(…)``, or a transaction of it. If a message was saved with the
+    ``idempotency_key`` before, that message is returned, whatever its status is, and no token is taken. Of
+    any number of concurrent calls with the same key, one saves the message and takes one token. Without a
+    key, every call saves a message.
 
-    Whoever gets ``is_new`` hands the message to WhatsApp and reports by ``messages.update_status``; where
-    that does not happen within ``lease_s`` seconds, ``messages.claim_failed_for_retry`` gives it to a worker.
+    The caller that gets ``is_new`` hands the message to WhatsApp and reports by ``messages.update_status``.
+    If there is no report within ``lease_s`` seconds, ``messages.claim_failed_for_retry`` gives the message to
+    a worker.
 
     Raises ``ChannelUnavailableError``, ``ContactBlockedError``, ``RateLimitedError`` with ``retry_after``,
-    and ``RedisUnavailableError`` where the limiter is told to. Then nothing was saved.
+    and ``RedisUnavailableError`` if the limiter is configured to. In each case nothing was saved.
     """
     async with db.transaction() as tx:
         if idempotency_key is not None:
@@ -100,7 +101,7 @@ async def send_message(
         contact = await contacts.get_by_phone(tx, phone_number=to_phone)
         if contact is not None and contact.is_blocked:
             raise ContactBlockedError(
-                f"contact {contact.id} is blocked", hint="contacts.unblock lets them be written to"
+                f"contact {contact.id} is blocked", hint="unblock the contact with contacts.unblock"
             )
         id = uuid4()
         message = await messages.save_outbound(
@@ -115,8 +116,8 @@ async def send_message(
             idempotency_key=idempotency_key,
             lease_s=lease_s,
         )
-        # The token comes last: only the one of several calls that has saved takes one, and the others wait
-        # here for its transaction. Where there is none, the row goes with the transaction.
+        # The token comes last: of several calls only the one that saved takes one, and the others wait here
+        # for its transaction. If there is no token, the transaction and its row are rolled back.
         is_new = message.id == id
         if is_new:
             decision = await limiter.consume(channel)
@@ -125,7 +126,7 @@ async def send_message(
                 raise RateLimitedError(
                     f"channel {channel.id} is at its limit of {rate} messages a second",
                     retry_after=decision.retry_after,
-                    hint="try again after retry_after seconds",
+                    hint="retry after retry_after seconds",
                 )
         return Accepted(message, is_new)
 
@@ -134,10 +135,10 @@ async def _sending_channel(tx: Transaction, channel_id: UUID) -> channels.Channe
     channel = await channels.get_by_id(tx, id=channel_id)
     if channel is None:
         raise ChannelUnavailableError(
-            f"there is no channel {channel_id}", hint="is db the tenant's: db.tenant(tenant_id)?"
+            f"there is no channel {channel_id}", hint="pass db.tenant(tenant_id) of the channel's tenant"
         )
     if channel.status != "active" or not channel.is_verified:
         state = channel.status if channel.status != "active" else "not verified"
-        hint = "channels.resume lets it send" if state == "suspended" else "channels.verify lets it send"
+        hint = "call channels.resume" if state == "suspended" else "call channels.verify"
         raise ChannelUnavailableError(f"channel {channel_id} is {state}", hint=hint)
     return channel

@@ -93,8 +93,8 @@ order by c.created_at, c.id
 def claim_unprocessed(*, limit: int = 50, lease_s: int = 300) -> Args:
     """Claim webhook events to process, oldest first.
 
-    They belong to the worker that claimed them for lease_s seconds. After that, or after
-    mark_failed, they are due again.
+    They belong to the worker that claimed them for ``lease_s`` seconds. After that, or after
+    ``mark_failed``, they are due again.
 
     Any number of workers can run it: rows that another worker is claiming are skipped, not waited
     for.
@@ -184,7 +184,7 @@ def create(
 ) -> Args:
     """Insert a webhook event as it was, even a processed one: for imports.
 
-    An event that was logged before is refused (unique violation). To save a webhook, use log.
+    An event that was logged before is refused (unique violation). To save a webhook, use ``log``.
 
     Reads whatsapp.webhook_events.
     Writes whatsapp.webhook_events.
@@ -215,7 +215,7 @@ where
 def delete(*, id: UUID) -> Args:
     """Delete a webhook event.
 
-    Processed events are deleted by purge.
+    Processed events are deleted by ``purge``.
 
     Reads whatsapp.webhook_events.
     Writes whatsapp.webhook_events.
@@ -285,7 +285,7 @@ def list(
 ) -> Args:
     """List webhook events, newest first, of one type if given.
 
-    For the next page, pass the last row's created_at and id.
+    For the next page, pass the last row's ``created_at`` and ``id``.
 
     limit: 1..200, 50 by default.
     Reads whatsapp.webhook_events.
@@ -340,7 +340,7 @@ def log(*, event_type: str, payload: Json) -> Args:
     return (event_type, payload)
 
 
-@optional[WebhookEvent]("whatsapp.webhook_events.mark_failed", "sql/whatsapp/webhook_events/mark_failed.sql", 8, """\
+@optional[WebhookEvent]("whatsapp.webhook_events.mark_failed", "sql/whatsapp/webhook_events/mark_failed.sql", 9, """\
 update whatsapp.webhook_events as w
 set
   error_message = :error_message,
@@ -384,8 +384,9 @@ def mark_failed(
 ) -> Args:
     """Mark a webhook event as failed, with the error.
 
-    It is due again after first_delay_s seconds, twice as many after each failure, a day at most. It
-    is not due again once max_attempts is reached. No row is returned if it is already processed.
+    It is due again after ``first_delay_s`` seconds, twice as many after each failure, a day at most.
+    It is not due again once ``max_attempts`` is reached. No row is returned if it is already
+    processed.
 
     max_attempts: 0..100, 5 by default.
     first_delay_s: 1..86400, 30 by default.
@@ -526,8 +527,8 @@ def update(
 ) -> Args:
     """Change the given columns of a webhook event, and leave the others.
 
-    A time in next_attempt_at puts an event that was given up back into the queue. Its payload and
-    its time of arrival cannot be changed.
+    A time in ``next_attempt_at`` puts an event that was given up back into the queue. Its payload
+    and its time of arrival cannot be changed.
 
     Reads whatsapp.webhook_events.
     Writes whatsapp.webhook_events.

@@ -1,12 +1,14 @@
 """The adapters of PostgreSQL's types: psycopg's loaders for results, dump functions for parameters.
 
-psycopg chooses how to dump a value by its Python class. Here the type of the parameter decides, and a value
-that the type does not have is refused before anything is sent. asyncpg works this way, and a query must mean
-the same on both drivers. Results are loaded by psycopg's own loaders, in C if they are installed. This
-package adds those of types that psycopg leaves as text, or loads into other classes than asyncpg.
+psycopg chooses how to dump a value by its Python class. Here the type of the parameter decides, as on
+asyncpg: a query must mean the same on both drivers. A value that the type does not have is refused before
+anything is sent.
 
-All values travel as text: every type has a text format, those of extensions too, and libpq requests one
-format for a whole row. psycopg's binary loaders take the same time for a row of common types.
+psycopg's own loaders load the results, in C if they are installed. This package adds loaders for types that
+psycopg leaves as text, or loads into other classes than asyncpg.
+
+All values travel as text. Every type has a text format, those of extensions too. libpq requests one format
+for a whole row. psycopg's binary loaders are not faster for a row of common types.
 """
 
 from plainsql.sync.adapters.adapter import DUMP_ERRORS, LOAD_ERRORS, Adapter

@@ -13,21 +13,21 @@ __all__ = ["DUMP_ERRORS", "LOAD_ERRORS", "Adapter", "text_loader"]
 
 
 class Adapter(NamedTuple):
-    """How the values of one PostgreSQL type are sent and received. Null is never dumped or loaded."""
+    """The conversions of one PostgreSQL type. Null is never dumped or loaded."""
 
     name: str
     """The type's name in messages: ``int4``, ``text[]``."""
     dump: Callable[[Any], str]
     """Return the text of a value. Raises one of ``DUMP_ERRORS`` if the type does not have the value."""
     loader: type[Any]
-    """A loader class of psycopg's, or one that loads what psycopg loads differently than asyncpg."""
+    """A loader class: psycopg's, or one of this package if asyncpg has another value."""
 
 
 DUMP_ERRORS: Final = (TypeError, ValueError, ArithmeticError, AttributeError, LookupError)
-"""What ``dump`` raises for a value of another kind or form, or out of range."""
+"""The errors of ``dump`` for a value of another kind or form, or out of range."""
 
 LOAD_ERRORS: Final = (*DUMP_ERRORS, psycopg.Error)
-"""What a loader raises for a value that Python does not have, such as a date before Christ."""
+"""The errors of a loader for a value that Python does not have, such as a date before Christ."""
 
 
 def text_loader(load: Callable[[str], Any]) -> type[Loader]:

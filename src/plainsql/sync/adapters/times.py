@@ -1,8 +1,8 @@
 """Dates, times and intervals, in the ISO style; another ``DateStyle`` or ``IntervalStyle`` is refused.
 
-``infinity`` is Python's greatest or least date or datetime, without a zone. psycopg refuses it. A moment
-outside of Python's years in UTC is refused. psycopg returns it in the session's zone. ``TIMES`` has loaders
-that take care of both, as asyncpg does. ``FAST`` has psycopg's own, which take half the time for a column.
+As on asyncpg, ``infinity`` is Python's greatest or least date or datetime, without a zone. A moment outside
+of Python's years in UTC is refused. psycopg refuses infinity, and returns such a moment in the session's
+zone. ``TIMES`` has loaders that do as asyncpg, ``FAST`` has psycopg's own, in C.
 """
 
 # ruff: noqa: DTZ901 (timestamps without a zone are a type of PostgreSQL)
