@@ -49,6 +49,12 @@ class Recorder:
             query.set_columns(self.columns)
         return query.result(self.records)
 
+    def batch(self, query: CompiledQuery[Any, Any], sets: Sequence[Args]) -> list[Any]:
+        return [self.run(query, args) for args in sets]
+
+    def execute_many(self, query: CompiledQuery[Any, Any], sets: Sequence[Args]) -> None:
+        self.batch(query, sets)
+
     def stream(self, query: CompiledQuery[Any, Any], args: Args) -> Iterator[Any]:
         text, self.values = query.text(args)
         self.sql = text.sql

@@ -51,3 +51,11 @@ class SyncExecutor(Protocol):
     def stream(self, query: Any, args: Args, /) -> Iterator[Any]:
         """Run a query and yield its rows; call ``query.stream`` instead."""
         ...
+
+    def batch(self, query: Any, sets: Sequence[Args], /) -> list[Any]:
+        """Run a query for each set of arguments; call ``query.batch`` instead."""
+        ...
+
+    def execute_many(self, query: Any, sets: Sequence[Args], /) -> None:
+        """Run a query for each set of arguments and return nothing; call ``query.execute_many`` instead."""
+        ...

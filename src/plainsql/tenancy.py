@@ -75,9 +75,11 @@ def tenant_of(names: tuple[str, str], tenant_id: object, user_id: object) -> Ten
     if not tenant:
         raise PlainsqlError("tenant(): expected a tenant's id, got none")
     user = "" if user_id is None else str(user_id)
-    if not (_is_text(tenant) and _is_text(user)):
-        which = "the user's id" if _is_text(tenant) else "the tenant's id"
+    both = tenant + user
+    if "\0" in both or not (both.isascii() or _is_utf8(both)):
         # Refused here, without the value: the driver and the server would quote it.
+        is_tenant = "\0" in tenant or not _is_utf8(tenant)
+        which = "the tenant's id" if is_tenant else "the user's id"
         raise PlainsqlError(f"tenant(): {which} is no text that PostgreSQL can hold")
     return (names[0], tenant), (names[1], user)
 
@@ -103,13 +105,9 @@ def _hex(text: str) -> str:
     return f"convert_from(decode('{text.encode().hex()}', 'hex'), 'UTF8')"
 
 
-def _is_text(value: str) -> bool:
-    if "\0" in value:
-        return False
-    if value.isascii():
-        return True
+def _is_utf8(text: str) -> bool:
     try:
-        value.encode()
+        text.encode()
     except UnicodeEncodeError:  # a lone surrogate
         return False
     return True

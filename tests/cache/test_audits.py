@@ -32,7 +32,7 @@ async def process(
             await asyncio.wait([task])
 
 
-async def test_hits_are_audited_while_it_is_asked_for_and_as_before_when_it_is_taken_back(
+async def test_hits_are_audited_until_the_request_is_withdrawn(
     redis_url: str, namespace: str, table: Table
 ) -> None:
     async with process(redis_url, namespace) as (cache, audits):

@@ -55,7 +55,7 @@ def test_each_failure_makes_the_pause_longer_up_to_a_limit() -> None:
     assert 3.75 <= pauses[-1] <= 6.25
 
 
-def test_a_call_that_was_cancelled_or_never_heard_of_again_lets_another_try() -> None:
+def test_a_call_that_was_cancelled_or_lost_lets_another_try() -> None:
     breaker, clock = opened()
     clock.now += breaker.wait
     assert breaker.allows()

@@ -246,7 +246,7 @@ def caught(url: str) -> set[str]:
     return found
 
 
-def test_whoever_writes_to_a_table_became_the_one_who_migrated_and_does_not_any_more(
+def test_a_writer_does_not_get_the_rights_of_the_role_that_migrated(
     fresh_database_url: str, writer: str
 ) -> None:
     with psycopg.connect(fresh_database_url, autocommit=True) as admin:
@@ -297,7 +297,7 @@ revoke create on schema plainsql from {role};
 """As docs/cache.md has it."""
 
 
-def test_the_functions_may_belong_to_a_role_that_may_insert_and_nothing_else(
+def test_the_functions_may_belong_to_a_role_that_may_only_insert(
     fresh_database_url: str, writer: str
 ) -> None:
     role, deployer = (f"outbox_{kind}_{uuid4().hex[:12]}" for kind in ("owner", "deployer"))

@@ -353,7 +353,7 @@ async def test_closing_waits_for_what_is_under_way_and_leaves_no_task(open_cache
 
 
 def test_options_out_of_their_range_are_refused() -> None:
-    wrong: list[dict[str, Any]] = [{"mode": "safe"}, {"jitter": 2}, {"early": -1}, {"audit_rate": 1.5}]
+    wrong: list[dict[str, Any]] = [{"on_failure": "safe"}, {"jitter": 2}, {"early": -1}, {"audit_rate": 1.5}]
     for options in wrong:
         with pytest.raises(BindError, match=next(iter(options))):
             Cache(**options)

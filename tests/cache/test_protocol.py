@@ -87,7 +87,7 @@ async def test_a_read_over_two_tables_ends_with_either(open_cache: Open, table: 
         assert await table.read(cache, both) == number
 
 
-async def test_while_a_writer_is_under_way_reads_go_to_the_database_and_store_nothing(
+async def test_reads_during_a_write_go_to_the_database_and_store_nothing(
     open_cache: Open, table: Table
 ) -> None:
     reader, writer = open_cache(), open_cache()
@@ -113,7 +113,7 @@ async def test_each_of_several_writers_keeps_its_marker(open_cache: Open, table:
     assert cache.stats().fills == 1
 
 
-async def test_a_column_that_is_first_read_by_while_a_writer_is_under_way_is_not_stored_under(
+async def test_a_column_first_read_by_during_a_write_is_not_stored_under(
     open_cache: Open, table: Table
 ) -> None:
     # The writer could not know that anybody would read by conversation.
@@ -143,7 +143,7 @@ async def test_a_slow_fill_does_not_store_what_was_overwritten(open_cache: Open,
     assert await table.read(writer) == 2
 
 
-async def test_a_read_that_began_after_a_write_does_not_have_the_result_of_an_earlier_one(
+async def test_a_read_begun_after_a_write_does_not_get_an_earlier_result(
     open_cache: Open, table: Table
 ) -> None:
     reader, writer = open_cache(), open_cache()
@@ -277,7 +277,7 @@ async def test_an_error_of_the_database_is_the_callers_and_is_not_stored(open_ca
     assert await cache.read(BY_CONVERSATION, (1,), load) is None
 
 
-async def test_who_joins_while_the_process_waits_for_another_one_is_not_forgotten(
+async def test_a_read_that_joins_while_another_process_loads_is_not_forgotten(
     open_cache: Open, table: Table
 ) -> None:
     slow, other = open_cache(), open_cache(lease_wait=60.0)

@@ -107,7 +107,7 @@ async def test_a_redis_that_restarts_empty_is_a_miss() -> None:
                 assert await table.read(cache) == version + 10
 
 
-async def test_without_redis_reads_go_to_the_database_and_a_breaker_leaves_it_alone(table: Table) -> None:
+async def test_without_redis_reads_go_to_the_database_and_the_breaker_opens(table: Table) -> None:
     with redis_server(port=free_port()) as server:
         async with opened(server.url) as cache:
             assert [await table.read(cache) for _ in range(50)] == [1] * 50
@@ -211,7 +211,7 @@ async def test_a_redis_without_memory_stores_nothing_and_forgets_what_is_written
                     await asyncio.sleep(0.01)
 
 
-async def test_available_writes_commit_and_are_made_known_as_soon_as_redis_answers(table: Table) -> None:
+async def test_writes_commit_and_invalidate_as_soon_as_redis_answers(table: Table) -> None:
     with redis_server(port=free_port()) as server:
         server.start()
         async with opened(server.url) as writer, opened(server.url) as reader:

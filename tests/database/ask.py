@@ -50,10 +50,9 @@ def all_text(error: BaseException | None) -> str:
 
 
 def schedulers(db: plainsql.Database) -> list[Scheduler]:
-    """The schedulers of concurrent reads of a database."""
+    """The schedulers of a database's concurrent reads; none if these are never sent together."""
     autobatch = db._state.autobatch
-    assert autobatch is not None
-    return list(autobatch.schedulers.values())
+    return [] if autobatch is None else list(autobatch.schedulers.values())
 
 
 def cached_queries(db: plainsql.Database) -> CachedQueries:

@@ -257,7 +257,7 @@ async def test_many_writes_are_one_round_trip(
 
 
 @pytest.mark.parametrize("inside", [False, True], ids=["alone", "in a transaction"])
-async def test_one_row_too_few_here_and_one_too_many_there_is_not_taken_for_right(
+async def test_a_row_too_few_in_one_set_and_too_many_in_another_is_an_error(
     proxied_items_db: plainsql.Database, outside: Any, inside: bool
 ) -> None:
     """Two sets and two rows, but none of the first and two of the second."""

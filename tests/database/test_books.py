@@ -66,7 +66,7 @@ async def _end_eight(db: plainsql.Database, outside: Any, how: str) -> None:
 
 
 @pytest.mark.parametrize("how", ["cancelled", "out of time"])
-async def test_connections_of_calls_that_were_ended_are_counted_and_close_when_they_idle(
+async def test_connections_of_cancelled_calls_are_counted_and_close_when_idle(
     database_url: str, outside: Any, how: str
 ) -> None:
     limit = None if how == "cancelled" else 1.0

@@ -208,7 +208,7 @@ async def test_a_statement_that_still_runs_at_the_end_of_a_transaction_fails_it(
     await _until_gone(outside, backend)
 
 
-async def test_a_stray_statement_of_a_savepoint_does_not_have_the_outer_transaction_keep_what_it_did(
+async def test_a_stray_statement_of_a_savepoint_is_not_kept_by_the_outer_one(
     one_connection_db: plainsql.Database, outside: Any
 ) -> None:
     await outside.execute("drop table if exists stray; create table stray (n int)")
@@ -416,7 +416,7 @@ async def test_a_connection_whose_codecs_were_changed_is_closed(
     assert await pid(one_connection_db) != backend
 
 
-async def test_what_was_made_in_a_transaction_ends_before_its_connection_is_released(
+async def test_statements_of_a_transaction_end_before_its_connection_is_free(
     one_connection_db: plainsql.Database,
 ) -> None:
     """Between the commit and the release Redis is told of what was written: that takes a while."""
@@ -449,7 +449,7 @@ def discard() -> Args:
     return ()
 
 
-async def test_a_query_that_prepares_or_discards_statements_leaves_none_to_the_next(
+async def test_a_query_that_prepares_statements_leaves_none_to_the_next(
     database_url: str,
 ) -> None:
     async with plainsql.connect(database_url, max_size=1) as db:

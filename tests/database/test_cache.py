@@ -178,7 +178,7 @@ async def test_nothing_found_is_stored_until_it_is_there(connect: Open) -> None:
     assert added in await by(db, author=7)
 
 
-async def test_a_transaction_reads_its_own_writes_and_ends_what_is_stored_when_it_commits(
+async def test_a_transaction_reads_its_own_writes_and_invalidates_at_its_commit(
     connect: Open,
 ) -> None:
     db = await connect()
@@ -355,7 +355,7 @@ async def test_a_write_that_no_read_could_meet_asks_nobody(fresh_database_url: s
         assert db.cache.stats().writes == 1
 
 
-async def test_without_redis_reads_go_to_postgresql_and_strict_writes_fail_before_their_commit(
+async def test_without_redis_reads_go_to_postgresql_and_writes_may_fail(
     fresh_database_url: str,
 ) -> None:
     with redis_server() as server:

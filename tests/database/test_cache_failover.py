@@ -87,7 +87,7 @@ def fail_over(pair: tuple[Node, Node], address: Proxy) -> None:
     address.retarget(new.socket)
 
 
-async def test_what_the_old_primary_answers_is_not_served_to_those_on_the_new_one(
+async def test_a_result_of_the_old_primary_is_not_served_on_the_new_one(
     pair: tuple[Node, Node], address: Proxy, redis: str, stack: AsyncExitStack
 ) -> None:
     old = await stack.enter_async_context(plainsql.connect(address.url(), redis=redis))
@@ -128,7 +128,7 @@ async def test_a_pool_with_connections_to_both_goes_around_the_cache(
     assert [await get(db, id=1) for _ in range(3)] == [3, 3, 3]
 
 
-async def test_a_read_during_which_a_connection_to_the_new_primary_opens_is_not_stored(
+async def test_a_read_is_not_stored_if_the_new_primary_appears_meanwhile(
     pair: tuple[Node, Node], address: Proxy, redis: str, stack: AsyncExitStack
 ) -> None:
     db = await stack.enter_async_context(plainsql.connect(address.url(), redis=redis, max_size=2))
@@ -213,7 +213,7 @@ async def test_hits_cost_no_statement_and_misses_only_their_own(
     assert db.cache.stats().fills == 2
 
 
-async def test_behind_a_pooler_a_result_is_stored_only_for_the_server_that_it_was_read_on(
+async def test_behind_a_pooler_a_result_is_stored_for_its_own_server_only(
     pair: tuple[Node, Node], redis: str, stack: AsyncExitStack
 ) -> None:
     """A pooler in transaction mode may lead each transaction of one connection to another server: here to the

@@ -173,7 +173,7 @@ async def test_a_setting_of_the_database_is_part_of_the_key(
     assert found == {"eu": [1], "us": [2, 3]}
 
 
-async def test_a_setting_that_a_query_names_is_part_of_the_key_wherever_it_comes_from(
+async def test_a_setting_that_a_query_names_is_part_of_the_key(
     settings_url: str,
 ) -> None:
     """From the configuration of a server, or from what a pooler sets."""
@@ -183,9 +183,9 @@ async def test_a_setting_that_a_query_names_is_part_of_the_key_wherever_it_comes
         connection = await asyncpg.connect(settings_url)
         await connection.execute(f"set app.region = '{region}'")
         queries = CachedQueries(Cache(), shared=False)
-        await queries.identify(connection, query)
+        await queries.identify(connection, query.compiled)
         await connection.close()
-        reading = queries.cached_query(query)
+        reading = queries.cached_query(query.compiled)
         assert reading is not None
         keys.add(reading.key((), ()))
     assert len(keys) == 2

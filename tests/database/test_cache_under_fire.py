@@ -315,7 +315,7 @@ def shout(*, author: int) -> Args:
     return (author,)
 
 
-async def test_a_write_that_returns_a_row_too_many_is_committed_with_a_reader_and_without(
+async def test_a_write_that_returns_a_row_too_many_is_committed_all_the_same(
     note_url: str,
 ) -> None:
     for cache in (False, True):

@@ -17,7 +17,7 @@ LOCK = one("select pg_advisory_xact_lock(7) is null")
 SERIES = many("select n from generate_series(1, 50) as n")
 
 
-async def test_a_cancelled_call_is_cancelled_on_the_server_and_its_connection_serves_on(
+async def test_a_cancelled_call_is_cancelled_on_the_server_too(
     one_connection_db: plainsql.Database, outside: Any
 ) -> None:
     async with outside.transaction():

@@ -80,7 +80,7 @@ async def test_its_mode_is_that_of_a_new_file_or_of_the_one_it_replaces(
         os.umask(umask)
 
 
-async def test_a_copy_that_is_cancelled_anywhere_leaves_the_file_as_it_was_or_whole(
+async def test_a_copy_cancelled_anywhere_leaves_the_file_as_it_was_or_whole(
     db: plainsql.Database, tmp_path: Path
 ) -> None:
     path = tmp_path / "out.csv"

@@ -190,7 +190,7 @@ def _parcels(sql: str) -> ManyQuery[..., Parcel]:
     return ManyQuery("t.parcels", "t.sql", 1, sql, Binder(("id",), {}, {}, None), Parcel, READS)
 
 
-async def test_another_result_than_the_row_type_is_refused_each_time_before_it_runs(connection: Any) -> None:
+async def test_a_result_unlike_the_row_type_is_refused_each_time_before_it_runs(connection: Any) -> None:
     await connection.execute("create sequence if not exists runs")
     before = await connection.fetchval("select last_value from runs")
     sql = "select id, 'x' || nextval('runs') as title from parcel where id = $1"

@@ -161,7 +161,7 @@ async def test_a_write_that_is_refused_runs_on_the_new_primary(
 
 
 @pytest.mark.parametrize("kind", REFUSED_ONCE)
-async def test_a_block_that_is_refused_fails_once_and_the_next_runs_on_the_new_primary(
+async def test_a_refused_block_fails_once_and_the_next_has_the_new_primary(
     moving: Proxy, pair: tuple[Node, Node], kind: str
 ) -> None:
     async with demoted(moving, pair, 3) as db:
@@ -230,7 +230,7 @@ async def test_a_write_that_was_asked_to_be_read_only_replaces_nothing(
         assert await pid(db) == backend
 
 
-async def test_a_server_that_is_read_only_for_good_is_not_connected_to_again_and_again(
+async def test_a_server_that_stays_read_only_is_not_reconnected_to_all_the_time(
     moving: Proxy, pair: tuple[Node, Node], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(read_only, "_DISCARD_PAUSE_S", 3600.0)  # the machine may be slow

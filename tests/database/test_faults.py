@@ -21,7 +21,7 @@ SLEEP = one("select pg_sleep(60)")
 LOST = (exceptions.PostgresError, exceptions.InterfaceError, OSError)
 
 
-async def test_a_backend_that_is_killed_during_a_query_is_an_error_with_a_note_and_the_next_call_works(
+async def test_a_backend_killed_during_a_query_is_one_error_with_a_note(
     one_connection_db: plainsql.Database, outside: Any
 ) -> None:
     call = asyncio.create_task(SLEEP(one_connection_db))
@@ -35,7 +35,7 @@ async def test_a_backend_that_is_killed_during_a_query_is_an_error_with_a_note_a
     assert await SELECT_1(one_connection_db) == 1
 
 
-async def test_a_backend_that_is_killed_inside_a_transaction_ends_it_and_the_next_call_works(
+async def test_a_backend_killed_inside_a_transaction_ends_that_one_only(
     one_connection_db: plainsql.Database, outside: Any
 ) -> None:
     with pytest.raises(LOST):
@@ -46,7 +46,7 @@ async def test_a_backend_that_is_killed_inside_a_transaction_ends_it_and_the_nex
     assert await SELECT_1(one_connection_db) == 1
 
 
-async def test_a_backend_that_is_killed_between_two_queries_of_a_transaction_does_not_pass_for_committed(
+async def test_a_backend_killed_between_two_queries_does_not_pass_for_committed(
     one_connection_db: plainsql.Database, outside: Any
 ) -> None:
     with pytest.raises(LOST):
@@ -56,7 +56,7 @@ async def test_a_backend_that_is_killed_between_two_queries_of_a_transaction_doe
     assert await SELECT_1(one_connection_db) == 1
 
 
-async def test_a_backend_that_is_killed_while_it_idles_in_the_pool_costs_one_call_at_most(
+async def test_a_backend_killed_while_idle_costs_one_call_at_most(
     one_connection_db: plainsql.Database, outside: Any
 ) -> None:
     backend = await one("select pg_backend_pid()")(one_connection_db)
@@ -97,7 +97,7 @@ async def test_a_stream_that_is_cut_is_an_error_and_the_next_one_works(
         assert len([row async for row in series.stream(db)]) == 1000
 
 
-async def test_while_the_server_refuses_connections_calls_fail_and_afterwards_they_work(
+async def test_calls_fail_while_the_server_refuses_connections_and_work_again(
     proxy: Proxy, database_url: str
 ) -> None:
     name = database_url.partition("?")[0].rpartition("/")[2]

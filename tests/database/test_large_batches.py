@@ -275,7 +275,7 @@ def test_its_time_limit_ends_it_when_the_network_is_silent(run: Callable[..., No
 
 @pytest.mark.parametrize("where", ["transaction", "savepoint"])
 @pytest.mark.parametrize("kind", ["batch", "execute_many", "one after the other"])
-def test_in_a_transaction_that_goes_on_nothing_of_a_cancelled_batch_is_kept(
+def test_a_transaction_that_goes_on_keeps_nothing_of_a_cancelled_batch(
     run: Callable[..., None], where: str, kind: str
 ) -> None:
     async def test(setting: Setting) -> None:

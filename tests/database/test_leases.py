@@ -397,7 +397,7 @@ async def test_a_call_that_is_cancelled_while_it_waits_for_its_turn_hands_it_on(
         assert await at_every_wait(call, check, start=start) >= 2
 
 
-async def test_a_call_that_is_cancelled_when_it_is_given_a_connection_hands_that_on(
+async def test_a_call_cancelled_as_it_gets_a_connection_hands_that_on(
     database_url: str, outside: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with plainsql.connect(database_url, max_size=1) as db:
@@ -421,7 +421,7 @@ async def test_a_call_that_is_cancelled_when_it_is_given_a_connection_hands_that
         await _nobody_is_left(db)
 
 
-async def test_a_call_that_is_cancelled_while_it_opens_a_connection_leaves_the_place_free(
+async def test_a_call_cancelled_while_a_connection_opens_leaves_its_place_free(
     database_url: str,
 ) -> None:
     async with plainsql.connect(database_url, max_size=1, max_lifetime=0.0) as db:
@@ -434,7 +434,7 @@ async def test_a_call_that_is_cancelled_while_it_opens_a_connection_leaves_the_p
         assert await at_every_wait(lambda: plus(db, n=5), check) >= 3
 
 
-async def test_a_transaction_that_is_cancelled_anywhere_leaves_its_connection_good(database_url: str) -> None:
+async def test_a_transaction_cancelled_anywhere_leaves_its_connection_good(database_url: str) -> None:
     async with plainsql.connect(database_url, max_size=1) as db:
         await _with_table(db)
 
@@ -461,7 +461,7 @@ async def _with_table(db: plainsql.Database) -> None:
 # Retired ----------------------------------------------------------------------------------------------
 
 
-async def test_connections_from_before_a_moment_are_closed_idle_or_when_they_come_back(
+async def test_connections_from_before_a_moment_are_closed_idle_or_not(
     database_url: str, outside: Any
 ) -> None:
     async with plainsql.connect(database_url, max_size=2) as db:

@@ -59,7 +59,7 @@ async def _in_transaction(db: plainsql.Database, *, n: int) -> int:
 
 
 @pytest.mark.parametrize("min_size", [0, 1, 5])
-async def test_three_hundred_calls_of_a_role_with_two_connections_are_all_answered(
+async def test_300_calls_of_a_role_with_two_connections_are_all_answered(
     limited_url: str, min_size: int
 ) -> None:
     async with asyncio.timeout(120):
@@ -114,7 +114,7 @@ async def test_who_waits_too_long_is_told_that_the_server_refuses_more(limited_u
         assert "TooManyConnectionsError" in detail
 
 
-async def test_a_connection_that_becomes_possible_again_is_opened_while_calls_wait(
+async def test_a_connection_is_opened_for_waiting_calls_once_it_is_allowed(
     limited_url: str, outside: Any
 ) -> None:
     role = urlsplit(limited_url).username

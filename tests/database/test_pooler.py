@@ -153,7 +153,7 @@ async def test_what_a_call_leaves_in_the_session_is_no_tenants(pooled_url: str) 
             assert set(await whose(db.tenant(mine))) == {mine}
 
 
-async def test_a_tenants_read_is_two_round_trips_where_the_pooler_keeps_statements(
+async def test_a_tenants_read_is_two_round_trips_if_the_pooler_keeps_statements(
     folder: Path, pooled_url: str, server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As behind PgBouncer 1.21: the server itself is a pooler that keeps each client's statements."""

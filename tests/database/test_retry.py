@@ -137,7 +137,7 @@ async def test_read_only_and_deferrable_reach_the_server(counters_db: plainsql.D
 # Advisory locks ----------------------------------------------------------------------------------------
 
 
-async def test_one_holder_at_a_time_even_where_more_want_it_than_there_are_connections(
+async def test_a_lock_has_one_holder_even_if_more_tasks_wait_than_connections(
     counters_db: plainsql.Database,
 ) -> None:
     inside = 0

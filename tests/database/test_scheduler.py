@@ -172,7 +172,7 @@ async def test_a_column_that_python_cannot_hold_hurts_its_caller_alone(
 
 
 @pytest.mark.parametrize("form", ["joined"], indirect=True)
-async def test_a_query_that_postgresql_does_not_take_joined_is_not_joined_again(
+async def test_a_query_that_postgresql_refuses_batched_is_not_batched_again(
     items_db: plainsql.Database, form: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     query = read("select max(:v::int) from item", "v")
@@ -288,7 +288,7 @@ async def test_where_there_is_no_connection_each_caller_gets_an_error_of_its_own
         await settled(lambda: _at_rest(db))
 
 
-async def test_other_queries_get_their_turn_while_one_query_is_called_without_end(
+async def test_other_queries_run_while_one_query_is_called_all_the_time(
     items_db: plainsql.Database,
 ) -> None:
     done = False

@@ -114,7 +114,7 @@ async def test_connections_that_fall_silent_while_they_open_cost_no_place(
 
 
 @pytest.mark.parametrize("chunks", CHUNKS)
-async def test_a_database_that_falls_silent_while_it_is_connected_is_given_up_in_time(
+async def test_a_database_that_falls_silent_while_connecting_fails_in_time(
     proxy: Proxy, database_url: str, chunks: int
 ) -> None:
     proxy.silence_new(chunks)
@@ -250,7 +250,7 @@ async def table(database_url: str) -> str:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_one_cancellation_ends_a_call_on_a_silent_connection_and_its_place_is_free(
+async def test_one_cancellation_ends_a_call_on_a_silent_connection(
     proxy: Proxy, table: str, kind: Any
 ) -> None:
     async with plainsql.connect(proxy.url(table), max_size=2, connect_timeout=0.5, acquire_timeout=20) as db:
@@ -304,9 +304,7 @@ async def _until_answered(db: plainsql.Database) -> None:
         return
 
 
-async def test_calls_that_wait_behind_silent_statements_of_their_query_are_told_in_time(
-    proxy: Proxy, table: str
-) -> None:
+async def test_calls_behind_silent_statements_of_their_query_fail_in_time(proxy: Proxy, table: str) -> None:
     async with plainsql.connect(proxy.url(table), max_size=3, connect_timeout=1, acquire_timeout=0.5) as db:
         await asyncio.gather(*(joining(db, n=n) for n in range(100)))
         proxy.silence()

@@ -132,7 +132,7 @@ async def test_rows_and_order_are_those_of_a_single_call(scores_db: plainsql.Dat
         assert await top.batch(scores_db, calls) == alone
 
 
-async def test_only_a_read_by_key_is_joined(
+async def test_only_a_read_by_key_is_batched(
     scores_db: plainsql.Database, sent: list[tuple[str, Any]]
 ) -> None:
     assert not top.compiled.by_key
@@ -254,7 +254,7 @@ async def test_a_pipeline_is_sent_in_one_piece(
         assert len(sets) <= 3 or sum(len(arguments[0]) for arguments in sets) < MAX_PIPELINE_BYTES
 
 
-async def test_readers_who_give_up_while_large_arguments_are_sent_leave_nothing_behind(
+async def test_readers_cancelled_while_large_arguments_are_sent_leave_no_trace(
     scores_db: plainsql.Database, form: str
 ) -> None:
     for turns in range(1, 6):

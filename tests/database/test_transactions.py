@@ -59,7 +59,7 @@ async def test_an_error_through_the_connection_underneath_is_seen_as_well(
     assert await SELECT_1(one_connection_db) == 1
 
 
-async def test_a_timeout_that_was_caught_in_a_transaction_does_not_pass_for_committed(
+async def test_a_timeout_caught_in_a_transaction_does_not_pass_for_committed(
     one_connection_db: plainsql.Database,
 ) -> None:
     with pytest.raises(plainsql.TransactionError, match="not committed"):
@@ -70,7 +70,7 @@ async def test_a_timeout_that_was_caught_in_a_transaction_does_not_pass_for_comm
     assert await SELECT_1(one_connection_db) == 1
 
 
-async def test_an_error_that_never_reached_the_server_leaves_the_transaction_whole(
+async def test_an_error_before_the_server_leaves_the_transaction_whole(
     one_connection_db: plainsql.Database,
 ) -> None:
     async with one_connection_db.transaction() as tx:
@@ -89,7 +89,7 @@ async def test_a_stream_holds_a_connection_until_it_is_closed(one_connection_db:
     assert await blocked == 1
 
 
-async def test_a_stream_that_nobody_closes_gives_its_connection_back_when_it_is_collected(
+async def test_a_stream_left_open_releases_its_connection_when_collected(
     one_connection_db: plainsql.Database,
 ) -> None:
     async for row in SERIES.stream(one_connection_db):

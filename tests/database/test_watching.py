@@ -75,7 +75,9 @@ async def test_each_way_to_call_is_told(watched_db: plainsql.Database, calls: li
     assert all(call.error is None for call in calls)
 
 
-async def test_failures_and_cancellations_are_told(watched_db: plainsql.Database, calls: list[Call]) -> None:
+async def test_failures_and_cancellations_are_reported(
+    watched_db: plainsql.Database, calls: list[Call]
+) -> None:
     with pytest.raises(asyncpg.DivisionByZeroError) as raised:
         await divide(watched_db, n=0)
     task = asyncio.create_task(sleep(watched_db))
@@ -111,7 +113,7 @@ async def test_those_who_wait_for_a_connection_are_told_how_long(
 
 
 @pytest.mark.parametrize("form", ["pipelined"], indirect=True)
-async def test_calls_that_are_joined_say_with_how_many(
+async def test_calls_sent_together_report_how_many(
     watched_db: plainsql.Database, calls: list[Call], form: str
 ) -> None:
     await asyncio.gather(*(series(watched_db, last=n) for n in range(1, 65)))

@@ -78,7 +78,7 @@ async def test_a_tenant_that_was_set_by_hand_counts(tenant_url: str) -> None:
         assert await letters(db) == [1]
 
 
-async def test_a_session_that_began_with_a_tenant_has_it_again_after_anothers_call(tenant_url: str) -> None:
+async def test_a_session_begun_with_a_tenant_has_it_after_anothers_call(tenant_url: str) -> None:
     async with plainsql.connect(tenant_url, max_size=1, server_settings={"app.jwt_tenant": "a"}) as db:
         assert await letters(db) == [1]
         assert await letters(db.tenant("b")) == [2]

@@ -115,3 +115,11 @@ async def any_executor_will_do(db: Database, tx: Transaction, in_a_script: SyncD
     await count(db.tenant("acme"))
     count_in_a_script(in_a_script)
     await count(in_a_script)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+async def sets_of_parameters(db: Database, script: SyncDatabase) -> None:
+    sets = [{"id": 1}, {"id": 2}]
+    assert_type(await kitchen.get.batch(db, sets), list[kitchen.DishWithCook | None])
+    assert_type(kitchen.get.batch(script, sets), list[kitchen.DishWithCook | None])
+    assert_type(await kitchen.update.execute_many(db, sets), None)
+    kitchen.update.execute_many(script, sets)

@@ -104,6 +104,9 @@ class CompiledQuery(Generic[T, R]):
         self._fitting: set[tuple[Described, ...]] = set()
         """The descriptions that were compared and fit."""
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name} ({self.file})>"
+
     @property
     def parameters(self) -> tuple[str, ...]:
         """The names of its parameters, in the order of the SQL, then of its choices."""

@@ -128,23 +128,38 @@ class Query(Generic[P, T, R]):
             raise self.compiled.signature.executor_error(db, "fresh") from None
         return run(self.compiled, values)
 
-    def batch(self, db: AsyncExecutor, sets: Iterable[Mapping[str, Any]], /) -> Coroutine[Any, Any, list[R]]:
+    @overload
+    def batch(
+        self, db: AsyncExecutor, sets: Iterable[Mapping[str, Any]], /
+    ) -> Coroutine[Any, Any, list[R]]: ...
+    @overload
+    def batch(self, db: SyncExecutor, sets: Iterable[Mapping[str, Any]], /) -> list[R]: ...
+    def batch(self, db: Any, sets: Iterable[Mapping[str, Any]], /) -> Any:
         """Run the query once for each set of parameters, all or none; return the results in their order.
 
-        Reads go as one statement, writes that return exactly one row in one round trip; other writes one
-        after the other in one transaction.
+        Calls share round trips. Raises ``BindError``, with the number of the set, if one does not fit.
         """
         compiled = self.compiled
-        compiled.signature.check_sets(db, "batch")
-        return db.batch(compiled, bind_sets(compiled.name, compiled.bind, sets))
+        try:
+            run = db.batch
+        except AttributeError:
+            raise compiled.signature.executor_error(db, "batch") from None
+        return run(compiled, bind_sets(compiled.name, compiled.bind, sets))
 
+    @overload
     def execute_many(
         self, db: AsyncExecutor, sets: Iterable[Mapping[str, Any]], /
-    ) -> Coroutine[Any, Any, None]:
+    ) -> Coroutine[Any, Any, None]: ...
+    @overload
+    def execute_many(self, db: SyncExecutor, sets: Iterable[Mapping[str, Any]], /) -> None: ...
+    def execute_many(self, db: Any, sets: Iterable[Mapping[str, Any]], /) -> Any:
         """Run the query for each set of parameters, pipelined, all or none; its results are dropped."""
         compiled = self.compiled
-        compiled.signature.check_sets(db, "execute_many")
-        return db.execute_many(compiled, bind_sets(compiled.name, compiled.bind, sets))
+        try:
+            run = db.execute_many
+        except AttributeError:
+            raise compiled.signature.executor_error(db, "execute_many") from None
+        return run(compiled, bind_sets(compiled.name, compiled.bind, sets))
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name} ({self.file})>"

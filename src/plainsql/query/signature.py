@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any
 
 from plainsql.encoding import why_unfit
 from plainsql.errors import BindError, NoRowError, TooManyRowsError
@@ -73,19 +73,6 @@ class Signature:
             f"{self._name}: the first argument is an executor (a Database, a Transaction), "
             f"got {type(db).__name__}",
             hint=hint,
-        )
-
-    def check_sets(self, db: object, method: Literal["batch", "execute_many"]) -> None:
-        """Raise ``BindError`` if an executor cannot run a query for many sets of parameters: it is
-        synchronous, or no executor at all.
-        """
-        if hasattr(db, method):
-            return
-        if not hasattr(db, "run"):
-            raise self.executor_error(db, method)
-        raise BindError(
-            f"{self._name}: {method} is asynchronous only, got a synchronous {type(db).__name__}",
-            hint="call the query once for each set, in a transaction",
         )
 
     def refusal(self, error: TypeError, given: Mapping[str, Any]) -> BindError:

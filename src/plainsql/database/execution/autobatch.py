@@ -48,9 +48,9 @@ class Autobatch(Link):
         self, query: CompiledQuery[Any, R], args: Args, pool: TenantPool, call: Call | None, /
     ) -> R:
         """Run a query. A read may share a round trip with concurrent calls of the same read."""
-        if not query.read_only or not query.autobatch:
+        if not query.read_only:
             return await self._next.run(query, args, pool, call)
-        text, values = query.text(args)
+        text, values = query.texts.select(args)  # `query.text`, in a form that costs less
         if query.row_security is not None and pool.tenant is None:
             await pool.admit(query)
         connections = self._connections
@@ -58,7 +58,7 @@ class Autobatch(Link):
             raise connections.wrong_loop()  # before a scheduler counts or keeps the call
         scheduler = self.schedulers.get((pool.tenant, id(text)))
         if scheduler is None:
-            if query.needs_columns:
+            if query.needs_columns or not query.autobatch:
                 return await self._next.run(query, args, pool, call)
             scheduler = self._add_scheduler(query, text, pool)
         if (scheduler.in_progress or scheduler.crowded) and scheduler.accepts():
