@@ -12,8 +12,11 @@ import psycopg
 import pytest
 from hypothesis import settings
 
+import plainsql
+import plainsql.sync
 from plainsql.embedded import EmbeddedServer
 from plainsql.testing import Databases, DatabaseServer
+from tests import shop
 from tests.proxy import Proxy, open_proxy
 
 # The same examples in every run: a red check is of the change, and not of the day's luck. To look further:
@@ -47,6 +50,61 @@ def fresh_database_url(plainsql_databases: Databases) -> Generator[str]:
     """An empty database of this test."""
     with plainsql_databases.clone() as url:
         yield url
+
+
+@pytest.fixture(scope="module")
+def shop_url(plainsql_databases: Databases) -> Generator[str]:
+    """A database of this module that holds the shop of ``tests/shop.py``."""
+    with plainsql_databases.clone(plainsql_databases.template(shop.create)) as url:
+        yield url
+
+
+@pytest.fixture
+def fresh_shop_url(plainsql_databases: Databases) -> Generator[str]:
+    """A database of this test that holds the shop."""
+    with plainsql_databases.clone(plainsql_databases.template(shop.create)) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def tenant_url(shop_url: str) -> str:
+    """The module's shop for a role that row-level security restricts to one tenant's letters."""
+    return shop.admit_tenants(shop_url)
+
+
+@pytest.fixture
+async def db(shop_url: str) -> AsyncGenerator[plainsql.Database]:
+    """The module's shop, with the default options."""
+    async with plainsql.connect(shop_url) as db:
+        yield db
+
+
+@pytest.fixture
+async def one_connection_db(shop_url: str) -> AsyncGenerator[plainsql.Database]:
+    """The module's shop through one connection: if a call does not release it, the next call fails."""
+    async with plainsql.connect(shop_url, max_size=1, acquire_timeout=10) as db:
+        yield db
+
+
+@pytest.fixture
+async def tenant_db(tenant_url: str) -> AsyncGenerator[plainsql.Database]:
+    """The module's shop as the tenants' role: it reads no letters until a tenant is set."""
+    async with plainsql.connect(tenant_url) as db:
+        yield db
+
+
+@pytest.fixture
+def sync_db(shop_url: str) -> Generator[plainsql.sync.Database]:
+    """The module's shop on the synchronous executor; a stream fetches 10 rows at a time."""
+    with plainsql.sync.connect(shop_url, prefetch=10) as db:
+        yield db
+
+
+@pytest.fixture
+def sync_tenant_db(tenant_url: str) -> Generator[plainsql.sync.Database]:
+    """The same as ``tenant_db`` on the synchronous executor."""
+    with plainsql.sync.connect(tenant_url) as db:
+        yield db
 
 
 @pytest.fixture(scope="session")

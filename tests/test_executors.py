@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -33,11 +33,11 @@ HINTS = {
 
 
 @pytest.mark.parametrize("call", CALLS)
-@pytest.mark.parametrize("db", [None, 1, "postgresql://h/db", object(), [], plainsql])
-def test_what_runs_no_queries_is_refused(call: str, db: object) -> None:
+@pytest.mark.parametrize("executor", [None, 1, "postgresql://h/db", object(), [], plainsql])
+def test_what_runs_no_queries_is_refused(call: str, executor: object) -> None:
     with pytest.raises(BindError, match=r"^test\.many: the first argument is an executor") as raised:
-        CALLS[call](db)
-    assert f"got {type(db).__name__}" in raised.value.message
+        CALLS[call](executor)
+    assert f"got {type(executor).__name__}" in raised.value.message
     assert raised.value.hint == HINTS[call]
 
 
@@ -58,19 +58,13 @@ def test_a_block_that_was_not_entered_is_refused_with_what_is_missing(call: str)
         CALLS[call](block())
 
 
-@pytest.fixture
-def db(database_url: str) -> Iterator[Any]:
-    with plainsql.sync.connect(database_url) as db:
-        yield db
-
-
 @pytest.mark.parametrize("method", ["batch", "execute_many"])
-def test_many_sets_run_on_a_synchronous_executor(db: Any, method: str) -> None:
+def test_many_sets_run_on_a_synchronous_executor(sync_db: Any, method: str) -> None:
     expected = [[1]] if method == "batch" else None
-    assert CALLS[method](db) == expected
-    with db.transaction() as tx:
+    assert CALLS[method](sync_db) == expected
+    with sync_db.transaction() as tx:
         assert CALLS[method](tx) == expected
 
 
-def test_the_other_calls_work_on_a_synchronous_executor(db: Any) -> None:
-    assert ECHO(db, n=1) == ECHO.fresh(db, n=1) == list(ECHO.stream(db, n=1)) == [1]
+def test_the_other_calls_work_on_a_synchronous_executor(sync_db: Any) -> None:
+    assert ECHO(sync_db, n=1) == ECHO.fresh(sync_db, n=1) == list(ECHO.stream(sync_db, n=1)) == [1]

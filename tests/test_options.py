@@ -238,7 +238,7 @@ def cases() -> list[Any]:
 
 
 @pytest.fixture
-async def db(database_url: str) -> AsyncGenerator[Any]:
+async def options_db(database_url: str) -> AsyncGenerator[Any]:
     async with plainsql.connect(database_url) as db:
         db.test_url = database_url  # type: ignore[attr-defined]
         yield db
@@ -277,13 +277,13 @@ async def called(function: Function, db: Any, given: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(("name", "function", "option"), cases())
 async def test_an_option_that_cannot_be_is_refused_by_name(
-    db: Any, name: str, function: Function, option: str
+    options_db: Any, name: str, function: Function, option: str
 ) -> None:
     values = unfit(function, name, option)
     assert values or option in ("redis", "type"), f"no case for {name}({option}=)"
     for value in values:
         with pytest.raises(plainsql.OptionError) as raised:
-            await called(function, db, {option: value})
+            await called(function, options_db, {option: value})
         assert raised.value.message.startswith(f"{name}(): {option}: expected "), repr(value)
         assert isinstance(raised.value, plainsql.SettingsError)
         assert isinstance(raised.value, ValueError)

@@ -10,21 +10,21 @@ import pytest
 
 from plainsql.analysis import Analyser
 from tests.analysis.effects_cases import build
-from tests.analysis.shop import SHOP
+from tests.analysis.schema import SCHEMA
 
 
 @pytest.fixture(scope="module")
-def shop(database_url: str) -> Generator[psycopg.Connection[Any]]:
+def schema_connection(database_url: str) -> Generator[psycopg.Connection[Any]]:
     """A connection to a database with the shop's schema, in autocommit mode."""
     with psycopg.connect(database_url, autocommit=True) as connection:
-        connection.execute(SHOP.encode())
+        connection.execute(SCHEMA.encode())
         yield connection
 
 
 @pytest.fixture(scope="module")
-def analyser(shop: psycopg.Connection[Any]) -> Generator[Analyser]:
+def analyser(schema_connection: psycopg.Connection[Any]) -> Generator[Analyser]:
     """An analyser of the shop."""
-    with Analyser(shop) as analyser:
+    with Analyser(schema_connection) as analyser:
         yield analyser
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import psycopg
 
 from plainsql.analysis import Analyser, Analysis, RefusedError, TableUse
-from tests.analysis.shop import SHOP
+from tests.analysis.schema import SCHEMA
 
 FOLDER = Path(__file__).parent / "golden"
 
@@ -116,7 +116,7 @@ def describe(analyser: Analyser, facet: str, sql: str) -> list[str]:
 def main(url: str) -> None:
     """Write all golden files from the current answers of the analysis."""
     with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(SHOP.encode())
+        connection.execute(SCHEMA.encode())
         with Analyser(connection) as analyser:
             for facet in FACETS:
                 blocks = (

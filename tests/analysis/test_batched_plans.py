@@ -13,7 +13,7 @@ from plainsql.statements import Variant, compile_body
 
 
 @pytest.fixture(scope="module")
-def tables(database_url: str) -> Generator[psycopg.Connection[Any]]:
+def bills(database_url: str) -> Generator[psycopg.Connection[Any]]:
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute(
             """
@@ -48,8 +48,8 @@ def variant(sql: str) -> Variant:
         "select 1",
     ],
 )
-def test_the_same_indexes_serve_many_calls(tables: psycopg.Connection[Any], sql: str) -> None:
-    assert lost_by_batching(tables, variant(sql)) == ""
+def test_the_same_indexes_serve_many_calls(bills: psycopg.Connection[Any], sql: str) -> None:
+    assert lost_by_batching(bills, variant(sql)) == ""
 
 
 @pytest.mark.parametrize(
@@ -73,11 +73,11 @@ def test_the_same_indexes_serve_many_calls(tables: psycopg.Connection[Any], sql:
         ),
     ],
 )
-def test_an_index_that_is_lost_is_named(tables: psycopg.Connection[Any], sql: str, lost: str) -> None:
-    assert lost_by_batching(tables, variant(sql)) == lost
+def test_an_index_that_is_lost_is_named(bills: psycopg.Connection[Any], sql: str, lost: str) -> None:
+    assert lost_by_batching(bills, variant(sql)) == lost
 
 
-def test_nothing_of_it_stays_in_the_session(tables: psycopg.Connection[Any]) -> None:
-    lost_by_batching(tables, variant("select c.name from customer as c where c.id = :id"))
-    assert tables.execute("show enable_seqscan").fetchone() == ("on",)
-    assert tables.execute("select count(*) from pg_prepared_statements").fetchone() == (0,)
+def test_nothing_of_it_stays_in_the_session(bills: psycopg.Connection[Any]) -> None:
+    lost_by_batching(bills, variant("select c.name from customer as c where c.id = :id"))
+    assert bills.execute("show enable_seqscan").fetchone() == ("on",)
+    assert bills.execute("select count(*) from pg_prepared_statements").fetchone() == (0,)

@@ -93,7 +93,7 @@ NOT_BY_KEY = [
 
 
 @pytest.fixture(scope="module")
-def tables(database_url: str) -> Generator[Analyser]:
+def keys_analyser(database_url: str) -> Generator[Analyser]:
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute(SCHEMA.encode())
         with Analyser(connection) as analyser:
@@ -101,10 +101,10 @@ def tables(database_url: str) -> Generator[Analyser]:
 
 
 @pytest.mark.parametrize("sql", BY_KEY)
-def test_a_read_by_key_is_known(tables: Analyser, sql: str) -> None:
-    assert tables.analyse(sql).by_key
+def test_a_read_by_key_is_known(keys_analyser: Analyser, sql: str) -> None:
+    assert keys_analyser.analyse(sql).by_key
 
 
 @pytest.mark.parametrize("sql", NOT_BY_KEY)
-def test_a_read_whose_plan_depends_on_a_value_is_no_read_by_key(tables: Analyser, sql: str) -> None:
-    assert not tables.analyse(sql).by_key
+def test_a_read_whose_plan_depends_on_a_value_is_no_read_by_key(keys_analyser: Analyser, sql: str) -> None:
+    assert not keys_analyser.analyse(sql).by_key

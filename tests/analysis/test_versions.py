@@ -20,7 +20,7 @@ from psycopg.conninfo import make_conninfo
 from plainsql.analysis import Analyser
 from tests.analysis.fuzz import Tally, run
 from tests.analysis.golden import FACETS, cases, describe
-from tests.analysis.shop import SHOP
+from tests.analysis.schema import SCHEMA
 
 SERVERS = os.environ.get("PLAINSQL_OTHER_SERVERS", "").split()
 
@@ -44,7 +44,7 @@ def other(request: pytest.FixtureRequest) -> Generator[psycopg.Connection[Any]]:
 
 def shop_without_vectors() -> str:
     """The schema without the parts that need the vector extension."""
-    lines = [line for line in SHOP.splitlines() if "vector" not in line]
+    lines = [line for line in SCHEMA.splitlines() if "vector" not in line]
     return "\n".join(lines).replace("  slot text,\n)", "  slot text\n)")
 
 

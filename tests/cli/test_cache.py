@@ -352,7 +352,7 @@ def test_triggers_are_on_the_tables_of_cached_reads_and_change_no_map(
     assert "no query is cached" in done.err
     write(CACHED)
     assert command("generate").code == 0
-    before = command("check", "--cache")
+    before = command("check", "--cache-map")
     assert before.code == 0, before
     printed = command("cache", "triggers")
     assert printed.code == 0
@@ -364,7 +364,7 @@ def test_triggers_are_on_the_tables_of_cached_reads_and_change_no_map(
     assert printed.out.startswith((folder / UP).read_text())
     assert command("migrate").code == 0
     assert command("generate").code == 0
-    after = command("check", "--cache")
+    after = command("check", "--cache-map")
     assert (after.code, after.out) == (0, before.out), "a write changes what it did, and its notes"
     again = command("cache", "triggers", "--write")
     assert (again.code, again.out, again.err) == (

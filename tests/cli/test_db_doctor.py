@@ -33,7 +33,7 @@ def no_redis(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def shop(write: Write, command: Command, configured: str) -> str:
+def shop_project(write: Write, command: Command, configured: str) -> str:
     """A project with one layer, not migrated."""
     write(SHOP)
     return configured
@@ -64,7 +64,7 @@ def test_all_answers(plainsql_databases: Databases, command: Command, redis_url:
         assert done.out.endswith("\neverything answers\n")
 
 
-def test_pending_migrations_are_a_failure(shop: str, command: Command) -> None:
+def test_pending_migrations_are_a_failure(shop_project: str, command: Command) -> None:
     done = command("db", "doctor")
     assert done.code == 1
     assert "failed  migrations of shop: 1 pending\n        HINT: plainsql migrate --layer shop\n" in done.out
@@ -88,7 +88,7 @@ def test_pending_migrations_are_a_failure(shop: str, command: Command) -> None:
     ],
 )
 def test_a_refused_login_is_reported_in_one_line(
-    url: str, text: str, shop: str, command: Command, server: EmbeddedServer
+    url: str, text: str, shop_project: str, command: Command, server: EmbeddedServer
 ) -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as silent:
         port = silent.getsockname()[1]
@@ -102,7 +102,7 @@ def test_a_refused_login_is_reported_in_one_line(
 
 
 def test_a_server_without_tls_is_reported_if_the_url_requires_tls(
-    shop: str, command: Command, server: EmbeddedServer
+    shop_project: str, command: Command, server: EmbeddedServer
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
@@ -121,10 +121,10 @@ def test_a_server_without_tls_is_reported_if_the_url_requires_tls(
     assert "sslmode" in found["postgresql"]["hint"]
 
 
-def test_a_role_that_policies_do_not_bind_is_warned_of(shop: str, command: Command) -> None:
+def test_a_role_that_policies_do_not_bind_is_warned_of(shop_project: str, command: Command) -> None:
     command("migrate")
     assert checks(command)["role"]["state"] == "ok"
-    with psycopg.connect(shop, autocommit=True) as connection:
+    with psycopg.connect(shop_project, autocommit=True) as connection:
         connection.execute("alter table shop.notes enable row level security")
     role = checks(command)["role"]
     assert role["state"] == "warning"
@@ -134,10 +134,12 @@ def test_a_role_that_policies_do_not_bind_is_warned_of(shop: str, command: Comma
     )
 
 
-def test_pgvector_is_needed_only_by_layers_that_use_it(shop: str, command: Command, write: Write) -> None:
+def test_pgvector_is_needed_only_by_layers_that_use_it(
+    shop_project: str, command: Command, write: Write
+) -> None:
     command("migrate")
     assert checks(command)["pgvector"]["state"] == "skipped"
-    with psycopg.connect(shop, autocommit=True) as connection:
+    with psycopg.connect(shop_project, autocommit=True) as connection:
         connection.execute("create schema meanings; create extension vector schema meanings")
         assert checks(command)["pgvector"]["state"] == "ok"
         connection.execute("update pg_extension set extversion = '0.8.3' where extname = 'vector'")
@@ -145,7 +147,7 @@ def test_pgvector_is_needed_only_by_layers_that_use_it(shop: str, command: Comma
     assert (found["state"], found["text"]) == ("failed", "0.8.3: 0.8.4 or newer is needed")
 
 
-def test_redis_is_needed_only_if_required(shop: str, command: Command) -> None:
+def test_redis_is_needed_only_if_required(shop_project: str, command: Command) -> None:
     assert checks(command)["redis"]["state"] == "skipped"
     assert checks(command, "--require-redis")["redis"]["state"] == "failed"
 
@@ -160,7 +162,7 @@ def guarded() -> Generator[int]:
 
 
 def test_redis_is_found_by_its_parts(
-    guarded: int, shop: str, command: Command, monkeypatch: pytest.MonkeyPatch
+    guarded: int, shop_project: str, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in {"HOST": "127.0.0.1", "PORT": str(guarded), "DB": "3", "PASSWORD": SECRET}.items():
         monkeypatch.setenv(f"REDIS_{name}", value)
@@ -175,7 +177,7 @@ def test_redis_is_found_by_its_parts(
 
 
 def test_a_redis_that_does_not_answer_is_reported(
-    shop: str, command: Command, monkeypatch: pytest.MonkeyPatch
+    shop_project: str, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = checks(command, "--redis", f"redis://:{SECRET}@127.0.0.1:{free_port()}")["redis"]
     assert "no server answers there" in found["text"]
@@ -186,7 +188,7 @@ def test_a_redis_that_does_not_answer_is_reported(
     assert checks(command, "--redis", f"nonsense://:{SECRET}@")["redis"]["state"] == "failed"
 
 
-def test_the_test_of_redis_leaves_no_key(guarded: int, shop: str, command: Command) -> None:
+def test_the_test_of_redis_leaves_no_key(guarded: int, shop_project: str, command: Command) -> None:
     import redis
 
     url = f"redis://:{SECRET}@127.0.0.1:{guarded}"
@@ -196,10 +198,10 @@ def test_the_test_of_redis_leaves_no_key(guarded: int, shop: str, command: Comma
 
 
 def test_the_database_is_found_by_its_parts(
-    shop: str, command: Command, server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
+    shop_project: str, command: Command, server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("DATABASE_URL")
-    name = shop.partition("?")[0].rpartition("/")[2]
+    name = shop_project.partition("?")[0].rpartition("/")[2]
     parts = {"HOST": str(server.socket.parent), "NAME": name, "USER": "postgres", "PASSWORD": SECRET}
     for part, value in parts.items():
         monkeypatch.setenv(f"DB_{part}", value)

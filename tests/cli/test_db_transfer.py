@@ -93,7 +93,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 
 @pytest.fixture
-def shop(write: Write, command: Command, configured: str) -> str:
+def shop_notes_url(write: Write, command: Command, configured: str) -> str:
     """The URL of a database with notes."""
     write(SHOP)
     assert command("migrate").code == 0
@@ -125,7 +125,7 @@ def test_realty_with_its_vectors_comes_back_to_the_byte(
         assert command("db", "import", str(one), "realty", "--database", target, "--replace").code == 0
 
 
-def test_a_file_is_not_overwritten_unasked(shop: str, command: Command) -> None:
+def test_a_file_is_not_overwritten_unasked(shop_notes_url: str, command: Command) -> None:
     path = Path("out.jsonl")
     assert (
         command("db", "export", "-o", "out.jsonl").out
@@ -140,10 +140,12 @@ def test_a_file_is_not_overwritten_unasked(shop: str, command: Command) -> None:
     assert path.read_bytes().count(b"\n") == 3003
 
 
-def test_a_pipe_moves_rows_from_one_database_to_another(shop: str, plainsql_databases: Databases) -> None:
+def test_a_pipe_moves_rows_from_one_database_to_another(
+    shop_notes_url: str, plainsql_databases: Databases
+) -> None:
     with plainsql_databases.clone() as other:
         migrate.apply(other, "migrations")
-        with running("export", "-o", "-", url=shop, stdout=subprocess.PIPE) as source:
+        with running("export", "-o", "-", url=shop_notes_url, stdout=subprocess.PIPE) as source:
             with running("import", "-", url=other, stdin=source.stdout) as target:
                 assert target.stderr is not None
                 assert target.stderr.read().decode() == ""
@@ -167,33 +169,33 @@ def test_a_schema_that_is_no_layer_is_said_to_be_left_out(
     assert command("db", "stats", "shop").err == ""
 
 
-def test_json_and_the_rows_do_not_share_the_standard_output(shop: str, command: Command) -> None:
+def test_json_and_the_rows_do_not_share_the_standard_output(shop_notes_url: str, command: Command) -> None:
     done = command("db", "export", "-o", "-", "--json")
     assert (done.code, done.out) == (2, "")
     assert done.err == "--json and -o - both write to the standard output\n"
 
 
-def test_an_export_that_is_interrupted_leaves_no_file(shop: str, command: Command) -> None:
-    with psycopg.connect(shop, autocommit=True) as connection:
+def test_an_export_that_is_interrupted_leaves_no_file(shop_notes_url: str, command: Command) -> None:
+    with psycopg.connect(shop_notes_url, autocommit=True) as connection:
         connection.execute(
             "insert into shop.notes select n, repeat('note ', 40) from generate_series(3001, 300000) as n"
         )
     before = {path.name for path in Path().iterdir()}
-    with running("export", "-o", "out.jsonl", url=shop) as process:
+    with running("export", "-o", "out.jsonl", url=shop_notes_url) as process:
         wait_until(lambda: any(path.stat().st_size for path in Path().glob(".out.jsonl.*.unfinished")))
         assert not Path("out.jsonl").exists()
         assert interrupted(process) == (130, b"interrupted; nothing is left of the export\n")
     assert {path.name for path in Path().iterdir()} == before
 
 
-def test_an_import_that_is_interrupted_leaves_nothing(shop: str, command: Command) -> None:
+def test_an_import_that_is_interrupted_leaves_nothing(shop_notes_url: str, command: Command) -> None:
     command("db", "export", "-o", "out.jsonl")
     content = Path("out.jsonl").read_bytes()
-    with running("import", "-", "shop", "--replace", url=shop, stdin=subprocess.PIPE) as process:
+    with running("import", "-", "shop", "--replace", url=shop_notes_url, stdin=subprocess.PIPE) as process:
         assert process.stdin is not None
         process.stdin.write(content[: len(content) // 2])
         process.stdin.flush()
-        wait_until(lambda: copying(shop))
+        wait_until(lambda: copying(shop_notes_url))
         code, said = interrupted(process)
         assert code == 130
         assert said.endswith(b"\n  shop.notes: 3,000 rows\ninterrupted\n")
@@ -201,7 +203,9 @@ def test_an_import_that_is_interrupted_leaves_nothing(shop: str, command: Comman
     assert Path("again.jsonl").read_bytes() == content
 
 
-def test_a_database_at_another_migration_is_refused(shop: str, command: Command, write: Write) -> None:
+def test_a_database_at_another_migration_is_refused(
+    shop_notes_url: str, command: Command, write: Write
+) -> None:
     command("db", "export", "-o", "out.jsonl")
     write(
         {
@@ -225,7 +229,7 @@ def test_a_database_at_another_migration_is_refused(shop: str, command: Command,
     assert "HINT: plainsql migrate --layer shop, then import again\n" in refused.err
 
 
-def test_a_wrong_file_is_reported_before_the_database_is_used(shop: str, command: Command) -> None:
+def test_a_wrong_file_is_reported_before_the_database_is_used(shop_notes_url: str, command: Command) -> None:
     command("db", "export", "-o", "out.jsonl")
     content = Path("out.jsonl").read_bytes()
     Path("out.jsonl").write_bytes(content[:-1])
@@ -237,7 +241,7 @@ def test_a_wrong_file_is_reported_before_the_database_is_used(shop: str, command
     assert command("db", "import", "none.jsonl").code == 2
 
 
-def test_a_missing_layer_is_reported(shop: str, command: Command) -> None:
+def test_a_missing_layer_is_reported(shop_notes_url: str, command: Command) -> None:
     wrong = command("db", "export", "shopp", "-o", "out.jsonl")
     assert (wrong.code, wrong.err) == (2, "there is no layer 'shopp'\nHINT: did you mean shop?\n")
     missing = command("db", "export", "realty", "-o", "out.jsonl")
@@ -246,13 +250,15 @@ def test_a_missing_layer_is_reported(shop: str, command: Command) -> None:
 
 
 @pytest.mark.parametrize("kind", [signal.SIGTERM, signal.SIGHUP])
-def test_a_terminated_export_leaves_no_file(kind: signal.Signals, shop: str, command: Command) -> None:
-    with psycopg.connect(shop, autocommit=True) as connection:
+def test_a_terminated_export_leaves_no_file(
+    kind: signal.Signals, shop_notes_url: str, command: Command
+) -> None:
+    with psycopg.connect(shop_notes_url, autocommit=True) as connection:
         connection.execute(
             "insert into shop.notes select n, repeat('note ', 40) from generate_series(3001, 300000) as n"
         )
     before = {path.name for path in Path().iterdir()}
-    with running("export", "-o", "out.jsonl", url=shop) as process:
+    with running("export", "-o", "out.jsonl", url=shop_notes_url) as process:
         wait_until(lambda: any(path.stat().st_size for path in Path().glob(".out.jsonl.*.unfinished")))
         process.send_signal(kind)
         assert process.stderr is not None
@@ -271,7 +277,7 @@ with create_file(pathlib.Path("out.jsonl")) as file:
 """
 
 
-def test_the_next_export_removes_the_leftovers_of_a_killed_one(shop: str, command: Command) -> None:
+def test_the_next_export_removes_the_leftovers_of_a_killed_one(shop_notes_url: str, command: Command) -> None:
     subprocess.run([sys.executable, "-c", KILLED], stdin=subprocess.DEVNULL, check=False)
     (left,) = Path().glob(".out.jsonl.*.unfinished")
     with create_file(Path("out.jsonl"), overwrite=True) as file:
@@ -283,10 +289,10 @@ def test_the_next_export_removes_the_leftovers_of_a_killed_one(shop: str, comman
     assert Path("out.jsonl").read_bytes() == b"whole"
 
 
-def test_a_full_standard_output_is_one_line(shop: str, process: Command) -> None:
+def test_a_full_standard_output_is_one_line(shop_notes_url: str, process: Command) -> None:
     with (
         Path("/dev/full").open("wb") as full,
-        running("export", "-o", "-", url=shop, stdout=full.fileno()) as p,
+        running("export", "-o", "-", url=shop_notes_url, stdout=full.fileno()) as p,
     ):
         assert p.stderr is not None
         assert p.wait(timeout=60) == 2
@@ -304,10 +310,10 @@ exit $code
 
 
 @pytest.mark.parametrize("name", ["f.jsonl", "f.jsonl.gz"])
-def test_a_full_disk_is_one_line_with_the_path(name: str, shop: str) -> None:
+def test_a_full_disk_is_one_line_with_the_path(name: str, shop_notes_url: str) -> None:
     if not shutil.which("unshare"):
         pytest.skip("needs mount namespaces")
-    with psycopg.connect(shop, autocommit=True) as connection:
+    with psycopg.connect(shop_notes_url, autocommit=True) as connection:
         connection.execute(
             "insert into shop.notes select n, md5(n::text) || md5(n::text || 'x')"
             " from generate_series(3001, 30000) as n"
@@ -317,7 +323,7 @@ def test_a_full_disk_is_one_line_with_the_path(name: str, shop: str) -> None:
     export = [sys.executable, "-m", "plainsql", "db", "export", "-o", f"small/{name}"]
     done = subprocess.run(
         ["unshare", *root, "--mount", "sh", "-c", FULL_DISK, "sh", *export],
-        env={**os.environ, "DATABASE_URL": shop},
+        env={**os.environ, "DATABASE_URL": shop_notes_url},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -329,15 +335,17 @@ def test_a_full_disk_is_one_line_with_the_path(name: str, shop: str) -> None:
     assert done.stderr == f"small/{name}: no space left on device\n", "and nothing is left on it"
 
 
-def test_replacing_needs_the_layers_names_and_shows_the_lost_rows(shop: str, command: Command) -> None:
+def test_replacing_needs_the_layers_names_and_shows_the_lost_rows(
+    shop_notes_url: str, command: Command
+) -> None:
     command("db", "export", "-o", "out.jsonl")
-    with psycopg.connect(shop, autocommit=True) as connection:
+    with psycopg.connect(shop_notes_url, autocommit=True) as connection:
         connection.execute("insert into shop.notes values (4000, 'newer')")
     for name in ("out.jsonl", "-"):
         if name == "-":
             with (
                 Path("out.jsonl").open("rb") as file,
-                running("import", "-", "--replace", url=shop, stdin=file) as process,
+                running("import", "-", "--replace", url=shop_notes_url, stdin=file) as process,
             ):
                 assert process.stderr is not None
                 code, said = process.wait(timeout=60), process.stderr.read().decode()
@@ -353,7 +361,7 @@ def test_replacing_needs_the_layers_names_and_shows_the_lost_rows(shop: str, com
             f"HINT: if they are these: plainsql db import {name} shop --replace",
             "nothing was imported",
         ]
-        with psycopg.connect(shop) as connection:
+        with psycopg.connect(shop_notes_url) as connection:
             assert connection.execute(COUNT).fetchone() == (3001,)
     done = command("db", "import", "out.jsonl", "shop", "--replace")
     assert done.code == 0
@@ -364,8 +372,10 @@ def test_replacing_needs_the_layers_names_and_shows_the_lost_rows(shop: str, com
 
 
 @pytest.mark.parametrize("replace", [False, True])
-def test_a_schema_that_is_no_layer_is_not_imported(replace: bool, shop: str, command: Command) -> None:
-    with psycopg.connect(shop, autocommit=True) as connection:
+def test_a_schema_that_is_no_layer_is_not_imported(
+    replace: bool, shop_notes_url: str, command: Command
+) -> None:
+    with psycopg.connect(shop_notes_url, autocommit=True) as connection:
         connection.execute("create schema secret; create table secret.users (id integer, name text)")
         connection.execute("insert into secret.users values (7, 'root')")
         with create_file(Path("f.jsonl")) as file:
@@ -380,15 +390,15 @@ def test_a_schema_that_is_no_layer_is_not_imported(replace: bool, shop: str, com
         assert connection.execute("select * from secret.users").fetchall() == [(7, "root")]
 
 
-def test_a_layer_that_was_not_named_is_not_imported(shop: str, command: Command) -> None:
+def test_a_layer_that_was_not_named_is_not_imported(shop_notes_url: str, command: Command) -> None:
     command("db", "export", "-o", "out.jsonl")
     done = command("db", "import", "out.jsonl", "realty", "--replace")
     assert done.code == 1
     assert done.err.startswith("out.jsonl:1: expected rows of realty, got the schema shop\n")
 
 
-def test_a_long_line_is_refused_unless_an_option_allows_it(shop: str, command: Command) -> None:
-    with psycopg.connect(shop, autocommit=True) as connection:
+def test_a_long_line_is_refused_unless_an_option_allows_it(shop_notes_url: str, command: Command) -> None:
+    with psycopg.connect(shop_notes_url, autocommit=True) as connection:
         connection.execute("insert into shop.notes values (0, repeat('x', 2000000))")
     command("db", "export", "-o", "out.jsonl")
     done = command("db", "import", "out.jsonl", "shop", "--replace", "--max-line", "1")

@@ -36,7 +36,7 @@ values ('old', '2026-01-01Z', '2026-01-01Z'), ('new', now(), now());
 
 
 @pytest.fixture
-def shop(configured: str) -> str:
+def marketplace_url(configured: str) -> str:
     """A database with the marketplace's tables and a few rows: the configured one."""
     migrate.apply(configured, MIGRATIONS, layers=["marketplace"])
     with psycopg.connect(configured, autocommit=True) as connection:
@@ -44,7 +44,7 @@ def shop(configured: str) -> str:
     return configured
 
 
-def test_each_command_does_its_part_and_says_so(shop: str, command: Command) -> None:
+def test_each_command_does_its_part_and_says_so(marketplace_url: str, command: Command) -> None:
     for name, said, again in [
         ("delete-old-sessions", "deleted 1 bot sessions\n", "deleted 0 bot sessions\n"),
         ("archive-conversations", "archived 1 conversations\n", "archived 0 conversations\n"),
@@ -59,13 +59,13 @@ def test_each_command_does_its_part_and_says_so(shop: str, command: Command) -> 
         assert command("marketplace", name).out == again
 
 
-def test_days_and_batches_are_options(shop: str, command: Command) -> None:
+def test_days_and_batches_are_options(marketplace_url: str, command: Command) -> None:
     assert command("marketplace", "delete-old-sessions", "--days", "36000").out == "deleted 0 bot sessions\n"
     done = command("marketplace", "delete-old-sessions", "--days", "0", "--batch", "1")
     assert done.out == "deleted 2 bot sessions\n"
 
 
-def test_json_is_all_that_is_printed(shop: str, command: Command) -> None:
+def test_json_is_all_that_is_printed(marketplace_url: str, command: Command) -> None:
     found: dict[str, int] = {}
     for name in ("delete-old-sessions", "archive-conversations", "recompute-trust"):
         done = command("marketplace", name, "--json")
@@ -82,7 +82,7 @@ def test_json_is_all_that_is_printed(shop: str, command: Command) -> None:
     assert daily["trust_scores"] == {"examined": 2, "changed": 0}
 
 
-def test_the_report_is_a_table(shop: str, command: Command) -> None:
+def test_the_report_is_a_table(marketplace_url: str, command: Command) -> None:
     done = command("marketplace", "report", "--day", "2026-03-10", "--time-zone", "Europe/Madrid")
     assert (done.code, done.err) == (0, "")
     lines = [line.split() for line in done.out.splitlines()]
@@ -95,14 +95,16 @@ def test_the_report_is_a_table(shop: str, command: Command) -> None:
     assert done.out.splitlines()[-1] == "2 messages of buyers, 1 of the bot; the busiest hour began at 11:00"
 
 
-def test_a_day_without_anything_has_a_report(shop: str, command: Command) -> None:
+def test_a_day_without_anything_has_a_report(marketplace_url: str, command: Command) -> None:
     done = command("marketplace", "report", "--day", "2020-01-01")
     assert done.code == 0
     assert done.out.splitlines()[-2].split() == ["all", "0", "-", "0", "-", "-"]
     assert done.out.splitlines()[-1] == "no messages"
 
 
-def test_the_chart_is_written_in_addition_to_the_table(shop: str, command: Command, tmp_path: Path) -> None:
+def test_the_chart_is_written_in_addition_to_the_table(
+    marketplace_url: str, command: Command, tmp_path: Path
+) -> None:
     for name, start in (("day.png", b"\x89PNG"), ("day.svg", b"<?xml")):
         done = command("marketplace", "daily", "--day", "2026-03-10", "--picture", str(tmp_path / name))
         assert done.code == 0
@@ -126,7 +128,7 @@ def test_the_chart_is_written_in_addition_to_the_table(shop: str, command: Comma
     ],
 )
 def test_faults_are_reported_and_the_exit_code_is_2(
-    shop: str, command: Command, arguments: list[str], said: str
+    marketplace_url: str, command: Command, arguments: list[str], said: str
 ) -> None:
     done = command("marketplace", *arguments)
     assert done.code == 2
@@ -141,21 +143,23 @@ def test_a_database_without_the_tables_gets_a_hint(command: Command) -> None:
     assert "HINT: run `plainsql migrate --layer marketplace`" in done.err
 
 
-def test_no_password_is_printed(shop: str, command: Command) -> None:
+def test_no_password_is_printed(marketplace_url: str, command: Command) -> None:
     url = "postgresql://ana:sesame@127.0.0.1:1/shop"
     done = command("marketplace", "daily", "--database", url)
     assert done.code == 2
     assert "sesame" not in done.out + done.err
 
 
-def test_a_role_without_the_privilege_gets_a_hint(shop: str, command: Command) -> None:
-    with psycopg.connect(shop, autocommit=True) as connection:
+def test_a_role_without_the_privilege_gets_a_hint(marketplace_url: str, command: Command) -> None:
+    with psycopg.connect(marketplace_url, autocommit=True) as connection:
         connection.execute("drop role if exists marketplace_nobody")
         connection.execute("create role marketplace_nobody login")
     try:
-        done = command("marketplace", "daily", "--database", shop.replace("postgres@", "marketplace_nobody@"))
+        done = command(
+            "marketplace", "daily", "--database", marketplace_url.replace("postgres@", "marketplace_nobody@")
+        )
     finally:
-        with psycopg.connect(shop, autocommit=True) as connection:
+        with psycopg.connect(marketplace_url, autocommit=True) as connection:
             connection.execute("drop role marketplace_nobody")
     assert done.code == 2
     assert "permission denied" in done.err

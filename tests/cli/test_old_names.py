@@ -30,3 +30,18 @@ def test_an_old_name_is_known_in_another_folder_too(write: Write, command: Comma
     done = command("-C", str(folder), "check", "--anew")
     assert done.code == 0
     assert done.err.count("deprecated") == 1
+
+
+def test_an_old_header_key_is_reported_with_its_place(write: Write, command: Command) -> None:
+    folder = write(NOTES)
+    path = next((folder / "sql").rglob("*.sql"))
+    text = path.read_text("utf-8").replace("-- returns:", "-- join: off\n-- returns:", 1)
+    path.write_text(text, "utf-8")
+    line = text.split("\n").index("-- join: off") + 1
+    done = command("generate")
+    assert done.code == 0
+    relative = path.relative_to(folder).as_posix()
+    assert done.err == (
+        f"warning: {relative}:{line}:4: the header key 'join' is now called 'autobatch'; "
+        "the old name works in this version only\n"
+    )

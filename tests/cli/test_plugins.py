@@ -50,7 +50,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
 
 
 @pytest.fixture
-def shop(install: Install, tmp_path: Path) -> None:
+def shop_package(install: Install, tmp_path: Path) -> None:
     """The package of the page's example."""
     install("shop", EXAMPLE, ENTRY_POINTS)
     for folder in ("sql", "migrations"):
@@ -63,7 +63,7 @@ def panel(done: Done, title: str) -> str:
     return "\n".join(line.strip("│ ") for line in text.splitlines()[1:])
 
 
-@pytest.mark.usefixtures("shop")
+@pytest.mark.usefixtures("shop_package")
 def test_the_command_of_a_package_runs_on_the_configured_database(
     process: Command, configured: str, write: Write
 ) -> None:
@@ -75,7 +75,7 @@ def test_the_command_of_a_package_runs_on_the_configured_database(
     assert (done.code, done.out, done.err) == (0, "deleted 1 notes\n", "")
 
 
-@pytest.mark.usefixtures("shop")
+@pytest.mark.usefixtures("shop_package")
 def test_the_help_lists_layers_and_packages_under_their_own_headings(process: Command) -> None:
     done = process("--help")
     assert (done.code, done.err) == (0, "")
@@ -178,7 +178,7 @@ def test_an_unknown_command_is_refused_next_to_a_broken_plugin(process: Command,
     assert 'Unknown command "nonsense"' in done.out + done.err
 
 
-@pytest.mark.usefixtures("shop")
+@pytest.mark.usefixtures("shop_package")
 def test_completion_knows_the_commands_of_packages(process: Command) -> None:
     done = process("completion", "bash")
     assert (done.code, done.err) == (0, "")
@@ -186,7 +186,7 @@ def test_completion_knows_the_commands_of_packages(process: Command) -> None:
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.usefixtures("shop")
+@pytest.mark.usefixtures("shop_package")
 def test_the_demo_of_a_package_is_played(process: Command) -> None:
     done = process("demo", "shop")
     assert done.code == 0, done.out + done.err

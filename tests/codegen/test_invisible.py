@@ -80,7 +80,7 @@ def test_generated_python_hides_nothing(project: Callable[..., tuple[int, str]],
     [
         ["check"],
         ["check", "--format", "github"],
-        ["check", "--cache"],
+        ["check", "--cache-map"],
         ["generate"],
         ["describe", "docs.table"],
         ["describe", "docs.types"],

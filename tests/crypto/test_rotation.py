@@ -25,7 +25,7 @@ TENANT = UUID(int=7)
 
 
 @pytest.fixture
-def db(empty_vault: str) -> Iterator[plainsql.sync.Database]:
+def vault_db(empty_vault: str) -> Iterator[plainsql.sync.Database]:
     with plainsql.sync.connect(empty_vault) as db:
         yield db
 
@@ -55,21 +55,21 @@ def tokens_of(db: plainsql.sync.Database) -> dict[UUID, str]:
 
 
 def test_all_values_come_under_the_first_key(
-    db: plainsql.sync.Database, connection: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+    vault_db: plainsql.sync.Database, connection: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tokens = fill(db, 11)
+    tokens = fill(vault_db, 11)
     work = rotation(connection)
     assert work.pending() == 11
     assert sum(work.run()) == 11
     assert work.pending() == 0
     monkeypatch.setenv(KEYS_VARIABLE, NEW)
-    assert tokens_of(db) == tokens
+    assert tokens_of(vault_db) == tokens
 
 
 def test_values_with_the_first_key_stay_unchanged(
-    db: plainsql.sync.Database, connection: psycopg.Connection[Any]
+    vault_db: plainsql.sync.Database, connection: psycopg.Connection[Any]
 ) -> None:
-    fill(db, 3)
+    fill(vault_db, 3)
     list(rotation(connection).run())
     before = connection.execute("select access_token, xmin::text from vault.channels order by id").fetchall()
     assert sum(rotation(connection).run()) == 0
@@ -77,8 +77,8 @@ def test_values_with_the_first_key_stay_unchanged(
     assert before == after
 
 
-def test_nulls_stay(db: plainsql.sync.Database, connection: psycopg.Connection[Any]) -> None:
-    fill(db, 2)
+def test_nulls_stay(vault_db: plainsql.sync.Database, connection: psycopg.Connection[Any]) -> None:
+    fill(vault_db, 2)
     work = Rotation(connection, "vault.channels.refresh_token", ("tenant_id", "id"), BOTH)
     work.prepare()
     assert work.pending() == 0
@@ -86,19 +86,19 @@ def test_nulls_stay(db: plainsql.sync.Database, connection: psycopg.Connection[A
 
 
 def test_after_an_interruption_each_row_decrypts_and_the_next_run_goes_on(
-    db: plainsql.sync.Database, connection: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+    vault_db: plainsql.sync.Database, connection: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tokens = fill(db, 10)
+    tokens = fill(vault_db, 10)
     batches = rotation(connection).run()
     assert next(batches) == 4
     batches.close()
     monkeypatch.setenv(KEYS_VARIABLE, f"{NEW},{OLD}")
-    assert tokens_of(db) == tokens
+    assert tokens_of(vault_db) == tokens
     work = rotation(connection)
     assert work.pending() == 6
     assert sum(work.run()) == 6
     monkeypatch.setenv(KEYS_VARIABLE, NEW)
-    assert tokens_of(db) == tokens
+    assert tokens_of(vault_db) == tokens
 
 
 class Between:
@@ -115,15 +115,15 @@ class Between:
 
 
 def test_a_write_in_between_wins(
-    db: plainsql.sync.Database, connection: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+    vault_db: plainsql.sync.Database, connection: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tokens = fill(db, 3)
+    tokens = fill(vault_db, 3)
     changed = next(iter(tokens))
 
     def change() -> None:
         if tokens[changed] != "changed":
             tokens[changed] = "changed"
-            channels.update(db, tenant_id=TENANT, id=changed, access_token="changed")
+            channels.update(vault_db, tenant_id=TENANT, id=changed, access_token="changed")
 
     work = Rotation(Between(connection, change), COLUMN, ("tenant_id", "id"), BOTH)
     work.prepare()
@@ -131,13 +131,13 @@ def test_a_write_in_between_wins(
     assert [done for done in work.run() if done] == [2, 1]
     assert work.pending() == 0
     monkeypatch.setenv(KEYS_VARIABLE, NEW)
-    assert tokens_of(db) == tokens
+    assert tokens_of(vault_db) == tokens
 
 
 def test_rows_that_are_deleted_in_between_are_not_missed(
-    db: plainsql.sync.Database, connection: psycopg.Connection[Any]
+    vault_db: plainsql.sync.Database, connection: psycopg.Connection[Any]
 ) -> None:
-    fill(db, 3)
+    fill(vault_db, 3)
     work = Rotation(
         Between(connection, lambda: connection.execute("delete from vault.channels")),
         COLUMN,
@@ -150,11 +150,11 @@ def test_rows_that_are_deleted_in_between_are_not_missed(
 
 
 def test_writers_with_the_old_key_do_not_keep_it_running_forever(
-    db: plainsql.sync.Database, connection: psycopg.Connection[Any]
+    vault_db: plainsql.sync.Database, connection: psycopg.Connection[Any]
 ) -> None:
-    (id,) = fill(db, 1)
+    (id,) = fill(vault_db, 1)
     work = Rotation(
-        Between(connection, lambda: channels.update(db, tenant_id=TENANT, id=id, access_token="again")),
+        Between(connection, lambda: channels.update(vault_db, tenant_id=TENANT, id=id, access_token="again")),
         COLUMN,
         ("tenant_id", "id"),
         BOTH,
@@ -165,9 +165,9 @@ def test_writers_with_the_old_key_do_not_keep_it_running_forever(
 
 
 def test_an_undecryptable_row_is_named_and_the_rest_is_rotated(
-    db: plainsql.sync.Database, connection: psycopg.Connection[Any]
+    vault_db: plainsql.sync.Database, connection: psycopg.Connection[Any]
 ) -> None:
-    tokens = fill(db, 5)
+    tokens = fill(vault_db, 5)
     bad, other = list(tokens)[:2]
     connection.execute(
         "update vault.channels set access_token ="
@@ -187,9 +187,9 @@ def test_an_undecryptable_row_is_named_and_the_rest_is_rotated(
 
 
 def test_a_key_that_is_missing_is_named(
-    db: plainsql.sync.Database, connection: psycopg.Connection[Any]
+    vault_db: plainsql.sync.Database, connection: psycopg.Connection[Any]
 ) -> None:
-    fill(db, 1)
+    fill(vault_db, 1)
     work = Rotation(connection, COLUMN, ("tenant_id", "id"), KeyRing.from_environment({KEYS_VARIABLE: NEW}))
     work.prepare()
     assert sum(work.run()) == 0
@@ -234,10 +234,10 @@ def tenants_role(connection: psycopg.Connection[Any]) -> Iterator[str]:
 
 
 def test_rows_that_are_hidden_are_not_passed_over_in_silence(
-    db: plainsql.sync.Database, connection: psycopg.Connection[Any], tenants_role: str
+    vault_db: plainsql.sync.Database, connection: psycopg.Connection[Any], tenants_role: str
 ) -> None:
-    fill(db, 2)
-    channels.create(db, tenant_id=uuid4(), id=uuid4(), phone="other", access_token="other")
+    fill(vault_db, 2)
+    channels.create(vault_db, tenant_id=uuid4(), id=uuid4(), phone="other", access_token="other")
     connection.execute(sql.SQL("set role {}").format(sql.Identifier(tenants_role)))
     with pytest.raises(EncryptionError, match=f"hides rows of vault.channels from the role {tenants_role}"):
         rotation(connection)
@@ -256,9 +256,9 @@ def in_project(monkeypatch: pytest.MonkeyPatch, empty_vault: str) -> None:
 
 @pytest.mark.usefixtures("in_project")
 def test_the_command_rotates_the_columns_of_the_headers(
-    db: plainsql.sync.Database, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    vault_db: plainsql.sync.Database, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    tokens = fill(db, 3)
+    tokens = fill(vault_db, 3)
     monkeypatch.setenv(KEYS_VARIABLE, f"{NEW},{OLD}")
     assert main(["crypto", "rotate", "--batch", "2"]) == 0
     assert capsys.readouterr().out == (
@@ -266,18 +266,18 @@ def test_the_command_rotates_the_columns_of_the_headers(
         "vault.channels.refresh_token: 0 re-encrypted with the key 'new', 0 left\n"
     )
     monkeypatch.setenv(KEYS_VARIABLE, NEW)
-    assert tokens_of(db) == tokens
+    assert tokens_of(vault_db) == tokens
 
 
 @pytest.mark.usefixtures("in_project")
 def test_the_command_reports_the_remaining_rows(
-    db: plainsql.sync.Database,
+    vault_db: plainsql.sync.Database,
     connection: psycopg.Connection[Any],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    fill(db, 2)
-    bad = next(iter(tokens_of(db)))
+    fill(vault_db, 2)
+    bad = next(iter(tokens_of(vault_db)))
     connection.execute("update vault.channels set access_token = 'plain' where id = %s", [bad])
     monkeypatch.setenv(KEYS_VARIABLE, f"{NEW},{OLD}")
     assert main(["crypto", "rotate", COLUMN, "--json"]) == 1
@@ -293,9 +293,9 @@ def test_the_command_reports_the_remaining_rows(
 
 @pytest.mark.usefixtures("in_project")
 def test_the_command_says_how_far_it_came_when_it_is_interrupted(
-    db: plainsql.sync.Database, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    vault_db: plainsql.sync.Database, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    tokens = fill(db, 4)
+    tokens = fill(vault_db, 4)
     monkeypatch.setenv(KEYS_VARIABLE, f"{NEW},{OLD}")
 
     class Interrupted(Rotation):
@@ -307,7 +307,7 @@ def test_the_command_says_how_far_it_came_when_it_is_interrupted(
         patch.setattr(command, "Rotation", Interrupted)
         assert main(["crypto", "rotate", COLUMN, "--batch", "3"]) == 130
     assert f"{COLUMN}: 3 of 4 re-encrypted; run it again for the rest" in capsys.readouterr().err
-    assert tokens_of(db) == tokens
+    assert tokens_of(vault_db) == tokens
     assert main(["crypto", "rotate", COLUMN]) == 0
 
 
@@ -338,7 +338,7 @@ def test_a_new_key_is_one_that_a_ring_takes(capsys: pytest.CaptureFixture[str]) 
 
 @pytest.mark.usefixtures("in_project")
 def test_run_encrypts_arguments_and_hides_results(
-    db: plainsql.sync.Database, capsys: pytest.CaptureFixture[str]
+    vault_db: plainsql.sync.Database, capsys: pytest.CaptureFixture[str]
 ) -> None:
     id = uuid4()
     words = [f"tenant_id={str(TENANT).upper()}", f"id={id}"]
@@ -348,4 +348,4 @@ def test_run_encrypts_arguments_and_hides_results(
     assert "typed" not in out
     assert '"access_token":"***"' in out
     assert '"refresh_token":null' in out
-    assert tokens_of(db) == {id: "typed"}
+    assert tokens_of(vault_db) == {id: "typed"}

@@ -1,4 +1,4 @@
-"""A database with one connection, and a session beside it that looks and disturbs."""
+"""The shop through a proxy, and a connection outside of the pool that observes and disturbs."""
 
 from __future__ import annotations
 
@@ -11,17 +11,26 @@ import pytest
 import plainsql
 from plainsql.database.execution import scheduler
 from plainsql.database.execution.forms import Forms
+from tests.proxy import Proxy
+
+
+@pytest.fixture(scope="module")
+def database_url(shop_url: str) -> str:
+    """The module's shop: here all fixtures use one database."""
+    return shop_url
 
 
 @pytest.fixture
-async def db(database_url: str) -> AsyncIterator[plainsql.Database]:
-    """A database with one connection: whatever is not given back is missed at once."""
-    async with plainsql.connect(database_url, max_size=1, acquire_timeout=10) as db:
+async def proxied_db(database_url: str, proxy: Proxy) -> AsyncIterator[plainsql.Database]:
+    """The module's shop through the proxy, with two connections."""
+    name = database_url.partition("?")[0].rpartition("/")[2]
+    async with plainsql.connect(proxy.url(name), max_size=2) as db:
         yield db
 
 
 @pytest.fixture
 async def outside(database_url: str) -> AsyncIterator[Any]:
+    """A connection of asyncpg to the module's database, outside of the pool."""
     connection = await asyncpg.connect(database_url)
     yield connection
     await connection.close()

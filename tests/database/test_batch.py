@@ -132,21 +132,20 @@ def add_unknown(*, id: int) -> Args:
 
 
 @pytest.fixture
-async def outside(database_url: str) -> AsyncIterator[Any]:
-    connection: Any = await asyncpg.connect(database_url)
-    await connection.execute(
+async def outside(outside: Any) -> Any:
+    """The connection outside of the pool, after it has created the table ``item`` afresh."""
+    await outside.execute(
         """
         drop table if exists item;
         create table item (id int primary key, name text, tags text[] not null default '{}');
         insert into item select n, 'n' || n, array['t' || n % 3] from generate_series(1, 100) as n;
         """
     )
-    yield connection
-    await connection.close()
+    return outside
 
 
 @pytest.fixture
-async def db(database_url: str, outside: Any, proxy: Proxy) -> AsyncIterator[plainsql.Database]:
+async def proxied_items_db(database_url: str, outside: Any, proxy: Proxy) -> AsyncIterator[plainsql.Database]:
     name = database_url.partition("?")[0].rpartition("/")[2]
     async with plainsql.connect(proxy.url(name), max_size=2) as db:
         yield db
@@ -167,7 +166,9 @@ async def _total(outside: Any) -> int:
 
 
 @pytest.mark.parametrize("inside", [False, True], ids=["alone", "in a transaction"])
-async def test_results_are_typed_and_in_the_order_of_the_sets(db: plainsql.Database, inside: bool) -> None:
+async def test_results_are_typed_and_in_the_order_of_the_sets(
+    proxied_items_db: plainsql.Database, inside: bool
+) -> None:
     async def check(on: Any) -> None:
         assert await get.batch(on, [{"id": n} for n in (7, 1000, 7, 1)]) == [
             Item(7, "n7", ["t1"]),
@@ -213,22 +214,22 @@ async def test_results_are_typed_and_in_the_order_of_the_sets(db: plainsql.Datab
             assert await query.batch(on, []) == []
 
     if inside:
-        async with db.transaction() as tx:
+        async with proxied_items_db.transaction() as tx:
             await check(tx)
     else:
-        await check(db)
+        await check(proxied_items_db)
 
 
 async def test_a_hundred_reads_are_one_round_trip(
-    db: plainsql.Database, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+    proxied_items_db: plainsql.Database, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from plainsql.database.execution import batch as many
 
     monkeypatch.setattr(many, "_MAX_STATEMENT_S", 60.0)  # the machine may be slow
     sets = [{"id": n} for n in range(100)]
     for query in (get, get_by_key):
-        await query.batch(db, sets)
-        assert await _round_trips(proxy, query.batch(db, sets)) == 1
+        await query.batch(proxied_items_db, sets)
+        assert await _round_trips(proxy, query.batch(proxied_items_db, sets)) == 1
 
 
 @pytest.mark.parametrize(
@@ -242,19 +243,22 @@ async def test_a_hundred_reads_are_one_round_trip(
     ids=lambda value: value.name if hasattr(value, "name") else "",
 )
 async def test_many_writes_are_one_round_trip(
-    db: plainsql.Database, proxy: Proxy, query: Any, sets: list[Any]
+    proxied_items_db: plainsql.Database, proxy: Proxy, query: Any, sets: list[Any]
 ) -> None:
     first, rest = sets[:2], sets[2:]
-    await query.batch(db, first)
-    assert await _round_trips(proxy, query.batch(db, rest)) == 1
-    await query.execute_many(db, rest[:0])
-    await delete.execute_many(db, [{"low": 900, "high": 900}] * 2)
-    assert await _round_trips(proxy, delete.execute_many(db, [{"low": 900, "high": 900}] * 50)) == 1
+    await query.batch(proxied_items_db, first)
+    assert await _round_trips(proxy, query.batch(proxied_items_db, rest)) == 1
+    await query.execute_many(proxied_items_db, rest[:0])
+    await delete.execute_many(proxied_items_db, [{"low": 900, "high": 900}] * 2)
+    assert (
+        await _round_trips(proxy, delete.execute_many(proxied_items_db, [{"low": 900, "high": 900}] * 50))
+        == 1
+    )
 
 
 @pytest.mark.parametrize("inside", [False, True], ids=["alone", "in a transaction"])
 async def test_a_row_too_few_in_one_set_and_too_many_in_another_is_an_error(
-    db: plainsql.Database, outside: Any, inside: bool
+    proxied_items_db: plainsql.Database, outside: Any, inside: bool
 ) -> None:
     """Two sets and two rows, but none of the first and two of the second."""
     too_few = [{"low": 0, "high": 0, "name": "x"}, {"low": 1, "high": 2, "name": "x"}]
@@ -262,10 +266,10 @@ async def test_a_row_too_few_in_one_set_and_too_many_in_another_is_an_error(
 
     async def run(query: Any, sets: list[Any]) -> None:
         if inside:
-            async with db.transaction() as tx:
+            async with proxied_items_db.transaction() as tx:
                 await query.batch(tx, sets)
         else:
-            await query.batch(db, sets)
+            await query.batch(proxied_items_db, sets)
 
     with pytest.raises(NoRowError, match="exactly one row for each set of parameters, got 0 for set 1"):
         await run(rename_from, too_few)
@@ -274,65 +278,65 @@ async def test_a_row_too_few_in_one_set_and_too_many_in_another_is_an_error(
     with pytest.raises(TooManyRowsError, match="at most one row for each set of parameters, got 2 for set 2"):
         await run(rename_one_at_most, too_few)
     assert await outside.fetchval("select count(*) from item where name = 'x'") == 0, "nothing was done"
-    assert await get(db, id=1) == Item(1, "n1", ["t1"])
+    assert await get(proxied_items_db, id=1) == Item(1, "n1", ["t1"])
 
 
 @pytest.mark.parametrize(
     "many_of_it", [add.batch, add.execute_many, add_unknown.batch, add_unknown.execute_many]
 )
 async def test_what_fails_in_the_middle_leaves_nothing(
-    db: plainsql.Database, outside: Any, many_of_it: Any
+    proxied_items_db: plainsql.Database, outside: Any, many_of_it: Any
 ) -> None:
     before = await _total(outside)
     sets: list[dict[str, Any]] = [{"id": 2000 + n} for n in range(300)]
     sets[250] = {"id": 1}
     with pytest.raises(asyncpg.UniqueViolationError) as raised:
-        await many_of_it(db, sets)
+        await many_of_it(proxied_items_db, sets)
     assert any("t.sql" in note for note in raised.value.__notes__)
     sets[250] = {"id": "one"}
     with pytest.raises(BindError, match="id: expected int4, got str"):
-        await many_of_it(db, sets)
+        await many_of_it(proxied_items_db, sets)
     assert await _total(outside) == before
-    assert await get(db, id=1) is not None
-    await settled(lambda: db.stats().in_use == 0)
+    assert await get(proxied_items_db, id=1) is not None
+    await settled(lambda: proxied_items_db.stats().in_use == 0)
 
 
-async def test_of_many_reads_the_bad_one_is_named(db: plainsql.Database) -> None:
+async def test_of_many_reads_the_bad_one_is_named(proxied_items_db: plainsql.Database) -> None:
     sets: list[dict[str, Any]] = [{"tags": ["t1"], "name": "n1"} for _ in range(50)]
     sets[30] = {"tags": ["t1"], "name": 7}
     with pytest.raises(BindError, match="name: expected text, got int"):
-        await named.batch(db, sets)
-    async with db.transaction() as tx:
+        await named.batch(proxied_items_db, sets)
+    async with proxied_items_db.transaction() as tx:
         with pytest.raises(BindError, match="name: expected text, got int"):
             await named.batch(tx, sets)
-    assert await named(db, tags=["t1"], name="n1") == [1]
+    assert await named(proxied_items_db, tags=["t1"], name="n1") == [1]
 
 
 async def test_a_batch_that_is_cancelled_anywhere_is_done_or_not_done(
-    db: plainsql.Database, outside: Any
+    proxied_items_db: plainsql.Database, outside: Any
 ) -> None:
     before = await _total(outside)
     sets = [{"id": 3000 + n} for n in range(20)]
 
     async def check() -> None:
-        await settled(lambda: db.stats().in_use == 0)
+        await settled(lambda: proxied_items_db.stats().in_use == 0)
         assert await _total(outside) in (before, before + 20)
-        await delete(db, low=3000, high=4000)
+        await delete(proxied_items_db, low=3000, high=4000)
 
-    assert await at_every_wait(lambda: add.batch(db, sets), check) >= 1
-    assert await at_every_wait(lambda: add_unknown.batch(db, sets), check) >= 3
-    assert await at_every_wait(lambda: get.batch(db, sets), check) >= 1
+    assert await at_every_wait(lambda: add.batch(proxied_items_db, sets), check) >= 1
+    assert await at_every_wait(lambda: add_unknown.batch(proxied_items_db, sets), check) >= 3
+    assert await at_every_wait(lambda: get.batch(proxied_items_db, sets), check) >= 1
 
 
-async def test_batches_of_many_callers_at_once_keep_apart(db: plainsql.Database) -> None:
+async def test_batches_of_many_callers_at_once_keep_apart(proxied_items_db: plainsql.Database) -> None:
     async def one_caller(n: int) -> None:
-        found = await get.batch(db, [{"id": 1 + (n + k) % 100} for k in range(50)])
+        found = await get.batch(proxied_items_db, [{"id": 1 + (n + k) % 100} for k in range(50)])
         assert [item and item.id for item in found] == [1 + (n + k) % 100 for k in range(50)]
 
     await asyncio.gather(*(one_caller(n) for n in range(40)))
 
 
-async def test_a_loaded_query_learns_its_columns_from_a_batch(db: plainsql.Database) -> None:
+async def test_a_loaded_query_learns_its_columns_from_a_batch(proxied_items_db: plainsql.Database) -> None:
     from plainsql.query import Binder, ManyQuery
 
     query: ManyQuery[..., Any] = ManyQuery(
@@ -344,5 +348,5 @@ async def test_a_loaded_query_learns_its_columns_from_a_batch(db: plainsql.Datab
         None,
         READS,
     )
-    [[first], [second]] = await query.batch(db, [{"id": 1}, {"id": 2}])
+    [[first], [second]] = await query.batch(proxied_items_db, [{"id": 1}, {"id": 2}])
     assert (first.name, second.name) == ("n1", "n2")

@@ -10,7 +10,6 @@ import socket
 from collections.abc import AsyncIterator
 from typing import Any
 
-import asyncpg
 import pytest
 
 import plainsql
@@ -28,13 +27,6 @@ def slow() -> Args:
 @one[int]("t.pid", "t.sql", 1, "select pg_backend_pid()", session_clean=True)
 def pid() -> Args:
     return ()
-
-
-@pytest.fixture
-async def outside(database_url: str) -> AsyncIterator[Any]:
-    connection: Any = await asyncpg.connect(database_url)
-    yield connection
-    await connection.close()
 
 
 async def _sessions(outside: Any) -> int:

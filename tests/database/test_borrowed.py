@@ -83,20 +83,22 @@ USES: dict[str, Use] = {
 
 @pytest.mark.parametrize("block", BLOCKS)
 @pytest.mark.parametrize("use", USES)
-async def test_every_method_is_refused_after_the_block(db: plainsql.Database, block: Any, use: str) -> None:
-    async with block(db) as connection:
+async def test_every_method_is_refused_after_the_block(
+    one_connection_db: plainsql.Database, block: Any, use: str
+) -> None:
+    async with block(one_connection_db) as connection:
         assert isinstance(connection, asyncpg.Connection)
         assert await connection.fetchval("select 1") == 1
     with pytest.raises(exceptions.InterfaceError, match=RELEASED):
         await USES[use](connection)
-    assert await pid(db)
+    assert await pid(one_connection_db)
 
 
 @pytest.mark.parametrize("block", BLOCKS)
 async def test_attributes_that_are_no_coroutines_are_refused_as_well(
-    db: plainsql.Database, block: Any
+    one_connection_db: plainsql.Database, block: Any
 ) -> None:
-    async with block(db) as connection:
+    async with block(one_connection_db) as connection:
         connection.get_server_pid()
     for use in (connection.terminate, connection.is_closed, connection.get_server_pid):
         with pytest.raises(exceptions.InterfaceError, match=RELEASED):
@@ -107,8 +109,10 @@ async def test_attributes_that_are_no_coroutines_are_refused_as_well(
 
 
 @pytest.mark.parametrize("block", BLOCKS)
-async def test_what_was_made_in_the_block_ends_with_it(db: plainsql.Database, block: Any) -> None:
-    async with block(db) as connection:
+async def test_what_was_made_in_the_block_ends_with_it(
+    one_connection_db: plainsql.Database, block: Any
+) -> None:
+    async with block(one_connection_db) as connection:
         statement = await connection.prepare("select generate_series(1, 3)")
         transaction = connection.transaction()
         if not connection.is_in_transaction():
@@ -129,61 +133,63 @@ async def test_what_was_made_in_the_block_ends_with_it(db: plainsql.Database, bl
     for use in later:
         with pytest.raises(exceptions.InterfaceError, match=RELEASED):
             await use()
-    assert await pid(db)
+    assert await pid(one_connection_db)
 
 
 async def _all_of(factory: Any) -> list[object]:
     return [row async for row in factory]
 
 
-async def test_a_coroutine_that_was_made_in_the_block_does_not_run_after_it(db: plainsql.Database) -> None:
-    async with db.acquire() as connection:
+async def test_a_coroutine_that_was_made_in_the_block_does_not_run_after_it(
+    one_connection_db: plainsql.Database,
+) -> None:
+    async with one_connection_db.acquire() as connection:
         made = connection.execute("create table never (n int)")
     with pytest.raises(exceptions.InterfaceError, match=RELEASED):
         await made
-    async with db.acquire() as connection:
+    async with one_connection_db.acquire() as connection:
         assert await connection.fetchval("select to_regclass('never') is null")
 
 
-async def test_a_stray_task_reaches_no_other_transaction(db: plainsql.Database) -> None:
+async def test_a_stray_task_reaches_no_other_transaction(one_connection_db: plainsql.Database) -> None:
     """Another's transaction has the same connection then: it must not be ended, nor read."""
-    async with db.acquire() as stray:
+    async with one_connection_db.acquire() as stray:
         await stray.execute("drop table if exists kept; create table kept (n int)")
         backend = stray.get_server_pid()
-    async with db.transaction() as tx:
+    async with one_connection_db.transaction() as tx:
         assert tx.connection.get_server_pid() == backend
         await tx.connection.execute("insert into kept values (1)")
         with pytest.raises(exceptions.InterfaceError, match=RELEASED):
             await stray.execute("rollback")
         await tx.connection.execute("insert into kept values (2)")
-    async with db.acquire() as connection:
+    async with one_connection_db.acquire() as connection:
         assert await connection.fetchval("select count(*) from kept") == 2
 
 
 async def test_a_statement_that_still_runs_at_the_end_of_the_block_is_cancelled(
-    db: plainsql.Database, outside: Any
+    one_connection_db: plainsql.Database, outside: Any
 ) -> None:
     """Its connection is closed: nobody is served by one that is still at something."""
-    async with db.acquire() as connection:
+    async with one_connection_db.acquire() as connection:
         backend = connection.get_server_pid()
         stray = asyncio.create_task(connection.execute("select pg_sleep(600)"))
         await _until(outside, "state = 'active'", backend)
     with pytest.raises(exceptions.InterfaceError, match=RELEASED) as raised:
         await stray
     assert "while it ran" in str(raised.value)
-    assert await pid(db) != backend
+    assert await pid(one_connection_db) != backend
     await _until_gone(outside, backend)
 
 
 @pytest.mark.parametrize("made", ["connection", "prepared"])
 async def test_a_statement_that_still_runs_at_the_end_of_a_transaction_fails_it(
-    db: plainsql.Database, outside: Any, made: str
+    one_connection_db: plainsql.Database, outside: Any, made: str
 ) -> None:
     await outside.execute("drop table if exists stray; create table stray (n int)")
     stray: asyncio.Task[Any] = asyncio.create_task(asyncio.sleep(0))
     backend = 0
     with pytest.raises(exceptions.InterfaceError, match="another operation is in progress") as raised:
-        async with db.transaction() as tx:
+        async with one_connection_db.transaction() as tx:
             connection = tx.connection
             backend = connection.get_server_pid()
             await connection.execute("insert into stray values (1)")
@@ -197,18 +203,18 @@ async def test_a_statement_that_still_runs_at_the_end_of_a_transaction_fails_it(
     assert raised.value.__notes__ == ["the transaction was not committed: nothing of it was done"]
     with pytest.raises((exceptions.InterfaceError, exceptions.PostgresError)):
         await stray
-    assert await pid(db) != backend
+    assert await pid(one_connection_db) != backend
     assert await outside.fetchval("select count(*) from stray") == 0
     await _until_gone(outside, backend)
 
 
 async def test_a_stray_statement_of_a_savepoint_is_not_kept_by_the_outer_one(
-    db: plainsql.Database, outside: Any
+    one_connection_db: plainsql.Database, outside: Any
 ) -> None:
     await outside.execute("drop table if exists stray; create table stray (n int)")
     stray: asyncio.Task[Any] = asyncio.create_task(asyncio.sleep(0))
     with pytest.raises(plainsql.ConnectionLostError):
-        async with db.transaction() as tx:
+        async with one_connection_db.transaction() as tx:
             backend = tx.connection.get_server_pid()
             with suppress(LookupError):
                 async with tx.transaction() as savepoint:
@@ -221,9 +227,11 @@ async def test_a_stray_statement_of_a_savepoint_is_not_kept_by_the_outer_one(
     assert await outside.fetchval("select count(*) from stray") == 0
 
 
-async def test_a_listener_is_given_what_ends_with_the_block(db: plainsql.Database, outside: Any) -> None:
+async def test_a_listener_is_given_what_ends_with_the_block(
+    one_connection_db: plainsql.Database, outside: Any
+) -> None:
     given: asyncio.Queue[Any] = asyncio.Queue()
-    async with db.acquire() as connection:
+    async with one_connection_db.acquire() as connection:
         await connection.add_listener("news", lambda c, *_: given.put_nowait(c))
         await outside.execute("notify news")
         async with asyncio.timeout(10):
@@ -232,7 +240,7 @@ async def test_a_listener_is_given_what_ends_with_the_block(db: plainsql.Databas
     with pytest.raises(exceptions.InterfaceError, match=RELEASED):
         await received.fetchval("select 1")
     await outside.execute("notify news")
-    await pid(db)  # what had arrived would have been passed on
+    await pid(one_connection_db)  # what had arrived would have been passed on
     assert given.empty()
 
 
@@ -399,18 +407,20 @@ async def test_what_a_user_changes_through_a_transaction_is_undone_or_closed(
 
 
 @pytest.mark.parametrize("change", [_codec, _builtin_codec, _no_codec])
-async def test_a_connection_whose_codecs_were_changed_is_closed(db: plainsql.Database, change: Use) -> None:
-    async with db.acquire() as connection:
+async def test_a_connection_whose_codecs_were_changed_is_closed(
+    one_connection_db: plainsql.Database, change: Use
+) -> None:
+    async with one_connection_db.acquire() as connection:
         await change(connection)
         backend = connection.get_server_pid()
-    assert await pid(db) != backend
+    assert await pid(one_connection_db) != backend
 
 
 async def test_statements_of_a_transaction_end_before_its_connection_is_free(
-    db: plainsql.Database,
+    one_connection_db: plainsql.Database,
 ) -> None:
     """Between the commit and the release Redis is told of what was written: that takes a while."""
-    async with db._pool.acquire() as connection:
+    async with one_connection_db._pool.acquire() as connection:
         with CommitOutcome() as ending:
             async with block(connection, ending):
                 statement = await connection.prepare("select 1")
@@ -456,17 +466,17 @@ async def test_a_query_that_prepares_statements_leaves_none_to_the_next(
         assert await state(db) == before
 
 
-async def test_a_connection_that_was_only_used_is_kept(db: plainsql.Database) -> None:
+async def test_a_connection_that_was_only_used_is_kept(one_connection_db: plainsql.Database) -> None:
     """Closing is for what cannot be undone: it costs a new connection."""
     backends = set()
     for _ in range(3):
-        async with db.acquire() as connection:
+        async with one_connection_db.acquire() as connection:
             await connection.fetch("select $1::int", 1)
             await connection.prepare("select 2")
             backends.add(connection.get_server_pid())
-        async with db.transaction() as tx:
+        async with one_connection_db.transaction() as tx:
             await tx.connection.execute("set local work_mem = '5MB'")
-        backends.add(await pid(db))
+        backends.add(await pid(one_connection_db))
     assert len(backends) == 1
 
 
@@ -484,18 +494,20 @@ async def _until_gone(outside: Any, backend: int) -> None:
             await asyncio.sleep(0)
 
 
-async def test_a_block_that_is_cancelled_anywhere_ends_what_it_handed_out(db: plainsql.Database) -> None:
+async def test_a_block_that_is_cancelled_anywhere_ends_what_it_handed_out(
+    one_connection_db: plainsql.Database,
+) -> None:
     handed: list[Any] = []
 
     async def acquire() -> None:
-        async with db.acquire() as connection:
+        async with one_connection_db.acquire() as connection:
             handed.append(connection)
             await connection.execute("select 1")
             async with connection.transaction():
                 await connection.fetch("select 1")
 
     async def transact() -> None:
-        async with db.transaction() as tx:
+        async with one_connection_db.transaction() as tx:
             handed.append(tx.connection)
             await tx.connection.execute("select 1")
             async with tx.transaction() as savepoint:
@@ -506,16 +518,16 @@ async def test_a_block_that_is_cancelled_anywhere_ends_what_it_handed_out(db: pl
             with pytest.raises(exceptions.InterfaceError, match=RELEASED):
                 await connection.execute("select 1")
         handed.clear()
-        assert await pid(db)
-        await settled(lambda: db.stats().in_use == 0)
-        assert not db._state.pool.holders
+        assert await pid(one_connection_db)
+        await settled(lambda: one_connection_db.stats().in_use == 0)
+        assert not one_connection_db._state.pool.holders
 
     assert await at_every_wait(acquire, check) >= 4
     assert await at_every_wait(transact, check) >= 5
 
 
-async def test_nothing_is_counted_as_in_use_afterwards(db: plainsql.Database) -> None:
-    async with db.acquire() as connection:
+async def test_nothing_is_counted_as_in_use_afterwards(one_connection_db: plainsql.Database) -> None:
+    async with one_connection_db.acquire() as connection:
         await connection.set_type_codec("json", encoder=str, decoder=str, schema="pg_catalog")
-    await settled(lambda: db.stats().in_use == 0)
-    assert not db._state.pool.holders
+    await settled(lambda: one_connection_db.stats().in_use == 0)
+    assert not one_connection_db._state.pool.holders

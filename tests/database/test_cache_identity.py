@@ -42,7 +42,7 @@ _BY_REGION = "select p.id from plain as p where p.region = {} order by p.id"
 
 
 @pytest.fixture
-async def url(fresh_database_url: str) -> str:
+async def settings_url(fresh_database_url: str) -> str:
     """The URL of a database with tables that ask for settings."""
     owner = await asyncpg.connect(fresh_database_url)
     await owner.execute(_SCHEMA)
@@ -100,18 +100,22 @@ async def stored(db: plainsql.Database | Any, query: Any) -> list[int]:
         "select p.id from plain as p where exists (select from mine as m where m.id = p.id) order by p.id",
     ],
 )
-async def test_a_tenant_is_never_served_anothers_result(url: str, stack: AsyncExitStack, sql: str) -> None:
-    query = cached(url, sql)
-    db = await stack.enter_async_context(plainsql.connect(url))
+async def test_a_tenant_is_never_served_anothers_result(
+    settings_url: str, stack: AsyncExitStack, sql: str
+) -> None:
+    query = cached(settings_url, sql)
+    db = await stack.enter_async_context(plainsql.connect(settings_url))
     for _ in range(2):
         assert await stored(db.tenant("a"), query) == [1, 3]
         assert await stored(db.tenant("b"), query) == [2]
         assert await stored(db, query) == []
 
 
-async def test_what_asks_for_no_setting_is_shared_by_all_tenants(url: str, stack: AsyncExitStack) -> None:
-    query = cached(url, "select p.id from plain as p order by p.id")
-    db = await stack.enter_async_context(plainsql.connect(url))
+async def test_what_asks_for_no_setting_is_shared_by_all_tenants(
+    settings_url: str, stack: AsyncExitStack
+) -> None:
+    query = cached(settings_url, "select p.id from plain as p order by p.id")
+    db = await stack.enter_async_context(plainsql.connect(settings_url))
     assert await stored(db.tenant("a"), query) == [1, 2, 3]
     misses = db.cache.stats().misses
     assert await query(db.tenant("b")) == await query(db) == [1, 2, 3]
@@ -140,12 +144,12 @@ def _by_server_settings(url: str, region: str) -> dict[str, Any]:
 )
 @pytest.mark.parametrize("given", [_by_options, _by_server_settings])
 async def test_a_setting_of_a_program_is_part_of_the_key_however_it_is_given(
-    url: str, redis_url: str, stack: AsyncExitStack, role: str, given: Any, sql: str
+    settings_url: str, redis_url: str, stack: AsyncExitStack, role: str, given: Any, sql: str
 ) -> None:
-    query = cached(url, sql)
+    query = cached(settings_url, sql)
     found = {}
     for region in ("eu", "us"):
-        options = given(url, region)
+        options = given(settings_url, region)
         settings = {"role": role} | options.pop("server_settings", {})
         db = await stack.enter_async_context(
             plainsql.connect(**options, server_settings=settings, redis=redis_url)
@@ -155,26 +159,28 @@ async def test_a_setting_of_a_program_is_part_of_the_key_however_it_is_given(
 
 
 async def test_a_setting_of_the_database_is_part_of_the_key(
-    url: str, redis_url: str, stack: AsyncExitStack
+    settings_url: str, redis_url: str, stack: AsyncExitStack
 ) -> None:
-    query = cached(url, _BY_REGION.format("setting('app.region')"))
-    owner = await asyncpg.connect(url)
+    query = cached(settings_url, _BY_REGION.format("setting('app.region')"))
+    owner = await asyncpg.connect(settings_url)
     found = {}
     for region in ("eu", "us"):
         name = await owner.fetchval("select quote_ident(current_database())")
         await owner.execute(f"alter database {name} set app.region = '{region}'")
-        db = await stack.enter_async_context(plainsql.connect(url, redis=redis_url))
+        db = await stack.enter_async_context(plainsql.connect(settings_url, redis=redis_url))
         found[region] = await stored(db, query)
     await owner.close()
     assert found == {"eu": [1], "us": [2, 3]}
 
 
-async def test_a_setting_that_a_query_names_is_part_of_the_key(url: str) -> None:
+async def test_a_setting_that_a_query_names_is_part_of_the_key(
+    settings_url: str,
+) -> None:
     """From the configuration of a server, or from what a pooler sets."""
-    query = cached(url, _BY_REGION.format("current_setting('app.region', true)"))
+    query = cached(settings_url, _BY_REGION.format("current_setting('app.region', true)"))
     keys = set()
     for region in ("eu", "us"):
-        connection = await asyncpg.connect(url)
+        connection = await asyncpg.connect(settings_url)
         await connection.execute(f"set app.region = '{region}'")
         queries = CachedQueries(Cache(), shared=False)
         await queries.identify(connection, query.compiled)
@@ -186,14 +192,14 @@ async def test_a_setting_that_a_query_names_is_part_of_the_key(url: str) -> None
 
 
 async def test_a_setting_that_decides_nothing_does_not_keep_programs_apart(
-    url: str, redis_url: str, stack: AsyncExitStack
+    settings_url: str, redis_url: str, stack: AsyncExitStack
 ) -> None:
-    query = cached(url, "select p.id from plain as p order by p.id")
+    query = cached(settings_url, "select p.id from plain as p order by p.id")
     one = await stack.enter_async_context(
-        plainsql.connect(url, redis=redis_url, server_settings={"statement_timeout": "30s"})
+        plainsql.connect(settings_url, redis=redis_url, server_settings={"statement_timeout": "30s"})
     )
     other = await stack.enter_async_context(
-        plainsql.connect(_with(url, "application_name=o"), redis=redis_url)
+        plainsql.connect(_with(settings_url, "application_name=o"), redis=redis_url)
     )
     await stored(one, query)
     await query(other)
@@ -201,9 +207,9 @@ async def test_a_setting_that_decides_nothing_does_not_keep_programs_apart(
 
 
 @pytest.fixture
-async def role(url: str) -> str:
+async def role(settings_url: str) -> str:
     """A role that row-level security holds."""
-    owner = await asyncpg.connect(url)
+    owner = await asyncpg.connect(settings_url)
     await owner.execute(
         """
         do $$ begin create role plainsql_test_cached login nosuperuser nobypassrls;

@@ -38,7 +38,7 @@ def query(**policy: Any) -> Any:
 
 
 @pytest.fixture
-async def url(fresh_database_url: str) -> str:
+async def plain_role_url(fresh_database_url: str) -> str:
     """The URL of a plain role."""
     owner = await asyncpg.connect(fresh_database_url)
     if not await owner.fetchval("select exists (select from pg_roles where rolname = $1)", _ROLE):
@@ -54,7 +54,7 @@ async def url(fresh_database_url: str) -> str:
 @pytest.mark.parametrize("settings", [(), ("app.region",)])
 async def test_a_role_that_may_not_ask_reads_all_the_same(
     fresh_database_url: str,
-    url: str,
+    plain_role_url: str,
     revoked: str,
     settings: tuple[str, ...],
     caplog: pytest.LogCaptureFixture,
@@ -62,7 +62,7 @@ async def test_a_role_that_may_not_ask_reads_all_the_same(
     owner = await asyncpg.connect(fresh_database_url)
     await owner.execute(f"revoke execute on function {revoked} from public")
     n = query(settings=settings)
-    async with plainsql.connect(url, min_size=2) as db:
+    async with plainsql.connect(plain_role_url, min_size=2) as db:
         assert [await n(db) for _ in range(5)] == [1] * 5
         await owner.execute("update t set n = 2")
         await db.cache.invalidate("public.t")
@@ -79,22 +79,24 @@ async def test_a_role_that_may_not_ask_reads_all_the_same(
 
 
 @pytest.mark.parametrize("catalogue", ["pg_db_role_setting", "pg_settings", "pg_database", "pg_roles"])
-async def test_nor_does_a_hidden_catalogue(fresh_database_url: str, url: str, catalogue: str) -> None:
+async def test_nor_does_a_hidden_catalogue(
+    fresh_database_url: str, plain_role_url: str, catalogue: str
+) -> None:
     owner = await asyncpg.connect(fresh_database_url)
     await owner.execute(f"revoke select on pg_catalog.{catalogue} from public")
     n = query()
-    async with plainsql.connect(url) as db:
+    async with plainsql.connect(plain_role_url) as db:
         assert [await n(db) for _ in range(5)] == [1] * 5
         assert db.cache.stats().hits == 0
         assert db.cache.stats().errors == 1, "it is asked again after a while, not at each read"
     await owner.close()
 
 
-async def test_it_asks_again_when_it_may(fresh_database_url: str, url: str) -> None:
+async def test_it_asks_again_when_it_may(fresh_database_url: str, plain_role_url: str) -> None:
     owner = await asyncpg.connect(fresh_database_url)
     await owner.execute("revoke select on pg_catalog.pg_db_role_setting from public")
     n = query()
-    async with plainsql.connect(url) as db:
+    async with plainsql.connect(plain_role_url) as db:
         assert await n(db) == 1
         await owner.execute("grant select on pg_catalog.pg_db_role_setting to public")
         queries = cached_queries(db)
@@ -113,7 +115,7 @@ class Odd(int):
     __index__ = __int__
 
 
-async def test_an_argument_that_cannot_be_a_key_is_postgresqls_to_judge(url: str) -> None:
+async def test_an_argument_that_cannot_be_a_key_is_postgresqls_to_judge(plain_role_url: str) -> None:
     cache = CachedRead(300, (Dependency("public.t", "n", "n"),))
 
     @one[int](
@@ -128,7 +130,7 @@ async def test_an_argument_that_cannot_be_a_key_is_postgresqls_to_judge(url: str
     def by(*, n: Any) -> Args:
         return (n,)
 
-    async with plainsql.connect(url) as db:
+    async with plainsql.connect(plain_role_url) as db:
         for value in ("1", "\u0661", "1" * 10_000, "0x1"):
             assert await by(db, n=value) == int(value == "1")
         for odd in ("\ud800", Odd(1), object(), [object()], 10**5000):

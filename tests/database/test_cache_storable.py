@@ -32,7 +32,7 @@ B'101'; B'101'::varbit; '10.0.0.1'::inet; '10.0.0.0/8'::cidr; array['10.0.0.1'::
 
 
 @pytest.fixture
-def url(fresh_database_url: str) -> str:
+def types_url(fresh_database_url: str) -> str:
     with psycopg.connect(fresh_database_url, autocommit=True) as connection:
         connection.execute("create extension vector")
         connection.execute("create type storable_mood as enum ('sad', 'glad')")
@@ -41,12 +41,12 @@ def url(fresh_database_url: str) -> str:
     return fresh_database_url
 
 
-async def test_what_the_analysis_calls_storable_is_stored_and_nothing_else(url: str) -> None:
+async def test_what_the_analysis_calls_storable_is_stored_and_nothing_else(types_url: str) -> None:
     values = [value.strip() for value in _VALUES.split(";") if value.strip()]
-    with psycopg.connect(url) as connection, Analyser(connection) as analyser:
+    with psycopg.connect(types_url) as connection, Analyser(connection) as analyser:
         columns = [analyser.analyse(f"select {value} as v").columns[0] for value in values]
     wrong = []
-    async with plainsql.connect(url) as db:
+    async with plainsql.connect(types_url) as db:
         for value, column in zip(values, columns, strict=True):
             annotation = annotate(column.type)
             names: dict[str, object] = {}

@@ -32,7 +32,7 @@ ID = UUID(int=1)
 
 
 @pytest.fixture
-async def url(fresh_database_url: str) -> str:
+async def note_url(fresh_database_url: str) -> str:
     owner = await asyncpg.connect(fresh_database_url)
     await owner.execute(_SCHEMA)
     await owner.close()
@@ -40,8 +40,8 @@ async def url(fresh_database_url: str) -> str:
 
 
 @pytest.fixture
-async def outside(url: str) -> AsyncIterator[Any]:
-    connection = await asyncpg.connect(url)
+async def note_owner(note_url: str) -> AsyncIterator[Any]:
+    connection = await asyncpg.connect(note_url)
     yield connection
     await connection.close()
 
@@ -67,8 +67,8 @@ async def text(db: plainsql.Database) -> str:
 # The first reader of a process begins while a write is under way ----------------------------------------
 
 
-async def test_a_first_reader_that_begins_while_a_write_waits_for_its_connection(url: str) -> None:
-    async with plainsql.connect(url, max_size=2) as db:
+async def test_a_first_reader_that_begins_while_a_write_waits_for_its_connection(note_url: str) -> None:
+    async with plainsql.connect(note_url, max_size=2) as db:
         queries = cached_queries(db)
         async with db.acquire() as connection:
             await queries.identify(connection._con, get.compiled)
@@ -82,8 +82,8 @@ async def test_a_first_reader_that_begins_while_a_write_waits_for_its_connection
         assert db.cache.stats().writes == 1
 
 
-async def test_a_first_reader_that_begins_during_a_copy(url: str) -> None:
-    async with plainsql.connect(url) as db:
+async def test_a_first_reader_that_begins_during_a_copy(note_url: str) -> None:
+    async with plainsql.connect(note_url) as db:
         await behind(
             db,
             "create function loud() returns trigger language plpgsql as"
@@ -100,8 +100,8 @@ async def test_a_first_reader_that_begins_during_a_copy(url: str) -> None:
         assert await text(db) == "new"
 
 
-async def test_a_first_reader_that_begins_during_a_copy_in_a_transaction(url: str) -> None:
-    async with plainsql.connect(url) as db:
+async def test_a_first_reader_that_begins_during_a_copy_in_a_transaction(note_url: str) -> None:
+    async with plainsql.connect(note_url) as db:
         async with db.transaction() as tx:
             await tx.copy_in("note", [(2, "b")], columns=["author", "text"])
             edited = await edit(tx, id=ID, text="new")
@@ -113,23 +113,23 @@ async def test_a_first_reader_that_begins_during_a_copy_in_a_transaction(url: st
 
 
 async def test_a_write_whose_connection_was_cut_may_still_be_committed(
-    proxy: Proxy, url: str, outside: Any
+    proxy: Proxy, note_url: str, note_owner: Any
 ) -> None:
-    name = url.partition("?")[0].rpartition("/")[2]
+    name = note_url.partition("?")[0].rpartition("/")[2]
     async with plainsql.connect(proxy.url(name)) as db:
         assert await text(db) == "old"
-        blocked = outside.transaction()
+        blocked = note_owner.transaction()
         await blocked.start()
-        await outside.execute("select from note for update")
+        await note_owner.execute("select from note for update")
         write = asyncio.ensure_future(rename(db, id=ID, text="new"))
-        await _until_blocked(url)
+        await _until_blocked(note_url)
         proxy.cut()
         with pytest.raises(exceptions.PostgresConnectionError):
             await write
         assert await text(db) == "old"
         await blocked.rollback()
-        await _until_blocked(url, nobody=True)
-        assert await outside.fetchval("select text from note where id = $1", ID) == "new"
+        await _until_blocked(note_url, nobody=True)
+        assert await note_owner.fetchval("select text from note where id = $1", ID) == "new"
         assert await text(db) == "new"
 
 
@@ -147,8 +147,8 @@ async def _until_blocked(url: str, *, nobody: bool = False) -> None:
         await watcher.close()
 
 
-async def test_a_copy_holds_up_no_reader_before_its_end_nor_after_a_failure(url: str) -> None:
-    async with plainsql.connect(url) as db:
+async def test_a_copy_holds_up_no_reader_before_its_end_nor_after_a_failure(note_url: str) -> None:
+    async with plainsql.connect(note_url) as db:
         assert await text(db) == "old"
 
         async def rows() -> AsyncIterator[tuple[int, str]]:
@@ -184,8 +184,8 @@ def written_long_ago(*, id: UUID, text: str) -> Args:
     return (text, id)
 
 
-async def test_what_a_transaction_wrote_counts_though_its_row_could_not_be_read(url: str) -> None:
-    async with plainsql.connect(url) as db:
+async def test_what_a_transaction_wrote_counts_though_its_row_could_not_be_read(note_url: str) -> None:
+    async with plainsql.connect(note_url) as db:
         assert await text(db) == "old"
         async with db.transaction() as tx:
             with pytest.raises(DecodeError):
@@ -197,9 +197,9 @@ async def test_what_a_transaction_wrote_counts_though_its_row_could_not_be_read(
 # Who asks, and where ---------------------------------------------------------------------------------------
 
 
-async def test_sessions_that_are_set_up_differently_share_nothing(url: str, redis_url: str) -> None:
+async def test_sessions_that_are_set_up_differently_share_nothing(note_url: str, redis_url: str) -> None:
     role = "plainsql_test_set_up"
-    async with plainsql.connect(url) as owner:
+    async with plainsql.connect(note_url) as owner:
         await behind(
             owner,
             f"""
@@ -223,15 +223,15 @@ async def test_sessions_that_are_set_up_differently_share_nothing(url: str, redi
     )(lambda: ())
     for author in (1, 2, 1, 2):
         settings = {"role": role, "app.jwt_tenant": str(author)}
-        async with plainsql.connect(url, redis=redis_url, server_settings=settings) as db:
+        async with plainsql.connect(note_url, redis=redis_url, server_settings=settings) as db:
             while not db.cache.stats().fills + db.cache.stats().hits:
                 assert {note.author for note in await scoped(db)} == {author}
 
 
-async def test_a_first_read_survives_the_loss_of_an_idle_connection(url: str, outside: Any) -> None:
-    async with plainsql.connect(url, application_name="idle") as db:
+async def test_a_first_read_survives_the_loss_of_an_idle_connection(note_url: str, note_owner: Any) -> None:
+    async with plainsql.connect(note_url, application_name="idle") as db:
         await get.fresh(db, id=ID)
-        await outside.execute(
+        await note_owner.execute(
             "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'idle'"
             " and datname = current_database()"
         )
@@ -257,8 +257,8 @@ def _words(local: float | None = None) -> Any:
     )(lambda: ())
 
 
-async def test_a_row_that_does_not_fit_its_type_is_what_it_is_without_the_cache(url: str) -> None:
-    async with plainsql.connect(url) as db:
+async def test_a_row_that_does_not_fit_its_type_is_what_it_is_without_the_cache(note_url: str) -> None:
+    async with plainsql.connect(note_url) as db:
         for query in (_words(), _words(local=60)):
             expected = [Words(["old", None])]  # type: ignore[list-item]
             assert await query(db) == expected
@@ -279,14 +279,14 @@ def _networks() -> Any:
     )(lambda: ())
 
 
-async def test_no_two_callers_have_the_same_list(url: str) -> None:
+async def test_no_two_callers_have_the_same_list(note_url: str) -> None:
     networks = _networks()
-    async with plainsql.connect(url) as db:
+    async with plainsql.connect(note_url) as db:
         found = await asyncio.gather(*(networks(db) for _ in range(5)))
         assert len({id(one) for one in found}) == 5
 
 
-async def test_no_two_callers_have_the_same_error(url: str) -> None:
+async def test_no_two_callers_have_the_same_error(note_url: str) -> None:
     failing = one[int](
         "n.failing",
         "n.sql",
@@ -296,7 +296,7 @@ async def test_no_two_callers_have_the_same_error(url: str) -> None:
         session_clean=True,
         cache=CachedRead(60, (Dependency("public.note"),)),
     )(lambda: ())
-    async with plainsql.connect(url) as db:
+    async with plainsql.connect(note_url) as db:
         errors = await asyncio.gather(*(failing(db) for _ in range(5)), return_exceptions=True)
         assert {type(error) for error in errors} == {asyncpg.DivisionByZeroError}
         assert len({id(error) for error in errors}) == 5
@@ -315,9 +315,11 @@ def shout(*, author: int) -> Args:
     return (author,)
 
 
-async def test_a_write_that_returns_a_row_too_many_is_committed_all_the_same(url: str) -> None:
+async def test_a_write_that_returns_a_row_too_many_is_committed_all_the_same(
+    note_url: str,
+) -> None:
     for cache in (False, True):
-        async with plainsql.connect(url, cache=cache) as db:
+        async with plainsql.connect(note_url, cache=cache) as db:
             note = await add(db, author=1, text="other")
             assert await get(db, id=note.id) == note
             with pytest.raises(TooManyRowsError):
@@ -329,9 +331,9 @@ async def test_a_write_that_returns_a_row_too_many_is_committed_all_the_same(url
 
 
 async def test_a_close_that_runs_out_of_time_closes_the_cache_all_the_same(
-    url: str, redis_proxy: Proxy
+    note_url: str, redis_proxy: Proxy
 ) -> None:
-    db = await plainsql.connect(url, redis=f"redis://127.0.0.1:{redis_proxy.port}/0")
+    db = await plainsql.connect(note_url, redis=f"redis://127.0.0.1:{redis_proxy.port}/0")
     async with db.acquire():
         assert await text(db) == "old"
         assert redis_proxy.connections
@@ -340,8 +342,8 @@ async def test_a_close_that_runs_out_of_time_closes_the_cache_all_the_same(
             await redis_proxy.until(lambda: not redis_proxy.connections)
 
 
-async def test_what_cannot_be_stored_is_not_tried_at_each_read(url: str, redis_url: str) -> None:
-    async with plainsql.connect(url, redis=redis_url, cache_prefix=uuid4().hex) as db:
+async def test_what_cannot_be_stored_is_not_tried_at_each_read(note_url: str, redis_url: str) -> None:
+    async with plainsql.connect(note_url, redis=redis_url, cache_prefix=uuid4().hex) as db:
         for query in (_words(), _words(local=60), _networks()):
             while True:  # a new Redis stores nothing for a while
                 before = db.cache.stats()

@@ -17,27 +17,31 @@ LOCK = one("select pg_advisory_xact_lock(7) is null")
 SERIES = many("select n from generate_series(1, 50) as n")
 
 
-async def test_a_cancelled_call_is_cancelled_on_the_server_too(db: plainsql.Database, outside: Any) -> None:
+async def test_a_cancelled_call_is_cancelled_on_the_server_too(
+    one_connection_db: plainsql.Database, outside: Any
+) -> None:
     async with outside.transaction():
         await outside.execute("select pg_advisory_xact_lock(7)")
         for _ in range(5):
-            call = asyncio.create_task(LOCK(db))
+            call = asyncio.create_task(LOCK(one_connection_db))
             await _until_waiting(outside)
             call.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await call
             await _until_nobody_waits(outside)
-            assert await SELECT_1(db) == 1
+            assert await SELECT_1(one_connection_db) == 1
 
 
-async def test_a_call_that_times_out_is_cancelled_on_the_server(db: plainsql.Database, outside: Any) -> None:
+async def test_a_call_that_times_out_is_cancelled_on_the_server(
+    one_connection_db: plainsql.Database, outside: Any
+) -> None:
     async with outside.transaction():
         await outside.execute("select pg_advisory_xact_lock(7)")
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.05):
-                await LOCK(db)
+                await LOCK(one_connection_db)
         await _until_nobody_waits(outside)
-        assert await SELECT_1(db) == 1
+        assert await SELECT_1(one_connection_db) == 1
 
 
 async def test_the_statement_timeout_names_the_query(database_url: str) -> None:
@@ -79,45 +83,47 @@ async def _every_turn(make: Any, check: Any) -> int:
     raise AssertionError("it never ended by itself")
 
 
-async def test_a_call_may_be_cancelled_at_any_turn_of_the_loop(db: plainsql.Database) -> None:
+async def test_a_call_may_be_cancelled_at_any_turn_of_the_loop(one_connection_db: plainsql.Database) -> None:
     async def check() -> None:
-        assert await SELECT_1(db) == 1
+        assert await SELECT_1(one_connection_db) == 1
 
-    await _every_turn(lambda: one("select 2")(db), check)
+    await _every_turn(lambda: one("select 2")(one_connection_db), check)
 
 
 async def test_a_transaction_may_be_cancelled_at_any_turn_of_the_loop(
-    db: plainsql.Database, outside: Any
+    one_connection_db: plainsql.Database, outside: Any
 ) -> None:
     await outside.execute("drop table if exists cancelled; create table cancelled (n int)")
     add = count("insert into cancelled values (1)")
     total = one("select count(*)::int from cancelled")
 
     async def work() -> None:
-        async with db.transaction() as tx:
+        async with one_connection_db.transaction() as tx:
             await add(tx)
             async with tx.transaction() as inner:
                 await add(inner)
 
     async def check() -> None:
         # All or nothing, and the connection is in no transaction.
-        async with db.acquire() as connection:
+        async with one_connection_db.acquire() as connection:
             assert not connection.is_in_transaction()
-        assert await total(db) % 2 == 0
+        assert await total(one_connection_db) % 2 == 0
 
     await _every_turn(work, check)
 
 
-async def test_a_stream_may_be_cancelled_at_any_turn_of_the_loop(db: plainsql.Database) -> None:
+async def test_a_stream_may_be_cancelled_at_any_turn_of_the_loop(
+    one_connection_db: plainsql.Database,
+) -> None:
     async def work() -> None:
-        rows = SERIES.stream(db)
+        rows = SERIES.stream(one_connection_db)
         async for _ in rows:
             await asyncio.sleep(0)
 
     async def check() -> None:
-        async with db.acquire() as connection:
+        async with one_connection_db.acquire() as connection:
             assert not connection.is_in_transaction()
-        assert await SELECT_1(db) == 1
+        assert await SELECT_1(one_connection_db) == 1
 
     await _every_turn(work, check)
 

@@ -78,9 +78,9 @@ async def in_transaction(db: plainsql.Database, call: Any) -> None:
 
 
 @pytest.fixture
-async def outside(database_url: str) -> AsyncIterator[Any]:
-    connection: Any = await asyncpg.connect(database_url)
-    await connection.execute(
+async def outside(outside: Any) -> Any:
+    """The connection outside of the pool, after it has created the table ``thing`` afresh."""
+    await outside.execute(
         """
         drop table if exists thing; drop type if exists size;
         create type size as (x int, unit text);
@@ -89,19 +89,18 @@ async def outside(database_url: str) -> AsyncIterator[Any]:
         insert into thing values (1, (1, 'cm'), '[1]', '{1,2}');
         """
     )
-    yield connection
-    await connection.close()
+    return outside
 
 
 @pytest.fixture
-async def db(database_url: str, outside: Any) -> AsyncIterator[plainsql.Database]:
+async def sized_things_db(database_url: str, outside: Any) -> AsyncIterator[plainsql.Database]:
     async with plainsql.connect(database_url, max_size=1, acquire_timeout=10) as db:
         yield db
 
 
 @pytest.mark.parametrize("inside", [False, True], ids=["alone", "in a transaction"])
 async def test_a_composite_type_with_another_attribute_is_told_by_its_name(
-    db: plainsql.Database, outside: Any, inside: bool
+    sized_things_db: plainsql.Database, outside: Any, inside: bool
 ) -> None:
     calls: list[tuple[Any, str]] = [
         (everything, "Item.size: Size"),
@@ -110,25 +109,25 @@ async def test_a_composite_type_with_another_attribute_is_told_by_its_name(
         (lambda on: size_of.batch(on, [{"id": 1}] * 3), "c.size: Size"),
     ]
     for call, _ in calls:
-        await call(db)
+        await call(sized_things_db)
     await outside.execute("alter type size add attribute more int")
     for call, name in calls:
         with pytest.raises(ContractError) as raised:
-            await (in_transaction(db, call) if inside else call(db))
+            await (in_transaction(sized_things_db, call) if inside else call(sized_things_db))
         assert raised.value.message == f"{name} has 2 fields, the database returns 3"
 
 
 async def test_a_write_whose_result_cannot_be_read_says_that_it_was_executed(
-    db: plainsql.Database, outside: Any
+    sized_things_db: plainsql.Database, outside: Any
 ) -> None:
-    assert (await add_sized(db, id=2)).size == Size(1, "cm")
+    assert (await add_sized(sized_things_db, id=2)).size == Size(1, "cm")
     await outside.execute("alter type size add attribute more int")
     with pytest.raises((DecodeError, ContractError)) as raised:
-        await add_sized(db, id=3)
+        await add_sized(sized_things_db, id=3)
     assert "lost" not in str(raised.value) + "".join(getattr(raised.value, "__notes__", ()))
     assert await outside.fetchval("select count(*) from thing where id = 3") == 1
     await outside.execute("alter type size drop attribute more")
-    assert [item.id for item in await everything(db)] == [1, 2, 3]
+    assert [item.id for item in await everything(sized_things_db)] == [1, 2, 3]
 
 
 async def test_a_codec_that_was_replaced_is_not_called_another_number_of_columns(

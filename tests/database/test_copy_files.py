@@ -7,7 +7,6 @@ import errno
 import io
 import os
 import stat
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +30,6 @@ ROWS = 20_000
 )
 def series(*, to: int = ROWS) -> Args:
     return (to,)
-
-
-@pytest.fixture
-async def db(database_url: str) -> AsyncIterator[plainsql.Database]:
-    async with plainsql.connect(database_url, max_size=4) as db:
-        yield db
 
 
 def names(folder: Path) -> list[str]:

@@ -46,9 +46,9 @@ COLUMNS = ["id", "name"]
 
 
 @pytest.fixture
-async def outside(database_url: str) -> AsyncIterator[Any]:
-    connection: Any = await asyncpg.connect(database_url)
-    await connection.execute(
+async def outside(outside: Any) -> Any:
+    """The connection outside of the pool, after it has created the table ``parcel`` afresh."""
+    await outside.execute(
         """
         drop table if exists parcel; drop type if exists size;
         create type size as (x int, unit text);
@@ -60,12 +60,11 @@ async def outside(database_url: str) -> AsyncIterator[Any]:
         create policy all_of_it on parcel using (true);
         """
     )
-    yield connection
-    await connection.close()
+    return outside
 
 
 @pytest.fixture(params=["copied", "inserted"])
-async def db(
+async def parcels_db(
     request: pytest.FixtureRequest, database_url: str, outside: Any
 ) -> AsyncIterator[plainsql.Database]:
     """Rows go by COPY, and, where policies hold for the role, in pipelines."""
@@ -93,7 +92,9 @@ def with_row(bad: Any, at: int) -> list[Any]:
 
 @pytest.mark.parametrize("source", SOURCES)
 @pytest.mark.parametrize("at", [1, 2, 1000, 1001, 2500])
-async def test_what_is_no_row_is_refused(db: plainsql.Database, outside: Any, source: str, at: int) -> None:
+async def test_what_is_no_row_is_refused(
+    parcels_db: plainsql.Database, outside: Any, source: str, at: int
+) -> None:
     refused: list[tuple[Any, str]] = [
         ((1, "x", "EXTRA"), "expected 2 values, got 3"),
         ([1], "expected 2 values, got 1"),
@@ -113,12 +114,14 @@ async def test_what_is_no_row_is_refused(db: plainsql.Database, outside: Any, so
     ]
     for bad, said in refused:
         with pytest.raises(BindError) as raised:
-            await db.copy_in("parcel", SOURCES[source](with_row(bad, at)), columns=COLUMNS)
+            await parcels_db.copy_in("parcel", SOURCES[source](with_row(bad, at)), columns=COLUMNS)
         assert str(raised.value).startswith(f"copy into parcel: row {at}: {said}")
         assert "4711" not in str(raised.value)
     assert await outside.fetchval("select count(*) from parcel") == 0
-    await settled(lambda: db.stats().in_use == 0)
-    assert await db.copy_in("parcel", SOURCES[source](with_row((0, None), at)), columns=COLUMNS) == 2500
+    await settled(lambda: parcels_db.stats().in_use == 0)
+    assert (
+        await parcels_db.copy_in("parcel", SOURCES[source](with_row((0, None), at)), columns=COLUMNS) == 2500
+    )
 
 
 @pytest.mark.parametrize(
@@ -136,17 +139,17 @@ async def test_what_is_no_row_is_refused(db: plainsql.Database, outside: Any, so
     ],
 )
 async def test_a_value_is_told_by_its_column(
-    db: plainsql.Database, outside: Any, column: str, value: Any, said: str
+    parcels_db: plainsql.Database, outside: Any, column: str, value: Any, said: str
 ) -> None:
     rows = [(n, None) for n in range(1, 51)]
     rows[36] = (37, value)
     with pytest.raises(BindError) as raised:
-        await db.copy_in("parcel", rows, columns=["id", column])
+        await parcels_db.copy_in("parcel", rows, columns=["id", column])
     assert str(raised.value).startswith(f"copy into parcel: row 37: {column}: {said}")
     assert await outside.fetchval("select count(*) from parcel") == 0
 
 
-async def test_what_are_no_rows_or_columns_is_refused(db: plainsql.Database) -> None:
+async def test_what_are_no_rows_or_columns_is_refused(parcels_db: plainsql.Database) -> None:
     refused: list[tuple[Any, Any]] = [
         (None, COLUMNS),
         (7, COLUMNS),
@@ -157,7 +160,7 @@ async def test_what_are_no_rows_or_columns_is_refused(db: plainsql.Database) -> 
     ]
     for rows, columns in refused:
         with pytest.raises(OptionError, match=r"copy_in\(\): (rows|columns): expected"):
-            await db.copy_in("parcel", rows, columns=columns)
+            await parcels_db.copy_in("parcel", rows, columns=columns)
     told: list[tuple[Any, Any, str]] = [
         ([(1, "x")], None, "expected columns=, got rows that are tuples"),
         ([None], None, "expected columns=, got rows that are NoneTypes"),
@@ -166,18 +169,20 @@ async def test_what_are_no_rows_or_columns_is_refused(db: plainsql.Database) -> 
     ]
     for rows, columns, said in told:
         with pytest.raises(BindError) as raised:
-            await db.copy_in("parcel", rows, columns=columns)
+            await parcels_db.copy_in("parcel", rows, columns=columns)
         assert str(raised.value).startswith(f"copy into parcel: {said}")
     with pytest.raises(asyncpg.UndefinedColumnError):
-        await db.copy_in("parcel", [(1,)], columns=["nothing"])
+        await parcels_db.copy_in("parcel", [(1,)], columns=["nothing"])
 
 
-async def test_structs_are_read_by_the_names_of_their_fields(db: plainsql.Database, outside: Any) -> None:
-    assert await db.copy_in("parcel", [Pair(1, "a"), Pair(2, "b")]) == 2
-    assert await db.copy_in("parcel", [Turned("c", 3)], columns=COLUMNS) == 1
-    assert await db.copy_in("parcel", [Pair(4, "d"), Turned("e", 5), Pair(6, "f")]) == 3
-    assert await db.copy_in("parcel", [(7, "g"), Turned("h", 8), [9, "i"]], columns=COLUMNS) == 3
-    assert await db.copy_in("parcel", [Pair(10, "x")], columns=["id"]) == 1
+async def test_structs_are_read_by_the_names_of_their_fields(
+    parcels_db: plainsql.Database, outside: Any
+) -> None:
+    assert await parcels_db.copy_in("parcel", [Pair(1, "a"), Pair(2, "b")]) == 2
+    assert await parcels_db.copy_in("parcel", [Turned("c", 3)], columns=COLUMNS) == 1
+    assert await parcels_db.copy_in("parcel", [Pair(4, "d"), Turned("e", 5), Pair(6, "f")]) == 3
+    assert await parcels_db.copy_in("parcel", [(7, "g"), Turned("h", 8), [9, "i"]], columns=COLUMNS) == 3
+    assert await parcels_db.copy_in("parcel", [Pair(10, "x")], columns=["id"]) == 1
     found = await outside.fetch("select id, name from parcel order by id")
     assert [tuple(row) for row in found] == [
         *((n, name) for n, name in enumerate("abcdefghi", 1)),
@@ -194,7 +199,7 @@ class OwnError(Exception):
     "error", [OwnError, TypeError, asyncpg.DataError, exceptions.InterfaceError, BindError, OSError, KeyError]
 )
 async def test_what_the_source_of_the_rows_raises_comes_through(
-    db: plainsql.Database, outside: Any, at: int, error: type[Exception]
+    parcels_db: plainsql.Database, outside: Any, at: int, error: type[Exception]
 ) -> None:
     raised = error("mine")
 
@@ -208,15 +213,17 @@ async def test_what_the_source_of_the_rows_raises_comes_through(
 
     for source in (rows, later_rows):
         with pytest.raises(error) as caught:
-            await db.copy_in("parcel", source(), columns=COLUMNS)
+            await parcels_db.copy_in("parcel", source(), columns=COLUMNS)
         assert caught.value is raised
     assert await outside.fetchval("select count(*) from parcel") == 0
-    await settled(lambda: db.stats().in_use == 0)
+    await settled(lambda: parcels_db.stats().in_use == 0)
 
 
-async def test_in_a_transaction_that_goes_on_nothing_is_kept(db: plainsql.Database, outside: Any) -> None:
+async def test_in_a_transaction_that_goes_on_nothing_is_kept(
+    parcels_db: plainsql.Database, outside: Any
+) -> None:
     rows = with_row(("x", "x"), 2300)
-    async with db.transaction() as tx:
+    async with parcels_db.transaction() as tx:
         await tx.copy_in("parcel", [(-1, "before")], columns=COLUMNS)
         with pytest.raises(BindError):
             async with tx.transaction() as savepoint:
@@ -228,7 +235,7 @@ async def test_in_a_transaction_that_goes_on_nothing_is_kept(db: plainsql.Databa
 
 @pytest.mark.parametrize("kind", ["list", "asynchronous"])
 async def test_a_lost_connection_is_no_mistake_of_the_caller(
-    db: plainsql.Database, outside: Any, kind: str
+    parcels_db: plainsql.Database, outside: Any, kind: str
 ) -> None:
     """The server's farewell comes before the copy, in it and after it."""
     stop = asyncio.Event()
@@ -238,7 +245,7 @@ async def test_a_lost_connection_is_no_mistake_of_the_caller(
         while not stop.is_set():
             rows = [(n, "x" * 1000)] if len(outcomes) % 2 else [(n + k, "x" * 1000) for k in range(300)]
             try:
-                outcomes.append(await db.copy_in("parcel", SOURCES[kind](rows), columns=COLUMNS))
+                outcomes.append(await parcels_db.copy_in("parcel", SOURCES[kind](rows), columns=COLUMNS))
             except asyncpg.UniqueViolationError:
                 pass
             except Exception as error:  # noqa: BLE001
@@ -260,7 +267,7 @@ async def test_a_lost_connection_is_no_mistake_of_the_caller(
     for error in errors:
         assert not isinstance(error, BindError)
         assert is_lost(error) or isinstance(error, ConnectionError), repr(error)
-    await settled(lambda: db.stats().in_use == 0)
+    await settled(lambda: parcels_db.stats().in_use == 0)
 
 
 async def test_a_copy_that_is_cut_anywhere_is_a_lost_connection(

@@ -87,7 +87,7 @@ def fails_late() -> Args:
 
 
 @pytest.fixture
-async def db(database_url: str) -> AsyncIterator[plainsql.Database]:
+async def documents_db(database_url: str) -> AsyncIterator[plainsql.Database]:
     connection: Any = await asyncpg.connect(database_url)
     await connection.execute(
         """
@@ -112,17 +112,17 @@ def _documents(number: int) -> list[Document]:
     ]
 
 
-async def test_structs_with_vectors_go_in_and_come_back(db: plainsql.Database) -> None:
+async def test_structs_with_vectors_go_in_and_come_back(documents_db: plainsql.Database) -> None:
     told: list[int] = []
-    assert await db.copy_in("document", _documents(2500), progress=told.append) == 2500
+    assert await documents_db.copy_in("document", _documents(2500), progress=told.append) == 2500
     assert told == [1000, 2000, 2500]
-    back = await everything(db)
+    back = await everything(documents_db)
     assert len(back) == 2500
     assert back[7] == Document(7, "t7", NOW, back[7].embedding, {"n": [7]})
     assert list(back[7].embedding.to_list()) == [1.0, 7.0, 0.5]
 
 
-async def test_arrays_of_json_vectors_and_composites_go_in(db: plainsql.Database) -> None:
+async def test_arrays_of_json_vectors_and_composites_go_in(documents_db: plainsql.Database) -> None:
     rows = [
         Rich(1, None, None, None, None),  # the first row does not show what the others hold
         Rich(
@@ -133,8 +133,8 @@ async def test_arrays_of_json_vectors_and_composites_go_in(db: plainsql.Database
             [[1.0, 2.0], [3.0, 4.0]],
         ),
     ]
-    assert await db.copy_in("rich", rows) == 2
-    async with db.acquire() as connection:
+    assert await documents_db.copy_in("rich", rows) == 2
+    async with documents_db.acquire() as connection:
         found = await connection.fetchrow(
             "select metas::text, place::text, places::text, vectors::text from rich where id = 2"
         )
@@ -146,41 +146,43 @@ async def test_arrays_of_json_vectors_and_composites_go_in(db: plainsql.Database
     )
 
 
-async def test_tuples_and_asynchronous_rows_go_in(db: plainsql.Database) -> None:
+async def test_tuples_and_asynchronous_rows_go_in(documents_db: plainsql.Database) -> None:
     async def rows() -> AsyncIterator[tuple[Any, ...]]:
         for n in range(1500):
             yield (n, f"t{n}", NOW)
 
     told: list[int] = []
-    copied = await db.copy_in("public.document", rows(), columns=["id", "title", "at"], progress=told.append)
+    copied = await documents_db.copy_in(
+        "public.document", rows(), columns=["id", "title", "at"], progress=told.append
+    )
     assert (copied, told) == (1500, [1000, 1500])
-    assert await db.copy_in("document", []) == 0
+    assert await documents_db.copy_in("document", []) == 0
     with pytest.raises(BindError, match="expected columns=, got rows that are tuples"):
-        await db.copy_in("document", [(1, "x", NOW)])
+        await documents_db.copy_in("document", [(1, "x", NOW)])
 
 
-async def test_a_copy_that_fails_leaves_nothing(db: plainsql.Database) -> None:
+async def test_a_copy_that_fails_leaves_nothing(documents_db: plainsql.Database) -> None:
     documents = _documents(3000)
     with pytest.raises(asyncpg.UniqueViolationError):
-        await db.copy_in("document", [*documents, documents[5]])
+        await documents_db.copy_in("document", [*documents, documents[5]])
 
     def breaks() -> Any:
         yield from documents
         raise RuntimeError("no more")
 
     with pytest.raises(RuntimeError, match="no more"):
-        await db.copy_in("document", breaks())
-    assert await everything(db) == []
-    await settled(lambda: db.stats().in_use == 0)
+        await documents_db.copy_in("document", breaks())
+    assert await everything(documents_db) == []
+    await settled(lambda: documents_db.stats().in_use == 0)
 
 
 @pytest.mark.parametrize("with_policies", [False, True])
 async def test_a_value_that_does_not_fit_is_told_by_its_row_and_not_shown(
-    db: plainsql.Database, database_url: str, with_policies: bool
+    documents_db: plainsql.Database, database_url: str, with_policies: bool
 ) -> None:
     documents: list[Any] = [(n, f"t{n}", NOW) for n in range(2500)]
     documents[1700] = (1700, 4711.25, NOW)
-    async with db.acquire() as connection:
+    async with documents_db.acquire() as connection:
         await connection.execute(
             """
             do $$ begin create role plainsql_copier login nosuperuser nobypassrls;
@@ -198,28 +200,30 @@ async def test_a_value_that_does_not_fit_is_told_by_its_row_and_not_shown(
         assert "4711" not in str(raised.value)
         del documents[1700]
         assert await copier.copy_in("document", documents, columns=["id", "title", "at"]) == 2499
-    assert len(await everything(db)) == 2499
+    assert len(await everything(documents_db)) == 2499
 
 
-async def test_a_copy_that_is_cancelled_anywhere_leaves_all_or_nothing(db: plainsql.Database) -> None:
+async def test_a_copy_that_is_cancelled_anywhere_leaves_all_or_nothing(
+    documents_db: plainsql.Database,
+) -> None:
     documents = _documents(50)
 
     async def check() -> None:
-        await settled(lambda: db.stats().in_use == 0)
-        async with db.acquire() as connection:
+        await settled(lambda: documents_db.stats().in_use == 0)
+        async with documents_db.acquire() as connection:
             assert await connection.fetchval("select count(*) from document") in (0, 50)
             await connection.execute("truncate document")
 
-    assert await at_every_wait(lambda: db.copy_in("document", documents), check) >= 4
+    assert await at_every_wait(lambda: documents_db.copy_in("document", documents), check) >= 4
 
 
 async def test_a_query_goes_out_to_a_file_a_buffer_and_a_function(
-    db: plainsql.Database, tmp_path: Path
+    documents_db: plainsql.Database, tmp_path: Path
 ) -> None:
-    await db.copy_in("document", _documents(2000))
+    await documents_db.copy_in("document", _documents(2000))
     told: list[int] = []
     path = tmp_path / "out.csv"
-    assert await db.copy_out(everything, path, progress=told.append) == 2000
+    assert await documents_db.copy_out(everything, path, progress=told.append) == 2000
     with path.open(newline="") as file:
         rows = list(csv.reader(file))
     assert rows[0] == ["id", "title", "at", "embedding", "meta"]
@@ -229,52 +233,52 @@ async def test_a_query_goes_out_to_a_file_a_buffer_and_a_function(
     assert names(tmp_path) == [path.name]
 
     buffer = io.BytesIO()
-    assert await db.copy_out(everything, buffer, format="text", header=False) == 2000
+    assert await documents_db.copy_out(everything, buffer, format="text", header=False) == 2000
     assert buffer.getvalue().startswith(b"0\t\\N\t")
     parts: list[bytes] = []
 
     async def take(data: bytes) -> None:
         parts.append(data)
 
-    async with db.transaction() as tx:
+    async with documents_db.transaction() as tx:
         assert tx is not None
-    assert await db.copy_out(everything, take, format="binary") == 2000
+    assert await documents_db.copy_out(everything, take, format="binary") == 2000
     assert b"".join(parts).startswith(b"PGCOPY\n\xff\r\n\0")
 
 
-async def test_parameters_reach_a_copy_as_values(db: plainsql.Database) -> None:
+async def test_parameters_reach_a_copy_as_values(documents_db: plainsql.Database) -> None:
     odd = 'it\'s; \\ $1 "x"\nvü'
     documents = [
         Document(1, odd, NOW, None, None),
         Document(2, None, NOW, None, None),
         Document(3, "", NOW, None, None),
     ]
-    await db.copy_in("document", documents)
+    await documents_db.copy_in("document", documents)
     for title, wanted in ((odd, b"1,"), (None, b"2,"), ("", b"3,")):
         buffer = io.BytesIO()
         parameters = {"low": 0, "title": title, "at": NOW, "ids": [1, 2, 3]}
-        assert await db.copy_out(some, buffer, parameters, header=False) == 1
+        assert await documents_db.copy_out(some, buffer, parameters, header=False) == 1
         assert buffer.getvalue().startswith(wanted)
     with pytest.raises(BindError, match="low: expected int4, got str"):
-        await db.copy_out(some, io.BytesIO(), {"low": "x", "title": None, "at": NOW, "ids": []})
+        await documents_db.copy_out(some, io.BytesIO(), {"low": "x", "title": None, "at": NOW, "ids": []})
     with pytest.raises(BindError, match="missing ids"):
-        await db.copy_out(some, io.BytesIO(), {"low": 1, "title": None, "at": NOW})
+        await documents_db.copy_out(some, io.BytesIO(), {"low": 1, "title": None, "at": NOW})
 
 
-async def test_a_copy_out_that_fails_leaves_no_file(db: plainsql.Database, tmp_path: Path) -> None:
-    await db.copy_in("document", _documents(1000))
+async def test_a_copy_out_that_fails_leaves_no_file(documents_db: plainsql.Database, tmp_path: Path) -> None:
+    await documents_db.copy_in("document", _documents(1000))
     path = tmp_path / "out.csv"
     path.write_text("as it was")
     with pytest.raises(asyncpg.DivisionByZeroError) as raised:
-        await db.copy_out(fails_late, path)
+        await documents_db.copy_out(fails_late, path)
     assert raised.value.__notes__[0] == "query: d.fail (d.sql)"
 
     async def full(_: bytes) -> None:
         raise OSError("disk full")
 
     with pytest.raises(OSError, match="disk full"):
-        await db.copy_out(everything, full)
+        await documents_db.copy_out(everything, full)
     assert names(tmp_path) == [path.name]
     assert path.read_text() == "as it was"
-    await settled(lambda: db.stats().in_use == 0)
-    assert len(await everything(db)) == 1000
+    await settled(lambda: documents_db.stats().in_use == 0)
+    assert len(await everything(documents_db)) == 1000

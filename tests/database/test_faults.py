@@ -22,9 +22,9 @@ LOST = (exceptions.PostgresError, exceptions.InterfaceError, OSError)
 
 
 async def test_a_backend_killed_during_a_query_is_one_error_with_a_note(
-    db: plainsql.Database, outside: Any
+    one_connection_db: plainsql.Database, outside: Any
 ) -> None:
-    call = asyncio.create_task(SLEEP(db))
+    call = asyncio.create_task(SLEEP(one_connection_db))
     await _kill_sleeping(outside)
     with pytest.raises(LOST) as raised:
         await call
@@ -32,38 +32,38 @@ async def test_a_backend_killed_during_a_query_is_one_error_with_a_note(
         "query: test.one (sql/test/one.sql)",
         "the connection was lost while the statement ran: it may have been executed, or not",
     ]
-    assert await SELECT_1(db) == 1
+    assert await SELECT_1(one_connection_db) == 1
 
 
 async def test_a_backend_killed_inside_a_transaction_ends_that_one_only(
-    db: plainsql.Database, outside: Any
+    one_connection_db: plainsql.Database, outside: Any
 ) -> None:
     with pytest.raises(LOST):
-        async with db.transaction() as tx:
+        async with one_connection_db.transaction() as tx:
             call = asyncio.create_task(SLEEP(tx))
             await _kill_sleeping(outside)
             await call
-    assert await SELECT_1(db) == 1
+    assert await SELECT_1(one_connection_db) == 1
 
 
 async def test_a_backend_killed_between_two_queries_does_not_pass_for_committed(
-    db: plainsql.Database, outside: Any
+    one_connection_db: plainsql.Database, outside: Any
 ) -> None:
     with pytest.raises(LOST):
-        async with db.transaction() as tx:
+        async with one_connection_db.transaction() as tx:
             backend = await one("select pg_backend_pid()")(tx)
             await outside.execute("select pg_terminate_backend($1, 5000)", backend)
-    assert await SELECT_1(db) == 1
+    assert await SELECT_1(one_connection_db) == 1
 
 
 async def test_a_backend_killed_while_idle_costs_one_call_at_most(
-    db: plainsql.Database, outside: Any
+    one_connection_db: plainsql.Database, outside: Any
 ) -> None:
-    backend = await one("select pg_backend_pid()")(db)
+    backend = await one("select pg_backend_pid()")(one_connection_db)
     await outside.execute("select pg_terminate_backend($1, 5000)", backend)
     with suppress(*LOST):
-        await SELECT_1(db)
-    assert await SELECT_1(db) == 1
+        await SELECT_1(one_connection_db)
+    assert await SELECT_1(one_connection_db) == 1
 
 
 async def test_a_connection_that_is_cut_is_an_error_and_the_next_call_works(

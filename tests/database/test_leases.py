@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
 from time import monotonic
 from typing import Any
 
@@ -72,11 +71,10 @@ def fail(*, n: int) -> Args:
 
 
 @pytest.fixture
-async def outside(database_url: str) -> AsyncIterator[Any]:
-    connection: Any = await asyncpg.connect(database_url)
-    await connection.execute("create table if not exists kept (n int); truncate kept")
-    yield connection
-    await connection.close()
+async def outside(outside: Any) -> Any:
+    """The connection outside of the pool, after it has created the table ``kept`` without rows."""
+    await outside.execute("create table if not exists kept (n int); truncate kept")
+    return outside
 
 
 async def _sessions(outside: Any) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -15,13 +14,6 @@ from tests.database.stepping import at_every_wait, settled
 from tests.proxy import Proxy
 
 
-@pytest.fixture
-async def db(database_url: str, proxy: Proxy) -> AsyncIterator[plainsql.Database]:
-    name = database_url.partition("?")[0].rpartition("/")[2]
-    async with plainsql.connect(proxy.url(name), max_size=2) as db:
-        yield db
-
-
 async def _next(notifications: Any) -> Notification:
     async with asyncio.timeout(10):
         found: Notification = await anext(notifications)
@@ -29,32 +21,32 @@ async def _next(notifications: Any) -> Notification:
 
 
 async def test_what_is_sent_after_the_beginning_of_the_block_arrives_in_order(
-    db: plainsql.Database, outside: Any
+    proxied_db: plainsql.Database, outside: Any
 ) -> None:
-    async with db.listen("news") as notifications:
+    async with proxied_db.listen("news") as notifications:
         for n in range(20):
             await outside.execute(f"notify news, '{n}'; notify other, 'x'")
         found = [await _next(notifications) for _ in range(20)]
     assert [(n.channel, n.payload, n.pid, n.gap) for n in found] == [
         ("news", str(n), outside.get_server_pid(), False) for n in range(20)
     ]
-    await settled(lambda: db.stats().in_use == 0)
+    await settled(lambda: proxied_db.stats().in_use == 0)
 
 
-async def test_iterating_alone_subscribes_too(db: plainsql.Database, outside: Any) -> None:
-    notifications = db.listen("news")
+async def test_iterating_alone_subscribes_too(proxied_db: plainsql.Database, outside: Any) -> None:
+    notifications = proxied_db.listen("news")
     first = asyncio.create_task(anext(notifications))
     await settled(lambda: notifications._subscribed)
     await outside.execute("notify news, 'a'")
     assert (await first).payload == "a"
     await notifications.aclose()
-    await settled(lambda: db.stats().in_use == 0)
+    await settled(lambda: proxied_db.stats().in_use == 0)
 
 
 async def test_it_goes_on_after_a_lost_connection_and_tells_of_the_gap(
-    db: plainsql.Database, outside: Any, proxy: Proxy
+    proxied_db: plainsql.Database, outside: Any, proxy: Proxy
 ) -> None:
-    async with db.listen("news") as notifications:
+    async with proxied_db.listen("news") as notifications:
         await outside.execute("notify news, 'before'")
         assert (await _next(notifications)).payload == "before"
         for lose in ("cut", "kill", "down"):
@@ -82,9 +74,9 @@ async def test_it_goes_on_after_a_lost_connection_and_tells_of_the_gap(
 
 
 async def test_a_connection_that_fell_silent_is_noticed(
-    db: plainsql.Database, outside: Any, proxy: Proxy
+    proxied_db: plainsql.Database, outside: Any, proxy: Proxy
 ) -> None:
-    async with db.listen("news", heartbeat=0.05) as notifications:
+    async with proxied_db.listen("news", heartbeat=0.05) as notifications:
         waiting = asyncio.create_task(_next(notifications))
         await asyncio.sleep(0.12)  # two signs of life are asked for, and given
         assert not waiting.done()
@@ -97,12 +89,12 @@ async def test_a_connection_that_fell_silent_is_noticed(
 
 
 async def test_who_begins_to_listen_is_told_that_there_is_no_server(
-    db: plainsql.Database, proxy: Proxy
+    proxied_db: plainsql.Database, proxy: Proxy
 ) -> None:
     proxy.refuse()
     proxy.cut()
     with pytest.raises(ConnectError):
-        async with db.listen("news"):
+        async with proxied_db.listen("news"):
             pass
 
 
@@ -122,14 +114,14 @@ async def test_it_ends_when_the_database_is_closed(database_url: str) -> None:
     assert seen == []
 
 
-async def test_it_may_be_cancelled_anywhere(db: plainsql.Database) -> None:
+async def test_it_may_be_cancelled_anywhere(proxied_db: plainsql.Database) -> None:
     async def work() -> None:
-        async with db.listen("news"):
+        async with proxied_db.listen("news"):
             await asyncio.sleep(0)
 
     async def check() -> None:
-        await settled(lambda: db.stats().in_use == 0)
+        await settled(lambda: proxied_db.stats().in_use == 0)
 
     assert await at_every_wait(work, check) >= 2
-    async with db.acquire() as connection:
+    async with proxied_db.acquire() as connection:
         assert await connection.fetch("select pg_listening_channels()") == []

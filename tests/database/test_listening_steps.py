@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -15,13 +14,6 @@ from plainsql.database import listen as listening
 from plainsql.errors import ConnectError, OptionError, PlainsqlError
 from tests.database.stepping import at_every_wait, settled
 from tests.proxy import Proxy
-
-
-@pytest.fixture
-async def db(database_url: str, proxy: Proxy) -> AsyncIterator[plainsql.Database]:
-    name = database_url.partition("?")[0].rpartition("/")[2]
-    async with plainsql.connect(proxy.url(name), max_size=2) as db:
-        yield db
 
 
 async def _next(notifications: Any) -> Notification:
@@ -37,9 +29,9 @@ async def _step_without_time(listener: Any) -> None:
 
 @pytest.mark.parametrize("block", [True, False])
 async def test_time_limits_around_steps_lose_nothing(
-    db: plainsql.Database, outside: Any, block: bool
+    proxied_db: plainsql.Database, outside: Any, block: bool
 ) -> None:
-    listener = db.listen("news")
+    listener = proxied_db.listen("news")
     if block:
         await listener.__aenter__()
     seen: list[str] = []
@@ -59,13 +51,13 @@ async def test_time_limits_around_steps_lose_nothing(
                 break
     assert seen == [str(n) for n in range(60)]
     await listener.aclose()
-    await settled(lambda: db.stats().in_use == 0)
+    await settled(lambda: proxied_db.stats().in_use == 0)
 
 
 async def test_a_step_that_is_cancelled_at_any_wait_loses_nothing(
-    db: plainsql.Database, outside: Any
+    proxied_db: plainsql.Database, outside: Any
 ) -> None:
-    async with db.listen("news") as listener:
+    async with proxied_db.listen("news") as listener:
         taken: list[str] = []
 
         async def step() -> None:
@@ -87,8 +79,10 @@ async def test_a_step_that_is_cancelled_at_any_wait_loses_nothing(
         assert taken == [str(n) for n in range(sent)]
 
 
-async def test_what_two_tasks_take_is_all_and_nothing_twice(db: plainsql.Database, outside: Any) -> None:
-    async with db.listen("news") as listener:
+async def test_what_two_tasks_take_is_all_and_nothing_twice(
+    proxied_db: plainsql.Database, outside: Any
+) -> None:
+    async with proxied_db.listen("news") as listener:
         taken: list[int] = []
 
         async def take() -> None:
@@ -104,8 +98,8 @@ async def test_what_two_tasks_take_is_all_and_nothing_twice(db: plainsql.Databas
     assert sorted(taken) == list(range(100))
 
 
-async def test_after_its_end_it_is_refused(db: plainsql.Database, outside: Any) -> None:
-    async with db.listen("news") as listener:
+async def test_after_its_end_it_is_refused(proxied_db: plainsql.Database, outside: Any) -> None:
+    async with proxied_db.listen("news") as listener:
         await outside.execute("notify news, 'a'")
         assert (await _next(listener)).payload == "a"
     for _ in range(2):
@@ -115,33 +109,35 @@ async def test_after_its_end_it_is_refused(db: plainsql.Database, outside: Any) 
         async with listener:
             pass
     await listener.aclose()
-    never = db.listen("news")
+    never = proxied_db.listen("news")
     await never.aclose()
     with pytest.raises(PlainsqlError, match="the listener is closed"):
         await anext(never)
 
 
 @pytest.mark.parametrize("channel", ["x" * 64, "\u00fc" * 32, "", "a\0b", None])
-async def test_what_is_no_name_of_a_channel_is_refused(db: plainsql.Database, channel: Any) -> None:
+async def test_what_is_no_name_of_a_channel_is_refused(proxied_db: plainsql.Database, channel: Any) -> None:
     with pytest.raises(OptionError, match=r"listen\(\): channel: expected"):
-        db.listen(channel)
+        proxied_db.listen(channel)
     with pytest.raises(OptionError, match=r"listen\(\): heartbeat: expected"):
-        db.listen("news", heartbeat=0)
+        proxied_db.listen("news", heartbeat=0)
 
 
-async def test_a_name_of_63_bytes_and_an_odd_one_are_channels(db: plainsql.Database, outside: Any) -> None:
+async def test_a_name_of_63_bytes_and_an_odd_one_are_channels(
+    proxied_db: plainsql.Database, outside: Any
+) -> None:
     for channel in ("x" * 63, 'A "quoted"; name'):
-        async with db.listen(channel) as listener:
+        async with proxied_db.listen(channel) as listener:
             await outside.execute("select pg_notify($1, 'here')", channel)
             assert (await _next(listener))[:2] == (channel, "here")
 
 
 async def test_one_that_found_no_server_may_try_again(
-    db: plainsql.Database, proxy: Proxy, outside: Any
+    proxied_db: plainsql.Database, proxy: Proxy, outside: Any
 ) -> None:
     proxy.refuse()
     proxy.cut()
-    listener = db.listen("news")
+    listener = proxied_db.listen("news")
     for _ in range(2):
         with pytest.raises(ConnectError):
             await anext(listener)
@@ -153,28 +149,28 @@ async def test_one_that_found_no_server_may_try_again(
     await listener.aclose()
 
 
-async def test_one_that_is_left_releases_its_connection(db: plainsql.Database, outside: Any) -> None:
+async def test_one_that_is_left_releases_its_connection(proxied_db: plainsql.Database, outside: Any) -> None:
     async def first() -> str:
-        async for notification in db.listen("news"):
+        async for notification in proxied_db.listen("news"):
             return notification.payload
         raise AssertionError("it has ended")
 
     taking = asyncio.create_task(first())
-    await settled(lambda: db.stats().in_use == 1)
+    await settled(lambda: proxied_db.stats().in_use == 1)
     async with asyncio.timeout(10):
         while not taking.done():
             await outside.execute("notify news, 'a'")
     assert await taking == "a"
     del taking
     gc.collect()
-    await settled(lambda: db.stats().in_use == 0)
+    await settled(lambda: proxied_db.stats().in_use == 0)
 
 
 async def test_a_slow_consumer_gets_a_gap_for_what_was_dropped(
-    db: plainsql.Database, outside: Any, monkeypatch: pytest.MonkeyPatch
+    proxied_db: plainsql.Database, outside: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(listening, "MAX_PENDING", 10)
-    async with db.listen("news") as listener:
+    async with proxied_db.listen("news") as listener:
         for n in range(30):
             await outside.execute(f"notify news, '{n}'")
         await settled(lambda: listener._subscription._count == 30)
@@ -186,15 +182,15 @@ async def test_a_slow_consumer_gets_a_gap_for_what_was_dropped(
 
 
 async def test_it_ends_though_the_network_is_silent(
-    db: plainsql.Database, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+    proxied_db: plainsql.Database, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(listening, "_UNLISTEN_S", 0.1)
     async with asyncio.timeout(10):
-        async with db.listen("news"):
+        async with proxied_db.listen("news"):
             proxy.pause()
     proxy.resume()
     proxy.cut()
-    await settled(lambda: db.stats().in_use == 0)
+    await settled(lambda: proxied_db.stats().in_use == 0)
 
 
 async def test_the_end_of_the_database_ends_it_after_what_has_arrived(

@@ -10,7 +10,6 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
-import asyncpg
 import psycopg
 import pytest
 from asyncpg import exceptions
@@ -60,11 +59,10 @@ def series() -> Args:
 
 
 @pytest.fixture
-async def outside(database_url: str) -> AsyncIterator[Any]:
-    connection: Any = await asyncpg.connect(database_url)
-    await connection.execute("create table if not exists lost (n int); truncate lost")
-    yield connection
-    await connection.close()
+async def outside(outside: Any) -> Any:
+    """The connection outside of the pool, after it has created the table ``lost`` without rows."""
+    await outside.execute("create table if not exists lost (n int); truncate lost")
+    return outside
 
 
 # While a statement runs -----------------------------------------------------------------------------------
@@ -332,23 +330,23 @@ async def test_a_commit_that_gets_no_answer_may_be_one(proxy: Proxy, database_ur
 
 
 async def test_a_lock_that_is_lost_is_a_lost_connection_and_a_connect_error(
-    db: plainsql.Database, outside: Any
+    one_connection_db: plainsql.Database, outside: Any
 ) -> None:
     with pytest.raises(ConnectionLostError, match="the advisory lock was lost") as raised:
-        async with db.lock("job"):
+        async with one_connection_db.lock("job"):
             await outside.execute(
                 "select pg_terminate_backend(pid, 5000) from pg_locks where locktype = 'advisory' and granted"
                 " and database = (select oid from pg_database where datname = current_database())"
             )
     assert isinstance(raised.value, ConnectError)
-    assert "HINT: another may have held it meanwhile" in str(raised.value)
+    assert "HINT: another session may have held it meanwhile" in str(raised.value)
 
 
 async def test_the_error_of_a_block_is_not_hidden_by_the_loss_of_its_lock(
-    db: plainsql.Database, outside: Any
+    one_connection_db: plainsql.Database, outside: Any
 ) -> None:
     with pytest.raises(LookupError) as raised:
-        async with db.lock("job"):
+        async with one_connection_db.lock("job"):
             await outside.execute(
                 "select pg_terminate_backend(pid, 5000) from pg_locks where locktype = 'advisory' and granted"
                 " and database = (select oid from pg_database where datname = current_database())"
@@ -358,11 +356,11 @@ async def test_the_error_of_a_block_is_not_hidden_by_the_loss_of_its_lock(
 
 
 async def test_the_error_of_a_block_is_not_hidden_by_the_loss_of_its_connection(
-    database_url: str, db: plainsql.Database
+    database_url: str, one_connection_db: plainsql.Database
 ) -> None:
     for turns in range(4):
         with pytest.raises(LookupError):
-            async with db.transaction() as tx:
+            async with one_connection_db.transaction() as tx:
                 _terminate(database_url, tx.connection.get_server_pid())
                 for _ in range(turns):
                     await asyncio.sleep(0)
@@ -371,7 +369,7 @@ async def test_the_error_of_a_block_is_not_hidden_by_the_loss_of_its_connection(
 
 @pytest.mark.parametrize("error", [ConnectionResetError("theirs"), exceptions.InterfaceError("theirs")])
 async def test_a_connection_error_of_the_users_code_is_passed_on(
-    db: plainsql.Database, outside: Any, error: Exception
+    one_connection_db: plainsql.Database, outside: Any, error: Exception
 ) -> None:
     """Of an HTTP client, of another database: ours is not lost."""
 
@@ -380,31 +378,31 @@ async def test_a_connection_error_of_the_users_code_is_passed_on(
         raise error
 
     async def transaction() -> None:
-        async with db.transaction():
+        async with one_connection_db.transaction():
             raise error
 
     async def savepoint() -> None:
-        async with db.transaction() as tx, tx.transaction():
+        async with one_connection_db.transaction() as tx, tx.transaction():
             raise error
 
     async def acquired() -> None:
-        async with db.acquire():
+        async with one_connection_db.acquire():
             raise error
 
     async def copied() -> None:
-        async with db.acquire() as connection:
+        async with one_connection_db.acquire() as connection:
             await connection.execute("create temp table copied (n int)")
             await connection.copy_to_table("copied", source=source())
 
     async def locked() -> None:
-        async with db.lock("job"):
+        async with one_connection_db.lock("job"):
             raise error
 
     for work in (transaction, savepoint, acquired, copied, locked):
         with pytest.raises(type(error), match="theirs") as raised:
             await work()
         assert raised.value is error
-    assert await put(db, n=1)
+    assert await put(one_connection_db, n=1)
 
 
 def test_it_is_caught_by_what_caught_the_drivers() -> None:

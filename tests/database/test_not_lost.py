@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -19,14 +18,10 @@ from tests.pgbouncer import PORT, pgbouncer
 from tests.proxy import open_proxy
 
 
-@pytest.fixture
-async def db(database_url: str) -> AsyncIterator[plainsql.Database]:
-    async with plainsql.connect(database_url, max_size=1) as db:
-        yield db
-
-
 @pytest.mark.parametrize("state", ["08001", "08006", "08P01"])
-async def test_a_server_that_does_not_reach_another_is_not_lost(db: plainsql.Database, state: str) -> None:
+async def test_a_server_that_does_not_reach_another_is_not_lost(
+    one_connection_db: plainsql.Database, state: str
+) -> None:
     """As postgres_fdw and dblink raise it, on a session that is well."""
     raises: CountQuery[...] = CountQuery(
         "t.raises",
@@ -36,27 +31,29 @@ async def test_a_server_that_does_not_reach_another_is_not_lost(db: plainsql.Dat
         Binder((), {}, {}, None),
         int,
     )
-    backend = await _backend(db)
+    backend = await _backend(one_connection_db)
     with pytest.raises(exceptions.PostgresError) as raised:
-        await raises(db)
+        await raises(one_connection_db)
     assert not isinstance(raised.value, plainsql.ConnectionLostError)
     assert getattr(raised.value, "sqlstate", None) == state
-    assert await _backend(db) == backend
+    assert await _backend(one_connection_db) == backend
     with pytest.raises(exceptions.PostgresError) as raised:
-        async with db.transaction() as tx:
+        async with one_connection_db.transaction() as tx:
             await raises(tx)
     assert not isinstance(raised.value, plainsql.ConnectionLostError)
 
 
-async def test_a_call_that_is_closed_while_it_waits_leaves_the_queue(db: plainsql.Database) -> None:
-    async with db.acquire():
-        call = SELECT_1(db)
+async def test_a_call_that_is_closed_while_it_waits_leaves_the_queue(
+    one_connection_db: plainsql.Database,
+) -> None:
+    async with one_connection_db.acquire():
+        call = SELECT_1(one_connection_db)
         call.send(None)
-        assert db.stats().waiting == 1
+        assert one_connection_db.stats().waiting == 1
         call.close()
-        assert db.stats().waiting == 0
-    assert await SELECT_1(db) == 1
-    await settled(lambda: db.stats().in_use == 0)
+        assert one_connection_db.stats().waiting == 0
+    assert await SELECT_1(one_connection_db) == 1
+    await settled(lambda: one_connection_db.stats().in_use == 0)
 
 
 async def test_a_lock_on_a_silent_network_ends(server: EmbeddedServer) -> None:

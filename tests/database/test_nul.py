@@ -47,15 +47,14 @@ def convert(*, data: bytes, text: str) -> Args:
 
 
 @pytest.fixture
-async def outside(database_url: str) -> AsyncIterator[Any]:
-    connection: Any = await asyncpg.connect(database_url)
-    await connection.execute("drop table if exists mark; create table mark (text text)")
-    yield connection
-    await connection.close()
+async def outside(outside: Any) -> Any:
+    """The connection outside of the pool, after it has created the table ``mark`` afresh."""
+    await outside.execute("drop table if exists mark; create table mark (text text)")
+    return outside
 
 
 @pytest.fixture
-async def db(database_url: str, outside: Any) -> AsyncIterator[plainsql.Database]:
+async def marks_db(database_url: str, outside: Any) -> AsyncIterator[plainsql.Database]:
     async with plainsql.connect(database_url, max_size=2) as db:
         yield db
 
@@ -78,15 +77,17 @@ CALLS: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("kind", CALLS)
-async def test_it_is_told_and_a_transaction_goes_on(db: plainsql.Database, outside: Any, kind: str) -> None:
+async def test_it_is_told_and_a_transaction_goes_on(
+    marks_db: plainsql.Database, outside: Any, kind: str
+) -> None:
     set_ = kind.partition(", ")[2]
     for _ in range(2):  # not prepared yet, and prepared
         with pytest.raises(BindError) as raised:
-            await CALLS[kind](db)
+            await CALLS[kind](marks_db)
         assert raised.value.detail == "it holds a NUL character"
         assert f"{set_ + ': ' if set_ else ''}text: expected text, got str" in raised.value.message
         assert "secret" not in str(raised.value)
-        async with db.transaction() as tx:
+        async with marks_db.transaction() as tx:
             await put(tx, text="before")
             with pytest.raises(BindError):
                 await CALLS[kind](tx)
@@ -95,21 +96,21 @@ async def test_it_is_told_and_a_transaction_goes_on(db: plainsql.Database, outsi
     assert [row["text"] for row in found] == ["before", "after"] * 2
 
 
-async def test_of_calls_that_go_together_only_the_one_is_told(db: plainsql.Database) -> None:
-    await asyncio.gather(*(add(db, text=f"t{n}") for n in range(5)))
+async def test_of_calls_that_go_together_only_the_one_is_told(marks_db: plainsql.Database) -> None:
+    await asyncio.gather(*(add(marks_db, text=f"t{n}") for n in range(5)))
     texts = [BAD if n == 17 else f"t{n % 5}" for n in range(40)]
     for _ in range(3):
-        found = await asyncio.gather(*(find(db, text=text) for text in texts), return_exceptions=True)
+        found = await asyncio.gather(*(find(marks_db, text=text) for text in texts), return_exceptions=True)
         assert isinstance(found.pop(17), BindError)
         assert found == [[text] for text in texts if text != BAD]
 
 
-async def test_json_that_is_text_may_hold_one(db: plainsql.Database) -> None:
-    async with db.transaction() as tx:
-        for on in (db, tx):
+async def test_json_that_is_text_may_hold_one(marks_db: plainsql.Database) -> None:
+    async with marks_db.transaction() as tx:
+        for on in (marks_db, tx):
             assert await as_json(on, text="\0") == '"\\u0000"'
 
 
-async def test_the_servers_own_error_of_an_encoding_stays_its_own(db: plainsql.Database) -> None:
+async def test_the_servers_own_error_of_an_encoding_stays_its_own(marks_db: plainsql.Database) -> None:
     with pytest.raises(asyncpg.CharacterNotInRepertoireError):
-        await convert(db, data=b"\xff", text="a")
+        await convert(marks_db, data=b"\xff", text="a")

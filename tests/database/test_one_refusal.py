@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import urlsplit
 
-import asyncpg
 import pytest
 
 import plainsql
@@ -29,7 +28,7 @@ def plus(*, n: int) -> Args:
     return (n,)
 
 
-@one[int]("t.together", "t.sql", 1, "select :n::int + 2", read_only=True, session_clean=True)
+@one[int]("t.together", "t.sql", 1, "select :n::int + 2", read_only=True, session_clean=True, autobatch=True)
 def together(*, n: int) -> Args:
     return (n,)
 
@@ -37,13 +36,6 @@ def together(*, n: int) -> Args:
 @one[int]("t.put", "t.sql", 1, "insert into limited (n) values (:n) returning n", session_clean=True)
 def put(*, n: int) -> Args:
     return (n,)
-
-
-@pytest.fixture
-async def outside(database_url: str) -> AsyncIterator[Any]:
-    connection: Any = await asyncpg.connect(database_url)
-    yield connection
-    await connection.close()
 
 
 @pytest.fixture

@@ -41,14 +41,16 @@ async def test_a_call_that_gets_no_connection_in_time_says_so(database_url: str)
     assert isinstance(raised.value, TimeoutError)
 
 
-async def test_calls_that_wait_are_served_in_turn(db: plainsql.Database) -> None:
+async def test_calls_that_wait_are_served_in_turn(one_connection_db: plainsql.Database) -> None:
     async with asyncio.TaskGroup() as tasks:
-        answers = [tasks.create_task(SELECT_1(db)) for _ in range(20)]
+        answers = [tasks.create_task(SELECT_1(one_connection_db)) for _ in range(20)]
     assert [task.result() for task in answers] == [1] * 20
 
 
-async def test_one_connection_is_opened_again_and_again_only_when_it_is_lost(db: plainsql.Database) -> None:
-    assert len({await BACKEND(db) for _ in range(5)}) == 1
+async def test_one_connection_is_opened_again_and_again_only_when_it_is_lost(
+    one_connection_db: plainsql.Database,
+) -> None:
+    assert len({await BACKEND(one_connection_db) for _ in range(5)}) == 1
 
 
 @pytest.mark.parametrize("use", ["call", "stream", "transaction", "acquire"])
@@ -100,12 +102,14 @@ async def test_closing_gives_up_after_its_timeout(database_url: str, outside: An
             await running
 
 
-async def test_settings_of_the_session_do_not_reach_the_next_call(db: plainsql.Database) -> None:
+async def test_settings_of_the_session_do_not_reach_the_next_call(
+    one_connection_db: plainsql.Database,
+) -> None:
     setting = one("select current_setting('work_mem')")
-    before = await setting(db)
-    async with db.acquire() as connection:
+    before = await setting(one_connection_db)
+    async with one_connection_db.acquire() as connection:
         await connection.execute("set work_mem = '77MB'")
-    assert await setting(db) == before
+    assert await setting(one_connection_db) == before
 
 
 async def _until_waiting(connection: Any) -> None:

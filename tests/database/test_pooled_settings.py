@@ -41,6 +41,7 @@ who_together = many[str](
     f"select {_SETTINGS} where :n::int > 0",
     read_only=True,
     session_clean=True,
+    autobatch=True,
 )(lambda *, n: (n,))
 
 
@@ -87,7 +88,7 @@ def folder(server: EmbeddedServer) -> Generator[Path]:
 
 
 @pytest.fixture
-async def url(folder: Path, database_url: str) -> AsyncIterator[str]:
+async def shared_session_url(folder: Path, database_url: str) -> AsyncIterator[str]:
     owner = await asyncpg.connect(database_url)
     await owner.execute(
         f"""
@@ -111,9 +112,9 @@ async def url(folder: Path, database_url: str) -> AsyncIterator[str]:
 
 
 @pytest.fixture
-async def evil(url: str) -> AsyncIterator[asyncpg.Connection]:
+async def evil(shared_session_url: str) -> AsyncIterator[asyncpg.Connection]:
     """Another client, who has left its settings in the server's session."""
-    connection: Any = await asyncpg.connect(url, statement_cache_size=0)
+    connection: Any = await asyncpg.connect(shared_session_url, statement_cache_size=0)
     await connection.execute("set app.jwt_tenant = 'evil'; set app.jwt_user = 'mallory'")
     yield connection
     await connection.execute("reset all")
@@ -187,9 +188,9 @@ async def _all_of(rows: AsyncIterator[str]) -> list[str]:
 
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_call_without_a_tenant_has_none_whatever_stands_in_the_session(
-    url: str, evil: Any, kind: str
+    shared_session_url: str, evil: Any, kind: str
 ) -> None:
-    async with plainsql.connect(url, max_size=1) as db:
+    async with plainsql.connect(shared_session_url, max_size=1) as db:
         assert set(await KINDS[kind](db)) == {"/"}
         await settled(db)
         # Nothing of ours stays in it either.
@@ -198,16 +199,16 @@ async def test_a_call_without_a_tenant_has_none_whatever_stands_in_the_session(
 
 @pytest.mark.parametrize("kind", sorted(set(KINDS) - {"copy in"}))
 async def test_a_tenants_call_has_the_tenant_whatever_stands_in_the_session(
-    url: str, evil: Any, kind: str
+    shared_session_url: str, evil: Any, kind: str
 ) -> None:
-    async with plainsql.connect(url, max_size=1) as db:
+    async with plainsql.connect(shared_session_url, max_size=1) as db:
         assert set(await KINDS[kind](db.tenant("good", user_id=7))) == {"good/7"}
         await settled(db)
         assert await evil.fetchval(f"select {_SETTINGS}") == "evil/mallory"
 
 
-async def test_a_lock_has_nobodys_settings(url: str, evil: Any) -> None:
-    async with plainsql.connect(url, max_size=1) as db:
+async def test_a_lock_has_nobodys_settings(shared_session_url: str, evil: Any) -> None:
+    async with plainsql.connect(shared_session_url, max_size=1) as db:
         async with db._locks._acquire() as connection:
             assert await connection.fetchval(f"select {_SETTINGS}") == "/"
         async with db.lock("job") as held:
@@ -215,8 +216,10 @@ async def test_a_lock_has_nobodys_settings(url: str, evil: Any) -> None:
 
 
 @pytest.mark.parametrize("through_own_call", [False, True])
-async def test_nobody_is_served_a_tenants_rows(url: str, evil: Any, through_own_call: bool) -> None:
-    async with plainsql.connect(url, max_size=1) as db:
+async def test_nobody_is_served_a_tenants_rows(
+    shared_session_url: str, evil: Any, through_own_call: bool
+) -> None:
+    async with plainsql.connect(shared_session_url, max_size=1) as db:
         if through_own_call:
             await hostile(db.tenant("good"))
             await hostile(db)
@@ -235,7 +238,9 @@ async def test_nobody_is_served_a_tenants_rows(url: str, evil: Any, through_own_
         assert await letters(db.tenant("good")) == [2]
 
 
-async def test_what_the_role_begins_with_counts_for_nobody(url: str, database_url: str, evil: Any) -> None:
+async def test_what_the_role_begins_with_counts_for_nobody(
+    shared_session_url: str, database_url: str, evil: Any
+) -> None:
     """A default of the role or the database is no other client's doing."""
     owner = await asyncpg.connect(database_url)
     name = database_url.partition("?")[0].rpartition("/")[2]
@@ -246,7 +251,7 @@ async def test_what_the_role_begins_with_counts_for_nobody(url: str, database_ur
             " and datname = current_database()",
             _ROLE,
         )
-        async with plainsql.connect(url, max_size=1) as db:
+        async with plainsql.connect(shared_session_url, max_size=1) as db:
             async with db.acquire() as connection:
                 await connection.execute("set app.jwt_tenant = 'evil'")
             assert await letters(db) == [2]
@@ -255,12 +260,12 @@ async def test_what_the_role_begins_with_counts_for_nobody(url: str, database_ur
         await owner.close()
 
 
-async def test_a_statement_that_can_be_in_no_transaction_says_what_to_do(url: str) -> None:
+async def test_a_statement_that_can_be_in_no_transaction_says_what_to_do(shared_session_url: str) -> None:
     @count("p.vacuum", "p.sql", 1, "vacuum noted")
     def vacuum() -> Args:
         return ()
 
-    async with plainsql.connect(url, max_size=1) as db:
+    async with plainsql.connect(shared_session_url, max_size=1) as db:
         with pytest.raises(asyncpg.ActiveSQLTransactionError) as raised:
             await vacuum(db)
         assert any(

@@ -242,7 +242,7 @@ async def _quiet(db: plainsql.Database) -> None:
 
 
 async def test_a_setting_that_the_pooler_does_not_take_is_told(pooled_url: str) -> None:
-    with pytest.raises(ConnectError, match="the pooler does not take a setting") as raised:
+    with pytest.raises(ConnectError, match="the pooler refuses a startup setting") as raised:
         await plainsql.connect(pooled_url, server_settings={"search_path": "shop"})
     assert "unsupported startup parameter: search_path" in (raised.value.detail or "")
     assert "ignore_startup_parameters" in (raised.value.hint or "")

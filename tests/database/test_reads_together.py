@@ -99,7 +99,7 @@ def divide(*, by: Any) -> Args:
 
 
 @pytest.fixture
-async def db(database_url: str) -> AsyncIterator[plainsql.Database]:
+async def tagged_things_db(database_url: str) -> AsyncIterator[plainsql.Database]:
     async with plainsql.connect(database_url, max_size=4) as db:
         async with db.acquire() as connection:
             await connection.execute(
@@ -136,10 +136,10 @@ async def _statements(db: plainsql.Database, calls: list[Any], monkeypatch: pyte
 
 
 async def test_sixty_four_calls_are_a_few_statements(
-    db: plainsql.Database, form: str, monkeypatch: pytest.MonkeyPatch
+    tagged_things_db: plainsql.Database, form: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await asyncio.gather(*(get(db, id=n) for n in range(8)))  # the joined text is made
-    sent = await _statements(db, [get(db, id=n) for n in range(64)], monkeypatch)
+    await asyncio.gather(*(get(tagged_things_db, id=n) for n in range(8)))  # the joined text is made
+    sent = await _statements(tagged_things_db, [get(tagged_things_db, id=n) for n in range(64)], monkeypatch)
     # Some alone and the others together; in more where the machine is busy, and calls seem to cost much.
     assert len(sent) <= 32
     assert "plainsql_read" not in sent[0]
@@ -147,19 +147,23 @@ async def test_sixty_four_calls_are_a_few_statements(
     assert any("unnest" in text for text in sent[1:]) == (form == "joined")
 
 
-async def test_a_lone_call_is_sent_as_it_is(db: plainsql.Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    await get(db, id=1)  # a connection is open and set up
-    sent = await _statements(db, [get(db, id=1)], monkeypatch)
+async def test_a_lone_call_is_sent_as_it_is(
+    tagged_things_db: plainsql.Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await get(tagged_things_db, id=1)  # a connection is open and set up
+    sent = await _statements(tagged_things_db, [get(tagged_things_db, id=1)], monkeypatch)
     assert sent == ["select id, name, tags from thing where id = $1 /* t.get */"]
 
 
-async def test_every_call_gets_its_own_answer(db: plainsql.Database) -> None:
+async def test_every_call_gets_its_own_answer(tagged_things_db: plainsql.Database) -> None:
     async def same(query: Query[..., Any, Any], **parameters: Any) -> None:
         alone = await query(quiet, **parameters)
-        assert await query(db, **parameters) == alone
+        assert await query(tagged_things_db, **parameters) == alone
 
     chance = random.Random(7)
-    async with plainsql.connect(db._state.pool.name.replace("***", ""), autobatch=False) as quiet:
+    async with plainsql.connect(
+        tagged_things_db._state.pool.name.replace("***", ""), autobatch=False
+    ) as quiet:
         for _ in range(5):
             calls = []
             for _ in range(150):
@@ -174,18 +178,22 @@ async def test_every_call_gets_its_own_answer(db: plainsql.Database) -> None:
             await asyncio.gather(*calls)
 
 
-async def test_a_bad_value_hurts_its_caller_alone(db: plainsql.Database) -> None:
+async def test_a_bad_value_hurts_its_caller_alone(tagged_things_db: plainsql.Database) -> None:
     values: list[Any] = [1, 2, 0, 5, "text", 10, 2**40, 20]
-    answers = await asyncio.gather(*(divide(db, by=value) for value in values), return_exceptions=True)
+    answers = await asyncio.gather(
+        *(divide(tagged_things_db, by=value) for value in values), return_exceptions=True
+    )
     assert [answer for answer in answers if isinstance(answer, int)] == [100, 50, 20, 10, 5]
     assert isinstance(answers[2], asyncpg.DivisionByZeroError)
     assert isinstance(answers[4], plainsql.BindError)
     assert isinstance(answers[6], plainsql.BindError)
-    await settled(lambda: db.stats().in_use == 0)
+    await settled(lambda: tagged_things_db.stats().in_use == 0)
 
 
-async def test_no_row_is_an_error_for_its_caller_alone(db: plainsql.Database) -> None:
-    answers = await asyncio.gather(*(need(db, id=n) for n in (1, 999, 2, 998, 3)), return_exceptions=True)
+async def test_no_row_is_an_error_for_its_caller_alone(tagged_things_db: plainsql.Database) -> None:
+    answers = await asyncio.gather(
+        *(need(tagged_things_db, id=n) for n in (1, 999, 2, 998, 3)), return_exceptions=True
+    )
     assert [getattr(answer, "id", type(answer)) for answer in answers] == [
         1,
         plainsql.NoRowError,
@@ -195,9 +203,11 @@ async def test_no_row_is_an_error_for_its_caller_alone(db: plainsql.Database) ->
     ]
 
 
-async def test_cancelled_callers_are_left_out_and_the_others_are_served(db: plainsql.Database) -> None:
+async def test_cancelled_callers_are_left_out_and_the_others_are_served(
+    tagged_things_db: plainsql.Database,
+) -> None:
     for turns in range(12):
-        tasks = [asyncio.create_task(_get(db, n)) for n in range(1, 41)]
+        tasks = [asyncio.create_task(_get(tagged_things_db, n)) for n in range(1, 41)]
         for _ in range(turns):
             await asyncio.sleep(0)
         for task in tasks[::3]:
@@ -209,14 +219,14 @@ async def test_cancelled_callers_are_left_out_and_the_others_are_served(db: plai
             else:
                 assert isinstance(answer, Thing)
                 assert answer.id == n
-    await _until_idle(db)
+    await _until_idle(tagged_things_db)
 
 
-async def test_a_killed_backend_hurts_no_reader(db: plainsql.Database) -> None:
-    outside = await asyncpg.connect(db._state.pool.name)
+async def test_a_killed_backend_hurts_no_reader(tagged_things_db: plainsql.Database) -> None:
+    outside = await asyncpg.connect(tagged_things_db._state.pool.name)
     try:
         for _ in range(5):
-            calls = [asyncio.create_task(_get(db, n)) for n in range(1, 101)]
+            calls = [asyncio.create_task(_get(tagged_things_db, n)) for n in range(1, 101)]
             await outside.execute(
                 "select pg_terminate_backend(pid) from pg_stat_activity "
                 "where datname = current_database() and pid <> pg_backend_pid() "
@@ -226,20 +236,22 @@ async def test_a_killed_backend_hurts_no_reader(db: plainsql.Database) -> None:
             assert [answer.id for answer in answers if answer] == list(range(1, 101))
     finally:
         await outside.close()
-    await _until_idle(db)
+    await _until_idle(tagged_things_db)
 
 
-async def test_the_pool_is_not_exceeded_and_everything_comes_back(db: plainsql.Database) -> None:
+async def test_the_pool_is_not_exceeded_and_everything_comes_back(
+    tagged_things_db: plainsql.Database,
+) -> None:
     most = 0
 
     async def call(n: int) -> None:
         nonlocal most
-        await (get(db, id=n) if n % 2 else first(db, after=n, limit=2))
-        most = max(most, db.stats().open)
+        await (get(tagged_things_db, id=n) if n % 2 else first(tagged_things_db, after=n, limit=2))
+        most = max(most, tagged_things_db.stats().open)
 
     await asyncio.gather(*(call(n) for n in range(500)))
     assert 0 < most <= 4
-    await _until_idle(db)
+    await _until_idle(tagged_things_db)
 
 
 async def _get(db: plainsql.Database, n: int) -> Thing | None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
-import asyncpg
 import pytest
 from asyncpg import exceptions
 
@@ -30,16 +28,15 @@ def add(*, name: str) -> Args:
 
 
 @pytest.fixture
-async def outside(database_url: str) -> AsyncIterator[Any]:
-    connection: Any = await asyncpg.connect(database_url)
-    await connection.execute(
+async def outside(outside: Any) -> Any:
+    """The connection outside of the pool, after it has created the table ``part`` afresh."""
+    await outside.execute(
         "drop table if exists part; drop type if exists size;"
         "create type size as (width int, height int);"
         "create table part (id int generated always as identity, name text not null);"
         "insert into part (name) values ('a')"
     )
-    yield connection
-    await connection.close()
+    return outside
 
 
 @pytest.mark.parametrize("as_tenant", [False, True])

@@ -52,7 +52,7 @@ LOCKED = read(
 
 
 @pytest.fixture(scope="module")
-def tables(plainsql_databases: Any, database_url: str) -> str:
+def items_url(plainsql_databases: Any, database_url: str) -> str:
     import psycopg
 
     with psycopg.connect(database_url, autocommit=True) as connection:
@@ -72,16 +72,9 @@ def tables(plainsql_databases: Any, database_url: str) -> str:
 
 
 @pytest.fixture
-async def db(tables: str) -> AsyncIterator[plainsql.Database]:
-    async with plainsql.connect(tables, max_size=4) as db:
+async def items_db(items_url: str) -> AsyncIterator[plainsql.Database]:
+    async with plainsql.connect(items_url, max_size=4) as db:
         yield db
-
-
-@pytest.fixture
-async def outside(tables: str) -> AsyncIterator[Any]:
-    connection: Any = await asyncpg.connect(tables)
-    yield connection
-    await connection.close()
 
 
 async def _until_refused(
@@ -147,84 +140,84 @@ def _at_rest(db: plainsql.Database) -> bool:
     ],
 )
 async def test_every_type_is_answered_as_alone(
-    db: plainsql.Database, form: str, sql: str, values: list[Any]
+    items_db: plainsql.Database, form: str, sql: str, values: list[Any]
 ) -> None:
     from plainsql.types import Opaque
 
     query = read(sql, "v")
     wraps = "jsonb[]" in sql
     given = [[Opaque(x) for x in v] if wraps and v is not None else v for v in values]
-    alone = [await query(db, v=value) for value in given]
+    alone = [await query(items_db, v=value) for value in given]
     for _ in range(2):
-        assert await asyncio.gather(*(query(db, v=value) for value in given * 2)) == alone * 2
+        assert await asyncio.gather(*(query(items_db, v=value) for value in given * 2)) == alone * 2
 
 
-async def test_a_list_for_a_scalar_is_refused_as_alone(db: plainsql.Database, form: str) -> None:
+async def test_a_list_for_a_scalar_is_refused_as_alone(items_db: plainsql.Database, form: str) -> None:
     """Several lists are an array of two dimensions: they must not be taken for more calls."""
-    answers = await asyncio.gather(*(GET(db, id=[n]) for n in range(1, 5)), return_exceptions=True)
+    answers = await asyncio.gather(*(GET(items_db, id=[n]) for n in range(1, 5)), return_exceptions=True)
     assert [type(answer) for answer in answers] == [plainsql.BindError] * 4
     text = read("select :v::text", "v")
-    answers = await asyncio.gather(*(text(db, v={str(n)}) for n in range(1, 5)), return_exceptions=True)
+    answers = await asyncio.gather(*(text(items_db, v={str(n)}) for n in range(1, 5)), return_exceptions=True)
     assert [type(answer) for answer in answers] == [plainsql.BindError] * 4
 
 
 async def test_a_column_that_python_cannot_hold_hurts_its_caller_alone(
-    db: plainsql.Database, form: str
+    items_db: plainsql.Database, form: str
 ) -> None:
     query = read("select (date '0001-01-01' - :v::int)", "v")
-    answers = await asyncio.gather(*(query(db, v=n) for n in (0, 0, 5, 0)), return_exceptions=True)
+    answers = await asyncio.gather(*(query(items_db, v=n) for n in (0, 0, 5, 0)), return_exceptions=True)
     assert [answer for n, answer in enumerate(answers) if n != 2] == [[date.min]] * 3
     assert isinstance(answers[2], plainsql.DecodeError)
-    await settled(lambda: _at_rest(db))
+    await settled(lambda: _at_rest(items_db))
 
 
 @pytest.mark.parametrize("form", ["joined"], indirect=True)
 async def test_a_query_that_postgresql_refuses_batched_is_not_batched_again(
-    db: plainsql.Database, form: str, monkeypatch: pytest.MonkeyPatch
+    items_db: plainsql.Database, form: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     query = read("select max(:v::int) from item", "v")
-    await _until_refused(db, query, lambda forms: forms.batched)
+    await _until_refused(items_db, query, lambda forms: forms.batched)
 
     async def never(*_: Any) -> None:
         pytest.fail("joined")
 
     monkeypatch.setattr(BatchedStatement, "fetch", never)
-    assert await asyncio.gather(*(query(db, v=n) for n in range(10))) == [[n] for n in range(10)]
-    await settled(lambda: _at_rest(db))
+    assert await asyncio.gather(*(query(items_db, v=n) for n in range(10))) == [[n] for n in range(10)]
+    await settled(lambda: _at_rest(items_db))
 
 
 @pytest.mark.parametrize("form", ["pipelined"], indirect=True)
 async def test_a_query_that_postgresql_takes_in_no_other_form_goes_alone(
-    db: plainsql.Database, form: str, monkeypatch: pytest.MonkeyPatch
+    items_db: plainsql.Database, form: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     columns = ", ".join(f"{n} as c{n}" for n in range(1664))  # the most that a row may have
     query = read(f"select {columns} where :v > 0", "v", by_key=False)
-    await _until_refused(db, query, lambda forms: forms.pipelined)
+    await _until_refused(items_db, query, lambda forms: forms.pipelined)
 
     async def never(*_: Any) -> None:
         pytest.fail("pipelined")
 
     monkeypatch.setattr(PipelinedStatement, "fetch", never)
-    assert len(await asyncio.gather(*(query(db, v=n) for n in range(1, 21)))) == 20
-    await settled(lambda: _at_rest(db))
+    assert len(await asyncio.gather(*(query(items_db, v=n) for n in range(1, 21)))) == 20
+    await settled(lambda: _at_rest(items_db))
 
 
 async def test_a_bad_call_does_not_stop_its_query_from_being_sent_together(
-    db: plainsql.Database, form: str
+    items_db: plainsql.Database, form: str
 ) -> None:
-    await asyncio.gather(*(GET(db, id="x") for _ in range(5)), return_exceptions=True)
-    await asyncio.gather(*(GET(db, id=n) for n in range(1, 5)))
-    [scheduler] = schedulers(db)
+    await asyncio.gather(*(GET(items_db, id="x") for _ in range(5)), return_exceptions=True)
+    await asyncio.gather(*(GET(items_db, id=n) for n in range(1, 5)))
+    [scheduler] = schedulers(items_db)
     assert scheduler.forms.batched is not None
     assert not scheduler.forms.batched.refused
     assert not scheduler.forms.pipelined.refused
 
 
-async def test_a_query_and_a_database_can_do_without(tables: str) -> None:
-    async with plainsql.connect(tables, autobatch=False) as db:
+async def test_a_query_and_a_database_can_do_without(items_url: str) -> None:
+    async with plainsql.connect(items_url, autobatch=False) as db:
         assert await asyncio.gather(*(GET(db, id=n) for n in range(1, 9))) == [[f"n{n}"] for n in range(1, 9)]
         assert schedulers(db) == []
-    async with plainsql.connect(tables) as db:
+    async with plainsql.connect(items_url) as db:
         quiet = read("select name from item where id = :id", "id", autobatch=False)
         await asyncio.gather(*(quiet(db, id=n) for n in range(1, 9)))
         assert schedulers(db) == []
@@ -233,25 +226,27 @@ async def test_a_query_and_a_database_can_do_without(tables: str) -> None:
 # Nobody waits for another ------------------------------------------------------------------------------
 
 
-async def test_a_call_that_hangs_holds_up_no_other(db: plainsql.Database, form: str, outside: Any) -> None:
+async def test_a_call_that_hangs_holds_up_no_other(
+    items_db: plainsql.Database, form: str, outside: Any
+) -> None:
     """The first call of a query is on its way and stays there: those behind it are sent beside it."""
-    await asyncio.gather(*(LOCKED(db, id=n, wait=False) for n in range(1, 20)))
-    hanging = asyncio.create_task(LOCKED(db, id=1, wait=True))
-    await settled(lambda: any(scheduler.in_progress for scheduler in schedulers(db)))
+    await asyncio.gather(*(LOCKED(items_db, id=n, wait=False) for n in range(1, 20)))
+    hanging = asyncio.create_task(LOCKED(items_db, id=1, wait=True))
+    await settled(lambda: any(scheduler.in_progress for scheduler in schedulers(items_db)))
     async with asyncio.timeout(5):
         for _ in range(3):
-            answers = await asyncio.gather(*(LOCKED(db, id=n, wait=False) for n in range(1, 20)))
+            answers = await asyncio.gather(*(LOCKED(items_db, id=n, wait=False) for n in range(1, 20)))
             assert answers == [[f"n{n}"] for n in range(1, 20)]
     assert not hanging.done()
     hanging.cancel()
     await asyncio.wait([hanging])
-    await settled(lambda: _at_rest(db))
+    await settled(lambda: _at_rest(items_db))
 
 
 async def test_a_statement_that_nobody_waits_for_is_cancelled_on_the_server(
-    tables: str, outside: Any
+    items_url: str, outside: Any
 ) -> None:
-    async with plainsql.connect(tables, max_size=9) as db:
+    async with plainsql.connect(items_url, max_size=9) as db:
         await _abandon_together(db, outside)
 
 
@@ -282,8 +277,8 @@ async def _abandon_together(db: plainsql.Database, outside: Any) -> None:
     await settled(lambda: _at_rest(db))
 
 
-async def test_where_there_is_no_connection_each_caller_gets_an_error_of_its_own(tables: str) -> None:
-    async with plainsql.connect(tables, max_size=1, acquire_timeout=0.05) as db:
+async def test_where_there_is_no_connection_each_caller_gets_an_error_of_its_own(items_url: str) -> None:
+    async with plainsql.connect(items_url, max_size=1, acquire_timeout=0.05) as db:
         await asyncio.gather(*(GET(db, id=n) for n in range(1, 9)))
         async with db.acquire():
             answers = await asyncio.gather(*(GET(db, id=n) for n in range(1, 9)), return_exceptions=True)
@@ -294,30 +289,30 @@ async def test_where_there_is_no_connection_each_caller_gets_an_error_of_its_own
 
 
 async def test_other_queries_run_while_one_query_is_called_all_the_time(
-    db: plainsql.Database,
+    items_db: plainsql.Database,
 ) -> None:
     done = False
 
     async def flood(n: int) -> None:
         while not done:
-            await SERIES(db, last=200)
+            await SERIES(items_db, last=200)
 
     floods = [asyncio.create_task(flood(n)) for n in range(200)]
     async with asyncio.timeout(20):
         for n in range(1, 30):
-            assert await GET(db, id=n) == [f"n{n}"]
-            async with db.transaction() as tx:
+            assert await GET(items_db, id=n) == [f"n{n}"]
+            async with items_db.transaction() as tx:
                 assert await GET(tx, id=n) == [f"n{n}"]
     done = True
     await asyncio.gather(*floods)
 
 
 async def test_a_group_that_lost_its_connection_is_run_again(
-    db: plainsql.Database, form: str, outside: Any
+    items_db: plainsql.Database, form: str, outside: Any
 ) -> None:
     query = read("select pg_sleep(:nap)::text || name from item where id = :id", "nap", "id")
-    await asyncio.gather(*(query(db, id=n, nap=0.0) for n in range(1, 60)))  # it seems to cost little
-    calls = [asyncio.create_task(query(db, id=n, nap=0.3)) for n in range(1, 9)]
+    await asyncio.gather(*(query(items_db, id=n, nap=0.0) for n in range(1, 60)))  # it seems to cost little
+    calls = [asyncio.create_task(query(items_db, id=n, nap=0.3)) for n in range(1, 9)]
     async with asyncio.timeout(10):
         while not await outside.fetchval(
             "select count(pg_terminate_backend(pid)) from pg_stat_activity "
@@ -327,7 +322,7 @@ async def test_a_group_that_lost_its_connection_is_run_again(
     assert await asyncio.gather(*calls) == [[f"n{n}"] for n in range(1, 9)]
 
 
-async def test_the_statement_timeout_of_a_group_is_nobodys(tables: str, form: str) -> None:
+async def test_the_statement_timeout_of_a_group_is_nobodys(items_url: str, form: str) -> None:
     """Eight short naps in one statement are too long for the timeout; each alone is not."""
     nap = read("select pg_sleep(0.1)::text || name from item where id = :id", "id")
     both: list[dict[str, Any]] = [
@@ -335,7 +330,7 @@ async def test_the_statement_timeout_of_a_group_is_nobodys(tables: str, form: st
         {"server_settings": {"statement_timeout": "500ms"}},
     ]
     for options in both:
-        async with plainsql.connect(tables, max_size=4, **options) as db:
+        async with plainsql.connect(items_url, max_size=4, **options) as db:
             answers = await asyncio.gather(*(nap(db, id=n) for n in range(1, 9)))
             assert answers == [[f"n{n}"] for n in range(1, 9)]
 
@@ -344,64 +339,64 @@ async def test_the_statement_timeout_of_a_group_is_nobodys(tables: str, form: st
 
 
 async def test_a_caller_that_is_cancelled_anywhere_takes_nothing_from_the_others(
-    db: plainsql.Database, form: str
+    items_db: plainsql.Database, form: str
 ) -> None:
     others: list[asyncio.Task[Any]] = []
 
     async def start() -> None:
-        others[:] = [asyncio.create_task(GET(db, id=n)) for n in range(1, 6)]
+        others[:] = [asyncio.create_task(GET(items_db, id=n)) for n in range(1, 6)]
         for _ in range(2):
             await asyncio.sleep(0)
 
     async def check() -> None:
         assert await asyncio.gather(*others) == [[f"n{n}"] for n in range(1, 6)]
-        await settled(lambda: _at_rest(db))
+        await settled(lambda: _at_rest(items_db))
 
-    await asyncio.gather(*(GET(db, id=n) for n in range(1, 9)))
-    assert await at_every_wait(lambda: GET(db, id=7), check, start=start) >= 1
+    await asyncio.gather(*(GET(items_db, id=n) for n in range(1, 9)))
+    assert await at_every_wait(lambda: GET(items_db, id=7), check, start=start) >= 1
 
 
-async def test_the_first_caller_may_be_cancelled_anywhere(db: plainsql.Database, form: str) -> None:
+async def test_the_first_caller_may_be_cancelled_anywhere(items_db: plainsql.Database, form: str) -> None:
     others: list[asyncio.Task[Any]] = []
 
     async def call() -> None:
-        others[:] = [asyncio.create_task(GET(db, id=n)) for n in range(1, 6)]
-        await GET(db, id=7)
+        others[:] = [asyncio.create_task(GET(items_db, id=n)) for n in range(1, 6)]
+        await GET(items_db, id=7)
 
     async def check() -> None:
         assert await asyncio.gather(*others) == [[f"n{n}"] for n in range(1, 6)]
-        await settled(lambda: _at_rest(db))
+        await settled(lambda: _at_rest(items_db))
 
     assert await at_every_wait(call, check) >= 1
 
 
-async def test_callers_that_time_out_at_random_hurt_nobody(db: plainsql.Database, form: str) -> None:
+async def test_callers_that_time_out_at_random_hurt_nobody(items_db: plainsql.Database, form: str) -> None:
     async def call(n: int) -> None:
         try:
             async with asyncio.timeout(0.0004 * (n % 7)):
-                assert await GET(db, id=1 + n % 500) == [f"n{1 + n % 500}"]
+                assert await GET(items_db, id=1 + n % 500) == [f"n{1 + n % 500}"]
         except TimeoutError:
             assert n % 7 < 6 or True
 
     async def patient(n: int) -> None:
-        assert await GET(db, id=1 + n % 500) == [f"n{1 + n % 500}"]
+        assert await GET(items_db, id=1 + n % 500) == [f"n{1 + n % 500}"]
 
     for _ in range(5):
         await asyncio.gather(*(patient(n) if n % 3 else call(n) for n in range(300)))
-    await settled(lambda: _at_rest(db))
+    await settled(lambda: _at_rest(items_db))
 
 
 async def test_many_tenants_leave_a_bounded_number_of_schedulers_behind(
-    db: plainsql.Database, monkeypatch: pytest.MonkeyPatch
+    items_db: plainsql.Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(direct, "_MAX_SCHEDULERS", 20)
 
     async def some(tenant: int) -> None:
-        await asyncio.gather(*(GET(db.tenant(tenant), id=n) for n in range(1, 9)))
+        await asyncio.gather(*(GET(items_db.tenant(tenant), id=n) for n in range(1, 9)))
 
     for _ in range(3):
         await asyncio.gather(*(some(tenant) for tenant in range(10)))
         for tenant in range(100):
-            await GET(db.tenant(tenant), id=1)
-    await settled(lambda: _at_rest(db))
-    assert len(schedulers(db)) <= 20
+            await GET(items_db.tenant(tenant), id=1)
+    await settled(lambda: _at_rest(items_db))
+    assert len(schedulers(items_db)) <= 20

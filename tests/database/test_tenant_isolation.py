@@ -77,7 +77,7 @@ def fail() -> Args:
 
 
 @pytest.fixture
-async def db(database_url: str) -> AsyncIterator[plainsql.Database]:
+async def notes_db(database_url: str) -> AsyncIterator[plainsql.Database]:
     owner = await asyncpg.connect(database_url)
     await owner.execute(
         """
@@ -107,19 +107,19 @@ async def db(database_url: str) -> AsyncIterator[plainsql.Database]:
         yield db
 
 
-async def test_without_a_tenant_nothing_is_seen(db: plainsql.Database) -> None:
-    assert await everything(db) == []
-    await everything(db.tenant(TENANTS[0]))
-    assert await everything(db) == []
+async def test_without_a_tenant_nothing_is_seen(notes_db: plainsql.Database) -> None:
+    assert await everything(notes_db) == []
+    await everything(notes_db.tenant(TENANTS[0]))
+    assert await everything(notes_db) == []
 
 
 async def test_a_second_read_on_the_same_connection_is_one_round_trip(
-    db: plainsql.Database,
+    notes_db: plainsql.Database,
 ) -> None:
-    view = db.tenant(TENANTS[0])
+    view = notes_db.tenant(TENANTS[0])
     await get(view, id=1)
     sent: list[str] = []
-    db._connections._idle[-1].connection.add_query_logger(lambda logged: sent.append(logged.query))
+    notes_db._connections._idle[-1].connection.add_query_logger(lambda logged: sent.append(logged.query))
     await get(view, id=2)
     await settled(lambda: bool(sent))
     # Setting the tenant would come first.
@@ -127,26 +127,28 @@ async def test_a_second_read_on_the_same_connection_is_one_round_trip(
     assert "set_config" not in sent[0]
 
 
-async def test_a_user_of_a_former_call_does_not_stay(db: plainsql.Database) -> None:
-    assert await who(db.tenant(TENANTS[0], user_id=7)) == "7"
-    assert await who(db.tenant(TENANTS[0])) == ""
-    assert await who(db.tenant(TENANTS[1])) == ""
+async def test_a_user_of_a_former_call_does_not_stay(notes_db: plainsql.Database) -> None:
+    assert await who(notes_db.tenant(TENANTS[0], user_id=7)) == "7"
+    assert await who(notes_db.tenant(TENANTS[0])) == ""
+    assert await who(notes_db.tenant(TENANTS[1])) == ""
 
 
-async def test_a_statement_that_changes_the_session_changes_it_for_nobody_else(db: plainsql.Database) -> None:
+async def test_a_statement_that_changes_the_session_changes_it_for_nobody_else(
+    notes_db: plainsql.Database,
+) -> None:
     for _ in range(20):
-        await change_the_session(db.tenant(TENANTS[0]), other=str(TENANTS[1]))
-        assert {note.tenant_id for note in await everything(db.tenant(TENANTS[0]))} == {TENANTS[0]}
-        assert await everything(db) == []
+        await change_the_session(notes_db.tenant(TENANTS[0]), other=str(TENANTS[1]))
+        assert {note.tenant_id for note in await everything(notes_db.tenant(TENANTS[0]))} == {TENANTS[0]}
+        assert await everything(notes_db) == []
 
 
-async def test_a_tenant_needs_an_id(db: plainsql.Database) -> None:
+async def test_a_tenant_needs_an_id(notes_db: plainsql.Database) -> None:
     for nothing in (None, ""):
         with pytest.raises(plainsql.PlainsqlError, match="expected a tenant's id"):
-            db.tenant(nothing)
+            notes_db.tenant(nothing)
 
 
-async def test_no_row_of_another_tenant_is_ever_seen(db: plainsql.Database) -> None:
+async def test_no_row_of_another_tenant_is_ever_seen(notes_db: plainsql.Database) -> None:
     """200,000 calls: one-shot, joined, in transactions, cancelled and failing, of 50 tenants at once."""
     chance = random.Random(20)
     seen = 0
@@ -163,7 +165,7 @@ async def test_no_row_of_another_tenant_is_ever_seen(db: plainsql.Database) -> N
         check(tenant, [note])
 
     async def work(tenant: UUID, calls: int) -> None:
-        view = db.tenant(tenant, user_id=chance.randrange(3))
+        view = notes_db.tenant(tenant, user_id=chance.randrange(3))
         while calls > 0:
             kind = chance.random()
             if kind < 0.93:  # sixty at once: joined
@@ -178,7 +180,7 @@ async def test_no_row_of_another_tenant_is_ever_seen(db: plainsql.Database) -> N
                     assert await touch(tx, id=1) == 1
                 calls -= 2
             elif kind < 0.97:
-                assert await everything(db) == [], "no tenant, no rows"
+                assert await everything(notes_db) == [], "no tenant, no rows"
                 calls -= 1
             elif kind < 0.98:
                 with pytest.raises(asyncpg.DivisionByZeroError):

@@ -80,7 +80,7 @@ def length(*, text: str) -> Args:
 
 
 @pytest.fixture
-async def db(request: pytest.FixtureRequest, database_url: str) -> AsyncIterator[plainsql.Database]:
+async def scores_db(request: pytest.FixtureRequest, database_url: str) -> AsyncIterator[plainsql.Database]:
     if "form" in request.fixturenames:
         request.getfixturevalue("form")  # before anything is measured
     async with plainsql.connect(database_url, max_size=6, cache=False) as db:
@@ -119,41 +119,45 @@ def _at_rest(db: plainsql.Database) -> bool:
     return db.stats().in_use == 0 and all(s.at_rest for s in schedulers(db))
 
 
-async def test_rows_and_order_are_those_of_a_single_call(db: plainsql.Database, form: str) -> None:
+async def test_rows_and_order_are_those_of_a_single_call(scores_db: plainsql.Database, form: str) -> None:
     chance = random.Random(5)
     calls = [
         {"team": chance.choice([*range(7), 99]), "below": chance.choice([50, 5000, 10007]), "limit": limit}
         for limit in (1, 3, 40, 500)
         for _ in range(40)
     ]
-    alone = [await top(db, **call) for call in calls]
+    alone = [await top(scores_db, **call) for call in calls]
     for _ in range(3):
-        assert await asyncio.gather(*(top(db, **call) for call in calls)) == alone
-        assert await top.batch(db, calls) == alone
+        assert await asyncio.gather(*(top(scores_db, **call) for call in calls)) == alone
+        assert await top.batch(scores_db, calls) == alone
 
 
-async def test_only_a_read_by_key_is_batched(db: plainsql.Database, sent: list[tuple[str, Any]]) -> None:
+async def test_only_a_read_by_key_is_batched(
+    scores_db: plainsql.Database, sent: list[tuple[str, Any]]
+) -> None:
     assert not top.compiled.by_key
     calls = [{"team": 1, "below": below, "limit": 5} for below in range(60)]
-    await asyncio.gather(*(top(db, **call) for call in calls))
-    await top.batch(db, calls)
+    await asyncio.gather(*(top(scores_db, **call) for call in calls))
+    await top.batch(scores_db, calls)
     assert all("unnest" not in sql for sql, _ in sent)
     assert any(len(sets) > 1 for _, sets in sent)
 
 
 async def test_a_call_that_takes_long_holds_up_no_call_that_was_sent_with_it(
-    db: plainsql.Database, form: str
+    scores_db: plainsql.Database, form: str
 ) -> None:
-    calls = {n: asyncio.create_task(nap(db, n=n, nap=60.0)) for n in range(60)}
+    calls = {n: asyncio.create_task(nap(scores_db, n=n, nap=60.0)) for n in range(60)}
     slow = calls.pop(13)
     async with asyncio.timeout(20):
         assert await asyncio.gather(*calls.values()) == [*calls]
         assert not slow.done()
         for _ in range(20):  # and none that comes later
-            assert await asyncio.gather(*(nap(db, n=n, nap=60.0) for n in range(20, 60))) == [*range(20, 60)]
+            assert await asyncio.gather(*(nap(scores_db, n=n, nap=60.0) for n in range(20, 60))) == [
+                *range(20, 60)
+            ]
     slow.cancel()
     await asyncio.wait([slow])
-    await settled(lambda: _at_rest(db))
+    await settled(lambda: _at_rest(scores_db))
 
 
 async def test_a_call_over_its_time_limit_fails_at_that_time(database_url: str, form: str) -> None:
@@ -182,11 +186,13 @@ async def test_a_call_over_its_time_limit_fails_at_that_time(database_url: str, 
         await settled(lambda: _at_rest(db))
 
 
-async def test_errors_are_their_callers_alone(db: plainsql.Database, form: str) -> None:
+async def test_errors_are_their_callers_alone(scores_db: plainsql.Database, form: str) -> None:
     for bad in ([0], [0, "x"], ["x"], [2**40], [0, 0, 0, "x", "y", 2**40]):
         values: list[Any] = [*range(1, 41), *bad]
         random.Random(len(bad)).shuffle(values)
-        answers = await asyncio.gather(*(divide(db, by=value) for value in values), return_exceptions=True)
+        answers = await asyncio.gather(
+            *(divide(scores_db, by=value) for value in values), return_exceptions=True
+        )
         for value, answer in zip(values, answers, strict=True):
             if value == 0:
                 assert isinstance(answer, asyncpg.DivisionByZeroError)
@@ -195,68 +201,72 @@ async def test_errors_are_their_callers_alone(db: plainsql.Database, form: str) 
                 assert isinstance(answer, plainsql.BindError)
             else:
                 assert answer == 100 // value
-    await settled(lambda: _at_rest(db))
+    await settled(lambda: _at_rest(scores_db))
 
 
 @pytest.mark.parametrize("form", ["pipelined"], indirect=True)
 async def test_equal_calls_are_sent_once(
-    db: plainsql.Database, form: str, sent: list[tuple[str, Any]]
+    scores_db: plainsql.Database, form: str, sent: list[tuple[str, Any]]
 ) -> None:
-    expected = [await count_of(db, team=n % 5) for n in range(60)]
+    expected = [await count_of(scores_db, team=n % 5) for n in range(60)]
     sent.clear()
-    assert await asyncio.gather(*(count_of(db, team=n % 5) for n in range(60))) == expected
+    assert await asyncio.gather(*(count_of(scores_db, team=n % 5) for n in range(60))) == expected
     assert sent
     for _, sets in sent:
         assert len({arguments[:-1] for arguments in sets}) == len(sets)
 
 
-async def test_callers_of_equal_calls_may_be_cancelled(db: plainsql.Database, form: str) -> None:
+async def test_callers_of_equal_calls_may_be_cancelled(scores_db: plainsql.Database, form: str) -> None:
     for left in (0, 5, 39):
-        calls = [asyncio.create_task(_team(db)) for _ in range(40)]
+        calls = [asyncio.create_task(_team(scores_db)) for _ in range(40)]
         await asyncio.sleep(0)
         for number, call in enumerate(calls):
             if number != left:
                 call.cancel()
         answers = await asyncio.gather(*calls, return_exceptions=True)
-        assert answers[left] == await _team(db)
-    await settled(lambda: _at_rest(db))
+        assert answers[left] == await _team(scores_db)
+    await settled(lambda: _at_rest(scores_db))
 
 
 async def _team(db: plainsql.Database) -> int:
     return await count_of(db, team=3)
 
 
-async def test_values_that_python_takes_for_equal_are_not_confused(db: plainsql.Database, form: str) -> None:
+async def test_values_that_python_takes_for_equal_are_not_confused(
+    scores_db: plainsql.Database, form: str
+) -> None:
     values: list[Any] = [1, True, 1.0, 0, False, 0.0, -0.0, None, "1"] * 4
-    answers = await asyncio.gather(*(echo(db, value=value) for value in values))
+    answers = await asyncio.gather(*(echo(scores_db, value=value) for value in values))
     assert [(type(answer), repr(answer)) for answer in answers] == [
-        (type(answer), repr(answer)) for answer in [await echo(db, value=value) for value in values]
+        (type(answer), repr(answer)) for answer in [await echo(scores_db, value=value) for value in values]
     ]
 
 
 @pytest.mark.parametrize("size", [10, 3_000, 40_000, 200_000])
 async def test_a_pipeline_is_sent_in_one_piece(
-    db: plainsql.Database, sent: list[tuple[str, Any]], form: str, size: int
+    scores_db: plainsql.Database, sent: list[tuple[str, Any]], form: str, size: int
 ) -> None:
     texts = [chr(97 + n % 26) * (size + n) for n in range(60)]
-    assert await asyncio.gather(*(length(db, text=text) for text in texts)) == [len(text) for text in texts]
+    assert await asyncio.gather(*(length(scores_db, text=text) for text in texts)) == [
+        len(text) for text in texts
+    ]
     for _, sets in sent:
         assert len(sets) <= 3 or sum(len(arguments[0]) for arguments in sets) < MAX_PIPELINE_BYTES
 
 
 async def test_readers_cancelled_while_large_arguments_are_sent_leave_no_trace(
-    db: plainsql.Database, form: str
+    scores_db: plainsql.Database, form: str
 ) -> None:
     for turns in range(1, 6):
-        calls = [asyncio.create_task(_length(db, "x" * 30_000)) for _ in range(64)]
+        calls = [asyncio.create_task(_length(scores_db, "x" * 30_000)) for _ in range(64)]
         for _ in range(turns):
             await asyncio.sleep(0)
         for call in calls:
             call.cancel()
         await asyncio.wait(calls)
     async with asyncio.timeout(20):
-        await settled(lambda: _at_rest(db))
-        assert await _length(db, "abc") == 3
+        await settled(lambda: _at_rest(scores_db))
+        assert await _length(scores_db, "abc") == 3
 
 
 async def _length(db: plainsql.Database, text: str) -> int:
@@ -264,7 +274,7 @@ async def _length(db: plainsql.Database, text: str) -> int:
 
 
 async def test_a_call_that_goes_alone_is_cancelled_on_the_server_with_its_caller(
-    db: plainsql.Database, database_url: str, monkeypatch: pytest.MonkeyPatch
+    scores_db: plainsql.Database, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Calls that waited to be sent together, and are left to go alone, belong to their callers again."""
 
@@ -277,17 +287,17 @@ async def test_a_call_that_goes_alone_is_cancelled_on_the_server_with_its_caller
                 await asyncio.sleep(0)
 
     outside: Any = await asyncpg.connect(database_url)
-    [scheduler] = [s for s in schedulers(db) if s.forms.pipelined.sql.find("t.nap") > 0]
+    [scheduler] = [s for s in schedulers(scores_db) if s.forms.pipelined.sql.find("t.nap") > 0]
     monkeypatch.setattr(type(scheduler), "accepts", lambda self: True)
     monkeypatch.setattr(Forms, "_compare", lambda self: None)
     scheduler.forms.prefers_alone, scheduler.forms.trial, scheduler.crowded = True, False, True
-    calls = [asyncio.create_task(_nap(db)) for _ in range(4)]
+    calls = [asyncio.create_task(_nap(scores_db)) for _ in range(4)]
     await until(4)
     for left in (3, 2, 1, 0):
         calls[left].cancel()
         await until(left)
     await asyncio.wait(calls)
-    await settled(lambda: _at_rest(db))
+    await settled(lambda: _at_rest(scores_db))
     await outside.close()
 
 

@@ -18,8 +18,10 @@ SLEEP = one("select pg_sleep(0.05)")
 SERIES = many("select n from generate_series(1, 2000) as n")
 
 
-async def test_two_tasks_in_one_transaction_are_told_apart_and_do_not_break_it(db: plainsql.Database) -> None:
-    async with db.transaction() as tx:
+async def test_two_tasks_in_one_transaction_are_told_apart_and_do_not_break_it(
+    one_connection_db: plainsql.Database,
+) -> None:
+    async with one_connection_db.transaction() as tx:
         first = asyncio.create_task(SLEEP(tx))
         await asyncio.sleep(0)
         with pytest.raises(plainsql.TransactionError) as raised:
@@ -47,38 +49,40 @@ async def test_a_transaction_and_the_database_do_not_see_each_other(database_url
         assert await total(db) == 1
 
 
-async def test_an_error_through_the_connection_underneath_is_seen_as_well(db: plainsql.Database) -> None:
+async def test_an_error_through_the_connection_underneath_is_seen_as_well(
+    one_connection_db: plainsql.Database,
+) -> None:
     with pytest.raises(plainsql.TransactionError, match="not committed"):
-        async with db.transaction() as tx:
+        async with one_connection_db.transaction() as tx:
             with pytest.raises(asyncpg.DivisionByZeroError):
                 await tx.connection.execute("select 1/0")
-    assert await SELECT_1(db) == 1
+    assert await SELECT_1(one_connection_db) == 1
 
 
 async def test_a_timeout_caught_in_a_transaction_does_not_pass_for_committed(
-    db: plainsql.Database,
+    one_connection_db: plainsql.Database,
 ) -> None:
     with pytest.raises(plainsql.TransactionError, match="not committed"):
-        async with db.transaction() as tx:
+        async with one_connection_db.transaction() as tx:
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(0.02):
                     await one("select pg_sleep(60)")(tx)
-    assert await SELECT_1(db) == 1
+    assert await SELECT_1(one_connection_db) == 1
 
 
 async def test_an_error_before_the_server_leaves_the_transaction_whole(
-    db: plainsql.Database,
+    one_connection_db: plainsql.Database,
 ) -> None:
-    async with db.transaction() as tx:
+    async with one_connection_db.transaction() as tx:
         with pytest.raises(plainsql.BindError):
             await one("select :a::int", "a")(tx, a="x")
         assert await SELECT_1(tx) == 1
 
 
-async def test_a_stream_holds_a_connection_until_it_is_closed(db: plainsql.Database) -> None:
-    rows = SERIES.stream(db)
+async def test_a_stream_holds_a_connection_until_it_is_closed(one_connection_db: plainsql.Database) -> None:
+    rows = SERIES.stream(one_connection_db)
     assert await anext(rows) == 1
-    blocked = asyncio.create_task(SELECT_1(db))
+    blocked = asyncio.create_task(SELECT_1(one_connection_db))
     await asyncio.sleep(0)
     assert not blocked.done()
     await rows.aclose()  # type: ignore[attr-defined]
@@ -86,21 +90,23 @@ async def test_a_stream_holds_a_connection_until_it_is_closed(db: plainsql.Datab
 
 
 async def test_a_stream_left_open_releases_its_connection_when_collected(
-    db: plainsql.Database,
+    one_connection_db: plainsql.Database,
 ) -> None:
-    async for row in SERIES.stream(db):
+    async for row in SERIES.stream(one_connection_db):
         assert row == 1
         break
     async with asyncio.timeout(10):
-        assert await SELECT_1(db) == 1
+        assert await SELECT_1(one_connection_db) == 1
 
 
-async def test_an_error_of_the_consumer_gives_the_connection_back(db: plainsql.Database) -> None:
+async def test_an_error_of_the_consumer_gives_the_connection_back(
+    one_connection_db: plainsql.Database,
+) -> None:
     with pytest.raises(LookupError, match="mine"):
-        async for _ in SERIES.stream(db):
+        async for _ in SERIES.stream(one_connection_db):
             raise LookupError("mine")
     async with asyncio.timeout(10):
-        assert await SELECT_1(db) == 1
+        assert await SELECT_1(one_connection_db) == 1
 
 
 async def test_a_stream_reads_no_further_ahead_than_its_prefetch(database_url: str, outside: Any) -> None:
@@ -115,21 +121,25 @@ async def test_a_stream_reads_no_further_ahead_than_its_prefetch(database_url: s
         await rows.aclose()  # type: ignore[attr-defined]
 
 
-async def test_a_transaction_that_ended_is_told_to_the_task_that_still_uses_it(db: plainsql.Database) -> None:
+async def test_a_transaction_that_ended_is_told_to_the_task_that_still_uses_it(
+    one_connection_db: plainsql.Database,
+) -> None:
     async def late(tx: plainsql.Transaction, ended: asyncio.Event) -> Any:
         await ended.wait()
         return await SELECT_1(tx)
 
     ended = asyncio.Event()
-    async with db.transaction() as tx:
+    async with one_connection_db.transaction() as tx:
         task = asyncio.create_task(late(tx, ended))
     ended.set()
     with pytest.raises(plainsql.TransactionError, match="the transaction has ended"):
         await task
 
 
-async def test_the_outer_transaction_waits_while_a_savepoint_is_open(db: plainsql.Database) -> None:
-    async with db.transaction() as tx:
+async def test_the_outer_transaction_waits_while_a_savepoint_is_open(
+    one_connection_db: plainsql.Database,
+) -> None:
+    async with one_connection_db.transaction() as tx:
         async with tx.transaction() as savepoint:
             assert await SELECT_1(savepoint) == 1
             with pytest.raises(TransactionError, match="an open savepoint"):

@@ -43,24 +43,24 @@ def calls() -> list[Call]:
 
 
 @pytest.fixture
-async def db(database_url: str, calls: list[Call]) -> AsyncIterator[plainsql.Database]:
+async def watched_db(database_url: str, calls: list[Call]) -> AsyncIterator[plainsql.Database]:
     async with plainsql.connect(database_url, max_size=2, on_call=calls.append) as db:
         yield db
 
 
-async def test_each_way_to_call_is_told(db: plainsql.Database, calls: list[Call]) -> None:
-    await series(db, last=3)
-    await series.batch(db, [{"last": 1}, {"last": 2}])
-    await nothing.execute_many(db, [{}, {}])
-    async for _ in series.stream(db, last=4):
+async def test_each_way_to_call_is_told(watched_db: plainsql.Database, calls: list[Call]) -> None:
+    await series(watched_db, last=3)
+    await series.batch(watched_db, [{"last": 1}, {"last": 2}])
+    await nothing.execute_many(watched_db, [{}, {}])
+    async for _ in series.stream(watched_db, last=4):
         pass
     parts: list[bytes] = []
 
     async def take(part: bytes) -> None:
         parts.append(part)
 
-    await db.copy_out(series, take, {"last": 5}, header=False)
-    async with db.transaction() as tx:
+    await watched_db.copy_out(series, take, {"last": 5}, header=False)
+    async with watched_db.transaction() as tx:
         await series(tx, last=6)
     told = [(call.query.name, call.operation, call.sets, call.rows, call.in_transaction) for call in calls]
     assert told == [
@@ -75,11 +75,13 @@ async def test_each_way_to_call_is_told(db: plainsql.Database, calls: list[Call]
     assert all(call.error is None for call in calls)
 
 
-async def test_failures_and_cancellations_are_reported(db: plainsql.Database, calls: list[Call]) -> None:
+async def test_failures_and_cancellations_are_reported(
+    watched_db: plainsql.Database, calls: list[Call]
+) -> None:
     with pytest.raises(asyncpg.DivisionByZeroError) as raised:
-        await divide(db, n=0)
-    task = asyncio.create_task(sleep(db))
-    while not db.stats().in_use:  # noqa: ASYNC110
+        await divide(watched_db, n=0)
+    task = asyncio.create_task(sleep(watched_db))
+    while not watched_db.stats().in_use:  # noqa: ASYNC110
         await asyncio.sleep(0)
     task.cancel()
     await asyncio.wait([task])
@@ -88,8 +90,10 @@ async def test_failures_and_cancellations_are_reported(db: plainsql.Database, ca
     assert "0" not in repr(calls[0].query), "no value is in what is told"
 
 
-async def test_a_stream_that_is_left_early_is_no_failure(db: plainsql.Database, calls: list[Call]) -> None:
-    async with aclosing(series.stream(db, last=1000)) as rows:  # type: ignore[type-var]
+async def test_a_stream_that_is_left_early_is_no_failure(
+    watched_db: plainsql.Database, calls: list[Call]
+) -> None:
+    async with aclosing(series.stream(watched_db, last=1000)) as rows:  # type: ignore[type-var]
         async for row in rows:
             if row == 7:
                 break
@@ -97,11 +101,11 @@ async def test_a_stream_that_is_left_early_is_no_failure(db: plainsql.Database, 
 
 
 async def test_those_who_wait_for_a_connection_are_told_how_long(
-    db: plainsql.Database, calls: list[Call]
+    watched_db: plainsql.Database, calls: list[Call]
 ) -> None:
-    async with db.acquire(), db.acquire():
-        waiting = asyncio.create_task(sleep(db))
-        while not db.stats().waiting:  # noqa: ASYNC110
+    async with watched_db.acquire(), watched_db.acquire():
+        waiting = asyncio.create_task(sleep(watched_db))
+        while not watched_db.stats().waiting:  # noqa: ASYNC110
             await asyncio.sleep(0)
         waiting.cancel()
         await asyncio.wait([waiting])
@@ -110,9 +114,9 @@ async def test_those_who_wait_for_a_connection_are_told_how_long(
 
 @pytest.mark.parametrize("form", ["pipelined"], indirect=True)
 async def test_calls_sent_together_report_how_many(
-    db: plainsql.Database, calls: list[Call], form: str
+    watched_db: plainsql.Database, calls: list[Call], form: str
 ) -> None:
-    await asyncio.gather(*(series(db, last=n) for n in range(1, 65)))
+    await asyncio.gather(*(series(watched_db, last=n) for n in range(1, 65)))
     assert len(calls) == 64
     assert sorted(call.rows for call in calls) == [*range(1, 65)]
     assert max(call.joined for call in calls) > 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import asyncpg
@@ -11,18 +10,17 @@ import pytest
 import plainsql
 from plainsql.errors import TenantError
 from plainsql.query import Args, many
-
-_ROLE = "plainsql_test_closed"
+from tests import shop
 
 
 @many[int](
     "t.letters",
     "t.sql",
     1,
-    "select n from letter",
+    "select n from shop.letters order by n",
     read_only=True,
     session_clean=True,
-    row_security={"public.letter": ("app.jwt_tenant",)},
+    row_security={"shop.letters": ("app.jwt_tenant",)},
 )
 def letters() -> Args:
     return ()
@@ -32,50 +30,29 @@ def letters() -> Args:
     "t.others",
     "t.sql",
     1,
-    "select n from letter",
+    "select n from shop.letters order by n",
     read_only=True,
     session_clean=True,
-    row_security={"public.letter": ("app.region",)},
+    row_security={"shop.letters": ("app.region",)},
 )
 def by_another_setting() -> Args:
     return ()
 
 
-@pytest.fixture
-async def url(database_url: str) -> AsyncIterator[str]:
-    owner = await asyncpg.connect(database_url)
-    await owner.execute(
-        f"""
-        create table letter (tenant_id text not null, n int not null);
-        insert into letter values ('a', 1), ('b', 2);
-        alter table letter enable row level security;
-        create policy own on letter using (
-          tenant_id = (select nullif(current_setting('app.jwt_tenant', true), ''))
-        );
-        do $$ begin create role {_ROLE} login nosuperuser nobypassrls;
-        exception when duplicate_object or unique_violation then null; end $$;
-        grant select on letter to {_ROLE};
-        """
-    )
-    yield database_url.replace("postgres@", f"{_ROLE}@")
-    await owner.execute("drop table letter")
-    await owner.close()
-
-
-async def test_it_is_refused_with_the_table_the_setting_and_what_to_do(url: str) -> None:
-    async with plainsql.connect(url) as db:
+async def test_it_is_refused_with_the_table_the_setting_and_what_to_do(tenant_url: str) -> None:
+    async with plainsql.connect(tenant_url) as db:
         with pytest.raises(TenantError) as raised:
             await letters(db)
         assert str(raised.value) == (
-            "t.letters: no tenant is set, and row-level security lets nothing of public.letter through\n"
+            "t.letters: no tenant is set, and row-level security lets nothing of shop.letters through\n"
             "DETAIL: its policies read the setting 'app.jwt_tenant'\n"
             "HINT: call it on db.tenant(tenant_id), or on a transaction of that"
         )
         assert await letters(db.tenant("a")) == [1]
 
 
-async def test_every_way_to_call_is_refused(url: str) -> None:
-    async with plainsql.connect(url) as db:
+async def test_every_way_to_call_is_refused(tenant_url: str) -> None:
+    async with plainsql.connect(tenant_url) as db:
         with pytest.raises(TenantError):
             await letters.batch(db, [{}])
         with pytest.raises(TenantError):
@@ -93,23 +70,23 @@ async def test_every_way_to_call_is_refused(url: str) -> None:
                         _ = [row async for row in letters.stream(tx)]
 
 
-async def test_a_tenant_that_was_set_by_hand_counts(url: str) -> None:
-    async with plainsql.connect(url) as db, db.transaction() as tx:
+async def test_a_tenant_that_was_set_by_hand_counts(tenant_url: str) -> None:
+    async with plainsql.connect(tenant_url) as db, db.transaction() as tx:
         await tx.connection.execute("select set_config('app.jwt_tenant', 'b', true)")
         assert await letters(tx) == [2]
-    async with plainsql.connect(url, server_settings={"app.jwt_tenant": "a"}) as db:
+    async with plainsql.connect(tenant_url, server_settings={"app.jwt_tenant": "a"}) as db:
         assert await letters(db) == [1]
 
 
-async def test_a_session_begun_with_a_tenant_has_it_after_anothers_call(url: str) -> None:
-    async with plainsql.connect(url, max_size=1, server_settings={"app.jwt_tenant": "a"}) as db:
+async def test_a_session_begun_with_a_tenant_has_it_after_anothers_call(tenant_url: str) -> None:
+    async with plainsql.connect(tenant_url, max_size=1, server_settings={"app.jwt_tenant": "a"}) as db:
         assert await letters(db) == [1]
         assert await letters(db.tenant("b")) == [2]
         assert await letters(db) == [1]
 
 
-async def test_a_tenant_that_was_set_by_hand_counts_in_its_transaction_only(url: str) -> None:
-    async with plainsql.connect(url) as db:
+async def test_a_tenant_that_was_set_by_hand_counts_in_its_transaction_only(tenant_url: str) -> None:
+    async with plainsql.connect(tenant_url) as db:
         async with db.transaction() as tx:
             await tx.connection.execute("select set_config('app.jwt_tenant', 'b', true)")
             assert await letters(tx) == [2]
@@ -134,9 +111,9 @@ def _setting_a_tenant(clean: bool, local: bool) -> Any:
 
 @pytest.mark.parametrize(("clean", "local"), [(False, False), (False, True), (True, True)])
 async def test_a_query_that_sets_a_tenant_opens_no_table_to_later_calls(
-    url: str, clean: bool, local: bool
+    tenant_url: str, clean: bool, local: bool
 ) -> None:
-    async with plainsql.connect(url, max_size=1) as db:
+    async with plainsql.connect(tenant_url, max_size=1) as db:
         async with db.transaction() as tx:
             await _setting_a_tenant(clean, local)(tx)
             assert await letters(tx) == [2]
@@ -147,13 +124,15 @@ async def test_a_query_that_sets_a_tenant_opens_no_table_to_later_calls(
             await letters(db)
 
 
-async def test_a_query_that_sets_a_role_opens_no_table_to_later_calls(url: str, database_url: str) -> None:
-    owner = await asyncpg.connect(database_url)
+async def test_a_query_that_sets_a_role_opens_no_table_to_later_calls(fresh_shop_url: str) -> None:
+    tenant_url = shop.admit_tenants(fresh_shop_url)
+    owner = await asyncpg.connect(fresh_shop_url)
     await owner.execute(
         f"""
-        grant pg_monitor to {_ROLE} with inherit false, set true;
-        grant select on letter to pg_monitor;
-        create policy keeper on letter to pg_monitor using (true);
+        grant pg_monitor to {shop.TENANT_ROLE} with inherit false, set true;
+        grant usage on schema shop to pg_monitor;
+        grant select on shop.letters to pg_monitor;
+        create policy keeper on shop.letters to pg_monitor using (true);
         """
     )
     await owner.close()
@@ -162,42 +141,42 @@ async def test_a_query_that_sets_a_role_opens_no_table_to_later_calls(url: str, 
     def set_role() -> Args:
         return ()
 
-    async with plainsql.connect(url, max_size=1) as db:
+    async with plainsql.connect(tenant_url, max_size=1) as db:
         async with db.transaction() as tx:
             await set_role(tx)
-            assert await letters(tx) == [1, 2]
+            assert await letters(tx) == [1, 2, 3]
         with pytest.raises(TenantError):
             await letters(db)
 
 
-async def test_who_passes_by_the_policies_is_served(url: str, database_url: str) -> None:
-    async with plainsql.connect(database_url) as db:
-        assert await letters(db) == [1, 2]
+async def test_who_passes_by_the_policies_is_served(shop_url: str) -> None:
+    async with plainsql.connect(shop_url) as db:
+        assert await letters(db) == [1, 2, 3]
         async with db.transaction() as tx:
-            assert await letters(tx) == [1, 2]
+            assert await letters(tx) == [1, 2, 3]
 
 
-async def test_policies_that_ask_for_something_else_are_not_ours_to_judge(
-    url: str, database_url: str
-) -> None:
-    async with plainsql.connect(database_url) as owner, owner.acquire() as connection:
+async def test_policies_that_ask_for_something_else_are_not_ours_to_judge(fresh_shop_url: str) -> None:
+    tenant_url = shop.admit_tenants(fresh_shop_url)
+    async with plainsql.connect(fresh_shop_url) as owner, owner.acquire() as connection:
         await connection.execute(
-            "alter policy own on letter using (current_setting('app.region', true) = 'eu')"
+            "alter policy own on shop.letters using (current_setting('app.region', true) = 'eu')"
         )
-    async with plainsql.connect(url) as db:
+    async with plainsql.connect(tenant_url) as db:
         assert await by_another_setting(db) == []
-    async with plainsql.connect(url, tenant_setting="app.region") as db:
+    async with plainsql.connect(tenant_url, tenant_setting="app.region") as db:
         with pytest.raises(TenantError):
             await by_another_setting(db)
 
 
-async def test_a_policy_that_lets_a_role_through_is_seen(url: str, database_url: str) -> None:
-    async with plainsql.connect(database_url) as owner, owner.acquire() as connection:
-        await connection.execute(f"create policy keeper on letter to {_ROLE} using (n = 2)")
-        async with plainsql.connect(url) as db:
+async def test_a_policy_that_lets_a_role_through_is_seen(fresh_shop_url: str) -> None:
+    tenant_url = shop.admit_tenants(fresh_shop_url)
+    async with plainsql.connect(fresh_shop_url) as owner, owner.acquire() as connection:
+        await connection.execute(f"create policy keeper on shop.letters to {shop.TENANT_ROLE} using (n = 2)")
+        async with plainsql.connect(tenant_url) as db:
             assert await letters(db) == [2]
-        await connection.execute("drop policy keeper on letter")
-        await connection.execute("create policy keeper on letter to pg_monitor using (true)")
-        async with plainsql.connect(url) as db:
+        await connection.execute("drop policy keeper on shop.letters")
+        await connection.execute("create policy keeper on shop.letters to pg_monitor using (true)")
+        async with plainsql.connect(tenant_url) as db:
             with pytest.raises(TenantError):
                 await letters(db)

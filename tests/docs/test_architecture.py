@@ -30,12 +30,12 @@ def listed() -> list[str]:
 
 
 @pytest.fixture
-def url(plainsql_databases: Databases) -> Generator[str]:
+def realty_url(plainsql_databases: Databases) -> Generator[str]:
     with plainsql_databases.clone(plainsql_databases.template(REALTY)) as url:
         yield url
 
 
-async def test_a_call_enters_the_modules_of_the_page_in_order_each_once(url: str) -> None:
+async def test_a_call_enters_the_modules_of_the_page_in_order_each_once(realty_url: str) -> None:
     frames: list[FrameType] = []
 
     def note(frame: FrameType, event: str, _: Any) -> None:
@@ -44,7 +44,7 @@ async def test_a_call_enters_the_modules_of_the_page_in_order_each_once(url: str
         if event == "call" and inside and not any(frame is each for each in frames):
             frames.append(frame)
 
-    async with plainsql.connect(url) as db:
+    async with plainsql.connect(realty_url) as db:
         for _ in range(3):  # the first calls compile the text and prepare the statement
             assert await leads.get_by_id(db, id=uuid4()) is None
         sys.setprofile(note)

@@ -2,27 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import psycopg
 import pytest
 
 import plainsql
 import plainsql.sync
-from plainsql.testing import Databases
 from tests.scenario.executors import Side
-from tests.scenario.shop import SCHEMA
-
-
-def _make_shop(url: str) -> None:
-    with psycopg.connect(url) as connection:
-        connection.execute(SCHEMA.encode())
-
-
-@pytest.fixture(scope="module")
-def shop_url(plainsql_databases: Databases) -> Iterator[str]:
-    with plainsql_databases.clone(plainsql_databases.template(_make_shop)) as url:
-        yield url
 
 
 @pytest.fixture(params=["asyncpg", "psycopg"])

@@ -12,9 +12,9 @@ import pytest
 
 import plainsql
 from plainsql.query import Binder, CountQuery, ManyQuery, OneQuery, OptionalQuery
-from tests.scenario import shop as q
+from tests import shop as q
 from tests.scenario.executors import Side
-from tests.scenario.shop import Lead, Message, MessageWithLead, Payload
+from tests.shop import Lead, Message, MessageWithLead, Payload
 
 # Of both drivers: an error of the server stays what its driver raises.
 UNIQUE_VIOLATION = (asyncpg.UniqueViolationError, psycopg.errors.UniqueViolation)

@@ -90,7 +90,7 @@ def admin(database_url: str) -> Iterator[psycopg.Connection[Any]]:
 
 
 @pytest.fixture
-def db(admin: object, database_url: str) -> Iterator[Database]:
+def sync_items_db(admin: object, database_url: str) -> Iterator[Database]:
     with plainsql.sync.connect(database_url) as db:
         yield db
 
@@ -100,8 +100,8 @@ def total(admin: psycopg.Connection[Any]) -> object:
 
 
 @places
-def test_results_come_in_the_order_of_the_sets(db: Database, admin: Any, on: On) -> None:
-    with on(db) as executor:
+def test_results_come_in_the_order_of_the_sets(sync_items_db: Database, admin: Any, on: On) -> None:
+    with on(sync_items_db) as executor:
         assert batch(get, executor, [{"id": 7}, {"id": 99}, {"id": 7}]) == [
             Item(7, "n7"),
             None,
@@ -118,16 +118,16 @@ def test_results_come_in_the_order_of_the_sets(db: Database, admin: Any, on: On)
     assert total(admin) == (14, 0)
 
 
-def test_no_sets_send_nothing(db: Database, admin: psycopg.Connection[Any]) -> None:
-    admin.execute("select pg_terminate_backend(%s, 10000)", [db.connection.info.backend_pid])
-    lost = db._shared.psycopg
-    assert batch(add, db, []) == []
-    assert execute_many(add, db, []) is None
-    assert db._shared.psycopg is lost
+def test_no_sets_send_nothing(sync_items_db: Database, admin: psycopg.Connection[Any]) -> None:
+    admin.execute("select pg_terminate_backend(%s, 10000)", [sync_items_db.connection.info.backend_pid])
+    lost = sync_items_db._shared.psycopg
+    assert batch(add, sync_items_db, []) == []
+    assert execute_many(add, sync_items_db, []) is None
+    assert sync_items_db._shared.psycopg is lost
 
 
-def test_a_loaded_query_has_its_row_type_from_a_batch(db: Database) -> None:
-    assert batch(ask.one("select :n::int + 1", "n"), db, [{"n": 1}, {"n": 2}]) == [2, 3]
+def test_a_loaded_query_has_its_row_type_from_a_batch(sync_items_db: Database) -> None:
+    assert batch(ask.one("select :n::int + 1", "n"), sync_items_db, [{"n": 1}, {"n": 2}]) == [2, 3]
 
 
 @places
@@ -143,7 +143,7 @@ def test_a_loaded_query_has_its_row_type_from_a_batch(db: Database) -> None:
     ids=["of the server", "of a value", "of a NUL", "of no row", "of a second row"],
 )
 def test_an_error_undoes_all_sets_and_a_transaction_goes_on(
-    db: Database,
+    sync_items_db: Database,
     admin: psycopg.Connection[Any],
     on: On,
     query: Any,
@@ -151,7 +151,7 @@ def test_an_error_undoes_all_sets_and_a_transaction_goes_on(
     expected: type[Exception],
     message: str,
 ) -> None:
-    with on(db) as executor:
+    with on(sync_items_db) as executor:
         with pytest.raises(expected, match=message) as raised:
             batch(query, executor, sets)
         assert total(admin) == (10, 0)
@@ -163,40 +163,44 @@ def test_an_error_undoes_all_sets_and_a_transaction_goes_on(
     assert total(admin) == (11, 0)
 
 
-def test_thousands_of_sets_with_large_values_are_done(db: Database, admin: psycopg.Connection[Any]) -> None:
+def test_thousands_of_sets_with_large_values_are_done(
+    sync_items_db: Database, admin: psycopg.Connection[Any]
+) -> None:
     """More than fits into the buffers of both ends, in both directions, in more than one pipeline."""
     sets = [{"id": n, "name": str(n) * 2000} for n in range(1000, 3500)]
-    results = batch(add, db, sets)
+    results = batch(add, sync_items_db, sets)
     assert [(item.id, item.name) for item in results] == [(one["id"], one["name"]) for one in sets]
-    execute_many(delete, db, [{"low": n, "high": n} for n in range(1000, 3500)])
+    execute_many(delete, sync_items_db, [{"low": n, "high": n} for n in range(1000, 3500)])
     assert total(admin) == (10, 0)
 
 
-def test_a_changed_table_is_described_again(db: Database, admin: psycopg.Connection[Any]) -> None:
-    assert batch(get, db, [{"id": 1}, {"id": 2}]) == [Item(1, "n1"), Item(2, "n2")]
+def test_a_changed_table_is_described_again(sync_items_db: Database, admin: psycopg.Connection[Any]) -> None:
+    assert batch(get, sync_items_db, [{"id": 1}, {"id": 2}]) == [Item(1, "n1"), Item(2, "n2")]
     admin.execute("alter table item alter column name type varchar(9)")
-    assert batch(get, db, [{"id": 1}, {"id": 2}]) == [Item(1, "n1"), Item(2, "n2")]
-    db.connection.execute("deallocate all")
-    execute_many(get, db, [{"id": 1}, {"id": 2}])
+    assert batch(get, sync_items_db, [{"id": 1}, {"id": 2}]) == [Item(1, "n1"), Item(2, "n2")]
+    sync_items_db.connection.execute("deallocate all")
+    execute_many(get, sync_items_db, [{"id": 1}, {"id": 2}])
 
 
-def test_a_lost_connection_means_that_nothing_was_done(db: Database, admin: psycopg.Connection[Any]) -> None:
+def test_a_lost_connection_means_that_nothing_was_done(
+    sync_items_db: Database, admin: psycopg.Connection[Any]
+) -> None:
     dies = ask.one(
         "insert into item select :n where (select pg_terminate_backend(pg_backend_pid())) returning 1", "n"
     )
     with pytest.raises(psycopg.OperationalError) as raised:
-        batch(dies, db, [{"n": 50}, {"n": 51}])
+        batch(dies, sync_items_db, [{"n": 50}, {"n": 51}])
     assert "nothing of it was done" in " ".join(raised.value.__notes__)
     assert isinstance(raised.value, psycopg.errors.AdminShutdown)
     assert total(admin) == (10, 0)
-    assert batch(add, db, [{"id": 50}]) == [Item(50, None)]
+    assert batch(add, sync_items_db, [{"id": 50}]) == [Item(50, None)]
 
 
-def test_copy_ends_the_connection_and_the_next_call_opens_one(db: Database) -> None:
+def test_copy_ends_the_connection_and_the_next_call_opens_one(sync_items_db: Database) -> None:
     copies: Any = ask.count("copy item to stdout")
-    with pytest.raises(plainsql.PlainsqlError, match="COPY from or to the client is no query"):
-        execute_many(copies, db, [{}, {}])
-    assert batch(add, db, [{"id": 60}]) == [Item(60, None)]
+    with pytest.raises(plainsql.PlainsqlError, match="COPY from or to the client is not a query"):
+        execute_many(copies, sync_items_db, [{}, {}])
+    assert batch(add, sync_items_db, [{"id": 60}]) == [Item(60, None)]
 
 
 def test_the_statement_timeout_is_for_each_set(database_url: str) -> None:
@@ -229,16 +233,16 @@ async def test_sets_are_sent_without_waiting_and_silence_ends_them(server: Embed
         await asyncio.to_thread(db.close)
 
 
-def test_the_sets_of_threads_take_turns(db: Database, admin: psycopg.Connection[Any]) -> None:
+def test_the_sets_of_threads_take_turns(sync_items_db: Database, admin: psycopg.Connection[Any]) -> None:
     errors: list[BaseException] = []
 
     def work(number: int) -> None:
         try:
             for n in range(10):
                 ids = [number * 1000 + n * 10 + m for m in range(10)]
-                added = batch(add, db, [{"id": id} for id in ids])
+                added = batch(add, sync_items_db, [{"id": id} for id in ids])
                 assert [item.id for item in added] == ids
-                assert get(db, id=ids[0]) == Item(ids[0], None)
+                assert get(sync_items_db, id=ids[0]) == Item(ids[0], None)
         except BaseException as error:  # noqa: BLE001
             errors.append(error)
 

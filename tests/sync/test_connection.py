@@ -6,7 +6,6 @@ import _thread
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import psycopg
@@ -22,46 +21,40 @@ SERIES = many("select n from generate_series(1, 100) as n")
 ADD = one("select :a::int + :b::int", "a", "b")
 
 
-@pytest.fixture
-def db(database_url: str) -> Iterator[Database]:
-    with plainsql.sync.connect(database_url, prefetch=10) as db:
-        yield db
-
-
-def test_a_query_is_prepared_once_and_described_once(db: Database) -> None:
+def test_a_query_is_prepared_once_and_described_once(sync_db: Database) -> None:
     prepared = one("select count(*)::int from pg_prepared_statements")
-    ADD(db, a=1, b=2)
-    prepared(db)
-    before = prepared(db)
+    ADD(sync_db, a=1, b=2)
+    prepared(sync_db)
+    before = prepared(sync_db)
     for n in range(5):
-        assert ADD(db, a=n, b=1) == n + 1
-    assert prepared(db) == before
+        assert ADD(sync_db, a=n, b=1) == n + 1
+    assert prepared(sync_db) == before
 
 
-def test_a_failed_statement_leaves_nothing_prepared(db: Database) -> None:
+def test_a_failed_statement_leaves_nothing_prepared(sync_db: Database) -> None:
     broken = one("select nothing")
     for _ in range(3):
         with pytest.raises(psycopg.errors.UndefinedColumn) as raised:
-            broken(db)
+            broken(sync_db)
         assert "sql/test/one.sql:1:8" in raised.value.__notes__[0]
-    assert SELECT_1(db) == 1
+    assert SELECT_1(sync_db) == 1
 
 
-def test_statements_that_were_deallocated_are_prepared_again(db: Database) -> None:
-    ADD(db, a=1, b=2)
-    db.connection.execute("deallocate all")
-    assert ADD(db, a=1, b=2) == 3
+def test_statements_that_were_deallocated_are_prepared_again(sync_db: Database) -> None:
+    ADD(sync_db, a=1, b=2)
+    sync_db.connection.execute("deallocate all")
+    assert ADD(sync_db, a=1, b=2) == 3
 
 
-def test_a_composite_type_that_was_altered_is_looked_up_again(db: Database) -> None:
-    db.connection.execute("drop type if exists part; create type part as (a int)")
+def test_a_composite_type_that_was_altered_is_looked_up_again(sync_db: Database) -> None:
+    sync_db.connection.execute("drop type if exists part; create type part as (a int)")
     value = one("select row(:a::int)::part", "a")
-    assert value(db, a=1) == (1,)
-    db.connection.execute("alter type part add attribute b text")
+    assert value(sync_db, a=1) == (1,)
+    sync_db.connection.execute("alter type part add attribute b text")
     longer = one("select row(:a::int, 'x')::part", "a")
     with pytest.raises(plainsql.DecodeError):
-        longer(db, a=1)
-    assert longer(db, a=1) == (1, "x")
+        longer(sync_db, a=1)
+    assert longer(sync_db, a=1) == (1, "x")
 
 
 class Changing(Row, frozen=True, gc=False):
@@ -70,7 +63,7 @@ class Changing(Row, frozen=True, gc=False):
 
 @pytest.mark.parametrize("more_columns", [False, True])
 def test_a_stream_sees_that_the_tables_have_changed(
-    db: Database, connection: psycopg.Connection[Any], more_columns: bool
+    sync_db: Database, connection: psycopg.Connection[Any], more_columns: bool
 ) -> None:
     connection.execute("drop table if exists changing; create table changing as select 1 as a")
     rows: ManyQuery[..., Changing] = ManyQuery(
@@ -82,20 +75,20 @@ def test_a_stream_sees_that_the_tables_have_changed(
         Changing,
         QueryFacts(more_columns=more_columns),
     )
-    assert list(rows.stream(db)) == [Changing(1)]
+    assert list(rows.stream(sync_db)) == [Changing(1)]
     connection.execute("alter table changing add column b text default 'x'")
     if more_columns:
-        assert list(rows.stream(db)) == [Changing(1)]
+        assert list(rows.stream(sync_db)) == [Changing(1)]
     else:
         with pytest.raises(plainsql.ContractError):
-            list(rows.stream(db))
+            list(rows.stream(sync_db))
     connection.execute("alter table changing drop column b")
-    assert list(rows.stream(db)) == [Changing(1)]
+    assert list(rows.stream(sync_db)) == [Changing(1)]
 
 
-def test_calls_on_the_database_inside_a_transaction_are_refused(db: Database) -> None:
-    with db.transaction() as tx:
-        for use in (lambda: SELECT_1(db), lambda: list(SERIES.stream(db)), lambda: _enter(db)):
+def test_calls_on_the_database_inside_a_transaction_are_refused(sync_db: Database) -> None:
+    with sync_db.transaction() as tx:
+        for use in (lambda: SELECT_1(sync_db), lambda: list(SERIES.stream(sync_db)), lambda: _enter(sync_db)):
             with pytest.raises(plainsql.TransactionError) as raised:
                 use()
             assert str(raised.value) == (
@@ -103,7 +96,7 @@ def test_calls_on_the_database_inside_a_transaction_are_refused(db: Database) ->
                 "HINT: inside 'with db.transaction() as tx', give tx to every query, not db"
             )
         assert SELECT_1(tx) == 1
-    assert SELECT_1(db) == 1
+    assert SELECT_1(sync_db) == 1
 
 
 def _enter(db: Database) -> None:
@@ -111,44 +104,44 @@ def _enter(db: Database) -> None:
         pass
 
 
-def test_calls_on_the_database_while_it_streams_are_refused(db: Database) -> None:
-    rows = SERIES.stream(db)
+def test_calls_on_the_database_while_it_streams_are_refused(sync_db: Database) -> None:
+    rows = SERIES.stream(sync_db)
     assert next(rows) == 1
     with pytest.raises(plainsql.TransactionError, match=r"held by the rows of test\.many"):
-        SELECT_1(db)
+        SELECT_1(sync_db)
     rows.close()  # type: ignore[attr-defined]
-    assert SELECT_1(db) == 1
+    assert SELECT_1(sync_db) == 1
 
 
-def test_an_abandoned_stream_releases_the_connection_when_collected(db: Database) -> None:
-    for row in SERIES.stream(db):
+def test_an_abandoned_stream_releases_the_connection_when_collected(sync_db: Database) -> None:
+    for row in SERIES.stream(sync_db):
         assert row == 1
         break
-    assert SELECT_1(db) == 1
+    assert SELECT_1(sync_db) == 1
 
 
-def test_a_stream_reads_no_further_ahead_than_its_prefetch(db: Database) -> None:
-    db.connection.execute("drop sequence if exists produced; create sequence produced")
+def test_a_stream_reads_no_further_ahead_than_its_prefetch(sync_db: Database) -> None:
+    sync_db.connection.execute("drop sequence if exists produced; create sequence produced")
     counting = many("select nextval('produced') from generate_series(1, 100000)")
-    with db.transaction() as tx:
+    with sync_db.transaction() as tx:
         rows = counting.stream(tx)
         for _ in range(15):
             next(rows)
         assert one("select last_value from produced")(tx) == 20
 
 
-def test_a_stream_of_a_transaction_ends_with_it(db: Database) -> None:
-    with db.transaction() as tx:
+def test_a_stream_of_a_transaction_ends_with_it(sync_db: Database) -> None:
+    with sync_db.transaction() as tx:
         rows = SERIES.stream(tx)
         next(rows)
     with pytest.raises(plainsql.TransactionError, match="has ended"):
         next(rows)
-    assert SELECT_1(db) == 1
+    assert SELECT_1(sync_db) == 1
 
 
-def test_a_stream_of_a_transaction_leaves_no_cursor_behind(db: Database) -> None:
+def test_a_stream_of_a_transaction_leaves_no_cursor_behind(sync_db: Database) -> None:
     cursors = one("select count(*)::int from pg_cursors where name like 'plainsql%'")
-    with db.transaction() as tx:
+    with sync_db.transaction() as tx:
         rows = SERIES.stream(tx)
         next(rows)
         assert cursors(tx) == 1
@@ -159,9 +152,9 @@ def test_a_stream_of_a_transaction_leaves_no_cursor_behind(db: Database) -> None
 
 
 def test_a_call_locks_other_threads_out_from_its_check_to_its_result(
-    db: Database, monkeypatch: pytest.MonkeyPatch
+    sync_db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shared = db._shared
+    shared = sync_db._shared
     prepare = shared.prepare
     free: list[bool] = []
 
@@ -172,7 +165,7 @@ def test_a_call_locks_other_threads_out_from_its_check_to_its_result(
         return prepare(sql)
 
     monkeypatch.setattr(shared, "prepare", look)
-    assert SELECT_1(db) == 1
+    assert SELECT_1(sync_db) == 1
     assert free == [False]
 
 
@@ -191,25 +184,25 @@ def test_threads_take_turns(database_url: str) -> None:
     assert sorted(found) == sorted(n * 100 + m for n in range(8) for m in range(20))
 
 
-def test_a_thread_is_refused_while_another_has_a_transaction_open(db: Database) -> None:
+def test_a_thread_is_refused_while_another_has_a_transaction_open(sync_db: Database) -> None:
     errors: list[BaseException] = []
 
     def work() -> None:
         try:
-            SELECT_1(db)
+            SELECT_1(sync_db)
         except plainsql.TransactionError as error:
             errors.append(error)
 
-    with db.transaction():
+    with sync_db.transaction():
         thread = threading.Thread(target=work)
         thread.start()
         thread.join()
     assert len(errors) == 1
 
 
-def test_an_interrupted_query_is_cancelled_and_the_database_works_on(db: Database) -> None:
-    with psycopg.connect(db.connection.info.dsn, autocommit=True) as outside:
-        backend = db.connection.info.backend_pid
+def test_an_interrupted_query_is_cancelled_and_the_database_works_on(sync_db: Database) -> None:
+    with psycopg.connect(sync_db.connection.info.dsn, autocommit=True) as outside:
+        backend = sync_db.connection.info.backend_pid
 
         def interrupt() -> None:
             sleeping = "select 1 from pg_stat_activity where pid = %s and wait_event = 'PgSleep'"
@@ -220,9 +213,9 @@ def test_an_interrupted_query_is_cancelled_and_the_database_works_on(db: Databas
         thread = threading.Thread(target=interrupt)
         thread.start()
         with pytest.raises(KeyboardInterrupt):
-            one("select pg_sleep(60)")(db)
+            one("select pg_sleep(60)")(sync_db)
         thread.join()
-    assert SELECT_1(db) == 1
+    assert SELECT_1(sync_db) == 1
 
 
 def test_the_statement_timeout_is_the_servers(database_url: str) -> None:
@@ -250,9 +243,9 @@ def test_settings_of_the_role_do_not_change_what_values_are(database_url: str) -
         assert one("select '1 year 2 days'::interval")(db).days == 367
 
 
-def test_each_call_commits(db: Database, connection: psycopg.Connection[Any]) -> None:
+def test_each_call_commits(sync_db: Database, connection: psycopg.Connection[Any]) -> None:
     connection.execute("drop table if exists committed; create table committed (n int)")
-    assert count("insert into committed values (1), (2)")(db) == 2
+    assert count("insert into committed values (1), (2)")(sync_db) == 2
     found = connection.execute("select count(*) from committed").fetchone()
     assert found == (2,)
 

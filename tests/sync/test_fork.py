@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -25,12 +25,6 @@ TRANSACTION = one("select pg_current_xact_id()::text")
 SERIES = many("select n from generate_series(1, 100) as n")
 
 
-@pytest.fixture
-def db(database_url: str) -> Iterator[Database]:
-    with plainsql.sync.connect(database_url, prefetch=10) as db:
-        yield db
-
-
 def in_a_child(work: Callable[[], object]) -> int:
     """Run work in a fork, which ends as programs do, and return its exit code: 0 if it was refused."""
     pid = os.fork()
@@ -48,21 +42,21 @@ def in_a_child(work: Callable[[], object]) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
-def test_a_fork_is_refused_and_the_parent_is_unharmed(db: Database) -> None:
-    assert ECHO(db, n=1) == 1
+def test_a_fork_is_refused_and_the_parent_is_unharmed(sync_db: Database) -> None:
+    assert ECHO(sync_db, n=1) == 1
     for use in (
-        lambda: ECHO(db, n=2),
-        lambda: list(SERIES.stream(db)),
-        lambda: db.connection,
-        lambda: db.tenant("a").run(ECHO.compiled, (1,)),
-        lambda: db.transaction().__enter__(),
+        lambda: ECHO(sync_db, n=2),
+        lambda: list(SERIES.stream(sync_db)),
+        lambda: sync_db.connection,
+        lambda: sync_db.tenant("a").run(ECHO.compiled, (1,)),
+        lambda: sync_db.transaction().__enter__(),
     ):
         assert in_a_child(use) == 0
-        assert [ECHO(db, n=n) for n in range(20)] == list(range(20))
+        assert [ECHO(sync_db, n=n) for n in range(20)] == list(range(20))
 
 
-def test_open_transactions_and_streams_are_refused_too(db: Database) -> None:
-    with db.transaction() as tx, tx.transaction() as inner:
+def test_open_transactions_and_streams_are_refused_too(sync_db: Database) -> None:
+    with sync_db.transaction() as tx, tx.transaction() as inner:
         rows = SERIES.stream(inner)
         assert next(rows) == 1
         assert in_a_child(lambda: ECHO(inner, n=1)) == 0
@@ -108,10 +102,10 @@ def _ask(db: Database, answers: Any) -> None:
         answers.send(str(error))
 
 
-def test_multiprocessing_forks_too(db: Database) -> None:
+def test_multiprocessing_forks_too(sync_db: Database) -> None:
     context = multiprocessing.get_context("fork")
     receives, sends = context.Pipe(duplex=False)
-    child = context.Process(target=_ask, args=(db, sends))
+    child = context.Process(target=_ask, args=(sync_db, sends))
     child.start()
     assert receives.poll(60)
     assert "before this process was forked" in receives.recv()
@@ -119,4 +113,4 @@ def test_multiprocessing_forks_too(db: Database) -> None:
     assert child.exitcode == 0
     receives.close()
     sends.close()
-    assert SELECT_1(db) == 1
+    assert SELECT_1(sync_db) == 1

@@ -26,7 +26,7 @@ select setval('public.beside_id_seq', 1000);
 
 
 @pytest.fixture
-def shop(pair: Pair) -> Pair:
+def notes_pair(pair: Pair) -> Pair:
     """Two databases with a layer and a table outside of it; the source has rows."""
     pair.both(SHOP)
     pair.source.run("insert into shop.notes (text) select 'note ' || n from generate_series(1, 20) as n")
@@ -80,37 +80,37 @@ def sequence(schema: str, name: str, last: str) -> dict[str, Any]:
 )
 @pytest.mark.parametrize("replace", [False, True])
 def test_a_sequence_that_does_not_fit_leaves_all_as_they_were(
-    change: dict[str, Any], message: str, replace: bool, shop: Pair
+    change: dict[str, Any], message: str, replace: bool, notes_pair: Pair
 ) -> None:
-    before = sequences_of(shop.target.connection)
+    before = sequences_of(notes_pair.target.connection)
     with pytest.raises(TransferError, match=message):
-        shop.target.load(changed(shop.source.export(), change), replace=replace)
-    assert sequences_of(shop.target.connection) == before
-    assert shop.target.value("select count(*) from shop.notes") == 0
+        notes_pair.target.load(changed(notes_pair.source.export(), change), replace=replace)
+    assert sequences_of(notes_pair.target.connection) == before
+    assert notes_pair.target.value("select count(*) from shop.notes") == 0
 
 
-def test_a_sequence_that_is_left_out_is_missed(shop: Pair) -> None:
-    lines = lines_of(shop.source.export())
+def test_a_sequence_that_is_left_out_is_missed(notes_pair: Pair) -> None:
+    lines = lines_of(notes_pair.source.export())
     lines[0]["sequences"].pop()
     with pytest.raises(TransferError, match="the file has no sequence shop"):
-        shop.target.load(sealed(lines))
+        notes_pair.target.load(sealed(lines))
 
 
-def test_a_failure_after_setting_sequences_restores_them(shop: Pair) -> None:
-    content = shop.source.export()
-    connection = shop.target.connection
+def test_a_failure_after_setting_sequences_restores_them(notes_pair: Pair) -> None:
+    content = notes_pair.source.export()
+    connection = notes_pair.target.connection
     before = sequences_of(connection)
     with connection.transaction(force_rollback=True):
         import_file(connection, io.BytesIO(content))
         assert sequences_of(connection) != before
     assert sequences_of(connection) == before
-    shop.target.load(content)
-    assert shop.target.export() == content
+    notes_pair.target.load(content)
+    assert notes_pair.target.export() == content
 
 
-def test_sequences_of_another_role_are_set_too(shop: Pair) -> None:
-    content = shop.source.export()
-    shop.target.run("""
+def test_sequences_of_another_role_are_set_too(notes_pair: Pair) -> None:
+    content = notes_pair.source.export()
+    notes_pair.target.run("""
         create role loader;
         grant usage on schema shop to loader;
         grant all on all tables in schema shop to loader;
@@ -118,37 +118,37 @@ def test_sequences_of_another_role_are_set_too(shop: Pair) -> None:
         set role loader;
     """)
     try:
-        shop.target.load(content)
-        assert shop.target.value("select last_value from shop.tickets") == 400
-        shop.target.run("reset role; truncate shop.notes; revoke update on shop.tickets from loader")
-        shop.target.run("set role loader")
+        notes_pair.target.load(content)
+        assert notes_pair.target.value("select last_value from shop.tickets") == 400
+        notes_pair.target.run("reset role; truncate shop.notes; revoke update on shop.tickets from loader")
+        notes_pair.target.run("set role loader")
         with pytest.raises(TransferError, match="this role may not set the sequence shop"):
-            shop.target.load(content)
+            notes_pair.target.load(content)
     finally:
-        shop.target.run("reset role; drop owned by loader; drop role loader")
+        notes_pair.target.run("reset role; drop owned by loader; drop role loader")
 
 
-def test_a_file_may_hold_the_expected_layers_only(shop: Pair) -> None:
-    content = shop.source.export()
+def test_a_file_may_hold_the_expected_layers_only(notes_pair: Pair) -> None:
+    content = notes_pair.source.export()
     with pytest.raises(TransferError, match="expected rows of realty, got the schema shop") as caught:
-        import_file(shop.target.connection, io.BytesIO(content), "f", layers=["realty"])
+        import_file(notes_pair.target.connection, io.BytesIO(content), "f", layers=["realty"])
     assert str(caught.value).startswith("f:1: ")
     with pytest.raises(TransferError, match="got the schema shop"):
         check_file(io.BytesIO(content), "f", layers=["realty"])
-    import_file(shop.target.connection, io.BytesIO(content), layers=["realty", "shop"])
+    import_file(notes_pair.target.connection, io.BytesIO(content), layers=["realty", "shop"])
 
 
 @pytest.mark.parametrize("schema", ["pg_catalog", "information_schema", "pg_toast"])
-def test_the_servers_own_schemas_are_no_layers(schema: str, shop: Pair) -> None:
-    lines = lines_of(shop.source.export())
+def test_the_servers_own_schemas_are_no_layers(schema: str, notes_pair: Pair) -> None:
+    lines = lines_of(notes_pair.source.export())
     lines[0]["layers"].append(schema)
     with pytest.raises(TransferError, match=f"the schema {schema} is the server's own"):
-        shop.target.load(sealed(lines))
+        notes_pair.target.load(sealed(lines))
 
 
-def test_replaced_tables_are_reported_before_and_can_be_refused(shop: Pair) -> None:
-    content = shop.source.export()
-    shop.target.run("insert into shop.notes (text) values ('mine')")
+def test_replaced_tables_are_reported_before_and_can_be_refused(notes_pair: Pair) -> None:
+    content = notes_pair.source.export()
+    notes_pair.target.run("insert into shop.notes (text) values ('mine')")
     told: list[Replaced] = []
 
     def refuse(tables: Any) -> None:
@@ -156,9 +156,9 @@ def test_replaced_tables_are_reported_before_and_can_be_refused(shop: Pair) -> N
         raise KeyError
 
     with pytest.raises(KeyError):
-        import_file(shop.target.connection, io.BytesIO(content), replace=True, on_replace=refuse)
+        import_file(notes_pair.target.connection, io.BytesIO(content), replace=True, on_replace=refuse)
     assert told == [Replaced("shop", "shop.notes", 1, exact=True)]
-    assert shop.target.value("select text from shop.notes") == "mine"
+    assert notes_pair.target.value("select text from shop.notes") == "mine"
 
 
 NUL = rb"a text holds the character \\u0000, which PostgreSQL cannot store"
@@ -183,16 +183,16 @@ NUL = rb"a text holds the character \\u0000, which PostgreSQL cannot store"
 )
 @pytest.mark.parametrize("check", [False, True])
 def test_a_line_that_is_no_row_is_reported_with_its_number(
-    line: bytes, message: str, check: bool, shop: Pair
+    line: bytes, message: str, check: bool, notes_pair: Pair
 ) -> None:
-    content = shop.source.export()
+    content = notes_pair.source.export()
     at = content.index(b'["3",')
     content = content[:at] + line + b"\n" + content[at:]
     file = io.BytesIO(content)
     with pytest.raises(TransferError, match=message) as caught:
-        check_file(file, "f.jsonl") if check else import_file(shop.target.connection, file, "f.jsonl")
+        check_file(file, "f.jsonl") if check else import_file(notes_pair.target.connection, file, "f.jsonl")
     assert str(caught.value).startswith("f.jsonl:5: ")
-    assert shop.target.value("select count(*) from shop.notes") == 0
+    assert notes_pair.target.value("select count(*) from shop.notes") == 0
 
 
 @pytest.mark.parametrize(
@@ -213,21 +213,23 @@ def test_a_line_that_is_no_header_is_reported(header: bytes) -> None:
     assert str(caught.value).startswith("f.jsonl:1: ")
 
 
-def test_a_backslash_before_u0000_is_no_character(shop: Pair) -> None:
-    shop.source.run(r"insert into shop.notes (text) values ('\u0000'), ('\\u0000'), ('u0000')")
-    content = shop.source.export()
-    shop.target.load(content)
-    assert shop.target.export() == content
+def test_a_backslash_before_u0000_is_no_character(notes_pair: Pair) -> None:
+    notes_pair.source.run(r"insert into shop.notes (text) values ('\u0000'), ('\\u0000'), ('u0000')")
+    content = notes_pair.source.export()
+    notes_pair.target.load(content)
+    assert notes_pair.target.export() == content
 
 
 @pytest.mark.parametrize("suffix", ["", ".gz"])
 @pytest.mark.parametrize("place", ["header", "row"])
 def test_a_line_without_end_is_not_held_in_memory(
-    suffix: str, place: str, tmp_path: Path, shop: Pair
+    suffix: str, place: str, tmp_path: Path, notes_pair: Pair
 ) -> None:
     path = tmp_path / f"f.jsonl{suffix}"
     # 64 MB, in a file of 64 kB if it is gzipped.
-    content = b"" if place == "header" else shop.source.export()[:-300].rpartition(b"\n")[0] + b'\n["1","'
+    content = (
+        b"" if place == "header" else notes_pair.source.export()[:-300].rpartition(b"\n")[0] + b'\n["1","'
+    )
     with gzip.open(path, "wb") if suffix else path.open("wb") as file:
         file.write(content)
         for _ in range(64):
@@ -243,16 +245,16 @@ def test_a_line_without_end_is_not_held_in_memory(
     assert caught.value.place.line == content.count(b"\n") + 1
 
 
-def test_rows_that_are_in_stay_when_statistics_cannot_be_gathered(shop: Pair) -> None:
-    content = shop.source.export()
-    shop.target.run("""
+def test_rows_that_are_in_stay_when_statistics_cannot_be_gathered(notes_pair: Pair) -> None:
+    content = notes_pair.source.export()
+    notes_pair.target.run("""
         create function shop.fail(text) returns integer language plpgsql immutable as $$
         begin
           raise exception 'not today';
         end $$;
         create statistics shop.computed on (shop.fail(text)) from shop.notes;
     """)
-    shop.target.load(content)
-    assert shop.target.value("select count(*) from shop.notes") == 20
+    notes_pair.target.load(content)
+    assert notes_pair.target.value("select count(*) from shop.notes") == 20
     with pytest.raises(psycopg.errors.RaiseException):
-        shop.target.run("analyze shop.notes")
+        notes_pair.target.run("analyze shop.notes")

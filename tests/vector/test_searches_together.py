@@ -83,7 +83,7 @@ def passages(database_url: str) -> tuple[str, list[Vector]]:
 
 
 @pytest.fixture
-async def db(passages: tuple[str, list[Vector]]) -> AsyncIterator[plainsql.Database]:
+async def passages_db(passages: tuple[str, list[Vector]]) -> AsyncIterator[plainsql.Database]:
     async with plainsql.connect(passages[0], cache=False) as db:
         yield db
 
@@ -91,14 +91,14 @@ async def db(passages: tuple[str, list[Vector]]) -> AsyncIterator[plainsql.Datab
 @pytest.mark.parametrize("query", [nearest, plain])
 @pytest.mark.parametrize(("below", "limit"), [(1000, 10), (1000, 200), (100, 50), (5, 10)])
 async def test_rows_order_and_recall_do_not_depend_on_who_else_asks(
-    db: plainsql.Database, passages: tuple[str, list[Vector]], query: Any, below: int, limit: int
+    passages_db: plainsql.Database, passages: tuple[str, list[Vector]], query: Any, below: int, limit: int
 ) -> None:
     searches = [{"q": q, "below": below, "limit": limit} for q in passages[1]]
-    alone = [await query(db, **search) for search in searches]
+    alone = [await query(passages_db, **search) for search in searches]
     for _ in range(2):
-        assert await asyncio.gather(*(query(db, **search) for search in searches)) == alone
-    assert await query.batch(db, searches) == alone
-    async with db.transaction() as tx:
+        assert await asyncio.gather(*(query(passages_db, **search) for search in searches)) == alone
+    assert await query.batch(passages_db, searches) == alone
+    async with passages_db.transaction() as tx:
         assert await query.batch(tx, searches[:10]) == alone[:10]
         await tx.connection.execute("set local enable_indexscan = off")
         exact = [await query(tx, **search) for search in searches[:20]]
@@ -112,13 +112,13 @@ async def test_rows_order_and_recall_do_not_depend_on_who_else_asks(
 
 
 async def test_the_forms_of_a_search_are_planned_alike(
-    db: plainsql.Database, passages: tuple[str, list[Vector]]
+    passages_db: plainsql.Database, passages: tuple[str, list[Vector]]
 ) -> None:
     """A search that is pipelined scans the index that it scans alone."""
     plan, values = nearest.compiled.text((passages[1][0], 1000, 10))
-    pipelined = db._state.forms.of(nearest.compiled, plan).pipelined.sql
+    pipelined = passages_db._state.forms.of(nearest.compiled, plan).pipelined.sql
     assert not nearest.compiled.by_key
-    async with db.acquire() as connection:
+    async with passages_db.acquire() as connection:
         for sql, arguments in ((plan.sql, values), (pipelined, (*values, 0))):
             lines = await connection.fetch(f"explain (costs off) {sql}", *arguments)
             assert any("Index Scan using passage_e_idx" in line[0] for line in lines)

@@ -1,4 +1,4 @@
-"""The map of writes to the cached reads that they make stale, which ``plainsql check --cache`` prints."""
+"""The map of writes to the cached reads that they make stale, which ``plainsql check --cache-map`` prints."""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import chdir, contextmanager, suppress
 from typing import Any, Final
@@ -19,6 +20,7 @@ from plainsql.cli.plugins import PluginError
 from plainsql.cli.signals import interrupting_signals
 from plainsql.cli.streams import standard_streams
 from plainsql.cli.version import version
+from plainsql.deprecation import PlainsqlDeprecationWarning
 from plainsql.errors import PlainsqlError, SettingsError
 
 __all__ = ["app", "load_commands", "main"]
@@ -52,7 +54,7 @@ def load_commands() -> list[PluginError]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command, and return its exit code: 0 fine, 1 findings or a failure, 2 could not run."""
-    with standard_streams(), interrupting_signals() as signals:
+    with standard_streams(), _shown_deprecations(), interrupting_signals() as signals:
         try:
             given = sys.argv[1:] if arguments is None else arguments
             with _project_folder(given) as words:
@@ -107,6 +109,25 @@ def _prepare(arguments: Sequence[str]) -> None:
         add_plugin(app, first)
         if first not in app:
             add_plugins(app)  # for the list of commands in the error
+
+
+@contextmanager
+def _shown_deprecations() -> Iterator[None]:
+    """Print the warnings of old names, which Python hides, as one line each: in SQL files, in modules."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("default", PlainsqlDeprecationWarning)
+        show = warnings.showwarning
+
+        def print_deprecation(
+            message: Warning | str, category: type[Warning], *place: Any, **more: Any
+        ) -> None:
+            if issubclass(category, PlainsqlDeprecationWarning):
+                _complain(f"warning: {message}")
+            else:
+                show(message, category, *place, **more)
+
+        warnings.showwarning = print_deprecation
+        yield
 
 
 @contextmanager

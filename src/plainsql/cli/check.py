@@ -30,12 +30,12 @@ def check(
     database: str | None = None,
     no_cache: Annotated[bool, _FLAG] = False,
     format: Literal["text", "json", "github"] = "text",
-    cache: Annotated[bool, _FLAG] = False,
+    cache_map: Annotated[bool, _FLAG] = False,
     sql_only: Annotated[bool, _FLAG] = False,
 ) -> int:
     """Check every query against PostgreSQL: its SQL, its header, its generated module.
 
-    With --cache it also prints the map of cached results: for each query with a cache line the tables or
+    With --cache-map it also prints the map of cached results: for each query with a cache line the tables or
     partitions that it depends on, and below them each query that writes there. A write invalidates all
     results of the read; with columns in brackets, only those with its values of these columns.
 
@@ -55,7 +55,7 @@ def check(
         Ignore the results of earlier checks: build the scratch database again, and analyse every query.
     format
         text for people, json for tools (one array), github for annotations of a pull request.
-    cache
+    cache_map
         Also print the map of cached results; in JSON, an object with problems and cache.
     sql_only
         Do not check the generated modules: for a project or a review without them.
@@ -73,7 +73,7 @@ def check(
     summary = f"{_counted(len(found.statements), 'query', 'queries')}, {took:.1f} s"
     entries = invalidations(found.inspection.checked)
     if format == "json":
-        report = {"problems": problems, "cache": entries} if cache else problems
+        report = {"problems": problems, "cache": entries} if cache_map else problems
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(report)).decode() + "\n")
     elif format == "github":
         for problem in problems:
@@ -81,7 +81,7 @@ def check(
     else:
         for problem in problems:
             print(f"{problem}\n")
-        for entry in entries if cache else ():
+        for entry in entries if cache_map else ():
             print(f"{printable(_entry(entry))}\n")
     if problems:
         print(

@@ -10,7 +10,7 @@ from typing import Final
 __all__ = ["with_new_names"]
 
 _COMMANDS: Final = {("db", "test"): ("db", "doctor")}
-_OPTIONS: Final = {("check",): {"--anew": "--no-cache"}}
+_OPTIONS: Final = {("check",): {"--anew": "--no-cache", "--cache": "--cache-map"}}
 """The options of a command, by its words."""
 
 

@@ -22,7 +22,7 @@ def plainsql_migrate() -> Migrate:
 
 
 @pytest.fixture
-async def db(plainsql_database_url: str) -> AsyncGenerator[plainsql.Database]:
+async def marketplace_db(plainsql_database_url: str) -> AsyncGenerator[plainsql.Database]:
     """A database with the marketplace's schema, shared by the tests of a module."""
     async with plainsql.connect(plainsql_database_url) as db:
         yield db
@@ -36,6 +36,6 @@ async def fresh_db(plainsql_fresh_database_url: str) -> AsyncGenerator[plainsql.
 
 
 @pytest.fixture
-async def stall(db: plainsql.Database) -> Stall:
+async def stall(marketplace_db: plainsql.Database) -> Stall:
     """One product, one buyer, one conversation about it."""
-    return await open_stall(db)
+    return await open_stall(marketplace_db)

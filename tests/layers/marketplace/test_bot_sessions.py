@@ -16,50 +16,50 @@ from tests.layers.marketplace.stall import pages
 NEVER = "never"
 
 
-async def test_open_begins_a_session_and_goes_on_with_it(db: plainsql.Database) -> None:
+async def test_open_begins_a_session_and_goes_on_with_it(marketplace_db: plainsql.Database) -> None:
     key = uuid.uuid4().hex
-    first = await bot_sessions.open(db, session_key=key, details={"host": "a"})
+    first = await bot_sessions.open(marketplace_db, session_key=key, details={"host": "a"})
     assert first is not None
-    await bot_sessions.heartbeat(db, session_key=key, actions=3)
-    again = await bot_sessions.open(db, session_key=key, details={"pid": 7})
+    await bot_sessions.heartbeat(marketplace_db, session_key=key, actions=3)
+    again = await bot_sessions.open(marketplace_db, session_key=key, details={"pid": 7})
     assert again is not None
     assert (again.id, again.actions_count, again.details) == (first.id, 3, {"host": "a", "pid": 7})
-    assert await bot_sessions.get_by_session_key(db, session_key=key) == again
-    assert await bot_sessions.get_by_id(db, id=first.id) == again
+    assert await bot_sessions.get_by_session_key(marketplace_db, session_key=key) == again
+    assert await bot_sessions.get_by_id(marketplace_db, id=first.id) == again
 
 
-async def test_concurrent_opens_begin_one_session(db: plainsql.Database) -> None:
+async def test_concurrent_opens_begin_one_session(marketplace_db: plainsql.Database) -> None:
     key = uuid.uuid4().hex
-    rows = await asyncio.gather(*(bot_sessions.open(db, session_key=key) for _ in range(20)))
+    rows = await asyncio.gather(*(bot_sessions.open(marketplace_db, session_key=key) for _ in range(20)))
     assert len({row.id for row in rows if row is not None}) == 1
 
 
-async def test_heartbeats_add_up(db: plainsql.Database) -> None:
+async def test_heartbeats_add_up(marketplace_db: plainsql.Database) -> None:
     key = uuid.uuid4().hex
-    first = await bot_sessions.open(db, session_key=key)
+    first = await bot_sessions.open(marketplace_db, session_key=key)
     assert first is not None
     await asyncio.gather(
-        *(bot_sessions.heartbeat(db, session_key=key, actions=2, errors=1) for _ in range(10))
+        *(bot_sessions.heartbeat(marketplace_db, session_key=key, actions=2, errors=1) for _ in range(10))
     )
-    beat = await bot_sessions.heartbeat(db, session_key=key, details={"step": "x"})
+    beat = await bot_sessions.heartbeat(marketplace_db, session_key=key, details={"step": "x"})
     assert beat is not None
     assert (beat.actions_count, beat.errors_count, beat.details) == (20, 10, {"step": "x"})
     assert beat.last_activity_at > first.last_activity_at
-    assert await bot_sessions.heartbeat(db, session_key=NEVER) is None
+    assert await bot_sessions.heartbeat(marketplace_db, session_key=NEVER) is None
     with pytest.raises(plainsql.BindError):
-        await bot_sessions.heartbeat(db, session_key=key, actions=-1)
+        await bot_sessions.heartbeat(marketplace_db, session_key=key, actions=-1)
 
 
-async def test_a_closed_session_stays_closed(db: plainsql.Database) -> None:
+async def test_a_closed_session_stays_closed(marketplace_db: plainsql.Database) -> None:
     key = uuid.uuid4().hex
-    await bot_sessions.open(db, session_key=key)
-    closed = await bot_sessions.close(db, session_key=key)
+    await bot_sessions.open(marketplace_db, session_key=key)
+    closed = await bot_sessions.close(marketplace_db, session_key=key)
     assert closed is not None
     assert closed.ended_at is not None
-    assert await bot_sessions.close(db, session_key=key) is None
-    assert await bot_sessions.heartbeat(db, session_key=key) is None
-    assert await bot_sessions.open(db, session_key=key) is None
-    assert await bot_sessions.get_by_session_key(db, session_key=key) == closed
+    assert await bot_sessions.close(marketplace_db, session_key=key) is None
+    assert await bot_sessions.heartbeat(marketplace_db, session_key=key) is None
+    assert await bot_sessions.open(marketplace_db, session_key=key) is None
+    assert await bot_sessions.get_by_session_key(marketplace_db, session_key=key) == closed
 
 
 async def test_the_open_ones_are_shown_longest_silent_first(fresh_db: plainsql.Database) -> None:
@@ -74,11 +74,13 @@ async def test_the_open_ones_are_shown_longest_silent_first(fresh_db: plainsql.D
     assert [row.session_key for row in silent] == ["9", "5"]
 
 
-async def test_update_and_delete(db: plainsql.Database) -> None:
-    session = await bot_sessions.create(db, session_key=uuid.uuid4().hex, actions_count=2)
-    changed = await bot_sessions.update(db, id=session.id, errors_count=4, details={"a": 1})
+async def test_update_and_delete(marketplace_db: plainsql.Database) -> None:
+    session = await bot_sessions.create(marketplace_db, session_key=uuid.uuid4().hex, actions_count=2)
+    changed = await bot_sessions.update(marketplace_db, id=session.id, errors_count=4, details={"a": 1})
     assert changed is not None
     assert (changed.actions_count, changed.errors_count, changed.details) == (2, 4, {"a": 1})
     with pytest.raises(CheckViolationError):
-        await bot_sessions.update(db, id=session.id, ended_at=session.started_at - timedelta(hours=1))
-    assert await bot_sessions.delete(db, id=session.id) == 1
+        await bot_sessions.update(
+            marketplace_db, id=session.id, ended_at=session.started_at - timedelta(hours=1)
+        )
+    assert await bot_sessions.delete(marketplace_db, id=session.id) == 1

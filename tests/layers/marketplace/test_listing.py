@@ -14,25 +14,27 @@ from tests.layers.marketplace.stall import execute, new_product
 
 
 @pytest.fixture
-async def market(db: plainsql.Database) -> plainsql.Database:
+async def market(marketplace_db: plainsql.Database) -> plainsql.Database:
     """Twelve products on sale in two categories, four of each price; and some that are not."""
-    if await products.count(db) == 0:
+    if await products.count(marketplace_db) == 0:
         for number in range(12):
             await new_product(
-                db,
+                marketplace_db,
                 title=f"P{number}",
                 price=Decimal(10 * (number % 3 + 1)),
                 category="bikes" if number % 2 else "books",
                 condition="new" if number % 4 == 0 else "good",
             )
         for status in ("RESERVED", "SOLD", "INACTIVE"):
-            await new_product(db, title=status, status=status, category="bikes", price=Decimal(10))
+            await new_product(
+                marketplace_db, title=status, status=status, category="bikes", price=Decimal(10)
+            )
         await execute(
-            db,
+            marketplace_db,
             """update marketplace.products
                set created_at = timestamptz '2026-01-01 00:00Z' + id % 3 * interval '1 day'""",
         )
-    return db
+    return marketplace_db
 
 
 async def walk(db: plainsql.Database, order: Any, **given: Any) -> AsyncIterator[products.Product]:

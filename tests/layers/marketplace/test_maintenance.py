@@ -78,13 +78,13 @@ async def test_concurrent_runs_share_the_work(fresh_db: plainsql.Database) -> No
 
 
 @pytest.mark.parametrize("days", [-1, 36_501])
-async def test_days_that_are_none_are_refused(db: plainsql.Database, days: int) -> None:
+async def test_days_that_are_none_are_refused(marketplace_db: plainsql.Database, days: int) -> None:
     with pytest.raises(plainsql.BindError, match=r"days: .* expected 0\.\.36500"):
-        await maintenance.delete_old_sessions(db, days=days)
+        await maintenance.delete_old_sessions(marketplace_db, days=days)
     with pytest.raises(plainsql.BindError):
-        await maintenance.archive_conversations(db, days=days)
+        await maintenance.archive_conversations(marketplace_db, days=days)
     with pytest.raises(plainsql.BindError):
-        await maintenance.recompute_trust_scores(db, batch=0)
+        await maintenance.recompute_trust_scores(marketplace_db, batch=0)
 
 
 async def test_daily_runs_all_steps(fresh_db: plainsql.Database) -> None:

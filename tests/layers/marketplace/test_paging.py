@@ -23,20 +23,20 @@ ROWS = 10
 
 
 @pytest.fixture
-async def crowded_db(db: plainsql.Database) -> plainsql.Database:
+async def crowded_db(marketplace_db: plainsql.Database) -> plainsql.Database:
     """Ten rows in every table, created at three times."""
-    if await products.count(db) == 0:
+    if await products.count(marketplace_db) == 0:
         for number in range(ROWS):
-            stall = await open_stall(db)
-            await messages.append(db, conversation_id=stall.talk.id, content="hola")
-            await bot_sessions.open(db, session_key=f"bot {number}")
+            stall = await open_stall(marketplace_db)
+            await messages.append(marketplace_db, conversation_id=stall.talk.id, content="hola")
+            await bot_sessions.open(marketplace_db, session_key=f"bot {number}")
         for name in TABLES:
             await execute(
-                db,
+                marketplace_db,
                 f"""update marketplace.{name} as r
                     set created_at = timestamptz '2026-01-01 00:00Z' + r.id % 3 * interval '1 day'""",
             )
-    return db
+    return marketplace_db
 
 
 @pytest.mark.parametrize("table", TABLES)
@@ -68,16 +68,18 @@ async def test_a_page_has_fifty_rows_by_default_and_two_hundred_at_most(fresh_db
             await buyers.list(fresh_db, limit=limit)
 
 
-async def test_a_cursor_is_given_whole_or_not_at_all(db: plainsql.Database) -> None:
+async def test_a_cursor_is_given_whole_or_not_at_all(marketplace_db: plainsql.Database) -> None:
     with pytest.raises(BindError):
-        await buyers.list(db, after_id=1)
+        await buyers.list(marketplace_db, after_id=1)
 
 
 @pytest.mark.parametrize("table", TABLES)
-async def test_a_list_reads_its_index_and_does_not_sort(db: plainsql.Database, table: str) -> None:
+async def test_a_list_reads_its_index_and_does_not_sort(
+    marketplace_db: plainsql.Database, table: str
+) -> None:
     query: Any = TABLES[table].list
     plan, args = query.compiled.text(query.compiled.bind((), {"limit": 10}))
-    async with db.transaction() as tx:
+    async with marketplace_db.transaction() as tx:
         # Tables are too small here for an index to be cheaper.
         await tx.connection.execute("set local enable_seqscan = off")
         rows = await tx.connection.fetch(f"explain (costs off) {plan.sql}", *args)

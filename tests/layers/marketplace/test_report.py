@@ -142,9 +142,9 @@ async def test_the_report_is_of_yesterday_by_default(fresh_db: plainsql.Database
 
 
 @pytest.mark.parametrize("zone", ["Europe/Nowhere", "", "../etc/passwd", "Europe"])
-async def test_a_zone_that_is_none_is_refused(db: plainsql.Database, zone: str) -> None:
+async def test_a_zone_that_is_none_is_refused(marketplace_db: plainsql.Database, zone: str) -> None:
     with pytest.raises(plainsql.BindError, match="there is no zone"):
-        await daily_report(db, time_zone=zone)
+        await daily_report(marketplace_db, time_zone=zone)
 
 
 async def test_the_report_survives_json(fresh_db: plainsql.Database) -> None:

@@ -53,11 +53,6 @@ def plainsql_migrate() -> Migrate:
     return migrate_and_load
 
 
-@pytest.fixture
-async def db(realty_db: plainsql.Database) -> plainsql.Database:
-    return realty_db
-
-
 @asynccontextmanager
 async def planning(db: plainsql.Database, *off: str) -> AsyncGenerator[plainsql.Transaction]:
     """A transaction in which the given kinds of plan are disabled."""
@@ -80,8 +75,8 @@ def fits(home: Any, wish: dict[str, Any]) -> bool:
     )
 
 
-async def test_the_nearest_in_meaning_comes_first(db: plainsql.Database) -> None:
-    found = await properties.search(db, embedding=embed(WISH), limit=10)
+async def test_the_nearest_in_meaning_comes_first(realty_db: plainsql.Database) -> None:
+    found = await properties.search(realty_db, embedding=embed(WISH), limit=10)
     assert len(found) == 10
     assert [home.distance for home in found] == sorted(home.distance for home in found)
     assert {home.type for home in found} == {"departamento"}
@@ -89,35 +84,35 @@ async def test_the_nearest_in_meaning_comes_first(db: plainsql.Database) -> None
     assert sum(home.typology.num_bedrooms == 2 for home in found) >= 8
 
 
-async def test_a_home_finds_itself_at_distance_zero(db: plainsql.Database) -> None:
-    (home,) = await properties.list(db, limit=1)
-    vector = await properties.get_embedding(db, id=home.id)
+async def test_a_home_finds_itself_at_distance_zero(realty_db: plainsql.Database) -> None:
+    (home,) = await properties.list(realty_db, limit=1)
+    vector = await properties.get_embedding(realty_db, id=home.id)
     assert vector is not None
-    found = await properties.search(db, embedding=vector, limit=1)
+    found = await properties.search(realty_db, embedding=vector, limit=1)
     assert [match.id for match in found] == [home.id]
     assert found[0].distance == pytest.approx(0, abs=1e-6)
     assert found[0].title == home.title
 
 
-async def test_five_are_found_by_default(db: plainsql.Database) -> None:
-    assert len(await properties.search(db, embedding=embed(WISH))) == 5
-    assert len(await projects.search(db, embedding=embed(WISH))) == 5
+async def test_five_are_found_by_default(realty_db: plainsql.Database) -> None:
+    assert len(await properties.search(realty_db, embedding=embed(WISH))) == 5
+    assert len(await projects.search(realty_db, embedding=embed(WISH))) == 5
 
 
 @pytest.mark.parametrize("name", FILTERS)
-async def test_filters_hold_for_all_that_is_found(db: plainsql.Database, name: str) -> None:
+async def test_filters_hold_for_all_that_is_found(realty_db: plainsql.Database, name: str) -> None:
     wish = FILTERS[name]
     for found in (
-        await properties.search(db, embedding=embed(WISH), limit=20, **wish),
-        await properties.search_hybrid(db, embedding=embed(WISH), words="terraza", limit=20, **wish),
+        await properties.search(realty_db, embedding=embed(WISH), limit=20, **wish),
+        await properties.search_hybrid(realty_db, embedding=embed(WISH), words="terraza", limit=20, **wish),
     ):
         assert len(found) == 20
         assert all(fits(home, wish) for home in found)
 
 
 @pytest.mark.parametrize("name", FILTERS)
-async def test_the_hnsw_index_serves_every_filter(db: plainsql.Database, name: str) -> None:
-    async with planning(db, *ALL_BUT_HNSW) as tx:
+async def test_the_hnsw_index_serves_every_filter(realty_db: plainsql.Database, name: str) -> None:
+    async with planning(realty_db, *ALL_BUT_HNSW) as tx:
         plan = await explain(tx, properties.search, embedding=embed(WISH), limit=20, **FILTERS[name])
     assert "Index Scan using properties_embedding_idx" in plan
     assert "Order By: (embedding <=> " in plan
@@ -125,12 +120,12 @@ async def test_the_hnsw_index_serves_every_filter(db: plainsql.Database, name: s
 
 @pytest.mark.parametrize("name", FILTERS)
 async def test_a_filtered_index_scan_continues_until_it_has_enough_rows(
-    db: plainsql.Database, name: str
+    realty_db: plainsql.Database, name: str
 ) -> None:
     given: dict[str, Any] = {"embedding": embed(WISH), "limit": 20, **FILTERS[name]}
-    async with planning(db, "indexscan") as tx:
+    async with planning(realty_db, "indexscan") as tx:
         exact = await properties.search(tx, **given)
-    async with planning(db, *ALL_BUT_HNSW) as tx:
+    async with planning(realty_db, *ALL_BUT_HNSW) as tx:
         found = await properties.search(tx, **given)
     assert len(found) == len(exact) == 20
     near = {home.id for home in exact}
@@ -138,22 +133,24 @@ async def test_a_filtered_index_scan_continues_until_it_has_enough_rows(
     assert [home.distance for home in found] == sorted(home.distance for home in found)
 
 
-async def test_a_scan_that_does_not_go_on_would_lose_homes(db: plainsql.Database) -> None:
+async def test_a_scan_that_does_not_go_on_would_lose_homes(realty_db: plainsql.Database) -> None:
     # The result of the test above if connections did not set hnsw.iterative_scan.
-    async with planning(db, *ALL_BUT_HNSW) as tx:
+    async with planning(realty_db, *ALL_BUT_HNSW) as tx:
         await tx.connection.execute("set local hnsw.iterative_scan = off")
         found = await properties.search(tx, embedding=embed(WISH), limit=20, **FILTERS["all"])
     assert len(found) < 20
 
 
-async def test_the_hnsw_index_serves_projects_with_filters_on_their_homes(db: plainsql.Database) -> None:
+async def test_the_hnsw_index_serves_projects_with_filters_on_their_homes(
+    realty_db: plainsql.Database,
+) -> None:
     given: dict[str, Any] = {
         "embedding": embed(WISH),
         "includes_parking": True,
         "type": "departamento",
         "max_pricing": 150_000,
     }
-    async with planning(db, *ALL_BUT_HNSW) as tx:
+    async with planning(realty_db, *ALL_BUT_HNSW) as tx:
         plan = await explain(tx, projects.search, **given, limit=5)
     assert "Index Scan using projects_embedding_idx" in plan
 
@@ -260,9 +257,9 @@ async def test_a_match_of_both_sides_comes_before_one_of_one_side(
     assert found[1].score == pytest.approx(1 / 61)
 
 
-async def test_projects_are_found_by_meaning_and_words_together(db: plainsql.Database) -> None:
+async def test_projects_are_found_by_meaning_and_words_together(realty_db: plainsql.Database) -> None:
     found = await projects.search_hybrid(
-        db, embedding=embed("edificio con piscina y gimnasio"), words="piscina gimnasio", limit=5
+        realty_db, embedding=embed("edificio con piscina y gimnasio"), words="piscina gimnasio", limit=5
     )
     assert found
     assert "piscina" in found[0].description
@@ -270,14 +267,14 @@ async def test_projects_are_found_by_meaning_and_words_together(db: plainsql.Dat
     assert [match.score for match in found] == sorted((match.score for match in found), reverse=True)
 
 
-async def test_the_gin_index_serves_words(db: plainsql.Database) -> None:
-    async with planning(db, "seqscan") as tx:
+async def test_the_gin_index_serves_words(realty_db: plainsql.Database) -> None:
+    async with planning(realty_db, "seqscan") as tx:
         plan = await explain(
             tx, properties.search_hybrid, embedding=embed(WISH), words="sauna", candidates=50, limit=5
         )
     assert "Bitmap Index Scan on properties_words_idx" in plan
 
 
-async def test_a_question_of_another_dimension_is_refused(db: plainsql.Database) -> None:
+async def test_a_question_of_another_dimension_is_refused(realty_db: plainsql.Database) -> None:
     with pytest.raises(DataError):
-        await properties.search(db, embedding=[1.0, 0.0])
+        await properties.search(realty_db, embedding=[1.0, 0.0])

@@ -83,7 +83,7 @@ def crowded(plainsql_database_url: str) -> None:
 
 
 @pytest.fixture
-async def db(crowded: None, app_db: plainsql.Database) -> TenantDatabase:
+async def busy_tenant_db(crowded: None, app_db: plainsql.Database) -> TenantDatabase:
     return app_db.tenant(BUSY)
 
 
@@ -97,24 +97,24 @@ async def pages(query: Any, db: Any, **given: Any) -> AsyncIterator[Any]:
 
 
 @pytest.mark.parametrize("table", TABLES)
-async def test_a_list_shows_every_row_once_newest_first(db: TenantDatabase, table: str) -> None:
+async def test_a_list_shows_every_row_once_newest_first(busy_tenant_db: TenantDatabase, table: str) -> None:
     query = TABLES[table].list
     if table in ("contacts", "messages", "channels"):
-        rows = [row async for row in pages(query, db)]
-        assert len({row.id for row in rows}) == len(rows) == await TABLES[table].count(db)
+        rows = [row async for row in pages(query, busy_tenant_db)]
+        assert len({row.id for row in rows}) == len(rows) == await TABLES[table].count(busy_tenant_db)
     else:
-        rows = await query(db)
+        rows = await query(busy_tenant_db)
         assert len(rows) == 50
     assert rows == sorted(rows, key=lambda row: (row.created_at, row.id), reverse=True)
 
 
-async def test_the_history_of_a_number_is_paged_by_fifty_by_default(db: TenantDatabase) -> None:
-    rows = [row async for row in pages(messages.history, db, phone_number=PHONE)]
+async def test_the_history_of_a_number_is_paged_by_fifty_by_default(busy_tenant_db: TenantDatabase) -> None:
+    rows = [row async for row in pages(messages.history, busy_tenant_db, phone_number=PHONE)]
     assert len({row.id for row in rows}) == ROWS // 100
-    assert len(await messages.history(db, phone_number=PHONE)) == 50
+    assert len(await messages.history(busy_tenant_db, phone_number=PHONE)) == 50
     for limit in (0, 201):
         with pytest.raises(BindError):
-            await messages.history(db, phone_number=PHONE, limit=limit)
+            await messages.history(busy_tenant_db, phone_number=PHONE, limit=limit)
 
 
 KEY = {"after_created_at": datetime(2026, 1, 1, 10, tzinfo=UTC), "after_id": CHANNEL}
@@ -170,10 +170,10 @@ PLANS: dict[str, tuple[Any, dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("what", PLANS)
-async def test_a_large_table_is_read_by_its_index(db: TenantDatabase, what: str) -> None:
+async def test_a_large_table_is_read_by_its_index(busy_tenant_db: TenantDatabase, what: str) -> None:
     query, given, index = PLANS[what]
     plan, args = query.compiled.text(query.compiled.bind((), given))
-    async with db.transaction() as tx:
+    async with busy_tenant_db.transaction() as tx:
         # For these arguments, and for any: a frequent statement has one generic plan.
         given_plan = await tx.connection.fetch(f"explain (costs off) {plan.sql}", *args)
         await tx.connection.execute("set local plan_cache_mode = force_generic_plan")

@@ -133,8 +133,8 @@ async def _refusal_of_piece(
 async def _encode_error(
     error: Exception, table: str, number: int, columns: Sequence[str], row: Sequence[Any], statement: Any
 ) -> BindError:
-    """Find the value of a row that does not fit its column, with the driver's own encoders. Nothing is
-    sent.
+    """Find the value of a row that does not fit its column, with the driver's own encoders. It
+    sends nothing.
     """
     where = f"copy into {table}: row {number}"
     hint = f"the columns are {', '.join(columns)}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-SHOP = """
+SCHEMA = """
 create extension if not exists vector;
 create type mood as enum ('sad', 'ok', 'happy');
 create domain email as text not null check (value like '%@%');

@@ -1,10 +1,15 @@
-"""A small shop: its schema, and its queries as generated modules have them."""
+"""The shop: the one schema that tests share, with its queries as generated modules have them.
+
+A test that needs a table of its own creates it, with a fixture whose name says which: ``notes_db``.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
+from urllib.parse import urlsplit
 
 import msgspec
+import psycopg
 
 from plainsql.query import bounded, count, many, one, optional
 from plainsql.rows import Row
@@ -24,7 +29,38 @@ create table shop.messages (
   lead_id integer references shop.leads (id) deferrable initially immediate,
   payload jsonb not null
 );
+create table shop.letters (tenant_id text not null, n integer not null);
+alter table shop.letters enable row level security;
+alter table shop.letters force row level security;
+create policy own on shop.letters using (
+  tenant_id = (select nullif(current_setting('app.jwt_tenant', true), ''))
+);
+insert into shop.letters values ('a', 1), ('b', 2), ('it''s', 3);
 """
+"""Leads and messages are empty; three tenants have one letter each."""
+
+TENANT_ROLE: Final = "plainsql_test_tenant"
+"""A role that row-level security restricts to the letters of the tenant that is set."""
+
+_GRANTS = f"""
+do $$ begin create role {TENANT_ROLE} login nosuperuser nobypassrls;
+exception when duplicate_object or unique_violation then null; end $$;
+grant usage on schema shop to {TENANT_ROLE};
+grant select, insert on shop.letters to {TENANT_ROLE};
+"""
+
+
+def create(url: str) -> None:
+    """Create the shop in a database."""
+    with psycopg.connect(url) as connection:
+        connection.execute(SCHEMA.encode())
+
+
+def admit_tenants(url: str) -> str:
+    """Grant the letters of a shop to the tenants' role, and return the URL of the shop for that role."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(_GRANTS.encode())
+    return url.replace(f"//{urlsplit(url).username}@", f"//{TENANT_ROLE}@", 1)
 
 
 class Lead(Row, frozen=True, gc=False):
