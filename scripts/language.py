@@ -124,12 +124,12 @@ REFUSED: Final = {
     "hear, hears, heard": "receive, be notified",
     "whoever, somebody, nobody, anybody": "the caller, another process",
     "beside": "next to, with, in addition to, compared with",
-    "stand, stands, stood": "is, lives in",
+    "stand, stands, stood": "is, lives in, means",
     "meet, meets, met": "find, encounter",
     "ask, asks, asked": "query, request",
     "lies, lying": "is",
     "settle, settles, settled": "publish, finish",
-    "of which, of whom": "whose, and … of it",
+    "of which, of whom (as an opening)": "whose, and … of it",
     "once more": "again",
     "for good": "permanently",
     "at once": "immediately, at the same time",
@@ -141,9 +141,9 @@ REFUSED: Final = {
 
 REFUSED_WORD: Final = re.compile(
     r"\b(?:anew|tells?|told|telling|hears?|heard|hearing|whoever|somebody|nobody|anybody|beside|meets?|met"
-    r"|meeting|asks?|asked|asking|lies|lying|settles?|settled|settling|stood|stands?(?!-)|standing"
-    r"|of\s+(?:which|whom)|once\s+more|for\s+good|at\s+once|under\s+way|(?:a|each|every|one)\s+look"
-    r"|the\s+other\s+way\s+round)\b",
+    r"|meeting|asks?|asked|asking|lies|lying|settles?|settled|settling|stood|stands?(?!-)"
+    r"|once\s+more|for\s+good|at\s+once|under\s+way|(?:a|each|every|one)\s+look"
+    r"|the\s+other\s+way\s+round)\b|(?:^|[,;:.]\s+)of\s+(?:which|whom)\b",
     re.IGNORECASE,
 )
 # These are not the idiom: "for good reason".
@@ -156,7 +156,7 @@ NOUNS_IN_ING: Final = {
     "formatting": "the field's noun",
     "hashing": "the field's noun",
     "keyring": "a ring of keys",
-    "loading": "a module `load` would hide the function `plainsql.load`",
+    "sending": "a public name of the whatsapp layer",
     "testing": "the field's noun, as in numpy.testing",
 }
 """Modules that may end in -ing, each with the reason."""
@@ -255,7 +255,9 @@ def refused_words(passages: Iterable[Passage]) -> Iterator[Offence]:
             seen.add((passage.path, line, match[0]))
             around = passage.text[max(0, match.start() - 60) : match.end() + 60]
             yield Offence(
-                passage.path, line, f"{passage.kind}: {one_line(match[0]).lower()}: … {one_line(around)} …"
+                passage.path,
+                line,
+                f"{passage.kind}: {one_line(match[0]).lstrip(',;:. ').lower()}: … {one_line(around)} …",
             )
 
 

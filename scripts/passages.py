@@ -170,12 +170,14 @@ _LITERAL_BLOCK = re.compile(
     r"(?m)::\n(?:[ \t]*\n)*(?P<indent>[ \t]+)[^\n]*(?:\n(?:(?P=indent)[^\n]*|[ \t]*))*"
 )
 _PROMPT = re.compile(r"(?m)^[ \t]*>>>.*(?:\n[ \t]*\S.*)*")
+# The file of a query, in the docstring of its generated function.
+_SQL_PATH = re.compile(r"^[ \t]*SQL: \S+\.sql$", re.MULTILINE)
 _CODE = re.compile(r"``.+?``|`[^`\n]+`|\"\"\".*?\"\"\"", re.DOTALL)
 
 
 def prose(text: str) -> str:
     """Return a text with code replaced by one word of the same lines and length, and code blocks blanked."""
-    for block in (_LITERAL_BLOCK, _PROMPT):
+    for block in (_LITERAL_BLOCK, _PROMPT, _SQL_PATH):
         text = block.sub(lambda match: re.sub(r"[^\n]", " ", match[0]), text)
     return _CODE.sub(lambda match: "`" + re.sub(r"[^\n]", "x", match[0][1:-1]) + "`", text)
 

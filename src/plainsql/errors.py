@@ -117,7 +117,7 @@ class SqlFileError(PlainsqlError):
 
 
 class SqlFolderError(SqlFileError):
-    """Several SQL files cannot be loaded: all that is wrong in a folder, at once."""
+    """Several SQL files cannot be loaded: all errors of a folder together."""
 
     def __init__(self, errors: Iterable[SqlFileError]) -> None:
         self.errors = tuple(errors)

@@ -1,7 +1,7 @@
 """Files and folders that other users cannot redirect: links are not followed, and existing files are checked.
 
-A path that can be foretold may hold a symbolic link: git keeps them in a repository, and in a shared folder
-anybody can make one. So a file is created under a random name that must be free, and moved to its place when
+A predictable path may hold a symbolic link: git keeps them in a repository, and in a shared folder every user
+can make one. So a file is created under a random name that must be free, and moved to its place when
 it is whole; a file that has to keep its name is opened without following a link; and a folder that is ours
 alone is one that belongs to us and that no other user can write to.
 

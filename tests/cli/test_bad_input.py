@@ -292,7 +292,7 @@ def test_a_url_that_cannot_be_read_is_not_repeated(
 def _tables(url: str) -> list[str]:
     with psycopg.connect(url) as connection:
         found = connection.execute("select tablename::text from pg_tables where schemaname = 'public'")
-        # The bookkeeping tables of yoyo and plainsql exist once the first migration was tried.
+        # The records of yoyo and plainsql are there once the first migration was tried.
         return [name for (name,) in found if not name.startswith(("_yoyo", "yoyo", "plainsql"))]
 
 

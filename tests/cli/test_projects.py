@@ -243,7 +243,7 @@ def test_each_command_is_listed_with_what_it_does(capsys: pytest.CaptureFixture[
     done = subprocess.run(
         [sys.executable, "-m", "plainsql"], capture_output=True, text=True, check=True, env={"COLUMNS": "100"}
     )
-    assert "Run one query of the SQL folder, and show what it returns." in done.stdout
+    assert "Run one query of the SQL folder, and print its result." in done.stdout
 
 
 def test_a_command_without_its_package_says_what_to_install() -> None:

@@ -116,7 +116,7 @@ def test_a_broken_promise_of_the_header_exits_with_1_and_is_undone(command: Comm
     assert done.err == (
         "notes.set_all: expected exactly one row, got 2\n"
         "DETAIL: its changes are undone\n"
-        "HINT: where several rows are an answer, declare 'returns: many …' in sql/notes/set_all.sql\n"
+        "HINT: if several rows are an answer, declare 'returns: many …' in sql/notes/set_all.sql\n"
     )
     rows = json.loads(command("run", "notes.list", "--json").out)
     assert [row["stars"] for row in rows] == [1, None]

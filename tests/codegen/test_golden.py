@@ -63,7 +63,7 @@ def test_the_text_that_runs_is_the_text_of_the_file() -> None:
 
 def test_docstrings_keep_quotes_and_backslashes() -> None:
     assert (kitchen.list.__doc__ or "").startswith(
-        'The dishes; in a docstring, """quotes""" and a back\\slash stay what they are.\n\n'
+        'List the dishes; in a docstring, """quotes""" and a back\\slash stay as they are.\n\n'
     )
 
 

@@ -30,7 +30,7 @@ AS_NOBODY = ("setpriv", f"--reuid={NOBODY.pw_uid}", f"--regid={NOBODY.pw_gid}", 
 
 @pytest.fixture
 def as_nobody() -> tuple[str, ...]:
-    """The start of a command line that runs as the unprivileged user ``nobody``."""
+    """The start of a command line that runs as ``nobody``."""
     done = subprocess.run([*AS_NOBODY, sys.executable, "-c", "import msgspec"], cwd="/", check=False)
     if done.returncode != 0:
         pytest.skip("this Python is in a folder that the user nobody cannot enter")

@@ -77,7 +77,7 @@ def test_everything_wrong_is_said_at_once(write: Write) -> None:
         ),
         "migrations/0011_gone.rollback.sql: undoes 0011_gone.sql, which is not there",
         "migrations/12_short.sql: is not named like a migration",
-        "migrations/Realty: is no name of a layer",
+        "migrations/Realty: is not a name of a layer",
         "migrations/realty/old/0001_a.sql: is too deep to be run",
     ]
 

@@ -99,7 +99,7 @@ def test_the_objects_that_a_file_creates_are_read_from_its_text(
         return
     with pytest.raises(MigrationError, match="its objects are missing") as caught:
         migrate.mark(fresh_database_url, folder, "0001", dry_run=True)
-    assert caught.value.message.partition("not there: ")[2] == missing
+    assert caught.value.message.partition("are missing: ")[2] == missing
     for statement in sql.split(";"):
         query(statement or "select 1")
     assert migrate.mark(fresh_database_url, folder, "0001", dry_run=True)
@@ -108,7 +108,7 @@ def test_the_objects_that_a_file_creates_are_read_from_its_text(
 def test_an_index_of_a_table_elsewhere_is_found(write: Write, fresh_database_url: str, query: Query) -> None:
     query("create schema s create table t (id int)")
     folder = write({"0001_i.sql": "-- transactional: false\ncreate index concurrently i on s.t (id);"})
-    with pytest.raises(MigrationError, match="not there: index i"):
+    with pytest.raises(MigrationError, match="are missing: index i"):
         migrate.mark(fresh_database_url, folder, "0001")
     query("create index i on s.t (id)")
     migrate.mark(fresh_database_url, folder, "0001")

@@ -198,7 +198,7 @@ def test_a_lost_connection_means_that_nothing_was_done(
 
 def test_copy_ends_the_connection_and_the_next_call_opens_one(sync_items_db: Database) -> None:
     copies: Any = ask.count("copy item to stdout")
-    with pytest.raises(plainsql.PlainsqlError, match="COPY from or to the client is no query"):
+    with pytest.raises(plainsql.PlainsqlError, match="COPY from or to the client is not a query"):
         execute_many(copies, sync_items_db, [{}, {}])
     assert batch(add, sync_items_db, [{"id": 60}]) == [Item(60, None)]
 

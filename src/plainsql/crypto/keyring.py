@@ -134,7 +134,7 @@ class KeyRing:
                 column,
                 names,
                 values,
-                f"was encrypted with another key than the one that is called {envelope.key_id!r} here",
+                f"was encrypted with another key than the one named {envelope.key_id!r} here",
                 f"find the key that had this id: {KEYS_VARIABLE} of the program that wrote the row",
             )
         return cipher
@@ -183,7 +183,7 @@ def _decoded(key_id: str, encoded: str) -> bytes:
     if len(key) != _KEY_BYTES:
         raise SettingsError(
             f"{KEYS_VARIABLE}: the key {key_id!r}: expected {_KEY_BYTES} bytes in base64, {found}",
-            hint="`plainsql crypto new-key` prints one",
+            hint="create one: plainsql crypto new-key",
         )
     return key
 

@@ -38,7 +38,7 @@ class Identity:
     prefix: tuple[str, ...] = ()
     """The words in front of each command line."""
     uid: int | None = None
-    """If not None, the processes drop to this user, which owns the server's folders."""
+    """The user that the processes drop to, which owns the server's folders; None to keep the user."""
     gid: int | None = None
 
     def run(

@@ -176,7 +176,7 @@ def _files_by_layer(root: Path, errors: list[MigrationError]) -> Iterable[tuple[
             errors.append(
                 _wrong(
                     display_path(folder),
-                    "is no name of a layer",
+                    "is not a name of a layer",
                     "lower-case letters, digits and _; at most 41",
                 )
             )

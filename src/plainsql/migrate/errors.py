@@ -1,4 +1,4 @@
-"""Why migrations stop, divided by what the operator does next."""
+"""The errors that stop migrations, divided by the operator's next step."""
 
 from __future__ import annotations
 

@@ -118,12 +118,12 @@ def _refuse_untrue(connection: Connection, migration: Migration, *, applied: boo
     wrong = [f"{kind} {name}" for kind, name in made if there[name] is not applied]
     if wrong and applied:
         raise MigrationError(
-            f"{migration.name}: what it makes is not there: {', '.join(wrong)}",
+            f"{migration.name}: its objects are missing: {', '.join(wrong)}",
             hint="apply it with 'plainsql migrate'; or record it anyway with --force",
         )
     if wrong:
         raise MigrationError(
-            f"{migration.name}: what it makes is there: {', '.join(wrong)}",
+            f"{migration.name}: its objects exist: {', '.join(wrong)}",
             hint="drop it first, or the next run fails on it; or record it anyway with --force",
         )
 

@@ -130,7 +130,7 @@ def _pipelined(pgconn: pq.abc.PGconn, commands: Sequence[Callable[[], None]]) ->
 
 def _copy_error() -> PlainsqlError:
     return PlainsqlError(
-        "COPY from or to the client is no query",
+        "COPY from or to the client is not a query",
         hint="use 'db.connection.cursor().copy(…)'; this connection is closed",
     )
 

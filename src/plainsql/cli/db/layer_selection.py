@@ -71,7 +71,7 @@ def known_layers(names: Sequence[str] = ()) -> list[Layer]:
 
 
 def present_layers(connection: psycopg.Connection[Any], names: Sequence[str] = ()) -> list[Layer]:
-    """Return the layers of ``names``, by default all, of which the database has a schema.
+    """Return the layers of ``names``, by default all, that have a schema in the database.
 
     Raises ``SettingsError`` if it has no schema of a named layer, or of none at all.
     """

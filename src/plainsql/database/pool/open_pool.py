@@ -109,7 +109,7 @@ class _Opener:
                     raise _BehindPoolerError
                 raise ConnectError(
                     "there is a pooler in front of the server now, which was not there at 'connect'",
-                    hint="connect again, or say pooler='transaction'",
+                    hint="connect again, or pass pooler='transaction'",
                 )
             checked = True
 

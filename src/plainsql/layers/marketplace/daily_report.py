@@ -60,7 +60,7 @@ class DailyReport(msgspec.Struct, frozen=True, kw_only=True):
     answered: int
     """Those of them in which the bot answered before the end of the day."""
     response_rate: float | None
-    """Answered of asked, 0 to 1; None if no buyer asked."""
+    """``answered`` divided by ``asked``, 0 to 1; None if no buyer wrote."""
     sales: int
     revenue: tuple[Revenue, ...]
     """By currency, the largest first; empty without sales."""

@@ -1,4 +1,4 @@
--- Enums, domains, ranges and composite types that stand alone.
+-- Enums, domains, ranges and composite types that belong to no table.
 select
   format(
     '%s %I.%I',

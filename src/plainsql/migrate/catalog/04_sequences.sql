@@ -1,4 +1,4 @@
--- Sequences, with the column that owns each; not where they stand.
+-- Sequences, with the column that owns each; without their current values.
 select
   format('sequence %I.%I', n.nspname, c.relname) as object,
   concat_ws(
