@@ -31,7 +31,7 @@ def projects(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Pat
     return tmp_path / "one", tmp_path / "two"
 
 
-async def test_two_projects_do_not_accept_each_others_sessions_nor_count_together(
+async def test_two_projects_share_no_sessions_and_no_counts(
     projects: tuple[Path, Path], redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one, two = projects

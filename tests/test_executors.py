@@ -42,7 +42,7 @@ def test_what_runs_no_queries_is_refused(call: str, executor: object) -> None:
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_a_database_that_is_not_connected_yet_is_refused_with_what_is_missing(call: str) -> None:
+def test_a_database_that_is_not_connected_yet_is_refused_with_a_hint(call: str) -> None:
     with pytest.raises(BindError, match=r"got Connecting\nHINT: await it first"):
         CALLS[call](plainsql.connect("postgresql://h/db"))
 
@@ -53,7 +53,7 @@ async def block() -> AsyncIterator[None]:
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_a_block_that_was_not_entered_is_refused_with_what_is_missing(call: str) -> None:
+def test_a_block_that_was_not_entered_is_refused_with_a_hint(call: str) -> None:
     with pytest.raises(BindError, match="HINT: enter it first"):
         CALLS[call](block())
 

@@ -111,7 +111,7 @@ def test_a_declared_query_knows_what_it_is() -> None:
     assert (get.kind, name.kind, search.kind, delete.kind) == ("one", "optional", "many", "count")
 
 
-def test_a_call_sends_the_text_with_numbers_and_the_arguments_in_their_order() -> None:
+def test_a_call_sends_numbered_parameters_and_its_arguments_in_order() -> None:
     db = Recorder((1, "Ana"))
     assert get(db, id=1) == Lead(1, "Ana")
     assert db.sql == "select id, name from leads where id = $1 /* shop.leads.get */"

@@ -1,4 +1,4 @@
-"""A database with the shop's schema, and an analyser of it, for each test module."""
+"""A database with the schema of the analysis's tests, and an analyser of it, for each module."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.analysis.schema import SCHEMA
 
 @pytest.fixture(scope="module")
 def schema_connection(database_url: str) -> Generator[psycopg.Connection[Any]]:
-    """A connection to a database with the shop's schema, in autocommit mode."""
+    """A connection to a database with this folder's schema, in autocommit mode."""
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute(SCHEMA.encode())
         yield connection
@@ -23,7 +23,7 @@ def schema_connection(database_url: str) -> Generator[psycopg.Connection[Any]]:
 
 @pytest.fixture(scope="module")
 def analyser(schema_connection: psycopg.Connection[Any]) -> Generator[Analyser]:
-    """An analyser of the shop."""
+    """An analyser of this folder's schema."""
     with Analyser(schema_connection) as analyser:
         yield analyser
 

@@ -1,4 +1,4 @@
-"""The schema that the analysis's tests share."""
+"""The schema of the analysis's tests: every kind of object that the analysis distinguishes."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from plainsql.analysis.deep_stack import with_deep_stack
 
 
 @pytest.fixture(scope="module")
-def analyser(database_url: str) -> Iterator[Analyser]:
+def small_analyser(database_url: str) -> Iterator[Analyser]:
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute("create table t (id int primary key, s text not null, n int)")
         with Analyser(connection) as analyser:
@@ -95,20 +95,20 @@ def steps(step: str, count: int = 80) -> str:
     ],
 )
 def test_statements_that_postgresql_accepts_are_analysed(
-    analyser: Analyser, sql: str, nullable: bool
+    small_analyser: Analyser, sql: str, nullable: bool
 ) -> None:
-    assert analyser.analyse(sql).columns[0].nullable is nullable
+    assert small_analyser.analyse(sql).columns[0].nullable is nullable
 
 
 def test_a_statement_that_is_too_deep_is_one_error(
-    analyser: Analyser, monkeypatch: pytest.MonkeyPatch
+    small_analyser: Analyser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It has a message and a hint, and the next statement is analysed normally."""
     monkeypatch.setattr("plainsql.analysis.deep_stack._MAX_FRAMES", 1000)
     with pytest.raises(RefusedError, match="the statement nests too deep to be analysed") as raised:
-        analyser.analyse(f"select {chain(' + ', 't.id', 3000)} as x from t")
+        small_analyser.analyse(f"select {chain(' + ', 't.id', 3000)} as x from t")
     assert raised.value.hint
-    assert not analyser.analyse("select t.id from t").columns[0].nullable
+    assert not small_analyser.analyse("select t.id from t").columns[0].nullable
 
 
 def test_a_deep_stack_leaves_nothing_behind() -> None:

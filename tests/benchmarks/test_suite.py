@@ -125,7 +125,7 @@ def test_the_generated_queries_are_up_to_date() -> None:
 # -- Processors
 
 
-async def test_the_clients_and_the_server_run_apart_and_all_is_as_before_afterwards() -> None:
+async def test_clients_and_server_run_on_processors_of_their_own_until_the_end() -> None:
     if not processors.are_enough():
         pytest.skip("this takes Linux and two processors")
     everything = processors.allowed()

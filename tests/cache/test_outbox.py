@@ -35,7 +35,7 @@ A, B, C = (uuid.UUID(int=n) for n in (1, 2, 3))
 
 
 @pytest.fixture
-async def connection(fresh_database_url: str) -> AsyncIterator[asyncpg.Connection]:
+async def outbox_connection(fresh_database_url: str) -> AsyncIterator[asyncpg.Connection]:
     connection = await asyncpg.connect(fresh_database_url)
     await connection.execute(SCHEMA)
     await connection.execute(migration(TABLES).apply)
@@ -89,99 +89,99 @@ async def count(cache: Cache, connection: asyncpg.Connection, conversation: uuid
 
 
 async def test_what_others_write_ends_exactly_what_it_changes(
-    connection: asyncpg.Connection, fresh_database_url: str
+    outbox_connection: asyncpg.Connection, fresh_database_url: str
 ) -> None:
     begin = begin_on(fresh_database_url)
     insert = "insert into shop.messages (conversation_id) values ($1)"
     async with Cache() as cache:
 
         async def counts() -> list[int]:
-            return [await count(cache, connection, conversation) for conversation in (A, B, C)]
+            return [await count(cache, outbox_connection, conversation) for conversation in (A, B, C)]
 
         assert await counts() == [0, 0, 0]
-        await connection.execute(insert, A)
+        await outbox_connection.execute(insert, A)
         assert await counts() == [0, 0, 0], "nobody has told the cache"
         assert await drain(cache, begin) == 1
         hits = cache.stats().hits
         assert await counts() == [1, 0, 0]
         assert cache.stats().hits == hits + 2, "the other two are as they were"
-        await connection.execute("update shop.messages set conversation_id = $1", B)
+        await outbox_connection.execute("update shop.messages set conversation_id = $1", B)
         assert await drain(cache, begin) == 1
         assert await counts() == [0, 1, 0], "both sides of a row that moves"
-        await connection.execute("delete from shop.messages")
-        await connection.execute("delete from shop.messages")
+        await outbox_connection.execute("delete from shop.messages")
+        await outbox_connection.execute("delete from shop.messages")
         assert await drain(cache, begin) == 1, "a statement that changes nothing leaves no note"
         assert await counts() == [0, 0, 0]
-        await connection.execute(insert, A)
-        await connection.execute("truncate shop.messages")
+        await outbox_connection.execute(insert, A)
+        await outbox_connection.execute("truncate shop.messages")
         assert await drain(cache, begin) == 2
         assert await counts() == [0, 0, 0]
         assert await drain(cache, begin) == 0
 
 
 async def test_values_are_the_partitions_that_reads_have(
-    connection: asyncpg.Connection, fresh_database_url: str
+    outbox_connection: asyncpg.Connection, fresh_database_url: str
 ) -> None:
     async with Cache() as cache:
 
         async def load() -> int:
             return number(
-                await connection.fetchval("select count(*) from shop.messages where raw = $1", b"ab")
+                await outbox_connection.fetchval("select count(*) from shop.messages where raw = $1", b"ab")
             )
 
         assert await cache.read(BY_RAW, (b"ab",), load) == 0
-        await connection.execute("insert into shop.messages (raw, \"Kind\") values ('ab', 'it''s')")
+        await outbox_connection.execute("insert into shop.messages (raw, \"Kind\") values ('ab', 'it''s')")
         await drain(cache, begin_on(fresh_database_url))
         assert await cache.read(BY_RAW, (b"ab",), load) == 1
 
 
 async def test_a_table_without_columns_and_with_a_reserved_name(
-    connection: asyncpg.Connection, fresh_database_url: str
+    outbox_connection: asyncpg.Connection, fresh_database_url: str
 ) -> None:
     async with Cache() as cache:
 
         async def load() -> int:
-            return number(await connection.fetchval('select count(*) from shop."order"'))
+            return number(await outbox_connection.fetchval('select count(*) from shop."order"'))
 
         assert await cache.read(ORDERS, (), load) == 0
-        await connection.execute('insert into shop."order" values (1)')
+        await outbox_connection.execute('insert into shop."order" values (1)')
         await drain(cache, begin_on(fresh_database_url))
         assert await cache.read(ORDERS, (), load) == 1
 
 
 async def test_a_statement_over_many_partitions_is_one_note(
-    connection: asyncpg.Connection, fresh_database_url: str
+    outbox_connection: asyncpg.Connection, fresh_database_url: str
 ) -> None:
     async with Cache() as cache:
-        assert await count(cache, connection, A) == 0
-        await connection.execute(
+        assert await count(cache, outbox_connection, A) == 0
+        await outbox_connection.execute(
             "insert into shop.messages (conversation_id) "
             "select gen_random_uuid() from generate_series(1, 1000)"
         )
-        await connection.execute("insert into shop.messages (conversation_id) values ($1)", A)
+        await outbox_connection.execute("insert into shop.messages (conversation_id) values ($1)", A)
         assert await drain(cache, begin_on(fresh_database_url)) == 2
-        assert await count(cache, connection, A) == 1
+        assert await count(cache, outbox_connection, A) == 1
 
 
-async def test_who_writes_needs_no_rights_on_the_outbox(connection: asyncpg.Connection) -> None:
-    await connection.execute(
+async def test_who_writes_needs_no_rights_on_the_outbox(outbox_connection: asyncpg.Connection) -> None:
+    await outbox_connection.execute(
         f"create role {WRITER}; grant usage on schema shop to {WRITER};"
         f"grant select, insert on shop.messages to {WRITER}"
     )
     try:
-        async with connection.transaction():
-            await connection.execute(f"set local role {WRITER}")
-            await connection.execute("insert into shop.messages (conversation_id) values ($1)", A)
+        async with outbox_connection.transaction():
+            await outbox_connection.execute(f"set local role {WRITER}")
+            await outbox_connection.execute("insert into shop.messages (conversation_id) values ($1)", A)
     finally:
-        await connection.execute(f"drop owned by {WRITER}; drop role {WRITER}")
-    assert await connection.fetchval("select count(*) from plainsql.cache_outbox") == 1
+        await outbox_connection.execute(f"drop owned by {WRITER}; drop role {WRITER}")
+    assert await outbox_connection.fetchval("select count(*) from plainsql.cache_outbox") == 1
 
 
 async def test_what_the_cache_has_not_heard_stays(
-    connection: asyncpg.Connection, fresh_database_url: str, monkeypatch: pytest.MonkeyPatch
+    outbox_connection: asyncpg.Connection, fresh_database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begin = begin_on(fresh_database_url)
-    await connection.execute("insert into shop.messages (conversation_id) values ($1)", A)
+    await outbox_connection.execute("insert into shop.messages (conversation_id) values ($1)", A)
     async with Cache() as cache:
         with monkeypatch.context() as unreachable_tables:
             unreachable_tables.setattr(cache._breaker, "allows", lambda: False)
@@ -191,26 +191,26 @@ async def test_what_the_cache_has_not_heard_stays(
 
 
 async def test_a_loop_drains_until_it_is_cancelled(
-    connection: asyncpg.Connection, fresh_database_url: str
+    outbox_connection: asyncpg.Connection, fresh_database_url: str
 ) -> None:
     async with Cache() as cache:
         loop = asyncio.ensure_future(keep_draining(cache, begin_on(fresh_database_url), every=0.01))
         for number in range(3):
-            assert await count(cache, connection, A) == number
+            assert await count(cache, outbox_connection, A) == number
             writes = cache.stats().writes
-            await connection.execute("insert into shop.messages (conversation_id) values ($1)", A)
+            await outbox_connection.execute("insert into shop.messages (conversation_id) values ($1)", A)
             await eventually(lambda writes=writes: cache.stats().writes > writes)  # type: ignore[misc]
-            assert await count(cache, connection, A) == number + 1
+            assert await count(cache, outbox_connection, A) == number + 1
         loop.cancel()
         await asyncio.wait([loop])
 
 
-async def test_the_rollback_leaves_nothing(connection: asyncpg.Connection) -> None:
-    await connection.execute(migration(TABLES).rollback)
+async def test_the_rollback_leaves_nothing(outbox_connection: asyncpg.Connection) -> None:
+    await outbox_connection.execute(migration(TABLES).rollback)
     left = "select count(*) from pg_class where relnamespace = 'plainsql'::regnamespace"
-    assert await connection.fetchval(left) == 0
-    await connection.execute("insert into shop.messages (conversation_id) values ($1)", A)
-    await connection.execute(migration(TABLES).apply)
+    assert await outbox_connection.fetchval(left) == 0
+    await outbox_connection.execute("insert into shop.messages (conversation_id) values ($1)", A)
+    await outbox_connection.execute(migration(TABLES).apply)
 
 
 def test_a_table_without_schema_is_refused() -> None:

@@ -229,7 +229,7 @@ def test_a_comment_above_the_statement_allows_it_and_no_other(find: Find) -> Non
     assert places(find(ALLOW + START + definer(""))) == [("0001_it.sql", 4)]
 
 
-def test_a_function_of_a_migration_that_was_applied_is_allowed_in_a_new_one(find: Find) -> None:
+def test_a_later_migration_may_allow_a_function_of_an_applied_one(find: Find) -> None:
     allowed = f"{ALLOW}alter function app.f(integer) security definer;\n"
     assert find(START + definer(""), allowed) == []
 

@@ -31,7 +31,7 @@ def vault_db(empty_vault: str) -> Iterator[plainsql.sync.Database]:
 
 
 @pytest.fixture
-def connection(empty_vault: str) -> Iterator[psycopg.Connection[Any]]:
+def vault_connection(empty_vault: str) -> Iterator[psycopg.Connection[Any]]:
     with psycopg.connect(empty_vault, autocommit=True) as connection:
         yield connection
 
@@ -55,10 +55,12 @@ def tokens_of(db: plainsql.sync.Database) -> dict[UUID, str]:
 
 
 def test_all_values_come_under_the_first_key(
-    vault_db: plainsql.sync.Database, connection: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+    vault_db: plainsql.sync.Database,
+    vault_connection: psycopg.Connection[Any],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     tokens = fill(vault_db, 11)
-    work = rotation(connection)
+    work = rotation(vault_connection)
     assert work.pending() == 11
     assert sum(work.run()) == 11
     assert work.pending() == 0
@@ -67,34 +69,40 @@ def test_all_values_come_under_the_first_key(
 
 
 def test_values_with_the_first_key_stay_unchanged(
-    vault_db: plainsql.sync.Database, connection: psycopg.Connection[Any]
+    vault_db: plainsql.sync.Database, vault_connection: psycopg.Connection[Any]
 ) -> None:
     fill(vault_db, 3)
-    list(rotation(connection).run())
-    before = connection.execute("select access_token, xmin::text from vault.channels order by id").fetchall()
-    assert sum(rotation(connection).run()) == 0
-    after = connection.execute("select access_token, xmin::text from vault.channels order by id").fetchall()
+    list(rotation(vault_connection).run())
+    before = vault_connection.execute(
+        "select access_token, xmin::text from vault.channels order by id"
+    ).fetchall()
+    assert sum(rotation(vault_connection).run()) == 0
+    after = vault_connection.execute(
+        "select access_token, xmin::text from vault.channels order by id"
+    ).fetchall()
     assert before == after
 
 
-def test_nulls_stay(vault_db: plainsql.sync.Database, connection: psycopg.Connection[Any]) -> None:
+def test_nulls_stay(vault_db: plainsql.sync.Database, vault_connection: psycopg.Connection[Any]) -> None:
     fill(vault_db, 2)
-    work = Rotation(connection, "vault.channels.refresh_token", ("tenant_id", "id"), BOTH)
+    work = Rotation(vault_connection, "vault.channels.refresh_token", ("tenant_id", "id"), BOTH)
     work.prepare()
     assert work.pending() == 0
     assert list(work.run()) == []
 
 
 def test_after_an_interruption_each_row_decrypts_and_the_next_run_goes_on(
-    vault_db: plainsql.sync.Database, connection: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+    vault_db: plainsql.sync.Database,
+    vault_connection: psycopg.Connection[Any],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     tokens = fill(vault_db, 10)
-    batches = rotation(connection).run()
+    batches = rotation(vault_connection).run()
     assert next(batches) == 4
     batches.close()
     monkeypatch.setenv(KEYS_VARIABLE, f"{NEW},{OLD}")
     assert tokens_of(vault_db) == tokens
-    work = rotation(connection)
+    work = rotation(vault_connection)
     assert work.pending() == 6
     assert sum(work.run()) == 6
     monkeypatch.setenv(KEYS_VARIABLE, NEW)
@@ -115,7 +123,9 @@ class Between:
 
 
 def test_a_write_in_between_wins(
-    vault_db: plainsql.sync.Database, connection: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+    vault_db: plainsql.sync.Database,
+    vault_connection: psycopg.Connection[Any],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     tokens = fill(vault_db, 3)
     changed = next(iter(tokens))
@@ -125,7 +135,7 @@ def test_a_write_in_between_wins(
             tokens[changed] = "changed"
             channels.update(vault_db, tenant_id=TENANT, id=changed, access_token="changed")
 
-    work = Rotation(Between(connection, change), COLUMN, ("tenant_id", "id"), BOTH)
+    work = Rotation(Between(vault_connection, change), COLUMN, ("tenant_id", "id"), BOTH)
     work.prepare()
     # The other rows first; then, in a second pass, the new value, which was written with the old key.
     assert [done for done in work.run() if done] == [2, 1]
@@ -135,11 +145,11 @@ def test_a_write_in_between_wins(
 
 
 def test_rows_that_are_deleted_in_between_are_not_missed(
-    vault_db: plainsql.sync.Database, connection: psycopg.Connection[Any]
+    vault_db: plainsql.sync.Database, vault_connection: psycopg.Connection[Any]
 ) -> None:
     fill(vault_db, 3)
     work = Rotation(
-        Between(connection, lambda: connection.execute("delete from vault.channels")),
+        Between(vault_connection, lambda: vault_connection.execute("delete from vault.channels")),
         COLUMN,
         ("tenant_id", "id"),
         BOTH,
@@ -150,11 +160,13 @@ def test_rows_that_are_deleted_in_between_are_not_missed(
 
 
 def test_writers_with_the_old_key_do_not_keep_it_running_forever(
-    vault_db: plainsql.sync.Database, connection: psycopg.Connection[Any]
+    vault_db: plainsql.sync.Database, vault_connection: psycopg.Connection[Any]
 ) -> None:
     (id,) = fill(vault_db, 1)
     work = Rotation(
-        Between(connection, lambda: channels.update(vault_db, tenant_id=TENANT, id=id, access_token="again")),
+        Between(
+            vault_connection, lambda: channels.update(vault_db, tenant_id=TENANT, id=id, access_token="again")
+        ),
         COLUMN,
         ("tenant_id", "id"),
         BOTH,
@@ -165,32 +177,36 @@ def test_writers_with_the_old_key_do_not_keep_it_running_forever(
 
 
 def test_an_undecryptable_row_is_named_and_the_rest_is_rotated(
-    vault_db: plainsql.sync.Database, connection: psycopg.Connection[Any]
+    vault_db: plainsql.sync.Database, vault_connection: psycopg.Connection[Any]
 ) -> None:
     tokens = fill(vault_db, 5)
     bad, other = list(tokens)[:2]
-    connection.execute(
+    vault_connection.execute(
         "update vault.channels set access_token ="
         " (select o.access_token from vault.channels as o where o.id = %s) where id = %s",
         [other, bad],
     )
-    stored = connection.execute("select access_token from vault.channels where id = %s", [bad]).fetchone()
-    work = rotation(connection, batch=2)
+    stored = vault_connection.execute(
+        "select access_token from vault.channels where id = %s", [bad]
+    ).fetchone()
+    work = rotation(vault_connection, batch=2)
     assert sum(work.run()) == 4
     (failure,) = work.failures
     assert f"id {bad}" in str(failure)
     assert "the key 'old'" in str(failure)
     assert (
         stored
-        == connection.execute("select access_token from vault.channels where id = %s", [bad]).fetchone()
+        == vault_connection.execute("select access_token from vault.channels where id = %s", [bad]).fetchone()
     )
 
 
 def test_a_key_that_is_missing_is_named(
-    vault_db: plainsql.sync.Database, connection: psycopg.Connection[Any]
+    vault_db: plainsql.sync.Database, vault_connection: psycopg.Connection[Any]
 ) -> None:
     fill(vault_db, 1)
-    work = Rotation(connection, COLUMN, ("tenant_id", "id"), KeyRing.from_environment({KEYS_VARIABLE: NEW}))
+    work = Rotation(
+        vault_connection, COLUMN, ("tenant_id", "id"), KeyRing.from_environment({KEYS_VARIABLE: NEW})
+    )
     work.prepare()
     assert sum(work.run()) == 0
     assert "the key 'old', which is not in the ring (new)" in str(work.failures[0])
@@ -206,43 +222,43 @@ def test_a_key_that_is_missing_is_named(
     ],
 )
 def test_a_column_that_cannot_be_rotated_is_refused(
-    connection: psycopg.Connection[Any], column: str, keys: tuple[str, ...], message: str
+    vault_connection: psycopg.Connection[Any], column: str, keys: tuple[str, ...], message: str
 ) -> None:
     with pytest.raises(EncryptionError, match=message):
-        Rotation(connection, column, keys, BOTH).prepare()
+        Rotation(vault_connection, column, keys, BOTH).prepare()
 
 
 @pytest.fixture
-def tenants_role(connection: psycopg.Connection[Any]) -> Iterator[str]:
+def tenants_role(vault_connection: psycopg.Connection[Any]) -> Iterator[str]:
     """A role for which row-level security shows the rows of one tenant."""
     role = f"app_{uuid4().hex}"
     name = sql.Identifier(role)
-    connection.execute(sql.SQL("create role {}").format(name))
-    connection.execute(sql.SQL("grant usage on schema vault to {}").format(name))
-    connection.execute(sql.SQL("grant select, update on vault.channels to {}").format(name))
-    connection.execute("alter table vault.channels enable row level security")
-    connection.execute(
+    vault_connection.execute(sql.SQL("create role {}").format(name))
+    vault_connection.execute(sql.SQL("grant usage on schema vault to {}").format(name))
+    vault_connection.execute(sql.SQL("grant select, update on vault.channels to {}").format(name))
+    vault_connection.execute("alter table vault.channels enable row level security")
+    vault_connection.execute(
         "create policy own on vault.channels using"
         " (tenant_id = nullif(current_setting('app.tenant', true), '')::uuid)"
     )
     yield role
-    connection.execute("reset role")
-    connection.execute("drop policy own on vault.channels")
-    connection.execute("alter table vault.channels disable row level security")
-    connection.execute(sql.SQL("drop owned by {}").format(name))
-    connection.execute(sql.SQL("drop role {}").format(name))
+    vault_connection.execute("reset role")
+    vault_connection.execute("drop policy own on vault.channels")
+    vault_connection.execute("alter table vault.channels disable row level security")
+    vault_connection.execute(sql.SQL("drop owned by {}").format(name))
+    vault_connection.execute(sql.SQL("drop role {}").format(name))
 
 
 def test_rows_that_are_hidden_are_not_passed_over_in_silence(
-    vault_db: plainsql.sync.Database, connection: psycopg.Connection[Any], tenants_role: str
+    vault_db: plainsql.sync.Database, vault_connection: psycopg.Connection[Any], tenants_role: str
 ) -> None:
     fill(vault_db, 2)
     channels.create(vault_db, tenant_id=uuid4(), id=uuid4(), phone="other", access_token="other")
-    connection.execute(sql.SQL("set role {}").format(sql.Identifier(tenants_role)))
+    vault_connection.execute(sql.SQL("set role {}").format(sql.Identifier(tenants_role)))
     with pytest.raises(EncryptionError, match=f"hides rows of vault.channels from the role {tenants_role}"):
-        rotation(connection)
-    connection.execute("select set_config('app.tenant', %s, false)", [str(TENANT)])
-    assert sum(rotation(connection, partly=True).run()) == 2
+        rotation(vault_connection)
+    vault_connection.execute("select set_config('app.tenant', %s, false)", [str(TENANT)])
+    assert sum(rotation(vault_connection, partly=True).run()) == 2
 
 
 # -- The command
@@ -272,13 +288,13 @@ def test_the_command_rotates_the_columns_of_the_headers(
 @pytest.mark.usefixtures("in_project")
 def test_the_command_reports_the_remaining_rows(
     vault_db: plainsql.sync.Database,
-    connection: psycopg.Connection[Any],
+    vault_connection: psycopg.Connection[Any],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     fill(vault_db, 2)
     bad = next(iter(tokens_of(vault_db)))
-    connection.execute("update vault.channels set access_token = 'plain' where id = %s", [bad])
+    vault_connection.execute("update vault.channels set access_token = 'plain' where id = %s", [bad])
     monkeypatch.setenv(KEYS_VARIABLE, f"{NEW},{OLD}")
     assert main(["crypto", "rotate", COLUMN, "--json"]) == 1
     captured = capsys.readouterr()

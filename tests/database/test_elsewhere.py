@@ -27,7 +27,7 @@ FORKED = "this Database was connected before a fork"
 pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 
 
-@one[int]("t.plus", "t.sql", 1, "select :n::int + 1", read_only=True, session_clean=True, autobatch=True)
+@one[int]("t.plus", "t.sql", 1, "select :n::int + 1", read_only=True, session_clean=True)
 def plus(*, n: int) -> Args:
     return (n,)
 

@@ -28,7 +28,7 @@ def plus(*, n: int) -> Args:
     return (n,)
 
 
-@one[int]("t.together", "t.sql", 1, "select :n::int + 2", read_only=True, session_clean=True, autobatch=True)
+@one[int]("t.together", "t.sql", 1, "select :n::int + 2", read_only=True, session_clean=True)
 def together(*, n: int) -> Args:
     return (n,)
 

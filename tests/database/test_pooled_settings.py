@@ -41,7 +41,6 @@ who_together = many[str](
     f"select {_SETTINGS} where :n::int > 0",
     read_only=True,
     session_clean=True,
-    autobatch=True,
 )(lambda *, n: (n,))
 
 

@@ -31,7 +31,7 @@ def plus(*, n: int) -> Args:
     return (n,)
 
 
-@one[int]("t.joining", "t.sql", 1, "select :n::int + 2", read_only=True, session_clean=True, autobatch=True)
+@one[int]("t.joining", "t.sql", 1, "select :n::int + 2", read_only=True, session_clean=True)
 def joining(*, n: int) -> Args:
     return (n,)
 

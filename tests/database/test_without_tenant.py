@@ -39,35 +39,33 @@ def by_another_setting() -> Args:
     return ()
 
 
-async def test_it_is_refused_with_the_table_the_setting_and_what_to_do(tenant_url: str) -> None:
-    async with plainsql.connect(tenant_url) as db:
-        with pytest.raises(TenantError) as raised:
-            await letters(db)
-        assert str(raised.value) == (
-            "t.letters: no tenant is set, and row-level security lets nothing of shop.letters through\n"
-            "DETAIL: its policies read the setting 'app.jwt_tenant'\n"
-            "HINT: call it on db.tenant(tenant_id), or on a transaction of that"
-        )
-        assert await letters(db.tenant("a")) == [1]
+async def test_it_is_refused_with_the_table_the_setting_and_what_to_do(tenant_db: plainsql.Database) -> None:
+    with pytest.raises(TenantError) as raised:
+        await letters(tenant_db)
+    assert str(raised.value) == (
+        "t.letters: no tenant is set, and row-level security lets nothing of shop.letters through\n"
+        "DETAIL: its policies read the setting 'app.jwt_tenant'\n"
+        "HINT: call it on db.tenant(tenant_id), or on a transaction of that"
+    )
+    assert await letters(tenant_db.tenant("a")) == [1]
 
 
-async def test_every_way_to_call_is_refused(tenant_url: str) -> None:
-    async with plainsql.connect(tenant_url) as db:
-        with pytest.raises(TenantError):
-            await letters.batch(db, [{}])
-        with pytest.raises(TenantError):
-            await letters.execute_many(db, [{}])
-        with pytest.raises(TenantError):
-            _ = [row async for row in letters.stream(db)]
-        with pytest.raises(TenantError):
-            await db.copy_out(letters, lambda _: None)  # type: ignore[arg-type, return-value]
-        for call in (letters, letters.stream):
-            with pytest.raises(TenantError):  # noqa: PT012
-                async with db.transaction() as tx:
-                    if call is letters:
-                        await letters(tx)
-                    else:
-                        _ = [row async for row in letters.stream(tx)]
+async def test_every_way_to_call_is_refused(tenant_db: plainsql.Database) -> None:
+    with pytest.raises(TenantError):
+        await letters.batch(tenant_db, [{}])
+    with pytest.raises(TenantError):
+        await letters.execute_many(tenant_db, [{}])
+    with pytest.raises(TenantError):
+        _ = [row async for row in letters.stream(tenant_db)]
+    with pytest.raises(TenantError):
+        await tenant_db.copy_out(letters, lambda _: None)  # type: ignore[arg-type, return-value]
+    for call in (letters, letters.stream):
+        with pytest.raises(TenantError):  # noqa: PT012
+            async with tenant_db.transaction() as tx:
+                if call is letters:
+                    await letters(tx)
+                else:
+                    _ = [row async for row in letters.stream(tx)]
 
 
 async def test_a_tenant_that_was_set_by_hand_counts(tenant_url: str) -> None:
@@ -85,13 +83,14 @@ async def test_a_session_begun_with_a_tenant_has_it_after_anothers_call(tenant_u
         assert await letters(db) == [1]
 
 
-async def test_a_tenant_that_was_set_by_hand_counts_in_its_transaction_only(tenant_url: str) -> None:
-    async with plainsql.connect(tenant_url) as db:
-        async with db.transaction() as tx:
-            await tx.connection.execute("select set_config('app.jwt_tenant', 'b', true)")
-            assert await letters(tx) == [2]
-        with pytest.raises(TenantError):
-            await letters(db)
+async def test_a_tenant_that_was_set_by_hand_counts_in_its_transaction_only(
+    tenant_db: plainsql.Database,
+) -> None:
+    async with tenant_db.transaction() as tx:
+        await tx.connection.execute("select set_config('app.jwt_tenant', 'b', true)")
+        assert await letters(tx) == [2]
+    with pytest.raises(TenantError):
+        await letters(tenant_db)
 
 
 def _setting_a_tenant(clean: bool, local: bool) -> Any:

@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Generator
 from itertools import groupby
 from pathlib import Path
 from types import FrameType
 from typing import Any
 from uuid import uuid4
 
-import pytest
-
 import plainsql
 from plainsql.layers.realty import leads
-from plainsql.testing import Databases
-from tests.docs.test_pages_run import REALTY
 
 PAGE = Path(__file__).parents[2] / "docs" / "architecture.md"
 PACKAGE = Path(plainsql.__file__).parent
@@ -27,12 +22,6 @@ def listed() -> list[str]:
     """The modules of the numbered list, in order."""
     section = PAGE.read_text("utf-8").partition("### The modules of one call")[2].partition("\n## ")[0]
     return re.findall(r"^\d+\. `([^`]+)`", section, re.MULTILINE)
-
-
-@pytest.fixture
-def realty_url(plainsql_databases: Databases) -> Generator[str]:
-    with plainsql_databases.clone(plainsql_databases.template(REALTY)) as url:
-        yield url
 
 
 async def test_a_call_enters_the_modules_of_the_page_in_order_each_once(realty_url: str) -> None:

@@ -51,7 +51,7 @@ def test_every_option_of_the_synchronous_connect_is_named() -> None:
     assert [name for name in options(plainsql.sync.connect) if f"`{name}`" not in section] == []
 
 
-def test_every_option_of_the_embedded_server_is_documented_with_its_default() -> None:
+def test_embedded_server_options_are_documented_with_their_defaults() -> None:
     parameters = inspect.signature(embedded.start).parameters
     assert documented_options("docs/embedded.md") == {name: p.default for name, p in parameters.items()}
 

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Generator
 from pathlib import Path
 
 import pytest
 
-from plainsql import migrate
-from plainsql.testing import Databases
 from tests.docs.markdown import ROOT, blocks_of, pages
 from tests.docs.reader import Reader
 
@@ -18,16 +14,8 @@ LANGUAGES = {"", "mermaid", "python", "sh", "sql", "text", "toml", "yaml"}
 WITHOUT_DATABASE = {"docs/quickstart.md"}
 # Their subjects have tests of their own next to the tests of the code.
 ELSEWHERE = {"docs/benchmarks.md", "docs/fast-path.md", "docs/limits.md", "docs/sessions.md"}
-REALTY = functools.partial(migrate.apply, folder=ROOT / "migrations", layers=["realty"])
 
 PAGES = [str(page) for page in pages() if str(page) not in ELSEWHERE]
-
-
-@pytest.fixture
-def realty_url(plainsql_databases: Databases) -> Generator[str]:
-    """A database of this test with realty's tables."""
-    with plainsql_databases.clone(plainsql_databases.template(REALTY)) as url:
-        yield url
 
 
 @pytest.mark.timeout(240)

@@ -27,7 +27,7 @@ def remove(folder: Path, name: str) -> None:
 
 @pytest.fixture
 def cut_off(write: Write, fresh_database_url: str) -> Path:
-    """A folder without the file of 0002_b, a run of which was cut off."""
+    """A folder without the file of 0002_b, whose run was cut off."""
     folder = write(FILES)
     with pytest.raises(migrate.MigrationFailedError):
         migrate.apply(fresh_database_url, folder)
@@ -37,7 +37,7 @@ def cut_off(write: Write, fresh_database_url: str) -> Path:
 
 @pytest.fixture
 def undoing(write: Write, fresh_database_url: str) -> Path:
-    """A folder without the file of 0002_b, a rollback of which was cut off."""
+    """A folder without the file of 0002_b, whose rollback was cut off."""
     applied = FILES | {
         "0002_b.sql": "-- transactional: false\ncreate table b ();",
         "0002_b.rollback.sql": "drop table b;\nselect 1/0;",

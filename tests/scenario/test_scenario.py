@@ -159,7 +159,7 @@ async def test_json_goes_out_and_comes_back_as_its_type(shop: Side) -> None:
     assert await shop.call(q.add_message, lead_id=None, payload={"text": "hi"}) == Message(2, Payload("hi"))
 
 
-async def test_json_that_does_not_fit_is_a_decode_error_with_the_field_and_the_path(shop: Side) -> None:
+async def test_json_that_does_not_fit_is_an_error_with_the_field_and_the_path(shop: Side) -> None:
     with pytest.raises(plainsql.DecodeError) as raised:
         await shop.call(q.add_message, lead_id=None, payload={"text": "secret", "stars": "five"})
     assert "Message.payload" in str(raised.value)
@@ -338,7 +338,7 @@ async def test_other_queries_run_while_a_transaction_streams(shop: Side) -> None
     assert await shop.call(q.count_all) == 30
 
 
-async def test_a_stream_that_fails_names_the_query_and_leaves_the_database_usable(shop: Side) -> None:
+async def test_a_failed_stream_names_the_query_and_the_next_call_works(shop: Side) -> None:
     with pytest.raises(UNDEFINED_COLUMN) as raised:
         [row async for row in shop.stream(q.broken, name="Ana")]
     assert "sql/shop/broken.sql:7:7" in raised.value.__notes__[0]
@@ -357,7 +357,7 @@ async def test_a_stream_that_is_left_early_leaves_the_database_usable(shop: Side
         assert await shop.call(q.count_all) == 0
 
 
-async def test_queries_without_a_declared_type_build_rows_from_what_the_server_describes(shop: Side) -> None:
+async def test_queries_without_a_type_build_rows_from_the_servers_description(shop: Side) -> None:
     await shop.call(q.add_message, lead_id=None, payload={"text": "hi", "stars": 1})
     sql = (
         'select m.id, l.name as "lead.name", m.payload '

@@ -196,7 +196,7 @@ class Other(msgspec.Struct):
     roles: dict[str, int]
 
 
-async def test_a_session_of_another_shape_is_read_where_it_fits_and_told_where_not(
+async def test_a_session_of_another_type_is_read_if_it_fits_and_refused_if_not(
     sessions: Sessions[Login], redis_url: str, prefix: str
 ) -> None:
     session = await sessions.create("ana", Login(["secret-role"]))

@@ -25,7 +25,7 @@ def _cases() -> list[Any]:
 
 
 @pytest.fixture(scope="module")
-def connection(database_url: str) -> Generator[psycopg.Connection[Any]]:
+def quiet_connection(database_url: str) -> Generator[psycopg.Connection[Any]]:
     with psycopg.connect(database_url, options="-c client_min_messages=error") as connection:
         yield connection
         connection.rollback()
@@ -33,7 +33,7 @@ def connection(database_url: str) -> Generator[psycopg.Connection[Any]]:
 
 @pytest.mark.parametrize("case", _cases())
 def test_a_query_by_others_is_read_as_they_meant_it(
-    connection: psycopg.Connection[Any], case: dict[str, Any]
+    quiet_connection: psycopg.Connection[Any], case: dict[str, Any]
 ) -> None:
     """Each is scanned to its parameters, prepared on its schema and described with its columns, exactly."""
     compiled = compile_body(case["sql"], name="corpus", path=case["id"])
@@ -43,9 +43,9 @@ def test_a_query_by_others_is_read_as_they_meant_it(
         sorted(compiled.parameters, key=lambda p: int(p[1:])) if numbered else list(compiled.parameters)
     ) == case["parameters"]
     try:
-        connection.execute(case["schema"])
-        nparams, columns = Oracle(connection).describe(compiled.variant().sql)
+        quiet_connection.execute(case["schema"])
+        nparams, columns = Oracle(quiet_connection).describe(compiled.variant().sql)
     finally:
-        connection.rollback()
+        quiet_connection.rollback()
     assert nparams == len(case["parameters"])
     assert columns == case["columns"]

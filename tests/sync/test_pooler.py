@@ -47,7 +47,7 @@ def folder(server: EmbeddedServer, request: pytest.FixtureRequest) -> Generator[
 
 
 @pytest.fixture
-def pooled_url(folder: Path, fresh_database_url: str) -> str:
+def pgbouncer_url(folder: Path, fresh_database_url: str) -> str:
     with psycopg.connect(fresh_database_url, autocommit=True) as admin:
         admin.execute(
             f"""
@@ -68,30 +68,30 @@ def pooled_url(folder: Path, fresh_database_url: str) -> str:
 
 
 @pytest.fixture
-def pooled_db(pooled_url: str) -> Iterator[Database]:
-    with plainsql.sync.connect(pooled_url) as db:
+def pgbouncer_db(pgbouncer_url: str) -> Iterator[Database]:
+    with plainsql.sync.connect(pgbouncer_url) as db:
         yield db
 
 
-def test_the_pooler_is_detected(pooled_db: Database) -> None:
-    assert pooled_db._shared.local_settings is not None
+def test_the_pooler_is_detected(pgbouncer_db: Database) -> None:
+    assert pgbouncer_db._shared.local_settings is not None
 
 
-def test_no_client_runs_the_statements_of_another(pooled_url: str) -> None:
+def test_no_client_runs_the_statements_of_another(pgbouncer_url: str) -> None:
     """One client writes, one reads, and a third has PgBouncer change their server connections."""
     wrong: list[object] = []
     ends = threading.Event()
 
     def read() -> None:
-        with plainsql.sync.connect(pooled_url) as db:
+        with plainsql.sync.connect(pgbouncer_url) as db:
             wrong.extend(found for _ in range(100) if (found := READ(db, k="k1")) != 0)
 
     def write() -> None:
-        with plainsql.sync.connect(pooled_url) as db:
+        with plainsql.sync.connect(pgbouncer_url) as db:
             wrong.extend(found for _ in range(100) if (found := BUMP(db, k="k2")) != 1)
 
     def change() -> None:
-        with plainsql.sync.connect(pooled_url) as db:
+        with plainsql.sync.connect(pgbouncer_url) as db:
             while not ends.is_set():
                 with db.transaction() as tx:
                     BUMP(tx, k="k3")
@@ -106,53 +106,53 @@ def test_no_client_runs_the_statements_of_another(pooled_url: str) -> None:
     ends.set()
     changing.join()
     assert wrong == []
-    with plainsql.sync.connect(pooled_url) as db:
+    with plainsql.sync.connect(pgbouncer_url) as db:
         assert (READ(db, k="k1"), READ(db, k="k2")) == (0, 100)
 
 
-def test_all_kinds_of_calls(pooled_db: Database) -> None:
+def test_all_kinds_of_calls(pgbouncer_db: Database) -> None:
     bump: Any = BUMP
     for _ in range(3):
-        assert READ(pooled_db, k="k4") == 0
-        assert list(SERIES.stream(pooled_db)) == list(range(1, 101))
-        with pooled_db.transaction() as tx:
+        assert READ(pgbouncer_db, k="k4") == 0
+        assert list(SERIES.stream(pgbouncer_db)) == list(range(1, 101))
+        with pgbouncer_db.transaction() as tx:
             assert BUMP(tx, k="k5") == 1
             with tx.transaction() as savepoint:
                 assert BUMP(savepoint, k="k5") == 1
             assert list(SERIES.stream(tx)) == list(range(1, 101))
-        assert bump.batch(pooled_db, [{"k": "k7"}, {"k": "none"}]) == [1, 0]
-        bump.execute_many(pooled_db, [{"k": "k7"}] * 50)
-    assert READ(pooled_db, k="k5") == 6
-    assert READ(pooled_db, k="k7") == 153
+        assert bump.batch(pgbouncer_db, [{"k": "k7"}, {"k": "none"}]) == [1, 0]
+        bump.execute_many(pgbouncer_db, [{"k": "k7"}] * 50)
+    assert READ(pgbouncer_db, k="k5") == 6
+    assert READ(pgbouncer_db, k="k7") == 153
     with pytest.raises(psycopg.errors.UndefinedTable):
-        many("select 1 from nothing")(pooled_db)
-    assert READ(pooled_db, k="k4") == 0
+        many("select 1 from nothing")(pgbouncer_db)
+    assert READ(pgbouncer_db, k="k4") == 0
 
 
-def test_settings_of_other_clients_do_not_change_values(pooled_url: str, pooled_db: Database) -> None:
+def test_settings_of_other_clients_do_not_change_values(pgbouncer_url: str, pgbouncer_db: Database) -> None:
     """Another client's settings stay in the server's session, which we get next."""
     dates = one("select date '2026-03-04'")
-    with psycopg.connect(pooled_url, autocommit=True, prepare_threshold=None) as other:
+    with psycopg.connect(pgbouncer_url, autocommit=True, prepare_threshold=None) as other:
         for _ in range(4):
             other.execute("set datestyle = 'SQL, DMY'")
             other.execute("set app.jwt_tenant = 'a'")
-            assert str(dates(pooled_db)) == "2026-03-04"
+            assert str(dates(pgbouncer_db)) == "2026-03-04"
             with pytest.raises(TenantError):
-                PAPERS(pooled_db)
-            assert PAPERS(pooled_db.tenant("b")) == [2]
+                PAPERS(pgbouncer_db)
+            assert PAPERS(pgbouncer_db.tenant("b")) == [2]
         other.execute("reset all")
 
 
-def test_no_setting_of_ours_stays(pooled_url: str, pooled_db: Database) -> None:
-    with psycopg.connect(pooled_url, autocommit=True, prepare_threshold=None) as other:
+def test_no_setting_of_ours_stays(pgbouncer_url: str, pgbouncer_db: Database) -> None:
+    with psycopg.connect(pgbouncer_url, autocommit=True, prepare_threshold=None) as other:
         for _ in range(4):
-            assert PAPERS(pooled_db.tenant("a")) == [1]
+            assert PAPERS(pgbouncer_db.tenant("a")) == [1]
             found = other.execute("select current_setting('app.jwt_tenant', true)").fetchone()
             assert found in [("",), (None,)]
 
 
 def test_changed_columns_are_detected_before_the_commit(
-    pooled_db: Database, fresh_database_url: str, pooled_url: str
+    pgbouncer_db: Database, fresh_database_url: str, pgbouncer_url: str
 ) -> None:
     query: ManyQuery[..., Any] = ManyQuery(
         "t.rename",
@@ -163,19 +163,19 @@ def test_changed_columns_are_detected_before_the_commit(
         int,
         WRITES,
     )
-    assert query(pooled_db) == [0]
+    assert query(pgbouncer_db) == [0]
     with psycopg.connect(fresh_database_url, autocommit=True) as admin:
         admin.execute("alter table kv alter column n type text")
         with pytest.raises(plainsql.ContractError):
-            query(pooled_db)
+            query(pgbouncer_db)
         assert admin.execute("select k from kv where k like 'k6%'").fetchall() == [("k6x",)]
 
 
-def test_statement_timeouts_are_each_transactions(pooled_url: str) -> None:
-    with plainsql.sync.connect(pooled_url, statement_timeout=0.1) as db:
+def test_statement_timeouts_are_each_transactions(pgbouncer_url: str) -> None:
+    with plainsql.sync.connect(pgbouncer_url, statement_timeout=0.1) as db:
         for _ in range(2):
             with pytest.raises(psycopg.errors.QueryCanceled):
                 one("select pg_sleep(60)")(db)
         assert one("select current_setting('statement_timeout')")(db) == "100ms"
-    with psycopg.connect(pooled_url, autocommit=True, prepare_threshold=None) as other:
+    with psycopg.connect(pgbouncer_url, autocommit=True, prepare_threshold=None) as other:
         assert other.execute("show statement_timeout").fetchone() == ("0",)

@@ -55,9 +55,9 @@ class _Declared:
                 raise TypeError(f"unknown facts of a query: {', '.join(sorted(unknown))}")
             # Through the brackets' function, which hands the facts over.
             warn_of_old_module(caller_module(3), stacklevel=3)
-            effect = former.get("effect")
-            read_only, session_clean = effect == "reads", effect is not None
-            by_key, autobatch = former.get("joins", False), former.get("pipelines", True)
+            if (effect := former.get("effect")) is not None:
+                read_only, session_clean = effect == "reads", True
+            by_key, autobatch = former.get("joins", by_key), former.get("pipelines", autobatch)
         self.source = (name, path, line, body)
         self.facts = QueryFacts(
             read_only,
