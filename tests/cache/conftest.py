@@ -23,7 +23,7 @@ def table() -> Table:
 
 @pytest.fixture
 def namespace() -> str:
-    """Of this test alone, in a Redis that tests share."""
+    """A namespace of this test, in a Redis that tests share."""
     return uuid.uuid4().hex
 
 

@@ -46,7 +46,7 @@ ANY = reading(name="shop.messages.newest")
 
 
 def touched(*conversations: int) -> Touched:
-    """What a write of messages of these conversations touches; without any, of whichever."""
+    """The rows that a write of messages of these conversations touches; of any if none is given."""
     return touched_rows(TABLE, {"conversation_id": list(conversations)} if conversations else {})
 
 

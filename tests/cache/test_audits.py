@@ -1,4 +1,4 @@
-"""Audits of all processes: asked for and answered in Redis, and over when they are taken back or lost."""
+"""Audits of all processes: requested and answered in Redis, and over when they are taken back or lost."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.cache.model import Table, eventually
 async def process(
     redis_url: str, namespace: str, own_rate: float = 0.0
 ) -> AsyncIterator[tuple[Cache, SharedAudit]]:
-    """A program that looks often whether it is asked."""
+    """A program that checks often for a request."""
     store = RedisStore(redis_url, namespace=namespace, deadline=10, write_deadline=10, quarantine=0)
     async with Cache(store, jitter=0, audit_rate=own_rate) as cache:
         task = asyncio.ensure_future(follow(store.audits, cache._auditor, every=0.01))

@@ -1,4 +1,4 @@
-"""Who does not answer is left alone, and asked again by one."""
+"""A store that does not answer is skipped, and tried again by one call."""
 
 from __future__ import annotations
 

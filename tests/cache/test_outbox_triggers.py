@@ -178,7 +178,7 @@ create trigger note_for_cache_insert
 after insert on public.t referencing new table as new_rows
 for each statement execute function plainsql.note_public_t();
 """
-"""What an earlier version wrote, of one event."""
+"""The migration of an earlier version, for one event."""
 ATTACKS = {
     name: f"""
         create function pg_temp.own(value {of}) returns boolean language plpgsql as $$
@@ -210,7 +210,7 @@ ATTACKS = {
         ),
     )
 }
-"""What whoever may insert creates for the function to find, before the first write of its session."""
+"""The objects that a role which may insert plants for the function, before its session writes first."""
 WORKED = "a type"
 
 
@@ -294,7 +294,7 @@ grant insert on plainsql.cache_outbox to {role};
 alter function plainsql.note_public_t() owner to {role};
 revoke create on schema plainsql from {role};
 """
-"""As docs/cache.md has it."""
+"""The example of docs/cache.md."""
 
 
 def test_the_functions_may_belong_to_a_role_that_may_only_insert(

@@ -1,4 +1,4 @@
-"""What the header and the options of the cache ask for."""
+"""The policies of headers and options of the cache."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ async def test_a_ttl_ends(open_cache: Open, table: Table) -> None:
     cache = open_cache()
     query = reading("conversation_id", ttl=0.03)
     assert await table.read(cache, query) == 1
-    table.versions[1] = 2  # without telling anybody
+    table.versions[1] = 2  # without a notice
     async with asyncio.timeout(30):
         while await table.read(cache, query) != 2:  # noqa: ASYNC110 (time alone ends it)
             await asyncio.sleep(0.005)
@@ -292,7 +292,7 @@ async def test_an_audit_counts_hits_that_are_not_so(open_cache: Open, table: Tab
     await table.read(cache)
     await eventually(lambda: cache.stats().audited == 1)
     assert cache.stats().violations == 0
-    table.versions[1] = 2  # without telling anybody
+    table.versions[1] = 2  # without a notice
     await table.read(cache)
     await eventually(lambda: cache.stats().violations == 1)
     [found] = cache.stats().found

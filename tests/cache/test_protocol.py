@@ -1,4 +1,4 @@
-"""What is overwritten is not served, whatever comes between a read, its fill and a write."""
+"""Overwritten results are never served, in any order of a read, its fill and a write."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ async def test_each_of_several_writers_keeps_its_marker(open_cache: Open, table:
 async def test_a_column_first_read_by_during_a_write_is_not_stored_under(
     open_cache: Open, table: Table
 ) -> None:
-    # The writer could not know that anybody would read by conversation.
+    # The writer could not know of reads by conversation.
     reader, writer = open_cache(), open_cache()
     mark = await writer.begin(touched())
     await table.read(reader)
@@ -176,7 +176,7 @@ async def test_nor_that_of_one_that_met_a_writer_under_way(open_cache: Open, tab
 async def test_the_marker_of_a_writer_that_died_ends_in_a_miss(open_cache: Open, table: Table) -> None:
     reader, writer = open_cache(), open_cache(marker_ttl=0.05)
     await table.read(reader)
-    # Neither settled nor renewed.
+    # Neither published nor renewed.
     mark = await writer.begin(touched(1))
     assert mark.renewal is not None
     mark.renewal.cancel()
@@ -295,7 +295,7 @@ async def test_a_read_that_joins_while_another_process_loads_is_not_forgotten(
 
 
 async def test_a_version_does_not_come_back_though_a_call_does(open_cache: Open, table: Table) -> None:
-    # A reply was lost, and the client has sent the command once more.
+    # A reply was lost, and the client has sent the command again.
     cache = open_cache()
     store, call = cache._store, BY_CONVERSATION.call(BY_CONVERSATION.key((1,), ()), (1,))
     first = await store.lookup(call, "token", keep=60, lease=60)

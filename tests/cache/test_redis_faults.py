@@ -1,4 +1,4 @@
-"""Whatever happens to Redis, reads are right and raise nothing, and writes do as the mode says."""
+"""With every fault of Redis, reads are right and raise nothing, and writes do as their option says."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ async def test_whatever_is_evicted_nothing_old_is_served(
 async def test_a_marker_that_was_evicted_keeps_readers_from_storing_for_a_while(
     open_redis_cache: Open, table: Table, direct: Redis, namespace: str
 ) -> None:
-    # The writer dies right after its commit, and Redis has lost its marker right before: both at once.
+    # The writer dies right after its commit, and Redis has lost its marker right before: both together.
     reader, writer = open_redis_cache(quarantine=60.0), open_redis_cache(quarantine=60.0)
     await table.read(reader)
     mark = await writer.begin(touched(1))

@@ -10,7 +10,9 @@ from typing import Any, Literal
 __all__ = ["Moment", "at_every_wait", "settled"]
 
 Moment = Literal["waiting", "answered"]
-"""When it is cancelled: as it begins to wait; or when what it waits for has come, but before it goes on."""
+"""The moment of the cancellation: as the task begins to wait, or when its event has come but it has not gone
+on.
+"""
 
 
 @types.coroutine

@@ -152,7 +152,9 @@ async def proxied_items_db(database_url: str, outside: Any, proxy: Proxy) -> Asy
 
 
 async def _round_trips(proxy: Proxy, call: Any) -> int:
-    """How often the driver waits for the server: it ends each round with Sync, Flush or a simple query."""
+    """The number of times that the driver waits for the server: a round ends with Sync, Flush or a simple
+    query.
+    """
     before = Counter(proxy.to_server.messages)
     await call
     sent = Counter(proxy.to_server.messages)

@@ -75,7 +75,7 @@ async def test_connections_of_cancelled_calls_are_counted_and_close_when_idle(
         await _until_sessions(outside, db.stats().open)
         assert db.stats().open == db.stats().idle
         db._connections._max_idle = 0.0
-        await pid(db)  # has the clock begin anew
+        await pid(db)  # has the clock begin again
         db._connections._trim()
         await settled(lambda: db.stats().open == 0)
         await _until_sessions(outside, 0)
@@ -130,7 +130,7 @@ async def test_connections_that_take_their_time_to_close_are_not_counted_as_kept
         leases._max_idle = 0.0
         for lease in taken[:2]:
             leases.release(lease)
-        leases._trim()  # their farewells are under way
+        leases._trim()  # their last messages are in progress
         for lease in taken[2:]:
             leases.release(lease)
         leases._trim()

@@ -1,4 +1,4 @@
-"""A connection cannot be used after its block, and what a user did to its session reaches nobody else."""
+"""A connection cannot be used after its block, and what a user did to its session reaches no other task."""
 
 # ruff: noqa: PT012 (it is the block that raises)
 
@@ -169,7 +169,7 @@ async def test_a_stray_task_reaches_no_other_transaction(one_connection_db: plai
 async def test_a_statement_that_still_runs_at_the_end_of_the_block_is_cancelled(
     one_connection_db: plainsql.Database, outside: Any
 ) -> None:
-    """Its connection is closed: nobody is served by one that is still at something."""
+    """Its connection is closed: one that is still busy serves no other task."""
     async with one_connection_db.acquire() as connection:
         backend = connection.get_server_pid()
         stray = asyncio.create_task(connection.execute("select pg_sleep(600)"))
@@ -419,7 +419,7 @@ async def test_a_connection_whose_codecs_were_changed_is_closed(
 async def test_statements_of_a_transaction_end_before_its_connection_is_free(
     one_connection_db: plainsql.Database,
 ) -> None:
-    """Between the commit and the release Redis is told of what was written: that takes a while."""
+    """Between the commit and the release Redis is notified of the write: that takes a while."""
     async with one_connection_db._pool.acquire() as connection:
         with CommitOutcome() as ending:
             async with block(connection, ending):

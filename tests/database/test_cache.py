@@ -344,7 +344,7 @@ async def test_another_process_hears_of_a_write(fresh_database_url: str, redis_u
 
 
 async def test_a_write_that_no_read_could_meet_asks_nobody(fresh_database_url: str) -> None:
-    """As long as nothing was read through the process's own cache, a write is one statement."""
+    """A write is one statement until something was read through the process's own cache."""
     calls: list[Call] = []
     async with plainsql.connect(fresh_database_url, on_call=calls.append) as db:
         await behind(db, "create table note (id uuid default gen_random_uuid(), author int, text text)")

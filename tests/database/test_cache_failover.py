@@ -64,7 +64,7 @@ async def address(pair: tuple[Node, Node]) -> AsyncIterator[Proxy]:
 
 @pytest.fixture
 async def redis(redis_url: str) -> str:
-    """An empty Redis whose quarantine is over: what may be stored is stored at once."""
+    """An empty Redis whose quarantine is over: what may be stored is stored immediately."""
     async with Redis.from_url(redis_url) as client:
         await client.flushdb()
         await client.hset("plainsql:{public.f}", "=", "1")
@@ -233,7 +233,7 @@ async def test_behind_a_pooler_a_result_is_stored_for_its_own_server_only(
         for _ in range(20):
             try:
                 assert await get(db, id=2) == 0
-            except asyncpg.exceptions.PostgresError:  # the pooler tells of the connection that it has lost
+            except asyncpg.exceptions.PostgresError:  # the pooler reports the connection that it has lost
                 continue
             break
         assert db.cache.stats().fills == stats.fills, "the server is another one"

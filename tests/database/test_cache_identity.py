@@ -43,7 +43,7 @@ _BY_REGION = "select p.id from plain as p where p.region = {} order by p.id"
 
 @pytest.fixture
 async def settings_url(fresh_database_url: str) -> str:
-    """The URL of a database with tables that ask for settings."""
+    """The URL of a database with tables whose policies read settings."""
     owner = await asyncpg.connect(fresh_database_url)
     await owner.execute(_SCHEMA)
     await owner.close()

@@ -107,7 +107,7 @@ async def test_it_asks_again_when_it_may(fresh_database_url: str, plain_role_url
 
 
 class Odd(int):
-    """An argument whose class raises whatever it is asked."""
+    """An argument whose class raises for every attribute."""
 
     def __int__(self) -> int:
         raise RuntimeError("not now")

@@ -1,4 +1,4 @@
-"""What the analysis says is never stored is not, and everything else comes back as it was."""
+"""Types that the analysis calls unstorable are not stored, and all others come back unchanged."""
 
 from __future__ import annotations
 

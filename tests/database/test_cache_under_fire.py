@@ -64,7 +64,7 @@ async def text(db: plainsql.Database) -> str:
     return note.text
 
 
-# The first reader of a process begins while a write is under way ----------------------------------------
+# The first reader of a process begins during a write ----------------------------------------
 
 
 async def test_a_first_reader_that_begins_while_a_write_waits_for_its_connection(note_url: str) -> None:
@@ -109,7 +109,8 @@ async def test_a_first_reader_that_begins_during_a_copy_in_a_transaction(note_ur
         assert await get(db, id=ID) == edited
 
 
-# Nobody knows how a write ended ---------------------------------------------------------------------------
+# The outcome of a write is unknown
+# ---------------------------------------------------------------------------
 
 
 async def test_a_write_whose_connection_was_cut_may_still_be_committed(
@@ -194,7 +195,8 @@ async def test_what_a_transaction_wrote_counts_though_its_row_could_not_be_read(
         assert await text(db) == "new"
 
 
-# Who asks, and where ---------------------------------------------------------------------------------------
+# The role, the database and the path
+# ---------------------------------------------------------------------------------------
 
 
 async def test_sessions_that_are_set_up_differently_share_nothing(note_url: str, redis_url: str) -> None:

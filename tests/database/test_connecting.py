@@ -1,4 +1,4 @@
-"""Why a database cannot be reached, from both executors, and never a password in it."""
+"""The errors of connecting, from both executors, never with a password."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ async def test_too_many_connections_are_told(server: EmbeddedServer, connect: Ca
 
 @pytest.fixture
 def guest_url(server: EmbeddedServer) -> str:
-    """The URL of a role whose password the server asks for: ``right``."""
+    """The URL of a role whose password the server requires: ``right``."""
     with psycopg.connect(server.url(), autocommit=True) as connection:
         with suppress(psycopg.errors.DuplicateObject, psycopg.errors.UniqueViolation):
             connection.execute("create role guest login password 'right'")

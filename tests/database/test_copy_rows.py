@@ -1,6 +1,4 @@
-"""What is no row of a copy is told by its number, and what fails around it by its own name; nothing is
-kept.
-"""
+"""A value that is no row of a copy is reported by its number, other failures by their own name; no row is kept."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A prepared statement sent at once: the same answers and errors as from the driver's own method."""
+"""A prepared statement on the short path: the same answers and errors as from the driver's own method."""
 
 # ruff: noqa: ASYNC110 (what is waited for happens in the server)
 
@@ -41,7 +41,7 @@ async def driver_connection(database_url: str) -> AsyncIterator[Any]:
 
 @pytest.fixture
 def looked_up(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The statements that were not sent at once."""
+    """The statements that did not take the short path."""
     texts: list[str] = []
     get = asyncpg.Connection._get_statement
 

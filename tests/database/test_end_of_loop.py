@@ -16,7 +16,7 @@ import plainsql
 from plainsql.query import Args, many, one
 
 KEPT: list[object] = []
-"""What the program still holds when its event loop ends."""
+"""The objects that a program still holds when its event loop ends."""
 
 
 @one[bool]("t.slow", "t.sql", 1, "select pg_sleep(:seconds) is null", session_clean=True)

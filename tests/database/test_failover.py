@@ -222,7 +222,7 @@ async def test_a_write_that_was_asked_to_be_read_only_replaces_nothing(
                 "the server is read-only" in note for note in getattr(raised.value, "__notes__", ())
             )
         assert await pid(db) == backend
-    # Also on a server that is read-only: the caller has asked for no write.
+    # Also on a server that is read-only: the caller wants no write.
     async with demoted(moving, pair, 1) as db:
         backend = await pid(db)
         with pytest.raises(exceptions.ReadOnlySQLTransactionError):
@@ -271,7 +271,7 @@ async def test_a_database_that_is_made_read_only_and_writable_again(database_url
 
 
 async def test_a_fenced_primary_whose_standby_is_promoted() -> None:
-    """The whole of it, on two servers: acknowledged writes stand on the new primary."""
+    """The whole of it, on two servers: acknowledged writes are on the new primary."""
     with failover_pair() as (old, new):
         old.execute("create table fo (n int, t text)")
         new.wait_for(old)

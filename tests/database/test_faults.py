@@ -1,4 +1,4 @@
-"""Servers that go away: the caller hears of it with the query's name, and the next call works."""
+"""Servers that go away: the caller's error has the query's name, and the next call works."""
 
 # ruff: noqa: PT012 (it is the block of a transaction or stream that raises)
 

@@ -1,4 +1,4 @@
-"""Who waits in vain for a connection is told what holds them all."""
+"""A call that waits in vain for a connection learns which blocks hold them all."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ KINDS: dict[Any, tuple[str, str, str]] = {
 }
 
 
-# A listener's connection is held by a task of its own: any task is told of it as another is.
+# A listener's connection is held by a task of its own: any task learns of it as another does.
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind is not listener])
 async def test_tasks_that_call_while_they_hold_all_connections_are_told(database_url: str, kind: Any) -> None:
     many_of, one_of, remedy = KINDS[kind]

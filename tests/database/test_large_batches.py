@@ -1,4 +1,4 @@
-"""Batches of more than is sent at once: whatever happens while they are sent, the call ends, and what it did
+"""Batches larger than one piece: with every fault while they are sent, the call ends, and what it did
 is whole.
 """
 
@@ -28,7 +28,7 @@ from tests.proxy import Proxy, open_proxy
 
 SETS = 400
 LETTER = "x" * 5_000
-"""Of each set: together 2 MB."""
+"""The text of each set: together 2 MB."""
 
 
 @one[int](

@@ -1,4 +1,6 @@
-"""Leased connections: fair, bounded, replaced when they are dead or old, and nobody's when they come back."""
+"""Leased connections: fair, bounded, replaced when they are dead or old, and without a tenant when they are
+released.
+"""
 
 # ruff: noqa: ASYNC110 (what is waited for happens in the server)
 
@@ -129,7 +131,7 @@ async def test_a_place_that_becomes_free_goes_to_who_waits_longest(database_url:
             await settled(lambda: db.stats().waiting == 5)
             await outside.execute("select pg_terminate_backend($1)", connection.get_server_pid())
             await settled(connection.is_closed)
-        # Somebody comes whenever the loop goes round, and takes whatever is free.
+        # A call comes whenever the loop goes round, and takes whatever is free.
         for _ in range(50):
             calls.append(asyncio.create_task(call(len(calls))))
             await asyncio.sleep(0)

@@ -78,7 +78,7 @@ async def test_a_connection_that_fell_silent_is_noticed(
 ) -> None:
     async with proxied_db.listen("news", heartbeat=0.05) as notifications:
         waiting = asyncio.create_task(_next(notifications))
-        await asyncio.sleep(0.12)  # two signs of life are asked for, and given
+        await asyncio.sleep(0.12)  # two heartbeats are requested, and answered
         assert not waiting.done()
         proxy.pause()
         await asyncio.sleep(0.15)

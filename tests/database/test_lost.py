@@ -1,4 +1,4 @@
-"""A lost connection is one class of error wherever it is met, with the server's reason and the outcome."""
+"""A lost connection is one class of error everywhere, with the server's reason and the outcome."""
 
 # ruff: noqa: PT012 (it is the block of a transaction or stream that raises)
 
@@ -371,7 +371,7 @@ async def test_the_error_of_a_block_is_not_hidden_by_the_loss_of_its_connection(
 async def test_a_connection_error_of_the_users_code_is_passed_on(
     one_connection_db: plainsql.Database, outside: Any, error: Exception
 ) -> None:
-    """Of an HTTP client, of another database: ours is not lost."""
+    """An error of an HTTP client or of another database: ours is not lost."""
 
     async def source() -> AsyncIterator[bytes]:
         yield b""
@@ -425,7 +425,7 @@ def _check(error: ConnectionLostError, sqlstate: str | None, outcome: str) -> No
 
 
 def _terminate(url: str, backend: int) -> None:
-    """Terminate a backend while this loop stands still: it has read nothing of it when this returns."""
+    """Terminate a backend while this loop is blocked: it has read nothing of it when this returns."""
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("select pg_terminate_backend(%s, 10000)", [backend])
 

@@ -22,7 +22,7 @@ from tests.proxy import open_proxy
 async def test_a_server_that_does_not_reach_another_is_not_lost(
     one_connection_db: plainsql.Database, state: str
 ) -> None:
-    """As postgres_fdw and dblink raise it, on a session that is well."""
+    """The error that postgres_fdw and dblink raise, on a healthy session."""
     raises: CountQuery[...] = CountQuery(
         "t.raises",
         "t.sql",

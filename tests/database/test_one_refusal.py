@@ -89,7 +89,7 @@ async def test_when_all_connections_are_lost_they_are_opened_again(limited_url: 
 
 async def test_where_no_server_is_there_all_are_told_at_once(proxy: Proxy, database_url: str) -> None:
     name = database_url.partition("?")[0].rpartition("/")[2]
-    # Nobody could wait for these limits.
+    # No caller could wait for these limits.
     async with plainsql.connect(proxy.url(name), max_size=4, connect_timeout=600, acquire_timeout=600) as db:
         await asyncio.gather(*(plus(db, n=n) for n in range(8)))
         proxy.refuse()

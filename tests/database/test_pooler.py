@@ -156,7 +156,7 @@ async def test_what_a_call_leaves_in_the_session_is_no_tenants(pooled_url: str) 
 async def test_a_tenants_read_is_two_round_trips_if_the_pooler_keeps_statements(
     folder: Path, pooled_url: str, server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As behind PgBouncer 1.21: the server itself is a pooler that keeps each client's statements."""
+    """A stand-in for PgBouncer 1.21: the server itself is a pooler that keeps each client's statements."""
 
     async def keeps(_: Any) -> bool:
         return True
@@ -182,7 +182,7 @@ async def test_a_tenants_read_is_two_round_trips_if_the_pooler_keeps_statements(
 
 
 async def test_a_tenants_read_behind_this_pooler(folder: Path, pooled_url: str, mode: PoolMode) -> None:
-    """Two round trips from PgBouncer 1.21 on, and three before: it is asked, and not its version."""
+    """Two round trips from PgBouncer 1.21 on, and three before: its behaviour decides, not its version."""
     if mode == "session":
         pytest.skip("for PgBouncer in transaction mode")
     name = pooled_url.partition("?")[0].rpartition("/")[2]

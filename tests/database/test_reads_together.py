@@ -1,4 +1,4 @@
-"""Concurrent calls of one read run as one statement, and nobody can tell but by the time it takes."""
+"""Concurrent calls of one read run as one statement, and only the time shows it."""
 
 # ruff: noqa: ASYNC110 (what is waited for happens in the server)
 
@@ -115,7 +115,7 @@ async def tagged_things_db(database_url: str) -> AsyncIterator[plainsql.Database
 
 
 async def _statements(db: plainsql.Database, calls: list[Any], monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Run calls at once and return the texts that were sent."""
+    """Run calls concurrently and return the texts that were sent."""
     sent: list[str] = []
     fetch = driver.fetch
 

@@ -1,4 +1,4 @@
-"""Transactions that meet a change of the tables are run again by ``db.retry``, and say so without it."""
+"""Transactions that a table change interrupts are run again by ``db.retry``, and say so without it."""
 
 from __future__ import annotations
 

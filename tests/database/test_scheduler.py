@@ -1,4 +1,4 @@
-"""Calls that are sent together: the same answers as alone, for all types; no caller meets another's error;
+"""Calls that are sent together: the same answers as alone, for all types; no caller gets another's error;
 nothing is left behind."""
 
 # ruff: noqa: ASYNC110 (what is waited for happens in the server)
@@ -100,7 +100,7 @@ def _at_rest(db: plainsql.Database) -> bool:
     ("sql", "values"),
     [
         ("select row_to_json(n)::text from (select :v::int as a) as n", [1, None, 3]),
-        # What stands around the query must not be found by its names.
+        # The text around the query must not be found by its names.
         ("select plainsql_1::text from (select :v::int as a) as plainsql_1", [1, 2]),
         ("select n::text from (select :v::int as a) as n", [1, 2]),
         ("select :v::mood", ["glad", None, "sad"]),
@@ -223,13 +223,15 @@ async def test_a_query_and_a_database_can_do_without(items_url: str) -> None:
         assert schedulers(db) == []
 
 
-# Nobody waits for another ------------------------------------------------------------------------------
+# No call waits for another ------------------------------------------------------------------------------
 
 
 async def test_a_call_that_hangs_holds_up_no_other(
     items_db: plainsql.Database, form: str, outside: Any
 ) -> None:
-    """The first call of a query is on its way and stays there: those behind it are sent beside it."""
+    """The first call of a query is on its way and stays there: those behind it are sent on another
+    connection.
+    """
     await asyncio.gather(*(LOCKED(items_db, id=n, wait=False) for n in range(1, 20)))
     hanging = asyncio.create_task(LOCKED(items_db, id=1, wait=True))
     await settled(lambda: any(scheduler.in_progress for scheduler in schedulers(items_db)))

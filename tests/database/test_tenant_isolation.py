@@ -149,7 +149,7 @@ async def test_a_tenant_needs_an_id(notes_db: plainsql.Database) -> None:
 
 
 async def test_no_row_of_another_tenant_is_ever_seen(notes_db: plainsql.Database) -> None:
-    """200,000 calls: one-shot, joined, in transactions, cancelled and failing, of 50 tenants at once."""
+    """200,000 calls: one-shot, joined, in transactions, cancelled and failing, of 50 tenants concurrently."""
     chance = random.Random(20)
     seen = 0
 
@@ -168,7 +168,7 @@ async def test_no_row_of_another_tenant_is_ever_seen(notes_db: plainsql.Database
         view = notes_db.tenant(tenant, user_id=chance.randrange(3))
         while calls > 0:
             kind = chance.random()
-            if kind < 0.93:  # sixty at once: joined
+            if kind < 0.93:  # sixty concurrent ones: joined
                 await asyncio.gather(*(read(tenant, view) for _ in range(60)))
                 calls -= 60
             elif kind < 0.95:

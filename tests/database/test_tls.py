@@ -1,4 +1,4 @@
-"""TLS as a URL asks for it: what works, and what is said when it does not, by both drivers."""
+"""TLS as a URL requires it: what works, and what is said when it does not, by both drivers."""
 
 from __future__ import annotations
 

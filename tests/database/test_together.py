@@ -1,4 +1,4 @@
-"""A call returns what it returns alone, and as soon as it can, whoever calls at the same time."""
+"""A call returns what it returns alone, and as soon as it can, with any other concurrent calls."""
 
 # ruff: noqa: ASYNC110 (what is waited for happens in the server)
 

@@ -1,4 +1,4 @@
-"""What only the asynchronous executor can get wrong: two tasks in one transaction, streams that are left."""
+"""Mistakes that only the asynchronous executor can make: two tasks in one transaction, abandoned streams."""
 
 # ruff: noqa: PT012 (it is the block of a transaction or stream that raises)
 

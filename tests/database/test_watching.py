@@ -1,4 +1,4 @@
-"""A hook is told of every call, by name and number, whatever became of it; and can harm none."""
+"""A hook gets every call, by name and number, with any outcome; and can harm none."""
 
 from __future__ import annotations
 

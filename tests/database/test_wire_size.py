@@ -1,4 +1,4 @@
-"""What arguments take on the wire is never more than what is reckoned with."""
+"""Arguments never take more on the wire than the estimate."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ VALUES: list[tuple[str, Any]] = [
 async def test_the_bytes_that_are_sent_are_not_more(database_url: str, type: str, value: Any) -> None:
     host = parse_qs(urlsplit(database_url).query)["host"][0]
     name = urlsplit(database_url).path[1:]
-    # What stands around the value is sent with a null as well.
+    # The bytes around the value are sent with a null as well.
     query: ManyQuery[..., Any] = ManyQuery(
         "t.size", "t.sql", 1, f"select 1 where :v::{type} is null", Binder(("v",), {}, {}, None), int
     )
