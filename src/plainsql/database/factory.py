@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Generator, Mapping
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, Unpack, cast
 
 from asyncpg import exceptions
 
@@ -116,7 +116,7 @@ def connect(
     if former:
         given = renamed_options("connect", former, _NEW_NAMES)
         max_lifetime, autobatch = given.get("max_lifetime", max_lifetime), given.get("autobatch", autobatch)
-    former_cache: object = cache
+    former_cache = cast("object", cache)  # it may be a former value
     if former_cache is None or former_cache in ("available", "strict"):
         cache, on_cache_failure = _former_cache(former_cache)
     check(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from _thread import get_ident
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from itertools import islice
 from time import perf_counter
 from typing import Any, TypeVar
@@ -76,7 +76,11 @@ class Autobatch(Link):
             scheduler.end()
         return query.result(records)
 
-    fresh = run
+    def fresh(
+        self, query: CompiledQuery[Any, R], args: Args, pool: TenantPool, call: Call | None, /
+    ) -> Coroutine[Any, Any, R]:
+        """Run a query; without a cache every result is fresh."""
+        return self.run(query, args, pool, call)
 
     def _add_scheduler(self, query: CompiledQuery[Any, Any], text: QueryText, pool: TenantPool) -> Scheduler:
         schedulers = self.schedulers

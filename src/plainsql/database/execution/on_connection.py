@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from typing import Any, TypeVar
 
 from plainsql.database.execution.batch import (
@@ -49,7 +49,11 @@ class OnConnection:
             await pool.admit(query)
         return await pool.run_on_connection(execute, query, text, values, call)
 
-    fresh = run
+    def fresh(
+        self, query: CompiledQuery[Any, R], args: Args, pool: TenantPool, call: Call | None, /
+    ) -> Coroutine[Any, Any, R]:
+        """Run a query; without a cache every result is fresh."""
+        return self.run(query, args, pool, call)
 
     async def stream(
         self,
