@@ -217,7 +217,11 @@ def test_a_key_that_is_missing_is_named(
     [
         ("vault.channels.nothing", ("id",), "there is no column vault.channels.nothing"),
         ("vault.nothing.token", ("id",), "there is no column vault.nothing.token"),
-        ("vault.channels.phone", ("id",), "vault.channels.phone: expected bytea for encrypted values, got text"),
+        (
+            "vault.channels.phone",
+            ("id",),
+            "vault.channels.phone: expected bytea for encrypted values, got text",
+        ),
         (COLUMN, ("tenant", "id"), "vault.channels has no column tenant"),
     ],
 )

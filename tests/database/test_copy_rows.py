@@ -1,4 +1,4 @@
-"""A value that is no row of a copy is reported by its number, other failures by their own name; no row is kept."""
+"""A value that is no row of a copy is reported by its number, other failures by name; no row is kept."""
 
 from __future__ import annotations
 
