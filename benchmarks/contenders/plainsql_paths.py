@@ -20,9 +20,11 @@ def connect(url: str, *, joining: bool = True) -> Any:
     """Open a database; without joining, concurrent calls of one query are never run as one statement."""
     options: dict[str, Any] = {"min_size": POOL_SIZE, "max_size": POOL_SIZE, "prefetch": PREFETCH}
     if not joining:
-        if "join" not in inspect.signature(plainsql.connect).parameters:
+        known = inspect.signature(plainsql.connect).parameters
+        option = next((name for name in ("autobatch", "join") if name in known), None)
+        if option is None:
             raise NotOfferedError("this version of plainsql has no joining to turn off")
-        options["join"] = False
+        options[option] = False
     return plainsql.connect(url, **options)
 
 
