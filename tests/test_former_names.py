@@ -11,6 +11,7 @@ import pytest
 
 import plainsql
 from plainsql.deprecation import PlainsqlDeprecationWarning
+from plainsql.query import count
 from plainsql.statements import parse
 
 FORMER_MODULE = """
@@ -65,7 +66,7 @@ def test_modules_of_the_previous_version_run_with_one_warning(tmp_path: Path) ->
 def test_a_fact_that_no_version_has_is_refused() -> None:
     unknown: Any = {"efect": "reads"}
     with pytest.raises(TypeError, match="unknown facts of a query: efect"):
-        plainsql.query.count("t", "t.sql", 1, "select", **unknown)
+        count("t", "t.sql", 1, "select", **unknown)
 
 
 @pytest.mark.parametrize(

@@ -15,12 +15,16 @@ class Limiter(Protocol):
 
     def _key(self, name: str, subject: Subject, more: str = "") -> str:
         """Return the key of a subject's limit in Redis."""
+        ...
 
     async def check(self, *charges: Charge) -> Decision:
         """Return the decision that ``consume`` would make now, and take nothing."""
+        ...
 
     async def consume(self, *charges: Charge) -> Decision:
         """Take from all the limits, or from none if one of them has not enough."""
+        ...
 
     async def wait(self, *charges: Charge, timeout: float | None = None) -> Decision:
         """Take from all the limits as soon as all of them have enough."""
+        ...

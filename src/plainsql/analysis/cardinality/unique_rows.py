@@ -58,22 +58,28 @@ class Counts(Protocol):
     @property
     def catalog(self) -> Catalog:
         """The catalog of the database."""
+        ...
 
     @property
     def scopes(self) -> Scopes:
         """The queries of the statement."""
+        ...
 
     def at_most_one(self, scope: Scope) -> AtMostOne:
         """Return whether a query gives at most one row each time it runs."""
+        ...
 
     def one_call(self, entry: RangeTableEntry) -> bool:
         """Return whether a function in ``from`` gives exactly one row."""
+        ...
 
     def keys(self, entry: RangeTableEntry, scope: Scope) -> list[tuple[OutputKey, str]]:
         """Return the columns that no two rows of an entry share, each set with its name in reasons."""
+        ...
 
     def has_own_keys(self, relation: Relation, entry: RangeTableEntry) -> bool:
         """Return whether the keys of a table hold for all rows that an entry reads."""
+        ...
 
 
 class UniqueRows:
