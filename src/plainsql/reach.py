@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from plainsql import dependencies
 from plainsql.deprecation import caller_module, warn_of_old_module
+
+if TYPE_CHECKING:
+    from plainsql.dependencies import EVERYTHING, CachedRead, Change
+    from plainsql.dependencies import Dependency as Dependence
+
+__all__ = ["EVERYTHING", "CachedRead", "Change", "Dependence"]
 
 _FORMER_NAMES = {"Dependence": "Dependency"}
 

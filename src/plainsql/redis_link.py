@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from plainsql import redis_connection
 from plainsql.deprecation import warn_of_old_name
+
+if TYPE_CHECKING:
+    from plainsql.redis_connection import RedisConnection as Link
+    from plainsql.redis_connection import RedisSource, Script
+
+__all__ = ["Link", "RedisSource", "Script"]
 
 _NEW_NAMES = {"Link": "RedisConnection"}
 
