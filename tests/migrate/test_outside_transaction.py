@@ -98,7 +98,7 @@ def test_a_file_that_was_cut_off_runs_again_from_its_top(
     write: Write, fresh_database_url: str, query: Query
 ) -> None:
     folder = write({"0001_a.sql": "-- transactional: false\ncreate table if not exists a ();\nselect 1/0;"})
-    with pytest.raises(migrate.MigrationFailedError, match="HINT: make what ran fit to run again"):
+    with pytest.raises(migrate.MigrationFailedError, match="HINT: make the statements repeatable"):
         migrate.apply(fresh_database_url, folder)
     write({"0001_a.sql": "-- transactional: false\ncreate table if not exists a ();\nselect 1;"})
     assert migrate.apply(fresh_database_url, folder).done == ("0001_a",)

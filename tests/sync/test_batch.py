@@ -196,6 +196,14 @@ def test_a_lost_connection_means_that_nothing_was_done(
     assert batch(add, sync_items_db, [{"id": 50}]) == [Item(50, None)]
 
 
+@pytest.mark.parametrize("sets", [2, 50, 1000])
+def test_the_servers_reason_is_kept_when_a_later_set_is_refused(sync_items_db: Database, sets: int) -> None:
+    dies = ask.many("select :n::int where (select pg_terminate_backend(pg_backend_pid()))", "n")
+    for _ in range(10):  # whether the reason or the refusal comes first is chance
+        with pytest.raises(psycopg.errors.AdminShutdown):
+            batch(dies, sync_items_db, [{"n": n} for n in range(sets)])
+
+
 def test_copy_ends_the_connection_and_the_next_call_opens_one(sync_items_db: Database) -> None:
     copies: Any = ask.count("copy item to stdout")
     with pytest.raises(plainsql.PlainsqlError, match="COPY from or to the client is not a query"):

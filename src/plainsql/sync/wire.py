@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
+from contextlib import suppress
 from functools import partial
 from selectors import EVENT_READ, DefaultSelector
 from time import monotonic
@@ -12,6 +13,7 @@ from typing import Any, Final
 import psycopg
 from psycopg import generators, pq
 from psycopg.errors import error_from_result
+from psycopg.waiting import Ready, Wait
 
 from plainsql.errors import PlainsqlError
 
@@ -76,9 +78,6 @@ def run_pipeline(
                 answer if limit_s is None else _limited(answer, limit_s, restarts=True)
             )
             pgconn.exit_pipeline_mode()
-        except psycopg.NotSupportedError:  # psycopg's, for a COPY that the server answers early
-            connection.close()
-            raise _copy_error() from None
         except BaseException:
             connection.close()
             raise
@@ -111,21 +110,42 @@ def has_ended(connection: psycopg.Connection[Any]) -> bool:
 
 
 def _pipelined(pgconn: pq.abc.PGconn, commands: Sequence[Callable[[], None]]) -> Generator[Any, Any, Any]:
-    answers = yield from generators.pipeline_communicate(pgconn, deque(commands))
-    results = [result for result, *_ in answers]
+    """Send commands as the socket takes them, and return the result of each but the last, which is the sync.
+
+    If the connection is lost, raises the server's error if that has arrived: what fails then may be the next
+    command. psycopg's own generator drops the results that it has in that case.
+    """
+    unsent = deque(commands)
+    results: list[pq.abc.PGresult] = []
     try:
         while len(results) < len(commands):
-            answer = yield from generators.fetch_many(pgconn)
-            if not answer:
-                raise psycopg.OperationalError("the connection was closed before all results arrived")
-            if answer[0].status in _COPYING:
-                raise _copy_error()
-            results.append(answer[0])
+            ready = yield Wait.RW if unsent or pgconn.flush() else Wait.R
+            if ready & Ready.R:
+                pgconn.consume_input()
+                _take_results(pgconn, results)
+            if ready & Ready.W and not pgconn.flush() and unsent:
+                unsent.popleft()()
     except psycopg.OperationalError:
+        with suppress(psycopg.OperationalError):
+            pgconn.consume_input()
+            _take_results(pgconn, results)
         for result in results:
-            check_result(result)  # the server's error, if it has sent one before it closed the connection
+            check_result(result)
         raise
-    return results[:-1]  # the last is the result of the sync
+    return results[:-1]
+
+
+def _take_results(pgconn: pq.abc.PGconn, results: list[pq.abc.PGresult]) -> None:
+    """Append the results that have arrived, one for each command."""
+    while not pgconn.is_busy():
+        result = pgconn.get_result()
+        if result is None:  # the end of a command's results, or nothing has arrived
+            result = pgconn.get_result() if not pgconn.is_busy() else None
+        if result is None:
+            return
+        if result.status in _COPYING:
+            raise _copy_error()
+        results.append(result)
 
 
 def _copy_error() -> PlainsqlError:
