@@ -21,7 +21,7 @@ class Headline(NamedTuple):
 _COMPARISONS = (
     ("point-read/1", "asyncpg-pool", "asyncpg's pool, structs"),
     ("point-read/1", "asyncpg-held", "a held asyncpg connection, structs: the limit"),
-    ("point-read/1", "plainsql-unjoined", "itself with joining off"),
+    ("point-read/1", "plainsql-unjoined", "itself with autobatching off"),
     ("point-read/64", "asyncpg-pool", "asyncpg's pool, structs"),
     ("point-read/64", "sqlalchemy-core", "SQLAlchemy Core"),
     ("point-read/256", "asyncpg-pool", "asyncpg's pool, structs"),

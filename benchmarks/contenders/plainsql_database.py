@@ -59,5 +59,5 @@ class Plainsql(Contender):
 
 
 class PlainsqlUnjoined(Plainsql):
-    name = "plainsql, joining off"
+    name = "plainsql, autobatching off"
     joining = False
