@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import replace
-from functools import cached_property
 
 from plainsql.analysis.cardinality.row_counts import Cardinality
 from plainsql.analysis.catalog.server_catalog import Catalog
@@ -64,6 +63,7 @@ class Nullability:
         self._outputs: dict[tuple[int, Hashable, Facts], list[Verdict]] = {}
         self._assumed: dict[int, list[Verdict]] = {}
         self._rows: dict[int, Context] = {}
+        self._past: Nullability | None = None
 
     def outputs(
         self, scope: Scope, outside: Context | None = None, of_row: Facts = NO_FACTS
@@ -83,14 +83,16 @@ class Nullability:
             self._outputs[key] = known
         return known
 
-    @cached_property
+    @property
     def past(self) -> Nullability:
         """Return the prover for rows that a materialised view has read: no constraint of a table proves
         anything.
         """
-        scopes = Scopes(self.catalog)
-        cardinality = Cardinality(self.catalog, scopes, locks=True)
-        return Nullability(self.catalog, scopes, cardinality, in_the_past=True)
+        if self._past is None:
+            scopes = Scopes(self.catalog)
+            cardinality = Cardinality(self.catalog, scopes, locks=True)
+            self._past = Nullability(self.catalog, scopes, cardinality, in_the_past=True)
+        return self._past
 
     def expression(self, node: Node, context: Context) -> Verdict:
         """Return the verdict for an expression in its context."""
