@@ -63,6 +63,23 @@ def test_modules_of_the_previous_version_run_with_one_warning(tmp_path: Path) ->
     assert "run 'plainsql generate'" in done.stderr
 
 
+@pytest.mark.parametrize("kind", ["count", "one[int]"])
+def test_the_warning_names_the_module_for_each_decorator(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "former.py").write_text(
+        f"from plainsql.query import count, one\n"
+        f'@{kind}("t.q", "sql/t/q.sql", 1, "select 1", effect="writes")\n'
+        "def q(): return ()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "default", "-c", "import former"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert f"{tmp_path / 'former.py'}:2: PlainsqlDeprecationWarning: former was generated" in done.stderr
+
+
 def test_a_fact_that_no_version_has_is_refused() -> None:
     unknown: Any = {"efect": "reads"}
     with pytest.raises(TypeError, match="unknown facts of a query: efect"):

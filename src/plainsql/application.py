@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cache
 
 from plainsql.errors import OptionError, SettingsError
 from plainsql.options import SETTING_NAME
@@ -86,8 +87,9 @@ def tenant_settings(
     Raises ``OptionError`` if one is no name of a setting, or if both are the same.
     """
     environ = os.environ if environ is None else environ
-    tenant = tenant_setting or _setting("tenant_setting", environ)
-    user = user_setting or _setting("user_setting", environ)
+    project = cache(Project.load)  # read at most once, and only if it is needed
+    tenant = tenant_setting or _setting("tenant_setting", environ, project)
+    user = user_setting or _setting("user_setting", environ, project)
     if tenant == user:
         place = f"{function}(): " if function else ""
         raise OptionError(
@@ -96,12 +98,12 @@ def tenant_settings(
     return tenant, user
 
 
-def _setting(option: str, environ: Mapping[str, str]) -> str:
+def _setting(option: str, environ: Mapping[str, str], project: Callable[[], Project]) -> str:
     """Return the name of a tenant's or a user's setting from the environment or the project."""
     place = f"PLAINSQL_{option.upper()}"
     name = environ.get(place) or ""
     if not name:
-        place, name = f"{option} in [tool.plainsql]", str(getattr(Project.load(), option))
+        place, name = f"{option} in [tool.plainsql]", str(getattr(project(), option))
     if not SETTING_NAME.fits(name):
         raise OptionError(f"{place}: expected {SETTING_NAME.expected}, got {name[:40]!r}")
     return name

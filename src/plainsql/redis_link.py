@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from plainsql import redis_connection
-from plainsql.deprecation import warn_of_old_name
+from plainsql.deprecation import former_attribute, warn_of_old_name
 
 if TYPE_CHECKING:
     from plainsql.redis_connection import RedisConnection as Link
@@ -17,12 +17,6 @@ _NEW_NAMES = {"Link": "RedisConnection"}
 
 
 def __getattr__(name: str) -> object:
-    if name.startswith("__"):
-        raise AttributeError(name)
-    new = _NEW_NAMES.get(name, name)
-    try:
-        value: object = getattr(redis_connection, new)
-    except AttributeError:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
+    new, value = former_attribute(__name__, redis_connection, _NEW_NAMES, name)
     warn_of_old_name(f"{__name__}.{name}", f"plainsql.redis_connection.{new}")
     return value

@@ -70,7 +70,6 @@ def connect(
     Use it as ``async with plainsql.connect(url) as db`` or ``db = await plainsql.connect(url)``.
 
     Args:
-        url: ``postgresql://user:password@host:5432/database``. By default what the environment or
         url: ``postgresql://user:password@host:5432/database``. By default the environment or
             ``pyproject.toml`` names it (see ``plainsql.settings``), else it is the project's embedded server.
         min_size: connections that are opened immediately, at least one, and kept.

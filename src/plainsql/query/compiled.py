@@ -95,7 +95,8 @@ class CompiledQuery(Generic[T, R]):
         """The type of a row or single value; None until ``set_columns``, if the query was loaded."""
         self.compared = False
         """True if a description of the result was compared with the row type."""
-        self._facts = facts
+        self.facts = facts
+        """The facts as they were declared."""
         self._bind = bind
         self._build: Build | None = None
         self._make: Callable[..., T] | None = None
@@ -111,11 +112,6 @@ class CompiledQuery(Generic[T, R]):
     def parameters(self) -> tuple[str, ...]:
         """The names of its parameters, in the order of the SQL, then of its choices."""
         return self.texts.parameters
-
-    @property
-    def facts(self) -> QueryFacts:
-        """The facts as they were declared."""
-        return self._facts
 
     @property
     def signature(self) -> Signature:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypedDict, TypeVar, Unpack
 
 from plainsql.dependencies import CachedRead, Change
-from plainsql.deprecation import caller_module, warn_of_old_module
+from plainsql.deprecation import warn_of_old_module
 from plainsql.query.compiled import QueryFacts
 from plainsql.query.query import CountQuery, ManyQuery, OneQuery, OptionalQuery
 from plainsql.types import Args
@@ -53,8 +53,7 @@ class _Declared:
         if former:
             if unknown := former.keys() - _FormerFacts.__annotations__.keys():
                 raise TypeError(f"unknown facts of a query: {', '.join(sorted(unknown))}")
-            # Through the brackets' function, which hands the facts over.
-            warn_of_old_module(caller_module(3), stacklevel=3)
+            warn_of_old_module(__name__)
             if (effect := former.get("effect")) is not None:
                 read_only, session_clean = effect == "reads", True
             by_key, autobatch = former.get("joins", by_key), former.get("pipelines", autobatch)
