@@ -14,6 +14,8 @@ from hypothesis import settings
 
 import plainsql
 import plainsql.sync
+from plainsql.database.execution import scheduler
+from plainsql.database.execution.forms import Forms
 from plainsql.embedded import EmbeddedServer
 from plainsql.testing import Databases, DatabaseServer
 from tests import shop
@@ -105,6 +107,23 @@ def sync_tenant_db(tenant_url: str) -> Generator[plainsql.sync.Database]:
     """The same as ``tenant_db`` on the synchronous executor."""
     with plainsql.sync.connect(tenant_url) as db:
         yield db
+
+
+@pytest.fixture(params=["joined", "pipelined"])
+def form(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Have calls that wait run in one form, whatever it costs."""
+
+    def choose(self: Forms, calls: int) -> Any:
+        wanted = self.batched if request.param == "joined" else self.pipelined
+        return wanted if wanted is not None and calls > 1 and not wanted.refused else None
+
+    def compare(self: Forms) -> None:
+        self.prefers_alone = self._refused
+
+    monkeypatch.setattr(scheduler, "_MAX_STATEMENT_S", 60.0)  # the machine may be slow
+    monkeypatch.setattr(Forms, "choose", choose)
+    monkeypatch.setattr(Forms, "_compare", compare)
+    return str(request.param)
 
 
 @pytest.fixture(scope="session")

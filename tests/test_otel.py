@@ -92,7 +92,10 @@ async def test_a_failure_is_told_by_its_state_and_without_the_value(
     assert "hunter2" not in span.to_json()
 
 
-async def test_calls_that_are_joined_have_a_span_each(database_url: str, collected: Collected) -> None:
+@pytest.mark.parametrize("form", ["pipelined"], indirect=True)
+async def test_calls_that_are_joined_have_a_span_each(
+    database_url: str, collected: Collected, form: str
+) -> None:
     async with plainsql.connect(database_url, on_call=collected.telemetry) as db:
         await asyncio.gather(*(series(db, last=n) for n in range(1, 41)))
     spans = collected.spans.get_finished_spans()

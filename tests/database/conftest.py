@@ -9,8 +9,6 @@ import asyncpg
 import pytest
 
 import plainsql
-from plainsql.database.execution import scheduler
-from plainsql.database.execution.forms import Forms
 from tests.proxy import Proxy
 
 
@@ -34,20 +32,3 @@ async def outside(database_url: str) -> AsyncIterator[Any]:
     connection = await asyncpg.connect(database_url)
     yield connection
     await connection.close()
-
-
-@pytest.fixture(params=["joined", "pipelined"])
-def form(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Have calls that wait run in one form, whatever it costs."""
-
-    def choose(self: Forms, calls: int) -> Any:
-        wanted = self.batched if request.param == "joined" else self.pipelined
-        return wanted if wanted is not None and calls > 1 and not wanted.refused else None
-
-    def compare(self: Forms) -> None:
-        self.prefers_alone = self._refused
-
-    monkeypatch.setattr(scheduler, "_MAX_STATEMENT_S", 60.0)  # the machine may be slow
-    monkeypatch.setattr(Forms, "choose", choose)
-    monkeypatch.setattr(Forms, "_compare", compare)
-    return str(request.param)
