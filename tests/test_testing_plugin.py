@@ -172,6 +172,49 @@ def test_it():
     run(pytester).assert_outcomes(passed=1)
 
 
+NO_FCNTL = """
+import sys
+
+sys.modules["fcntl"] = None
+"""
+
+
+def test_the_plugin_works_where_there_are_no_file_locks(
+    pytester: pytest.Pytester, given: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytester.makepyfile(no_fcntl=NO_FCNTL)
+    monkeypatch.setenv("PYTHONPATH", str(pytester.path))
+    pytester.makeconftest(MIGRATE)
+    test = """
+import psycopg, sys
+
+def test_it(plainsql_database_url):
+    assert sys.modules["fcntl"] is None
+    with psycopg.connect(plainsql_database_url) as connection:
+        assert connection.execute("select count(*) from leads").fetchone() == (0,)
+"""
+    pytester.makepyfile(test_one=test, test_two=test)
+    run(pytester, "-p", "no_fcntl").assert_outcomes(passed=2)
+    run(pytester, "-p", "no_fcntl", "-n2").assert_outcomes(passed=2)
+    assert (pytester.path / "applied").read_text() == "leads\n" * 2, "once in each of the two runs"
+
+
+def test_without_an_embedded_server_the_tests_fail_and_say_why(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytester.makepyfile("def test_it(plainsql_database_url): pass", no_fcntl=NO_FCNTL)
+    monkeypatch.setenv("PYTHONPATH", str(pytester.path))
+    monkeypatch.delenv("PLAINSQL_TEST_DATABASE_URL", raising=False)
+    result = run(pytester, "-p", "no_fcntl")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(
+        [
+            "no embedded server: *",
+            "HINT: name a server for tests in PLAINSQL_TEST_DATABASE_URL, whose role may create databases",
+        ]
+    )
+
+
 def test_redis_is_private_empty_and_gone_afterwards(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """

@@ -15,7 +15,6 @@ one to leave stops it. ``PLAINSQL_TEST_DATABASE_URL`` names another server, whos
 
 from __future__ import annotations
 
-import fcntl
 import functools
 import hashlib
 import os
@@ -67,12 +66,11 @@ class _GivenServer:
 class Databases:
     """Makes the databases of one run: a template for each set of migrations, and clones of it."""
 
-    def __init__(self, server: DatabaseServer, run: str, shared: Path) -> None:
+    def __init__(self, server: DatabaseServer, run: str) -> None:
         import psycopg
 
         self._server = server
         self._prefix = f"plainsql_{run}_"
-        self._shared = shared
         self._admin = psycopg.connect(server.url(), autocommit=True)
 
     def template(self, migrate: Migrate) -> str:
@@ -81,8 +79,8 @@ class Databases:
         Two callables are the same if their code and the values bound in them are the same.
         """
         name = f"{self._prefix}template_{_fingerprint(migrate)}"
-        with (self._shared / f"{name}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        # All workers share the server, so its lock holds on every operating system.
+        with self._locked(name):
             if not self._exists(name):
                 # It gets its name when it is whole: a failure in the middle is not taken for a template.
                 unfinished = f"{name}_new"
@@ -119,6 +117,14 @@ class Databases:
         """Leave the server."""
         self._admin.close()
 
+    @contextmanager
+    def _locked(self, name: str) -> Generator[None]:
+        self._admin.execute("select pg_advisory_lock(hashtextextended(%s, 0))", [name])
+        try:
+            yield
+        finally:
+            self._admin.execute("select pg_advisory_unlock(hashtextextended(%s, 0))", [name])
+
     def _exists(self, name: str) -> bool:
         found = self._admin.execute("select from pg_database where datname = %s", [name])
         return found.rowcount == 1
@@ -135,22 +141,23 @@ def plainsql_server(pytestconfig: pytest.Config) -> Generator[DatabaseServer]:
     if given := os.environ.get("PLAINSQL_TEST_DATABASE_URL"):
         yield _GivenServer(given)
         return
-    from plainsql import embedded
-
+    try:
+        from plainsql import embedded
+    except ImportError as error:  # Windows
+        pytest.fail(
+            f"no embedded server: {error}\n"
+            "HINT: name a server for tests in PLAINSQL_TEST_DATABASE_URL, whose role may create databases",
+            pytrace=False,
+        )
     folder = embedded.scratch_folder(f"run-{pytestconfig.stash[_RUN]}")
     with embedded.start(folder, scratch=True) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
-def plainsql_databases(
-    plainsql_server: DatabaseServer, pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory
-) -> Generator[Databases]:
+def plainsql_databases(plainsql_server: DatabaseServer, pytestconfig: pytest.Config) -> Generator[Databases]:
     """Makes templates and clones, for tests that need more than one database."""
-    shared = tmp_path_factory.getbasetemp()
-    if hasattr(pytestconfig, "workerinput"):
-        shared = shared.parent  # the folder that the workers' own lie in
-    databases = Databases(plainsql_server, pytestconfig.stash[_RUN], shared)
+    databases = Databases(plainsql_server, pytestconfig.stash[_RUN])
     yield databases
     databases.close()
 
@@ -208,7 +215,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     import psycopg
 
     with suppress(psycopg.OperationalError):  # the tests have reported that it is missing
-        databases = Databases(_GivenServer(given), config.stash[_RUN], Path())
+        databases = Databases(_GivenServer(given), config.stash[_RUN])
         databases.drop_all()
         databases.close()
 
