@@ -113,7 +113,8 @@ def _with_struct_marks(hint: Any, name: str) -> Any:
     if isinstance(hint, type) and get_origin(hint) is None:
         knows = hasattr(hint, "__get_pydantic_core_schema__") or not issubclass(hint, msgspec.Struct)
         return hint if knows else Annotated[hint, _StructMark()]
-    origin, arguments = get_origin(hint), get_args(hint)
+    origin: Any = get_origin(hint)
+    arguments = get_args(hint)
     if origin is Annotated:
         if any(isinstance(mark, RowMark) for mark in arguments[1:]):
             raise OptionError(
