@@ -10,7 +10,7 @@ import operator
 from collections.abc import Mapping
 from contextvars import ContextVar
 from functools import reduce
-from types import UnionType
+from types import GenericAlias, UnionType
 from typing import Annotated, Any, Protocol, Union, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -113,7 +113,7 @@ def _with_struct_marks(hint: Any, name: str) -> Any:
     if isinstance(hint, type) and get_origin(hint) is None:
         knows = hasattr(hint, "__get_pydantic_core_schema__") or not issubclass(hint, msgspec.Struct)
         return hint if knows else Annotated[hint, _StructMark()]
-    origin: Any = get_origin(hint)
+    origin = get_origin(hint)
     arguments = get_args(hint)
     if origin is Annotated:
         if any(isinstance(mark, RowMark) for mark in arguments[1:]):
@@ -126,5 +126,5 @@ def _with_struct_marks(hint: Any, name: str) -> Any:
     if origin in (Union, UnionType):
         return reduce(operator.or_, (_with_struct_marks(argument, name) for argument in arguments))
     if origin in (list, dict, tuple, set, frozenset):
-        return origin[tuple(_with_struct_marks(argument, name) for argument in arguments)]
+        return GenericAlias(origin, tuple(_with_struct_marks(argument, name) for argument in arguments))
     return hint
