@@ -128,9 +128,12 @@ def _pipelined(pgconn: pq.abc.PGconn, commands: Sequence[Callable[[], None]]) ->
     except psycopg.OperationalError:
         with suppress(psycopg.OperationalError):
             pgconn.consume_input()
+        # What had arrived before the end of the stream is read, also if the end is all that is left.
+        with suppress(psycopg.OperationalError):
             _take_results(pgconn, results)
         for result in results:
-            check_result(result)
+            if result.error_field(pq.DiagnosticField.SQLSTATE):  # else it is libpq that ends here
+                check_result(result)
         raise
     return results[:-1]
 
