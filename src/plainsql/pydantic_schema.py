@@ -14,6 +14,7 @@ from types import GenericAlias, UnionType
 from typing import Annotated, Any, Protocol, Union, get_args, get_origin, get_type_hints
 
 import msgspec
+from pydantic.errors import PydanticSchemaGenerationError
 from pydantic_core import core_schema
 
 from plainsql.errors import OptionError
@@ -94,14 +95,7 @@ def _field_schema(hint: Any, name: str, handler: SchemaHandler) -> core_schema.C
     marked = _with_struct_marks(hint, name)
     try:
         return handler.generate_schema(marked)
-    except OptionError:
-        raise
-    except Exception as error:
-        # Pydantic is imported here, as it has called us; its error is of no use without the field's name.
-        from pydantic.errors import PydanticSchemaGenerationError
-
-        if not isinstance(error, PydanticSchemaGenerationError):
-            raise
+    except PydanticSchemaGenerationError:  # of no use without the field's name
         raise OptionError(
             f"{name}: its type has no form in JSON that Pydantic knows: {getattr(hint, '__name__', hint)}",
             hint="select what the response shows of it, such as lower(period), or write a model of your own",
