@@ -66,14 +66,15 @@ MAY_IMPORT: dict[str, set[str]] = {
     "sync": CORE | {"encoding", "settings", "application", "conninfo", "connect_errors", "vector"},
     "migrate": FLOOR | {"settings", "conninfo", "connect_errors"},
     "transfer": FLOOR | {"migrate"},
-    "analysis": CORE | {"settings", "connect_errors", "embedded", "migrate"},
+    "schema": FLOOR | {"settings", "conninfo", "connect_errors", "migrate"},
+    "analysis": CORE | {"settings", "connect_errors", "embedded", "migrate", "schema"},
     "codegen": FLOOR | {"statements", "analysis"},
     "redis_connection": FLOOR | {"settings"},
     "cache": FLOOR | {"redis_connection"},
     "limits": FLOOR | {"settings", "application", "redis_connection"},
     "sessions": FLOOR | {"settings", "application", "redis_connection"},
     "crypto": FLOOR | {"settings"},
-    "check": CORE | {"settings", "connect_errors", "analysis", "codegen"},
+    "check": CORE | {"settings", "connect_errors", "schema", "analysis", "codegen"},
 }
 # The modules that users import are above all of these; the layers and the command line are above them.
 FACADE = {"__init__", "query_folder", "testing"}

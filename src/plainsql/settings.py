@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from urllib.parse import quote, unquote, urlencode
 
 from plainsql.errors import Place, SettingsError
@@ -54,7 +54,7 @@ class Project:
     def load(cls, start: Path | None = None) -> Project:
         """Return the project around the folder ``start``, by default the working folder.
 
-        Raises ``SettingsError`` if the table has an unknown key, or a value that is no string.
+        Raises ``SettingsError`` if the table has an unknown key, or a value of another kind than its key's.
         """
         start = (start or Path.cwd()).resolve()
         for folder in (start, *start.parents):
@@ -77,7 +77,8 @@ class Project:
                 place=Place(str(file)),
                 hint="write [tool.plainsql], and the settings below it",
             )
-        known = {field.name for field in fields(cls)} - {"root"}
+        known = {field.name: str(field.type) for field in fields(cls) if field.name != "root"}
+        settings: dict[str, Any] = {}
         for key, value in table.items():
             if key not in known:
                 raise SettingsError(
@@ -85,13 +86,15 @@ class Project:
                     place=Place(str(file)),
                     hint=f"the keys are {', '.join(sorted(known))}",
                 )
-            if not isinstance(value, str):
+            expected, accepts = _KINDS[known[key]]
+            if not accepts(value):
                 raise SettingsError(
-                    f"{key} in [tool.plainsql]: expected a string, got {type(value).__name__}",
+                    f"{key} in [tool.plainsql]: expected {expected}, got {_kind(value)}",
                     place=Place(str(file)),
                 )
+            settings[key] = tuple(value) if isinstance(value, list) else value
         name = next((name for name in _project_names(document) if isinstance(name, str)), "")
-        return cls(root=file.parent, **({"application": name} | table))
+        return cls(root=file.parent, **({"application": name} | settings))
 
     @property
     def sql_folder(self) -> Path:
@@ -112,6 +115,24 @@ class Project:
             return self.package
         parts = [part for part in Path(self.output).parts if part != "."]
         return ".".join(parts[1:] if parts[:1] == ["src"] else parts)
+
+
+_KINDS: Final[Mapping[str, tuple[str, Callable[[object], bool]]]] = {
+    "str": ("a string", lambda value: isinstance(value, str)),
+    "int": ("a number", lambda value: isinstance(value, int) and not isinstance(value, bool)),
+    "tuple[str, ...]": (
+        "a list of strings",
+        lambda value: isinstance(value, list) and all(isinstance(each, str) for each in value),
+    ),
+    "Mapping[str, Any]": ("a table", lambda value: isinstance(value, dict)),
+}
+"""The kinds of the settings, by the annotations of the fields of ``Project``: a name, and a test."""
+
+
+def _kind(value: object) -> str:
+    if isinstance(value, list) and not all(isinstance(each, str) for each in value):
+        return "a list with other values"
+    return next((name for name, accepts in _KINDS.values() if accepts(value)), type(value).__name__)
 
 
 def _project_names(document: Mapping[str, Any]) -> Iterator[object]:

@@ -1,64 +1,62 @@
-"""The scratch database: an empty database with the migrations applied, on which the server types queries.
+"""The scratch database: an empty database with the schema applied, on which the server types queries.
 
 It lives on the project's embedded server, or on the server that a URL names. Its name is made from the
-location and the content of the migrations. So it is built once for each state of them, and projects that
+location and the content of the schema's source. So it is built once for each state of them, and projects that
 share a server do not touch each other's databases.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from plainsql import migrate
 from plainsql.connect_errors import cannot_connect
 from plainsql.errors import ConnectError
 from plainsql.migrate.pooler_check import refuse_pooler
+from plainsql.schema import SchemaSource
 from plainsql.settings import database_sources, resolve_database
 
-__all__ = ["NAME_PREFIX", "connect", "empty_databases", "schema_digest", "scratch_database"]
+__all__ = ["NAME_PREFIX", "connect", "empty_databases", "scratch_database"]
 
 NAME_PREFIX = "plainsql_scratch_"
 
 
 @contextmanager
 def scratch_database(
-    migrations: Path, url: str | None = None, *, rebuild: bool = False
+    schema: SchemaSource, url: str | None = None, *, rebuild: bool = False
 ) -> Iterator[psycopg.Connection[Any]]:
-    """Yield a connection to a database with the migrations applied, and nothing else in it.
+    """Yield a connection to a database with the schema applied, and nothing else in it.
 
     The connection is in autocommit mode and closed at the end.
 
     Args:
-        migrations: the folder; if it does not exist, the database is empty.
+        schema: the source of the schema, such as a folder of migrations.
         url: a database of the server to use, whose role may create databases. By default the configured one,
             else the project's embedded server.
         rebuild: build the database even if it exists.
 
     Raises ``ConnectError`` if the server cannot be reached or the role may not create databases, and
-    ``MigrationError`` if a migration fails; no half-built database remains.
+    ``PlainsqlError`` if the schema cannot be applied; no half-built database remains.
     """
     with resolve_database(url, any_server=True) as server, connect(server) as connection:
         _refuse_pooler(connection)
-        own = f"{NAME_PREFIX}{hashlib.sha256(os.fsencode(migrations.resolve())).hexdigest()[:8]}_"
-        name = own + schema_digest(migrations)[:16]
+        own = f"{NAME_PREFIX}{hashlib.sha256(schema.identity).hexdigest()[:8]}_"
+        name = own + schema.digest()[:16]
         # Held until we are connected: another process neither builds the same database nor drops it as
         # outdated.
         connection.execute("select pg_advisory_lock(hashtextextended(%s, 0))", [own])
         if rebuild:
             _drop(connection, name, url)
         if not _exists(connection, name):
-            _build(connection, server, name, migrations, url)
+            _build(connection, server, name, schema, url)
         inside = connect(_with_database(server, name))
         with inside:
             _drop_others(connection, own, keep=name)
@@ -136,15 +134,14 @@ def _may_not(
 
 
 def _build(
-    connection: psycopg.Connection[Any], server: str, name: str, migrations: Path, url: str | None
+    connection: psycopg.Connection[Any], server: str, name: str, schema: SchemaSource, url: str | None
 ) -> None:
     # Built under another name and renamed: a build that is killed in the middle is not taken for a schema.
     part = f"{name}_new"
     _drop(connection, part, url)
     _create(connection, part, url)
     try:
-        if migrations.is_dir():
-            _apply(_with_database(server, part), migrations)
+        schema.apply(_with_database(server, part))
         _change(
             connection,
             sql.SQL("alter database {} rename to {}").format(sql.Identifier(part), sql.Identifier(name)),
@@ -152,15 +149,6 @@ def _build(
         )
     except BaseException:
         _drop(connection, part, url)
-        raise
-
-
-def _apply(url: str, migrations: Path) -> None:
-    try:
-        migrate.apply(url, migrations)
-    except migrate.MigrationFailedError as error:
-        where = "on the scratch database, which is dropped: no other database was changed"
-        error.detail = f"{error.detail}\n        {where}" if error.detail else where
         raise
 
 
@@ -174,15 +162,6 @@ def connect(url: str) -> psycopg.Connection[Any]:
 
 def _with_database(url: str, name: str) -> str:
     return make_conninfo(url, dbname=name)
-
-
-def schema_digest(migrations: Path) -> str:
-    """Return the digest of the migrations in a folder, rollbacks left out."""
-    digest = hashlib.sha256()
-    for file in sorted(migrations.rglob("*.sql")):
-        if not file.name.endswith(".rollback.sql"):
-            digest.update(str(file.relative_to(migrations)).encode() + b"\0" + file.read_bytes() + b"\0")
-    return digest.hexdigest()
 
 
 def _exists(connection: psycopg.Connection[Any], name: str) -> bool:

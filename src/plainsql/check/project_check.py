@@ -23,6 +23,7 @@ from plainsql.check.schema_findings import schema_problems
 from plainsql.check.statement_errors import fault_error
 from plainsql.codegen.source_places import statement_place
 from plainsql.errors import PlainsqlError, SqlFileError
+from plainsql.schema import schema_source
 from plainsql.settings import Project
 from plainsql.statements import Statement
 
@@ -127,7 +128,7 @@ def _analyse(
     keep_others: bool,
     schema: bool,
 ) -> tuple[AnalysedStatements, list[Problem]]:
-    with scratch_database(project.migrations_folder, database, rebuild=no_cache) as connection:
+    with scratch_database(schema_source(project), database, rebuild=no_cache) as connection:
         cache = AnalysisCache(
             project.root / ".plainsql" / "review.msgpack",
             definitions=Definitions(connection),

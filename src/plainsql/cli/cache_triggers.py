@@ -17,6 +17,7 @@ from plainsql.check.recorded_tables import RecordedTable, read_tables, recorded_
 from plainsql.cli.exit_codes import FINDINGS, FINE
 from plainsql.errors import PlainsqlError
 from plainsql.migrate.discovery import display_path, taken_numbers
+from plainsql.schema import schema_source
 from plainsql.settings import Project
 
 __all__ = ["triggers"]
@@ -57,7 +58,7 @@ def triggers(
             print(f"{problem}\n", file=sys.stderr)
         return FINDINGS
     wanted = _chosen(read_tables(found.inspection.checked), tables)
-    with scratch_database(project.migrations_folder, database) as connection:
+    with scratch_database(schema_source(project), database) as connection:
         noted = recorded_tables(connection)
     left = {
         table: columns
