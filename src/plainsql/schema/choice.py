@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from plainsql.schema.migrations import MigrationsFolder
-from plainsql.schema.source import SchemaSource
+from plainsql.schema.schema_source import SchemaSource
 from plainsql.settings import Project
 
 __all__ = ["schema_source"]
