@@ -51,6 +51,8 @@ class Project:
     """A libpq URL; the environment overrides it."""
     scratch: str = ""
     """The URL of the server on which queries are typed; by default the embedded server."""
+    search_path: str = ""
+    """The schemas in which names without a schema are looked up; by default the server's setting."""
     redis: str = ""
     application: str = ""
     """The application's name in Redis; by default the project's name."""

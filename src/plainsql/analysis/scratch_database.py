@@ -34,10 +34,12 @@ from plainsql.analysis.scratch_records import (
     role_oids,
     write_record,
 )
+from plainsql.application import project_search_path
 from plainsql.connect_errors import cannot_connect
-from plainsql.errors import ConnectError
+from plainsql.errors import ConnectError, SettingsError
 from plainsql.migrate.pooler_check import refuse_pooler
 from plainsql.schema import SchemaSource
+from plainsql.search_path import read_search_path
 from plainsql.settings import Project, resolve_scratch, scratch_source
 
 __all__ = [
@@ -105,6 +107,7 @@ def scratch_database(
             _drop_outdated(connection, own, keep=name)
             _note_use(connection, name, project)
             connection.close()
+        _set_search_path(inside, project)
         yield inside
 
 
@@ -133,7 +136,9 @@ def empty_databases(
                 drop_database(connection, name, force=True)
                 before = role_oids(connection)
                 _create(connection, name, Record.now(str(project.root), before=before))
-            return connect(_with_database(server, name))
+            inside = connect(_with_database(server, name))
+            _set_search_path(inside, project, exists=False)
+            return inside
 
         try:
             yield new_database
@@ -249,6 +254,27 @@ def _with_database(url: str, name: str) -> str:
 def _exists(connection: psycopg.Connection[Any], name: str) -> bool:
     query = "select 1 from pg_catalog.pg_database where datname = %s"
     return connection.execute(query, [name]).fetchone() is not None
+
+
+def _set_search_path(connection: psycopg.Connection[Any], project: Project, *, exists: bool = True) -> None:
+    """Have names looked up as the project says.
+
+    Raises ``SettingsError`` if a schema does not exist, unless the schemas are created later (``exists``).
+    """
+    path = project_search_path(project)
+    if not path:
+        return
+    names = [name for name in read_search_path(path, "") if name != "$user"]
+    found = connection.execute("select n.nspname from pg_catalog.pg_namespace as n order by 1").fetchall()
+    known = [name for (name,) in found]
+    missing = [name for name in names if name not in known]
+    if missing and exists:
+        own = [name for name in known if not name.startswith("pg_") and name != "information_schema"]
+        raise SettingsError(
+            f"search_path in [tool.plainsql]: the migrations create no schema {missing[0]!r}",
+            hint=f"the schemas are {', '.join(own)}",
+        )
+    connection.execute("select pg_catalog.set_config('search_path', %s, false)", [path])
 
 
 # -- Rights
