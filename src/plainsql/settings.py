@@ -51,6 +51,8 @@ class Project:
     """The setting that holds the user acting for the tenant."""
     allow: Mapping[str, Any] = field(default_factory=dict, hash=False)
     """Findings that ``check`` accepts, by patterns of files; ``plainsql.check.allowed`` reads it."""
+    baseline: str = ""
+    """The file of findings that ``check`` accepts, below the root; ``check --baseline`` overrides it."""
 
     @classmethod
     def load(cls, start: Path | None = None) -> Project:

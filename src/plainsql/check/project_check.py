@@ -44,6 +44,8 @@ class ProjectCheck:
     files: dict[Path, str]
     """The generated files, relative to the output folder; not usable if there are errors."""
     modules: int
+    analysed: bool = True
+    """False if the errors left nothing to analyse, or no database to do it on: no findings are known."""
 
     def outdated(self, project: Project) -> list[Problem]:
         """Return a problem for each generated file that differs from what the SQL makes."""
@@ -78,7 +80,7 @@ def check_project(
     try:
         catalog, unsound = statements.load_sound(project.sql_folder)
     except SqlFileError as error:
-        return ProjectCheck((), AnalysedStatements((), ()), tuple(problems_of_files(error)), (), {}, 0)
+        return ProjectCheck((), AnalysedStatements((), ()), tuple(problems_of_files(error)), (), {}, 0, False)
     wanted = {file.resolve() for file in only}
     chosen = tuple(s for s in catalog.values() if not wanted or Path(s.path).resolve() in wanted)
     errors = [problem for error in unsound for problem in problems_of_files(error)]
@@ -95,7 +97,7 @@ def check_project(
         if not errors:
             raise
         # There is no database to use, but these files are wrong without one: they are reported first.
-        return ProjectCheck((), AnalysedStatements((), ()), tuple(errors), (), {}, 0)
+        return ProjectCheck((), AnalysedStatements((), ()), tuple(errors), (), {}, 0, False)
     errors += [refusal(error) for error in inspection.errors]
     made = generate_modules(inspection.checked, project, verify=not errors)
     errors += [refusal(error) for error in made.errors]
