@@ -38,7 +38,7 @@ from plainsql.errors import (
 
 if TYPE_CHECKING:
     from plainsql import sync as sync
-    from plainsql.database import Call, ConnectionLostError, Database, Transaction, connect
+    from plainsql.database import Call, ConnectionLostError, Database, Transaction, connect, over
     from plainsql.executors import AsyncExecutor, SyncExecutor
     from plainsql.query_folder import load
     from plainsql.rows import Composite, Row
@@ -80,6 +80,7 @@ __all__ = [
     "UnsetType",
     "connect",
     "load",
+    "over",
     "sync",
 ]
 
@@ -97,6 +98,7 @@ _HOMES = {
     "UnsetType": "plainsql.types",
     "connect": "plainsql.database",
     "load": "plainsql.query_folder",
+    "over": "plainsql.database",
 }
 
 
