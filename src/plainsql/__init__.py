@@ -38,7 +38,7 @@ from plainsql.errors import (
 
 if TYPE_CHECKING:
     from plainsql import sync as sync
-    from plainsql.database import Call, ConnectionLostError, Database, Transaction, connect
+    from plainsql.database import Call, ConnectionLostError, Database, TenantDatabase, Transaction, connect
     from plainsql.executors import AsyncExecutor, SyncExecutor
     from plainsql.query_folder import load
     from plainsql.rows import Composite, Row
@@ -73,6 +73,7 @@ __all__ = [
     "SqlFileError",
     "SqlFolderError",
     "SyncExecutor",
+    "TenantDatabase",
     "TenantError",
     "TooManyRowsError",
     "Transaction",
@@ -92,6 +93,7 @@ _HOMES = {
     "Json": "plainsql.types",
     "Row": "plainsql.rows",
     "SyncExecutor": "plainsql.executors",
+    "TenantDatabase": "plainsql.database",
     "Transaction": "plainsql.database",
     "UNSET": "plainsql.types",
     "UnsetType": "plainsql.types",
