@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from plainsql.executors import AsyncExecutor, SyncExecutor
     from plainsql.query_folder import load
     from plainsql.rows import Composite, Row
+    from plainsql.serialization import json_default, to_json
     from plainsql.types import UNSET, Json, UnsetType
 
 __version__ = "0.1.0"
@@ -80,8 +81,10 @@ __all__ = [
     "TransactionError",
     "UnsetType",
     "connect",
+    "json_default",
     "load",
     "sync",
+    "to_json",
 ]
 
 _HOMES = {
@@ -98,7 +101,9 @@ _HOMES = {
     "UNSET": "plainsql.types",
     "UnsetType": "plainsql.types",
     "connect": "plainsql.database",
+    "json_default": "plainsql.serialization",
     "load": "plainsql.query_folder",
+    "to_json": "plainsql.serialization",
 }
 
 
