@@ -77,6 +77,10 @@ class Project:
     with ``--tenant`` set it."""
     user_setting: str = "app.jwt_user"
     """The setting that holds the user acting for the tenant."""
+    allow: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    """Findings that ``check`` accepts, by patterns of files; ``plainsql.check.allowed`` reads it."""
+    baseline: str = ""
+    """The file of findings that ``check`` accepts, below the root; ``check --baseline`` overrides it."""
     databases: Mapping[str, Any] = field(default_factory=dict, hash=False)
     """The tables of the project's databases, by name."""
     name: str = ""
@@ -151,11 +155,15 @@ class Project:
                 )
             databases[name] = _settings(file, f"tool.plainsql.databases.{name}", own)
         if databases:
-            settings |= {
-                "databases": databases,
-                "is_database": any(map(_is_of_one_database, settings)),
-                "name": DEFAULT_DATABASE,
-            }
+            is_database = any(map(_makes_database, settings))
+            for key in sorted(_OF_ONE_DATABASE & settings.keys()):
+                if not is_database:
+                    raise SettingsError(
+                        f"{key} in [tool.plainsql]: it is of one database, and several are named",
+                        place=Place(str(file)),
+                        hint=f"write it into [tool.plainsql.databases.{next(iter(databases))}]",
+                    )
+            settings |= {"databases": databases, "is_database": is_database, "name": DEFAULT_DATABASE}
         name = next((name for name in _project_names(document) if isinstance(name, str)), "")
         return cls(root=file.parent, **({"application": name} | settings))
 
@@ -172,7 +180,7 @@ class Project:
         inherited = {
             each.name: getattr(self, each.name)
             for each in fields(self)
-            if each.name not in _INNER and not _is_of_one_database(each.name)
+            if each.name not in _INNER | _OF_ONE_DATABASE and not _makes_database(each.name)
         }
         folders = {"sql": f"sql/{name}", "migrations": f"migrations/{name}", "output": f"queries/{name}"}
         settings = inherited | folders | self.databases[name]
@@ -222,9 +230,13 @@ _INNER: Final = frozenset({"root", "name", "is_database"})
 """The fields of ``Project`` that are no settings."""
 
 
-def _is_of_one_database(key: str) -> bool:
-    """Return True if a setting is never the default of the tables of ``databases``."""
-    own = ("sql", "migrations", "output", "package", "database", "search_path", "server", "baseline")
+_OF_ONE_DATABASE: Final = frozenset({"search_path", "allow", "baseline"})
+"""The settings that are never the default of the tables of ``databases``, but make no database alone."""
+
+
+def _makes_database(key: str) -> bool:
+    """Return True if a setting in ``[tool.plainsql]`` is that of a database of its own."""
+    own = ("sql", "migrations", "output", "package", "database")
     return key in own or key.startswith("schema")
 
 

@@ -227,7 +227,7 @@ def test_settings_are_inherited_except_those_of_one_database(write: Write) -> No
             "pyproject.toml": (
                 "[project]\nname = 'whole'\n"
                 "[tool.plainsql]\nsql = 'own/sql'\noutput = 'own/out'\npackage = 'own'\ndatabase = 'd'\n"
-                "search_path = 'own'\nscratch = 's'\nredis = 'r'\n"
+                "search_path = 'own'\nbaseline = 'b'\nscratch = 's'\nredis = 'r'\n"
                 "[tool.plainsql.databases.shop]\nredis = 'other'\ndatabase = 'e'\n"
             )
         }
@@ -241,7 +241,7 @@ def test_settings_are_inherited_except_those_of_one_database(write: Write) -> No
         "migrations/shop",
         "queries/shop",
     )
-    assert (shop.package, shop.database, shop.search_path) == ("", "e", "")
+    assert (shop.package, shop.database, shop.search_path, shop.baseline) == ("", "e", "", "")
     assert (shop.scratch, shop.redis, shop.application) == ("s", "other", "whole")
     assert Project.load() == own
     with use_database("shop"):
@@ -272,6 +272,14 @@ def test_a_wrong_table_is_refused_with_its_place(
     done = command("check")
     assert (done.code, message in done.err) == (2, True)
     assert done.err.split(": ")[0].endswith("pyproject.toml")
+
+
+@pytest.mark.parametrize("line", ["search_path = 'a'", "baseline = 'a'", "allow = {}"])
+def test_a_setting_of_one_database_is_no_default(write: Write, command: Command, line: str) -> None:
+    write({"pyproject.toml": f"[tool.plainsql]\n{line}\n[tool.plainsql.databases.a]\n"})
+    done = command("check")
+    assert (done.code, "it is of one database, and several are named" in done.err) == (2, True)
+    assert "HINT: write it into [tool.plainsql.databases.a]" in done.err
 
 
 @pytest.mark.parametrize("name", ["default", "Shop", "a-b", "1a", "plainsql_test"])

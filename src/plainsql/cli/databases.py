@@ -21,7 +21,7 @@ _OF_A_DATABASE: Final = (
 """The commands that work on one database."""
 _OF_ALL: Final = (("check",), ("generate",), ("migrate",), ("migrate", "status"), ("db", "doctor"))
 """Those that work on each database in turn, if none is named."""
-_NAMED_OPTIONS: Final = frozenset({"--database", "--folder", "--layer"})
+_NAMED_OPTIONS: Final = frozenset({"--baseline", "--database", "--folder", "--layer"})
 """Options for one database."""
 _DOCUMENTS: Final = frozenset({"json", "sarif"})
 
