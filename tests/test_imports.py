@@ -92,7 +92,7 @@ LIBRARY_HOMES: dict[str, set[str]] = {
     "matplotlib": {"layers"},
     "opentelemetry": {"otel"},
     "pgvector": {"vector", "database", "sync"},
-    "psycopg": {"sync", "migrate", "analysis", "transfer"},
+    "psycopg": {"sync", "migrate", "schema", "analysis", "transfer"},
     "pytest": {"testing"},
     "redis": {"cache", "limits", "redis_connection", "sessions"},
     "rich": {"cli"},

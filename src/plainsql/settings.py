@@ -33,6 +33,16 @@ class Project:
     """The folder of queries, below the root."""
     migrations: str = "migrations"
     """The folder of migrations, below the root."""
+    schema: str = ""
+    """A file or folder of SQL that makes the schema, in place of ``migrations``; only loaded for analysis."""
+    schema_command: str = ""
+    """A command that makes the schema, in place of ``migrations``; it runs on the scratch database only."""
+    schema_watch: tuple[str, ...] = ()
+    """The folders and files that the result of ``schema_command`` depends on."""
+    schema_variables: tuple[str, ...] = ()
+    """Further environment variables in which ``schema_command`` gets the database's URL."""
+    schema_timeout: int = 300
+    """The seconds that ``schema_command`` may take."""
     output: str = "queries"
     """The package folder of the generated modules, below the root."""
     package: str = ""
@@ -93,8 +103,26 @@ class Project:
                     place=Place(str(file)),
                 )
             settings[key] = tuple(value) if isinstance(value, list) else value
+        _refuse_two_schemas(settings, file)
         name = next((name for name in _project_names(document) if isinstance(name, str)), "")
         return cls(root=file.parent, **({"application": name} | settings))
+
+    @property
+    def schema_setting(self) -> str:
+        """The name of the setting that says what makes the schema."""
+        return next((name for name in _SCHEMAS if name != "migrations" and getattr(self, name)), "migrations")
+
+    @property
+    def owns_schema(self) -> bool:
+        """True if plainsql's migrations make the schema; otherwise it creates nothing in the database."""
+        return self.schema_setting == "migrations"
+
+    @property
+    def schema_path(self) -> Path:
+        """The file or folder that makes the schema; with a command, the settings that name it."""
+        if self.schema_setting == "schema_command":
+            return self.root / "pyproject.toml"
+        return self.root / self.schema if self.schema else self.migrations_folder
 
     @property
     def sql_folder(self) -> Path:
@@ -115,6 +143,28 @@ class Project:
             return self.package
         parts = [part for part in Path(self.output).parts if part != "."]
         return ".".join(parts[1:] if parts[:1] == ["src"] else parts)
+
+
+_SCHEMAS: Final = ("migrations", "schema", "schema_command")
+"""The settings that say what makes the schema; at most one of them is given."""
+_SCHEMA_COMMAND_ONLY: Final = ("schema_watch", "schema_variables", "schema_timeout")
+
+
+def _refuse_two_schemas(settings: Mapping[str, Any], file: Path) -> None:
+    given = [name for name in _SCHEMAS if settings.get(name)]
+    if len(given) > 1:
+        raise SettingsError(
+            f"{' and '.join(given)} in [tool.plainsql]: expected one of them, got {len(given)}",
+            place=Place(str(file)),
+            hint="keep the one that makes the schema",
+        )
+    stray = [name for name in _SCHEMA_COMMAND_ONLY if name in settings and "schema_command" not in settings]
+    if stray:
+        raise SettingsError(
+            f"{stray[0]} in [tool.plainsql]: expected schema_command with it, got none",
+            place=Place(str(file)),
+            hint=f"remove {stray[0]}, or set schema_command",
+        )
 
 
 _KINDS: Final[Mapping[str, tuple[str, Callable[[object], bool]]]] = {
