@@ -11,7 +11,6 @@ from plainsql.analysis.findings.definer_findings import SCHEMA_FINDINGS, SchemaF
 from plainsql.analysis.findings.migration_statements import MigrationAllowance, MigrationStatements
 from plainsql.check.problems import FINDINGS, Problem
 from plainsql.errors import Place
-from plainsql.migrate.discovery import display_path
 
 __all__ = ["schema_problems"]
 
@@ -34,7 +33,7 @@ def _findings(
 ) -> Iterator[Problem]:
     for finding in found:
         place, allowed = places.of_function(finding.schema, finding.function, finding.body) or (
-            Place(display_path(migrations)),
+            Place(_shown(migrations)),
             [],
         )
         if any(each.finding == finding.name and each.reason for each in allowed):
@@ -79,3 +78,8 @@ def _may_allow(migrations: Path) -> bool:
     if not migrations.is_dir():
         return False
     return any(b"allow" in file.read_bytes() for file in migrations.rglob("*.sql"))
+
+
+def _shown(path: Path) -> str:
+    here = Path.cwd()
+    return path.relative_to(here).as_posix() if path.is_relative_to(here) else str(path)
