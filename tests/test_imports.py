@@ -68,7 +68,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "sync": CORE | {"encoding", "settings", "application", "conninfo", "connect_errors", "vector"},
     "migrate": FLOOR | {"settings", "conninfo", "connect_errors"},
     "transfer": FLOOR | {"migrate"},
-    "schema": FLOOR | {"settings", "conninfo", "connect_errors", "migrate"},
+    "schema": FLOOR | {"settings", "conninfo", "connect_errors", "embedded", "migrate"},
     "analysis": CORE | {"application", "settings", "connect_errors", "embedded", "migrate", "schema"},
     "codegen": FLOOR | {"statements", "analysis"},
     "redis_connection": FLOOR | {"settings"},

@@ -53,6 +53,11 @@ class Project:
     """Further environment variables in which ``schema_command`` gets the database's URL."""
     schema_timeout: int = 300
     """The seconds that ``schema_command`` may take."""
+    schema_from: str = ""
+    """The database whose structure is kept in ``schema_file``: ``database`` for the configured one, else the
+    name of an environment variable, or a URL."""
+    schema_file: str = "schema.sql"
+    """The file that ``plainsql schema pull`` writes, below the root."""
     output: str = "queries"
     """The package folder of the generated modules, below the root."""
     package: str = ""
@@ -119,7 +124,8 @@ class Project:
             settings[key] = tuple(value) if isinstance(value, list) else value
         _refuse_two_schemas(settings, file)
         name = next((name for name in _project_names(document) if isinstance(name, str)), "")
-        return cls(root=file.parent, **({"application": name} | settings))
+        given: dict[str, Any] = {"application": name, **settings}
+        return cls(root=file.parent, **given)
 
     @property
     def schema_setting(self) -> str:
@@ -136,6 +142,8 @@ class Project:
         """The file or folder that makes the schema; with a command, the settings that name it."""
         if self.schema_setting == "schema_command":
             return self.root / "pyproject.toml"
+        if self.schema_setting == "schema_from":
+            return self.root / self.schema_file
         return self.root / self.schema if self.schema else self.migrations_folder
 
     @property
@@ -159,9 +167,15 @@ class Project:
         return ".".join(parts[1:] if parts[:1] == ["src"] else parts)
 
 
-_SCHEMAS: Final = ("migrations", "schema", "schema_command")
+_SCHEMAS: Final = ("migrations", "schema", "schema_command", "schema_from")
 """The settings that say what makes the schema; at most one of them is given."""
-_SCHEMA_COMMAND_ONLY: Final = ("schema_watch", "schema_variables", "schema_timeout")
+_SCHEMA_DETAILS: Final[Mapping[str, str]] = {
+    "schema_watch": "schema_command",
+    "schema_variables": "schema_command",
+    "schema_timeout": "schema_command",
+    "schema_file": "schema_from",
+}
+"""Settings that need another one."""
 
 
 def _refuse_two_schemas(settings: Mapping[str, Any], file: Path) -> None:
@@ -172,13 +186,13 @@ def _refuse_two_schemas(settings: Mapping[str, Any], file: Path) -> None:
             place=Place(str(file)),
             hint="keep the one that makes the schema",
         )
-    stray = [name for name in _SCHEMA_COMMAND_ONLY if name in settings and "schema_command" not in settings]
-    if stray:
-        raise SettingsError(
-            f"{stray[0]} in [tool.plainsql]: expected schema_command with it, got none",
-            place=Place(str(file)),
-            hint=f"remove {stray[0]}, or set schema_command",
-        )
+    for name, needed in _SCHEMA_DETAILS.items():
+        if name in settings and needed not in settings:
+            raise SettingsError(
+                f"{name} in [tool.plainsql]: expected {needed} with it, got none",
+                place=Place(str(file)),
+                hint=f"remove {name}, or set {needed}",
+            )
 
 
 _KINDS: Final[Mapping[str, tuple[str, Callable[[object], bool]]]] = {

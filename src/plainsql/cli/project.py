@@ -51,7 +51,7 @@ def packaged_layer(name: str) -> Project | None:
     except SettingsError:
         return None
     own = replace(Project.load(), sql=str(sql.parent), migrations=str(migrations.parent))
-    return replace(own, schema="", schema_command="")
+    return replace(own, schema="", schema_command="", schema_from="")
 
 
 def values_of_tenant(tenant: str, user: str = "") -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from plainsql.errors import SettingsError
 from plainsql.schema.migrations import MigrationsFolder
 from plainsql.schema.schema_command import CommandSchema
 from plainsql.schema.schema_source import SchemaSource
@@ -15,6 +16,8 @@ def schema_source(project: Project) -> SchemaSource:
     """Return the source of a project's schema."""
     if project.schema:
         return SqlSchema(project.root / project.schema)
+    if project.schema_from:
+        return _pulled(project)
     if project.schema_command:
         return CommandSchema(
             project.root,
@@ -24,3 +27,13 @@ def schema_source(project: Project) -> SchemaSource:
             project.schema_timeout,
         )
     return MigrationsFolder(project.migrations_folder)
+
+
+def _pulled(project: Project) -> SqlSchema:
+    file = project.schema_path
+    if not file.is_file():
+        raise SettingsError(
+            f"schema_file in [tool.plainsql]: there is no file {project.schema_file}",
+            hint="write it: plainsql schema pull",
+        )
+    return SqlSchema(file)
