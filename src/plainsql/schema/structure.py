@@ -48,8 +48,8 @@ _HEAD_CHARS: Final = 2000
 def read_structure(url: str) -> str:
     """Return the structure of a database as SQL; pg_dump reads it in a read-only transaction.
 
-    Raises ``ConnectError`` if the database cannot be reached, ``SettingsError`` if there is no pg_dump that is
-    as new as the server, and ``PlainsqlError`` if it fails.
+    Raises ``ConnectError`` if the database cannot be reached, ``SettingsError`` if no pg_dump is as new as
+    the server, and ``PlainsqlError`` if it fails.
     """
     url = plain_url(url)
     major = _server_major(url)
