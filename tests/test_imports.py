@@ -56,6 +56,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "pydantic_schema": {"errors", "types"},
     "rows": FLOOR | {"statements", "pydantic_schema"},
     "encoding": {"types"},
+    "serialization": {"errors", "types"},
     "executors": FLOOR,
     "query": FLOOR | {"statements", "rows", "encoding", "executors"},
     "vector": CORE,

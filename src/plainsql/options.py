@@ -315,6 +315,7 @@ OPTIONS: Final[Mapping[str, Mapping[str, Kind]]] = {
         "cache_prefix": _or_none(_NAMESPACE),
     },
     "sync.connect": _CONNECT,
+    "over": {"prefetch": _CONNECT["prefetch"], "on_call": _HOOK},
     "transaction": _TRANSACTION,
     "retry": {
         "work": Kind("a function", callable),

@@ -12,7 +12,7 @@ import os
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
@@ -78,6 +78,10 @@ class Project:
     with ``--tenant`` set it."""
     user_setting: str = "app.jwt_user"
     """The setting that holds the user acting for the tenant."""
+    allow: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    """Findings that ``check`` accepts, by patterns of files; ``plainsql.check.allowed`` reads it."""
+    baseline: str = ""
+    """The file of findings that ``check`` accepts, below the root; ``check --baseline`` overrides it."""
 
     @classmethod
     def load(cls, start: Path | None = None) -> Project:

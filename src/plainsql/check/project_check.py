@@ -9,6 +9,7 @@ from pathlib import Path
 from plainsql import codegen, statements
 from plainsql.analysis.catalog.definitions import Definitions
 from plainsql.analysis.scratch_database import scratch_database
+from plainsql.check.allowed import AllowedFindings
 from plainsql.check.analysed_statements import AnalysedStatements, analyse_statements
 from plainsql.check.analysis_cache import AnalysisCache
 from plainsql.check.generated_modules import generate_modules
@@ -43,6 +44,8 @@ class ProjectCheck:
     files: dict[Path, str]
     """The generated files, relative to the output folder; not usable if there are errors."""
     modules: int
+    analysed: bool = True
+    """False if the errors left nothing to analyse, or no database to do it on: no findings are known."""
 
     def outdated(self, project: Project) -> list[Problem]:
         """Return a problem for each generated file that differs from what the SQL makes."""
@@ -70,12 +73,15 @@ def check_project(
         only: the SQL files to check; all by default.
         no_cache: build the scratch database even if it exists, and analyse everything.
 
-    Raises what ``scratch_database`` raises. Files that cannot be loaded are among the errors of the result.
+    Files that cannot be loaded are among the errors of the result.
+
+    Raises what ``scratch_database`` raises, and ``SettingsError`` if ``allow`` has a value of another kind.
     """
+    allowed = AllowedFindings(project)
     try:
         catalog, unsound = statements.load_sound(project.sql_folder)
     except SqlFileError as error:
-        return ProjectCheck((), AnalysedStatements((), ()), tuple(problems_of_files(error)), (), {}, 0)
+        return ProjectCheck((), AnalysedStatements((), ()), tuple(problems_of_files(error)), (), {}, 0, False)
     wanted = {file.resolve() for file in only}
     chosen = tuple(s for s in catalog.values() if not wanted or Path(s.path).resolve() in wanted)
     errors = [problem for error in unsound for problem in problems_of_files(error)]
@@ -92,7 +98,7 @@ def check_project(
         if not errors:
             raise
         # There is no database to use, but these files are wrong without one: they are reported first.
-        return ProjectCheck((), AnalysedStatements((), ()), tuple(errors), (), {}, 0)
+        return ProjectCheck((), AnalysedStatements((), ()), tuple(errors), (), {}, 0, False)
     errors += [refusal(error) for error in inspection.errors]
     made = generate_modules(inspection.checked, project, verify=not errors)
     errors += [refusal(error) for error in made.errors]
@@ -103,6 +109,7 @@ def check_project(
             found += findings_of(checked, caches=caches)
         except Exception as error:  # noqa: BLE001 (a fault of ours: the other files are checked all the same)
             errors.append(refusal(fault_error(error, statement_place(checked.statement))))
+    found = allowed.without_allowed(found)
     # A wrong cached result is an error, not a finding: no code caches it. A file with an error is not
     # reported twice.
     refused = {problem.path for problem in errors}
@@ -110,6 +117,9 @@ def check_project(
         problem for problem in found if problem.name in WRONG_WHEN_CACHED and problem.path not in refused
     ]
     findings = [problem for problem in found if problem.name not in WRONG_WHEN_CACHED]
+    if not wanted:
+        refused = {problem.path for problem in errors}
+        findings += allowed.problems({s.path for s in chosen} | refused, refused)
     return ProjectCheck(
         chosen,
         inspection,

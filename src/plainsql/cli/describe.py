@@ -158,7 +158,9 @@ def _print(checked: Checked) -> None:
             rows.append((name, printable(str(fact.type)), null, printable(fact.because)))
         for choice in statement.choices:
             name = _in_brackets_if_optional(choice.name, choice.default is not None)
-            rows.append((name, " or ".join(choice.values), "no", "chooses lines"))
+            values = "bool" if choice.is_flag else " or ".join(map(str, choice.values))
+            because = "takes lines" if choice.is_flag else "chooses lines"
+            rows.append((name, values, "no", because))
         print_table(("parameter", "type", "null", "because"), rows)
     if analysis.columns:
         print_table(

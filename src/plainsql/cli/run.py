@@ -53,7 +53,7 @@ _NO_TRANSACTION = ("25001", "2D000")
 def run(
     query: str,
     /,
-    *parameters: str,
+    *parameters: Annotated[str, Parameter(allow_leading_hyphen=True)],
     tenant: Annotated[str | None, Parameter(show_default=False)] = None,
     user: Annotated[str | None, Parameter(show_default=False)] = None,
     database: str | None = None,
@@ -71,7 +71,7 @@ def run(
         The query's name, ``realty.leads.get_by_id``, or its file.
     parameters
         ``name=text``, read by the server as the parameter's type, or ``name:=json``: ``limit=5``,
-        ``notes:=null``, ``embedding:=@vector.json``.
+        ``notes:=null``, ``embedding:=@vector.json``. A flag of the query is an option: ``--only-open``.
     tenant
         Run it as this tenant: set the project's tenant_setting, ``app.jwt_tenant`` by default, which
         policies of row-level security compare.
