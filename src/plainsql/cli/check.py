@@ -160,7 +160,7 @@ def _only(project: Project, files: Sequence[Path]) -> list[Path]:
     """
     if not files:
         return []
-    sql, migrations = project.sql_folder.resolve(), project.migrations_folder.resolve()
+    sql, migrations = project.sql_folder.resolve(), project.schema_path.resolve()
     found = []
     for file in files:
         # A hook names files from the root of the repository, even if the project is a folder in it.
