@@ -12,7 +12,7 @@ from plainsql.analysis.scratch_database import scratch_database
 from plainsql.check.allowed import AllowedFindings
 from plainsql.check.analysed_statements import AnalysedStatements, analyse_statements
 from plainsql.check.analysis_cache import AnalysisCache
-from plainsql.check.generated_modules import generate_modules
+from plainsql.check.generated_modules import SoundModules, generate_modules, generate_sound_modules
 from plainsql.check.problems import (
     WRONG_WHEN_CACHED,
     Problem,
@@ -46,6 +46,14 @@ class ProjectCheck:
     modules: int
     analysed: bool = True
     """False if the errors left nothing to analyse, or no database to do it on: no findings are known."""
+
+    def sound_modules(self, project: Project) -> SoundModules | None:
+        """Return the modules of the statements without an error; ``None`` if none can be made."""
+        if not self.analysed:
+            return None
+        return generate_sound_modules(
+            self.inspection.checked, project, {problem.path for problem in self.errors}
+        )
 
     def outdated(self, project: Project) -> list[Problem]:
         """Return a problem for each generated file that differs from what the SQL makes."""
