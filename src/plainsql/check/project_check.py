@@ -70,13 +70,14 @@ class ProjectCheck:
 
 
 def check_project(
-    project: Project, database: str | None = None, *, only: Sequence[Path] = (), no_cache: bool = False
+    project: Project, scratch: str | None = None, *, only: Sequence[Path] = (), no_cache: bool = False
 ) -> ProjectCheck:
     """Check a project.
 
     Args:
         project: the settings of the project.
-        database: a database of the server to build the scratch database on.
+        scratch: a database of the server to build the scratch database on; by default the server that the
+            settings name for it, else the embedded server.
         only: the SQL files to check; all by default.
         no_cache: build the scratch database even if it exists, and analyse everything.
 
@@ -95,7 +96,7 @@ def check_project(
     try:
         inspection, of_schema = _analyse(
             project,
-            database,
+            scratch,
             chosen,
             no_cache=no_cache,
             keep_others=bool(wanted or unsound),
@@ -139,14 +140,14 @@ def check_project(
 
 def _analyse(
     project: Project,
-    database: str | None,
+    scratch: str | None,
     chosen: tuple[Statement, ...],
     *,
     no_cache: bool,
     keep_others: bool,
     schema: bool,
 ) -> tuple[AnalysedStatements, list[Problem]]:
-    with scratch_database(schema_source(project), database, rebuild=no_cache) as connection:
+    with scratch_database(schema_source(project), scratch, project=project, rebuild=no_cache) as connection:
         cache = AnalysisCache(
             project.root / ".plainsql" / "review.msgpack",
             definitions=Definitions(connection),

@@ -30,7 +30,7 @@ _FLAG = Parameter(negative=(), show_default=False)
 
 def check(
     *files: Path,
-    database: str | None = None,
+    scratch: str | None = None,
     no_cache: Annotated[bool, _FLAG] = False,
     format: Literal["text", "json", "github", "sarif"] = "text",
     cache_map: Annotated[bool, _FLAG] = False,
@@ -54,8 +54,8 @@ def check(
     files
         Only these files of the SQL folder, and no modules; by default all. For a file of the migrations, all
         queries are checked.
-    database
-        URL of a server to build the scratch database on; by default the configured one, else the embedded
+    scratch
+        URL of a server to build the scratch database on; by default the one named for it, else the embedded
         server.
     no_cache
         Ignore the results of earlier checks: build the scratch database again, and analyse every query.
@@ -78,7 +78,7 @@ def check(
     project = load_project()
     only = _only(project, files)
     accepted = _baseline(project, baseline, update=update_baseline, prune=prune_baseline)
-    found = check_project(project, database, only=only, no_cache=no_cache)
+    found = check_project(project, scratch, only=only, no_cache=no_cache)
     problems = [*found.errors, *found.findings]
     if only:
         problems = [problem for problem in problems if Path(problem.path).resolve() in only]
