@@ -146,7 +146,7 @@ def test_nothing_is_written_if_no_query_can_be_analysed(
     command("generate")
     before = tree(folder)
     write({"sql/notes/add.sql": NONSENSE})
-    monkeypatch.setenv("DATABASE_URL", "postgresql://127.0.0.1:1/none")
+    monkeypatch.setenv("PLAINSQL_SCRATCH_URL", "postgresql://127.0.0.1:1/none")
     done = command("generate")
     assert done.code == 1
     assert done.out.endswith("errors; nothing was written\n")
