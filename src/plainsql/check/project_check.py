@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,8 +59,9 @@ class ProjectCheck:
     def outdated(self, project: Project) -> list[Problem]:
         """Return a problem for each generated file that differs from what the SQL makes."""
         changes = codegen.compare(self.files, project.output_folder)
+        output = Path(os.path.relpath(project.output_folder))
         return [
-            Problem("outdated", f"{project.output}/{path}", 0, 0, message, None, "run `plainsql generate`")
+            Problem("outdated", str(output / path), 0, 0, message, None, "run `plainsql generate`")
             for paths, message in (
                 (changes.missing, "this module is missing"),
                 (changes.outdated, "this module is not what the SQL makes"),
