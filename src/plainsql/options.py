@@ -269,6 +269,7 @@ _CONNECT: Final = {
     "tenant_setting": _TENANT_SETTING,
     "user_setting": _TENANT_SETTING,
     "pooler": _POOLER,
+    "search_path": _or_none(_TEXT),
 }
 
 _ISOLATION: Final = _choice("read committed", "repeatable read", "serializable")
