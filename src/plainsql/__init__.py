@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from plainsql import sync as sync
     from plainsql.database import Call, ConnectionLostError, Database, TenantDatabase, Transaction, connect
     from plainsql.executors import AsyncExecutor, SyncExecutor
+    from plainsql.health.results import Check, Health
     from plainsql.query_folder import load
     from plainsql.rows import Composite, Row
     from plainsql.serialization import json_default, to_json
@@ -53,6 +54,7 @@ __all__ = [
     "BindError",
     "CacheError",
     "Call",
+    "Check",
     "Composite",
     "ConnectError",
     "ConnectionLostError",
@@ -62,6 +64,7 @@ __all__ = [
     "EmbeddedServerError",
     "EncryptionError",
     "FileError",
+    "Health",
     "Json",
     "MigrationError",
     "NoRowError",
@@ -90,9 +93,11 @@ __all__ = [
 _HOMES = {
     "AsyncExecutor": "plainsql.executors",
     "Call": "plainsql.database",
+    "Check": "plainsql.health.results",
     "Composite": "plainsql.rows",
     "ConnectionLostError": "plainsql.database",
     "Database": "plainsql.database",
+    "Health": "plainsql.health.results",
     "Json": "plainsql.types",
     "Row": "plainsql.rows",
     "SyncExecutor": "plainsql.executors",
