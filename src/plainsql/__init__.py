@@ -38,7 +38,15 @@ from plainsql.errors import (
 
 if TYPE_CHECKING:
     from plainsql import sync as sync
-    from plainsql.database import Call, ConnectionLostError, Database, TenantDatabase, Transaction, connect
+    from plainsql.database import (
+        Call,
+        ConnectionLostError,
+        Database,
+        TenantDatabase,
+        Transaction,
+        connect,
+        over,
+    )
     from plainsql.executors import AsyncExecutor, SyncExecutor
     from plainsql.health.results import Check, Health
     from plainsql.query_folder import load
@@ -86,6 +94,7 @@ __all__ = [
     "connect",
     "json_default",
     "load",
+    "over",
     "sync",
     "to_json",
 ]
@@ -108,6 +117,7 @@ _HOMES = {
     "connect": "plainsql.database",
     "json_default": "plainsql.serialization",
     "load": "plainsql.query_folder",
+    "over": "plainsql.database",
     "to_json": "plainsql.serialization",
 }
 
