@@ -100,6 +100,7 @@ FUNCTIONS: dict[str, list[Function]] = {
     "listen": [
         Function(plainsql.Database.listen, lambda db, given: call(db.listen, {"channel": "c"}, given)),
     ],
+    "check": [Function(plainsql.Database.check, lambda db, given: db.check(**given))],
     "close": [Function(plainsql.Database.close, lambda db, given: db.close(**given))],
     "copy_in": [
         Function(function, lambda db, given: call(db.copy_in, {"table": "t", "rows": []}, given))
@@ -185,7 +186,7 @@ FUNCTIONS: dict[str, list[Function]] = {
 NO_OPTIONS = {
     "plainsql": {
         *("Call", "Composite", "Database", "Json", "Row", "Transaction", "UNSET", "UnsetType", "sync"),
-        *("AsyncExecutor", "SyncExecutor"),
+        *("AsyncExecutor", "SyncExecutor", "TenantDatabase", "Check", "Health", "json_default", "to_json"),
     },
     "plainsql.database": {
         *(
