@@ -94,7 +94,9 @@ LIBRARY_HOMES: dict[str, set[str]] = {
     "psycopg": {"sync", "migrate", "analysis", "transfer"},
     "pytest": {"testing"},
     "redis": {"cache", "limits", "redis_connection", "sessions"},
+    "psycopg_pool": {"sync"},
     "rich": {"cli"},
+    "sqlalchemy": {"sync"},
     "uvloop": {"database", "cli"},
     "yoyo": {"migrate"},
 }

@@ -10,7 +10,9 @@ from decimal import Decimal
 from importlib import import_module
 from typing import Any
 
+import psycopg
 import pytest
+from psycopg_pool import ConnectionPool
 
 import plainsql
 from plainsql import crypto, embedded, migrate, sync
@@ -75,13 +77,31 @@ def in_scripts(given: dict[str, Any], url: str) -> None:
         pass
 
 
+def over_nothing(given: dict[str, Any]) -> None:
+    source: Any = None
+    sync.over(source, **given)
+
+
+def over_connection(given: dict[str, Any], url: str) -> None:
+    with psycopg.connect(url) as connection, sync.over(connection).transaction(**given):
+        pass
+
+
+def over_pool(given: dict[str, Any], url: str) -> None:
+    with ConnectionPool(url, min_size=1, open=True) as pool, sync.over(pool).transaction(**given):
+        pass
+
+
 FUNCTIONS: dict[str, list[Function]] = {
     "connect": [Function(plainsql.connect, lambda _, given: plainsql.connect(**given))],
     "sync.connect": [Function(sync.connect, lambda _, given: sync.connect(**given))],
+    "sync.over": [Function(sync.over, lambda _, given: over_nothing(given), ("source",))],
     "Telemetry": [Function(Telemetry, lambda _, given: Telemetry(**given))],
     "transaction": [
         Function(plainsql.Database.transaction, lambda db, given: enter(db.transaction(**given))),
         Function(sync.Database.transaction, lambda db, given: in_scripts(given, db.test_url)),
+        Function(sync.GuestExecutor.transaction, lambda db, given: over_connection(given, db.test_url)),
+        Function(sync.GuestPoolExecutor.transaction, lambda db, given: over_pool(given, db.test_url)),
     ],
     "retry": [
         Function(plainsql.Database.retry, lambda db, given: call(db.retry, {"work": work}, given)),
@@ -184,7 +204,9 @@ NO_OPTIONS = {
         *("Call", "Connecting", "Database", "Isolation", "Notification", "OnCall", "PoolStats"),
         *("TenantDatabase", "Transaction"),
     },
-    "plainsql.sync": {"Database", "Isolation", "TenantDatabase", "Transaction"},
+    "plainsql.sync": {
+        *("Database", "GuestExecutor", "GuestPoolExecutor", "Isolation", "TenantDatabase", "Transaction")
+    },
     "plainsql.limits": {"Charge", "Decision", "SlidingWindow", "Subject", "TokenBucket", "WithoutRedis"},
     "plainsql.sessions": {"Fence", "Session"},
     "plainsql.crypto": {"KEYS_VARIABLE", "Encrypted", "KeyRing", "Secret", "encrypt", "new_key"},

@@ -314,6 +314,7 @@ OPTIONS: Final[Mapping[str, Mapping[str, Kind]]] = {
         "cache_prefix": _or_none(_NAMESPACE),
     },
     "sync.connect": _CONNECT,
+    "sync.over": {"prefetch": _CONNECT["prefetch"]},
     "transaction": _TRANSACTION,
     "retry": {
         "work": Kind("a function", callable),
