@@ -101,8 +101,10 @@ LIBRARY_HOMES: dict[str, set[str]] = {
     "pgvector": {"vector", "database", "sync"},
     "psycopg": {"sync", "migrate", "schema", "analysis", "transfer"},
     "pytest": {"testing"},
+    "psycopg_pool": {"sync"},
     "redis": {"cache", "health", "limits", "redis_connection", "sessions"},
     "rich": {"cli"},
+    "sqlalchemy": {"sync"},
     "uvloop": {"database", "cli"},
     "yoyo": {"migrate"},
 }

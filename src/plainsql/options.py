@@ -317,6 +317,7 @@ OPTIONS: Final[Mapping[str, Mapping[str, Kind]]] = {
     },
     "sync.connect": _CONNECT,
     "over": {"prefetch": _CONNECT["prefetch"], "on_call": _HOOK},
+    "sync.over": {"prefetch": _CONNECT["prefetch"]},
     "transaction": _TRANSACTION,
     "retry": {
         "work": Kind("a function", callable),
