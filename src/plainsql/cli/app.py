@@ -40,7 +40,7 @@ app = App(
 # By name: a command's module is imported when the command is used, and psycopg and the analysis with it.
 for _name in ("check", "completion", "demo", "describe", "generate", "init", "run"):
     app.command(f"plainsql.cli.{_name}:{_name}", name=_name)
-for _name in ("cache", "crypto", "db", "migrate"):
+for _name in ("cache", "crypto", "db", "migrate", "scratch"):
     app.command(f"plainsql.cli.{_name}:app", name=_name)
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, Unpack, cast
 from asyncpg import exceptions
 
 from plainsql.application import cache_namespace, tenant_settings
+from plainsql.application import search_path as path_of
 from plainsql.cache import Cache, OnFailure, Store
 from plainsql.connect_errors import cannot_connect
 from plainsql.conninfo import CONNECT_TIMEOUT_S, Conninfo
@@ -51,6 +52,7 @@ def connect(
     statement_timeout: float | None = None,
     application_name: str | None = None,
     server_settings: Mapping[str, str] | None = None,
+    search_path: str | None = None,
     prefetch: int = 500,
     autobatch: bool = True,
     tenant_setting: str | None = None,
@@ -83,7 +85,9 @@ def connect(
         statement_timeout: seconds that a statement may take, None is no limit; asyncio's own
             ``asyncio.timeout`` works around any call as well.
         application_name: the name in ``pg_stat_activity``; by default the URL's, else ``plainsql``.
-        server_settings: settings of the server for every connection, such as ``{"search_path": "shop"}``.
+        server_settings: settings of the server for every connection, such as ``{"work_mem": "64MB"}``.
+        search_path: the schemas in which names without a schema are looked up, such as ``"shop, public"``. By
+            default ``PLAINSQL_SEARCH_PATH``, or ``search_path`` in ``[tool.plainsql]``, or the server's own.
         prefetch: rows that ``.stream`` reads ahead.
         tenant_setting: the setting that ``db.tenant`` sets to the tenant's id. By default
             ``PLAINSQL_TENANT_SETTING``, or ``tenant_setting`` in ``[tool.plainsql]``, or ``app.jwt_tenant``.
@@ -131,6 +135,7 @@ def connect(
         statement_timeout=statement_timeout,
         application_name=application_name,
         server_settings=server_settings,
+        search_path=search_path,
         prefetch=prefetch,
         autobatch=autobatch,
         tenant_setting=tenant_setting,
@@ -178,6 +183,7 @@ def connect(
             autobatch,
             settings,
             pooler,
+            search_path,
             on_call,
             cache,
             on_cache_failure,
@@ -218,6 +224,7 @@ class Options(NamedTuple):
     autobatch: bool
     tenant_settings: tuple[str, str]
     pooler: Pooler | None
+    search_path: str | None
     on_call: OnCall | None
     cache: bool
     on_cache_failure: OnFailure
@@ -226,10 +233,23 @@ class Options(NamedTuple):
     store: Store | None
     """The store in Redis, which connects when it is first used; None if results are stored in the process."""
 
+    def path(self, server_options: str) -> str:
+        """Return the ``search_path`` of the connections; empty for the server's own.
+
+        ``server_options``: the ``options`` that the URL gives to its sessions.
+        """
+        if "search_path" in self.driver["server_settings"]:
+            if self.search_path is not None:
+                raise OptionError(
+                    "connect(): search_path: expected it once, got it in server_settings as well"
+                )
+            return ""
+        return path_of("connect", self.search_path, url_options=server_options)
+
     def open_cache(self, server_options: str) -> CachedQueries | None:
         """Make the cache.
 
-        ``server_options``: the ``options`` that the URL gives to its sessions.
+        ``server_options``: the ``options`` that the URL gives to its sessions, and the ``search_path``.
         """
         if not self.cache:
             return None
@@ -265,10 +285,13 @@ class Connecting:
             url = await asyncio.to_thread(stack.enter_context, resolve_database(self._url))
             options = self._options
             conninfo = Conninfo(url)
-            driver_options = _of_url(conninfo, options.driver)
+            path = options.path(conninfo["options"])
+            driver_options = _of_url(conninfo, options.driver) | {"search_path": path}
             hosts = Hosts(conninfo, timeout=driver_options["timeout"])
             # Before a connection is opened: it may refuse an option.
-            cached_queries = options.open_cache(conninfo["options"])
+            cached_queries = options.open_cache(
+                " ".join(part for part in (conninfo["options"], path) if part)
+            )
             failed: ConnectError | None = None
             opened: OpenedPool | None = None
             try:
@@ -293,6 +316,7 @@ class Connecting:
                 opened.pooler == "transaction",
                 options.tenant_settings,
                 TenantGuard(options.tenant_settings[0]),
+                path,
             )
             state = DatabaseState.build(
                 pool,
