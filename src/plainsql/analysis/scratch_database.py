@@ -279,7 +279,7 @@ def _set_search_path(connection: psycopg.Connection[Any], project: Project, *, e
     if missing and exists:
         own = [name for name in known if not name.startswith("pg_") and name != "information_schema"]
         raise SettingsError(
-            f"search_path in [tool.plainsql]: the migrations create no schema {missing[0]!r}",
+            f"search_path in [tool.plainsql]: the scratch database has no schema {missing[0]!r}",
             hint=f"the schemas are {', '.join(own)}",
         )
     connection.execute("select pg_catalog.set_config('search_path', %s, false)", [path])
