@@ -51,6 +51,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "application": FLOOR | {"settings"},
     "connect_errors": FLOOR | {"conninfo"},
     "statements": {"deprecation", "errors"},
+    "importers": {"errors", "files", "statements"},
     "pydantic_schema": {"errors", "types"},
     "rows": FLOOR | {"statements", "pydantic_schema"},
     "encoding": {"types"},
