@@ -10,10 +10,12 @@ from decimal import Decimal
 from importlib import import_module
 from typing import Any
 
+import asyncpg
 import pytest
 
 import plainsql
 from plainsql import crypto, embedded, migrate, sync
+from plainsql.database import GuestExecutor
 from plainsql.limits import Limits, SlidingWindow
 from plainsql.options import OPTIONS, check, nearest
 from plainsql.otel import Telemetry
@@ -21,6 +23,7 @@ from plainsql.redis_connection import RedisConnection
 from plainsql.sessions import Sessions
 from tests.database.ask import SELECT_1
 
+NO_POOL = asyncpg.Pool.__new__(asyncpg.Pool)  # nothing is sent there
 REDIS = "redis://127.0.0.1:1/0"  # nothing is sent there
 
 
@@ -77,10 +80,14 @@ def in_scripts(given: dict[str, Any], url: str) -> None:
 
 FUNCTIONS: dict[str, list[Function]] = {
     "connect": [Function(plainsql.connect, lambda _, given: plainsql.connect(**given))],
+    "over": [Function(plainsql.over, lambda db, given: plainsql.over(NO_POOL, **given), ("source",))],
     "sync.connect": [Function(sync.connect, lambda _, given: sync.connect(**given))],
     "Telemetry": [Function(Telemetry, lambda _, given: Telemetry(**given))],
     "transaction": [
         Function(plainsql.Database.transaction, lambda db, given: enter(db.transaction(**given))),
+        Function(
+            GuestExecutor.transaction, lambda _, given: enter(plainsql.over(NO_POOL).transaction(**given))
+        ),
         Function(sync.Database.transaction, lambda db, given: in_scripts(given, db.test_url)),
     ],
     "retry": [
@@ -96,11 +103,11 @@ FUNCTIONS: dict[str, list[Function]] = {
     "close": [Function(plainsql.Database.close, lambda db, given: db.close(**given))],
     "copy_in": [
         Function(function, lambda db, given: call(db.copy_in, {"table": "t", "rows": []}, given))
-        for function in (plainsql.Database.copy_in, plainsql.Transaction.copy_in)
+        for function in (plainsql.Database.copy_in, plainsql.Transaction.copy_in, GuestExecutor.copy_in)
     ],
     "copy_out": [
         Function(function, lambda db, given: db.copy_out(**({"query": SELECT_1, "output": "-"} | given)))
-        for function in (plainsql.Database.copy_out, plainsql.Transaction.copy_out)
+        for function in (plainsql.Database.copy_out, plainsql.Transaction.copy_out, GuestExecutor.copy_out)
     ],
     "Limits": [Function(Limits, lambda _, given: call(Limits, {"redis": REDIS, "prefix": "test"}, given))],
     "bucket": [
@@ -181,7 +188,16 @@ NO_OPTIONS = {
         *("AsyncExecutor", "SyncExecutor"),
     },
     "plainsql.database": {
-        *("Call", "Connecting", "Database", "Isolation", "Notification", "OnCall", "PoolStats"),
+        *(
+            "Call",
+            "Connecting",
+            "Database",
+            "GuestExecutor",
+            "Isolation",
+            "Notification",
+            "OnCall",
+            "PoolStats",
+        ),
         *("TenantDatabase", "Transaction"),
     },
     "plainsql.sync": {"Database", "Isolation", "TenantDatabase", "Transaction"},

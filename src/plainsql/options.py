@@ -269,6 +269,8 @@ _CONNECT: Final = {
     "tenant_setting": _TENANT_SETTING,
     "user_setting": _TENANT_SETTING,
     "pooler": _POOLER,
+    "search_path": _or_none(_TEXT),
+    "database": _or_none(_NAME),
 }
 
 _ISOLATION: Final = _choice("read committed", "repeatable read", "serializable")
@@ -314,6 +316,7 @@ OPTIONS: Final[Mapping[str, Mapping[str, Kind]]] = {
         "cache_prefix": _or_none(_NAMESPACE),
     },
     "sync.connect": _CONNECT,
+    "over": {"prefetch": _CONNECT["prefetch"], "on_call": _HOOK},
     "transaction": _TRANSACTION,
     "retry": {
         "work": Kind("a function", callable),

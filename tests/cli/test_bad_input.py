@@ -193,7 +193,7 @@ SETTINGS = {
     ),
     "no string": (
         "[tool.plainsql]\nsql = 1\n",
-        "{file}: sql in [tool.plainsql]: expected a string, got int\n",
+        "{file}: sql in [tool.plainsql]: expected a string, got a number\n",
     ),
     "no TOML": (
         "[tool.plainsql\n",

@@ -143,7 +143,7 @@ def test_without_a_server_the_files_are_written_but_not_the_module(
     write: Write, command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     folder = write({})
-    monkeypatch.setenv("DATABASE_URL", f"postgresql://u@/x?host={tmp_path}")
+    monkeypatch.setenv("PLAINSQL_SCRATCH_URL", f"postgresql://u@/x?host={tmp_path}")
     done = command("init")
     assert done.code == 0
     assert [name for name in FILES if name not in tree(folder)] == ["queries/notes.py"]

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from pre_commit.clientlib import load_manifest
 
 from plainsql import migrate
 from plainsql.cli.app import app, load_commands
@@ -105,15 +106,31 @@ def test_a_project_below_the_root_of_its_repository_is_named_from_there(
     assert done.out.startswith("::error file=backend/sql/notes/bad.sql,")
 
 
+HOOKS = Path(__file__).parents[2] / ".pre-commit-hooks.yaml"
+
+
 def test_the_hooks_are_commands_that_there_are(write: Write, command: Command) -> None:
-    text = Path(__file__).parents[2].joinpath(".pre-commit-hooks.yaml").read_text("utf-8")
-    entries = re.findall(r"^  entry: plainsql (.*)", text, re.MULTILINE)
-    assert len(entries) == 2
+    hooks = load_manifest(HOOKS)
+    assert [hook["id"] for hook in hooks] == ["plainsql-check", "plainsql-generate"]
     write(NOTES)
     command("generate")
-    for entry in entries:
-        files = ["sql/notes/add.sql"] if entry.startswith("check") else []
-        assert command(*entry.split(), *files).code == 0
+    for hook in hooks:
+        program, *arguments = hook["entry"].split()
+        # No files: a repository may have SQL that is none of the project's.
+        assert (program, hook["pass_filenames"]) == ("plainsql", False)
+        assert command(*arguments).code == 0
+    write(BAD)
+    assert [command(*hook["entry"].split()[1:]).code for hook in hooks] == [1, 1]
+
+
+def test_the_hooks_run_for_what_the_check_reads() -> None:
+    check, generate = (re.compile(hook["files"]) for hook in load_manifest(HOOKS))
+    for path in ("sql/notes/add.sql", "migrations/0001_a.sql", "pyproject.toml", "backend/pyproject.toml"):
+        assert check.search(path)
+        assert generate.search(path)
+    assert generate.search("queries/notes.py")
+    for path in ("queries/notes.py", "docs/my-pyproject.toml", "sql/notes.sql.orig"):
+        assert not check.search(path)
 
 
 def test_sql_alone_is_checked_without_the_modules(write: Write, command: Command) -> None:

@@ -49,7 +49,8 @@ class Problem(msgspec.Struct, frozen=True):
     """One problem that a check reports."""
 
     name: str
-    """A finding's name, or ``sql-file``, ``refused``, ``contract``, ``fault``, ``outdated``, ``allow``."""
+    """A finding's name, or ``sql-file``, ``refused``, ``contract``, ``fault``, ``outdated``, ``allow``,
+    ``baseline``."""
     path: str
     line: int
     column: int

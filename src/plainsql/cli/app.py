@@ -13,6 +13,7 @@ from typing import Any, Final
 import cyclopts
 from cyclopts import App
 
+from plainsql.cli.databases import run_on_databases, take_database
 from plainsql.cli.exit_codes import COULD_NOT_RUN, FINE
 from plainsql.cli.old_names import with_new_names
 from plainsql.cli.plugin_commands import add_plugin, add_plugins
@@ -32,6 +33,8 @@ app = App(
     help="""PostgreSQL without an ORM: hand-written SQL files as typed, fast Python.
 
     ``plainsql -C DIR COMMAND`` (or ``--project DIR``) runs as if it was started in that folder.
+    ``--db NAME`` names one database of a project with several; ``check``, ``generate``, ``migrate``,
+    ``migrate status`` and ``db doctor`` work on all of them without it.
     """,
     version=version,
     version_format="plaintext",
@@ -41,7 +44,7 @@ app = App(
 for _name in ("check", "completion", "demo", "describe", "generate", "init", "run"):
     app.command(f"plainsql.cli.{_name}:{_name}", name=_name)
 app.command("plainsql.cli.import_queries:import_queries", name="import")
-for _name in ("cache", "crypto", "db", "migrate"):
+for _name in ("cache", "crypto", "db", "migrate", "schema", "scratch"):
     app.command(f"plainsql.cli.{_name}:app", name=_name)
 
 
@@ -59,9 +62,9 @@ def main(arguments: list[str] | None = None) -> int:
         try:
             given = sys.argv[1:] if arguments is None else arguments
             with _project_folder(given) as words:
-                rest = with_new_names(words)
+                rest, database = take_database(with_new_names(words))
                 _prepare(rest)
-                result: Any = app(rest, exit_on_error=False, result_action="return_value")
+                result = run_on_databases(rest, database, _run)
                 sys.stdout.flush()  # here, as main reports that the reader of a pipe has gone
         except PlainsqlError as error:
             _complain(str(error))
@@ -98,6 +101,10 @@ def main(arguments: list[str] | None = None) -> int:
             )
             return COULD_NOT_RUN
     return result if isinstance(result, int) else 0
+
+
+def _run(arguments: list[str]) -> object:
+    return app(arguments, exit_on_error=False, result_action="return_value")
 
 
 def _prepare(arguments: Sequence[str]) -> None:

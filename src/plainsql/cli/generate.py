@@ -19,7 +19,7 @@ __all__ = ["generate"]
 def generate(
     *,
     check: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
-    database: str | None = None,
+    scratch: str | None = None,
 ) -> int:
     """Write the Python modules of the SQL folder.
 
@@ -34,12 +34,13 @@ def generate(
     ----------
     check
         Write nothing; exit with 1 if a module is not up to date.
-    database
-        URL of a server to analyse the queries on; by default the configured one, else the embedded server.
+    scratch
+        URL of a server to build the scratch database on; by default the one named for it, else the embedded
+        server.
     """
     began = time.perf_counter()
     project = load_project()
-    found = check_project(project, database)
+    found = check_project(project, scratch)
     for error in found.errors:
         print(f"{error}\n")
     if found.errors:

@@ -17,6 +17,7 @@ import psycopg
 from cyclopts import Parameter
 from psycopg import pq
 
+from plainsql.application import project_search_path
 from plainsql.cli.assignments import Given, read_assignments
 from plainsql.cli.encryption import encrypt_arguments, hide
 from plainsql.cli.exit_codes import COULD_NOT_RUN, FINDINGS, FINE
@@ -95,6 +96,8 @@ def run(
         try:
             # As on all connections of plainsql: a filtered HNSW scan must go on until it has enough rows.
             settings = {"hnsw.iterative_scan": "strict_order"}
+            if path := project_search_path(project):
+                settings["search_path"] = path
             if tenant is not None:
                 settings |= values_of_tenant(tenant, user or "")
             found = _run(

@@ -110,7 +110,8 @@ class Query(Generic[P, T, R]):
         """
         values = self.compiled.bind(args, kwargs)
         try:
-            stream = db.stream
+            # SQLAlchemy's connections have a `stream` of their own, and no `run`.
+            stream, _ = db.stream, db.run
         except AttributeError:
             raise self.compiled.signature.executor_error(db, "stream") from None
         return stream(self.compiled, values)
