@@ -270,6 +270,7 @@ _CONNECT: Final = {
     "user_setting": _TENANT_SETTING,
     "pooler": _POOLER,
     "search_path": _or_none(_TEXT),
+    "database": _or_none(_NAME),
 }
 
 _ISOLATION: Final = _choice("read committed", "repeatable read", "serializable")
@@ -316,6 +317,7 @@ OPTIONS: Final[Mapping[str, Mapping[str, Kind]]] = {
     },
     "sync.connect": _CONNECT,
     "over": {"prefetch": _CONNECT["prefetch"], "on_call": _HOOK},
+    "sync.over": {"prefetch": _CONNECT["prefetch"]},
     "transaction": _TRANSACTION,
     "retry": {
         "work": Kind("a function", callable),
