@@ -270,6 +270,7 @@ _CONNECT: Final = {
     "user_setting": _TENANT_SETTING,
     "pooler": _POOLER,
     "search_path": _or_none(_TEXT),
+    "database": _or_none(_NAME),
 }
 
 _ISOLATION: Final = _choice("read committed", "repeatable read", "serializable")

@@ -151,7 +151,7 @@ def _analyse(
 ) -> tuple[AnalysedStatements, list[Problem]]:
     with scratch_database(schema_source(project), scratch, project=project, rebuild=no_cache) as connection:
         cache = AnalysisCache(
-            project.root / ".plainsql" / "review.msgpack",
+            project.root / ".plainsql" / f"review{project.name and '-' + project.name}.msgpack",
             definitions=Definitions(connection),
             no_cache=no_cache,
         )

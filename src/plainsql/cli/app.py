@@ -14,6 +14,7 @@ from typing import Any, Final
 import cyclopts
 from cyclopts import App
 
+from plainsql.cli.databases import run_on_databases, take_database
 from plainsql.cli.exit_codes import COULD_NOT_RUN, FINE
 from plainsql.cli.old_names import with_new_names
 from plainsql.cli.plugin_commands import add_plugin, add_plugins
@@ -35,6 +36,8 @@ app = App(
 
     ``plainsql -C DIR COMMAND`` (or ``--project DIR``, also after the command) runs as if it was started in
     that folder.
+    ``--db NAME`` names one database of a project with several; ``check``, ``generate``, ``migrate``,
+    ``migrate status`` and ``db doctor`` work on all of them without it.
     """,
     version=version,
     version_format="plaintext",
@@ -61,9 +64,9 @@ def main(arguments: list[str] | None = None) -> int:
         try:
             given = sys.argv[1:] if arguments is None else arguments
             with _project_folder(given) as words:
-                rest = with_new_names(words)
+                rest, database = take_database(with_new_names(words))
                 _prepare(rest)
-                result: Any = app(rest, exit_on_error=False, result_action="return_value")
+                result = run_on_databases(rest, database, _run)
                 sys.stdout.flush()  # here, as main reports that the reader of a pipe has gone
         except PlainsqlError as error:
             _complain(str(error))
@@ -100,6 +103,10 @@ def main(arguments: list[str] | None = None) -> int:
             )
             return COULD_NOT_RUN
     return result if isinstance(result, int) else 0
+
+
+def _run(arguments: list[str]) -> object:
+    return app(arguments, exit_on_error=False, result_action="return_value")
 
 
 def _prepare(arguments: Sequence[str]) -> None:
@@ -142,7 +149,7 @@ def _project_folder(arguments: Sequence[str]) -> Iterator[list[str]]:
     end = arguments.index("--") if "--" in arguments else len(arguments)
     at = next((i for i in range(end) if _PROJECT.fullmatch(arguments[i])), None)
     # A plugin may have an option of this name.
-    if at is None or (at > 0 and arguments[0] not in app):
+    if at is None or (at > 0 and not arguments[0].startswith("-") and arguments[0] not in app):
         yield list(arguments)
         return
     first, equals, folder = arguments[at].partition("=")
