@@ -84,16 +84,20 @@ def check_database(session: Session, names: Sequence[str]) -> Iterator[Check]:
     """Yield the checks of a database, each when it is done."""
     connection = session.connection
     schemas = {name for (name,) in connection.execute("select nspname from pg_namespace")}
-    project = Project.load().migrations_folder
+    project = Project.load()
     layers = [
         layer
         for layer in known_layers(names)
-        if names or layer.name in schemas or layer.migrations == project
+        if names or layer.name in schemas or layer.migrations == project.migrations_folder
     ]
+    if not project.owns_schema and not names:
+        layers = []
     yield _server(session)
     yield _role(connection, [layer.name for layer in layers])
     yield _tls(connection)
     yield _vector(connection, layers)
+    if not project.owns_schema:
+        yield Check("schema", "skipped", f"not plainsql's: {project.schema_origin} makes it")
     for layer in layers:
         yield _migrations(session.url, layer)
 

@@ -103,7 +103,7 @@ def report_left_out_schemas(connection: psycopg.Connection[Any], layers: Sequenc
 
 def _of_project(project: Project) -> dict[str, Layer]:
     root = project.migrations_folder
-    if not root.is_dir():
+    if not project.owns_schema or not root.is_dir():
         return {}
     found = {
         folder.name: Layer(folder.name, root, project.sql_folder / folder.name)
