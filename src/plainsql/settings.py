@@ -194,6 +194,12 @@ class Project:
         return self.schema_setting == "migrations"
 
     @property
+    def schema_origin(self) -> str:
+        """The setting that says what makes the schema, as it is written."""
+        value = getattr(self, self.schema_setting)
+        return f'{self.schema_setting} = "{hide_password(value) if "://" in value else value}"'
+
+    @property
     def schema_path(self) -> Path:
         """The file or folder that makes the schema; with a command, the settings that name it."""
         if self.schema_setting == "schema_command":
