@@ -223,8 +223,9 @@ class Project:
             for each in fields(self)
             if each.name not in _INNER | _OF_ONE_DATABASE and not _makes_database(each.name)
         }
-        folders = {"sql": f"sql/{name}", "migrations": f"migrations/{name}", "output": f"queries/{name}"}
-        settings = inherited | folders | self.databases[name]
+        own = {"sql": f"sql/{name}", "migrations": f"migrations/{name}", "output": f"queries/{name}"}
+        own["schema_file"] = f"schema_{name}.sql"
+        settings = inherited | own | self.databases[name]
         return Project(**settings | {"root": self.root, "name": name, "databases": self.databases})
 
     @property
