@@ -107,7 +107,7 @@ def test_every_fixture_is_documented() -> None:
 def test_every_setting_is_documented() -> None:
     rows = table_with("docs/settings.md", "key", "default")
     known = {
-        field.name: "" if field.default is MISSING else field.default
+        field.name: "" if field.default is MISSING else field.default or ""
         for field in fields(Project)
         if field.name != "root"
     }
