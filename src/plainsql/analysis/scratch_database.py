@@ -87,7 +87,7 @@ def scratch_database(
     project = project or Project.load()
     with scratch_server(url, project) as (server, connection), ExitStack() as stack:
         identity = checkout_identity(project.root)
-        own = name_prefix(schema, identity or secrets.token_bytes(16))
+        own = name_prefix(schema, identity or secrets.token_bytes(16), project.name)
         name = own + schema.digest()[:16]
         with _explained(connection, url, project):
             if identity is None:  # of a read-only checkout: no later check would find it
@@ -164,9 +164,12 @@ def scratch_server(
         yield server, connection
 
 
-def name_prefix(schema: SchemaSource, identity: bytes) -> str:
-    """Return the start of the names of all scratch databases of a schema's source in one checkout."""
-    digest = hashlib.sha256(identity + b"\0" + schema.identity)
+def name_prefix(schema: SchemaSource, identity: bytes, name: str = "") -> str:
+    """Return the start of the names of all scratch databases of a schema's source in one checkout.
+
+    ``name`` is that of the project's database.
+    """
+    digest = hashlib.sha256(b"\0".join((identity, name.encode(), schema.identity)))
     return f"{NAME_PREFIX}{digest.hexdigest()[:8]}_"
 
 

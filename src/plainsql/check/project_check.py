@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from plainsql.check.allowed import AllowedFindings
 from plainsql.check.analysed_statements import AnalysedStatements, analyse_statements
 from plainsql.check.analysis_cache import AnalysisCache
 from plainsql.check.assumed_columns import unneeded_columns
-from plainsql.check.generated_modules import generate_modules
+from plainsql.check.generated_modules import SoundModules, generate_modules, generate_sound_modules
 from plainsql.check.problems import (
     WRONG_WHEN_CACHED,
     Problem,
@@ -49,11 +50,20 @@ class ProjectCheck:
     analysed: bool = True
     """False if the errors left nothing to analyse, or no database to do it on: no findings are known."""
 
+    def sound_modules(self, project: Project) -> SoundModules | None:
+        """Return the modules of the statements without an error; ``None`` if none can be made."""
+        if not self.analysed:
+            return None
+        return generate_sound_modules(
+            self.inspection.checked, project, {problem.path for problem in self.errors}
+        )
+
     def outdated(self, project: Project) -> list[Problem]:
         """Return a problem for each generated file that differs from what the SQL makes."""
         changes = codegen.compare(self.files, project.output_folder)
+        output = Path(os.path.relpath(project.output_folder))
         return [
-            Problem("outdated", f"{project.output}/{path}", 0, 0, message, None, "run `plainsql generate`")
+            Problem("outdated", str(output / path), 0, 0, message, None, "run `plainsql generate`")
             for paths, message in (
                 (changes.missing, "this module is missing"),
                 (changes.outdated, "this module is not what the SQL makes"),
@@ -144,7 +154,7 @@ def _analyse(
     assumptions = Assumptions(project.oldest_server, project.not_null)
     with scratch_database(schema_source(project), scratch, project=project, rebuild=no_cache) as connection:
         cache = AnalysisCache(
-            project.root / ".plainsql" / "review.msgpack",
+            project.root / ".plainsql" / f"review{project.name and '-' + project.name}.msgpack",
             definitions=Definitions(connection),
             assumptions=assumptions,
             no_cache=no_cache,
@@ -152,7 +162,14 @@ def _analyse(
         unneeded = list(unneeded_columns(connection, project))
         inspection = analyse_statements(connection, chosen, cache, assumptions)
         of_schema = (
-            schema_problems(connection, project.migrations_folder, project.oldest_server) if schema else []
+            schema_problems(
+                connection,
+                project.schema_path,
+                owned=project.owns_schema,
+                oldest_server=project.oldest_server,
+            )
+            if schema
+            else []
         )
         of_schema += unneeded
     # The cached analyses of a file that cannot be read now are kept until it can.

@@ -20,17 +20,20 @@ _MIN_WORD_CHARS: Final = 4
 """The letters of a word by which a statement is recognised: not those of `a`, `of`, `not`."""
 
 
-def schema_problems(connection: Any, migrations: Path, oldest_server: int = 0) -> list[Problem]:
+def schema_problems(
+    connection: Any, migrations: Path, *, owned: bool = True, oldest_server: int = 0
+) -> list[Problem]:
     """Return the findings about a scratch database that no migration allows, each at its statement.
 
-    An allowance that is no longer needed is not reported: an applied migration is not edited.
+    An allowance that is no longer needed is not reported: an applied migration is not edited. A schema that
+    is not ``owned`` is not read: its findings are at ``migrations``, the file or folder that makes it.
     ``oldest_server`` is the major of the oldest server in production, or 0.
     """
     found = definer_findings(connection)
     newer = list(dict.fromkeys(schema_versions(connection, oldest_server))) if oldest_server else []
-    if not found and not newer and not _may_allow(migrations):
+    if not found and not newer and not (owned and _may_allow(migrations)):
         return []
-    places = MigrationStatements(migrations)
+    places = MigrationStatements(migrations if owned else migrations / "none")
     return [
         *_findings(found, places, migrations),
         *(_of_version(each, oldest_server, places, migrations) for each in newer),
@@ -44,7 +47,7 @@ def _of_version(
     # The statement that names the object and a word of the part, or else the object.
     words = [word for word in re.findall(r"\w+", part.what) if len(word) >= _MIN_WORD_CHARS]
     found = (places.of_words(part.name, word) for word in words)
-    place = next(filter(None, found), None) or places.of_words(part.name) or Place(str(migrations))
+    place = next(filter(None, found), None) or places.of_words(part.name) or Place(_shown(migrations))
     return Problem(
         "server-version",
         place.path,
@@ -63,7 +66,7 @@ def _findings(
 ) -> Iterator[Problem]:
     for finding in found:
         place, allowed = places.of_function(finding.schema, finding.function, finding.body) or (
-            Place(str(migrations)),
+            Place(_shown(migrations)),
             [],
         )
         if any(each.finding == finding.name and each.reason for each in allowed):
@@ -108,3 +111,8 @@ def _may_allow(migrations: Path) -> bool:
     if not migrations.is_dir():
         return False
     return any(b"allow" in file.read_bytes() for file in migrations.rglob("*.sql"))
+
+
+def _shown(path: Path) -> str:
+    here = Path.cwd()
+    return path.relative_to(here).as_posix() if path.is_relative_to(here) else str(path)
