@@ -33,6 +33,10 @@ ERRORS: Final = {
     ),
     "outdated": Rule("A generated module does not match the SQL.", "Run `plainsql generate`."),
     "refused": Rule("PostgreSQL refuses the query.", "Correct the SQL: it cannot run on this schema."),
+    "settings": Rule(
+        "A setting of pyproject.toml has no effect.",
+        "Remove its entry.",
+    ),
     "sql-file": Rule(
         "The file cannot be loaded: its name, its header or its parameters are wrong.",
         "Correct the file as the message says.",
@@ -54,6 +58,9 @@ _REMEDIES: Final = {
     "nested-without-key": "Select a column that is never null, such as the key.",
     "not-in-nullable": "Write `not exists`, or exclude the nulls.",
     "partial-order": "End the `order by` in a unique key, so that the same rows come back each time.",
+    "conflict-without-row": "Write `returns: optional`, or update the row that exists.",
+    "server-version": "Write it for the oldest server, or raise `server` in pyproject.toml.",
+    "session-time-zone": "Convert one of them with `at time zone`.",
     "star": "List the columns.",
     "unbound-encryption": "Compare the row's key with the parameters that the value is bound to.",
     "unbounded": "Add a limit, or compare the leading column of an index with a parameter.",
