@@ -34,7 +34,7 @@ def may_alter_statements(sql: str) -> bool:
     return _STATEMENTS.search(sql) is not None
 
 
-class _Before030(asyncpg.Connection):
+class ConnectionBefore030(asyncpg.Connection):
     """asyncpg's connection with the methods that version 0.30 brought."""
 
     __slots__ = ()
@@ -78,7 +78,7 @@ class _Before030(asyncpg.Connection):
 if TYPE_CHECKING:
     _Connection = asyncpg.Connection
 else:
-    _Connection = asyncpg.Connection if hasattr(asyncpg.Connection, "fetchmany") else _Before030
+    _Connection = asyncpg.Connection if hasattr(asyncpg.Connection, "fetchmany") else ConnectionBefore030
 
 
 class ResettableConnection(_Connection):
