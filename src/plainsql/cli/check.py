@@ -52,8 +52,8 @@ def check(
     Parameters
     ----------
     files
-        Only these files of the SQL folder, and no modules; by default all. For a file of the migrations, all
-        queries are checked.
+        Only these files and folders of the SQL folder, and no modules; by default all. For a file of the
+        migrations, all queries are checked.
     scratch
         URL of a server to build the scratch database on; by default the one named for it, else the embedded
         server.
@@ -148,7 +148,7 @@ def _baseline(project: Project, file: Path | None, *, update: bool, prune: bool)
                 hint="name its file: --baseline FILE, or baseline in [tool.plainsql]",
             )
         return None
-    found = Baseline(file, project.root)
+    found = Baseline(_from_root(file), project)
     found.read(update=update)
     return found
 
@@ -160,22 +160,35 @@ def _only(project: Project, files: Sequence[Path]) -> list[Path]:
     """
     if not files:
         return []
-    sql, migrations = project.sql_folder.resolve(), project.migrations_folder.resolve()
-    found = []
+    sql, migrations = project.sql_folder.resolve(), project.schema_path.resolve()
+    found: list[Path] = []
     for file in files:
-        # A hook names files from the root of the repository, even if the project is a folder in it.
-        path = next((each for each in (file, repository_root() / file) if each.exists()), file).resolve()
-        if not path.is_file():
+        path = _from_root(file).resolve()
+        if not path.exists():
             raise SettingsError(f"{file}: there is no such file", hint="name files of the SQL folder")
         if path.is_relative_to(migrations):
             return []
-        if not path.is_relative_to(sql) or path.suffix != ".sql":
+        inside = sorted(path.rglob("*.sql")) if path.is_dir() else [path] if path.suffix == ".sql" else []
+        if not path.is_relative_to(sql) or not inside:
+            what = (
+                "no .sql file is in it"
+                if path.is_dir()
+                else f"it is no .sql file below {os.path.relpath(sql)}"
+            )
             raise SettingsError(
-                f"{file} is no query: it is no .sql file below {os.path.relpath(sql)}",
+                f"{file} is no query: {what}",
                 hint="name files of the SQL folder or of the migrations; of another project: plainsql -C DIR",
             )
-        found.append(path)
+        found += inside
     return found
+
+
+def _from_root(file: Path) -> Path:
+    """Return a path from the working folder, or from the root of the repository if it is there alone.
+
+    A hook names files from the root of the repository, even if the project is a folder in it.
+    """
+    return next((each for each in (file, repository_root() / file) if each.exists()), file)
 
 
 def _counted(count: int, one: str, many: str = "") -> str:

@@ -28,7 +28,7 @@ from plainsql.deprecation import renamed_options, warn_of_old_name
 from plainsql.errors import ConnectError, OptionError
 from plainsql.options import check
 from plainsql.pooler import Pooler
-from plainsql.settings import resolve_database
+from plainsql.settings import resolve_database, use_database
 from plainsql.urls import hide_password, write_url
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ def connect(
     application_name: str | None = None,
     server_settings: Mapping[str, str] | None = None,
     search_path: str | None = None,
+    database: str | None = None,
     prefetch: int = 500,
     autobatch: bool = True,
     tenant_setting: str | None = None,
@@ -88,6 +89,8 @@ def connect(
         server_settings: settings of the server for every connection, such as ``{"work_mem": "64MB"}``.
         search_path: the schemas in which names without a schema are looked up, such as ``"shop, public"``. By
             default ``PLAINSQL_SEARCH_PATH``, or ``search_path`` in ``[tool.plainsql]``, or the server's own.
+        database: the name of one of several databases, a table of ``[tool.plainsql.databases]``: its settings
+            apply, and by default its URL.
         prefetch: rows that ``.stream`` reads ahead.
         tenant_setting: the setting that ``db.tenant`` sets to the tenant's id. By default
             ``PLAINSQL_TENANT_SETTING``, or ``tenant_setting`` in ``[tool.plainsql]``, or ``app.jwt_tenant``.
@@ -136,6 +139,7 @@ def connect(
         application_name=application_name,
         server_settings=server_settings,
         search_path=search_path,
+        database=database,
         prefetch=prefetch,
         autobatch=autobatch,
         tenant_setting=tenant_setting,
@@ -173,7 +177,9 @@ def connect(
         "max_lifetime": max_lifetime,
         "max_idle": max_idle,
     }
-    settings = tenant_settings("connect", tenant_setting, user_setting)
+    with use_database(database):
+        settings = tenant_settings("connect", tenant_setting, user_setting)
+        store = _redis_store(redis, cache_prefix) if cache and redis is not None else None
     return Connecting(
         url,
         Options(
@@ -189,7 +195,8 @@ def connect(
             on_cache_failure,
             cache_audit,
             cache_outbox,
-            _redis_store(redis, cache_prefix) if cache and redis is not None else None,
+            store,
+            database,
         ),
     )
 
@@ -232,6 +239,8 @@ class Options(NamedTuple):
     cache_outbox: bool
     store: Store | None
     """The store in Redis, which connects when it is first used; None if results are stored in the process."""
+    database: str | None
+    """The name of one of the project's databases."""
 
     def path(self, server_options: str) -> str:
         """Return the ``search_path`` of the connections; empty for the server's own.
@@ -244,7 +253,8 @@ class Options(NamedTuple):
                     "connect(): search_path: expected it once, got it in server_settings as well"
                 )
             return ""
-        return path_of("connect", self.search_path, url_options=server_options)
+        with use_database(self.database):
+            return path_of("connect", self.search_path, url_options=server_options)
 
     def open_cache(self, server_options: str) -> CachedQueries | None:
         """Make the cache.
@@ -282,11 +292,13 @@ class Connecting:
     async def _open(self) -> Database:
         with ExitStack() as stack:
             # The embedded server starts in a thread, which takes a second or two.
-            url = await asyncio.to_thread(stack.enter_context, resolve_database(self._url))
             options = self._options
+            with use_database(options.database):  # the thread has the context of this block
+                url = await asyncio.to_thread(stack.enter_context, resolve_database(self._url))
             conninfo = Conninfo(url)
             path = options.path(conninfo["options"])
-            driver_options = _of_url(conninfo, options.driver) | {"search_path": path}
+            driver_options = _of_url(conninfo, options.driver)
+            driver_options["search_path"] = path
             hosts = Hosts(conninfo, timeout=driver_options["timeout"])
             # Before a connection is opened: it may refuse an option.
             cached_queries = options.open_cache(

@@ -17,7 +17,7 @@ from plainsql.conninfo import libpq_options
 from plainsql.errors import ConnectError
 from plainsql.options import check
 from plainsql.pooler import Pooler, is_backend_sql
-from plainsql.settings import resolve_database
+from plainsql.settings import resolve_database, use_database
 from plainsql.sync.connection import SharedConnection
 from plainsql.sync.database import Database, Options
 from plainsql.sync.wire import run_script
@@ -56,6 +56,7 @@ def connect(
     statement_timeout: float | None = None,
     application_name: str | None = None,
     search_path: str | None = None,
+    database: str | None = None,
     prefetch: int = 500,
     tenant_setting: str | None = None,
     user_setting: str | None = None,
@@ -76,6 +77,8 @@ def connect(
         application_name: the name in ``pg_stat_activity``; by default the URL's, else ``plainsql``.
         search_path: the schemas in which names without a schema are looked up, such as ``"shop, public"``. By
             default ``PLAINSQL_SEARCH_PATH``, or ``search_path`` in ``[tool.plainsql]``, or the server's own.
+        database: the name of one of several databases, a table of ``[tool.plainsql.databases]``: its settings
+            apply, and by default its URL.
         prefetch: rows that ``.stream`` reads ahead.
         tenant_setting: the setting that ``db.tenant`` sets to the tenant's id. By default
             ``PLAINSQL_TENANT_SETTING``, or ``tenant_setting`` in ``[tool.plainsql]``, or ``app.jwt_tenant``.
@@ -94,16 +97,20 @@ def connect(
         statement_timeout=statement_timeout,
         application_name=application_name,
         search_path=search_path,
+        database=database,
         prefetch=prefetch,
         tenant_setting=tenant_setting,
         user_setting=user_setting,
         pooler=pooler,
     )
-    settings = tenant_settings("sync.connect", tenant_setting, user_setting)
     with ExitStack() as stack:
-        resolved = stack.enter_context(resolve_database(url))
-        options = libpq_options(resolved, application_name=application_name, connect_timeout=connect_timeout)
-        path = path_of("sync.connect", search_path, url_options=str(options.get("options", "")))
+        with use_database(database):
+            settings = tenant_settings("sync.connect", tenant_setting, user_setting)
+            resolved = stack.enter_context(resolve_database(url))
+            options = libpq_options(
+                resolved, application_name=application_name, connect_timeout=connect_timeout
+            )
+            path = path_of("sync.connect", search_path, url_options=str(options.get("options", "")))
         connector = _Connector(resolved, options, pooler, statement_timeout, path)
         shared = SharedConnection(connector.open, statement_timeout=statement_timeout)
         stack.callback(shared.close)
