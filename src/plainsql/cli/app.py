@@ -151,7 +151,7 @@ def _project_folder(arguments: Sequence[str]) -> Iterator[list[str]]:
     end = arguments.index("--") if "--" in arguments else len(arguments)
     at = next((i for i in range(end) if _PROJECT.fullmatch(arguments[i])), None)
     # A plugin may have an option of this name.
-    if at is None or (at > 0 and arguments[0] not in app):
+    if at is None or (at > 0 and not arguments[0].startswith("-") and arguments[0] not in app):
         yield list(arguments)
         return
     first, equals, folder = arguments[at].partition("=")
