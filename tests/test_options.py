@@ -11,7 +11,9 @@ from importlib import import_module
 from typing import Any
 
 import asyncpg
+import psycopg
 import pytest
+from psycopg_pool import ConnectionPool
 
 import plainsql
 from plainsql import crypto, embedded, migrate, sync
@@ -78,10 +80,26 @@ def in_scripts(given: dict[str, Any], url: str) -> None:
         pass
 
 
+def over_nothing(given: dict[str, Any]) -> None:
+    source: Any = None
+    sync.over(source, **given)
+
+
+def over_connection(given: dict[str, Any], url: str) -> None:
+    with psycopg.connect(url) as connection, sync.over(connection).transaction(**given):
+        pass
+
+
+def over_pool(given: dict[str, Any], url: str) -> None:
+    with ConnectionPool(url, min_size=1, open=True) as pool, sync.over(pool).transaction(**given):
+        pass
+
+
 FUNCTIONS: dict[str, list[Function]] = {
     "connect": [Function(plainsql.connect, lambda _, given: plainsql.connect(**given))],
     "over": [Function(plainsql.over, lambda db, given: plainsql.over(NO_POOL, **given), ("source",))],
     "sync.connect": [Function(sync.connect, lambda _, given: sync.connect(**given))],
+    "sync.over": [Function(sync.over, lambda _, given: over_nothing(given), ("source",))],
     "Telemetry": [Function(Telemetry, lambda _, given: Telemetry(**given))],
     "transaction": [
         Function(plainsql.Database.transaction, lambda db, given: enter(db.transaction(**given))),
@@ -89,6 +107,8 @@ FUNCTIONS: dict[str, list[Function]] = {
             GuestExecutor.transaction, lambda _, given: enter(plainsql.over(NO_POOL).transaction(**given))
         ),
         Function(sync.Database.transaction, lambda db, given: in_scripts(given, db.test_url)),
+        Function(sync.GuestExecutor.transaction, lambda db, given: over_connection(given, db.test_url)),
+        Function(sync.GuestPoolExecutor.transaction, lambda db, given: over_pool(given, db.test_url)),
     ],
     "retry": [
         Function(plainsql.Database.retry, lambda db, given: call(db.retry, {"work": work}, given)),
@@ -100,6 +120,7 @@ FUNCTIONS: dict[str, list[Function]] = {
     "listen": [
         Function(plainsql.Database.listen, lambda db, given: call(db.listen, {"channel": "c"}, given)),
     ],
+    "check": [Function(plainsql.Database.check, lambda db, given: db.check(**given))],
     "close": [Function(plainsql.Database.close, lambda db, given: db.close(**given))],
     "copy_in": [
         Function(function, lambda db, given: call(db.copy_in, {"table": "t", "rows": []}, given))
@@ -185,7 +206,7 @@ FUNCTIONS: dict[str, list[Function]] = {
 NO_OPTIONS = {
     "plainsql": {
         *("Call", "Composite", "Database", "Json", "Row", "Transaction", "UNSET", "UnsetType", "sync"),
-        *("AsyncExecutor", "SyncExecutor"),
+        *("AsyncExecutor", "SyncExecutor", "TenantDatabase", "Check", "Health", "json_default", "to_json"),
     },
     "plainsql.database": {
         *(
@@ -200,7 +221,9 @@ NO_OPTIONS = {
         ),
         *("TenantDatabase", "Transaction"),
     },
-    "plainsql.sync": {"Database", "Isolation", "TenantDatabase", "Transaction"},
+    "plainsql.sync": {
+        *("Database", "GuestExecutor", "GuestPoolExecutor", "Isolation", "TenantDatabase", "Transaction")
+    },
     "plainsql.limits": {"Charge", "Decision", "SlidingWindow", "Subject", "TokenBucket", "WithoutRedis"},
     "plainsql.sessions": {"Fence", "Session"},
     "plainsql.crypto": {"KEYS_VARIABLE", "Encrypted", "KeyRing", "Secret", "encrypt", "new_key"},

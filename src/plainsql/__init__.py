@@ -48,6 +48,7 @@ if TYPE_CHECKING:
         over,
     )
     from plainsql.executors import AsyncExecutor, SyncExecutor
+    from plainsql.health.results import Check, Health
     from plainsql.query_folder import load
     from plainsql.rows import Composite, Row
     from plainsql.serialization import json_default, to_json
@@ -61,6 +62,7 @@ __all__ = [
     "BindError",
     "CacheError",
     "Call",
+    "Check",
     "Composite",
     "ConnectError",
     "ConnectionLostError",
@@ -70,6 +72,7 @@ __all__ = [
     "EmbeddedServerError",
     "EncryptionError",
     "FileError",
+    "Health",
     "Json",
     "MigrationError",
     "NoRowError",
@@ -99,9 +102,11 @@ __all__ = [
 _HOMES = {
     "AsyncExecutor": "plainsql.executors",
     "Call": "plainsql.database",
+    "Check": "plainsql.health.results",
     "Composite": "plainsql.rows",
     "ConnectionLostError": "plainsql.database",
     "Database": "plainsql.database",
+    "Health": "plainsql.health.results",
     "Json": "plainsql.types",
     "Row": "plainsql.rows",
     "SyncExecutor": "plainsql.executors",

@@ -317,6 +317,7 @@ OPTIONS: Final[Mapping[str, Mapping[str, Kind]]] = {
     },
     "sync.connect": _CONNECT,
     "over": {"prefetch": _CONNECT["prefetch"], "on_call": _HOOK},
+    "sync.over": {"prefetch": _CONNECT["prefetch"]},
     "transaction": _TRANSACTION,
     "retry": {
         "work": Kind("a function", callable),
@@ -331,6 +332,7 @@ OPTIONS: Final[Mapping[str, Mapping[str, Kind]]] = {
     "lock": {"key": _NAME, "wait": _FLAG},
     "listen": {"channel": _CHANNEL, "heartbeat": _SECONDS},
     "close": {"timeout": _or_none(_SECONDS_FROM_0)},
+    "check": {"migrations": _FLAG, "timeout": _SECONDS},
     "copy_in": {
         "table": _NAME,
         "rows": _ROWS,

@@ -57,6 +57,21 @@ class Project:
     """The folder of queries, below the root."""
     migrations: str = "migrations"
     """The folder of migrations, below the root."""
+    schema: str = ""
+    """A file or folder of SQL that makes the schema, in place of ``migrations``; only loaded for analysis."""
+    schema_command: str = ""
+    """A command that makes the schema, in place of ``migrations``; it runs on the scratch database only."""
+    schema_watch: tuple[str, ...] = ()
+    """The folders and files that the result of ``schema_command`` depends on."""
+    schema_variables: tuple[str, ...] = ()
+    """Further environment variables in which ``schema_command`` gets the database's URL."""
+    schema_timeout: int = 300
+    """The seconds that ``schema_command`` may take."""
+    schema_from: str = ""
+    """The database whose structure is kept in ``schema_file``: ``database`` for the configured one, else the
+    name of an environment variable, or a URL."""
+    schema_file: str = "schema.sql"
+    """The file that ``plainsql schema pull`` writes, below the root."""
     output: str = "queries"
     """The package folder of the generated modules, below the root."""
     package: str = ""
@@ -165,7 +180,27 @@ class Project:
                     )
             settings |= {"databases": databases, "is_database": is_database, "name": DEFAULT_DATABASE}
         name = next((name for name in _project_names(document) if isinstance(name, str)), "")
-        return cls(root=file.parent, **({"application": name} | settings))
+        given: dict[str, Any] = {"application": name, **settings}
+        return cls(root=file.parent, **given)
+
+    @property
+    def schema_setting(self) -> str:
+        """The name of the setting that says what makes the schema."""
+        return next((name for name in _SCHEMAS if name != "migrations" and getattr(self, name)), "migrations")
+
+    @property
+    def owns_schema(self) -> bool:
+        """True if plainsql's migrations make the schema; otherwise it creates nothing in the database."""
+        return self.schema_setting == "migrations"
+
+    @property
+    def schema_path(self) -> Path:
+        """The file or folder that makes the schema; with a command, the settings that name it."""
+        if self.schema_setting == "schema_command":
+            return self.root / "pyproject.toml"
+        if self.schema_setting == "schema_from":
+            return self.root / self.schema_file
+        return self.root / self.schema if self.schema else self.migrations_folder
 
     def _all(self) -> list[Project]:
         return [*([self] if self.is_database else ()), *map(self._named, self.databases)]
@@ -205,6 +240,34 @@ class Project:
             return self.package
         parts = [part for part in Path(self.output).parts if part != "."]
         return ".".join(parts[1:] if parts[:1] == ["src"] else parts)
+
+
+_SCHEMAS: Final = ("migrations", "schema", "schema_command", "schema_from")
+"""The settings that say what makes the schema; at most one of them is given."""
+_SCHEMA_DETAILS: Final[Mapping[str, str]] = {
+    "schema_watch": "schema_command",
+    "schema_variables": "schema_command",
+    "schema_timeout": "schema_command",
+    "schema_file": "schema_from",
+}
+"""Settings that need another one."""
+
+
+def _refuse_two_schemas(settings: Mapping[str, Any], file: Path, table: str) -> None:
+    given = [name for name in _SCHEMAS if settings.get(name)]
+    if len(given) > 1:
+        raise SettingsError(
+            f"{' and '.join(given)} in [{table}]: expected one of them, got {len(given)}",
+            place=Place(str(file)),
+            hint="keep the one that makes the schema",
+        )
+    for name, needed in _SCHEMA_DETAILS.items():
+        if name in settings and needed not in settings:
+            raise SettingsError(
+                f"{name} in [{table}]: expected {needed} with it, got none",
+                place=Place(str(file)),
+                hint=f"remove {name}, or set {needed}",
+            )
 
 
 _KINDS: Final[Mapping[str, tuple[str, Callable[[object], bool]]]] = {
@@ -265,6 +328,7 @@ def _settings(file: Path, place: str, table: object) -> dict[str, Any]:
                 f"{key} in [{place}]: expected {expected}, got {_kind(value)}", place=Place(str(file))
             )
         settings[key] = tuple(value) if isinstance(value, list) else value
+    _refuse_two_schemas(settings, file, place)
     return settings
 
 

@@ -156,7 +156,9 @@ def _analyse(
             no_cache=no_cache,
         )
         inspection = analyse_statements(connection, chosen, cache)
-        of_schema = schema_problems(connection, project.migrations_folder) if schema else []
+        of_schema = (
+            schema_problems(connection, project.schema_path, owned=project.owns_schema) if schema else []
+        )
     # The cached analyses of a file that cannot be read now are kept until it can.
     cache.save(keep_others=keep_others)
     return inspection, of_schema

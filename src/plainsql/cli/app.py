@@ -36,6 +36,7 @@ app = App(
 
     ``plainsql -C DIR COMMAND`` (or ``--project DIR``, also after the command) runs as if it was started in
     that folder.
+
     ``--db NAME`` names one database of a project with several; ``check``, ``generate``, ``migrate``,
     ``migrate status`` and ``db doctor`` work on all of them without it.
     """,
@@ -46,7 +47,7 @@ app = App(
 # By name: a command's module is imported when the command is used, and psycopg and the analysis with it.
 for _name in ("check", "completion", "demo", "describe", "generate", "init", "run"):
     app.command(f"plainsql.cli.{_name}:{_name}", name=_name)
-for _name in ("cache", "crypto", "db", "migrate", "scratch"):
+for _name in ("cache", "crypto", "db", "migrate", "schema", "scratch"):
     app.command(f"plainsql.cli.{_name}:app", name=_name)
 
 

@@ -160,7 +160,7 @@ def _only(project: Project, files: Sequence[Path]) -> list[Path]:
     """
     if not files:
         return []
-    sql, migrations = project.sql_folder.resolve(), project.migrations_folder.resolve()
+    sql, migrations = project.sql_folder.resolve(), project.schema_path.resolve()
     found: list[Path] = []
     for file in files:
         path = _from_root(file).resolve()

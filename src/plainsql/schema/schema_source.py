@@ -13,9 +13,11 @@ class SchemaSource(Protocol):
     @property
     def identity(self) -> bytes:
         """The location of the source: two projects that share a server have different ones."""
+        ...
 
     def digest(self) -> str:
         """Return a digest of the source's content, as hexadecimal digits."""
+        ...
 
     def apply(self, url: str) -> None:
         """Create the schema in the empty database of a URL.

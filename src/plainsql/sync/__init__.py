@@ -10,11 +10,13 @@ A call passes through these modules in this order. ``connect`` opens the connect
 ``execution`` runs one query, ``connection`` prepares it, and ``wire`` waits for the server. ``type_catalog``
 looks its types up, ``adapters`` has the dump function and the loader of each, and ``row_loader`` loads the
 rows. ``loss_note`` adds to an error whether the statement was executed if the connection was lost.
+``over`` and ``guest_connection`` run queries on a connection of the program.
 """
 
 try:
     from plainsql.sync.connect import connect
     from plainsql.sync.database import Database, TenantDatabase
+    from plainsql.sync.over import GuestExecutor, GuestPoolExecutor, over
     from plainsql.sync.transaction import Isolation, Transaction
 except ModuleNotFoundError as error:
     if error.name != "psycopg":
@@ -24,4 +26,13 @@ except ModuleNotFoundError as error:
         name=error.name,
     ) from error
 
-__all__ = ["Database", "Isolation", "TenantDatabase", "Transaction", "connect"]
+__all__ = [
+    "Database",
+    "GuestExecutor",
+    "GuestPoolExecutor",
+    "Isolation",
+    "TenantDatabase",
+    "Transaction",
+    "connect",
+    "over",
+]

@@ -80,6 +80,9 @@ class Prepared:
 class SharedConnection:
     """A psycopg connection in autocommit mode, used by one thread at a time and replaced when it is lost."""
 
+    _limit_s: float | None = None
+    """Seconds in which the server must answer; None without a limit."""
+
     def __init__(
         self,
         open_connection: Callable[[], psycopg.Connection[Any]],
@@ -87,11 +90,16 @@ class SharedConnection:
         statement_timeout: float | None = None,
     ) -> None:
         self._open_connection = open_connection
-        self.psycopg = open_connection()
+        self._take(open_connection())
+        if statement_timeout is not None:
+            self._limit_s = statement_timeout + _GRACE_S
+
+    def _take(self, connection: psycopg.Connection[Any]) -> None:
+        """Begin the state of a connection."""
+        self.psycopg = connection
         self.local_settings: str | None = None
         """The statements that begin each transaction; None if the server's session has all settings. With
         them each transaction may run in another session of the server."""
-        self._limit_s = None if statement_timeout is None else statement_timeout + _GRACE_S
         self._process = os.getpid()
         self._is_closed = False
         self._left_read_only_at: float | None = None
@@ -152,6 +160,11 @@ class SharedConnection:
         return True
 
     @property
+    def keeps_statements(self) -> bool:
+        """True if a statement that was prepared by name can be run by it until the connection is closed."""
+        return self.local_settings is None
+
+    @property
     def is_own(self) -> bool:
         """True if this process opened the connection, and is no fork of the process that did."""
         return os.getpid() == self._process
@@ -202,8 +215,13 @@ class SharedConnection:
     ) -> pq.abc.PGresult:
         """Run a text that is used once."""
         with self.psycopg.lock:
-            self.psycopg.pgconn.send_query_params(sql.encode(), [*values], [*types])  # 3.2 takes lists only
+            # 3.2 takes lists only.
+            self.psycopg.pgconn.send_query_params(sql.encode(), [*values], [*types] or None)
             return self._result()
+
+    def run_command(self, sql: str) -> None:
+        """Run a command of transactions: ``savepoint``, ``release savepoint``, ``set transaction``."""
+        self.run_text(sql)
 
     def run_script(self, sql: str) -> None:
         """Run statements without parameters in one round trip."""
@@ -221,6 +239,13 @@ class SharedConnection:
         except (psycopg.Error, OSError):
             self.psycopg.close()
 
+    def close_cursor(self, name: str) -> None:
+        """Close a cursor if its transaction is open."""
+        # After an error the cursor is gone, and the transaction takes no commands.
+        is_open = self.psycopg.pgconn.transaction_status == pq.TransactionStatus.INTRANS
+        if is_open and self.is_own:
+            self.run_text(f"close {name}")
+
     def forget(self, sql: str) -> None:
         """Prepare a statement again at its next use, and look its types up again."""
         self._prepared.pop(sql, None)
@@ -232,7 +257,7 @@ class SharedConnection:
         return f"{self._prefix}_{self._count}"
 
     def _prepare(self, sql: str) -> Prepared:
-        name = b"" if self.local_settings is not None else self.new_name().encode()
+        name = self.new_name().encode() if self.keeps_statements else b""
         with self.psycopg.lock:
             self.psycopg.pgconn.send_prepare(name, sql.encode())
             self._result()
@@ -241,7 +266,7 @@ class SharedConnection:
         parameters = [described.param_type(index) for index in range(described.nparams)]
         names = [(described.fname(index) or b"").decode() for index in range(described.nfields)]
         types = [described.ftype(index) for index in range(described.nfields)]
-        adapters = self._types.adapters(self.psycopg, [*parameters, *types])
+        adapters = self._types.adapters(self.run_text, [*parameters, *types])
         columns = tuple(
             Described(name, oid, adapter.name)
             for name, oid, adapter in zip(names, types, adapters[len(parameters) :], strict=True)

@@ -81,10 +81,8 @@ def iterate(shared: SharedConnection, query: CompiledQuery[T, Any], args: Args, 
             if len(rows) < prefetch:
                 return
     finally:
-        # After an error the cursor is gone, and the transaction takes no commands.
-        is_open = shared.psycopg.pgconn.transaction_status == pq.TransactionStatus.INTRANS
-        if is_open and shared.is_own:
-            shared.run_text(f"close {cursor}")
+        if cursor is not None:
+            shared.close_cursor(cursor)
 
 
 def server_note(error: psycopg.Error, query: CompiledQuery[Any, Any], text: QueryText) -> str:
@@ -151,15 +149,15 @@ def _declare(
     if prepared.through_cursor:
         shared.run_text(declaration, data, prepared.parameter_types)
         return name
-    shared.run_text(f"savepoint {name}")
+    shared.run_command(f"savepoint {name}")
     try:
         shared.run_text(declaration, data, prepared.parameter_types)
         prepared.through_cursor = True
     except (errors.SyntaxError, errors.FeatureNotSupported):
         # It was prepared, so the statement is valid: it is no SELECT, or one that writes.
-        shared.run_text(f"rollback to savepoint {name}")
+        shared.run_command(f"rollback to savepoint {name}")
         prepared.through_cursor = False
-    shared.run_text(f"release savepoint {name}")
+    shared.run_command(f"release savepoint {name}")
     return name if prepared.through_cursor else None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from plainsql.query import CompiledQuery
@@ -10,7 +11,7 @@ from plainsql.tenancy import is_visible_sql, no_tenant, secured
 
 __all__ = ["TenantGuard"]
 
-_IS_VISIBLE: Final = is_visible_sql("%(tables)s", "%(setting)s").encode()
+_IS_VISIBLE: Final = is_visible_sql("$1", "$2")
 
 
 class TenantGuard:
@@ -36,10 +37,15 @@ class TenantGuard:
             return
         if not (tables := secured(query.row_security, self._setting)):
             return
-        found = shared.psycopg.execute(_IS_VISIBLE, {"tables": tables, "setting": self._setting})
-        row = found.fetchone()
-        is_set, is_visible = row if row is not None else (False, False)
+        found = shared.run_text(_IS_VISIBLE, [_array(tables), self._setting.encode()])
+        is_set, is_visible = (found.get_value(0, column) == b"t" for column in range(2))
         if is_visible and lasting:
             self._visible.add(query.name)
         if not (is_set or is_visible):
             raise no_tenant(query.name, tables[0], self._setting)
+
+
+def _array(names: Sequence[str]) -> bytes:
+    """Return an array of texts as PostgreSQL reads it."""
+    quoted = (name.replace("\\", r"\\").replace('"', r"\"") for name in names)
+    return ("{" + ",".join(f'"{name}"' for name in quoted) + "}").encode()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, Final
+import json
+from collections.abc import Callable, Iterable
+from typing import Final
 
-import psycopg
+from psycopg import pq
 from psycopg.adapt import AdaptersMap
 from psycopg.postgres import types as builtin_types
 
@@ -22,14 +23,15 @@ from plainsql.sync.adapters import (
 )
 from plainsql.sync.row_loader import register_fast
 
-__all__ = ["TypeCatalog"]
+__all__ = ["FIRST_OID_OF_USERS", "TypeCatalog"]
 
 # The types themselves and all types that they consist of, each once: the base type of a domain, the element
 # of an array, the bounds of a range or multirange, and the attributes of a composite type. A point has an
-# "element" too, but is no array.
+# "element" too, but is no array. The result is one JSON text, which the adapters of the connection's user do
+# not load.
 _TYPES: Final = """
 with recursive wanted(oid) as (
-  select unnest(%s::oid[])
+  select unnest($1::oid[])
   union
   select part.oid
   from wanted as w
@@ -48,7 +50,7 @@ with recursive wanted(oid) as (
   ) as part(oid)
   where part.oid <> 0
 )
-select
+select coalesce(jsonb_agg(jsonb_build_array(
   t.oid::bigint, t.typname::text, t.typtype::text, t.typbasetype::bigint,
   case when t.typcategory = 'A' and t.typlen = -1 then t.typelem::bigint else 0 end,
   coalesce(element.typdelim::text, ','), coalesce(r.rngsubtype::bigint, 0),
@@ -72,6 +74,7 @@ select
     where d.classid = 'pg_catalog.pg_type'::regclass and d.objid = t.oid
       and d.refclassid = 'pg_catalog.pg_extension'::regclass and d.deptype = 'e'
   ), '')
+)), '[]')::text
 from wanted as w
 inner join pg_catalog.pg_type as t on t.oid = w.oid
 inner join pg_catalog.pg_namespace as n on n.oid = t.typnamespace
@@ -81,8 +84,11 @@ left join pg_catalog.pg_range as r on t.oid in (r.rngtypid, r.rngmultitypid)
 
 _RECORD: Final = 2249
 _RECORD_ARRAY: Final = 2287
-_FIRST_OID_OF_USERS: Final = 16384
+FIRST_OID_OF_USERS: Final = 16384
 """psycopg's registry of types also has those that the application registers, by numbers of some database."""
+
+Run = Callable[[str, list[bytes | None]], pq.abc.PGresult]
+"""Runs a text with parameters on a connection."""
 
 
 class TypeCatalog:
@@ -94,12 +100,12 @@ class TypeCatalog:
         """psycopg's registry of loaders. It is not the connection's, which its user may change."""
         self.forget()
 
-    def adapters(self, connection: psycopg.Connection[Any], oids: Iterable[int]) -> list[Adapter]:
+    def adapters(self, run: Run, oids: Iterable[int]) -> list[Adapter]:
         """Return the adapter of each type, and look up in the server's catalog those that are not known."""
         oids = list(oids)
         missing = [oid for oid in oids if oid not in self._types and not self._add_builtin(oid)]
         if missing:
-            self._look_up(connection, missing)
+            self._look_up(run, missing)
         return [self._types[oid] for oid in oids]
 
     def forget(self) -> None:
@@ -116,7 +122,7 @@ class TypeCatalog:
         return adapter
 
     def _add_builtin(self, oid: int) -> bool:
-        known = builtin_types.get(oid) if oid < _FIRST_OID_OF_USERS else None
+        known = builtin_types.get(oid) if oid < FIRST_OID_OF_USERS else None
         name = "" if known is None else known.name.strip('"')
         if known is None or name not in SCALARS:
             return False
@@ -126,9 +132,9 @@ class TypeCatalog:
             self._add(oid, array_adapter(adapter, known.oid, oid, known.delimiter))
         return True
 
-    def _look_up(self, connection: psycopg.Connection[Any], oids: list[int]) -> None:
-        found = connection.execute(_TYPES, [oids], prepare=False).fetchall()
-        types = {row[0]: row[1:] for row in found}
+    def _look_up(self, run: Run, oids: list[int]) -> None:
+        found = run(_TYPES, [f"{{{','.join(map(str, oids))}}}".encode()]).get_value(0, 0)
+        types = {row[0]: row[1:] for row in json.loads(found or b"[]")}
 
         def adapter(oid: int) -> Adapter:
             return self._types[oid] if oid in self._types else self._add(oid, make(oid))
