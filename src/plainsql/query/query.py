@@ -163,7 +163,10 @@ class Query(Generic[P, T, R]):
         return run(compiled, bind_sets(compiled.name, compiled.bind, sets))
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.name} ({self.file})>"
+        # ``help`` shows it as the heading of an object that is no function.
+        folder = self.name.rpartition(".")[0]
+        call = f"{folder}." * bool(folder) + self.compiled.signature.text()
+        return f"<{type(self).__name__} {call} ({self.file})>"
 
     @property
     def name(self) -> str:
