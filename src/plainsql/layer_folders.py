@@ -37,9 +37,9 @@ class Layer:
 
 
 def project_layers(project: Project) -> dict[str, Layer]:
-    """Return the layers of a project by name; none if it has no folder of migrations."""
+    """Return the layers of a project by name; none if plainsql's migrations do not make its schema."""
     root = project.migrations_folder
-    if not root.is_dir():
+    if not project.owns_schema or not root.is_dir():
         return {}
     found = {
         folder.name: Layer(folder.name, root, project.sql_folder / folder.name)
