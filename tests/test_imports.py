@@ -55,6 +55,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "layer_folders": {"errors", "settings"},
     "health": FLOOR | {"settings", "layer_folders", "migrate"},
     "statements": {"deprecation", "errors"},
+    "importers": {"errors", "files", "statements"},
     "pydantic_schema": {"errors", "types"},
     "rows": FLOOR | {"statements", "pydantic_schema"},
     "encoding": {"types"},

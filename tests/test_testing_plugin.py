@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -215,6 +216,24 @@ def test_without_an_embedded_server_the_tests_fail_and_say_why(
             "HINT: name a server for tests in PLAINSQL_TEST_DATABASE_URL, whose role may create databases",
         ]
     )
+
+
+def test_a_role_that_may_not_create_databases_is_named(
+    pytester: pytest.Pytester, server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    role = f"plain_{uuid4().hex}"
+    server.execute(f"create role {role} login")
+    monkeypatch.setenv("PLAINSQL_TEST_DATABASE_URL", server.url("postgres", role))
+    pytester.makepyfile("def test_it(plainsql_database_url): pass")
+    result = run(pytester)
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(
+        [
+            "PLAINSQL_TEST_DATABASE_URL: permission denied to create database",
+            f'HINT: name a role that may create databases: alter role "{role}" createdb',
+        ]
+    )
+    server.execute(f"drop role {role}")
 
 
 def test_redis_is_private_empty_and_gone_afterwards(pytester: pytest.Pytester) -> None:

@@ -379,7 +379,14 @@ OPTIONS: Final[Mapping[str, Mapping[str, Kind]]] = {
     "migrate.status": _MIGRATIONS,
     "migrate.apply": {**_MIGRATION_RUN, "allow_edited": _FLAG},
     "migrate.rollback": {**_MIGRATION_RUN, "steps": _whole(1), "all": _FLAG, "confirm": _HOOK},
-    "migrate.mark": {**_MIGRATION_MARK, "name": _NAME, "applied": _FLAG, "force": _FLAG, "confirm": _HOOK},
+    "migrate.mark": {
+        **_MIGRATION_MARK,
+        "name": _or_none(_NAME),
+        "to": _or_none(_NAME),
+        "applied": _FLAG,
+        "force": _FLAG,
+        "confirm": _HOOK,
+    },
     "migrate.new": {"folder": _PATH, "what": _NAME, "layer": _or_none(_NAME)},
     "embedded.start": {
         "folder": _or_none(_PATH),

@@ -194,6 +194,12 @@ class Project:
         return self.schema_setting == "migrations"
 
     @property
+    def schema_origin(self) -> str:
+        """The setting that says what makes the schema, as it is written."""
+        value = getattr(self, self.schema_setting)
+        return f'{self.schema_setting} = "{hide_password(value) if "://" in value else value}"'
+
+    @property
     def schema_path(self) -> Path:
         """The file or folder that makes the schema; with a command, the settings that name it."""
         if self.schema_setting == "schema_command":
@@ -217,8 +223,9 @@ class Project:
             for each in fields(self)
             if each.name not in _INNER | _OF_ONE_DATABASE and not _makes_database(each.name)
         }
-        folders = {"sql": f"sql/{name}", "migrations": f"migrations/{name}", "output": f"queries/{name}"}
-        settings = inherited | folders | self.databases[name]
+        own = {"sql": f"sql/{name}", "migrations": f"migrations/{name}", "output": f"queries/{name}"}
+        own["schema_file"] = f"schema_{name}.sql"
+        settings = inherited | own | self.databases[name]
         return Project(**settings | {"root": self.root, "name": name, "databases": self.databases})
 
     @property

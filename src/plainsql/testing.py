@@ -143,9 +143,17 @@ class Databases:
         return found.rowcount == 1
 
     def _run(self, statement: LiteralString, *names: str) -> None:
-        from psycopg import sql
+        from psycopg import errors, sql
 
-        self._admin.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
+        try:
+            self._admin.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
+        except errors.InsufficientPrivilege as error:
+            role = sql.Identifier(self._admin.info.user).as_string(self._admin)
+            pytest.fail(
+                f"PLAINSQL_TEST_DATABASE_URL: {error.diag.message_primary}\n"
+                f"HINT: name a role that may create databases: alter role {role} createdb",
+                pytrace=False,
+            )
 
 
 @pytest.fixture(scope="session")

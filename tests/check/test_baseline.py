@@ -219,3 +219,27 @@ def test_a_baseline_to_write_is_named(
     write(FILES)
     done = command("check", *arguments)
     assert (done.code, done.err.splitlines(keepends=True)[0]) == (2, message)
+
+
+SEVERAL = (
+    '[tool.plainsql.databases.shop]\nbaseline = "known.txt"\n'
+    '[tool.plainsql.databases.stock]\nbaseline = "known.txt"\nallow = { "few/**" = "unbounded: few" }\n'
+)
+
+
+def test_databases_of_one_project_may_share_a_baseline(write: Write, command: Command) -> None:
+    files = {"pyproject.toml": SEVERAL, "sql/stock/few/all.sql": ALL}
+    for name in ("shop", "stock"):
+        files[f"migrations/{name}/0001_notes.sql"] = NOTES["migrations/0001_notes.sql"]
+        files[f"sql/{name}/notes/all.sql"] = ALL
+    folder = write(files)
+    check = ("check", "--sql-only")
+    done = command(*check, "--update-baseline")
+    assert (done.code, done.err) == (0, "")
+    lines = [UNBOUNDED.replace("sql/notes", f"sql/{name}/notes") for name in ("shop", "stock")]
+    assert (folder / FILE).read_text() == HEADER + "".join(lines)
+    assert command(*check).code == 0
+    (folder / "sql/shop/notes/all.sql").write_text(f"{ALL}where n.id = 1\n")
+    assert (command(*check, "--db", "stock").code, command(*check, "--db", "shop").code) == (0, 1)
+    assert command(*check, "--prune-baseline").code == 0
+    assert (folder / FILE).read_text() == HEADER + lines[1]

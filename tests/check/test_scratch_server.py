@@ -10,6 +10,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
+from plainsql.analysis import describer
 from plainsql.analysis.checkout_identity import checkout_identity
 from plainsql.analysis.scratch_database import scratch_database
 from plainsql.analysis.scratch_records import read_databases
@@ -100,6 +101,31 @@ def test_a_server_that_is_named_for_it_is_used(
     assert not (project / ".plainsql" / "server").exists()
     assert main(["scratch", "drop", "--scratch", database_url]) == 0
     assert made_on(database_url, project, role) == (0, 0)
+
+
+def test_a_server_that_is_too_old_gets_nothing(
+    project: Path,
+    role: str,
+    database_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(describer, "MIN_SERVER_VERSION", 10**7)
+    assert main(["check", "--scratch", database_url]) == 2
+    assert capsys.readouterr().err.startswith("queries cannot be analysed on PostgreSQL ")
+    assert made_on(database_url, project, role) == (0, 0)
+
+
+def test_all_databases_of_the_embedded_server_are_dropped(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["check", "--sql-only"]) == 0
+    capsys.readouterr()
+    assert main(["scratch", "drop", "--all"]) == 0
+    assert capsys.readouterr().out.startswith("dropped plainsql_scratch_")
+    assert main(["scratch", "drop"]) == 0
+    assert main(["scratch", "list"]) == 0
+    assert capsys.readouterr().out == "nothing to drop\nno scratch databases\n"
 
 
 def test_the_first_that_is_named_wins(tmp_path: Path) -> None:

@@ -119,7 +119,7 @@ def test_other_refusals_name_no_search_path(check: Check, query: str) -> None:
 
 
 def test_a_schema_that_does_not_exist_is_named(check: Check) -> None:
-    with pytest.raises(SettingsError, match="the migrations create no schema 'musik'") as caught:
+    with pytest.raises(SettingsError, match="the scratch database has no schema 'musik'") as caught:
         check(search_path="musik, public", artist=ARTIST)
     assert caught.value.hint == "the schemas are Odd one, music, one, public, two"
     assert check(search_path='music, "$user"', artist=ARTIST).errors == ()

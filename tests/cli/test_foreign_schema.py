@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import sys
 
+import psycopg
 import pytest
 
-from tests.cli.conftest import GET, NOTES, Command, Write
+from tests.cli.conftest import GET, NOTES, Command, Write, tree
 
 MIGRATION = NOTES["migrations/0001_notes.sql"]
 QUERIES = {"sql/notes/add.sql": NOTES["sql/notes/add.sql"], "sql/notes/get.sql": GET}
@@ -104,3 +106,78 @@ def test_a_function_with_its_owners_rights_is_found_in_a_dump(write: Write, comm
     done = command("check", "--sql-only")
     assert done.code == 1
     assert done.out.startswith("schema.sql: function public.f() is security definer")
+
+
+FOREIGN = 'the schema is not plainsql\'s: schema = "schema.sql" in [tool.plainsql] makes it; '
+
+
+def objects(url: str) -> list[str]:
+    with psycopg.connect(url) as connection:
+        found = connection.execute(
+            "select c.relname from pg_class as c where c.relnamespace = 2200"
+        ).fetchall()
+    return [name for (name,) in found]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("migrate",),
+        ("migrate", "--dry-run"),
+        ("migrate", "--layer", "realty"),
+        ("migrate", "status"),
+        ("migrate", "rollback", "--yes"),
+        ("migrate", "mark", "0001", "--yes"),
+        ("migrate", "new", "notes"),
+    ],
+)
+def test_migrate_creates_nothing_in_a_foreign_database(
+    write: Write, command: Command, configured: str, words: tuple[str, ...]
+) -> None:
+    folder = write({**DUMP, **{name: NOTES[name] for name in NOTES if name.startswith("migrations")}})
+    before = tree(folder)
+    done = command(*words)
+    assert (done.code, done.out) == (2, "")
+    assert done.err == (
+        f"{FOREIGN}nothing was run\nHINT: use that; to move to plainsql's migrations, set migrations in its "
+        "place, then plainsql migrate mark --to NNNN\n"
+    )
+    assert objects(configured) == []
+    assert tree(folder) == before
+
+
+def test_a_folder_that_is_named_is_still_migrated(write: Write, command: Command, configured: str) -> None:
+    write({**DUMP, "own/0001_a.sql": "create table a (id int);"})
+    assert command("migrate", "--folder", "own").code == 0
+    assert "a" in objects(configured)
+
+
+def test_db_test_leaves_migrations_out(write: Write, command: Command, configured: str) -> None:
+    write({**DUMP, "migrations/V1__x.sql": "create table a (id int);"})
+    with psycopg.connect(configured) as connection:
+        connection.execute("create schema realty")
+    done = command("db", "test", "--json")
+    checks = {check["name"]: check for check in json.loads(done.out)["checks"]}
+    assert "migrations" not in checks
+    assert "migrations of realty" not in checks
+    assert (checks["schema"]["state"], checks["schema"]["text"]) == (
+        "skipped",
+        'not plainsql\'s: schema = "schema.sql" makes it',
+    )
+    assert objects(configured) == []
+
+
+def test_triggers_are_printed_and_not_written_as_a_migration(write: Write, command: Command) -> None:
+    cached = GET.replace("-- returns", "-- cache: 5m\n-- returns")
+    folder = write({**DUMP, "sql/notes/get.sql": cached})
+    before = tree(folder)
+    done = command("cache", "triggers", "--write")
+    assert (done.code, done.out) == (2, "")
+    assert done.err == (
+        f"{FOREIGN}nothing was written\nHINT: leave out --write, and put what is printed into a migration of "
+        "that tool\n"
+    )
+    assert tree(folder) == before
+    done = command("cache", "triggers")
+    assert done.code == 0
+    assert "create trigger" in done.out

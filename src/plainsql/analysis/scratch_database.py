@@ -185,17 +185,22 @@ def drop_left(connection: psycopg.Connection[Any]) -> None:
     """Drop the idle databases that this role owns and that no project uses any more."""
     for each in read_databases(connection):
         if each.is_own and each.is_left:
-            drop_unlocked(connection, each.name)
+            drop_unlocked(connection, each.name, if_left=True)
 
 
-def drop_unlocked(connection: psycopg.Connection[Any], name: str) -> bool:
-    """Drop an idle database, unless another process builds it or is about to use it; return True if so."""
+def drop_unlocked(connection: psycopg.Connection[Any], name: str, *, if_left: bool = False) -> bool:
+    """Drop an idle database, unless another process builds it or is about to use it; return True if so.
+
+    With ``if_left``, only if no project uses it any more, as its record says under the lock.
+    """
     lock = "hashtextextended(%s, 0)"
     key = lock_key(name)
     (free,) = connection.execute(f"select pg_try_advisory_lock({lock})", [key]).fetchone() or (False,)
     if not free:
         return False
     try:
+        if if_left and not any(each.is_left for each in read_databases(connection, name)):
+            return False
         drop_database(connection, name)
     except _KEPT:
         return False
@@ -274,7 +279,7 @@ def _set_search_path(connection: psycopg.Connection[Any], project: Project, *, e
     if missing and exists:
         own = [name for name in known if not name.startswith("pg_") and name != "information_schema"]
         raise SettingsError(
-            f"search_path in [tool.plainsql]: the migrations create no schema {missing[0]!r}",
+            f"search_path in [tool.plainsql]: the scratch database has no schema {missing[0]!r}",
             hint=f"the schemas are {', '.join(own)}",
         )
     connection.execute("select pg_catalog.set_config('search_path', %s, false)", [path])

@@ -87,8 +87,6 @@ class ScratchDatabase(NamedTuple):
     in_use: bool
     record: Record | None
     """None if the comment is missing: an earlier version made the database."""
-    size: int | None
-    """Bytes; None if the role may not read it."""
 
     @property
     def is_left(self) -> bool:
@@ -102,8 +100,7 @@ def read_databases(connection: psycopg.Connection[Any], prefix: str = NAME_PREFI
         """
         select d.datname, pg_get_userbyid(d.datdba), d.datdba = r.oid,
           exists (select 1 from pg_catalog.pg_stat_activity as a where a.datid = d.oid),
-          shobj_description(d.oid, 'pg_database'),
-          case when has_database_privilege(d.oid, 'connect') then pg_database_size(d.oid) end
+          shobj_description(d.oid, 'pg_database')
         from pg_catalog.pg_database as d
         inner join pg_catalog.pg_roles as r on r.rolname = current_user
         where starts_with(d.datname, %s)
@@ -112,8 +109,8 @@ def read_databases(connection: psycopg.Connection[Any], prefix: str = NAME_PREFI
         [prefix],
     ).fetchall()
     return [
-        ScratchDatabase(name, owner, own, in_use, _record_in(comment), size)
-        for name, owner, own, in_use, comment, size in rows
+        ScratchDatabase(name, owner, own, in_use, _record_in(comment))
+        for name, owner, own, in_use, comment in rows
     ]
 
 

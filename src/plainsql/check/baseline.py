@@ -18,6 +18,7 @@ from plainsql.analysis.findings.definer_findings import SCHEMA_FINDINGS
 from plainsql.check.problems import FINDINGS, WRONG_WHEN_CACHED, Problem
 from plainsql.errors import Place, SettingsError, printable
 from plainsql.files import replace_file
+from plainsql.settings import Project
 
 __all__ = ["Baseline", "Checked"]
 
@@ -33,10 +34,14 @@ class Checked:
     """Their paths below the project, or ``None`` for all but ``refused``."""
     refused: Collection[str]
     """The paths of files and folders with errors: their findings are not known."""
+    folders: Collection[str] = ()
+    """The folders of the database that was checked, in a project with several; else none."""
 
     def knows(self, line: str) -> bool:
         """Return whether a finding of the baseline would have been found."""
         if any(line.startswith((f"{path}: ", f"{path}/")) for path in self.refused):
+            return False
+        if self.folders and not any(line.startswith(f"{folder}/") for folder in self.folders):
             return False
         return self.only is None or any(line.startswith(f"{path}: ") for path in self.only)
 
@@ -52,11 +57,13 @@ class _Entry:
 class Baseline:
     """The lines of a baseline, which may not exist yet."""
 
-    def __init__(self, file: Path, root: Path) -> None:
-        """``root`` is the folder of the project: the paths of the lines are relative to it."""
+    def __init__(self, file: Path, project: Project) -> None:
+        """The paths of the lines are relative to the folder of the project."""
         self.file = file
         self._shown = _relative(file, Path.cwd())
-        self._root = root
+        self._root = project.root
+        several = (project.sql_folder, project.migrations_folder) if project.databases else ()
+        self._folders = {_relative(folder, project.root) for folder in several}
         self._entries: list[_Entry] = []
 
     def read(self, *, update: bool = False) -> None:
@@ -96,7 +103,8 @@ class Baseline:
     def checked(self, only: Collection[Path], errors: Iterable[Problem]) -> Checked:
         """Return the files whose findings are known after a check of ``only``, or of all files without it."""
         paths = {_relative(path, self._root) for path in only}
-        return Checked(paths or None, {_relative(Path(error.path), self._root) for error in errors})
+        refused = {_relative(Path(error.path), self._root) for error in errors}
+        return Checked(paths or None, refused, self._folders)
 
     def new(self, problems: Iterable[Problem]) -> list[Problem]:
         """Return the problems that the file does not hold, errors among them, in the same order."""

@@ -47,6 +47,7 @@ app = App(
 # By name: a command's module is imported when the command is used, and psycopg and the analysis with it.
 for _name in ("check", "completion", "demo", "describe", "generate", "init", "run"):
     app.command(f"plainsql.cli.{_name}:{_name}", name=_name)
+app.command("plainsql.cli.import_queries:import_queries", name="import")
 for _name in ("cache", "crypto", "db", "migrate", "schema", "scratch"):
     app.command(f"plainsql.cli.{_name}:app", name=_name)
 
@@ -150,7 +151,7 @@ def _project_folder(arguments: Sequence[str]) -> Iterator[list[str]]:
     end = arguments.index("--") if "--" in arguments else len(arguments)
     at = next((i for i in range(end) if _PROJECT.fullmatch(arguments[i])), None)
     # A plugin may have an option of this name.
-    if at is None or (at > 0 and arguments[0] not in app):
+    if at is None or (at > 0 and not arguments[0].startswith("-") and arguments[0] not in app):
         yield list(arguments)
         return
     first, equals, folder = arguments[at].partition("=")

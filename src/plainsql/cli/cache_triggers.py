@@ -15,7 +15,7 @@ from plainsql.cache.outbox_triggers import SEARCH_PATH, Migration, function_body
 from plainsql.check.project_check import check_project
 from plainsql.check.recorded_tables import RecordedTable, read_tables, recorded_tables
 from plainsql.cli.exit_codes import FINDINGS, FINE
-from plainsql.errors import PlainsqlError
+from plainsql.errors import PlainsqlError, SettingsError
 from plainsql.migrate.discovery import display_path, taken_numbers
 from plainsql.schema import schema_source
 from plainsql.settings import Project
@@ -73,6 +73,12 @@ def triggers(
         made = migration(left, before=before)
         print(f"{made.apply}\n-- The rollback:\n{_commented(made.rollback)}", end="")
         return FINE
+    if not project.owns_schema:
+        raise SettingsError(
+            f"the schema is not plainsql's: {project.schema_origin} in [tool.plainsql] makes it; "
+            "nothing was written",
+            hint="leave out --write, and put what is printed into a migration of that tool",
+        )
     folder = project.migrations_folder
     for layer, members in _by_layer(folder, left).items():
         made = migration(members, before=before)

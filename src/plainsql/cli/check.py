@@ -148,7 +148,7 @@ def _baseline(project: Project, file: Path | None, *, update: bool, prune: bool)
                 hint="name its file: --baseline FILE, or baseline in [tool.plainsql]",
             )
         return None
-    found = Baseline(_from_root(file), project.root)
+    found = Baseline(_from_root(file), project)
     found.read(update=update)
     return found
 

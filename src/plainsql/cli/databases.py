@@ -15,7 +15,7 @@ from plainsql.settings import Project, use_database
 __all__ = ["run_on_databases", "take_database"]
 
 _OF_A_DATABASE: Final = (
-    *(("check",), ("generate",), ("describe",), ("run",), ("migrate",), ("db",), ("schema",)),
+    *(("check",), ("generate",), ("describe",), ("run",), ("migrate",), ("db",), ("schema",), ("import",)),
     *(("cache", "triggers"), ("cache", "drain"), ("crypto", "rotate")),
 )
 """The commands that work on one database."""

@@ -111,6 +111,5 @@ def _as_json(database: ScratchDatabase, project: Project) -> dict[str, Any]:
         "owner": database.owner,
         "used": record.used if record else None,
         "roles": " ".join(record.roles) if record else "",
-        "bytes": database.size,
         "state": _state(database, project),
     }

@@ -297,7 +297,8 @@ class Connecting:
                 url = await asyncio.to_thread(stack.enter_context, resolve_database(self._url))
             conninfo = Conninfo(url)
             path = options.path(conninfo["options"])
-            driver_options = _of_url(conninfo, options.driver) | {"search_path": path}
+            driver_options = _of_url(conninfo, options.driver)
+            driver_options["search_path"] = path
             hosts = Hosts(conninfo, timeout=driver_options["timeout"])
             # Before a connection is opened: it may refuse an option.
             cached_queries = options.open_cache(

@@ -221,7 +221,7 @@ class GuestExecutor:
                     return await work(guest)
                 except exceptions.InvalidSQLStatementNameError:
                     # The program has run `deallocate all` or `discard all`; nothing was executed.
-                    guest._drop_local_statement_cache()  # type: ignore[no-untyped-call]
+                    guest._drop_local_statement_cache()
                     if is_open:
                         raise
                 return await work(guest)

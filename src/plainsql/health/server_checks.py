@@ -81,15 +81,19 @@ def server_checks(
         only_present: leave out the layers that come with plainsql and have no schema in the database.
         migrations: check the migrations.
     """
-    layers = list(known)
+    layers, project = list(known), Project.load()
     if only_present:
         schemas = {name for (name,) in (yield "select nspname from pg_namespace")}
-        project = Project.load().migrations_folder
-        layers = [layer for layer in known if layer.name in schemas or layer.migrations == project]
+        own = project.migrations_folder
+        layers = [layer for layer in known if layer.name in schemas or layer.migrations == own]
+    if only_present and not project.owns_schema:
+        layers = []
     yield (yield from _server(place))
     yield (yield from _role({layer.name for layer in layers}))
     yield (yield from _tls(place.host))
     yield (yield from _vector(layers))
+    if migrations and not project.owns_schema:
+        yield Check("schema", "skipped", f"not plainsql's: {project.schema_origin} makes it")
     if migrations and layers:
         yield from migration_checks(layers)
 

@@ -17,6 +17,10 @@ class MigrationsFolder:
     """A folder of plainsql's migrations; if it does not exist, the schema is empty."""
 
     folder: Path
+    to: str | None = None
+    """The last migration to apply; all by default."""
+    layers: tuple[str, ...] | None = None
+    """Only these layers."""
 
     @property
     def identity(self) -> bytes:
@@ -24,7 +28,7 @@ class MigrationsFolder:
 
     def digest(self) -> str:
         """Return the digest of the migrations, rollbacks left out."""
-        digest = hashlib.sha256()
+        digest = hashlib.sha256(repr((self.to, self.layers)).encode() if self.to or self.layers else b"")
         for file in sorted(self.folder.rglob("*.sql")):
             if not file.name.endswith(".rollback.sql"):
                 digest.update(str(file.relative_to(self.folder)).encode() + b"\0" + file.read_bytes() + b"\0")
@@ -34,7 +38,7 @@ class MigrationsFolder:
         if not self.folder.is_dir():
             return
         try:
-            migrate.apply(url, self.folder)
+            migrate.apply(url, self.folder, to=self.to, layers=self.layers)
         except migrate.MigrationFailedError as error:
             where = "on the scratch database, which is dropped: no other database was changed"
             error.detail = f"{error.detail}\n        {where}" if error.detail else where

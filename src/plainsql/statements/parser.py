@@ -36,6 +36,8 @@ def parse(text: str, *, name: str, path: str) -> Statement:
     if not text.strip():
         raise source.error(0, "the file is empty", hint="write a header (-- returns: …) and a query")
     description, entries, after = read_layout(source, errors)
+    if not any(entry.key == "returns" for entry in entries) and (mark := other_tools_mark(source)):
+        raise mark  # the other errors follow from the other form of the file
     keys = read_keys(source, entries, name.rpartition(".")[0], errors)
     if not any(entry.key == "returns" for entry in entries) and not errors:
         errors.append(_no_returns(source, after))
@@ -119,8 +121,6 @@ def _no_returns(source: Source, after: int) -> SqlFileError:
             detail="the header ends at the first line that does not begin with two dashes",
             hint="move it to the comment lines at the top of the file",
         )
-    if mark := other_tools_mark(source):
-        return mark
     return source.error(
         0,
         "the header does not say what the query returns",

@@ -149,7 +149,7 @@ class DriverConnection(ResettableConnection):
 
     def _drop_global_statement_cache(self) -> None:
         for connection in {self, *self.siblings}:
-            connection._drop_local_statement_cache()  # type: ignore[no-untyped-call]
+            connection._drop_local_statement_cache()
 
     def _drop_global_type_cache(self) -> None:
         for connection in {self, *self.siblings}:
