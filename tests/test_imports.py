@@ -56,14 +56,21 @@ MAY_IMPORT: dict[str, set[str]] = {
     "encoding": {"types"},
     "executors": FLOOR,
     "query": FLOOR | {"statements", "rows", "encoding", "executors"},
+    "copy_rows": CORE,
+    "copy_output": CORE | {"copy_rows"},
     "vector": CORE,
     "database": CORE
     | {
+        *("copy_rows", "copy_output"),
         *("settings", "application", "conninfo", "connect_errors", "vector", "cache", "redis_connection"),
         "encoding",
     },
     "otel": CORE | {"conninfo", "database"},
-    "sync": CORE | {"encoding", "settings", "application", "conninfo", "connect_errors", "vector"},
+    "sync": CORE
+    | {
+        *("copy_rows", "copy_output", "encoding", "settings", "application", "conninfo", "connect_errors"),
+        *("vector", "cache", "redis_connection"),
+    },
     "migrate": FLOOR | {"settings", "conninfo", "connect_errors"},
     "transfer": FLOOR | {"migrate"},
     "analysis": CORE | {"settings", "connect_errors", "embedded", "migrate"},
