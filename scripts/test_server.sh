@@ -24,6 +24,6 @@ PLAINSQL_TEST_DATABASE_URL=$SERVER .venv/bin/python -m pytest -n logical --maxpr
 
 if [ "$version" -ge 16 ]; then
   PLAINSQL_OTHER_SERVERS=$SERVER .venv/bin/python -m pytest tests/analysis/test_versions.py "$@"
-  .venv/bin/plainsql check --database "$SERVER"
+  .venv/bin/plainsql check --scratch "$SERVER"
 fi
 echo "test-server: ok"

@@ -10,12 +10,14 @@ from decimal import Decimal
 from importlib import import_module
 from typing import Any
 
+import asyncpg
 import psycopg
 import pytest
 from psycopg_pool import ConnectionPool
 
 import plainsql
 from plainsql import crypto, embedded, migrate, sync
+from plainsql.database import GuestExecutor
 from plainsql.limits import Limits, SlidingWindow
 from plainsql.options import OPTIONS, check, nearest
 from plainsql.otel import Telemetry
@@ -23,6 +25,7 @@ from plainsql.redis_connection import RedisConnection
 from plainsql.sessions import Sessions
 from tests.database.ask import SELECT_1
 
+NO_POOL = asyncpg.Pool.__new__(asyncpg.Pool)  # nothing is sent there
 REDIS = "redis://127.0.0.1:1/0"  # nothing is sent there
 
 
@@ -112,12 +115,16 @@ SYNC_EXECUTORS = (*SYNC_DATABASES, sync.Transaction, sync.GuestExecutor, sync.Gu
 
 FUNCTIONS: dict[str, list[Function]] = {
     "connect": [Function(plainsql.connect, lambda _, given: plainsql.connect(**given))],
+    "over": [Function(plainsql.over, lambda db, given: plainsql.over(NO_POOL, **given), ("source",))],
     "sync.connect": [Function(sync.connect, lambda _, given: sync.connect(**given))],
     "sync.Pool": [Function(sync.Pool, lambda _, given: sync.Pool(**given))],
     "sync.over": [Function(sync.over, lambda _, given: over_nothing(given), ("source",))],
     "Telemetry": [Function(Telemetry, lambda _, given: Telemetry(**given))],
     "transaction": [
         Function(plainsql.Database.transaction, lambda db, given: enter(db.transaction(**given))),
+        Function(
+            GuestExecutor.transaction, lambda _, given: enter(plainsql.over(NO_POOL).transaction(**given))
+        ),
         Function(sync.Database.transaction, lambda db, given: in_scripts(given, db.test_url)),
         *(
             Function(kind.transaction, lambda db, given: in_pool(given, db.test_url))
@@ -144,13 +151,14 @@ FUNCTIONS: dict[str, list[Function]] = {
     "listen": [
         Function(plainsql.Database.listen, lambda db, given: call(db.listen, {"channel": "c"}, given)),
     ],
+    "check": [Function(plainsql.Database.check, lambda db, given: db.check(**given))],
     "close": [
         Function(plainsql.Database.close, lambda db, given: db.close(**given)),
         Function(sync.Pool.close, lambda db, given: close_pool(given, db.test_url)),
     ],
     "copy_in": [
         Function(function, lambda db, given: call(db.copy_in, {"table": "t", "rows": []}, given))
-        for function in (plainsql.Database.copy_in, plainsql.Transaction.copy_in)
+        for function in (plainsql.Database.copy_in, plainsql.Transaction.copy_in, GuestExecutor.copy_in)
     ]
     + [
         Function(kind.copy_in, lambda db, given: of_sync(db, "copy_in", {"table": "t", "rows": []}, given))
@@ -158,7 +166,7 @@ FUNCTIONS: dict[str, list[Function]] = {
     ],
     "copy_out": [
         Function(function, lambda db, given: db.copy_out(**({"query": SELECT_1, "output": "-"} | given)))
-        for function in (plainsql.Database.copy_out, plainsql.Transaction.copy_out)
+        for function in (plainsql.Database.copy_out, plainsql.Transaction.copy_out, GuestExecutor.copy_out)
     ]
     + [
         Function(
@@ -243,10 +251,19 @@ FUNCTIONS: dict[str, list[Function]] = {
 NO_OPTIONS = {
     "plainsql": {
         *("Call", "Composite", "Database", "Json", "Row", "Transaction", "UNSET", "UnsetType", "sync"),
-        *("AsyncExecutor", "SyncExecutor"),
+        *("AsyncExecutor", "SyncExecutor", "TenantDatabase", "Check", "Health", "json_default", "to_json"),
     },
     "plainsql.database": {
-        *("Call", "Connecting", "Database", "Isolation", "Notification", "OnCall", "PoolStats"),
+        *(
+            "Call",
+            "Connecting",
+            "Database",
+            "GuestExecutor",
+            "Isolation",
+            "Notification",
+            "OnCall",
+            "PoolStats",
+        ),
         *("TenantDatabase", "Transaction"),
     },
     "plainsql.sync": {

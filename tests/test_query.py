@@ -102,7 +102,7 @@ def delete(*, ids: list[int]) -> tuple[object, ...]:
 
 
 def test_a_declared_query_knows_what_it_is() -> None:
-    assert repr(get) == "<OneQuery shop.leads.get (sql/shop/leads/get.sql)>"
+    assert repr(get) == "<OneQuery shop.leads.get(db, id: int) (sql/shop/leads/get.sql)>"
     assert get.__doc__ == "Get a lead."
     assert get.file == "sql/shop/leads/get.sql"
     assert get.sql == "select id, name from leads where id = :id"

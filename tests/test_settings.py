@@ -115,7 +115,7 @@ def test_a_port_is_a_number() -> None:
         ("[tool.plainsql\n", "cannot be read: "),
         ("[tool]\nplainsql = 5\n", "tool.plainsql: expected a table, got int"),
         ("[tool.plainsql]\nsqll = 'x'\n", "unknown key 'sqll' in [tool.plainsql]"),
-        ("[tool.plainsql]\nsql = 5\n", "sql in [tool.plainsql]: expected a string, got int"),
+        ("[tool.plainsql]\nsql = 5\n", "sql in [tool.plainsql]: expected a string, got a number"),
     ],
 )
 def test_settings_that_cannot_be_read_are_said_with_their_file(

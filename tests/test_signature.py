@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import pydoc
+
+import jedi
 
 import plainsql
 from plainsql.layers.realty import leads, properties
@@ -34,3 +37,25 @@ def test_what_is_loaded_has_one_too() -> None:
 
 def test_the_class_keeps_its_own() -> None:
     assert "path" in inspect.signature(Query).parameters
+
+
+def test_help_shows_the_call_and_the_description() -> None:
+    shown = pydoc.plain(pydoc.render_doc(properties.get_by_id))
+    assert "properties.get_by_id(db, id: UUID)" in shown
+    assert (properties.get_by_id.__doc__ or "?").partition("\n")[0] in shown
+
+
+def test_completion_in_ipython_and_notebooks_knows_the_parameters() -> None:
+    # IPython and Jupyter give Jedi the objects of the session.
+    session = [{"leads": leads}]
+    (signature,) = jedi.Interpreter("leads.update(db, ", session).get_signatures()
+    names = ["db", "name", "email", "phone", "telegram_chat_id", "id"]
+    assert [parameter.name for parameter in signature.params] == names
+    completed = [each.name for each in jedi.Interpreter("leads.update(db, em", session).complete()]
+    assert completed == ["email="]
+
+
+def test_a_loaded_query_shows_its_names_too() -> None:
+    session = [{"sql": plainsql.load("sql")}]
+    (signature,) = jedi.Interpreter("sql.realty.leads.get_by_id(", session).get_signatures()
+    assert [parameter.name for parameter in signature.params] == ["db", "id"]

@@ -8,11 +8,14 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from uuid import uuid4
 
 import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from plainsql.embedded import EmbeddedServer
+from plainsql.testing import load
 
 pytest_plugins = ["pytester"]
 
@@ -215,6 +218,24 @@ def test_without_an_embedded_server_the_tests_fail_and_say_why(
     )
 
 
+def test_a_role_that_may_not_create_databases_is_named(
+    pytester: pytest.Pytester, server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    role = f"plain_{uuid4().hex}"
+    server.execute(f"create role {role} login")
+    monkeypatch.setenv("PLAINSQL_TEST_DATABASE_URL", server.url("postgres", role))
+    pytester.makepyfile("def test_it(plainsql_database_url): pass")
+    result = run(pytester)
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(
+        [
+            "PLAINSQL_TEST_DATABASE_URL: permission denied to create database",
+            f'HINT: name a role that may create databases: alter role "{role}" createdb',
+        ]
+    )
+    server.execute(f"drop role {role}")
+
+
 def test_redis_is_private_empty_and_gone_afterwards(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """
@@ -282,3 +303,105 @@ async def test_the_short_fixtures_give_an_empty_database_with_pgvector(
     with psycopg.connect(fresh_database_url) as fresh:
         found = fresh.execute("select count(*) from pg_extension where extname = 'vector'").fetchone()
     assert found == (0,)
+
+
+def test_urls_lead_to_a_port_with_a_password_when_that_is_configured(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PLAINSQL_TEST_DATABASE_URL", raising=False)
+    pytester.makeini("[pytest]\nplainsql_tcp = true")
+    pytester.makeconftest(MIGRATE)
+    test = """
+import psycopg, pytest
+from psycopg.conninfo import conninfo_to_dict
+from pydantic import PostgresDsn, TypeAdapter
+
+def test_it(plainsql_database_url):
+    assert str(TypeAdapter(PostgresDsn).validate_python(plainsql_database_url)) == plainsql_database_url
+    given = conninfo_to_dict(plainsql_database_url)
+    assert given["host"] == "127.0.0.1"
+    with psycopg.connect(plainsql_database_url) as connection:
+        assert connection.execute("select count(*) from leads").fetchone() == (0,)
+        assert connection.execute("show listen_addresses").fetchone() == ("127.0.0.1",)
+    for wrong in (None, "wrong"):
+        with pytest.raises(psycopg.OperationalError, match="password"):
+            psycopg.connect("", **(given | {"password": wrong, "passfile": "/dev/null"}))
+"""
+    pytester.makepyfile(test_one=test, test_two=test)
+    run(pytester, "-n2").assert_outcomes(passed=2)
+
+
+def test_without_that_the_server_has_no_port(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PLAINSQL_TEST_DATABASE_URL", raising=False)
+    pytester.makepyfile(
+        """
+def test_it(plainsql_server):
+    assert plainsql_server.port is None
+    assert plainsql_server.execute("show listen_addresses") == ""
+"""
+    )
+    run(pytester).assert_outcomes(passed=1)
+
+
+NOTES = {
+    "migrations/0001_notes.sql": "create table notes (text text not null);\n",
+    "migrations/0002_first.sql": "insert into notes (text) values ('first');\n",
+}
+
+
+def write_project(folder: Path) -> None:
+    (folder / "pyproject.toml").write_text("[tool.plainsql]\n", "utf-8")
+    for path, text in NOTES.items():
+        (folder / path).parent.mkdir(exist_ok=True)
+        (folder / path).write_text(text, "utf-8")
+
+
+def test_the_loader_applies_the_projects_migrations(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fresh_database_url: str
+) -> None:
+    write_project(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    given = conninfo_to_dict(fresh_database_url)
+    load(
+        host=str(given["host"]),
+        port=str(given["port"]),
+        user="postgres",
+        dbname=str(given["dbname"]),
+        password=None,
+        options="",
+    )
+    with psycopg.connect(fresh_database_url) as connection:
+        assert connection.execute("select text from notes").fetchall() == [("first",)]
+
+
+def test_the_factories_of_pytest_postgresql_take_the_loader(
+    pytester: pytest.Pytester, server: EmbeddedServer
+) -> None:
+    # Its licence is the LGPL: it is not among the pins.
+    pytest.importorskip("pytest_postgresql", reason="pytest-postgresql is not installed")
+    write_project(pytester.path)
+    pytester.makeconftest(
+        f"""
+import plainsql.testing
+from pytest_postgresql import factories
+
+notes_server = factories.postgresql_noproc(
+    host={str(server.socket.parent)!r},
+    port=5432,
+    user="postgres",
+    dbname="notes_of_{os.getpid()}",
+    load=[plainsql.testing.load],
+)
+notes = factories.postgresql("notes_server")
+"""
+    )
+    test = """
+def test_{}(notes):
+    assert notes.execute("select text from notes").fetchall() == [("first",)]
+    notes.execute("delete from notes")
+    notes.commit()
+"""
+    pytester.makepyfile(test.format("one") + test.format("two"))
+    pytester.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=2)

@@ -38,10 +38,20 @@ from plainsql.errors import (
 
 if TYPE_CHECKING:
     from plainsql import sync as sync
-    from plainsql.database import Call, ConnectionLostError, Database, Transaction, connect
+    from plainsql.database import (
+        Call,
+        ConnectionLostError,
+        Database,
+        TenantDatabase,
+        Transaction,
+        connect,
+        over,
+    )
     from plainsql.executors import AsyncExecutor, SyncExecutor
+    from plainsql.health.results import Check, Health
     from plainsql.query_folder import load
     from plainsql.rows import Composite, Row
+    from plainsql.serialization import json_default, to_json
     from plainsql.types import UNSET, Json, UnsetType
 
 __version__ = "0.1.0"
@@ -52,6 +62,7 @@ __all__ = [
     "BindError",
     "CacheError",
     "Call",
+    "Check",
     "Composite",
     "ConnectError",
     "ConnectionLostError",
@@ -61,6 +72,7 @@ __all__ = [
     "EmbeddedServerError",
     "EncryptionError",
     "FileError",
+    "Health",
     "Json",
     "MigrationError",
     "NoRowError",
@@ -73,30 +85,40 @@ __all__ = [
     "SqlFileError",
     "SqlFolderError",
     "SyncExecutor",
+    "TenantDatabase",
     "TenantError",
     "TooManyRowsError",
     "Transaction",
     "TransactionError",
     "UnsetType",
     "connect",
+    "json_default",
     "load",
+    "over",
     "sync",
+    "to_json",
 ]
 
 _HOMES = {
     "AsyncExecutor": "plainsql.executors",
     "Call": "plainsql.database",
+    "Check": "plainsql.health.results",
     "Composite": "plainsql.rows",
     "ConnectionLostError": "plainsql.database",
     "Database": "plainsql.database",
+    "Health": "plainsql.health.results",
     "Json": "plainsql.types",
     "Row": "plainsql.rows",
     "SyncExecutor": "plainsql.executors",
+    "TenantDatabase": "plainsql.database",
     "Transaction": "plainsql.database",
     "UNSET": "plainsql.types",
     "UnsetType": "plainsql.types",
     "connect": "plainsql.database",
+    "json_default": "plainsql.serialization",
     "load": "plainsql.query_folder",
+    "over": "plainsql.database",
+    "to_json": "plainsql.serialization",
 }
 
 

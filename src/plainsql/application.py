@@ -14,9 +14,17 @@ from functools import cache
 
 from plainsql.errors import OptionError, SettingsError
 from plainsql.options import SETTING_NAME
+from plainsql.search_path import quoted_path, read_search_path
 from plainsql.settings import Project
 
-__all__ = ["application_name", "cache_namespace", "redis_prefix", "tenant_settings"]
+__all__ = [
+    "application_name",
+    "cache_namespace",
+    "project_search_path",
+    "redis_prefix",
+    "search_path",
+    "tenant_settings",
+]
 
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?", re.ASCII)
 _MAX_PREFIX_LENGTH = 128
@@ -69,6 +77,34 @@ def cache_namespace(given: str | None, *, environ: Mapping[str, str] | None = No
         given = environ.get("PLAINSQL_CACHE_PREFIX") or Project.load().cache_prefix
     _check("cache_prefix", given)
     return given
+
+
+def search_path(
+    function: str, given: str | None, *, url_options: str = "", environ: Mapping[str, str] | None = None
+) -> str:
+    """Return the ``search_path`` of connections, as the text of the setting; empty for the server's own.
+
+    It is the option that is given, else ``PLAINSQL_SEARCH_PATH``, else ``search_path`` in
+    ``[tool.plainsql]``. A ``search_path`` in the ``options`` of the URL wins over the last two.
+
+    Raises ``OptionError`` if it is no list of names.
+    """
+    environ = os.environ if environ is None else environ
+    if given is not None:
+        return quoted_path(read_search_path(given, f"{function}(): search_path"))
+    if "search_path" in url_options:
+        return ""
+    if environ.get("PLAINSQL_SEARCH_PATH"):
+        return quoted_path(read_search_path(environ["PLAINSQL_SEARCH_PATH"], "PLAINSQL_SEARCH_PATH"))
+    return project_search_path(Project.load())
+
+
+def project_search_path(project: Project) -> str:
+    """Return the ``search_path`` of a project as the text of the setting.
+
+    Raises ``OptionError`` if it is no list of names.
+    """
+    return quoted_path(read_search_path(project.search_path, "search_path in [tool.plainsql]"))
 
 
 def tenant_settings(

@@ -269,6 +269,8 @@ _CONNECT: Final = {
     "tenant_setting": _TENANT_SETTING,
     "user_setting": _TENANT_SETTING,
     "pooler": _POOLER,
+    "search_path": _or_none(_TEXT),
+    "database": _or_none(_NAME),
 }
 _SYNC_CONNECT: Final = {
     **_CONNECT,
@@ -329,6 +331,7 @@ OPTIONS: Final[Mapping[str, Mapping[str, Kind]]] = {
         "max_lifetime": _SECONDS_FROM_0,
         "max_idle": _SECONDS,
     },
+    "over": {"prefetch": _CONNECT["prefetch"], "on_call": _HOOK},
     "sync.over": {"prefetch": _CONNECT["prefetch"]},
     "transaction": _TRANSACTION,
     "retry": {
@@ -344,6 +347,7 @@ OPTIONS: Final[Mapping[str, Mapping[str, Kind]]] = {
     "lock": {"key": _NAME, "wait": _FLAG},
     "listen": {"channel": _CHANNEL, "heartbeat": _SECONDS},
     "close": {"timeout": _or_none(_SECONDS_FROM_0)},
+    "check": {"migrations": _FLAG, "timeout": _SECONDS},
     "copy_in": {
         "table": _NAME,
         "rows": _ROWS,
@@ -390,7 +394,14 @@ OPTIONS: Final[Mapping[str, Mapping[str, Kind]]] = {
     "migrate.status": _MIGRATIONS,
     "migrate.apply": {**_MIGRATION_RUN, "allow_edited": _FLAG},
     "migrate.rollback": {**_MIGRATION_RUN, "steps": _whole(1), "all": _FLAG, "confirm": _HOOK},
-    "migrate.mark": {**_MIGRATION_MARK, "name": _NAME, "applied": _FLAG, "force": _FLAG, "confirm": _HOOK},
+    "migrate.mark": {
+        **_MIGRATION_MARK,
+        "name": _or_none(_NAME),
+        "to": _or_none(_NAME),
+        "applied": _FLAG,
+        "force": _FLAG,
+        "confirm": _HOOK,
+    },
     "migrate.new": {"folder": _PATH, "what": _NAME, "layer": _or_none(_NAME)},
     "embedded.start": {
         "folder": _or_none(_PATH),

@@ -7,6 +7,7 @@ does not depend on Pydantic. The method is described under "Custom types" in Pyd
 from __future__ import annotations
 
 import operator
+from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from contextvars import ContextVar
 from functools import reduce
@@ -38,6 +39,23 @@ class _StructMark:
 
     def __get_pydantic_core_schema__(self, source: Any, handler: SchemaHandler) -> core_schema.CoreSchema:
         return struct_schema(source, handler)
+
+
+class _Base64Mark:
+    """The mark in ``Annotated[bytes, …]``: Base64 in JSON, as msgspec writes it, and not UTF-8."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: SchemaHandler) -> core_schema.CoreSchema:
+        return core_schema.json_or_python_schema(
+            json_schema=core_schema.no_info_after_validator_function(
+                lambda text: b64decode(text, validate=True), core_schema.str_schema()
+            ),
+            python_schema=core_schema.bytes_schema(),
+            serialization=core_schema.plain_serializer_function_ser_schema(
+                lambda value: b64encode(value).decode(),
+                return_schema=core_schema.str_schema(),
+                when_used="json-unless-none",
+            ),
+        )
 
 
 def struct_schema(struct: type[msgspec.Struct], handler: SchemaHandler) -> core_schema.CoreSchema:
@@ -104,6 +122,8 @@ def _field_schema(hint: Any, name: str, handler: SchemaHandler) -> core_schema.C
 
 def _with_struct_marks(hint: Any, name: str) -> Any:
     """Return the annotation with a mark at each struct that is no row, at any depth."""
+    if hint is bytes:
+        return Annotated[bytes, _Base64Mark()]
     if isinstance(hint, type) and get_origin(hint) is None:
         knows = hasattr(hint, "__get_pydantic_core_schema__") or not issubclass(hint, msgspec.Struct)
         return hint if knows else Annotated[hint, _StructMark()]

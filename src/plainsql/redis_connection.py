@@ -334,6 +334,11 @@ class RedisConnection:
         await self.aclose()
 
     @property
+    def url(self) -> str | None:
+        """The URL, which may hold a password; None for a client of the caller's."""
+        return self._url or None
+
+    @property
     def is_cluster(self) -> bool:
         """True if all keys of a call must be in one slot."""
         return isinstance(self._client, RedisCluster)

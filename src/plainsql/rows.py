@@ -47,27 +47,25 @@ Decode = Callable[[Any], Any]
 Build = Callable[[Iterable[Record]], list[Any]]
 
 
-class Row(msgspec.Struct, frozen=True, gc=False):
+class _PydanticStruct(msgspec.Struct, frozen=True, gc=False):
+    """A struct that Pydantic knows: the base of rows and composites."""
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        from plainsql.pydantic_schema import struct_schema
+
+        return struct_schema(cls, handler)
+
+
+class Row(_PydanticStruct, frozen=True, gc=False):
     """One row of a query's result. Immutable; compared by value; ``msgspec.structs.asdict`` makes a dict.
 
-    FastAPI and Pydantic take a row type as a response model.
+    FastAPI and Pydantic take a row type as a response model. ``plainsql.to_json`` writes rows as JSON.
     """
 
-    @classmethod
-    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
-        from plainsql.pydantic_schema import struct_schema
 
-        return struct_schema(cls, handler)
-
-
-class Composite(msgspec.Struct, frozen=True, gc=False):
+class Composite(_PydanticStruct, frozen=True, gc=False):
     """A value of a composite type of PostgreSQL, its fields in the order of the type's attributes."""
-
-    @classmethod
-    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
-        from plainsql.pydantic_schema import struct_schema
-
-        return struct_schema(cls, handler)
 
 
 def builder(row: type[Row]) -> Build:

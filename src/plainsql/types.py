@@ -29,6 +29,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from types import GenericAlias
 from typing import TYPE_CHECKING, Annotated, Any, Final, Protocol
 
 from msgspec import UNSET, UnsetType
@@ -67,7 +68,10 @@ def __getattr__(name: str) -> object:
     if name in _OF_ASYNCPG:
         import asyncpg
 
-        return getattr(asyncpg, name)
+        value: Any = getattr(asyncpg, name)
+        if name == "Range" and not hasattr(value, "__class_getitem__"):  # before asyncpg 0.30
+            value.__class_getitem__ = classmethod(GenericAlias)
+        return value
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -29,8 +29,41 @@ create view live as select * from users where deleted_at is null and active;
 insert into users (id, email, org, nick, note, level) values
   (1, 'a', 1, 'n', null, null), (2, 'A', 2, 'n', 'x', 7),
   (3, 'b', 2, null, null, 0), (4, 'b', 3, null, null, 0);
+create unique index users_state on users (org) where state in ('open', 'held');
+create unique index users_off on users (note, org) where not active;
+create view people_only as select * from users;
+create view lowered as select id, lower(email) as address, org as team, nick, note from users;
+create view first_open as select * from (select * from lowered where note is null limit 5) as l;
 create table pairs (a int, b int, c int not null, unique nulls not distinct (a, b));
 insert into pairs values (1, null, 1), (null, null, 2), (null, 1, 3);
+create table needed (a int not null, b int, unique (a));
+insert into needed values (1, null), (2, 2);
+create extension btree_gist;
+create table prices (
+  item int, during tsrange, price int not null, primary key (item, during without overlaps)
+);
+insert into prices values (1, '[2020-01-01,2021-01-01)', 1), (1, '[2021-01-01,)', 2), (2, '(,)', 3);
+create table stays (
+  room int, during tsrange, guest int not null, unique (room, during without overlaps)
+);
+insert into stays values (1, '[2020-01-01,)', 1), (1, null, 2), (1, null, 3), (null, '[2020-01-01,)', 4),
+  (null, '[2020-01-01,)', 5);
+create table bookings (
+  room int not null, during int4range not null, guest int not null,
+  exclude using gist (room with =, during with &&)
+);
+insert into bookings values (1, '[1,3)', 1), (1, '[3,)', 2), (1, 'empty', 3), (1, 'empty', 4);
+create table tentative (
+  room int not null, during int4range not null,
+  exclude using gist (room with =, during with &&) deferrable
+);
+insert into tentative values (1, '[1,3)');
+create table shifts (
+  room int not null, during int4range not null, kind int not null,
+  exclude using gist (room with =, during with &&) where (kind = 1)
+);
+insert into shifts values (1, '[1,3)', 2), (1, '[1,3)', 2);
+create view now_priced as select item, price, during as span from prices;
 
 create table orgs (id int primary key, name text not null);
 create table people (id int primary key, email text not null, org int references orgs);
@@ -67,6 +100,9 @@ insert into more_notes values (77);
 insert into days values (1, 1);
 delete from people where id = 2;
 
+create view people_seen as select id as person, email from people;
+create view some_people as select id, email from people where id < 2;
+create view posts_seen as select id as post, author as writer, editor from posts where id > 0;
 create table a (id int primary key, x int, n int not null default 0);
 create table b (id int primary key, aid int references a, y int, m int not null default 0);
 insert into a values (1, null, 0), (2, 5, 1), (3, 1, 9);
@@ -97,6 +133,46 @@ ONE_ROW = [
     "select p.c from pairs as p where p.a = 1 and p.b is null",
     "select p.c from pairs as p where p.a is null and p.b is null",
     "select o.id from orgs as o left join pairs as p on p.a = o.id and p.b is null where o.id = 1",
+    "select u.id from users as u where u.email = 'b' and u.deleted_at is null and u.active = true",
+    "select u.id from users as u where u.email = 'b' and u.deleted_at is null and true = u.active",
+    "select u.id from users as u where u.note = 'x' and u.org = 1 and not u.active",
+    "select u.id from users as u where u.note = 'x' and u.org = 1 and u.active = false",
+    "select u.id from users as u where u.note = 'x' and u.org = 1 and u.active is false",
+    "select u.id from users as u where u.org = 1 and u.state = 'held'",
+    "select u.id from users as u where u.org = 1 and u.state in ('open', 'held')",
+    "select u.id from people_only as u where lower(u.email) = lower('A') and u.org = 1",
+    "select u.id from people_only as u where u.nick = 'n' and u.note is null",
+    "select u.id from people_only as u where u.email = 'b' and u.deleted_at is null and u.active",
+    "select u.id from lowered as u where u.address = lower('A') and u.team = 1",
+    "select u.id from first_open as u where u.nick = 'n'",
+    "with w as (select * from lowered) select u.id from w as u where u.address = 'a' and u.team = 1",
+    "select u.id from (select * from users) as u where u.nick = 'n' and u.note is null",
+    (
+        "select u.id from orgs as o inner join lowered as u on u.address = o.name and u.team = o.id"
+        " where o.id = 1"
+    ),
+    "select o.id from orgs as o left join lowered as u on u.address = 'a' and u.team = 1 where o.id = 1",
+    "update people_only as u set note = 'y' where u.nick = 'n' and u.note is null returning u.id",
+    "select p.c from pairs as p where p.a is not distinct from 1 and p.b is not distinct from null::int",
+    "select p.c from pairs as p where (p.a, p.b) is not distinct from (1, null::int)",
+    "select p.c from pairs as p where p.a is null and p.b is not distinct from 1",
+    "select n.b from needed as n where n.a is not distinct from 1",
+    "select n.a from needed as n where n.a is not distinct from 1",
+    "select p.price from prices as p where p.item = 1 and p.during = '[2021-01-01,)'",
+    "select p.price from prices as p where p.item = 1 and p.during @> '2021-01-01'::timestamp",
+    "select p.price from prices as p where p.item = 1 and '2021-01-01'::timestamp <@ p.during",
+    "select p.price from prices as p where p.item = 1 and upper_inf(p.during)",
+    "select p.price from prices as p where p.item = 1 and lower_inf(p.during)",
+    "select p.price from prices as p where p.item = 1 and upper(p.during) is null",
+    "select s.guest from stays as s where s.room = 1 and s.during @> '2021-01-01'::timestamp",
+    "select s.guest from stays as s where s.room = 1 and upper_inf(s.during)",
+    "select b.guest from bookings as b where b.room = 1 and b.during @> 3",
+    "select b.guest from bookings as b where b.room = 1 and upper_inf(b.during)",
+    "select p.price from now_priced as p where p.item = 1 and p.span @> '2021-01-01'::timestamp",
+    (
+        "select o.id from orgs as o left join prices as p on p.item = o.id"
+        " and p.during @> '2021-01-01'::timestamp where o.id = 1"
+    ),
 ]
 
 MANY_ROWS = [
@@ -121,6 +197,44 @@ MANY_ROWS = [
     ),
     "select p.c from pairs as p where p.a is null",
     "select p.c from pairs as p where p.a = 1 and p.b is not null",
+    "select u.id from users as u where u.note = 'x' and u.org = 1 and u.active is not true",
+    "select u.id from users as u where u.org = 1 and u.state = 'closed'",
+    "select u.id from users as u where u.org = 1 and u.state <> 'held'",
+    "select u.id from users as u where u.org = 1 and u.state in ('open', 'closed')",
+    "select u.id from people_only as u where lower(u.email) = lower('A')",
+    "select u.id from people_only as u where u.nick = 'n'",
+    "select u.id from lowered as u where u.address = 'A'",
+    "select u.id from (select * from users union all select * from users) as u where u.id = 1",
+    (
+        "select u.id from (select * from users union all select * from users) as u"
+        " where u.nick = 'n' and u.note is null"
+    ),
+    (
+        "select u.id from (select u.*, generate_series(1, 2) from users as u) as u"
+        " where u.nick = 'n' and u.note is null"
+    ),
+    "select u.id from lowered as u, orgs as o where u.address = o.name and u.team = 1",
+    "select p.c from pairs as p where p.a is not distinct from 1",
+    "select p.c from pairs as p where p.a is distinct from 1 and p.b is not distinct from 1",
+    "select p.c from pairs as p where (p.a, p.b) is distinct from (1, null::int)",
+    "select p.c from pairs as p where p.a is not distinct from p.c and p.b is not distinct from null::int",
+    "select n.a from needed as n where n.b is not distinct from null::int",
+    "select p.price from prices as p where p.item = 1 and p.during @> '[2020-06-01,2020-06-02)'::tsrange",
+    "select p.price from prices as p where p.item = 1 and p.during @> 'empty'::tsrange",
+    "select p.price from prices as p where p.item = 1 and p.during && '[2020-06-01,2022-01-01)'",
+    "select p.price from prices as p where p.item = 1",
+    "select p.price from prices as p where p.during @> '2021-01-01'::timestamp",
+    "select p.price from prices as p where p.item = 1 and not upper_inf(p.during)",
+    "select p.price from prices as p where p.item = 1 and upper(p.during) is not null",
+    "select p.price from prices as p where p.item = 1 and lower(p.during) = '2020-01-01'",
+    "select p.price from prices as p where p.item is not null and p.during @> '2021-01-01'::timestamp",
+    "select s.guest from stays as s where s.room is null and s.during @> '2021-01-01'::timestamp",
+    "select s.guest from stays as s where s.room = 1 and upper(s.during) is null",
+    "select s.guest from stays as s where s.room is not distinct from null::int and upper_inf(s.during)",
+    "select b.guest from bookings as b where b.room = 1 and b.during = 'empty'",
+    "select b.guest from bookings as b where b.room = 1 and upper(b.during) is null",
+    "select t.room from tentative as t where t.room = 1 and t.during @> 1",
+    "select s.kind from shifts as s where s.room = 1 and s.during @> 1",
 ]
 
 NEVER_NULL = [
@@ -133,6 +247,17 @@ NEVER_NULL = [
     "select u.email from gone as p left join people as u on u.id = p.author",
     "select u.email from only notes as p left join people as u on u.id = p.author",
     "select x.x from uses as p left join parts as x on x.a = p.a and x.b = p.b",
+    "select u.email from posts as p left join people_seen as u on u.person = p.author",
+    "select u.email from posts_seen as p left join people as u on u.id = p.writer",
+    "select u.email from posts_seen as p left join people_seen as u on u.person = p.writer",
+    "select u.email from posts_seen as p left join people as u on u.id = p.editor where p.editor > 0",
+    "select (select u.email from people_seen as u where u.person = p.author) from posts as p",
+    "select (select u.email from people as u where u.id = p.writer) from posts_seen as p",
+    (
+        "with u as (select id, email from people), p as (select author as w from posts where id < 9)"
+        " select u.email from p left join u on u.id = p.w"
+    ),
+    "select u.email from posts as p left join (select email, id from people) as u on u.id = p.author",
     (
         "select o.name from posts as p left join people as u on u.id = p.author"
         " left join orgs as o on o.id = u.org where u.org is not null"
@@ -156,6 +281,13 @@ NEVER_NULL = [
     "insert into a (id) values (1) on conflict (id) do update set n = 2 returning (xmax = 0)",
     "select t.y from unnest(array[1, 2], array['a', 'b']) as t (x, y)",
     "select t.y from unnest('{1,2}'::int[], '{a,b}'::text[]) as t (x, y)",
+    "select json_exists('{}'::jsonb, '$.a')",
+    "select json_exists('{}'::jsonb, '$.a ? (@ > $x)' passing 1 as x) from a",
+    "select json_exists('{}'::jsonb, '$.a ? (@ > $x)' passing a.x as x error on error) from a",
+    "select json_query('{}'::jsonb, '$.a' empty array on empty empty array on error)",
+    "select json_query('[1,2]'::jsonb, '$[*]' empty array on empty empty object on error)",
+    "select json_query('[1]'::jsonb, '$[*]' with wrapper empty array on empty error on error)",
+    "select json_query('{}'::jsonb, '$.a' default '[0]'::jsonb on empty error on error)",
     "select t.n from json_table('[1]'::jsonb, '$[*]' columns (n for ordinality, x int path '$')) as t",
 ]
 
@@ -207,9 +339,42 @@ MAY_BE_NULL = [
     "select t.y from unnest('{{1,2},{3,4}}'::int[], '{a,b}'::text[]) as t (x, y)",
     "select t.y from unnest('{1,2}'::int[], array(select 1)) as t (x, y)",
     "select t.y from unnest(array[1, 2], array['a', null]) as t (x, y)",
+    "select json_exists('{}'::jsonb, null::jsonpath)",
+    "select json_exists('{}'::jsonb, u.data::text::jsonpath) from users as u",
+    "select json_exists(u.data, '$.a') from users as u",
+    "select json_exists('{}'::jsonb, 'strict $.a' unknown on error)",
+    "select json_query('{}'::jsonb, '$.a')",
+    "select json_query('{}'::jsonb, '$.a' error on error)",
+    "select json_query('[1,2]'::jsonb, '$[*]' empty array on empty)",
+    "select json_query('{}'::jsonb, '$.a' default null on empty error on error)",
+    "select json_query(u.data, '$.a' empty array on empty error on error) from users as u",
+    "select json_query('null'::jsonb, '$' returning jsonb omit quotes empty array on empty error on error)",
+    "select json_value('null'::jsonb, '$' default 'x' on empty error on error)",
     (
         "select t.m from json_table('[{\"y\": []}]'::jsonb, '$[*]' columns ("
         "n for ordinality, nested path '$.y[*]' columns (m for ordinality))) as t"
+    ),
+    "select u.email from posts as p left join some_people as u on u.id = p.author",
+    "select u.email from posts as p left join (select * from people limit 1) as u on u.id = p.author",
+    "select u.email from posts as p left join (select * from people offset 1) as u on u.id = p.author",
+    "select u.email from posts as p left join (select distinct * from people) as u on u.id = p.author",
+    (
+        "select u.email from posts as p"
+        " left join (select * from people tablesample system (0)) as u on u.id = p.author"
+    ),
+    "select u.email from posts_seen as p left join people as u on u.id = p.editor",
+    "select u.email from posts_seen as p left join people as u on u.id = p.post",
+    (
+        "select u.email from posts as p"
+        " left join (select id + 1 as id, email from people) as u on u.id = p.author"
+    ),
+    "select u.email from (select later as a from posts) as p left join people as u on u.id = p.a",
+    "select h.word from posts as p left join (select * from hidden) as h on h.id = p.secret",
+    "select u.email from (select author from notes) as p left join people as u on u.id = p.author",
+    (
+        "with n as (insert into people values (50, 'z') returning id)"
+        " , g as (insert into gone select 9, n.id from n returning author)"
+        " select u.email from g left join people as u on u.id = g.author"
     ),
 ]
 

@@ -60,6 +60,20 @@ def update(chance: random.Random) -> str:
     return "\n".join([*lines, chance.choice(returning)])
 
 
+UNCONDITIONAL = ["c.nickname is not null", "c.mood is null", "c.id = :id", "c.visits > 1 or c.mood is null"]
+
+
+def flagged(chance: random.Random) -> str:
+    """Make a search with lines of flags, and with lines that a parameter of another line decides on."""
+    lines = ["select c.id, c.nickname, c.mood", "from customers as c", "where c.id >= :id"]
+    lines += [f"  and {condition}  --? f{n}" for n, condition in enumerate(chance.sample(UNCONDITIONAL, 3))]
+    lines += ["  and (", "    c.name = 'x'", f"    or {chance.choice(UNCONDITIONAL)}  --? wide", "  )"]
+    for number, condition in enumerate(chance.sample(CONDITIONS, 2)):
+        lines.append(f"  and {condition.format(f'p{number}')}  --?")
+        lines.append(f"  and {chance.choice(UNCONDITIONAL)}  --? :p{number}")
+    return "\n".join(lines)
+
+
 def proved(variants: Iterable[Analysis]) -> dict[str, Any]:
     """Return what the analyses of its variants prove about a statement."""
     analyses = list(variants)
@@ -80,7 +94,7 @@ def proved(variants: Iterable[Analysis]) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("make", [search, update])
+@pytest.mark.parametrize("make", [search, update, flagged])
 @pytest.mark.parametrize("seed", range(6))
 def test_representatives_prove_the_same_as_all_variants(analyser: Analyser, make: Any, seed: int) -> None:
     compiled = compile_body(make(random.Random(seed)), name="q", path="q.sql")

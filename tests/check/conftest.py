@@ -8,7 +8,10 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from plainsql.analysis.scratch_database import NAME_PREFIX
+from plainsql.analysis.checkout_identity import checkout_identity
+from plainsql.analysis.scratch_database import name_prefix
+from plainsql.schema.migrations import MigrationsFolder
+from plainsql.settings import Project
 
 Write = Callable[[Mapping[str, str]], Path]
 Names = Callable[[], set[str]]
@@ -33,9 +36,9 @@ def migrations(tmp_path: Path) -> Write:
 @pytest.fixture
 def scratch_names(database_url: str, tmp_path: Path) -> Names:
     """Return the scratch databases of this test's folder; other tests have theirs on the same server."""
-    from hashlib import sha256
-
-    own = NAME_PREFIX + sha256(bytes(tmp_path / "migrations")).hexdigest()[:8]
+    identity = checkout_identity(Project.load().root)
+    assert identity is not None
+    own = name_prefix(MigrationsFolder(tmp_path / "migrations"), identity)
 
     def names() -> set[str]:
         with psycopg.connect(database_url) as connection:

@@ -97,7 +97,7 @@ def test_no_traceback_is_shown(
 ) -> None:
     stumble(monkeypatch, step)
     monkeypatch.chdir(project.root)
-    assert main([*command, "--database", database_url]) == 1
+    assert main([*command, "--scratch", database_url]) == 1
     said = "".join(capsys.readouterr())
     assert "Traceback" not in said
     assert "deep.sql" in said
@@ -112,7 +112,7 @@ def test_describe_names_the_file(
 ) -> None:
     stumble(monkeypatch, "analysing")
     monkeypatch.chdir(project.root)
-    assert main(["describe", "notes.deep", "--database", database_url]) == 1
+    assert main(["describe", "notes.deep", "--scratch", database_url]) == 1
     assert "sql/notes/deep.sql:3:1: this query cannot be checked [fault]" in "".join(capsys.readouterr())
 
 

@@ -13,7 +13,7 @@ from plainsql.settings import Project
 
 SCHEMA = (
     "create table notes (id bigint primary key, author text, stars integer, text text not null,"
-    " at date);\n"
+    " at date, seen timestamp);\n"
     "create index on notes (stars);\n"
 )
 Find = Callable[..., list[Problem]]
@@ -59,6 +59,13 @@ CASES = {
         4,
         15,
     ),
+    "conflict-without-row": (
+        "insert into notes (id, text) values (:id, 'x')\non conflict do nothing\nreturning notes.id",
+        "one Note",
+        4,
+        1,
+    ),
+    "session-time-zone": (f"{ALL}\nwhere n.id = 1\n  and n.seen > now()", "optional Note", 6, 14),
     "insert-fails": (
         "insert into notes (id, author) values (:id, :author)\nreturning notes.id",
         "one Note",
@@ -155,6 +162,6 @@ def test_a_headers_override_makes_a_nested_row_differ_from_no_match(find: Find) 
 
 def test_a_star_names_the_columns_to_paste(find: Find) -> None:
     (found,) = find("select *\nfrom notes as n\nwhere n.id = 1", returns="optional Note")
-    assert found.hint == "name them: n.id, n.author, n.stars, n.text, n.at"
+    assert found.hint == "name them: n.id, n.author, n.stars, n.text, n.at, n.seen"
     names = str(found.hint).removeprefix("name them: ")
     assert find(f"select {names}\nfrom notes as n\nwhere n.id = 1", returns="optional Note") == []

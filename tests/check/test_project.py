@@ -79,4 +79,9 @@ def test_a_review_writes_nothing_but_its_memory(project: Project, database_url: 
     after = sorted(project.root.rglob("*"))
     new = [path.relative_to(project.root).as_posix() for path in after if path not in before]
     # The folder for files of one machine, which git ignores.
-    assert new == [".plainsql", ".plainsql/.gitignore", ".plainsql/review.msgpack"]
+    assert new == [
+        ".plainsql",
+        ".plainsql/.gitignore",
+        ".plainsql/checkout",
+        ".plainsql/review.msgpack",
+    ]

@@ -15,6 +15,7 @@ from psycopg.conninfo import make_conninfo
 
 from plainsql import ConnectError, MigrationError
 from plainsql.analysis.scratch_database import scratch_database
+from plainsql.schema.migrations import MigrationsFolder
 from tests.check.conftest import NOTES, Names, Write
 
 
@@ -24,12 +25,12 @@ def oid(connection: psycopg.Connection[tuple[object, ...]]) -> object:
 
 
 def test_it_has_the_schema_of_the_migrations(migrations: Write, database_url: str) -> None:
-    with scratch_database(migrations(NOTES), database_url) as connection:
+    with scratch_database(MigrationsFolder(migrations(NOTES)), database_url) as connection:
         assert connection.execute("select to_regclass('notes')::text").fetchone() == ("notes",)
 
 
 def test_without_migrations_it_is_empty(tmp_path: Path, database_url: str) -> None:
-    with scratch_database(tmp_path / "migrations", database_url) as connection:
+    with scratch_database(MigrationsFolder(tmp_path / "migrations"), database_url) as connection:
         tables = connection.execute("select from pg_tables where schemaname = 'public'").fetchall()
         assert tables == []
 
@@ -38,21 +39,21 @@ def test_it_is_reused_as_long_as_the_migrations_are_the_same(
     migrations: Write, database_url: str, scratch_names: Names
 ) -> None:
     folder = migrations(NOTES)
-    with scratch_database(folder, database_url) as connection:
+    with scratch_database(MigrationsFolder(folder), database_url) as connection:
         first = oid(connection)
     # A rollback does not change what the migrations make.
     migrations({"0001_notes.rollback.sql": "drop table notes; -- all of it"})
-    with scratch_database(folder, database_url) as connection:
+    with scratch_database(MigrationsFolder(folder), database_url) as connection:
         assert oid(connection) == first
     assert len(scratch_names()) == 1
 
 
 def test_rebuild_builds_it_again(migrations: Write, database_url: str) -> None:
     folder = migrations(NOTES)
-    with scratch_database(folder, database_url) as connection:
+    with scratch_database(MigrationsFolder(folder), database_url) as connection:
         first = oid(connection)
         connection.execute("create table left_behind ()")
-    with scratch_database(folder, database_url, rebuild=True) as connection:
+    with scratch_database(MigrationsFolder(folder), database_url, rebuild=True) as connection:
         assert oid(connection) != first
         assert connection.execute("select to_regclass('left_behind')").fetchone() == (None,)
 
@@ -61,10 +62,10 @@ def test_a_change_of_the_migrations_builds_it_again_and_drops_the_old_one(
     migrations: Write, database_url: str, scratch_names: Names
 ) -> None:
     folder = migrations(NOTES)
-    with scratch_database(folder, database_url):
+    with scratch_database(MigrationsFolder(folder), database_url):
         before = scratch_names()
     migrations({"0002_more.sql": "alter table notes add text text;", "0002_more.rollback.sql": "select 1;"})
-    with scratch_database(folder, database_url) as connection:
+    with scratch_database(MigrationsFolder(folder), database_url) as connection:
         connection.execute("select text from notes")
         assert len(scratch_names()) == 1
         assert scratch_names().isdisjoint(before)
@@ -74,9 +75,9 @@ def test_an_old_database_that_is_in_use_is_not_dropped(
     migrations: Write, database_url: str, scratch_names: Names
 ) -> None:
     folder = migrations(NOTES)
-    with scratch_database(folder, database_url) as old:
+    with scratch_database(MigrationsFolder(folder), database_url) as old:
         migrations({"0001_notes.sql": "create table notes (id bigint);"})
-        with scratch_database(folder, database_url) as new:
+        with scratch_database(MigrationsFolder(folder), database_url) as new:
             assert oid(old) != oid(new)
             old.execute("select id from notes")
         assert len(scratch_names()) == 2
@@ -90,11 +91,11 @@ def test_projects_on_one_server_leave_each_other_alone(
     (other / "0001_other.sql").write_text("create table other ();")
     (other / "0001_other.rollback.sql").write_text("drop table other;")
     folder = migrations(NOTES)
-    with scratch_database(folder, database_url) as connection:
+    with scratch_database(MigrationsFolder(folder), database_url) as connection:
         first = oid(connection)
-    with scratch_database(other, database_url):
+    with scratch_database(MigrationsFolder(other), database_url):
         assert len(scratch_names()) == 1
-    with scratch_database(folder, database_url) as connection:
+    with scratch_database(MigrationsFolder(folder), database_url) as connection:
         assert oid(connection) == first
 
 
@@ -104,7 +105,7 @@ def test_a_failing_migration_leaves_nothing(
     folder = migrations(NOTES | {"0002_bad.sql": "select nope;", "0002_bad.rollback.sql": "select 1;"})
     with (
         pytest.raises(MigrationError, match=r'0002_bad\.sql:1:8: column "nope"'),
-        scratch_database(folder, database_url),
+        scratch_database(MigrationsFolder(folder), database_url),
     ):
         pytest.fail("it was built")
     assert scratch_names() == set()
@@ -119,14 +120,14 @@ def test_a_role_that_may_not_create_databases_gets_an_error(migrations: Write, d
             url = make_conninfo(database_url, user=role, password="plain")
             with (
                 pytest.raises(ConnectError, match="permission denied to create database") as caught,
-                scratch_database(folder, url),
+                scratch_database(MigrationsFolder(folder), url),
             ):
                 pytest.fail("it was built")
             assert "may create databases" in (caught.value.hint or "")
-            with scratch_database(folder, database_url):
+            with scratch_database(MigrationsFolder(folder), database_url):
                 pass
             # An existing database is enough, whichever role made it.
-            with scratch_database(folder, url) as inside:
+            with scratch_database(MigrationsFolder(folder), url) as inside:
                 assert inside.execute("select current_user").fetchone() == (role,)
         finally:
             connection.execute(f"drop role {role}".encode())
@@ -141,7 +142,8 @@ def test_two_processes_at_once_build_it_once(
     program = (
         "import sys; from pathlib import Path\n"
         "from plainsql.analysis.scratch_database import scratch_database\n"
-        "with scratch_database(Path(sys.argv[1]), sys.argv[2]) as connection:\n"
+        "from plainsql.schema.migrations import MigrationsFolder\n"
+        "with scratch_database(MigrationsFolder(Path(sys.argv[1])), sys.argv[2]) as connection:\n"
         "    print(connection.execute('select oid from pg_database where datname = current_database()')"
         ".fetchone()[0], flush=True)\n"
         "    sys.stdin.read()\n"
@@ -181,7 +183,7 @@ def test_readers_never_see_a_database_that_another_check_drops(
                 # In one step, as git does it: a reader never sees half a file.
                 (tmp_path / "new").write_text(f"create table notes (id int, c{turn} int);")
                 (tmp_path / "new").replace(folder / "0001_notes.sql")
-            with scratch_database(folder, database_url) as connection:
+            with scratch_database(MigrationsFolder(folder), database_url) as connection:
                 connection.execute("select id from notes")
 
     with ThreadPoolExecutor(3) as pool:

@@ -210,7 +210,7 @@ def test_describe_shows_what_holds_for_all_variants(
 ) -> None:
     analyse_statements(f"{PAIR}order by t.id\nlimit 10", "-- returns: many Thing")
     monkeypatch.chdir(tmp_path)
-    assert main(["describe", "things.q", "--json", "--database", database_url]) == 0
+    assert main(["describe", "things.q", "--json", "--scratch", database_url]) == 0
     described = msgspec.json.decode(capsys.readouterr().out)
     assert [column["nullable"] for column in described["columns"]] == [False, True]
 

@@ -40,7 +40,10 @@ GET = (
     "select n.id, n.text, n.stars\nfrom notes as n\nwhere n.id = :id\n"
 )
 
-SETTINGS = ("DATABASE_URL", "DB_HOST", "DB_PORT", "DB_NAME", "DB_USER", "DB_PASSWORD", "COLUMNS")
+SETTINGS = (
+    *("DATABASE_URL", "DB_HOST", "DB_PORT", "DB_NAME", "DB_USER", "DB_PASSWORD"),
+    *("PLAINSQL_SCRATCH_URL", "COLUMNS"),
+)
 
 
 @dataclass(frozen=True)
@@ -75,10 +78,11 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
 
 @pytest.fixture
 def configured(fresh_database_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """An empty database of this test, which the command finds in the environment."""
+    """An empty database of this test, which the command finds in the environment, for checks as well."""
     for name in SETTINGS:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("DATABASE_URL", fresh_database_url)
+    monkeypatch.setenv("PLAINSQL_SCRATCH_URL", fresh_database_url)
     return fresh_database_url
 
 

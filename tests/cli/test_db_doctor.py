@@ -181,7 +181,7 @@ def test_a_redis_that_does_not_answer_is_reported(
 ) -> None:
     found = checks(command, "--redis", f"redis://:{SECRET}@127.0.0.1:{free_port()}")["redis"]
     assert "no server answers there" in found["text"]
-    monkeypatch.setattr("plainsql.cli.db.redis_check._TIMEOUT_S", 0.2)
+    monkeypatch.setattr("plainsql.health.redis_check._TIMEOUT_S", 0.2)
     with closing(socket.create_server(("127.0.0.1", 0))) as silent:
         found = checks(command, "--redis", f"redis://:{SECRET}@127.0.0.1:{silent.getsockname()[1]}")["redis"]
     assert "no answer within" in found["text"]

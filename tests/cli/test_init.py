@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from plainsql.cli.app import main
+from plainsql.settings import Project
 from tests.cli.conftest import Command, Write, tree
 
 FILES = [
@@ -62,7 +63,9 @@ def test_an_existing_pyproject_keeps_every_character(write: Write, command: Comm
     line = end or "\n"
     text = f'[project]{line}name   =  "shop"   # odd{line}{line}[tool.ruff]{line}line-length = 100{end}'
     folder = write({"pyproject.toml": text, "src/shop/__init__.py": "", ".gitignore": "dist/"})
-    assert command("init").code == 0
+    done = command("init", "--example")
+    assert done.code == 0
+    assert "added [tool.plainsql] to pyproject.toml\n" in done.out
     after = (folder / "pyproject.toml").read_bytes().decode()
     assert after.startswith(text)
     assert ("\r" in after) is ("\r" in text)
@@ -143,7 +146,7 @@ def test_without_a_server_the_files_are_written_but_not_the_module(
     write: Write, command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     folder = write({})
-    monkeypatch.setenv("DATABASE_URL", f"postgresql://u@/x?host={tmp_path}")
+    monkeypatch.setenv("PLAINSQL_SCRATCH_URL", f"postgresql://u@/x?host={tmp_path}")
     done = command("init")
     assert done.code == 0
     assert [name for name in FILES if name not in tree(folder)] == ["queries/notes.py"]
@@ -169,3 +172,95 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     out = capsys.readouterr().out
     for name in ("check", "demo", "describe", "generate", "init", "migrate", "run"):
         assert f" {name} " in out
+
+
+def test_an_existing_program_gets_settings_and_no_example(write: Write, command: Command) -> None:
+    folder = write({"pyproject.toml": '[project]\nname = "shop"\n'})
+    done = command("init")
+    assert (done.code, done.out) == (
+        0,
+        (
+            "wrote sql/.gitkeep\nadded [tool.plainsql] to pyproject.toml\nwrote .gitignore\n\nNext:\n"
+            "  plainsql migrate new 'the first table'\n  write a query, such as sql/people/get.sql\n"
+            "  plainsql generate\n"
+        ),
+    )
+    assert list(tree(folder)) == [".gitignore", "pyproject.toml", "sql/.gitkeep"]
+
+
+ALEMBIC = {"alembic.ini": "[alembic]\nscript_location = db/alembic\n", "db/alembic/env.py": ""}
+
+
+@pytest.mark.parametrize(
+    ("files", "found", "settings"),
+    [
+        (ALEMBIC, "Alembic: alembic.ini", {"schema_command": "alembic upgrade head"}),
+        (
+            {"pyproject.toml": "[tool.alembic]\nscript_location = 'alembic'\n", "alembic/env.py": ""},
+            "Alembic: pyproject.toml",
+            {"schema_command": "alembic upgrade head"},
+        ),
+        (
+            {"alembic.ini": "[alembic]\n", "changes/env.py": ""},
+            "Alembic: alembic.ini",
+            {"schema_command": "alembic upgrade head", "schema_watch": ["changes"]},
+        ),
+        (
+            {"migrations/env.py": "", "migrations/alembic.ini": ""},
+            "Flask-Migrate: migrations",
+            {"schema_command": "flask db upgrade"},
+        ),
+        (
+            {"backend/manage.py": "import django", "backend/shop/migrations/__init__.py": ""},
+            "Django: backend/manage.py",
+            {"schema_command": "python backend/manage.py migrate"},
+        ),
+        (
+            {"db/migration/V1__a.sql": "select 1;"},
+            "Flyway: db/migration",
+            {"schema": "db/migration"},
+        ),
+        ({"sql/V1__a.sql": "select 1;"}, "Flyway: sql", {"schema": "sql", "sql": "queries_sql"}),
+        ({"db/migrations/1_a.sql": "-- migrate:up"}, "dbmate: db/migrations", {"schema": "db/migrations"}),
+        ({"migrations/1_a.sql": "-- +goose Up"}, "goose: migrations", {"schema": "migrations"}),
+        (
+            {"db/sqitch.plan": "", "db/deploy/a.sql": ""},
+            "Sqitch: db/sqitch.plan",
+            {"schema": "db/deploy"},
+        ),
+        (
+            {"supabase/migrations/1_a.sql": "select 1;"},
+            "Supabase: supabase/migrations",
+            {"schema": "supabase/migrations"},
+        ),
+        ({"db/structure.sql": "select 1;"}, "a dump: db/structure.sql", {"schema": "db/structure.sql"}),
+    ],
+)
+def test_the_tool_of_a_repository_is_found(
+    write: Write, command: Command, files: dict[str, str], found: str, settings: dict[str, object]
+) -> None:
+    folder = write(files)
+    done = command("init")
+    assert (done.code, done.err) == (0, "")
+    assert done.out.startswith(f"found {found}\n")
+    assert "migrate" not in done.out.partition("Next:")[2]
+    table = tomllib.loads((folder / "pyproject.toml").read_text())["tool"]["plainsql"]
+    assert table == {"sql": "sql", "output": "queries"} | settings
+    assert {name: text.decode() for name, text in tree(folder).items() if name in files} == {
+        name: text if name != "pyproject.toml" else (folder / name).read_text()
+        for name, text in files.items()
+    }
+    assert Project.load(folder).owns_schema is False
+
+
+def test_a_found_tool_has_no_example(write: Write, command: Command) -> None:
+    folder = write(ALEMBIC)
+    done = command("init", "--example")
+    assert (done.code, done.err) == (
+        2,
+        (
+            "--example: expected a project of plainsql's migrations, got Alembic's, by alembic.ini\n"
+            "HINT: leave out --example\n"
+        ),
+    )
+    assert list(tree(folder)) == sorted(ALEMBIC)

@@ -129,10 +129,10 @@ def test_rotation_leaves_no_setting(
 
 
 def test_the_scratch_database_is_refused_there(pooled: str, command: Command) -> None:
-    done = command("check", "--database", pooled)
+    done = command("check", "--scratch", pooled)
     assert done.code == 2
     assert done.err.startswith("the scratch database needs a session of its own, and a pooler")
-    assert "HINT: give --database the URL of PostgreSQL itself" in done.err
+    assert "HINT: give --scratch the URL of PostgreSQL itself" in done.err
 
 
 def test_export_and_import_and_drop_work_and_hold_the_lock(

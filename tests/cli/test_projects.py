@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from pre_commit.clientlib import load_manifest
 
 from plainsql import migrate
 from plainsql.cli.app import app, load_commands
@@ -40,6 +41,10 @@ def test_another_project_is_worked_on_by_its_folder(
     assert command(*option, "generate").code == 0
     assert (folder / "backend/queries/notes.py").exists()
     assert command(*option, "check").out.startswith("clean: 1 query")
+    # A hook appends its arguments.
+    assert command("check", *option).out.startswith("clean: 1 query")
+    assert command("check", "--sql-only", *option, "sql/notes/add.sql").out.startswith("clean: 1 query")
+    assert command("run", *option, "--", "-C", "-C").err.startswith("there is no query '-C'")
     assert Path.cwd() == folder
 
 
@@ -49,6 +54,8 @@ def test_another_project_is_worked_on_by_its_folder(
         (["-C"], "-C: expected a folder, got nothing"),
         (["-C", "nowhere", "check"], "nowhere: there is no such folder"),
         (["--project=", "check"], ": there is no such folder"),
+        (["check", "-C"], "-C: expected a folder, got nothing"),
+        (["check", "--project=nowhere"], "nowhere: there is no such folder"),
         (["-C", "pyproject.toml", "check"], "pyproject.toml: there is no such folder"),
     ],
 )
@@ -68,6 +75,8 @@ def test_only_the_files_that_are_named_are_checked(write: Write, command: Comman
     assert (done.code, [each["path"] for each in json.loads(done.out)]) == (1, ["sql/notes/bad.sql"])
     done = command("check", "sql/notes/worse.sql", "--format", "json")
     assert (done.code, [each["path"] for each in json.loads(done.out)]) == (1, ["sql/notes/worse.sql"] * 2)
+    done = command("check", "sql/notes", "--format", "json")
+    assert {each["path"] for each in json.loads(done.out)} == set(BAD)
     # What a migration changes, every query may be wrong about.
     done = command("check", "migrations/0001_notes.sql", "--format", "json")
     assert {each["path"] for each in json.loads(done.out)} == set(BAD)
@@ -79,11 +88,19 @@ def test_only_the_files_that_are_named_are_checked(write: Write, command: Comman
         ("sql/notes/none.sql", "there is no such file"),
         ("pyproject.toml", "pyproject.toml is no query"),
         ("elsewhere.sql", "elsewhere.sql is no query"),
-        ("sql", "there is no such file"),
+        ("queries", "queries is no query: no .sql file is in it"),
+        ("sql/empty", "sql/empty is no query: no .sql file is in it"),
+        ("other", "other is no query"),
     ],
 )
 def test_a_file_that_is_no_query_is_refused(write: Write, command: Command, file: str, message: str) -> None:
-    write(NOTES | {"elsewhere.sql": "select 1"})
+    files = {
+        "elsewhere.sql": "select 1",
+        "other/a.sql": "select 1",
+        "queries/a.py": "",
+        "sql/empty/a.txt": "",
+    }
+    write(NOTES | files)
     done = command("check", file)
     assert (done.code, message in done.err) == (2, True)
 
@@ -103,17 +120,39 @@ def test_a_project_below_the_root_of_its_repository_is_named_from_there(
     monkeypatch.chdir(folder / "backend")
     done = command("check", "--format", "github", "sql/notes/bad.sql")
     assert done.out.startswith("::error file=backend/sql/notes/bad.sql,")
+    # A module is named from there too, whatever the working folder is.
+    write({"backend/sql/notes/bad.sql": GET})
+    (folder / "backend/sql/notes/worse.sql").unlink()
+    monkeypatch.chdir(folder / "backend/sql/notes")
+    done = command("check", "--format", "github")
+    assert done.out.startswith("::error file=backend/queries/notes.py,title=plainsql outdated::")
+
+
+HOOKS = Path(__file__).parents[2] / ".pre-commit-hooks.yaml"
 
 
 def test_the_hooks_are_commands_that_there_are(write: Write, command: Command) -> None:
-    text = Path(__file__).parents[2].joinpath(".pre-commit-hooks.yaml").read_text("utf-8")
-    entries = re.findall(r"^  entry: plainsql (.*)", text, re.MULTILINE)
-    assert len(entries) == 2
+    hooks = load_manifest(HOOKS)
+    assert [hook["id"] for hook in hooks] == ["plainsql-check", "plainsql-generate"]
     write(NOTES)
     command("generate")
-    for entry in entries:
-        files = ["sql/notes/add.sql"] if entry.startswith("check") else []
-        assert command(*entry.split(), *files).code == 0
+    for hook in hooks:
+        program, *arguments = hook["entry"].split()
+        # No files: a repository may have SQL that is none of the project's.
+        assert (program, hook["pass_filenames"]) == ("plainsql", False)
+        assert command(*arguments).code == 0
+    write(BAD)
+    assert [command(*hook["entry"].split()[1:]).code for hook in hooks] == [1, 1]
+
+
+def test_the_hooks_run_for_what_the_check_reads() -> None:
+    check, generate = (re.compile(hook["files"]) for hook in load_manifest(HOOKS))
+    for path in ("sql/notes/add.sql", "migrations/0001_a.sql", "pyproject.toml", "backend/pyproject.toml"):
+        assert check.search(path)
+        assert generate.search(path)
+    assert generate.search("queries/notes.py")
+    for path in ("queries/notes.py", "docs/my-pyproject.toml", "sql/notes.sql.orig"):
+        assert not check.search(path)
 
 
 def test_sql_alone_is_checked_without_the_modules(write: Write, command: Command) -> None:

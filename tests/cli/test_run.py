@@ -96,6 +96,37 @@ def test_optional_lines_choices_and_defaults_are_honoured(command: Command) -> N
     assert ids("least:=null") == []
 
 
+def test_a_flag_of_the_query_is_an_option(project: Path, command: Command) -> None:
+    text = LIST.replace("  true\n", "  true\n  and n.stars is null  --? only_unrated\n")
+    (project / "sql/notes/list.sql").write_text(text)
+
+    def ids(*arguments: str) -> list[int]:
+        return [row["id"] for row in json.loads(command("run", "notes.list", *arguments, "--json").out)]
+
+    assert ids() == [1, 2]
+    assert ids("--only-unrated") == ids("--only_unrated", "order=newest") == [2]
+    assert ids("only_unrated=true") == ids("only_unrated:=true") == [2]
+    assert ids("--no-only-unrated") == ids("only_unrated=false") == [1, 2]
+    done = command("run", "notes.list", "only_unrated=yes")
+    assert (done.code, done.out) == (2, "")
+    assert "notes.list: only_unrated: expected one of false, true\nHINT: write --only-unrated\n" in done.err
+    done = command("run", "notes.list", "--only-rated")
+    assert done.code == 2
+    assert "--only-rated is neither an option of plainsql run nor a flag of the query" in done.err
+    assert "HINT: the query's flags are --only-unrated\n" in done.err
+    assert "--only-unrated" in command("run", "notes.list", "nothing=1").err
+    (described,) = json.loads(command("describe", "notes.list", "--json").out)["choices"][:1]
+    assert described == {"name": "only_unrated", "values": [False, True], "default": False}
+    assert "[only_unrated]  bool" in command("describe", "notes.list").out
+
+
+@pytest.mark.usefixtures("project")
+def test_an_unknown_option_is_refused_by_name(command: Command) -> None:
+    done = command("run", "notes.list", "--jsn")
+    assert (done.code, done.out) == (2, "")
+    assert "--jsn is neither an option of plainsql run nor a flag of the query" in done.err
+
+
 @pytest.mark.usefixtures("project")
 def test_a_count_says_how_many_rows_it_affected(command: Command) -> None:
     assert command("run", "notes.clear", "least=0").out == "2 rows affected, 0.0 ms\n"

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from plainsql.cli.db import database_check
+from plainsql.health import server_checks
 from tests.cli.conftest import NOTES, Command, Write
 
 CURRENT = 10**7
@@ -28,8 +28,8 @@ def test_an_old_server(
     state: str,
     hint: str,
 ) -> None:
-    monkeypatch.setattr(database_check, "_MIN_SERVER_TO_ANALYSE", CURRENT)
-    monkeypatch.setattr(database_check, "_MIN_SERVER", oldest)
+    monkeypatch.setattr(server_checks, "_MIN_SERVER_TO_ANALYSE", CURRENT)
+    monkeypatch.setattr(server_checks, "_MIN_SERVER", oldest)
     write(NOTES)
     command("migrate")
     done = command("db", "doctor", "--json")

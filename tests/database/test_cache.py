@@ -159,6 +159,35 @@ async def test_a_read_is_stored_and_a_write_of_its_partition_ends_it(connect: Op
     assert await get(db, id=other.id) == other, "another partition"
 
 
+@many[str](
+    "n.texts",
+    "n.sql",
+    1,
+    "select text from note where author = :author\n  and text < 'b' --? early\norder by text",
+    read_only=True,
+    session_clean=True,
+    cache=CachedRead(60, (Dependency("public.note", "author", "author"),)),
+)
+def texts(*, author: int, early: bool = False) -> Args:
+    return (author, early)
+
+
+async def test_results_with_and_without_a_flag_are_stored_apart(connect: Open) -> None:
+    db = await connect()
+    await add(db, author=1, text="a")
+    await add(db, author=1, text="c")
+    for _ in range(2):
+        assert await texts(db, author=1) == ["a", "c"]
+        assert await texts(db, author=1, early=True) == ["a"]
+        with pytest.raises(BindError, match="early: expected one of False, True"):
+            await texts(db, author=1, early=1)  # type: ignore[call-overload]
+    await behind(db, "update note set text = 'a' || text")
+    assert await texts(db, author=1, early=True) == ["a"], "stored"
+    assert await texts(db, author=1) == ["a", "c"], "stored"
+    await add(db, author=1, text="b")
+    assert await texts(db, author=1, early=True) == ["aa", "ac"]
+
+
 async def test_the_partition_may_be_told_by_what_the_write_returns(connect: Open) -> None:
     db = await connect()
     note, other = await add(db, author=1, text="a"), await add(db, author=2, text="b")

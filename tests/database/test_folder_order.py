@@ -14,8 +14,9 @@ _MAY_IMPORT = {
     "pool": {"pool"},
     "execution": {"pool", "execution"},
     "caching": {"pool", "execution", "caching"},
+    "guest": {"pool", "guest"},
     # The modules right under the package.
-    "": {"pool", "execution", "caching", ""},
+    "": {"pool", "execution", "caching", "guest", ""},
 }
 
 

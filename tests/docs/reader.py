@@ -23,6 +23,7 @@ _SETTINGS = (
     "DB_NAME",
     "DB_USER",
     "DB_PASSWORD",
+    "PLAINSQL_SCRATCH_URL",
     "REDIS_URL",
     "REDIS_HOST",
 )
@@ -39,7 +40,8 @@ class Reader:
 
     Args:
         folder: the working folder.
-        database_url: the value of ``DATABASE_URL``; None for the embedded server of the folder.
+        database_url: the value of ``DATABASE_URL`` and ``PLAINSQL_SCRATCH_URL``; None for the embedded
+            server of the folder.
     """
 
     def __init__(self, folder: Path, database_url: str | None) -> None:
@@ -50,7 +52,7 @@ class Reader:
         environment |= {"COLUMNS": "100", "PYTHONUNBUFFERED": "1", "NO_COLOR": "1"}
         environment = {key: value for key, value in environment.items() if not key.startswith("PYTEST_")}
         if database_url is not None:
-            environment["DATABASE_URL"] = database_url
+            environment["DATABASE_URL"] = environment["PLAINSQL_SCRATCH_URL"] = database_url
         self._environment = environment
         self._python: subprocess.Popen[str] | None = None
         self._printed = ""

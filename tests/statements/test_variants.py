@@ -204,3 +204,67 @@ def test_texts_are_counted_out_only_so_far() -> None:
     lines = "\n".join(f"  and t.a <> :x{i} --?" for i in range(15_000))
     with pytest.raises(SqlFileError, match="more than 1000000000000000000 texts result"):
         compile_body(f"select t.a\nfrom t\nwhere true\n{lines}", name="a.b", path="sql/a/b.sql")
+
+
+SAVE = """\
+insert into people (org_id,
+  nick,      --? :nick
+  email)
+values (:org_id,
+  :nick,     --? :nick
+  :email)
+on conflict (email) do update set
+  nick = :nick, --? :nick
+  seen_by = :org_id
+"""
+
+
+def test_a_mark_names_the_parameter_that_decides_on_its_line() -> None:
+    save = compiled(SAVE)
+    assert save.parameters == ("org_id", "nick", "email")
+    assert save.optional == {"nick"}
+    lines = SAVE.splitlines(keepends=True)
+    without, whole = save.variants()
+    expected = "".join(lines[:1] + lines[2:4] + lines[5:7] + lines[8:])
+    assert without.substituted({"org_id": ":org_id", "email": ":email"}) == (
+        expected.rstrip() + " /* app.search */"
+    )
+    assert (without.given, whole.given) == (frozenset(), frozenset({"nick"}))
+    assert whole.parameters == ("org_id", "nick", "email")
+
+
+def test_a_mark_may_name_several_parameters_that_are_given_together() -> None:
+    pair = compiled("insert into t (a,\n  lat, lng, --? :lat, :lng\n  b) values (1,\n  :lat, :lng, --?\n  2)")
+    assert pair.optional == {"lat", "lng"}
+    assert [variant.given for variant in pair.variants()] == [frozenset(), frozenset({"lat", "lng"})]
+    with pytest.raises(BindError, match="lat is given without lng, its line needs both"):
+        pair.variant({"lat"})
+
+
+def test_a_line_of_a_flag_stays_if_the_flag_is_true() -> None:
+    tasks = compiled(
+        "select 1 from t where a = :a\n  and done is null --? only_open\n  and b = :a --? only_open"
+    )
+    assert tasks.choices == {"only_open": (False, True)}
+    assert tasks.optional == frozenset()
+    off, on = tasks.variants()
+    assert (off.choices, on.choices) == ({"only_open": False}, {"only_open": True})
+    assert off.sql == "select 1 from t where a = $1 /* app.search */"
+    assert "and done is null" in on.sql
+    assert "and b = $1" in on.sql
+    assert tasks.variant().sql == off.sql
+
+
+def test_a_flag_is_a_bool_and_nothing_that_equals_one() -> None:
+    tasks = compiled("select 1 from t where a = :a\n  and done is null --? only_open")
+    for other in ("true", "True", 1, None):
+        with pytest.raises(BindError, match="the choice only_open has no such value"):
+            tasks.variant((), {"only_open": other})  # type: ignore[dict-item]
+
+
+def test_flags_choices_and_parameters_multiply_the_texts() -> None:
+    every = compiled(
+        "select 1 from t where true\n  and a --? x\n  and b --? y\n  and c = :c --?\n"
+        "order by\n 1, --? o=one\n 2, --? o=two\n 3"
+    )
+    assert len({variant.sql for variant in every.variants()}) == 2 * 2 * 2 * 2

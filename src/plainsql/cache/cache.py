@@ -89,6 +89,11 @@ class Cache:
 
     # Reads --------------------------------------------------------------------------------------------
 
+    @property
+    def store(self) -> Store:
+        """The store of the entries."""
+        return self._store
+
     def probe(self, query: CachedQuery[T], arguments: Sequence[Any], scope: Sequence[Any] = ()) -> T | Miss:
         """Return the value that the process holds for a read, or ``MISS``. It sends nothing."""
         return self._reads.probe(query, arguments, scope)

@@ -12,6 +12,7 @@ from plainsql.analysis.model import PgType
 from plainsql.analysis.preparation import prepare_all
 from plainsql.analysis.representative_variants import representative_variants
 from plainsql.check.analysis_cache import AnalysisCache
+from plainsql.check.missing_names import hint_of_schemas
 from plainsql.check.statement_errors import describe_lines_taken, fault_error, placed_refusal
 from plainsql.codegen import Checked
 from plainsql.codegen.python_types import annotate_parameter
@@ -86,6 +87,7 @@ def _analyse(
                 variant.sql, variant.parameters, accepting=_null_by_default(statement)
             )
         except RefusedError as error:
+            error.hint = hint_of_schemas(connection, variant.sql, error) or error.hint
             raise _refused(analyser, error, variant, variants) from None
         if analysis.by_key and analysis.read_only and analysis.session_safe:
             analysis = replace(analysis, lost_by_batching=lost_by_batching(connection, variant))

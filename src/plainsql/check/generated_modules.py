@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from plainsql.codegen.source_places import statement_place
 from plainsql.errors import Place, PlainsqlError
 from plainsql.settings import Project
 
-__all__ = ["GeneratedModules", "generate_modules"]
+__all__ = ["GeneratedModules", "SoundModules", "generate_modules", "generate_sound_modules"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,3 +56,63 @@ def _generated(checked: Sequence[Checked], project: Project, *, verify: bool) ->
     if verify and not errors:
         errors = list(codegen.verify(files))
     return GeneratedModules(files, len(modules), tuple(errors))
+
+
+@dataclass(frozen=True, slots=True)
+class SoundModules:
+    """The modules of a project, some of whose files have errors."""
+
+    files: dict[Path, str]
+    """The sources by path relative to the output folder, the kept ones as they are."""
+    kept: Mapping[Path, codegen.Kept]
+    """The files that are left as they are, because they hold queries that are refused now."""
+    queries: int
+    """The number of queries without an error, in modules that are not kept."""
+    modules: int
+    left_out: tuple[str, ...]
+    """The queries with an error that no module holds."""
+    errors: tuple[PlainsqlError, ...]
+    """The errors of the queries that contradict each other, or of whatever prevents that a module is made."""
+
+
+def generate_sound_modules(
+    checked: Sequence[Checked], project: Project, refused: Collection[str]
+) -> SoundModules | None:
+    """Make the modules of the statements without an error; ``None`` if errors without a file prevent it.
+
+    ``refused`` are the paths of files and folders with errors. A module that holds a query of such a file is
+    kept as it is: without the query, programs that import it would fail.
+    """
+    paths = set(refused)
+    errors: list[PlainsqlError] = []
+    while True:
+        sound = [item for item in checked if item.statement.path not in paths]
+        made = generate_modules(sound, project, verify=True)
+        if not made.errors:
+            break
+        wrong = {error.place.path for error in made.errors if error.place} & {i.statement.path for i in sound}
+        if not wrong:
+            return None
+        paths |= wrong
+        errors += made.errors
+    names = {_name(path, project) for path in paths}
+    kept = codegen.modules_of_queries(names, project.output_folder)
+    modules, _ = codegen.plan_modules(sound, project.import_name, project.output_folder)
+    held = {each.module for each in kept.values()}
+    written = [module for module in modules if module.name not in held]
+    files = codegen.keep(codegen.sources(written, project.sql, others=held), kept)
+    found = {query for each in kept.values() for query in each.queries}
+    return SoundModules(
+        files,
+        kept,
+        sum(len(module.functions) for module in written),
+        len(written),
+        tuple(sorted(names - found)),
+        tuple(errors),
+    )
+
+
+def _name(path: str, project: Project) -> str:
+    """Return the name of the query in a file, or of the queries below a folder without its last part."""
+    inside = os.path.relpath(path, project.sql_folder)
+    return ".".join(Path(inside).with_suffix("").parts)

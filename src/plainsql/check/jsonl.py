@@ -29,13 +29,13 @@ class _Line(msgspec.Struct):
     sql: str = ""
 
 
-def describe_lines(lines: Iterable[bytes], database: str | None = None) -> Iterator[bytes]:
+def describe_lines(lines: Iterable[bytes], scratch: str | None = None) -> Iterator[bytes]:
     """Yield one JSON line for each line that is not blank: the result of ``as_json``, or an error.
 
     A line is ``{"id", "schema", "sql"}``: DDL, and one statement with ``:name`` parameters. Each schema is
     made in a transaction that is rolled back. A line that fails does not affect the next one.
     """
-    with empty_databases(database) as new_database, closing(Sandbox(new_database)) as sandbox:
+    with empty_databases(scratch) as new_database, closing(Sandbox(new_database)) as sandbox:
         for line in lines:
             if not line.strip():
                 continue

@@ -22,6 +22,7 @@ FINDINGS: Final = {
     "cache-unstorable": "a cached query with a column whose values are never stored",
     "cache-untracked": "a cached query over tables whose writes plainsql does not see",
     "cast-defeats-index": "a parameter is compared through a cast that no index on the column serves",
+    "conflict-without-row": "`returns: one` of an insert that returns no row for some conflicts",
     "frozen-literal": "a literal such as `'now'`, whose value is that of the moment of preparing",
     "generic-plan": "a vector search whose filter is a parameter and whose limit is a constant",
     "hidden-writes": "a write whose trigger or function may write any table, if results are cached",
@@ -29,6 +30,7 @@ FINDINGS: Final = {
     "nested-without-key": "a nested row of an outer join that looks like no match",
     "not-in-nullable": "`not in` over nullable values",
     "partial-order": "rows that a limit cuts off are ordered only in part",
+    "session-time-zone": "a timestamp and one with time zone: the result depends on the session's time zone",
     "star": "`select *` or `returning *`: the columns of the result are those that a table has when it runs",
     "unbound-encryption": "an encrypted value may be written into another row than the one it is bound to",
     "unbounded": "a `many` without a limit and without a key that bounds it",
@@ -49,7 +51,8 @@ class Problem(msgspec.Struct, frozen=True):
     """One problem that a check reports."""
 
     name: str
-    """A finding's name, or ``sql-file``, ``refused``, ``contract``, ``fault``, ``outdated``, ``allow``."""
+    """A finding's name, or ``sql-file``, ``refused``, ``contract``, ``fault``, ``outdated``, ``allow``,
+    ``baseline``."""
     path: str
     line: int
     column: int

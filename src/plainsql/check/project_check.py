@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,9 +10,10 @@ from pathlib import Path
 from plainsql import codegen, statements
 from plainsql.analysis.catalog.definitions import Definitions
 from plainsql.analysis.scratch_database import scratch_database
+from plainsql.check.allowed import AllowedFindings
 from plainsql.check.analysed_statements import AnalysedStatements, analyse_statements
 from plainsql.check.analysis_cache import AnalysisCache
-from plainsql.check.generated_modules import generate_modules
+from plainsql.check.generated_modules import SoundModules, generate_modules, generate_sound_modules
 from plainsql.check.problems import (
     WRONG_WHEN_CACHED,
     Problem,
@@ -23,6 +25,7 @@ from plainsql.check.schema_findings import schema_problems
 from plainsql.check.statement_errors import fault_error
 from plainsql.codegen.source_places import statement_place
 from plainsql.errors import PlainsqlError, SqlFileError
+from plainsql.schema import schema_source
 from plainsql.settings import Project
 from plainsql.statements import Statement
 
@@ -42,12 +45,23 @@ class ProjectCheck:
     files: dict[Path, str]
     """The generated files, relative to the output folder; not usable if there are errors."""
     modules: int
+    analysed: bool = True
+    """False if the errors left nothing to analyse, or no database to do it on: no findings are known."""
+
+    def sound_modules(self, project: Project) -> SoundModules | None:
+        """Return the modules of the statements without an error; ``None`` if none can be made."""
+        if not self.analysed:
+            return None
+        return generate_sound_modules(
+            self.inspection.checked, project, {problem.path for problem in self.errors}
+        )
 
     def outdated(self, project: Project) -> list[Problem]:
         """Return a problem for each generated file that differs from what the SQL makes."""
         changes = codegen.compare(self.files, project.output_folder)
+        output = Path(os.path.relpath(project.output_folder))
         return [
-            Problem("outdated", f"{project.output}/{path}", 0, 0, message, None, "run `plainsql generate`")
+            Problem("outdated", str(output / path), 0, 0, message, None, "run `plainsql generate`")
             for paths, message in (
                 (changes.missing, "this module is missing"),
                 (changes.outdated, "this module is not what the SQL makes"),
@@ -58,29 +72,33 @@ class ProjectCheck:
 
 
 def check_project(
-    project: Project, database: str | None = None, *, only: Sequence[Path] = (), no_cache: bool = False
+    project: Project, scratch: str | None = None, *, only: Sequence[Path] = (), no_cache: bool = False
 ) -> ProjectCheck:
     """Check a project.
 
     Args:
         project: the settings of the project.
-        database: a database of the server to build the scratch database on.
+        scratch: a database of the server to build the scratch database on; by default the server that the
+            settings name for it, else the embedded server.
         only: the SQL files to check; all by default.
         no_cache: build the scratch database even if it exists, and analyse everything.
 
-    Raises what ``scratch_database`` raises. Files that cannot be loaded are among the errors of the result.
+    Files that cannot be loaded are among the errors of the result.
+
+    Raises what ``scratch_database`` raises, and ``SettingsError`` if ``allow`` has a value of another kind.
     """
+    allowed = AllowedFindings(project)
     try:
         catalog, unsound = statements.load_sound(project.sql_folder)
     except SqlFileError as error:
-        return ProjectCheck((), AnalysedStatements((), ()), tuple(problems_of_files(error)), (), {}, 0)
+        return ProjectCheck((), AnalysedStatements((), ()), tuple(problems_of_files(error)), (), {}, 0, False)
     wanted = {file.resolve() for file in only}
     chosen = tuple(s for s in catalog.values() if not wanted or Path(s.path).resolve() in wanted)
     errors = [problem for error in unsound for problem in problems_of_files(error)]
     try:
         inspection, of_schema = _analyse(
             project,
-            database,
+            scratch,
             chosen,
             no_cache=no_cache,
             keep_others=bool(wanted or unsound),
@@ -90,7 +108,7 @@ def check_project(
         if not errors:
             raise
         # There is no database to use, but these files are wrong without one: they are reported first.
-        return ProjectCheck((), AnalysedStatements((), ()), tuple(errors), (), {}, 0)
+        return ProjectCheck((), AnalysedStatements((), ()), tuple(errors), (), {}, 0, False)
     errors += [refusal(error) for error in inspection.errors]
     made = generate_modules(inspection.checked, project, verify=not errors)
     errors += [refusal(error) for error in made.errors]
@@ -101,6 +119,7 @@ def check_project(
             found += findings_of(checked, caches=caches)
         except Exception as error:  # noqa: BLE001 (a fault of ours: the other files are checked all the same)
             errors.append(refusal(fault_error(error, statement_place(checked.statement))))
+    found = allowed.without_allowed(found)
     # A wrong cached result is an error, not a finding: no code caches it. A file with an error is not
     # reported twice.
     refused = {problem.path for problem in errors}
@@ -108,6 +127,9 @@ def check_project(
         problem for problem in found if problem.name in WRONG_WHEN_CACHED and problem.path not in refused
     ]
     findings = [problem for problem in found if problem.name not in WRONG_WHEN_CACHED]
+    if not wanted:
+        refused = {problem.path for problem in errors}
+        findings += allowed.problems({s.path for s in chosen} | refused, refused)
     return ProjectCheck(
         chosen,
         inspection,
@@ -120,21 +142,23 @@ def check_project(
 
 def _analyse(
     project: Project,
-    database: str | None,
+    scratch: str | None,
     chosen: tuple[Statement, ...],
     *,
     no_cache: bool,
     keep_others: bool,
     schema: bool,
 ) -> tuple[AnalysedStatements, list[Problem]]:
-    with scratch_database(project.migrations_folder, database, rebuild=no_cache) as connection:
+    with scratch_database(schema_source(project), scratch, project=project, rebuild=no_cache) as connection:
         cache = AnalysisCache(
-            project.root / ".plainsql" / "review.msgpack",
+            project.root / ".plainsql" / f"review{project.name and '-' + project.name}.msgpack",
             definitions=Definitions(connection),
             no_cache=no_cache,
         )
         inspection = analyse_statements(connection, chosen, cache)
-        of_schema = schema_problems(connection, project.migrations_folder) if schema else []
+        of_schema = (
+            schema_problems(connection, project.schema_path, owned=project.owns_schema) if schema else []
+        )
     # The cached analyses of a file that cannot be read now are kept until it can.
     cache.save(keep_others=keep_others)
     return inspection, of_schema

@@ -15,15 +15,16 @@ from plainsql.errors import Place
 __all__ = ["schema_problems"]
 
 
-def schema_problems(connection: Any, migrations: Path) -> list[Problem]:
+def schema_problems(connection: Any, migrations: Path, *, owned: bool = True) -> list[Problem]:
     """Return the findings about a scratch database that no migration allows, each at its statement.
 
-    An allowance that is no longer needed is not reported: an applied migration is not edited.
+    An allowance that is no longer needed is not reported: an applied migration is not edited. A schema that
+    is not ``owned`` is not read: its findings are at ``migrations``, the file or folder that makes it.
     """
     found = definer_findings(connection)
-    if not found and not _may_allow(migrations):
+    if not found and not (owned and _may_allow(migrations)):
         return []
-    places = MigrationStatements(migrations)
+    places = MigrationStatements(migrations if owned else migrations / "none")
     return [*_findings(found, places, migrations), *_allowances(places.allowances())]
 
 
@@ -32,7 +33,7 @@ def _findings(
 ) -> Iterator[Problem]:
     for finding in found:
         place, allowed = places.of_function(finding.schema, finding.function, finding.body) or (
-            Place(str(migrations)),
+            Place(_shown(migrations)),
             [],
         )
         if any(each.finding == finding.name and each.reason for each in allowed):
@@ -77,3 +78,8 @@ def _may_allow(migrations: Path) -> bool:
     if not migrations.is_dir():
         return False
     return any(b"allow" in file.read_bytes() for file in migrations.rglob("*.sql"))
+
+
+def _shown(path: Path) -> str:
+    here = Path.cwd()
+    return path.relative_to(here).as_posix() if path.is_relative_to(here) else str(path)

@@ -34,8 +34,12 @@ def describe_lines_taken(variant: Variant, *, lines: bool, choices: bool) -> str
     """Return a text that names the optional lines and the choices of a variant."""
     taken = sorted(variant.given) if lines else []
     if choices:
-        taken += [f"{name}={value}" for name, value in variant.choices.items()]
+        taken += [name for name, value in variant.choices.items() if value is True]
+        taken += [f"{name}={value}" for name, value in variant.choices.items() if isinstance(value, str)]
     parts = [f"with {', '.join(taken)}"] if taken else []
+    without = [name for name, value in variant.choices.items() if value is False] if choices else []
+    if without:
+        parts.append(f"without {', '.join(without)}")
     if lines and not variant.given:
         parts.append("without any optional line")
     return " and ".join(parts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
@@ -13,6 +14,7 @@ from typing import Any, Final
 import cyclopts
 from cyclopts import App
 
+from plainsql.cli.databases import run_on_databases, take_database
 from plainsql.cli.exit_codes import COULD_NOT_RUN, FINE
 from plainsql.cli.old_names import with_new_names
 from plainsql.cli.plugin_commands import add_plugin, add_plugins
@@ -25,13 +27,18 @@ from plainsql.errors import PlainsqlError, SettingsError
 
 __all__ = ["app", "load_commands", "main"]
 
+_PROJECT: Final = re.compile("-C|--project(=.*)?", re.DOTALL)
 _NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 app = App(
     name="plainsql",
     help="""PostgreSQL without an ORM: hand-written SQL files as typed, fast Python.
 
-    ``plainsql -C DIR COMMAND`` (or ``--project DIR``) runs as if it was started in that folder.
+    ``plainsql -C DIR COMMAND`` (or ``--project DIR``, also after the command) runs as if it was started in
+    that folder.
+
+    ``--db NAME`` names one database of a project with several; ``check``, ``generate``, ``migrate``,
+    ``migrate status`` and ``db doctor`` work on all of them without it.
     """,
     version=version,
     version_format="plaintext",
@@ -40,7 +47,8 @@ app = App(
 # By name: a command's module is imported when the command is used, and psycopg and the analysis with it.
 for _name in ("check", "completion", "demo", "describe", "generate", "init", "run"):
     app.command(f"plainsql.cli.{_name}:{_name}", name=_name)
-for _name in ("cache", "crypto", "db", "migrate"):
+app.command("plainsql.cli.import_queries:import_queries", name="import")
+for _name in ("cache", "crypto", "db", "migrate", "schema", "scratch"):
     app.command(f"plainsql.cli.{_name}:app", name=_name)
 
 
@@ -58,9 +66,9 @@ def main(arguments: list[str] | None = None) -> int:
         try:
             given = sys.argv[1:] if arguments is None else arguments
             with _project_folder(given) as words:
-                rest = with_new_names(words)
+                rest, database = take_database(with_new_names(words))
                 _prepare(rest)
-                result: Any = app(rest, exit_on_error=False, result_action="return_value")
+                result = run_on_databases(rest, database, _run)
                 sys.stdout.flush()  # here, as main reports that the reader of a pipe has gone
         except PlainsqlError as error:
             _complain(str(error))
@@ -99,6 +107,10 @@ def main(arguments: list[str] | None = None) -> int:
     return result if isinstance(result, int) else 0
 
 
+def _run(arguments: list[str]) -> object:
+    return app(arguments, exit_on_error=False, result_action="return_value")
+
+
 def _prepare(arguments: Sequence[str]) -> None:
     """Load the plugins that a command line needs: none for a command of plainsql's own."""
     first = arguments[0] if arguments else "--help"
@@ -132,12 +144,18 @@ def _shown_deprecations() -> Iterator[None]:
 
 @contextmanager
 def _project_folder(arguments: Sequence[str]) -> Iterator[list[str]]:
-    """Change to the folder of a leading ``-C DIR`` or ``--project DIR``; yield the arguments after it."""
-    first, equals, folder = (arguments[0] if arguments else "").partition("=")
-    if first not in ("-C", "--project"):
+    """Change to the folder of ``-C DIR`` or ``--project DIR``; yield the other arguments.
+
+    It may be before or after the command's name: a hook appends its arguments.
+    """
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    at = next((i for i in range(end) if _PROJECT.fullmatch(arguments[i])), None)
+    # A plugin may have an option of this name.
+    if at is None or (at > 0 and not arguments[0].startswith("-") and arguments[0] not in app):
         yield list(arguments)
         return
-    rest = list(arguments[1:])
+    first, equals, folder = arguments[at].partition("=")
+    before, rest = list(arguments[:at]), list(arguments[at + 1 :])
     if not equals:
         if not rest:
             raise SettingsError(
@@ -146,7 +164,7 @@ def _project_folder(arguments: Sequence[str]) -> Iterator[list[str]]:
         folder = rest.pop(0)
     try:
         with chdir(folder):
-            yield rest
+            yield before + rest
     except (FileNotFoundError, NotADirectoryError) as error:
         if error.filename != folder:
             raise

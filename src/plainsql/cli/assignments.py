@@ -1,8 +1,8 @@
-"""The words after a query's name, ``name=text`` and ``name:=json``, as the arguments of a call.
+"""The words after a query's name, ``name=text``, ``name:=json`` and ``--flag``, as the arguments of a call.
 
 Text is sent as it was typed, and the server reads it as the parameter's type: ``id=42``,
 ``since=yesterday``. JSON can express what text cannot: ``notes:=null``, ``ids:='["a", "b"]'``,
-``embedding:=@vector.json``.
+``embedding:=@vector.json``. A flag is ``--only-open``, ``--no-only-open`` or ``only_open=true``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from plainsql.errors import BindError
-from plainsql.statements import Parameter, Statement
+from plainsql.statements import Choice, Parameter, Statement, is_value
 from plainsql.statements.header import close_match
 
 __all__ = ["Given", "expected", "read_assignments"]
@@ -45,7 +45,7 @@ def read_assignments(statement: Statement, words: Sequence[str]) -> dict[str, Gi
     """
     given: dict[str, Given] = {}
     for number, word in enumerate(words, 1):
-        match = _ASSIGNMENT.fullmatch(word)
+        match = _ASSIGNMENT.fullmatch(_flag_as_assignment(statement, word) if word.startswith("-") else word)
         if match is None:
             raise BindError(
                 f"word {number} after the query's name is neither name=text nor name:=json",
@@ -60,12 +60,44 @@ def read_assignments(statement: Statement, words: Sequence[str]) -> dict[str, Gi
         if parameter.name in given:
             _check_bounds(statement, parameter, given[parameter.name])
     for choice in statement.choices:
-        if choice.name in given and given[choice.name].value not in choice.values:
+        if choice.name not in given:
+            continue
+        value = given[choice.name].value
+        if choice.is_flag and value in ("true", "false"):
+            value = value == "true"
+            given[choice.name] = Given(given[choice.name].text, True, value)
+        if not is_value(value, choice.values):
+            words = _words(choice)
             raise BindError(
-                f"{statement.name}: {choice.name}: expected one of {', '.join(choice.values)}",
-                hint=f"write {choice.name}={choice.values[0]}",
+                f"{statement.name}: {choice.name}: expected one of {', '.join(words)}",
+                hint=f"write {_option(choice.name)}" if choice.is_flag else f"write {choice.name}={words[0]}",
             )
     return given
+
+
+def _words(choice: Choice) -> list[str]:
+    """Return the values of a choice as they are written."""
+    return [str(value).lower() if isinstance(value, bool) else value for value in choice.values]
+
+
+def _option(flag: str) -> str:
+    return f"--{flag.replace('_', '-')}"
+
+
+def _flag_as_assignment(statement: Statement, word: str) -> str:
+    """Return ``only_open=true`` for ``--only-open``, and ``only_open=false`` for ``--no-only-open``."""
+    flags = [choice.name for choice in statement.choices if choice.is_flag]
+    for flag in flags:
+        if word in (_option(flag), f"--{flag}"):
+            return f"{flag}=true"
+        if word == f"--no-{_option(flag)[2:]}":
+            return f"{flag}=false"
+    option = word.partition("=")[0]
+    listed = ", ".join(_option(flag) for flag in flags)
+    raise BindError(
+        f"{statement.name}: {option} is neither an option of plainsql run nor a flag of the query",
+        hint=f"the query's flags are {listed}" if flags else "plainsql run --help lists the options",
+    )
 
 
 def expected(statement: Statement) -> str:
@@ -83,8 +115,9 @@ def expected(statement: Statement) -> str:
             notes.append("optional")
         lines.append((f"{parameter.name}=…", ", ".join(notes)))
     for choice in statement.choices:
-        note = f"{choice.default} by default" if choice.default is not None else ""
-        lines.append((f"{choice.name}={'|'.join(choice.values)}", note))
+        note = f"{_shown(choice.default)} by default" if choice.default is not None else ""
+        word = _option(choice.name) if choice.is_flag else f"{choice.name}={'|'.join(_words(choice))}"
+        lines.append((word, note))
     width = max((len(word) for word, _ in lines), default=0)
     return "\n".join(f"  {word.ljust(width)}  {note}".rstrip() for word, note in lines)
 
@@ -107,7 +140,7 @@ def _check_names(statement: Statement, given: Mapping[str, Given]) -> None:
     elif meant:
         hint = "did you mean " + ", ".join(f"{close} for {name}" for name, close in meant.items()) + "?"
     else:
-        choices = {choice.name: choice.values[0] for choice in statement.choices}
+        choices = {choice.name: _words(choice)[0] for choice in statement.choices}
         example = [statement.name, *(f"{name}={choices.get(name, '…')}" for name in required)]
         hint = f"plainsql run {' '.join(example)}"
     raise BindError(

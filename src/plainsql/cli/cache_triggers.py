@@ -15,8 +15,9 @@ from plainsql.cache.outbox_triggers import SEARCH_PATH, Migration, function_body
 from plainsql.check.project_check import check_project
 from plainsql.check.recorded_tables import RecordedTable, read_tables, recorded_tables
 from plainsql.cli.exit_codes import FINDINGS, FINE
-from plainsql.errors import PlainsqlError
+from plainsql.errors import PlainsqlError, SettingsError
 from plainsql.migrate.discovery import display_path, taken_numbers
+from plainsql.schema import schema_source
 from plainsql.settings import Project
 
 __all__ = ["triggers"]
@@ -27,7 +28,7 @@ _WHAT = "note writes for cache"
 def triggers(
     *tables: str,
     write: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
-    database: str | None = None,
+    scratch: str | None = None,
 ) -> int:
     """Write a migration with triggers that record external writes, so that the cache can be invalidated.
 
@@ -46,18 +47,18 @@ def triggers(
     write
         Write the two files of the migration, with the next number; in a folder with layers, those of each
         layer with such a table. By default both are printed.
-    database
-        URL of a server to build the scratch database on; by default the configured one, else the embedded
+    scratch
+        URL of a server to build the scratch database on; by default the one named for it, else the embedded
         server.
     """
     project = Project.load()
-    found = check_project(project, database)
+    found = check_project(project, scratch)
     if found.errors:
         for problem in found.errors:
             print(f"{problem}\n", file=sys.stderr)
         return FINDINGS
     wanted = _chosen(read_tables(found.inspection.checked), tables)
-    with scratch_database(project.migrations_folder, database) as connection:
+    with scratch_database(schema_source(project), scratch, project=project) as connection:
         noted = recorded_tables(connection)
     left = {
         table: columns
@@ -72,6 +73,12 @@ def triggers(
         made = migration(left, before=before)
         print(f"{made.apply}\n-- The rollback:\n{_commented(made.rollback)}", end="")
         return FINE
+    if not project.owns_schema:
+        raise SettingsError(
+            f"the schema is not plainsql's: {project.schema_origin} in [tool.plainsql] makes it; "
+            "nothing was written",
+            hint="leave out --write, and put what is printed into a migration of that tool",
+        )
     folder = project.migrations_folder
     for layer, members in _by_layer(folder, left).items():
         made = migration(members, before=before)

@@ -12,9 +12,12 @@ from typing import Annotated, Literal
 import msgspec
 from cyclopts import Parameter
 
+import plainsql
+from plainsql.check.baseline import Baseline
 from plainsql.check.cache_map import CacheEntry, invalidations
 from plainsql.check.problems import Problem
 from plainsql.check.project_check import check_project
+from plainsql.check.sarif import sarif_log
 from plainsql.cli.exit_codes import FINDINGS, FINE
 from plainsql.cli.project import load_project, repository_root
 from plainsql.errors import SettingsError, printable
@@ -27,11 +30,14 @@ _FLAG = Parameter(negative=(), show_default=False)
 
 def check(
     *files: Path,
-    database: str | None = None,
+    scratch: str | None = None,
     no_cache: Annotated[bool, _FLAG] = False,
-    format: Literal["text", "json", "github"] = "text",
+    format: Literal["text", "json", "github", "sarif"] = "text",
     cache_map: Annotated[bool, _FLAG] = False,
     sql_only: Annotated[bool, _FLAG] = False,
+    baseline: Path | None = None,
+    update_baseline: Annotated[bool, _FLAG] = False,
+    prune_baseline: Annotated[bool, _FLAG] = False,
 ) -> int:
     """Check every query against PostgreSQL: its SQL, its header, its generated module.
 
@@ -46,34 +52,72 @@ def check(
     Parameters
     ----------
     files
-        Only these files of the SQL folder, and no modules; by default all. For a file of the migrations, all
-        queries are checked.
-    database
-        URL of a server to build the scratch database on; by default the configured one, else the embedded
+        Only these files and folders of the SQL folder, and no modules; by default all. For a file of the
+        migrations, all queries are checked.
+    scratch
+        URL of a server to build the scratch database on; by default the one named for it, else the embedded
         server.
     no_cache
         Ignore the results of earlier checks: build the scratch database again, and analyse every query.
     format
-        text for people, json for tools (one array), github for annotations of a pull request.
+        text for people, json for tools (one array), github for annotations of a pull request,
+        sarif for GitHub code scanning and other viewers of SARIF 2.1.0.
     cache_map
         Also print the map of cached results; in JSON, an object with problems and cache.
     sql_only
         Do not check the generated modules: for a project or a review without them.
+    baseline
+        Accept the findings of this file; others are reported, and so are lines whose finding is gone. By
+        default the file that pyproject.toml names.
+    update_baseline
+        Write the findings of today to the baseline, the new ones too.
+    prune_baseline
+        Remove the findings that are gone from the baseline, and add none.
     """
     began = time.perf_counter()
     project = load_project()
     only = _only(project, files)
-    found = check_project(project, database, only=only, no_cache=no_cache)
+    accepted = _baseline(project, baseline, update=update_baseline, prune=prune_baseline)
+    found = check_project(project, scratch, only=only, no_cache=no_cache)
     problems = [*found.errors, *found.findings]
     if only:
         problems = [problem for problem in problems if Path(problem.path).resolve() in only]
+    found_here, written = len(problems), ""
+    if accepted is not None:
+        checked = accepted.checked(only, found.errors)
+        if found.analysed and (update_baseline or prune_baseline):
+            written = accepted.update(problems, checked, add=update_baseline)
+        gone = accepted.fixed(problems, checked) if found.analysed else []
+        problems = [*accepted.new(problems), *gone]
+        found_here -= len(problems) - len(gone)
     if not found.errors and not files and not sql_only:
         problems += found.outdated(project)
     took = time.perf_counter() - began
     summary = f"{_counted(len(found.statements), 'query', 'queries')}, {took:.1f} s"
+    if accepted is not None and found_here:
+        summary += f"; {_counted(found_here, 'finding')} in the baseline"
     entries = invalidations(found.inspection.checked)
+    _print(problems, entries if cache_map else None, format)
+    notes = [f"{_counted(len(problems), 'problem')} in {summary}"] if problems else []
+    if format == "text" and not problems:
+        notes.append(f"clean: {summary}")
+        if entries:
+            writes = {each.write for entry in entries for each in entry.invalidated}
+            notes.append(
+                f"cached: {_counted(len(entries), 'read')}, made stale by {_counted(len(writes), 'write')}"
+            )
+    for note in (written, *notes) if written else notes:
+        print(note, file=sys.stdout if format == "text" else sys.stderr)
+    return FINDINGS if problems else FINE
+
+
+def _print(problems: Sequence[Problem], entries: Sequence[CacheEntry] | None, format: str) -> None:
+    """Print problems, and the map of cached results if it is given."""
     if format == "json":
-        report = {"problems": problems, "cache": entries} if cache_map else problems
+        report = problems if entries is None else {"problems": problems, "cache": entries}
+        sys.stdout.write(msgspec.json.format(msgspec.json.encode(report)).decode() + "\n")
+    elif format == "sarif":
+        report = sarif_log(problems, repository_root(), version=plainsql.__version__)
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(report)).decode() + "\n")
     elif format == "github":
         for problem in problems:
@@ -81,20 +125,32 @@ def check(
     else:
         for problem in problems:
             print(f"{problem}\n")
-        for entry in entries if cache_map else ():
+        for entry in entries or ():
             print(f"{printable(_entry(entry))}\n")
-    if problems:
-        print(
-            f"{_counted(len(problems), 'problem')} in {summary}",
-            file=sys.stdout if format == "text" else sys.stderr,
+
+
+def _baseline(project: Project, file: Path | None, *, update: bool, prune: bool) -> Baseline | None:
+    """Return the baseline to check against, or ``None`` without one.
+
+    Raises ``SettingsError`` if there is none to write, or none to read.
+    """
+    if file is None and project.baseline:
+        file = project.root / project.baseline
+    if update and prune:
+        raise SettingsError(
+            "--update-baseline and --prune-baseline: expected one of them, got both",
+            hint="--update-baseline removes what is gone, too",
         )
-        return FINDINGS
-    if format == "text":
-        print(f"clean: {summary}")
-        if entries:
-            writes = {each.write for entry in entries for each in entry.invalidated}
-            print(f"cached: {_counted(len(entries), 'read')}, made stale by {_counted(len(writes), 'write')}")
-    return FINE
+    if file is None:
+        if update or prune:
+            raise SettingsError(
+                f"{'--update-baseline' if update else '--prune-baseline'}: there is no baseline to write",
+                hint="name its file: --baseline FILE, or baseline in [tool.plainsql]",
+            )
+        return None
+    found = Baseline(_from_root(file), project)
+    found.read(update=update)
+    return found
 
 
 def _only(project: Project, files: Sequence[Path]) -> list[Path]:
@@ -104,22 +160,35 @@ def _only(project: Project, files: Sequence[Path]) -> list[Path]:
     """
     if not files:
         return []
-    sql, migrations = project.sql_folder.resolve(), project.migrations_folder.resolve()
-    found = []
+    sql, migrations = project.sql_folder.resolve(), project.schema_path.resolve()
+    found: list[Path] = []
     for file in files:
-        # A hook names files from the root of the repository, even if the project is a folder in it.
-        path = next((each for each in (file, repository_root() / file) if each.exists()), file).resolve()
-        if not path.is_file():
+        path = _from_root(file).resolve()
+        if not path.exists():
             raise SettingsError(f"{file}: there is no such file", hint="name files of the SQL folder")
         if path.is_relative_to(migrations):
             return []
-        if not path.is_relative_to(sql) or path.suffix != ".sql":
+        inside = sorted(path.rglob("*.sql")) if path.is_dir() else [path] if path.suffix == ".sql" else []
+        if not path.is_relative_to(sql) or not inside:
+            what = (
+                "no .sql file is in it"
+                if path.is_dir()
+                else f"it is no .sql file below {os.path.relpath(sql)}"
+            )
             raise SettingsError(
-                f"{file} is no query: it is no .sql file below {os.path.relpath(sql)}",
+                f"{file} is no query: {what}",
                 hint="name files of the SQL folder or of the migrations; of another project: plainsql -C DIR",
             )
-        found.append(path)
+        found += inside
     return found
+
+
+def _from_root(file: Path) -> Path:
+    """Return a path from the working folder, or from the root of the repository if it is there alone.
+
+    A hook names files from the root of the repository, even if the project is a folder in it.
+    """
+    return next((each for each in (file, repository_root() / file) if each.exists()), file)
 
 
 def _counted(count: int, one: str, many: str = "") -> str:
@@ -143,7 +212,7 @@ def _annotation(problem: Problem, root: Path) -> str:
     Its values escape percent signs and line ends, its properties more characters. Paths are relative to the
     root of the repository.
     """
-    path = Path.cwd() / problem.path
+    path = Path(os.path.normpath(Path.cwd() / problem.path))
     shown = path.relative_to(root).as_posix() if path.is_relative_to(root) else problem.path
 
     def data(text: str) -> str:

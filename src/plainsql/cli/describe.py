@@ -29,7 +29,7 @@ def describe(
     file: Path | None = None,
     /,
     *,
-    database: str | None = None,
+    scratch: str | None = None,
     json: Annotated[bool, _FLAG] = False,
     jsonl: Annotated[bool, _FLAG] = False,
 ) -> int:
@@ -43,8 +43,8 @@ def describe(
     ----------
     file
         The SQL file, or the query's name: ``realty.leads.get_by_id``.
-    database
-        URL of a server to build the scratch database on; by default the configured one, else the embedded
+    scratch
+        URL of a server to build the scratch database on; by default the one named for it, else the embedded
         server.
     json
         Print JSON.
@@ -53,7 +53,7 @@ def describe(
         ``schema`` is DDL; ``sql`` uses ``:name``.
     """
     if jsonl:
-        for line in describe_lines(sys.stdin.buffer, database):
+        for line in describe_lines(sys.stdin.buffer, scratch):
             sys.stdout.buffer.write(line + b"\n")
             sys.stdout.buffer.flush()
         return FINE
@@ -65,7 +65,7 @@ def describe(
     project = Project.load()
     if not file.exists():
         project, file = _named(project, str(file))
-    found = check_project(project, database, only=[file])
+    found = check_project(project, scratch, only=[file])
     for error in found.errors:
         print(f"{error}\n", file=sys.stderr)
     if not found.statements and not found.errors:
@@ -158,7 +158,9 @@ def _print(checked: Checked) -> None:
             rows.append((name, printable(str(fact.type)), null, printable(fact.because)))
         for choice in statement.choices:
             name = _in_brackets_if_optional(choice.name, choice.default is not None)
-            rows.append((name, " or ".join(choice.values), "no", "chooses lines"))
+            values = "bool" if choice.is_flag else " or ".join(map(str, choice.values))
+            because = "takes lines" if choice.is_flag else "chooses lines"
+            rows.append((name, values, "no", because))
         print_table(("parameter", "type", "null", "because"), rows)
     if analysis.columns:
         print_table(

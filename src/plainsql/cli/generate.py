@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
 from plainsql import codegen
-from plainsql.check.project_check import check_project
+from plainsql.check.problems import refusal
+from plainsql.check.project_check import ProjectCheck, check_project
 from plainsql.cli.exit_codes import FINDINGS, FINE
 from plainsql.cli.project import load_project
+from plainsql.settings import Project
 
 __all__ = ["generate"]
 
@@ -19,11 +23,12 @@ __all__ = ["generate"]
 def generate(
     *,
     check: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
-    database: str | None = None,
+    scratch: str | None = None,
 ) -> int:
     """Write the Python modules of the SQL folder.
 
-    If PostgreSQL refuses a query, nothing is written: fix the errors, and run it again.
+    If a query is refused, the modules of the others are written. A module that has the refused query already
+    is kept as it is, with all of its queries. A refused query that is new is left out of its module.
 
     Errors of queries go to standard output.
 
@@ -34,24 +39,51 @@ def generate(
     ----------
     check
         Write nothing; exit with 1 if a module is not up to date.
-    database
-        URL of a server to analyse the queries on; by default the configured one, else the embedded server.
+    scratch
+        URL of a server to build the scratch database on; by default the one named for it, else the embedded
+        server.
     """
     began = time.perf_counter()
     project = load_project()
-    found = check_project(project, database)
+    found = check_project(project, scratch)
     for error in found.errors:
         print(f"{error}\n")
     if found.errors:
-        count = len(found.errors)
-        print(f"{count} error{'' if count == 1 else 's'}; nothing was written")
+        return _generate_sound(found, project, check=check, began=began)
+    changes = _apply(found.files, project, check=check)
+    summary = _summary(len(found.statements), found.modules, began)
+    if check and changes:
+        print(f"generated code is not up to date: run `plainsql generate` ({summary})", file=sys.stderr)
         return FINDINGS
+    print(f"up to date: {summary}")
+    return FINE
+
+
+def _generate_sound(found: ProjectCheck, project: Project, *, check: bool, began: float) -> int:
+    """Write the modules of the queries without an error, and print the rest."""
+    sound = found.sound_modules(project)
+    if sound is None:
+        print(f"{_counted(len(found.errors), 'error')}; nothing was written")
+        return FINDINGS
+    known = set(map(str, found.errors))
+    later = [error for error in map(str, map(refusal, sound.errors)) if error not in known]
+    for error in later:
+        print(f"{error}\n")
+    changes = _apply(sound.files, project, check=check)
+    for path, kept in sound.kept.items():
+        print(f"kept as it is: {project.output}/{path}, which has {', '.join(kept.queries)}")
+    for name in sound.left_out:
+        print(f"left out: {name}")
+    state = "not up to date" if check and changes else "up to date"
+    summary = _summary(sound.queries, sound.modules, began)
+    print(f"{_counted(len(found.errors) + len(later), 'error')}; the others are {state}: {summary}")
+    return FINDINGS
+
+
+def _apply(files: Mapping[Path, str], project: Project, *, check: bool) -> codegen.Changes:
+    """Write the files, or compare them with ``check``; print and return the differences."""
     output = project.output_folder
-    changes = (
-        codegen.compare(found.files, output)
-        if check
-        else codegen.write(found.files, output, root=project.root)
-    )
+    changes = codegen.compare(files, output) if check else codegen.write(files, output, root=project.root)
     for what, paths in (
         ("missing" if check else "wrote", changes.missing),
         ("out of date" if check else "wrote", changes.outdated),
@@ -59,14 +91,13 @@ def generate(
     ):
         for path in paths:
             print(f"{what}: {project.output}/{path}")
+    return changes
+
+
+def _summary(queries: int, modules: int, began: float) -> str:
     took = time.perf_counter() - began
-    count, modules = len(found.statements), found.modules
-    summary = (
-        f"{count} {'query' if count == 1 else 'queries'} in "
-        f"{modules} {'module' if modules == 1 else 'modules'}, {took:.1f} s"
-    )
-    if check and changes:
-        print(f"generated code is not up to date: run `plainsql generate` ({summary})", file=sys.stderr)
-        return FINDINGS
-    print(f"up to date: {summary}")
-    return FINE
+    return f"{_counted(queries, 'query', 'queries')} in {_counted(modules, 'module')}, {took:.1f} s"
+
+
+def _counted(count: int, one: str, many: str = "") -> str:
+    return f"{count} {one if count == 1 else many or f'{one}s'}"

@@ -35,6 +35,22 @@ app = App(
 )
 
 
+def _own_folder() -> Path:
+    """Return the project's folder of migrations.
+
+    Raises ``SettingsError`` if the schema is not plainsql's: then nothing is created in its database.
+    """
+    project = Project.load()
+    if not project.owns_schema:
+        raise SettingsError(
+            f"the schema is not plainsql's: {project.schema_origin} in [tool.plainsql] makes it; "
+            "nothing was run",
+            hint="use that; to move to plainsql's migrations, set migrations in its place, then "
+            "plainsql migrate mark --to NNNN",
+        )
+    return project.migrations_folder
+
+
 @Parameter(name="*")
 @dataclass(frozen=True)
 class Target:
@@ -52,7 +68,7 @@ class Target:
     def path(self) -> Path:
         if self.folder is not None:
             return self.folder
-        own = Project.load().migrations_folder
+        own = _own_folder()
         if self.layer and not any((own / layer).is_dir() for layer in self.layer):
             with suppress(SettingsError):
                 return migrations_folder(self.layer[0]).parent
@@ -175,9 +191,10 @@ def rollback(
 
 @app.command
 def mark(
-    name: str,
+    name: str | None = None,
     /,
     *,
+    to: str | None = None,
     target: Target = Target(),
     not_applied: Annotated[bool, Parameter(name="--not-applied", negative=(), show_default=False)] = False,
     dry_run: Annotated[bool, _DRY] = False,
@@ -185,19 +202,28 @@ def mark(
     yes: Annotated[bool, Parameter(name=["--yes", "-y"], negative=(), show_default=False)] = False,
     wait: float = 60.0,
     pooler: Annotated[Literal["session"] | None, Parameter(show_default=False)] = None,
+    scratch: str | None = None,
 ) -> int:
     """Record that a migration is applied with the content of its file, or that it is not; run nothing.
+
+    With --to, all migrations up to that one are recorded, for a database that another tool has made. They are
+    applied to a scratch database, and what they create is compared with the database: tables, columns with
+    their types and defaults, constraints, indexes, views, functions, types, policies, triggers, sequences.
 
     Use it after a run that was cut off and that you completed by hand, or for an edited file that still does
     the same. It is refused if the objects that the file creates do not exist (with --not-applied: exist), or
     if an index of it is invalid.
 
-    Exits with 0 if it is recorded, 2 if it is not.
+    Exits with 0 if it is recorded, 1 if the database differs from it (with --to), 2 if it could not run.
 
     Parameters
     ----------
     name
         The migration: 0003, 0003_add_index or realty/0003.
+    to
+        Record it of all migrations of its layer up to this one that are not applied.
+    scratch
+        With --to, URL of the server for the scratch database; by default the embedded server.
     not_applied
         Record that it is not applied.
     dry_run
@@ -211,6 +237,10 @@ def mark(
     pooler
         A pooler in session mode is in front of the server.
     """
+    if (name is None) is (to is None):
+        return _refuse("expected the name of a migration, or --to with the last one\nHINT: give one of them")
+    if to is not None and not_applied:
+        return _refuse("--to and --not-applied exclude each other\nHINT: name one migration")
     ask = not (yes or dry_run)
     if ask and not (sys.stdin.isatty() and sys.stdout.isatty()):
         return _refuse("there is no terminal for the prompt\nHINT: add --yes, or try it with --dry-run")
@@ -218,10 +248,18 @@ def mark(
     def run(url: str) -> int:
         from plainsql import migrate
 
+        if to is not None and not force:
+            wrong = _missing(url, target, to, scratch)
+            for line in wrong:
+                print(line)
+            if wrong:
+                print("nothing was recorded", file=sys.stderr)
+                return FINDINGS
         marks = migrate.mark(
             url,
             target.path,
             name,
+            to=to,
             applied=not not_applied,
             layers=target.layers,
             dry_run=dry_run,
@@ -238,6 +276,21 @@ def mark(
         return FINE if marks else COULD_NOT_RUN
 
     return _with_database(run, target)
+
+
+def _missing(url: str, target: Target, to: str, scratch: str | None) -> list[str]:
+    """Return what the database lacks of the migrations up to one, one line each."""
+    from plainsql.analysis.scratch_database import scratch_database
+    from plainsql.migrate.discovery import read_folder
+    from plainsql.migrate.mark_differences import differences
+    from plainsql.migrate.schema import dump, dump_of
+    from plainsql.schema.migrations import MigrationsFolder
+
+    last = read_folder(target.path).only(target.layers).find(to)
+    layers = (last.layer,) if last.layer else None
+    source = MigrationsFolder(target.path, last.name, layers)
+    with scratch_database(source, scratch) as connection:
+        return differences(dump_of(connection), dump(url))
 
 
 @app.command
@@ -293,7 +346,7 @@ def new(
         from plainsql import migrate
         from plainsql.migrate.discovery import display_path
 
-        for path in migrate.new(folder or Project.load().migrations_folder, what, layer=layer):
+        for path in migrate.new(folder or _own_folder(), what, layer=layer):
             print(display_path(path))
         return FINE
 
@@ -302,6 +355,7 @@ def new(
 
 def _with_database(run: Callable[[str], int], target: Target) -> int:
     def resolved() -> int:
+        _ = target.path  # a schema that is not plainsql's is refused without a connection
         with resolve_database(target.database) as url:
             return run(url)
 

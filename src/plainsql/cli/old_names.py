@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
 __all__ = ["with_new_names"]
 
 _COMMANDS: Final = {("db", "test"): ("db", "doctor")}
-_OPTIONS: Final = {("check",): {"--anew": "--no-cache", "--cache": "--cache-map"}}
+_OPTIONS: Final = {
+    ("check",): {"--anew": "--no-cache", "--cache": "--cache-map", "--database": "--scratch"},
+    ("generate",): {"--database": "--scratch"},
+    ("describe",): {"--database": "--scratch"},
+    ("cache", "triggers"): {"--database": "--scratch"},
+}
 """The options of a command, by its words."""
 
 
@@ -23,10 +28,16 @@ def with_new_names(arguments: Sequence[str]) -> list[str]:
             words[: len(old)] = new
     for command, options in _OPTIONS.items():
         if tuple(words[: len(command)]) == command:
-            for option in [option for option in options if option in words]:
+            given = {word.partition("=")[0] for word in words}
+            for option in [option for option in options if option in given]:
                 _warn(f"{' '.join(command)} {option}", f"{' '.join(command)} {options[option]}")
-                words = [options.get(word, word) for word in words]
+            words = [_renamed(word, options) for word in words]
     return words
+
+
+def _renamed(word: str, options: Mapping[str, str]) -> str:
+    name, equals, value = word.partition("=")
+    return f"{options.get(name, name)}{equals}{value}"
 
 
 def _warn(old: str, new: str) -> None:

@@ -50,7 +50,8 @@ def packaged_layer(name: str) -> Project | None:
         sql, migrations = sql_folder(layer), migrations_folder(layer)
     except SettingsError:
         return None
-    return replace(Project.load(), sql=str(sql.parent), migrations=str(migrations.parent))
+    own = replace(Project.load(), sql=str(sql.parent), migrations=str(migrations.parent))
+    return replace(own, schema="", schema_command="", schema_from="")
 
 
 def values_of_tenant(tenant: str, user: str = "") -> dict[str, str]:

@@ -17,6 +17,7 @@ import psycopg
 from cyclopts import Parameter
 from psycopg import pq
 
+from plainsql.application import project_search_path
 from plainsql.cli.assignments import Given, read_assignments
 from plainsql.cli.encryption import encrypt_arguments, hide
 from plainsql.cli.exit_codes import COULD_NOT_RUN, FINDINGS, FINE
@@ -52,7 +53,7 @@ _NO_TRANSACTION = ("25001", "2D000")
 def run(
     query: str,
     /,
-    *parameters: str,
+    *parameters: Annotated[str, Parameter(allow_leading_hyphen=True)],
     tenant: Annotated[str | None, Parameter(show_default=False)] = None,
     user: Annotated[str | None, Parameter(show_default=False)] = None,
     database: str | None = None,
@@ -70,7 +71,7 @@ def run(
         The query's name, ``realty.leads.get_by_id``, or its file.
     parameters
         ``name=text``, read by the server as the parameter's type, or ``name:=json``: ``limit=5``,
-        ``notes:=null``, ``embedding:=@vector.json``.
+        ``notes:=null``, ``embedding:=@vector.json``. A flag of the query is an option: ``--only-open``.
     tenant
         Run it as this tenant: set the project's tenant_setting, ``app.jwt_tenant`` by default, which
         policies of row-level security compare.
@@ -95,6 +96,8 @@ def run(
         try:
             # As on all connections of plainsql: a filtered HNSW scan must go on until it has enough rows.
             settings = {"hnsw.iterative_scan": "strict_order"}
+            if path := project_search_path(project):
+                settings["search_path"] = path
             if tenant is not None:
                 settings |= values_of_tenant(tenant, user or "")
             found = _run(

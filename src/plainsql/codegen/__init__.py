@@ -5,8 +5,28 @@ Data goes through `python_types`, `annotations`, `planned_parameters`, `classes`
 """
 
 from plainsql.codegen.modules import Checked, plan_modules
-from plainsql.codegen.output_files import Changes, compare, sources, write
+from plainsql.codegen.output_files import (
+    Changes,
+    Kept,
+    compare,
+    keep,
+    modules_of_queries,
+    sources,
+    write,
+)
 from plainsql.codegen.render import MARK
 from plainsql.codegen.verification import verify
 
-__all__ = ["MARK", "Changes", "Checked", "compare", "plan_modules", "sources", "verify", "write"]
+__all__ = [
+    "MARK",
+    "Changes",
+    "Checked",
+    "Kept",
+    "compare",
+    "keep",
+    "modules_of_queries",
+    "plan_modules",
+    "sources",
+    "verify",
+    "write",
+]

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Final
 
 from plainsql.codegen.modules import Module
 from plainsql.codegen.render import MARK, render, render_package
 from plainsql.errors import ContractError, FileError, Place
 from plainsql.files import replace_file
 
-__all__ = ["Changes", "compare", "sources", "write"]
+__all__ = ["Changes", "Kept", "compare", "keep", "modules_of_queries", "sources", "write"]
+
+_QUERY: Final = re.compile(r'^@.*\("([\w.]+)", "(?:[^"\\]|\\.)*\.sql", \d+, """', re.MULTILINE)
 
 
 class Changes:
@@ -29,17 +34,28 @@ class Changes:
         return bool(self.missing or self.outdated or self.stale)
 
 
-def sources(modules: Iterable[Module], sql: str) -> dict[Path, str]:
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A generated file that is left as it is: it has queries that are refused now."""
+
+    module: str
+    source: str
+    queries: tuple[str, ...]
+    """The names of the queries that are refused."""
+
+
+def sources(modules: Iterable[Module], sql: str, *, others: Iterable[str] = ()) -> dict[Path, str]:
     """Return the sources of a package by path relative to the output folder.
 
-    ``sql`` is the SQL folder relative to the project's root; it appears in the generated files.
+    ``sql`` is the SQL folder relative to the project's root; it appears in the generated files. ``others``
+    are the names of modules that are in the package, too.
     """
     sql = PurePosixPath(sql).as_posix()
     modules = list(modules)
     files: dict[Path, str] = {}
     children: dict[str, set[str]] = {}
-    for module in modules:
-        parts = module.name.split(".")
+    for name in (*(module.name for module in modules), *others):
+        parts = name.split(".")
         for depth in range(1, len(parts)):
             children.setdefault(".".join(parts[:depth]), set()).add(parts[depth])
     names = {module.name for module in modules}
@@ -54,6 +70,43 @@ def sources(modules: Iterable[Module], sql: str) -> dict[Path, str]:
             folder = f"{sql}/{package.replace('.', '/')}"
             files[Path(*package.split("."), "__init__.py")] = render_package(folder, inner)
     return files
+
+
+def modules_of_queries(refused: Collection[str], output: Path) -> dict[Path, Kept]:
+    """Return the generated files that hold queries of these names, or below folders of these names.
+
+    The paths are relative to the output folder.
+    """
+    found: dict[Path, Kept] = {}
+    if not output.exists():
+        return found
+    for target in sorted(output.rglob("*.py")):
+        if not _is_generated(target):
+            continue
+        source = target.read_text(encoding="utf-8", errors="replace")
+        names = [
+            name
+            for name in _QUERY.findall(source)
+            if any(name == each or name.startswith(f"{each}.") for each in refused)
+        ]
+        if names:
+            path = target.relative_to(output)
+            parts = path.parts[:-1] if path.name == "__init__.py" else (*path.parts[:-1], path.stem)
+            found[path] = Kept(".".join(parts), source, tuple(names))
+    return found
+
+
+def keep(files: Mapping[Path, str], kept: Mapping[Path, Kept]) -> dict[Path, str]:
+    """Return the files with the kept ones as they are, without those that would hide a kept one."""
+    hidden = {
+        # A package hides the module of its name, and the module is not there for long.
+        path
+        for path in files
+        for each in kept
+        if each.with_suffix("") in path.parents or path.with_suffix("") == each.parent
+    }
+    sound = {path: source for path, source in files.items() if path not in hidden}
+    return {**sound, **{path: each.source for path, each in kept.items()}}
 
 
 def compare(files: Mapping[Path, str], output: Path) -> Changes:

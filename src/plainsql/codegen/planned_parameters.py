@@ -10,7 +10,7 @@ from plainsql.analysis.model import ParameterFact, PgType
 from plainsql.codegen.python_types import Annotation, below_domains
 from plainsql.codegen.source_names import string_literal
 from plainsql.errors import ContractError, Place
-from plainsql.statements import Bounds, Parameter, Statement
+from plainsql.statements import Bounds, Choice, Parameter, Statement
 
 __all__ = ["PlannedParameter", "plan_choices", "plan_parameter"]
 
@@ -66,16 +66,22 @@ def plan_parameter(
 def plan_choices(statement: Statement) -> list[PlannedParameter]:
     """Plan the parameters that choose lines."""
     return [
-        PlannedParameter(
-            choice.name,
-            Annotation(
-                f"Literal[{', '.join(map(string_literal, choice.values))}]",
-                frozenset({("typing", "Literal")}),
-            ),
-            "" if choice.default is None else string_literal(choice.default),
-        )
+        PlannedParameter(choice.name, _annotate_choice(choice), _default_of_choice(choice))
         for choice in statement.choices
     ]
+
+
+def _annotate_choice(choice: Choice) -> Annotation:
+    if choice.is_flag:
+        return Annotation("bool", frozenset())
+    values = ", ".join(string_literal(str(value)) for value in choice.values)
+    return Annotation(f"Literal[{values}]", frozenset({("typing", "Literal")}))
+
+
+def _default_of_choice(choice: Choice) -> str:
+    if choice.default is None:
+        return ""
+    return repr(choice.default) if isinstance(choice.default, bool) else string_literal(choice.default)
 
 
 def _check_bounds(statement: Statement, name: str, bounds: Bounds, type: PgType) -> None:

@@ -7,6 +7,7 @@ users hold.
 
 from plainsql.database.database import Database, PoolStats, TenantDatabase
 from plainsql.database.factory import Connecting, connect
+from plainsql.database.guest_executor import GuestExecutor, over
 from plainsql.database.listen import Notification
 from plainsql.database.pool.call import Call, OnCall
 from plainsql.database.pool.lost_connection import ConnectionLostError
@@ -17,6 +18,7 @@ __all__ = [
     "Connecting",
     "ConnectionLostError",
     "Database",
+    "GuestExecutor",
     "Isolation",
     "Notification",
     "OnCall",
@@ -24,4 +26,5 @@ __all__ = [
     "TenantDatabase",
     "Transaction",
     "connect",
+    "over",
 ]

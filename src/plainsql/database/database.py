@@ -11,11 +11,13 @@ from weakref import WeakSet
 
 from plainsql.database.caching.outbox_consumer import OutboxConsumer, check_outbox
 from plainsql.database.executor import Executor
+from plainsql.database.health_check import check_health
 from plainsql.database.listen import Listener
 from plainsql.database.locks import Locks
 from plainsql.database.pool.tenant_pool import TenantPool
 from plainsql.database.state import DatabaseState
 from plainsql.errors import PlainsqlError
+from plainsql.health.results import Health
 from plainsql.options import check
 from plainsql.tenancy import tenant_of
 
@@ -116,6 +118,19 @@ class Database(Executor):
         connections = self._connections
         in_use, idle = connections.in_use, connections.idle
         return PoolStats(in_use + idle, in_use, idle, connections.waiting, connections.max_size)
+
+    async def check(self, *, migrations: bool = True, timeout: float = 5.0) -> Health:
+        """Check the server, the role, TLS, pgvector, the migrations and Redis, as ``db doctor`` does.
+
+        Each result has a name, a state (``ok``, ``warning``, ``failed``, ``skipped``), a text without secrets
+        and a hint; ``.ok`` is true if no check failed. A failed check raises nothing.
+
+        Args:
+            migrations: check the migrations of the project and of the layers in the database.
+            timeout: seconds after which PostgreSQL, or Redis, counts as failed.
+        """
+        check("check", migrations=migrations, timeout=timeout)
+        return await check_health(self._state, self._pool, migrations=migrations, timeout=timeout)
 
     async def _drain_outbox(self) -> None:
         """Start to drain the cache's outbox. Raises ``SettingsError`` if there is none."""

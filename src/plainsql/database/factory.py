@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, Unpack, cast
 from asyncpg import exceptions
 
 from plainsql.application import cache_namespace, tenant_settings
+from plainsql.application import search_path as path_of
 from plainsql.cache import Cache, OnFailure, Store
 from plainsql.connect_errors import cannot_connect
 from plainsql.conninfo import CONNECT_TIMEOUT_S, Conninfo
@@ -27,7 +28,7 @@ from plainsql.deprecation import renamed_options, warn_of_old_name
 from plainsql.errors import ConnectError, OptionError
 from plainsql.options import check
 from plainsql.pooler import Pooler
-from plainsql.settings import resolve_database
+from plainsql.settings import resolve_database, use_database
 from plainsql.urls import hide_password, write_url
 
 if TYPE_CHECKING:
@@ -51,6 +52,8 @@ def connect(
     statement_timeout: float | None = None,
     application_name: str | None = None,
     server_settings: Mapping[str, str] | None = None,
+    search_path: str | None = None,
+    database: str | None = None,
     prefetch: int = 500,
     autobatch: bool = True,
     tenant_setting: str | None = None,
@@ -83,7 +86,11 @@ def connect(
         statement_timeout: seconds that a statement may take, None is no limit; asyncio's own
             ``asyncio.timeout`` works around any call as well.
         application_name: the name in ``pg_stat_activity``; by default the URL's, else ``plainsql``.
-        server_settings: settings of the server for every connection, such as ``{"search_path": "shop"}``.
+        server_settings: settings of the server for every connection, such as ``{"work_mem": "64MB"}``.
+        search_path: the schemas in which names without a schema are looked up, such as ``"shop, public"``. By
+            default ``PLAINSQL_SEARCH_PATH``, or ``search_path`` in ``[tool.plainsql]``, or the server's own.
+        database: the name of one of several databases, a table of ``[tool.plainsql.databases]``: its settings
+            apply, and by default its URL.
         prefetch: rows that ``.stream`` reads ahead.
         tenant_setting: the setting that ``db.tenant`` sets to the tenant's id. By default
             ``PLAINSQL_TENANT_SETTING``, or ``tenant_setting`` in ``[tool.plainsql]``, or ``app.jwt_tenant``.
@@ -131,6 +138,8 @@ def connect(
         statement_timeout=statement_timeout,
         application_name=application_name,
         server_settings=server_settings,
+        search_path=search_path,
+        database=database,
         prefetch=prefetch,
         autobatch=autobatch,
         tenant_setting=tenant_setting,
@@ -168,7 +177,9 @@ def connect(
         "max_lifetime": max_lifetime,
         "max_idle": max_idle,
     }
-    settings = tenant_settings("connect", tenant_setting, user_setting)
+    with use_database(database):
+        settings = tenant_settings("connect", tenant_setting, user_setting)
+        store = _redis_store(redis, cache_prefix) if cache and redis is not None else None
     return Connecting(
         url,
         Options(
@@ -178,12 +189,14 @@ def connect(
             autobatch,
             settings,
             pooler,
+            search_path,
             on_call,
             cache,
             on_cache_failure,
             cache_audit,
             cache_outbox,
-            _redis_store(redis, cache_prefix) if cache and redis is not None else None,
+            store,
+            database,
         ),
     )
 
@@ -218,6 +231,7 @@ class Options(NamedTuple):
     autobatch: bool
     tenant_settings: tuple[str, str]
     pooler: Pooler | None
+    search_path: str | None
     on_call: OnCall | None
     cache: bool
     on_cache_failure: OnFailure
@@ -225,11 +239,27 @@ class Options(NamedTuple):
     cache_outbox: bool
     store: Store | None
     """The store in Redis, which connects when it is first used; None if results are stored in the process."""
+    database: str | None
+    """The name of one of the project's databases."""
+
+    def path(self, server_options: str) -> str:
+        """Return the ``search_path`` of the connections; empty for the server's own.
+
+        ``server_options``: the ``options`` that the URL gives to its sessions.
+        """
+        if "search_path" in self.driver["server_settings"]:
+            if self.search_path is not None:
+                raise OptionError(
+                    "connect(): search_path: expected it once, got it in server_settings as well"
+                )
+            return ""
+        with use_database(self.database):
+            return path_of("connect", self.search_path, url_options=server_options)
 
     def open_cache(self, server_options: str) -> CachedQueries | None:
         """Make the cache.
 
-        ``server_options``: the ``options`` that the URL gives to its sessions.
+        ``server_options``: the ``options`` that the URL gives to its sessions, and the ``search_path``.
         """
         if not self.cache:
             return None
@@ -262,13 +292,18 @@ class Connecting:
     async def _open(self) -> Database:
         with ExitStack() as stack:
             # The embedded server starts in a thread, which takes a second or two.
-            url = await asyncio.to_thread(stack.enter_context, resolve_database(self._url))
             options = self._options
+            with use_database(options.database):  # the thread has the context of this block
+                url = await asyncio.to_thread(stack.enter_context, resolve_database(self._url))
             conninfo = Conninfo(url)
+            path = options.path(conninfo["options"])
             driver_options = _of_url(conninfo, options.driver)
+            driver_options["search_path"] = path
             hosts = Hosts(conninfo, timeout=driver_options["timeout"])
             # Before a connection is opened: it may refuse an option.
-            cached_queries = options.open_cache(conninfo["options"])
+            cached_queries = options.open_cache(
+                " ".join(part for part in (conninfo["options"], path) if part)
+            )
             failed: ConnectError | None = None
             opened: OpenedPool | None = None
             try:
@@ -293,6 +328,7 @@ class Connecting:
                 opened.pooler == "transaction",
                 options.tenant_settings,
                 TenantGuard(options.tenant_settings[0]),
+                path,
             )
             state = DatabaseState.build(
                 pool,

@@ -54,6 +54,8 @@ class TransactionOptions:
     cached_queries: CachedQueries | None
     explain: Callable[[BaseException], BaseException]
     """Returns the error to raise for another, and handles what it means for the connection's server."""
+    programs_own: Any = None
+    """The connection that the program has opened, if the transaction is on one."""
 
 
 class Transaction:
@@ -183,6 +185,8 @@ class Transaction:
         outermost = self._outermost
         outermost._may_be_aborted = outermost._altered = True
         connection = self._claim()
+        if self._options.programs_own is not None:
+            return self._options.programs_own
         if outermost._proxy is None:
             outermost._proxy = ConnectionProxy(connection, self._options.explain)
         return outermost._proxy

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from plainsql.errors import SettingsError
+from plainsql.layer_folders import packaged_folder
 
 __all__ = ["migrations_folder", "sql_folder"]
 
@@ -14,7 +14,7 @@ def migrations_folder(layer: str) -> Path:
 
     Raises ``SettingsError`` if there is no such layer.
     """
-    return _folder("migrations", layer)
+    return packaged_folder("migrations", layer)
 
 
 def sql_folder(layer: str) -> Path:
@@ -22,17 +22,4 @@ def sql_folder(layer: str) -> Path:
 
     Raises ``SettingsError`` if there is no such layer.
     """
-    return _folder("sql", layer)
-
-
-def _folder(kind: str, layer: str) -> Path:
-    here = Path(__file__).resolve()
-    # src/plainsql/layers/files.py is three folders below the root of a checkout.
-    roots = (here.parent / f"_{kind}", here.parents[3] / kind)
-    for root in roots:
-        if (root / layer).is_dir():
-            return root / layer
-    layers = sorted(
-        {path.name for root in roots if root.is_dir() for path in root.iterdir() if path.is_dir()}
-    )
-    raise SettingsError(f"there is no layer {layer!r}", hint=f"the layers are {', '.join(layers)}")
+    return packaged_folder("sql", layer)

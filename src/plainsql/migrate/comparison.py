@@ -4,17 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from typing import Protocol
 
 from plainsql.errors import MigrationError
 from plainsql.migrate.discovery import Folder, Migration, gaps
 from plainsql.migrate.errors import DriftError, MigrationFolderError
-from plainsql.migrate.ledger import Ledger, Record
+from plainsql.migrate.ledger import Record
 from plainsql.migrate.results import MigrationStatus, Status
 
-__all__ = ["compare", "refuse_drift", "refuse_gaps"]
+__all__ = ["Records", "compare", "refuse_drift", "refuse_gaps"]
 
 
-def compare(folder: Folder, ledgers: Mapping[str | None, Ledger]) -> Status:
+class Records(Protocol):
+    """The records of one layer."""
+
+    def applied(self) -> dict[str, datetime]:
+        """Return the time at which each marked migration was applied, by its id."""
+        ...
+
+    def records(self) -> dict[str, Record]:
+        """Return our own record of each migration, by its id."""
+        ...
+
+
+def compare(folder: Folder, ledgers: Mapping[str | None, Records]) -> Status:
     """Return the state of each migration, from the files of a folder and the records of its layers."""
     found: list[MigrationStatus] = []
     for layer, members in folder.sets.items():
@@ -22,7 +35,7 @@ def compare(folder: Folder, ledgers: Mapping[str | None, Ledger]) -> Status:
     return Status(tuple(found))
 
 
-def _layer(layer: str | None, members: Iterable[Migration], ledger: Ledger) -> list[MigrationStatus]:
+def _layer(layer: str | None, members: Iterable[Migration], ledger: Records) -> list[MigrationStatus]:
     applied, records = ledger.applied(), ledger.records()
     last = max(applied, default="")
     files = {migration.id: migration for migration in members}

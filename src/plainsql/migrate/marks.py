@@ -14,7 +14,7 @@ from plainsql.migrate.plan import Ledgers
 from plainsql.migrate.results import MigrationStatus, Status
 from plainsql.migrate.script import Script
 
-__all__ = ["Mark", "find_marked", "plan_mark"]
+__all__ = ["Mark", "find_baseline", "find_marked", "plan_mark"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,25 @@ def find_marked(files: Folder, status: Status, wanted: str) -> list[MigrationSta
     by_name = {item.name: item for item in status.migrations}
     name = wanted if wanted in by_name else files.find(wanted).name
     return [by_name[name]]
+
+
+def find_baseline(files: Folder, status: Status, to: str) -> list[MigrationStatus]:
+    """Return the migrations of a layer up to one of them that are not applied.
+
+    Raises ``MigrationError`` if there is no such migration, or if all of them are applied.
+    """
+    target = files.find(to)
+    found = [
+        item
+        for item in status.migrations
+        if item.layer == target.layer and item.id <= target.id and item.state in ("pending", "interrupted")
+    ]
+    if not found:
+        raise MigrationError(
+            f"{target.name}: applied is already recorded of it and of all before it",
+            hint="see 'plainsql migrate status'",
+        )
+    return found
 
 
 def plan_mark(
@@ -101,7 +120,8 @@ def _refuse_earlier(migration: Migration, files: Folder, ledgers: Ledgers, marke
         if earlier.id not in applied and earlier.name not in marked:
             raise MigrationError(
                 f"{earlier.name} comes before {migration.name}, and is not applied",
-                hint=f"apply it, or mark it first: plainsql migrate --to {earlier.name}",
+                hint=f"mark it too: plainsql migrate mark --to {migration.name}; "
+                f"or apply it: plainsql migrate --to {earlier.name}",
             )
 
 

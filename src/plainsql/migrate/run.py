@@ -15,7 +15,7 @@ from plainsql.migrate.connection import Connection, connected
 from plainsql.migrate.discovery import Folder, read_folder
 from plainsql.migrate.execute import execute
 from plainsql.migrate.ledger import Ledger, find_schema
-from plainsql.migrate.marks import Mark, find_marked, plan_mark
+from plainsql.migrate.marks import Mark, find_baseline, find_marked, plan_mark
 from plainsql.migrate.plan import Ledgers, plan_apply, plan_rollback
 from plainsql.migrate.pooler_check import refuse_pooler
 from plainsql.migrate.results import Direction, OnProgress, Progress, Run, Status, Step
@@ -187,8 +187,9 @@ def rollback(
 def mark(
     url: str,
     folder: str | os.PathLike[str],
-    name: str,
+    name: str | None = None,
     *,
+    to: str | None = None,
     applied: bool = True,
     layers: Sequence[str] | None = None,
     dry_run: bool = False,
@@ -204,6 +205,8 @@ def mark(
         url: as for ``apply``.
         folder: as for ``apply``.
         name: ``0003``, ``0003_add_index`` or ``realty/0003``; the full name if the file is gone.
+        to: in place of ``name``, all migrations of its layer up to this one that are not applied. Their
+            objects are not looked up: ``plainsql migrate mark --to`` compares the whole database before.
         applied: whether to record that it is applied, or that it is not.
         layers: as for ``apply``.
         dry_run: only check.
@@ -223,6 +226,7 @@ def mark(
         url=url,
         folder=folder,
         name=name,
+        to=to,
         applied=applied,
         layers=layers,
         dry_run=dry_run,
@@ -232,11 +236,17 @@ def mark(
         pooler=pooler,
         on_progress=on_progress,
     )
+    if (name is None) is (to is None):
+        raise MigrationError("expected one of name and to, got both or none", hint="name the migration")
     files = read_folder(folder).only(layers)
 
     def plan(connection: Connection, ledgers: Ledgers) -> tuple[Mark, ...]:
-        found = find_marked(files, comparison.compare(files, ledgers), name)
-        return plan_mark(connection, files, found, ledgers, applied=applied, force=force)
+        states = comparison.compare(files, ledgers)
+        if to is None:
+            found = find_marked(files, states, name or "")
+            return plan_mark(connection, files, found, ledgers, applied=applied, force=force)
+        found = find_baseline(files, states, to)
+        return plan_mark(connection, files, found, ledgers, applied=True, force=True)
 
     with connected(url) as connection:
         if dry_run:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from importlib.resources import files
 
-from plainsql.migrate.connection import connected
+from plainsql.migrate.connection import Connection, connected
 
-__all__ = ["dump"]
+__all__ = ["dump", "dump_of"]
 
 _OURS = (
     "_yoyo_log",
@@ -31,8 +31,14 @@ def dump(url: str) -> str:
 
     Raises ``ConnectError`` without a connection.
     """
+    with connected(url) as connection:
+        return dump_of(connection)
+
+
+def dump_of(connection: Connection) -> str:
+    """Return the same text of the database of a connection, which is in autocommit mode."""
     blocks: list[str] = []
-    with connected(url) as connection, connection.transaction():
+    with connection.transaction():
         connection.execute("set transaction isolation level repeatable read, read only")
         # Only pg_catalog is in the path, so that all other names are qualified.
         connection.execute("set local search_path = pg_catalog")

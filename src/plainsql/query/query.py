@@ -110,7 +110,8 @@ class Query(Generic[P, T, R]):
         """
         values = self.compiled.bind(args, kwargs)
         try:
-            stream = db.stream
+            # SQLAlchemy's connections have a `stream` of their own, and no `run`.
+            stream, _ = db.stream, db.run
         except AttributeError:
             raise self.compiled.signature.executor_error(db, "stream") from None
         return stream(self.compiled, values)
@@ -162,7 +163,10 @@ class Query(Generic[P, T, R]):
         return run(compiled, bind_sets(compiled.name, compiled.bind, sets))
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.name} ({self.file})>"
+        # ``help`` shows it as the heading of an object that is no function.
+        folder = self.name.rpartition(".")[0]
+        call = f"{folder}." * bool(folder) + self.compiled.signature.text()
+        return f"<{type(self).__name__} {call} ({self.file})>"
 
     @property
     def name(self) -> str:

@@ -16,6 +16,8 @@ __all__ = ["Signature", "encode_error_detail", "row_count_error"]
 
 _TEXT = re.compile(r'"(?:[^"\\]|\\.)*"')
 
+_WITH_CONNECTIONS = frozenset({"asyncpg", "psycopg", "psycopg_pool", "sqlalchemy"})
+
 
 class Signature:
     """The signature of one query, made when a call does not fit it."""
@@ -65,12 +67,16 @@ class Signature:
     def executor_error(self, db: object, method: str = "") -> BindError:
         """Return the error of a call whose first argument runs no queries."""
         hint = f"call {self.text(method)}"
-        if hasattr(db, "__await__"):
+        library = type(db).__module__.partition(".")[0]
+        if library in _WITH_CONNECTIONS:
+            over = "plainsql.over" if library == "asyncpg" or _is_async(db) else "plainsql.sync.over"
+            hint = f"make an executor of it: '{over}(…)'"
+        elif hasattr(db, "__await__"):
             hint = "await it first, or enter it with 'async with … as db'"
         elif hasattr(db, "__aenter__") or hasattr(db, "__enter__"):
             hint = "enter it first, with 'async with … as db' or 'with … as db'"
         return BindError(
-            f"{self._name}: the first argument is an executor (a Database, a Transaction), "
+            f"{self._name}: the first argument is an executor (a Database, a Transaction, plainsql.over(…)), "
             f"got {type(db).__name__}",
             hint=hint,
         )
@@ -141,3 +147,7 @@ def encode_error_detail(expected: str, value: object, cause: BaseException | Non
     if isinstance(cause, ValueError | ArithmeticError) and isinstance(value, str):
         return f"the text is not a valid {expected}"
     return None
+
+
+def _is_async(db: object) -> bool:
+    return any(kind.__name__.lower().startswith("async") for kind in type(db).__mro__)

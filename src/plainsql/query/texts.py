@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from plainsql.errors import BindError, PlainsqlError
 from plainsql.query.signature import encode_error_detail
-from plainsql.statements import compile_body
+from plainsql.statements import compile_body, is_value
 from plainsql.types import UNSET, Args
 
 if TYPE_CHECKING:
@@ -36,8 +36,8 @@ class QueryTexts:
         self._only: QueryText | None = None
         """The text, if there is just one."""
         self._texts: dict[Args, QueryText] = {}
-        self._varying: tuple[tuple[int, ...], tuple[int, ...]] = ((), ())
-        """The positions of the optional arguments, and of the choices."""
+        self._varying: tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]] = ((), (), ())
+        """The positions of the optional arguments, of the choices, and of the flags among them."""
 
     @property
     def parameters(self) -> tuple[str, ...]:
@@ -55,8 +55,10 @@ class QueryTexts:
         compiled = self._compile()
         if (text := self._only) is not None:
             return text, args
-        optional, choices = self._varying
+        optional, choices, flags = self._varying
         key = (*(args[i] is not UNSET for i in optional), *(args[i] for i in choices))
+        if flags:  # 1 has the hash of True, and is refused
+            key += tuple(type(args[i]) for i in flags)
         try:
             text = self._texts.get(key)
         except TypeError:  # a choice that is a list or the like: refused below
@@ -118,7 +120,10 @@ class QueryTexts:
             names = compiled.parameters
             choices = tuple(range(len(names), len(names) + len(compiled.choices)))
             optional = tuple(i for i, name in enumerate(names) if name in compiled.optional)
-            self._varying = (optional, choices)
+            flags = tuple(
+                i for i, values in zip(choices, compiled.choices.values(), strict=True) if True in values
+            )
+            self._varying = (optional, choices, flags)
             if not optional and not choices:
                 variant = compiled.variant()
                 self._only = QueryText(variant.sql, None, variant)
@@ -128,10 +133,10 @@ class QueryTexts:
     def _text_of_variant(self, compiled: Compiled, args: Args) -> QueryText:
         names = compiled.parameters
         given = {name for name, value in zip(names, args, strict=False) if value is not UNSET}
-        chosen: dict[str, str] = {}
+        chosen: dict[str, str | bool] = {}
         for (name, values), value in zip(compiled.choices.items(), args[len(names) :], strict=True):
-            if not isinstance(value, str) or value not in values:
-                raise BindError(f"{self.name}: {name}: expected one of {', '.join(values)}")
+            if not is_value(value, values):
+                raise BindError(f"{self.name}: {name}: expected one of {', '.join(map(str, values))}")
             chosen[name] = value
         variant = compiled.variant(given, chosen)
         return QueryText(variant.sql, tuple(names.index(name) for name in variant.parameters), variant)

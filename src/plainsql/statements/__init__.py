@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     )
     from plainsql.statements.parser import parse
     from plainsql.statements.scanner import Kind, Token, scan
-    from plainsql.statements.variants import MAX_VARIANTS, Compiled, Variant, compile_body
+    from plainsql.statements.variants import MAX_VARIANTS, Compiled, Variant, compile_body, is_value
 
 __all__ = [
     "MAX_VARIANTS",
@@ -47,6 +47,7 @@ __all__ = [
     "Token",
     "Variant",
     "compile_body",
+    "is_value",
     "load",
     "load_sound",
     "parse",
@@ -68,7 +69,7 @@ _HOMES = {
     ),
     "parser": ("parse",),
     "scanner": ("Kind", "Token", "scan"),
-    "variants": ("MAX_VARIANTS", "Compiled", "Variant", "compile_body"),
+    "variants": ("MAX_VARIANTS", "Compiled", "Variant", "compile_body", "is_value"),
 }
 
 

@@ -103,14 +103,20 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A parameter that chooses lines (``--? order=cheapest``) and is not a parameter of the SQL."""
+    """A parameter that chooses lines (``--? order=cheapest``, ``--? only_open``) and is not sent."""
 
     name: str
-    values: tuple[str, ...]
-    """At least two, in the order of the text."""
-    default: str | None
+    values: tuple[str | bool, ...]
+    """At least two, in the order of the text; ``(False, True)`` for a flag."""
+    default: str | bool | None
+    """``False`` for a flag without a default in the header."""
     place: Place
     """The place of its first mark."""
+
+    @property
+    def is_flag(self) -> bool:
+        """Report whether it is true or false, and its lines are those of true."""
+        return isinstance(self.values[0], bool)
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +208,7 @@ class Statement:
                 return parameter
         raise KeyError(name)
 
-    def variant(self, given: Iterable[str] = (), choices: Mapping[str, str] | None = None) -> Variant:
+    def variant(self, given: Iterable[str] = (), choices: Mapping[str, str | bool] | None = None) -> Variant:
         """Return the text to send for these optional parameters and choices.
 
         See :meth:`Compiled.variant`.

@@ -1,10 +1,16 @@
 """Optional lines and closed sets of lines: one text, and every text that it can become.
 
-Two comments at the end of a line make it conditional; PostgreSQL, psql, editors and linters see comments.
+A comment at the end of a line makes it conditional; PostgreSQL, psql, editors and linters see a comment.
 
 ``--?``
     The line is left out unless its parameters are given. A parameter that is also on an unconditional line is
     always given; the others of the line must be given together, and there must be at least one.
+``--? :nick``
+    The line is left out unless the named parameter is given, whether the line holds it or not. Several are
+    named as ``--? :lat, :lng`` and must be given together. A line that stays with them holds each of them.
+``--? only_open``
+    The line stays if the flag ``only_open`` is true. A flag is a ``bool`` of the call and is not sent, so a
+    line of a flag has no parameters of its own.
 ``--? order=cheapest``
     The line stays if the choice ``order`` is ``cheapest``. A choice has at least two values; several lines
     may share one. A parameter that is only on lines of a choice must be given if one of those lines stays,
@@ -26,25 +32,38 @@ from plainsql.statements.placeholders import Placeholder
 from plainsql.statements.scanner import Token
 from plainsql.statements.source import Source
 
-__all__ = ["Block", "always_given", "divide"]
+__all__ = ["FLAG_VALUES", "Block", "always_given", "divide"]
+
+FLAG_VALUES: Final = (False, True)
+"""The values of a flag, which is a choice of these two: its lines are those of ``True``."""
 
 # A text, which compiles when the first choice is read.
-_CHOICE: Final = r"[ \t]+([A-Za-z_][A-Za-z0-9_]*)[ \t]*=[ \t]*([A-Za-z_][A-Za-z0-9_]*)[ \t]*"
+_CHOICE: Final = r"[ \t]+([A-Za-z_][A-Za-z0-9_]*)(?:[ \t]*=[ \t]*([A-Za-z_][A-Za-z0-9_]*))?[ \t]*"
+_DECIDING: Final = r"[ \t]+:[A-Za-z_][A-Za-z0-9_]*(?:[ \t]*,[ \t]*:[A-Za-z_][A-Za-z0-9_]*)*[ \t]*"
 _COMMENTS: Final = ("line_comment", "block_comment")
 
 
 class Block:
     """Lines that stay or go together; they always stay if neither ``needs`` nor ``choice`` is set."""
 
-    __slots__ = ("choice", "end", "mark", "needs", "placeholders", "start", "tail")
+    __slots__ = ("choice", "deciding", "end", "mark", "needs", "placeholders", "start", "tail")
 
-    def __init__(self, start: int, end: int, mark: int = -1, choice: tuple[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        start: int,
+        end: int,
+        mark: int = -1,
+        choice: tuple[str, str | bool] | None = None,
+        deciding: tuple[str, ...] = (),
+    ) -> None:
         self.start = start
         self.end = end
         self.mark = mark
         """The offset of the ``--?``; -1 for lines without one."""
         self.choice = choice
-        """The choice's name and value."""
+        """The choice's name and value; the flag's name and ``True``."""
+        self.deciding = deciding
+        """The parameters that the mark names: ``nick`` for ``--? :nick``."""
         self.needs: frozenset[str] = frozenset()
         """The parameters that must be given for the lines to stay."""
         self.placeholders: list[Placeholder] = []
@@ -55,6 +74,11 @@ class Block:
     def names(self) -> set[str]:
         """The names of the parameters on these lines."""
         return {name for _, _, name in self.placeholders}
+
+    @property
+    def is_of_flag(self) -> bool:
+        """True for the lines of a flag."""
+        return self.choice is not None and self.choice[1] is True
 
 
 def divide(source: Source, tokens: list[Token], placeholders: list[Placeholder], end: int) -> list[Block]:
@@ -73,38 +97,41 @@ def divide(source: Source, tokens: list[Token], placeholders: list[Placeholder],
             if position < start < end:
                 blocks.append(Block(position, start))
             _check_line(source, tokens, index, start, end)
-            blocks.append(Block(start, min(after, end), token.start, _read_mark(source, token)))
+            blocks.append(Block(start, min(after, end), token.start, *_read_mark(source, token)))
             position = after
     if position < end:
         blocks.append(Block(position, end))
     _distribute(blocks, tokens, placeholders)
     _check_choices(source, blocks)
     _find_needs(source, blocks)
-    if not any(block.tail and not block.needs for block in blocks):
+    if not any(block.tail and not block.needs and not block.is_of_flag for block in blocks):
         raise source.error(
             blocks[0].mark, "every line is optional: nothing would be left", hint="remove --? from the first"
         )
     return blocks
 
 
-def _read_mark(source: Source, mark: Token) -> tuple[str, str] | None:
-    """Return the name and value of a choice; ``None`` for an optional line."""
+def _read_mark(source: Source, mark: Token) -> tuple[tuple[str, str | bool] | None, tuple[str, ...]]:
+    """Return the name and value of a choice, and the parameters that the mark names."""
     rest = source.text[mark.start + 3 : mark.end].rstrip()
     if not rest:
-        return None
+        return None, ()
+    if re.fullmatch(_DECIDING, rest):
+        return None, tuple(dict.fromkeys(name.strip(" \t:") for name in rest.split(",")))
     if (choice := re.fullmatch(_CHOICE, rest)) is None:
         raise source.error(
             mark.start,
-            f"the mark {'--?' + rest!r} cannot be read, expected --? or --? name=value",
+            f"the mark {'--?' + rest!r} cannot be read, expected --?, --? :name, --? name or --? name=value",
             hint="put a space before the question mark if this is an ordinary comment",
         )
     if iskeyword(choice[1]):
+        what = "choice" if choice[2] else "flag"
         raise source.error(
             mark.start + 3 + choice.start(1),
-            f"{choice[1]} is a keyword of Python and cannot be the name of a choice",
+            f"{choice[1]} is a keyword of Python and cannot be the name of a {what}",
             hint=f"call it {choice[1]}_, or choose another name",
         )
-    return choice[1], choice[2]
+    return (choice[1], choice[2] or True), ()
 
 
 def _check_line(source: Source, tokens: list[Token], mark: int, start: int, end: int) -> None:
@@ -167,26 +194,43 @@ def always_given(blocks: list[Block]) -> set[str]:
     return always
 
 
-def _choices(blocks: list[Block]) -> dict[str, dict[str, set[str]]]:
+def _choices(blocks: list[Block]) -> dict[str, dict[str | bool, set[str]]]:
     """Return each choice with its values, and the parameters on the lines of each value."""
-    choices: dict[str, dict[str, set[str]]] = {}
+    choices: dict[str, dict[str | bool, set[str]]] = {}
     for block in blocks:
         if block.choice:
-            choices.setdefault(block.choice[0], {}).setdefault(block.choice[1], set()).update(block.names)
+            values = choices.setdefault(block.choice[0], {})
+            if block.is_of_flag:
+                values.setdefault(False, set())
+            values.setdefault(block.choice[1], set()).update(block.names)
     return choices
 
 
 def _check_choices(source: Source, blocks: list[Block]) -> None:
     names = {name for block in blocks for name in block.names}
     for choice, values in _choices(blocks).items():
-        mark = next(block.mark for block in blocks if block.choice and block.choice[0] == choice)
+        marks = [block for block in blocks if block.choice and block.choice[0] == choice]
+        mark = marks[0].mark
+        flags = [block.mark for block in marks if block.is_of_flag]
+        if flags and len(flags) < len(marks):
+            raise source.error(
+                flags[0],
+                f"{choice} is a flag here, and a choice with values elsewhere",
+                hint=f"write --? {choice}=value here too, or rename one of them",
+            )
         if len(values) == 1:
             raise source.error(
                 mark,
                 f"the choice {choice} has one value, {next(iter(values))}; expected two or more",
-                hint="add a line for another value, or remove the mark",
+                hint=f"write --? {choice} for a line that is on or off, or add a line for another value",
             )
         if choice in names:
+            if flags:
+                raise source.error(
+                    mark,
+                    f"{choice} is a flag here and a parameter elsewhere",
+                    hint=f"write --? :{choice} if the parameter decides, or rename the flag",
+                )
             raise source.error(
                 mark, f"{choice} is a choice here and a parameter elsewhere", hint="rename one of them"
             )
@@ -196,15 +240,19 @@ def _find_needs(source: Source, blocks: list[Block]) -> None:
     """Find the parameters that each optional line depends on."""
     always = always_given(blocks)
     for block in blocks:
+        if block.is_of_flag:
+            _check_flag(source, block, always)
         if block.mark < 0 or block.choice:
             continue
-        names = block.names
+        names = set(block.deciding) or block.names
         block.needs = frozenset(names - always)
+        if block.deciding:
+            _check_deciding(source, block, blocks, always)
         if not names:
             raise source.error(
                 block.mark,
                 "an optional line has no parameter that decides whether it stays",
-                hint="add a parameter to the line, or remove --?",
+                hint="name the parameter, --? :name, or a flag, --? name",
             )
         if not block.needs:
             raise source.error(
@@ -213,6 +261,67 @@ def _find_needs(source: Source, blocks: list[Block]) -> None:
                 detail="a parameter on a line without --? must be given in every call",
                 hint="remove --?, or mark the other lines with that parameter as well",
             )
+    for block in blocks:
+        if block.deciding:
+            _check_held(source, block, blocks)
+
+
+def _check_flag(source: Source, block: Block, always: set[str]) -> None:
+    """Raise if a line of a flag has a parameter that is not always given."""
+    for start, _, name in block.placeholders:
+        if name not in always and block.choice:
+            raise source.error(
+                start,
+                f":{name} is not always given, and this line stays if {block.choice[0]} is true",
+                hint=f"write --? alone: the line stays if {name} is given",
+            )
+
+
+def _check_deciding(source: Source, block: Block, blocks: list[Block], always: set[str]) -> None:
+    """Raise if a mark names an unknown parameter or one that does not decide alone."""
+    known = {name for other in blocks for name in other.names}
+    for name in block.deciding:
+        if name not in known:
+            raise source.error(
+                _place_in_mark(source, block, name),
+                f"the mark names :{name}, and the query has no parameter :{name}",
+                hint=f"write --? {name} for a flag, or use :{name} on a line with this mark",
+            )
+        if name in always and block.needs:
+            raise source.error(
+                _place_in_mark(source, block, name),
+                f":{name} decides nothing: it is always given",
+                detail="a parameter on a line without --? must be given in every call",
+                hint="remove it from the mark",
+            )
+    for start, _, name in block.placeholders:
+        if name not in always and name not in block.needs:
+            marks = ", ".join(f":{each}" for each in block.deciding)
+            raise source.error(
+                start,
+                f":{name} may be missing from this line, which stays if {marks.replace(':', '')} is given",
+                hint=f"name it in the mark too, --? {marks}, :{name}",
+            )
+
+
+def _check_held(source: Source, block: Block, blocks: list[Block]) -> None:
+    """Raise unless lines that stay with this one hold every parameter of its mark."""
+    held: set[str] = set()
+    for other in blocks:
+        if other.needs and other.needs <= block.needs:
+            held |= other.names
+    for name in block.deciding:
+        if name not in held:
+            raise source.error(
+                _place_in_mark(source, block, name),
+                f"no line that stays with :{name} has :{name} itself",
+                hint=f"write the same mark on a line with :{name}",
+            )
+
+
+def _place_in_mark(source: Source, block: Block, name: str) -> int:
+    found = re.compile(rf":{name}(?!\w)").search(source.text, block.mark)
+    return found.start() if found else block.mark
 
 
 def _listed(names: list[str]) -> str:

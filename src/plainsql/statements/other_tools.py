@@ -17,12 +17,16 @@ from plainsql.statements.source import Source
 
 __all__ = ["foreign_placeholder", "lone_at", "other_tools_mark"]
 
-# aiosql's `-- name: get-user^` and sqlc's `-- name: GetUser :one`.
-_MARK: Final = re.compile(r"^--[ \t]*(name:[ \t]*[\w-]+[ \t]*(:\w+|\^|<!|\*!|[!$#])?)", re.MULTILINE)
+# aiosql's `-- name: get-user^`, sqlc's `-- name: GetUser :one` and pgtyped's `/* @name GetUser */`.
+_MARK: Final = re.compile(
+    r"^(?:--|/\*)[ \t]*(name[ \t]*:[ \t]*[\w.-]+(?:\([^)\n]*\))?[ \t]*(:\w+|\^|<!|\*!|[!$#])?)"
+    r"|/\*[^/]*?(@name[ \t]+\w+)",
+    re.MULTILINE,
+)
 _RETURNS: Final = {
     "^": "optional Lead",
-    ":one": "one Lead",
-    "$": "value",
+    ":one": "optional Lead",
+    "$": "optional value",
     "<!": "one Lead",
     **dict.fromkeys((":many", ""), "many Lead"),
     **dict.fromkeys(("!", "*!", "#", ":exec", ":execrows", ":execresult"), "count"),
@@ -45,17 +49,19 @@ _ENDING: Final = frozenset(
 
 
 def other_tools_mark(source: Source) -> SqlFileError | None:
-    """Return the error for a file whose header is aiosql's or sqlc's, or None."""
+    """Return the error for a file whose header is aiosql's, sqlc's or pgtyped's, or None."""
     found = _MARK.search(source.text)
     if found is None:
         return None
+    mark = found[1] or found[3]
     returns = _RETURNS.get(found[2] or "", "many Lead")
     named = ", with the name of the row's type" if "Lead" in returns else ""
+    tool = "pgtyped" if found[3] else "sqlc" if (found[2] or "").startswith(":") else "aiosql"
     return source.error(
-        found.start(1),
-        f"{found[1].rstrip()!r} is the mark of another tool, and does not declare the result",
-        detail="a query has the name of its file",
-        hint=f"write returns: {returns} instead{named}",
+        found.start(1) if found[1] else found.start(3),
+        f"{mark.rstrip()!r} is the mark of {tool}, and does not declare the result",
+        detail=f"a query has the name of its file, and this one says returns: {returns}{named}",
+        hint=f"plainsql import {tool} {source.path}",
     )
 
 

@@ -11,11 +11,12 @@ from plainsql.statements.header import close_match, read_layout
 from plainsql.statements.header_encryption import check_parameters
 from plainsql.statements.header_values import FORMS, Keys, read_keys
 from plainsql.statements.model import Choice, Parameter, Statement
+from plainsql.statements.optional_lines import FLAG_VALUES
 from plainsql.statements.other_tools import lone_at, other_tools_mark
 from plainsql.statements.scanner import scan
 from plainsql.statements.source import Source
 from plainsql.statements.statement_kinds import check_kind
-from plainsql.statements.variants import Compiled, compile_body
+from plainsql.statements.variants import Compiled, compile_body, is_value
 
 __all__ = ["parse"]
 
@@ -35,6 +36,8 @@ def parse(text: str, *, name: str, path: str) -> Statement:
     if not text.strip():
         raise source.error(0, "the file is empty", hint="write a header (-- returns: …) and a query")
     description, entries, after = read_layout(source, errors)
+    if not any(entry.key == "returns" for entry in entries) and (mark := other_tools_mark(source)):
+        raise mark  # the other errors follow from the other form of the file
     keys = read_keys(source, entries, name.rpartition(".")[0], errors)
     if not any(entry.key == "returns" for entry in entries) and not errors:
         errors.append(_no_returns(source, after))
@@ -74,7 +77,9 @@ def parse(text: str, *, name: str, path: str) -> Statement:
             for parameter, offsets in compiled.offsets.items()
         ),
         choices=tuple(
-            Choice(choice, values, _default(keys, choice), compiled.source.place(compiled.marks[choice]))
+            Choice(
+                choice, values, _default(keys, choice, values), compiled.source.place(compiled.marks[choice])
+            )
             for choice, values in compiled.choices.items()
         ),
         columns=tuple(keys.columns),
@@ -116,8 +121,6 @@ def _no_returns(source: Source, after: int) -> SqlFileError:
             detail="the header ends at the first line that does not begin with two dashes",
             hint="move it to the comment lines at the top of the file",
         )
-    if mark := other_tools_mark(source):
-        return mark
     return source.error(
         0,
         "the header does not say what the query returns",
@@ -125,9 +128,11 @@ def _no_returns(source: Source, after: int) -> SqlFileError:
     )
 
 
-def _default(keys: Keys, choice: str) -> str | None:
+def _default(keys: Keys, choice: str, values: tuple[str | bool, ...]) -> str | bool | None:
     bounds = keys.bounds.get(choice)
-    return bounds.default if bounds and isinstance(bounds.default, str) else None
+    if bounds and isinstance(bounds.default, str | bool):
+        return bounds.default
+    return False if values == FLAG_VALUES else None
 
 
 def _check_parameters(source: Source, compiled: Compiled, keys: Keys, errors: list[SqlFileError]) -> None:
@@ -146,7 +151,7 @@ def _check_parameters(source: Source, compiled: Compiled, keys: Keys, errors: li
             errors.append(
                 source.error(
                     keys.bounds_offsets[name],
-                    f"{name} is a choice and is not sent, so there is nothing to encrypt",
+                    f"{name} chooses lines and is not sent, so there is nothing to encrypt",
                     hint="remove the line",
                 )
             )
@@ -158,12 +163,22 @@ def _check_parameters(source: Source, compiled: Compiled, keys: Keys, errors: li
         offset = keys.bounds_offsets[name]
         if name in compiled.choices:
             values = compiled.choices[name]
+            flag = values == FLAG_VALUES
             if bounds.low is not None or bounds.high is not None:
+                what = "flag" if flag else "choice"
                 errors.append(
-                    source.error(offset, f"{name} is a choice and has no bounds", hint="remove the bounds")
+                    source.error(offset, f"{name} is a {what} and has no bounds", hint="remove the bounds")
                 )
-            elif bounds.default not in values:
-                listed = ", ".join(values)
+            elif flag and not isinstance(bounds.default, bool):
+                errors.append(
+                    source.error(
+                        offset,
+                        f"{name} is a flag, and its default is neither true nor false",
+                        hint=f"write param {name}: = true, or remove the line: a flag is false by default",
+                    )
+                )
+            elif not is_value(bounds.default, values):
+                listed = ", ".join(map(str, values))
                 errors.append(
                     source.error(
                         offset,

@@ -10,15 +10,15 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from itertools import compress, product
-from typing import Final
+from typing import Final, TypeGuard
 
 from plainsql.errors import BindError, Place
-from plainsql.statements.optional_lines import Block, always_given, divide
+from plainsql.statements.optional_lines import FLAG_VALUES, Block, always_given, divide
 from plainsql.statements.placeholders import Placeholder, find_placeholders
 from plainsql.statements.scanner import scan
 from plainsql.statements.source import Source
 
-__all__ = ["MAX_VARIANTS", "Compiled", "Variant", "compile_body"]
+__all__ = ["MAX_VARIANTS", "Compiled", "Variant", "compile_body", "is_value"]
 
 MAX_VARIANTS: Final = 1024
 _MANY: Final = 10**18
@@ -79,8 +79,8 @@ class Compiled:
     """Every name once, in the order of the first places in the text."""
     optional: frozenset[str]
     """The names that some variant does not have."""
-    choices: Mapping[str, tuple[str, ...]]
-    """The choices and their values, in the order of the text."""
+    choices: Mapping[str, tuple[str | bool, ...]]
+    """The choices and their values, in the order of the text. A flag has the values ``(False, True)``."""
     offsets: Mapping[str, tuple[int, ...]]
     """The offsets in the body of each parameter's colons."""
     marks: Mapping[str, int]
@@ -99,18 +99,19 @@ class Compiled:
             offsets.setdefault(parameter, []).append(start)
         self.offsets = {parameter: tuple(starts) for parameter, starts in offsets.items()}
         self.parameters = tuple(offsets)
-        choices: dict[str, dict[str, None]] = {}
+        choices: dict[str, dict[str | bool, None]] = {}
         marks: dict[str, int] = {}
         for block in blocks:
             if block.choice:
-                choices.setdefault(block.choice[0], {})[block.choice[1]] = None
+                values = choices.setdefault(block.choice[0], {})
+                values.update(dict.fromkeys(FLAG_VALUES if block.is_of_flag else block.choice[1:]))
                 marks.setdefault(block.choice[0], block.mark)
         self.marks = marks
         self.choices = {choice: tuple(values) for choice, values in choices.items()}
         self.optional = frozenset(offsets) - always_given(blocks) if len(blocks) > 1 else frozenset()
         count = 2 ** len(self._groups())
-        for values in self.choices.values():
-            count *= len(values)
+        for each in self.choices.values():
+            count *= len(each)
         if count > MAX_VARIANTS:
             texts = f"{count}" if count < _MANY else f"more than {_MANY}"
             raise source.error(
@@ -124,12 +125,12 @@ class Compiled:
         """The text that was read."""
         return self.source.text
 
-    def variant(self, given: Iterable[str] = (), choices: Mapping[str, str] | None = None) -> Variant:
+    def variant(self, given: Iterable[str] = (), choices: Mapping[str, str | bool] | None = None) -> Variant:
         """Return the text to send for these optional parameters and choices.
 
         Args:
             given: names; parameters that are always given may be among them and make no difference.
-            choices: a value for every choice.
+            choices: a value for every choice; a flag is off without one.
 
         Raises:
             BindError: a choice is missing or unknown, or does not have the value. Or a parameter is given
@@ -152,7 +153,7 @@ class Compiled:
         return self._variants
 
     def _make_variants(self) -> tuple[Variant, ...]:
-        found: dict[tuple[frozenset[str], tuple[str, ...]], Variant] = {}
+        found: dict[tuple[frozenset[str], tuple[str | bool, ...]], Variant] = {}
         groups = self._groups()
         for values in product(*self.choices.values()):
             choices = dict(zip(self.choices, values, strict=True))
@@ -167,34 +168,38 @@ class Compiled:
         return tuple(found.values())
 
     def optional_spans(self) -> list[tuple[int, int]]:
-        """The beginning and end in the body of each optional line that belongs to no choice."""
-        return [(block.start, block.end) for block in self._blocks if block.needs]
+        """The beginning and end in the body of each line of a parameter or a flag."""
+        return [(block.start, block.end) for block in self._blocks if block.needs or block.is_of_flag]
 
     def optional_lines(self, variant: Variant) -> frozenset[int]:
-        """Return the beginnings of the optional lines that a variant has."""
+        """Return the beginnings of the lines of parameters and flags that a variant has."""
         return frozenset(
-            block.start for block in self._blocks if block.needs and block.needs <= variant.given
+            block.start
+            for block in self._kept(variant.given, variant.choices)
+            if block.needs or block.is_of_flag
         )
 
     def _groups(self) -> list[frozenset[str]]:
         """The sets of parameters that the optional lines need, each set once."""
         return list(dict.fromkeys(block.needs for block in self._blocks if block.needs))
 
-    def _kept(self, given: frozenset[str], choices: Mapping[str, str]) -> list[Block]:
+    def _kept(self, given: frozenset[str], choices: Mapping[str, str | bool]) -> list[Block]:
         return [
             block
             for block in self._blocks
             if (choices[block.choice[0]] == block.choice[1] if block.choice else block.needs <= given)
         ]
 
-    def _check_choices(self, choices: Mapping[str, str]) -> Mapping[str, str]:
+    def _check_choices(self, choices: Mapping[str, str | bool]) -> Mapping[str, str | bool]:
         for name, values in self.choices.items():
             if name not in choices:
+                if values == FLAG_VALUES:
+                    continue
                 raise self._bind_error(
                     f"the choice {name} is not made", f"pass {name}, {_either(values)}", name
                 )
             # The value is not shown: it came from a caller.
-            if choices[name] not in values:
+            if not is_value(choices[name], values):
                 raise self._bind_error(
                     f"the choice {name} has no such value", f"pass {_either(values)}", name
                 )
@@ -202,11 +207,11 @@ class Compiled:
             if name not in self.choices:
                 known = f"its choices are {', '.join(self.choices)}" if self.choices else "it has no choices"
                 raise self._bind_error(f"there is no choice {name}", known)
-        return {name: choices[name] for name in self.choices}
+        return {name: choices.get(name, False) for name in self.choices}
 
-    def _refuse(self, given: frozenset[str], choices: Mapping[str, str], used: frozenset[str]) -> None:
+    def _refuse(self, given: frozenset[str], choices: Mapping[str, str | bool], used: frozenset[str]) -> None:
         """Raise for the parameter that is missing or must not be given."""
-        chosen = ", ".join(f"{name}={value}" for name, value in choices.items())
+        chosen = ", ".join(f"{name}={value}" for name, value in choices.items() if isinstance(value, str))
         for name in self.parameters:
             if name in used - given:
                 raise self._bind_error(f"{name} is missing, {chosen} needs it", f"pass {name}", name)
@@ -231,8 +236,13 @@ class Compiled:
         return f"<Compiled {self.name}: {', '.join(self.parameters) or 'no parameters'}>"
 
 
-def _either(values: tuple[str, ...]) -> str:
-    return f"{', '.join(values[:-1])} or {values[-1]}"
+def is_value(value: object, values: tuple[str | bool, ...]) -> TypeGuard[str | bool]:
+    """Report whether a value is one of a choice's: 1 is not ``True``."""
+    return any(isinstance(value, type(each)) and value == each for each in values)
+
+
+def _either(values: tuple[str | bool, ...]) -> str:
+    return f"{', '.join(map(str, values[:-1]))} or {values[-1]}"
 
 
 class Variant:
@@ -246,11 +256,15 @@ class Variant:
     """The names in the order of ``$n``: ``parameters[0]`` is ``$1``."""
     given: frozenset[str]
     """The optional parameters that are in it."""
-    choices: Mapping[str, str]
+    choices: Mapping[str, str | bool]
     """The value of every choice."""
 
     def __init__(
-        self, compiled: Compiled, blocks: list[Block], given: frozenset[str], choices: Mapping[str, str]
+        self,
+        compiled: Compiled,
+        blocks: list[Block],
+        given: frozenset[str],
+        choices: Mapping[str, str | bool],
     ) -> None:
         self._compiled = compiled
         self.given = given

@@ -11,19 +11,17 @@ import asyncio
 import threading
 from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import psycopg
 
 from plainsql.application import cache_namespace
 from plainsql.cache import Cache, OnFailure, PendingInvalidation, Touched, merge, resolve_change
-from plainsql.errors import PlainsqlError
+from plainsql.errors import CacheError, PlainsqlError
 from plainsql.query import Args, CompiledQuery
 from plainsql.sync.connection import SharedConnection
 
 __all__ = ["ANYTHING", "CacheWriter", "Writes", "cache_writer"]
-
-R = TypeVar("R")
 
 ANYTHING: Final[Touched] = {"*": {}}
 """The rows of a write about which nothing is known: every cached read depends on them."""
@@ -48,6 +46,10 @@ class CacheWriter:
 
         Raises ``CacheError`` with ``on_cache_failure="fail"`` if Redis does not answer: do not commit then.
         """
+        if self._loop.is_closed():
+            raise CacheError(
+                "the database is closed: this write was not made", hint="end all transactions before close()"
+            )
         begun = asyncio.run_coroutine_threadsafe(self._cache.begin(touched), self._loop)
         try:
             return begun.result()
@@ -73,8 +75,11 @@ class CacheWriter:
         self._thread.join()
         self._loop.close()
 
-    def _wait(self, step: Coroutine[Any, Any, R]) -> R:
-        return asyncio.run_coroutine_threadsafe(step, self._loop).result()
+    def _wait(self, step: Coroutine[Any, Any, None]) -> None:
+        if self._loop.is_closed():  # the markers of a write expire then
+            step.close()
+            return
+        asyncio.run_coroutine_threadsafe(step, self._loop).result()
 
 
 def cache_writer(redis: str | None, prefix: str | None, on_failure: OnFailure) -> CacheWriter | None:

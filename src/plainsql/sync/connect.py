@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 import psycopg
 from psycopg import errors
 
+from plainsql.application import search_path as path_of
 from plainsql.application import tenant_settings
 from plainsql.cache import OnFailure
 from plainsql.connect_errors import cannot_connect
@@ -17,7 +18,7 @@ from plainsql.conninfo import libpq_options
 from plainsql.errors import ConnectError
 from plainsql.options import check
 from plainsql.pooler import Pooler, is_backend_sql
-from plainsql.settings import resolve_database
+from plainsql.settings import resolve_database, use_database
 from plainsql.sync.cache_writer import cache_writer
 from plainsql.sync.connection import SharedConnection
 from plainsql.sync.database import Database, Options
@@ -58,6 +59,8 @@ def connect(
     connect_timeout: float | None = None,
     statement_timeout: float | None = None,
     application_name: str | None = None,
+    search_path: str | None = None,
+    database: str | None = None,
     prefetch: int = 500,
     tenant_setting: str | None = None,
     user_setting: str | None = None,
@@ -79,6 +82,10 @@ def connect(
             (``psycopg.errors.QueryCanceled``). If the server has not answered a second later, the connection
             is closed (``TimeoutError``). None: the server's own setting.
         application_name: the name in ``pg_stat_activity``; by default the URL's, else ``plainsql``.
+        search_path: the schemas in which names without a schema are looked up, such as ``"shop, public"``. By
+            default ``PLAINSQL_SEARCH_PATH``, or ``search_path`` in ``[tool.plainsql]``, or the server's own.
+        database: the name of one of several databases, a table of ``[tool.plainsql.databases]``: its settings
+            apply, and by default its URL.
         prefetch: rows that ``.stream`` reads ahead.
         tenant_setting: the setting that ``db.tenant`` sets to the tenant's id. By default
             ``PLAINSQL_TENANT_SETTING``, or ``tenant_setting`` in ``[tool.plainsql]``, or ``app.jwt_tenant``.
@@ -101,6 +108,8 @@ def connect(
         connect_timeout=connect_timeout,
         statement_timeout=statement_timeout,
         application_name=application_name,
+        search_path=search_path,
+        database=database,
         prefetch=prefetch,
         tenant_setting=tenant_setting,
         user_setting=user_setting,
@@ -109,17 +118,21 @@ def connect(
         on_cache_failure=on_cache_failure,
         cache_prefix=cache_prefix,
     )
-    settings = tenant_settings("sync.connect", tenant_setting, user_setting)
     with ExitStack() as stack:
-        resolved = stack.enter_context(resolve_database(url))
-        options = libpq_options(resolved, application_name=application_name, connect_timeout=connect_timeout)
-        connector = Connector(resolved, options, pooler, statement_timeout)
+        with use_database(database):
+            settings = tenant_settings("sync.connect", tenant_setting, user_setting)
+            resolved = stack.enter_context(resolve_database(url))
+            options = libpq_options(
+                resolved, application_name=application_name, connect_timeout=connect_timeout
+            )
+            path = path_of("sync.connect", search_path, url_options=str(options.get("options", "")))
+            writer = cache_writer(redis, cache_prefix, on_cache_failure)
+        if writer is not None:
+            stack.callback(writer.close)
+        connector = Connector(resolved, options, pooler, statement_timeout, path)
         shared = SharedConnection(connector.open, statement_timeout=statement_timeout)
         stack.callback(shared.close)
         shared.local_settings = connector.local_settings
-        writer = cache_writer(redis, cache_prefix, on_cache_failure)
-        if writer is not None:
-            stack.callback(writer.close)
         return Database(
             shared,
             Options(hide_password(resolved), prefetch, settings, writer),
@@ -136,7 +149,9 @@ class Connector:
         options: Mapping[str, Any],
         pooler: Pooler | None,
         statement_timeout: float | None,
+        search_path: str,
     ) -> None:
+        self._search_path = search_path
         self._url = url
         self._options = options
         self._pooler = pooler
@@ -200,4 +215,6 @@ class Connector:
         settings = _SETTINGS.format(is_local=is_local)
         if self._statement_timeout is not None:
             settings += f"; set {scope} statement_timeout = {round(self._statement_timeout * 1000) or 1:d}"
+        if self._search_path:
+            settings += f"; set {scope} search_path = {self._search_path}"
         return settings

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Self, TypeVar
 
 import psycopg
 
+from plainsql.application import search_path as path_of
 from plainsql.application import tenant_settings
 from plainsql.cache import OnFailure
 from plainsql.conninfo import libpq_options
@@ -17,7 +18,7 @@ from plainsql.errors import OptionError
 from plainsql.options import check
 from plainsql.pooler import Pooler
 from plainsql.query import Args, CompiledQuery, Query
-from plainsql.settings import resolve_database
+from plainsql.settings import resolve_database, use_database
 from plainsql.sync.cache_writer import cache_writer
 from plainsql.sync.connect import Connector
 from plainsql.sync.connection import GRACE_S
@@ -190,6 +191,9 @@ class Pool(_PoolExecutor):
         statement_timeout: seconds after which the server cancels a statement, as for
             ``plainsql.sync.connect``.
         application_name: the name in ``pg_stat_activity``; by default the URL's, else ``plainsql``.
+        search_path: the schemas in which names without a schema are looked up, as for
+            ``plainsql.sync.connect``.
+        database: the name of one of several databases, a table of ``[tool.plainsql.databases]``.
         prefetch: rows that ``.stream`` reads ahead.
         tenant_setting: the setting that ``db.tenant`` sets to the tenant's id.
         user_setting: the setting that ``db.tenant`` sets to the acting user's id.
@@ -216,6 +220,8 @@ class Pool(_PoolExecutor):
         connect_timeout: float | None = None,
         statement_timeout: float | None = None,
         application_name: str | None = None,
+        search_path: str | None = None,
+        database: str | None = None,
         prefetch: int = 500,
         tenant_setting: str | None = None,
         user_setting: str | None = None,
@@ -236,6 +242,8 @@ class Pool(_PoolExecutor):
             connect_timeout=connect_timeout,
             statement_timeout=statement_timeout,
             application_name=application_name,
+            search_path=search_path,
+            database=database,
             prefetch=prefetch,
             tenant_setting=tenant_setting,
             user_setting=user_setting,
@@ -248,23 +256,24 @@ class Pool(_PoolExecutor):
             raise OptionError(
                 f"sync.Pool(): min_size: expected at most max_size, which is {max_size}, got {min_size}"
             )
-        settings = tenant_settings("sync.Pool", tenant_setting, user_setting)
         sizes = PoolOptions(min_size, max_size, acquire_timeout, max_waiting, max_lifetime, max_idle)
         with ExitStack() as stack:
-            resolved = stack.enter_context(resolve_database(url))
-            libpq = libpq_options(
-                resolved, application_name=application_name, connect_timeout=connect_timeout
-            )
+            with use_database(database):
+                settings = tenant_settings("sync.Pool", tenant_setting, user_setting)
+                resolved = stack.enter_context(resolve_database(url))
+                libpq = libpq_options(
+                    resolved, application_name=application_name, connect_timeout=connect_timeout
+                )
+                path = path_of("sync.Pool", search_path, url_options=str(libpq.get("options", "")))
+                writer = cache_writer(redis, cache_prefix, on_cache_failure)
+            if writer is not None:
+                stack.callback(writer.close)
             connections = PooledConnections(
-                Connector(resolved, libpq, pooler, statement_timeout),
+                Connector(resolved, libpq, pooler, statement_timeout, path),
                 sizes,
                 None if statement_timeout is None else statement_timeout + GRACE_S,
             )
             connections.open()
-            stack.callback(connections.close, 10.0)
-            writer = cache_writer(redis, cache_prefix, on_cache_failure)
-            if writer is not None:
-                stack.callback(writer.close)
             options = Options(hide_password(resolved), prefetch, settings, writer)
             super().__init__(connections, options, TenantGuard(settings[0]), None)
             self._max_size = max_size

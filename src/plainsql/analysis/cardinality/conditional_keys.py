@@ -1,8 +1,8 @@
 """Unique keys that hold under a condition: of partial indexes, of expressions, and with equal nulls.
 
 A partial index keeps rows unique among those that fulfil its predicate, so it counts if the query's own
-conditions imply the predicate. Only two simple implications are recognised: the query has the same condition,
-or the condition follows from a value that cannot be null.
+conditions imply the predicate. Only three simple implications are recognised: the query has the same
+condition, it compares with one value of a list, or the condition follows from a value that cannot be null.
 """
 
 from __future__ import annotations
@@ -15,29 +15,41 @@ from plainsql.analysis.conditions.equalities import (
     Equality,
     conditions,
     equality_families,
+    is_repeatable,
+    not_distinct,
     plain_variable,
     strip_relabel,
 )
 from plainsql.analysis.conditions.expression_keys import LOCATION_FIELDS
 from plainsql.analysis.conditions.known_facts import ExpressionKey, Facts
 from plainsql.analysis.nodes import Node, Value
-from plainsql.analysis.tree.query_tree import Command, RangeTableEntry, Scope
+from plainsql.analysis.tree.query_tree import Command, RangeTableEntry, Scope, expression_children
 
 __all__ = ["expression_equalities", "implied_keys"]
 
-_IS_NULL, _IS_NOT_NULL, _IS_TRUE = 0, 1, 0
+_IS_NULL, _IS_NOT_NULL = 0, 1
+_IS_TRUE, _IS_FALSE = 0, 2
+
+_BOOLEAN_EQUALS = 91
+"""The oid of `=` of booleans, which is the same on all servers."""
 
 
 def implied_keys(
-    relation: Relation, entry: RangeTableEntry, scope: Scope, facts: Facts
+    catalog: Catalog, relation: Relation, entry: RangeTableEntry, scope: Scope, facts: Facts
 ) -> Iterator[tuple[ConditionalKey, frozenset[int]]]:
-    """Yield the keys whose condition holds in every row, with the positions of their columns that are null
-    there.
+    """Yield the keys whose condition holds in every row.
+
+    Each has the positions of its columns that are null there, or are not distinct from one value.
     """
     if not relation.conditional_keys or scope.query.command == Command.MERGE:
         return
     known = [node for node, only_for in conditions(scope) if only_for is None or entry.index in only_for]
     shapes = {_shape(_plain_test(node), entry.index) for node in known}
+    shapes |= {
+        _compared(node, args[0], args[1], entry.index)
+        for node in known
+        if node.kind == "OPEXPR" and len(args := node.nodes("args")) == 2 and args[1].kind == "CONST"
+    }
     nulls = {
         variable[1]
         for node in known
@@ -45,13 +57,44 @@ def implied_keys(
         if (arg := node.node("arg")) is not None
         if (variable := plain_variable(arg, scope)) is not None and variable[0] == entry.index
     }
+    same = {
+        (variable[1], family)
+        for node in known
+        for variable, _, other, families, _ in not_distinct(catalog, node, scope)
+        if variable[0] == entry.index and _is_one_value(catalog, other)
+        for family in families
+    }
     for key in relation.conditional_keys:
         if all(
-            _shape(_plain_test(part), 1) in shapes or _follows(part, entry, scope, facts)
+            _shape(_plain_test(part), 1) in shapes
+            or any(shape in shapes for shape in _each_of_list(part))
+            or _follows(part, entry, scope, facts)
             for part in key.predicate
         ):
-            alike = {i for i, column in enumerate(key.columns) if key.nulls_not_distinct and column in nulls}
-            yield key, frozenset(alike)
+            pairs = enumerate(zip(key.columns, key.families, strict=False))
+            alike = {i for i, (column, family) in pairs if column in nulls or (column, family) in same}
+            yield key, frozenset(alike) if key.nulls_not_distinct else frozenset()
+
+
+def _is_one_value(catalog: Catalog, node: Node) -> bool:
+    """Return whether an expression has the same value in all rows: it reads no column of this query."""
+    return is_repeatable(catalog, node) and not any(
+        part.kind == "VAR" and not part.number("varlevelsup") for part in expression_children(node)
+    )
+
+
+def _each_of_list(predicate: Node) -> Iterator[ExpressionKey]:
+    """Yield the form of `x = a` and of `x = b` for a predicate `x in (a, b)`."""
+    args = predicate.nodes("args")
+    if predicate.kind != "SCALARARRAYOPEXPR" or not predicate.flag("useOr") or len(args) != 2:
+        return
+    for element in args[1].nodes("elements") if args[1].kind == "ARRAYEXPR" else ():
+        yield _compared(predicate, args[0], element, 1)
+
+
+def _compared(node: Node, left: Node, right: Node, index: int) -> ExpressionKey:
+    operator, collation = node.number("opno"), node.number("inputcollid")
+    return ("compared", operator, collation, _shape(left, index), _shape(right, index))
 
 
 def expression_equalities(
@@ -76,11 +119,31 @@ def expression_equalities(
 
 
 def _plain_test(node: Node) -> Node:
-    """Return `x` for `x is true`: if one of them holds, so does the other."""
-    arg = node.node("arg")
-    if node.kind == "BOOLEANTEST" and node.number("booltesttype") == _IS_TRUE and arg is not None:
-        return arg
+    """Return `x` for `x is true` and `x = true`, `not x` for `x is false` and `x = false`.
+
+    If one of them holds, so does the other.
+    """
+    arg, args = node.node("arg"), node.nodes("args")
+    if node.kind == "BOOLEXPR" and node.text("boolop") == "not":
+        return _negated(args[0])
+    if (
+        node.kind == "BOOLEANTEST"
+        and arg is not None
+        and node.number("booltesttype") in (_IS_TRUE, _IS_FALSE)
+    ):
+        return _plain_test(arg) if node.number("booltesttype") == _IS_TRUE else _negated(arg)
+    if node.kind == "OPEXPR" and node.number("opno") == _BOOLEAN_EQUALS:
+        for one, other in (args, args[::-1]):
+            value = other.datum("constvalue")
+            if other.kind == "CONST" and not other.flag("constisnull") and value:
+                return _plain_test(one) if any(value) else _negated(one)
     return node
+
+
+def _negated(node: Node) -> Node:
+    negation = Node("BOOLEXPR")
+    negation.fields |= {"boolop": "not", "args": [_plain_test(node)]}
+    return negation
 
 
 def _follows(predicate: Node, entry: RangeTableEntry, scope: Scope, facts: Facts) -> bool:

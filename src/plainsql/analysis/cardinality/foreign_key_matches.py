@@ -8,26 +8,37 @@ referred to.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 from plainsql.analysis.catalog.relations import ForeignKey, Relation
 from plainsql.analysis.catalog.server_catalog import Catalog
-from plainsql.analysis.conditions.equalities import equality_families, strip_relabel
+from plainsql.analysis.conditions.equalities import equality_families, plain_variable, strip_relabel
 from plainsql.analysis.conditions.known_facts import Facts, nulling_joins
 from plainsql.analysis.nodes import Node, conjuncts
-from plainsql.analysis.tree.query_tree import Command, EntryKind, Join, JoinType, RangeTableEntry, Scope
+from plainsql.analysis.tree.query_tree import (
+    Command,
+    Join,
+    JoinType,
+    QueryTree,
+    RangeTableEntry,
+    Scope,
+)
+from plainsql.analysis.tree.row_limits import keeps_every_row
+from plainsql.analysis.tree.scopes import Scopes
 
 __all__ = ["join_always_matches", "subselect_always_matches"]
 
 
-def join_always_matches(catalog: Catalog, join: Join, scope: Scope, facts: Facts) -> bool:
+def join_always_matches(catalog: Catalog, scopes: Scopes, join: Join, scope: Scope, facts: Facts) -> bool:
     """Return whether an outer join always finds its match, because its condition is that of a foreign key."""
     sides = {JoinType.LEFT: join.right, JoinType.RIGHT: join.left}
     side = sides.get(join.type) if join.type is not None else None
     if side is None or side.kind != "RANGETBLREF" or join.condition is None:
         return False
-    return _follows(catalog, join.condition, side.number("rtindex"), scope, facts)
+    return _follows(catalog, scopes, join.condition, side.number("rtindex"), scope, facts)
 
 
-def subselect_always_matches(catalog: Catalog, scope: Scope, facts: Facts) -> bool:
+def subselect_always_matches(catalog: Catalog, scopes: Scopes, scope: Scope, facts: Facts) -> bool:
     """Return whether a sub-select always finds a row, because its condition is that of an outer row's foreign
     key.
 
@@ -43,51 +54,100 @@ def subselect_always_matches(catalog: Catalog, scope: Scope, facts: Facts) -> bo
     )
     if leaves_out or len(query.from_items) != 1 or query.from_items[0].kind != "RANGETBLREF":
         return False
-    return _follows(catalog, query.where, query.from_items[0].number("rtindex"), scope, facts)
+    return _follows(catalog, scopes, query.where, query.from_items[0].number("rtindex"), scope, facts)
 
 
-def _follows(catalog: Catalog, condition: Node | None, index: int, scope: Scope, facts: Facts) -> bool:
-    referenced = _referenced(catalog, scope, index)
-    if referenced is None:
+def _follows(
+    catalog: Catalog, scopes: Scopes, condition: Node | None, index: int, scope: Scope, facts: Facts
+) -> bool:
+    source = _source(catalog, scopes, scope, index, all_rows=True)
+    if source is None or not _reads_all_rows(source):
         return False
     pairs: dict[tuple[int, int], frozenset[int]] = {}
-    homes: list[tuple[Scope, RangeTableEntry]] = []
+    homes: list[_Source] = []
     for part in conjuncts(condition):
-        pair = _pair(catalog, part, index, scope, facts)
+        pair = _pair(catalog, scopes, part, index, scope, facts)
         if pair is None:
             return False
-        own, other, home, entry, families = pair
-        pairs[other, own] = families
-        homes.append((home, entry))
-    if not homes or any(home[0] is not homes[0][0] or home[1] is not homes[0][1] for home in homes):
+        own, other, home, families = pair
+        if own not in source.columns:
+            return False
+        pairs[other, source.columns[own]] = families
+        homes.append(home)
+    if not homes or any(home.place != homes[0].place for home in homes):
         return False
-    home, entry = homes[0]
-    table = catalog.relation(entry.relation)
-    return table is not None and any(
+    table = homes[0].relation
+    return any(
         key.table == table.oid
         and key.holds
         and set(zip(key.columns, key.referenced_columns, strict=True)) == pairs.keys()
-        and _by_its_equality(referenced, pairs, key)
+        and _by_its_equality(source.relation, pairs, key)
         and _is_kept(catalog, table, key)
-        for key in referenced.referenced_by
+        for key in source.relation.referenced_by
     )
 
 
-def _referenced(catalog: Catalog, scope: Scope, index: int) -> Relation | None:
-    """Return the table behind an entry, if all its rows are read."""
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """A table that is read, plainly or through views and subqueries of it alone."""
+
+    relation: Relation
+    entry: RangeTableEntry
+    scope: Scope
+    """The query in whose ``from`` the table itself is."""
+    columns: dict[int, int]
+    """The table's columns by the number that the reader knows them by."""
+    place: tuple[int, int]
+    """The reader: the query's id and the range table index of what it reads."""
+
+
+def _source(catalog: Catalog, scopes: Scopes, scope: Scope, index: int, *, all_rows: bool) -> _Source | None:
+    """Return the table behind a range table entry; with ``all_rows``, if no row of it is left out."""
     entry = scope.query.entry(index)
     relation = catalog.relation(entry.relation) if entry is not None and entry.relation else None
-    if entry is None or relation is None or relation.kind not in "rp" or relation.row_security:
+    if entry is None or entry.node.flag("self_reference") or entry.node.node("tablesample") is not None:
         return None
-    sampled = entry.node.node("tablesample") is not None
-    only = relation.kind == "p" and not entry.with_children
-    return None if sampled or only else relation
+    if relation is not None and relation.kind in "rp":
+        return _Source(relation, entry, scope, {n: n for n in relation.columns}, (scope.query.id, index))
+    # A materialised view may hold other rows than its table does now.
+    inner = scopes.of_entry(entry, scope) if relation is None or relation.kind == "v" else None
+    if inner is None or not _gives_rows_of_one(inner.query, all_rows=all_rows):
+        return None
+    below = _source(catalog, scopes, inner, inner.query.from_items[0].number("rtindex"), all_rows=all_rows)
+    if below is None:
+        return None
+    columns: dict[int, int] = {}
+    for number, output in enumerate(inner.query.outputs, 1):
+        expression = output.node("expr")
+        variable = plain_variable(expression, inner) if expression is not None else None
+        if variable is not None and variable[1] in below.columns:
+            columns[number] = below.columns[variable[1]]
+    return replace(below, columns=columns, place=(scope.query.id, index))
+
+
+def _gives_rows_of_one(query: QueryTree, *, all_rows: bool) -> bool:
+    """Return whether a query gives the rows of the one table, view or subquery that it reads."""
+    return not (
+        query.command != Command.SELECT
+        or query.is_aggregated
+        or query.set_operation() is not None
+        or query.returned_sets()
+        or len(query.from_items) != 1
+        or query.from_items[0].kind != "RANGETBLREF"
+        or (all_rows and (query.where is not None or not keeps_every_row(query)))
+    )
+
+
+def _reads_all_rows(source: _Source) -> bool:
+    """Return whether no policy and no partition is left out."""
+    relation = source.relation
+    return not relation.row_security and not (relation.kind == "p" and not source.entry.with_children)
 
 
 def _pair(
-    catalog: Catalog, node: Node, index: int, scope: Scope, facts: Facts
-) -> tuple[int, int, Scope, RangeTableEntry, frozenset[int]] | None:
-    """Return the two columns of `referenced.column = table.column`, the home of the latter, and the
+    catalog: Catalog, scopes: Scopes, node: Node, index: int, scope: Scope, facts: Facts
+) -> tuple[int, int, _Source, frozenset[int]] | None:
+    """Return the two columns of `referenced.column = table.column`, the table of the latter, and the
     families.
     """
     families = equality_families(catalog, node.number("opno")) if node.kind == "OPEXPR" else frozenset[int]()
@@ -100,37 +160,37 @@ def _pair(
         if own.number("varlevelsup") or own.number("varno") != index:
             continue
         home = scope.up(other.number("varlevelsup"))
-        entry = home.query.entry(other.number("varno")) if home is not None else None
-        if home is None or entry is None or not _is_found(catalog, other, home, entry, facts):
+        source = _source(catalog, scopes, home, other.number("varno"), all_rows=False) if home else None
+        column = source.columns.get(other.number("varattno")) if source is not None else None
+        if home is None or source is None or column is None:
             continue
-        return own.number("varattno"), other.number("varattno"), home, entry, families
+        if not _is_found(catalog, other, home, source, column, facts):
+            continue
+        return own.number("varattno"), column, source, families
     return None
 
 
-def _is_found(catalog: Catalog, variable: Node, home: Scope, entry: RangeTableEntry, facts: Facts) -> bool:
+def _is_found(
+    catalog: Catalog, variable: Node, home: Scope, source: _Source, column: int, facts: Facts
+) -> bool:
     """Return whether a variable is a column that is not null, of a row that the statement found in a
     table.
     """
-    table = catalog.relation(entry.relation) if entry.kind is EntryKind.RELATION else None
-    column = variable.number("varattno")
-    if (
-        table is None
-        or table.kind not in "rp"
-        or (table.kind == "r" and entry.with_children and table.children)
-    ):
+    table, index = source.relation, variable.number("varno")
+    if table.kind == "r" and source.entry.with_children and table.children:
         return False
     # The row to be written, and `excluded` of an insert, are not in `from`. Before PostgreSQL 18, grouping
     # sets make a column null under its own name.
     if (
-        entry.index not in home.query.members
-        or entry.index == home.query.result_relation
+        index not in home.query.members
+        or index == home.query.result_relation
         or (home.query.node.items("groupingSets") and not home.query.node.flag("hasGroupRTE"))
     ):
         return False
     if not all(join in facts.matched for join in nulling_joins(variable, home)):
         return False
-    known = ("var", home.query.id, entry.index, column) in facts.keys
-    return known or catalog.column_is_not_null(table, column, with_children=entry.with_children)[0]
+    known = ("var", home.query.id, index, variable.number("varattno")) in facts.keys
+    return known or catalog.column_is_not_null(table, column, with_children=source.entry.with_children)[0]
 
 
 def _by_its_equality(

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from plainsql.analysis.cardinality.conditional_keys import implied_keys
 from plainsql.analysis.cardinality.foreign_key_matches import join_always_matches, subselect_always_matches
+from plainsql.analysis.cardinality.pushed_conditions import PushedConditions
 from plainsql.analysis.cardinality.row_facts import facts_of_rows
 from plainsql.analysis.cardinality.unique_rows import AtMostOne, OutputKey, UniqueRows, from_entries
 from plainsql.analysis.catalog.relations import Relation
@@ -45,6 +46,7 @@ class Cardinality:
         self.catalog = catalog
         self.scopes = scopes
         self._locks = locks
+        self.pushed = PushedConditions()
         self._inference = Inference(catalog)
         self._at_most_one: dict[int, AtMostOne] = {}
 
@@ -81,7 +83,7 @@ class Cardinality:
         """Return whether a sub-select always finds the row that an outer row refers to by a foreign key."""
         if self._locks or not keeps_first_row(scope.query):
             return False
-        return subselect_always_matches(self.catalog, scope, facts)
+        return subselect_always_matches(self.catalog, self.scopes, scope, facts)
 
     def from_has_row(self, scope: Scope) -> bool:
         """Return whether ``from`` and ``where`` always give a row."""
@@ -365,6 +367,23 @@ class Cardinality:
             or (relation.kind != "p" and entry.with_children and relation.children)
         )
 
+    @once_per_query
+    def has_other_keys(self, scope: Scope) -> bool:
+        """Return whether a query reads a table with keys that are not of plain columns alone.
+
+        Such a key is seen only together with the conditions of the query that reads it.
+        """
+        for entry in from_entries(scope.query):
+            if entry.node.flag("self_reference"):
+                continue
+            relation = self.catalog.relation(entry.relation) if entry.relation else None
+            if relation is not None and (relation.conditional_keys or relation.exclusion_keys):
+                return True
+            inner = self.scopes.of_entry(entry, scope)
+            if inner is not None and self.has_other_keys(inner):
+                return True
+        return False
+
     def _conditional_keys(
         self, relation: Relation, entry: RangeTableEntry, scope: Scope
     ) -> list[tuple[OutputKey, str]]:
@@ -378,7 +397,7 @@ class Cardinality:
                 },
                 f"equality on the unique key {key.name} ({_named(relation, key.columns)})",
             )
-            for key, alike in implied_keys(relation, entry, scope, self.facts(scope))
+            for key, alike in implied_keys(self.catalog, relation, entry, scope, self.facts(scope))
             if not key.expressions
         ]
 
@@ -391,7 +410,7 @@ class Cardinality:
         return facts_of_rows(self._inference, scope, self.item_at_least_one, self._follows_key)
 
     def _follows_key(self, join: Join, scope: Scope, facts: Facts) -> bool:
-        return not self._locks and join_always_matches(self.catalog, join, scope, facts)
+        return not self._locks and join_always_matches(self.catalog, self.scopes, join, scope, facts)
 
     def _equality(self, clause: Node) -> frozenset[int]:
         return equality_families(self.catalog, clause.number("eqop"))

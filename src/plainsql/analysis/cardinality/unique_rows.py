@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from plainsql.analysis.cardinality.conditional_keys import expression_equalities, implied_keys
+from plainsql.analysis.cardinality.exclusion_rows import leaves_one_row
+from plainsql.analysis.cardinality.pushed_conditions import PushedConditions
 from plainsql.analysis.catalog.relations import Relation
 from plainsql.analysis.catalog.server_catalog import Catalog
 from plainsql.analysis.conditions.equalities import (
@@ -51,6 +53,10 @@ class AtMostOne:
     proved: bool
     because: str
 
+    def reason_through(self, name: str) -> str:
+        """Return the reason for a view, ``with`` item or subquery of this name."""
+        return f"{self.because} in {name}"
+
 
 class Counts(Protocol):
     """The row counts of a statement's queries; ``Cardinality`` implements it."""
@@ -79,6 +85,15 @@ class Counts(Protocol):
 
     def has_own_keys(self, relation: Relation, entry: RangeTableEntry) -> bool:
         """Return whether the keys of a table hold for all rows that an entry reads."""
+        ...
+
+    @property
+    def pushed(self) -> PushedConditions:
+        """The queries of views and subqueries with the conditions of the queries around them."""
+        ...
+
+    def has_other_keys(self, scope: Scope) -> bool:
+        """Return whether a query reads a table with keys that are not of plain columns alone."""
         ...
 
 
@@ -154,7 +169,7 @@ class UniqueRows:
     def _determines(self, equality: Equality) -> bool:
         if equality.only_for is not None and equality.variable[0] not in equality.only_for:
             return False
-        variable = plain_variable(equality.other, self._scope)
+        variable = None if equality.null_is_equal else plain_variable(equality.other, self._scope)
         # An equality does not hold for null: it does not matter if an outer join filled the variable.
         if variable is not None and (
             variable[0] in self.relations or equality.families & self.columns.get(variable, frozenset())
@@ -223,14 +238,43 @@ class UniqueRows:
                 for column, families in key.items()
             ):
                 return because
-        return self._expression_key(entry)
+        return self._expression_key(entry) or self._exclusion_key(entry) or self._pushed_down(entry, inner)
+
+    def _exclusion_key(self, entry: RangeTableEntry) -> str:
+        """Return the reason why an exclusion constraint determines a relation; empty if none does."""
+        relation = self._catalog.relation(entry.relation) if entry.relation else None
+        if relation is None or not self._counts.has_own_keys(relation, entry):
+            return ""
+        if self._scope.query.command == Command.MERGE:
+            return ""
+
+        def equal(column: int, families: frozenset[int]) -> bool:
+            return bool(families & self.columns.get((entry.index, column), frozenset()))
+
+        for key in relation.exclusion_keys:
+            if leaves_one_row(self._catalog, key, entry, self._scope, equal, self._expression):
+                return f"no two rows overlap by {key.name}"
+        return ""
+
+    def _pushed_down(self, entry: RangeTableEntry, inner: Scope | None) -> str:
+        """Return the reason why a view or subquery gives one row under the conditions of this query."""
+        if inner is None or entry.node.flag("self_reference") or not self._counts.has_other_keys(inner):
+            return ""
+        relation = self._catalog.relation(entry.relation) if entry.relation else None
+        if relation is not None and relation.kind != "v":
+            return ""
+        pushed = self._counts.pushed.into(self._scope, entry, inner, self._variable)
+        if pushed is None:
+            return ""
+        answer = self._counts.at_most_one(pushed)
+        return answer.reason_through(entry.alias) if answer.proved else ""
 
     def _expression_key(self, entry: RangeTableEntry) -> str:
         """Return the reason why a unique index on expressions determines a relation; empty if none does."""
         relation = self._catalog.relation(entry.relation) if entry.relation else None
         if relation is None or not self._counts.has_own_keys(relation, entry):
             return ""
-        for key, alike in implied_keys(relation, entry, self._scope, self._facts):
+        for key, alike in implied_keys(self._catalog, relation, entry, self._scope, self._facts):
             expressions = iter(key.expressions)
             if key.expressions and all(
                 i in alike

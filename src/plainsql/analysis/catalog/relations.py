@@ -14,6 +14,7 @@ from plainsql.analysis.nodes import Node, conjuncts, read_tree
 __all__ = [
     "Check",
     "ConditionalKey",
+    "ExclusionKey",
     "ForeignKey",
     "Index",
     "Policy",
@@ -73,6 +74,18 @@ class ConditionalKey:
     predicate: tuple[Node, ...]
     """The conditions that must all hold; empty for an index of all rows."""
     nulls_not_distinct: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ExclusionKey:
+    """An exclusion constraint, or a key ``without overlaps``, on plain columns: it holds at every moment."""
+
+    name: str
+    columns: tuple[int, ...]
+    operators: tuple[int, ...]
+    """The operator of each column: no two rows fulfil all of them."""
+    without_empty: bool
+    """True if no range is empty: a key ``without overlaps`` refuses empty ranges."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +180,7 @@ class Relation:
     columns: dict[int, RelationColumn] = field(default_factory=dict)
     unique_keys: list[UniqueKey] = field(default_factory=list)
     conditional_keys: list[ConditionalKey] = field(default_factory=list)
+    exclusion_keys: list[ExclusionKey] = field(default_factory=list)
     indexes: list[Index] = field(default_factory=list)
     referenced_by: list[ForeignKey] = field(default_factory=list)
     triggers: list[Trigger] = field(default_factory=list)
@@ -265,6 +279,19 @@ inner join pg_catalog.pg_class as c on c.oid = i.indexrelid
 where i.indisunique and i.indisvalid and i.indislive and i.indimmediate and not i.indisexclusion
   and (i.indpred is not null or i.indexprs is not null or i.indnullsnotdistinct)
 """
+
+
+def _exclusion_keys_query(version: int) -> str:
+    # From 18 on a key may be `without overlaps`: it is an exclusion that refuses empty ranges.
+    period = "k.conperiod" if version >= 180000 else "false"
+    return f"""
+select k.conrelid, k.conname, k.conkey::int[], k.conexclop::int8[], {period}
+from pg_catalog.pg_constraint as k
+inner join pg_catalog.pg_index as i on i.indexrelid = k.conindid
+where k.conexclop is not null and i.indisexclusion and i.indisvalid and i.indislive and i.indimmediate
+  and not k.condeferrable and i.indpred is null and i.indexprs is null
+"""
+
 
 _INDEXES = """
 select i.indrelid, c.relname, m.amname, i.indkey::text, i.indnkeyatts,
@@ -382,6 +409,11 @@ def load_relations(
                     _nodes(predicate),
                     nulls,
                 )
+            )
+    for relation, name, columns, operators, period in rows(_exclusion_keys_query(version)):
+        if relation in found:
+            found[relation].exclusion_keys.append(
+                ExclusionKey(name, tuple(columns), tuple(operators), period)
             )
     for relation, name, method, keys, count, families in rows(_INDEXES):
         if relation in found:

@@ -23,6 +23,7 @@ __all__ = [
     "equality_families",
     "is_repeatable",
     "lateral_variables",
+    "not_distinct",
     "plain_variable",
     "strip_relabel",
 ]
@@ -43,6 +44,8 @@ class Equality:
     """
     node: Node
     variable_node: Node
+    null_is_equal: bool = False
+    """True for ``is not distinct from``, of a variable or a value that cannot be null itself."""
 
 
 def equality_families(catalog: Catalog, operator: int) -> frozenset[int]:
@@ -158,9 +161,57 @@ def conditions(scope: Scope) -> list[tuple[Node, frozenset[int] | None]]:
     return found
 
 
+def not_distinct(
+    catalog: Catalog, node: Node, scope: Scope
+) -> list[tuple[tuple[int, int], Node, Node, frozenset[int], Node]]:
+    """Return the variables that a condition with ``is not distinct from`` compares.
+
+    Each has its own node, the other side, the operator families, and the node of the comparison.
+    """
+    arg = node.nodes("args")[0] if node.kind == "BOOLEXPR" and node.text("boolop") == "not" else None
+    if arg is None:
+        return []
+    # Two rows are compared column by column: `not (a is distinct from … or b is distinct from …)`.
+    rows = arg.kind == "BOOLEXPR" and arg.text("boolop") == "or"
+    found: list[tuple[tuple[int, int], Node, Node, frozenset[int], Node]] = []
+    for part in arg.nodes("args") if rows else [arg]:
+        args = part.nodes("args")
+        families = equality_families(catalog, part.number("opno"))
+        if (
+            part.kind != "DISTINCTEXPR"
+            or len(args) != 2
+            or not families
+            or part.number("inputcollid") in catalog.routines.nondeterministic_collations
+        ):
+            continue
+        for one, other in (args, args[::-1]):
+            if (variable := plain_variable(one, scope)) is not None:
+                found.append((variable, strip_relabel(one), other, families, part))
+    return found
+
+
+def _cannot_both_be_null(catalog: Catalog, variable: tuple[int, int], other: Node, scope: Scope) -> bool:
+    """Return whether a variable and another value are never both null, if they are not distinct."""
+    if other.kind == "CONST" and not other.flag("constisnull"):
+        return True
+    entry = scope.query.entry(variable[0])
+    relation = catalog.relation(entry.relation) if entry is not None and entry.relation else None
+    return (
+        entry is not None
+        and relation is not None
+        and catalog.column_is_not_null(relation, variable[1], with_children=entry.with_children)[0]
+    )
+
+
 def _equalities_in(
     catalog: Catalog, node: Node, only_for: frozenset[int] | None, scope: Scope
 ) -> list[Equality]:
+    if node.kind == "BOOLEXPR":
+        return [
+            Equality(variable, other, families, only_for, part, own, null_is_equal=True)
+            for variable, own, other, families, part in not_distinct(catalog, node, scope)
+            if _cannot_both_be_null(catalog, variable, other, scope)
+        ]
     args = node.nodes("args")
     if node.kind == "OPEXPR" and len(args) == 2:
         families = equality_families(catalog, node.number("opno"))

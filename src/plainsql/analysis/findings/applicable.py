@@ -23,6 +23,7 @@ def applicable(
     leave = {"unproved-one"} if returns in ("many", "count") else {"unbounded"}
     if returns == "count":
         leave |= {"unbounded"}
+    leave |= set() if returns == "one" else {"conflict-without-row"}
     leave |= set() if cached else {"cache-unsteady", "cache-unstorable", "cache-untracked"}
     leave |= set() if caches and not cached else {"hidden-writes"}
     return tuple(finding for finding in (*analysis.findings, *analysis.caching) if finding.name not in leave)

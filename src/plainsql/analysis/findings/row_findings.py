@@ -14,6 +14,7 @@ from plainsql.analysis.tree.function_calls import called_function
 from plainsql.analysis.tree.query_tree import (
     Command,
     EntryKind,
+    JoinType,
     RangeTableEntry,
     Scope,
     Sublink,
@@ -23,10 +24,13 @@ from plainsql.analysis.tree.query_tree import (
 
 __all__ = ["examine"]
 
+_ON_CONFLICT_NOTHING = 1
+
 
 def examine(examined: Examined) -> Iterator[Finding]:
     """Yield these findings, in all queries that the statement itself contains."""
     yield from _many(examined)
+    yield from _conflicts(examined)
     for scope in examined.prover.scopes.all(examined.scope):
         each = replace(examined, scope=scope)
         yield from _order(each)
@@ -52,6 +56,42 @@ def _many(examined: Examined) -> Iterator[Finding]:
             "nothing bounds the number of rows: no limit, and no key is compared with a parameter",
             hint="add a limit, or bind the leading column of an index",
         )
+
+
+def _conflicts(examined: Examined) -> Iterator[Finding]:
+    """Yield an insert that returns no row for a conflict; the header decides whether one row is promised."""
+    words = _skipped(examined, examined.scope)
+    if words:
+        yield Finding(
+            "conflict-without-row",
+            f"no row comes back for a conflict {words}",
+            examined.places.of_words("on", "conflict"),
+            "write returns: optional",
+        )
+
+
+def _skipped(examined: Examined, scope: Scope) -> str:
+    """Return the conflicts for which the query's insert returns no row; empty if there are none."""
+    query = scope.query
+    conflict = query.node.node("onConflict")
+    if query.command == Command.INSERT and conflict is not None and query.outputs:
+        if conflict.number("action") == _ON_CONFLICT_NOTHING:
+            return "that does nothing"
+        return "that the `where` of the update leaves out" if conflict.node("onConflictWhere") else ""
+    # A query of a `with` item's rows has no row if the item has none, unless it adds rows of its own.
+    if (
+        query.command != Command.SELECT
+        or query.set_operation() is not None
+        or (query.is_aggregated and not query.is_grouped)
+        or any(join.type is not JoinType.INNER for join in query.joins.values())
+    ):
+        return ""
+    for entry in from_entries(query):
+        inner = examined.prover.scopes.of_entry(entry, scope) if entry.kind is EntryKind.CTE else None
+        recursive = entry.node.flag("self_reference")
+        if inner is not None and not recursive and (words := _skipped(examined, inner)):
+            return words
+    return ""
 
 
 def _key_hint(examined: Examined) -> str:
@@ -82,6 +122,8 @@ def _is_bounded(examined: Examined, scope: Scope) -> bool:
         return True
     scopes = examined.prover.scopes
     if query.set_operation() is not None:
+        if _has_few_distinct_rows(examined, scope):
+            return True
         arms = [scopes.of_entry(entry, scope) for entry in query.entries if entry.kind is EntryKind.SUBQUERY]
         return all(arm is not None and _is_bounded(examined, arm) for arm in arms)
     if _has_few_groups(examined, scope):
@@ -108,6 +150,19 @@ def _has_few_groups(examined: Examined, scope: Scope) -> bool:
         ):
             return True
     return False
+
+
+def _has_few_distinct_rows(examined: Examined, scope: Scope) -> bool:
+    """Return whether a `union` without `all` gives booleans and enums alone."""
+    operation = scope.query.set_operation()
+    return (
+        operation is not None
+        and not operation.flag("all")
+        and all(
+            _has_few_values(examined, examined.prover.type_of(output.node("expr")))
+            for output in scope.query.outputs
+        )
+    )
 
 
 def _has_few_values(examined: Examined, oid: int) -> bool:

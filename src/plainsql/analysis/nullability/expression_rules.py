@@ -19,8 +19,15 @@ _CURRENT_SCHEMA = 14
 
 _XML_ELEMENT = 1
 
-_JSON_EXISTS = 0
-"""``JSON_EXISTS_OP``."""
+_JSON_EXISTS, _JSON_QUERY = 0, 1
+"""``JSON_EXISTS_OP`` and ``JSON_QUERY_OP``."""
+
+_JSON_COERCIONS = ("use_io_coercion", "use_json_coercion", "omit_quotes")
+"""The fields for which a document becomes another type: the ``null`` of JSON may become null."""
+
+_JSON_DEFAULT = 8
+_DOCUMENT_OR_ERROR = (1, 6, 7)
+"""The values of ``JsonBehaviorType`` for an error, and for an empty array or object."""
 
 _TRUE_FALSE_OR_ERROR = (1, 3, 4)
 """The values of ``JsonBehaviorType`` for which ``json_exists`` does not give null."""
@@ -288,14 +295,35 @@ def _is_of_sub_select(node: Node) -> bool:
 
 
 def _json(prover: Prover, node: Node, context: Context) -> Verdict:
-    """Return the verdict for ``json_exists``: true or false, unless it is to give null on an error."""
-    document, on_error = node.node("formatted_expr"), node.node("on_error")
-    if node.number("op", -1) != _JSON_EXISTS or document is None or on_error is None:
+    """Return the verdict for ``json_exists``, ``json_query`` and ``json_value``.
+
+    Each gives null for a null document or path. ``json_value`` also gives null for the ``null`` of JSON.
+    """
+    document, path = node.node("formatted_expr"), node.node("path_spec")
+    on_empty, on_error = node.node("on_empty"), node.node("on_error")
+    operation = node.number("op", -1)
+    if document is None or path is None or on_error is None:
         return nullable("a path may find nothing")
-    if on_error.number("btype") not in _TRUE_FALSE_OR_ERROR or node.nodes("passing_values"):
-        return nullable("json_exists may be unknown")
-    verdict = prover.expression(document, context)
-    return verdict.alone() if verdict.nullable else never("json_exists is true or false")
+    if operation == _JSON_EXISTS:
+        if on_error.number("btype") not in _TRUE_FALSE_OR_ERROR:
+            return nullable("json_exists may be unknown")
+        because = "json_exists is true or false"
+    elif operation == _JSON_QUERY and not any(map(node.flag, _JSON_COERCIONS)):
+        for behaviour in (on_empty, on_error):
+            if behaviour is None or _gives_null(prover, behaviour, context):
+                return nullable("a path may find nothing")
+        because = "json_query gives a document or raises an error"
+    else:
+        return nullable("a path may find nothing")
+    return first_nullable(prover.expression(arg, context) for arg in (document, path)) or never(because)
+
+
+def _gives_null(prover: Prover, behaviour: Node, context: Context) -> bool:
+    """Return whether `on empty` or `on error` may give null."""
+    if behaviour.number("btype") == _JSON_DEFAULT:
+        expression = behaviour.node("expr")
+        return behaviour.flag("coerce") or expression is None or _is_nullable(prover, expression, context)
+    return behaviour.number("btype") not in _DOCUMENT_OR_ERROR
 
 
 def _never(because: str) -> Callable[[Prover, Node, Context], Verdict]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from plainsql.analysis.nodes import Node
 from plainsql.analysis.tree.query_tree import QueryTree
 
-__all__ = ["constant_count", "keeps_first_row"]
+__all__ = ["constant_count", "keeps_every_row", "keeps_first_row"]
 
 _INTEGERS = {21: 2, 23: 4, 20: 8}
 """``int2``, ``int4`` and ``int8``, each with its number of bytes."""
@@ -34,3 +34,9 @@ def keeps_first_row(query: QueryTree) -> bool:
     return (limit is None or (constant_count(limit) or 0) > 0) and (
         offset is None or constant_count(offset) == 0
     )
+
+
+def keeps_every_row(query: QueryTree) -> bool:
+    """Return whether no row is left out by a limit, an offset or ``distinct``."""
+    left_out = ("limitCount", "limitOffset")
+    return not query.node.nodes("distinctClause") and all(query.node.node(name) is None for name in left_out)

@@ -96,7 +96,7 @@ def cleanup(
     tenant
         Only rows of this tenant. Without it, the role must see the rows of all tenants.
     """
-    with connected(common.database) as session:
+    with connected(common.database, search_path=None) as session:
         present = present_layers(session.connection, layers)
         steps = [step for layer in present for step in _steps(layer, days, batch)]
         with bars() as shown:

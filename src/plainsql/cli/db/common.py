@@ -55,15 +55,21 @@ class Session:
 
 
 @contextmanager
-def connected(database: str | None) -> Generator[Session]:
+def connected(database: str | None, *, search_path: str | None = "") -> Generator[Session]:
     """Connect to the configured database.
+
+    ``search_path``: by default the server's own, in which the records of migrations are found; None is the
+    project's, which its queries need.
 
     Raises ``PlainsqlError`` if the server refuses a statement, and psycopg's error if the connection is lost.
     """
     with (
         resolve_database(database) as url,
         plainsql.sync.connect(
-            url, application_name="plainsql db", connect_timeout=_connect_timeout(url)
+            url,
+            application_name="plainsql db",
+            connect_timeout=_connect_timeout(url),
+            search_path=search_path,
         ) as db,
     ):
         try:

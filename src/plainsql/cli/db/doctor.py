@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Annotated
+from functools import partial
+from typing import Annotated, Any
 
+import psycopg
 from cyclopts import Parameter
 from rich.console import Console
 from rich.text import Text
 
 from plainsql.cli.db.common import COMMON, FLAG, Common, connected, print_json
-from plainsql.cli.db.database_check import Check, check_database, failure
 from plainsql.cli.db.layer_selection import known_layers
-from plainsql.cli.db.redis_check import check_redis
 from plainsql.cli.exit_codes import FINDINGS, FINE
 from plainsql.errors import PlainsqlError
+from plainsql.health.redis_check import check_redis
+from plainsql.health.results import Check, failure
+from plainsql.health.server_checks import Place, server_checks
+from plainsql.health.steps import RefusedStepError, Rows, run_steps
 
 __all__ = ["doctor"]
 
@@ -67,9 +71,22 @@ def _all(
 def _postgresql(layers: Sequence[str], database: str | None) -> Iterable[Check]:
     try:
         with connected(database) as session:
-            yield from check_database(session, layers)
+            connection = session.connection
+            place = Place(session.address, connection.info.host)
+            steps = server_checks(place, known_layers(layers), only_present=not layers)
+            yield from run_steps(steps, partial(_execute, connection))
     except (PlainsqlError, OSError) as error:
         yield failure("postgresql", error)
+
+
+def _execute(connection: psycopg.Connection[Any], sql: str) -> Rows:
+    try:
+        return connection.execute(sql.encode()).fetchall()
+    except psycopg.Error as error:
+        if error.sqlstate is None or error.sqlstate[:2] in ("08", "57"):
+            raise
+        message = error.diag.message_primary or type(error).__name__
+        raise RefusedStepError(message, error.sqlstate, error.diag.message_hint) from None
 
 
 def _show(check: Check) -> None:

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import psycopg
 
 from plainsql.errors import SettingsError
-from plainsql.layers.files import migrations_folder, sql_folder
+from plainsql.layer_folders import Layer, packaged_layers, project_layers
 from plainsql.settings import Project
 from plainsql.statements.header import close_match
 
 __all__ = ["Layer", "known_layers", "present_layers", "report_left_out_schemas"]
-
-_WITHOUT_LAYER: Final = "public"
 
 _SCHEMAS_WITH_TABLES = """
 select distinct n.nspname
@@ -35,31 +31,12 @@ order by n.nspname
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Layer:
-    """A schema with migrations and queries of its own."""
-
-    name: str
-    """The schema."""
-    migrations: Path
-    """The folder that holds the layers' folders of migrations, as ``migrate`` takes it."""
-    sql: Path
-    """The folder of its queries, which may not exist."""
-    is_flat: bool = False
-    """True if its migrations are in the folder itself: those of a project without layers, in public."""
-
-    @property
-    def ledger(self) -> str | None:
-        """The layer's name for ``migrate``, None for a project without layers."""
-        return None if self.is_flat else self.name
-
-
 def known_layers(names: Sequence[str] = ()) -> list[Layer]:
     """Return the project's layers and those that come with plainsql, by name; only those of ``names``.
 
     Raises ``SettingsError`` if a name is not among them.
     """
-    known = _packaged() | _of_project(Project.load())
+    known = packaged_layers() | project_layers(Project.load())
     for name in names:
         if name not in known:
             meant = close_match(name, list(known), 0.6)
@@ -99,30 +76,3 @@ def report_left_out_schemas(connection: psycopg.Connection[Any], layers: Sequenc
             f"left out: the schema {name} is no layer: there is no folder of migrations of that name",
             file=sys.stderr,
         )
-
-
-def _of_project(project: Project) -> dict[str, Layer]:
-    root = project.migrations_folder
-    if not root.is_dir():
-        return {}
-    found = {
-        folder.name: Layer(folder.name, root, project.sql_folder / folder.name)
-        for folder in root.iterdir()
-        if folder.is_dir() and any(folder.glob("*.sql"))
-    }
-    if any(root.glob("*.sql")):
-        found[_WITHOUT_LAYER] = Layer(_WITHOUT_LAYER, root, project.sql_folder, is_flat=True)
-    return found
-
-
-def _packaged() -> dict[str, Layer]:
-    import plainsql.layers
-
-    names = {path.name for folder in plainsql.layers.__path__ for path in Path(folder).iterdir()}
-    layers = {}
-    for name in names:
-        try:
-            layers[name] = Layer(name, migrations_folder(name).parent, sql_folder(name))
-        except SettingsError:  # a module that is no layer
-            continue
-    return layers

@@ -71,7 +71,7 @@ class BatchedStatement:
         self._sql = None
 
     async def _describe(self, connection: Any) -> str:
-        parameters = (await driver.prepare(connection, self._text.sql, self._query))._get_parameters()
+        parameters = await driver.parameters(connection, self._text.sql, self._query)
         described: list[Any] = []
         if parameters:
             described = await connection.fetch(PARAMETER_TYPES, [parameter.oid for parameter in parameters])

@@ -3,7 +3,7 @@
 Between ``Connection.fetch`` and the wire are five calls: for exclusive use, loggers, the time limit, the
 statement cache, and a second attempt if the statement is out of date. If the statement is in the cache, only
 the wire is needed. The rest is some 7 % of the time of a read by its key. This module alone uses what is
-behind asyncpg's public methods for speed, and it is a reason why asyncpg's version is capped.
+behind asyncpg's public methods for speed. With a version that is not known it uses the public methods.
 
 Only `prepare` puts a query's statement into the cache, so a statement in it has been compared.
 """
@@ -16,11 +16,22 @@ from typing import Any
 
 from asyncpg import Record, exceptions
 
+from plainsql.database.execution.asyncpg_version import IS_KNOWN, PIPELINES_RETURN_ROWS
+from plainsql.database.pool.resettable_connection import of_element
 from plainsql.errors import ContractError, DecodeError
 from plainsql.query import CompiledQuery
 from plainsql.query.description import Described
 
-__all__ = ["TimeLimit", "describe", "fetch", "fetch_many", "is_prepared", "parameter_types", "prepare"]
+__all__ = [
+    "TimeLimit",
+    "describe",
+    "fetch",
+    "fetch_many",
+    "is_prepared",
+    "parameter_types",
+    "parameters",
+    "prepare",
+]
 
 
 _MAX_ATTEMPTS = 5
@@ -50,6 +61,15 @@ async def fetch(
     The last ``own`` columns are not the query's. Raises ``ContractError`` if the result has other columns
     than the query's row type; then nothing was executed.
     """
+    if not IS_KNOWN:
+        return await _public(
+            connection,
+            sql,
+            query,
+            own,
+            lambda statement, limit_s: statement.fetch(*values, timeout=limit_s),
+            lambda limit_s: connection.fetch(sql, *values, timeout=limit_s),
+        )
     statement = connection._stmt_cache.get((sql, Record, False))
     if statement is not None and not connection._query_loggers:
         try:
@@ -87,6 +107,17 @@ async def fetch_many(
     less than four times 32 kB on the wire. Beyond that asyncpg waits for the socket, and a caller that is
     cancelled there never returns.
     """
+    if not PIPELINES_RETURN_ROWS:
+        return await _one_by_one(connection, sql, sets, query, own)
+    if not IS_KNOWN:
+        return await _public(
+            connection,
+            sql,
+            query,
+            own,
+            lambda statement, limit_s: statement.fetchmany(sets, timeout=limit_s),
+            lambda limit_s: connection.fetchmany(sql, sets, timeout=limit_s),
+        )
     statement = connection._stmt_cache.get((sql, Record, False))
     if statement is not None and not connection._query_loggers:
         try:
@@ -115,6 +146,8 @@ async def prepare(
 
     Raises ``ContractError`` if the result has other columns than the query's row type.
     """
+    if not IS_KNOWN:
+        return await _public_statement(connection, sql, query, own, timeout)
     connection._check_open()
     statement = await connection._get_statement(sql, timeout)
     try:
@@ -126,20 +159,25 @@ async def prepare(
     return statement
 
 
+async def parameters(connection: Any, sql: str, query: CompiledQuery[Any, Any]) -> Sequence[Any]:
+    """Return the types of a text's parameters; prepare it if it is not."""
+    return _parameters_of(await prepare(connection, sql, query))
+
+
 def is_prepared(connection: Any, sql: str) -> bool:
     """Return whether a connection has prepared a text."""
-    return connection._stmt_cache.get((sql, Record, False)) is not None
+    return _found(connection, sql) is not None
 
 
 def parameter_types(connection: Any, sql: str) -> list[str] | None:
     """Return the names of the types of a text's parameters, or None if it is not prepared."""
-    statement = connection._stmt_cache.get((sql, Record, False))
-    return None if statement is None else [type_.name for type_ in statement._get_parameters()]
+    statement = _found(connection, sql)
+    return None if statement is None else [type_.name for type_ in _parameters_of(statement)]
 
 
 def describe(statement: Any, query: CompiledQuery[Any, Any], own: int = 0) -> None:
     """Compare a statement's result with the query's row type, or make the row type if there is none yet."""
-    attributes = statement._get_attributes()
+    attributes = (statement._get_attributes if IS_KNOWN else statement.get_attributes)()
     if own:
         attributes = attributes[:-own]
     columns = tuple(Described(name, type_.oid, type_.name) for name, type_ in attributes)
@@ -174,6 +212,75 @@ async def _prepared(
                 raise
         except exceptions.InvalidCachedStatementError:
             # It was in the cache since before the tables changed, or they changed between the two steps.
+            connection._drop_global_statement_cache()
+            if attempt == _MAX_ATTEMPTS or connection.is_in_transaction():
+                raise
+
+
+async def _one_by_one(
+    connection: Any, sql: str, sets: Sequence[Sequence[object]], query: CompiledQuery[Any, Any], own: int
+) -> list[Any]:
+    """Run a statement for each set of values, a round trip for each."""
+    found: list[Any] = []
+    for number, values in enumerate(sets):
+        try:
+            found += await fetch(connection, sql, values, query, own)
+        except exceptions.DataError as error:
+            raise of_element(error, number) from error.__cause__
+    return found
+
+
+def _found(connection: Any, sql: str) -> Any:
+    if IS_KNOWN:
+        return connection._stmt_cache.get((sql, Record, False))
+    made, statement = connection.public_statements.get(sql, (0, None))
+    return statement if made == connection._pool_release_ctr else None
+
+
+def _parameters_of(statement: Any) -> Sequence[Any]:
+    found: Sequence[Any] = (statement._get_parameters if IS_KNOWN else statement.get_parameters)()
+    return found
+
+
+# -- With a version of asyncpg that is not known -----------------------------------------------------------
+
+
+async def _public_statement(
+    connection: Any, sql: str, query: CompiledQuery[Any, Any], own: int, timeout: float | None
+) -> Any:
+    """Return asyncpg's object of a prepared statement, which has been compared."""
+    if not query.compared or (statement := _found(connection, sql)) is None:
+        statement = await connection.prepare(sql, timeout=timeout)
+        describe(statement, query, own)
+        if statement.get_name():  # the name is empty if the connection keeps no statements
+            connection.public_statements[sql] = (connection._pool_release_ctr, statement)
+    return statement
+
+
+async def _public(
+    connection: Any,
+    sql: str,
+    query: CompiledQuery[Any, Any],
+    own: int,
+    run: Callable[[Any, float | None], Awaitable[list[Any]]],
+    run_logged: Callable[[float | None], Awaitable[list[Any]]],
+) -> list[Any]:
+    """Run a statement by asyncpg's public methods, within the connection's time limit."""
+    connection._check_open()
+    limit = TimeLimit(connection)
+    attempt = 0
+    while True:
+        attempt += 1
+        statement = await _public_statement(connection, sql, query, own, limit.left)
+        if connection._query_loggers:
+            return await run_logged(limit.left)
+        try:
+            return await run(statement, limit.left)
+        except exceptions.OutdatedSchemaCacheError as error:
+            await _learn_types(connection, query, error)
+            if attempt == _MAX_ATTEMPTS:
+                raise
+        except exceptions.InvalidCachedStatementError:
             connection._drop_global_statement_cache()
             if attempt == _MAX_ATTEMPTS or connection.is_in_transaction():
                 raise

@@ -41,8 +41,7 @@ async def refuse_nul(
 ) -> None:
     """Raise ``BindError`` for a text with a NUL among arguments that are not sent yet."""
     if found := nuls_in(values):
-        statement = await driver.prepare(connection, text.sql, query)
-        types = [type_.name for type_ in statement._get_parameters()]
+        types = [type_.name for type_ in await driver.parameters(connection, text.sql, query)]
         for index in found:
             if types[index] not in _JSON:
                 raise nul_error(query, text, values, index, types[index])

@@ -21,7 +21,6 @@ __all__ = [
     "is_behind_pooler",
     "keeps_statements",
     "refuses_settings",
-    "set_settings",
 ]
 
 SETTINGS = {
@@ -150,7 +149,7 @@ class DriverConnection(ResettableConnection):
 
     def _drop_global_statement_cache(self) -> None:
         for connection in {self, *self.siblings}:
-            connection._drop_local_statement_cache()  # type: ignore[no-untyped-call]
+            connection._drop_local_statement_cache()
 
     def _drop_global_type_cache(self) -> None:
         for connection in {self, *self.siblings}:
@@ -172,9 +171,22 @@ class SessionPoolerConnection(DirectConnection):
     """A connection to a pooler in session mode, which refuses our settings when it is opened."""
 
     __slots__ = ()
+    search_path = ""
+    """The ``search_path`` of its sessions; empty for the server's own."""
+
+    @classmethod
+    def with_path(cls, search_path: str) -> type[SessionPoolerConnection]:
+        """Return the class of connections with a ``search_path``."""
+        return type(cls.__name__, (cls,), {"__slots__": (), "search_path": search_path})
+
+    @classmethod
+    def set_settings(cls) -> str:
+        """Return the statements that set our settings in a session."""
+        path = f" set search_path = {cls.search_path};" if cls.search_path else ""
+        return " ".join(f"set {name} = '{value}';" for name, value in SETTINGS.items()) + path
 
     def get_reset_query(self) -> str:
-        return f"{super().get_reset_query()}\n{set_settings()}"
+        return f"{super().get_reset_query()}\n{self.set_settings()}"
 
 
 class TransactionPoolerConnection(DriverConnection):
@@ -184,11 +196,6 @@ class TransactionPoolerConnection(DriverConnection):
 
     def get_reset_query(self) -> str:
         return ""
-
-
-def set_settings() -> str:
-    """Return the statements that set our settings in a session."""
-    return " ".join(f"set {name} = '{value}';" for name, value in SETTINGS.items())
 
 
 async def is_behind_pooler(connection: Any) -> bool:

@@ -7,9 +7,10 @@ own proxy for a connection of a pool, which refuses every use after the block.
 from __future__ import annotations
 
 from collections.abc import Callable
+from inspect import iscoroutinefunction
 from typing import Any
 
-from asyncpg import exceptions, pool
+from asyncpg import Connection, exceptions, pool
 
 __all__ = ["ConnectionProxy"]
 
@@ -23,7 +24,10 @@ class _Guarding(pool.PoolConnectionProxyMeta):
     """
 
     @staticmethod
-    def _wrap_connection_method(meth_name: str, iscoroutine: bool) -> Callable[..., Any]:
+    def _wrap_connection_method(meth_name: str, iscoroutine: bool | None = None) -> Callable[..., Any]:
+        if iscoroutine is None:  # before asyncpg 0.30
+            iscoroutine = iscoroutinefunction(getattr(Connection, meth_name))
+
         def call(self: ConnectionProxy, *args: Any, **kwargs: Any) -> Any:
             return getattr(self._held(meth_name), meth_name)(*args, **kwargs)
 

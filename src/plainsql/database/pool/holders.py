@@ -10,7 +10,9 @@ from plainsql.errors import PoolTimeoutError
 
 __all__ = ["Holder", "Holders", "Use"]
 
-Use = Literal["transaction", "lock", "stream", "copy", "batch", "acquire", "listen", "outbox", "check"]
+Use = Literal[
+    "transaction", "lock", "stream", "copy", "batch", "acquire", "listen", "outbox", "check", "health"
+]
 
 Holder = tuple[asyncio.Task[Any] | None, Use]
 
@@ -24,6 +26,7 @@ _NAMES: dict[Use, str] = {
     "listen": "a listener",
     "outbox": "the cache's outbox",
     "check": "a check of row-level security",
+    "health": "a health check",
 }
 
 _MANY: dict[Use, str] = {
@@ -36,6 +39,7 @@ _MANY: dict[Use, str] = {
     "listen": "listeners",
     "outbox": "the cache's outbox",
     "check": "checks of row-level security",
+    "health": "health checks",
 }
 
 _ALONE: dict[Use, str] = {

@@ -159,8 +159,8 @@ class Hosts:
             password=address.password,
             database=conninfo.database,
             target_session_attrs=kind,
-            krbsrvname=conninfo["krbsrvname"] or None,
-            gsslib=conninfo["gsslib"] or None,
+            # asyncpg has them from 0.30 on.
+            **{name: conninfo[name] for name in ("krbsrvname", "gsslib") if conninfo[name]},
             timeout=seconds,
             **(options | tls | {"server_settings": settings}),
         )

@@ -45,7 +45,8 @@ async def open_pool(
 ) -> OpenedPool:
     """Open the first connections of a pool, and find out whether a pooler is in front of the server.
 
-    ``connect`` opens one with ``options``, those of ``asyncpg.connect`` and a `Keepalive` as ``keepalive``.
+    ``connect`` opens one with ``options``: those of ``asyncpg.connect``, a `Keepalive` as ``keepalive``, and
+    the ``search_path``.
     Their ``timeout`` limits the opening of the first connection, and of each later one. ``identify`` is
     awaited with each connection before it serves a call; not behind a pooler in transaction mode, where a
     connection belongs to no one server.
@@ -68,6 +69,7 @@ class _Opener:
         self._options = dict(options)
         """The options of ``asyncpg.connect``."""
         self._timeout: float = self._options.pop("timeout")
+        self._search_path: str = self._options.pop("search_path", "")
         self._keepalive: Keepalive = self._options.pop("keepalive", Keepalive())
         self._pool_options = pool_options
 
@@ -92,12 +94,14 @@ class _Opener:
                     raise
                 pooler = "transaction"
         if pooler == "session":
-            return await self._make(session.SessionPoolerConnection, pooler)
+            return await self._make(session.SessionPoolerConnection.with_path(self._search_path), pooler)
         options = {} if await self._pooler_keeps_statements() else {"statement_cache_size": 0}
         return await self._make(session.TransactionPoolerConnection, pooler, **options)
 
     async def _direct_pool(self) -> OpenedPool:
         settings = session.SETTINGS | self._options["server_settings"]
+        if self._search_path:
+            settings["search_path"] = self._search_path
         checked = False
 
         async def check(connection: Any) -> None:
@@ -127,8 +131,8 @@ class _Opener:
         async def set_up(connection: Any) -> None:
             if check is not None:
                 await check(connection)
-            if connection_class is session.SessionPoolerConnection:
-                await connection.execute(session.set_settings())
+            if issubclass(connection_class, session.SessionPoolerConnection):
+                await connection.execute(connection_class.set_settings())
             await codecs.install(connection)
             if self._identify is not None and connection_class is not session.TransactionPoolerConnection:
                 await self._identify(connection)

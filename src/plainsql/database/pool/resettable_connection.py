@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import re
-from typing import Any
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
 
 import asyncpg
 from asyncpg import exceptions
 
-__all__ = ["ResettableConnection", "may_alter_statements"]
+__all__ = ["ResettableConnection", "may_alter_statements", "of_element"]
 
 # asyncpg's names of prepared statements. Other names are the user's: `prepare`, `Connection.prepare(name=)`.
 _OWN = "__asyncpg_"
@@ -17,18 +18,68 @@ _OWN = "__asyncpg_"
 _STATEMENTS = re.compile(r"\b(?:prepare|deallocate|discard)\b", re.IGNORECASE)
 
 
+def of_element(error: exceptions.DataError, number: int) -> exceptions.DataError:
+    """Return asyncpg's error of an argument as its pipelines raise it, with the number of the set."""
+    place = re.compile(r"^(invalid input for query argument \$\d+):")
+    return exceptions.DataError(place.sub(rf"\1 in element #{number} of executemany() sequence:", str(error)))
+
+
 def may_alter_statements(sql: str) -> bool:
     """Return whether a text may prepare statements by name, or drop prepared ones."""
     return _STATEMENTS.search(sql) is not None
 
 
-class ResettableConnection(asyncpg.Connection):
+class _Before030(asyncpg.Connection):
+    """asyncpg's connection with the methods that version 0.30 brought."""
+
+    __slots__ = ()
+
+    async def fetchmany(
+        self, query: Any, args: Any, *, timeout: float | None = None, record_class: Any = None
+    ) -> list[Any]:
+        """Run a statement for each set of values, all or none, and return all records in one list.
+
+        A round trip for each: the protocol drops the rows of a pipeline.
+        """
+        connection: Any = self
+        found: list[Any] = []
+        is_open = connection.is_in_transaction()
+        async with asyncio.timeout(timeout), nullcontext() if is_open else connection.transaction():
+            for number, values in enumerate(args):
+                try:
+                    found += await connection.fetch(query, *values, record_class=record_class)
+                except exceptions.DataError as error:
+                    raise of_element(error, number) from error.__cause__
+        return found
+
+    def get_reset_query(self) -> str:
+        connection: Any = self
+        query: str = connection._get_reset_query()
+        return query
+
+    async def _reset(self) -> None:
+        connection: Any = self
+        connection._check_open()
+        connection._listeners.clear()
+        connection._log_listeners.clear()
+        if connection.is_in_transaction() or connection._top_xact is not None:
+            connection._top_xact = None
+            await connection.execute("rollback")
+
+
+if TYPE_CHECKING:
+    _Connection = asyncpg.Connection
+else:
+    _Connection = asyncpg.Connection if hasattr(asyncpg.Connection, "fetchmany") else _Before030
+
+
+class ResettableConnection(_Connection):
     """A connection that notices what a reset query does not undo.
 
     ``DISCARD ALL`` would undo more, but drop the statements that make the next calls fast.
     """
 
-    __slots__ = ("is_altered", "is_suspect")
+    __slots__ = ("is_altered", "is_suspect", "public_statements")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -36,6 +87,13 @@ class ResettableConnection(asyncpg.Connection):
         """True if this client was changed: a codec of a type."""
         self.is_suspect = False
         """True if prepared statements may have been added or dropped since the last reset."""
+        self.public_statements: dict[str, tuple[int, Any]] = {}
+        """asyncpg's prepared statements by their texts, if `execution.driver` uses its public methods. With
+        each the number of releases before it was made: it ends with the next."""
+
+    def _drop_local_statement_cache(self) -> None:
+        super()._drop_local_statement_cache()  # type: ignore[no-untyped-call]
+        self.public_statements.clear()
 
     async def _cleanup_stmts(self) -> None:
         """Close the statements that are not needed any more, within the connection's time limit. asyncpg's

@@ -83,6 +83,8 @@ class DatabasePool:
     """True behind a pooler in transaction mode."""
     tenant_settings: tuple[str, str]
     guard: TenantGuard
+    search_path: str = ""
+    """The ``search_path`` of all sessions; empty for the server's own."""
     holders: Holders = field(default_factory=Holders)
     """The tasks that hold connections for longer than a call."""
     read_only: ReadOnlyServers = field(init=False)
@@ -107,6 +109,8 @@ class TenantPool:
         if pool.by_transaction:
             self._session = None
             self.local = local_settings(tenant, pool.tenant_settings)
+            if pool.search_path:
+                self.local += f"; set local search_path = {pool.search_path}"
 
     # For longer than a call ---------------------------------------------------------------------------
 

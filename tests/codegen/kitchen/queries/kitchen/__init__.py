@@ -38,6 +38,8 @@ __all__ = [
     "get",
     "int",
     "list",
+    "names",
+    "save",
     "store",
     "tags",
     "update",
@@ -345,6 +347,59 @@ def list(
     if type is None or least is None or date is None or id is None or limit is None:
         raise NullError
     return (type, least, date, id, bounded_("limit", limit, 1, 200), order)
+
+
+@many[str]("kitchen.names", "sql/kitchen/names.sql", 4, """\
+select d.name
+from dishes as d
+where
+  true
+  and d.class_ is not null  --? classified
+  and d.type <> 'plain'     --? festive
+order by
+  d.name,
+  d.id
+limit 100
+""", read_only=True, session_clean=True)
+def names(*, classified: bool = True, festive: bool = False) -> Args:
+    """The names of the dishes, without the unnamed classes and the plain ones if you like.
+
+    Reads public.dishes.
+    SQL: sql/kitchen/names.sql
+    """
+    return (classified, festive)
+
+
+@one[int_]("kitchen.save", "sql/kitchen/save.sql", 3, """\
+insert into dishes as d (
+  class_,  --? :class_
+  stars,   --? :stars
+  name
+)
+values (
+  :class_,  --? :class_
+  :stars,   --? :stars
+  :name
+)
+returning d.id
+""", session_clean=True, changes=(
+    Change("public.dishes", (("id", "returned", "id"),)),
+))
+def save(
+    *,
+    class_: str | None | UnsetType = UNSET,
+    stars: int_ | None | UnsetType = UNSET,
+    name: str,
+) -> Args:
+    """Save what a form gives of a dish.
+
+    Reads public.dishes.
+    Writes public.dishes.
+    SQL: sql/kitchen/save.sql
+    """
+    if name is None:
+        raise NullError
+    return (class_, stars, name)
 
 
 @one[UUID]("kitchen.store", "sql/kitchen/store.sql", 3, """\

@@ -7,8 +7,8 @@ import statistics
 import time
 from typing import Any
 
-from plainsql.cli.db.database_check import Check
 from plainsql.errors import SettingsError
+from plainsql.health.results import Check
 from plainsql.settings import hide_password, redis_url
 
 __all__ = ["check_redis"]
@@ -16,8 +16,12 @@ __all__ = ["check_redis"]
 _TIMEOUT_S = 5.0
 
 
-def check_redis(url: str | None, *, required: bool) -> Check:
-    """Check the Redis of ``url``, or the configured one."""
+def check_redis(url: str | None, *, required: bool, timeout: float | None = None) -> Check:
+    """Check the Redis of ``url``, or the configured one.
+
+    ``timeout``: seconds that connecting, and each answer, may take; by default 5.
+    """
+    timeout = min(timeout or _TIMEOUT_S, _TIMEOUT_S)
     try:
         configured = redis_url(url)
     except SettingsError as error:
@@ -37,8 +41,8 @@ def check_redis(url: str | None, *, required: bool) -> Check:
     try:
         client = redis.Redis.from_url(
             configured,
-            socket_connect_timeout=_TIMEOUT_S,
-            socket_timeout=_TIMEOUT_S,
+            socket_connect_timeout=timeout,
+            socket_timeout=timeout,
             retry=Retry(NoBackoff(), 0),
             decode_responses=True,
         )
@@ -55,7 +59,7 @@ def check_redis(url: str | None, *, required: bool) -> Check:
                 "redis", "failed", f"{what}: it does not let us in", "check the user and the password"
             )
         except redis.TimeoutError:
-            text = f"{what}: no answer within {_TIMEOUT_S:g} s"
+            text = f"{what}: no answer within {timeout:g} s"
             return Check("redis", "failed", text, "check the host and port, and firewalls on the way")
         except exceptions.NoPermissionError:
             text = f"{what}: the user may not do what is needed"

@@ -1,25 +1,25 @@
-"""The checks of a database: its server, the role, TLS, pgvector, and the migrations of layers."""
+"""The checks of PostgreSQL: the server, the role, TLS, pgvector, and the migrations of layers."""
 
 from __future__ import annotations
 
 import re
 import statistics
 import time
-from collections.abc import Iterator, Sequence
-from typing import Any, Final, Literal
+from collections.abc import Collection, Generator, Sequence
+from dataclasses import dataclass
+from typing import Final, TypeVar
 
-import msgspec
-import psycopg
-
-from plainsql import migrate
-from plainsql.cli.db.common import Session
-from plainsql.cli.db.layer_selection import Layer, known_layers
-from plainsql.errors import PlainsqlError
+from plainsql.health.migration_checks import migration_checks
+from plainsql.health.results import Check
+from plainsql.health.steps import RefusedStepError, Rows, Steps
+from plainsql.layer_folders import Layer
 from plainsql.settings import Project
 
-__all__ = ["Check", "check_database", "failure"]
+__all__ = ["Place", "server_checks"]
 
-State = Literal["ok", "warning", "failed", "skipped"]
+T = TypeVar("T")
+Part = Generator[str, Rows, T]
+"""A part of the steps, and its result."""
 
 _MIN_VECTOR: Final = (0, 8, 4)
 _MIN_SERVER_TO_ANALYSE: Final = 160000
@@ -44,14 +44,15 @@ where d.datname = current_database()
 _TLS = "select s.ssl, s.version, s.cipher from pg_stat_ssl as s where s.pid = pg_backend_pid()"
 
 _TENANT_TABLES = """
-select count(*)
+select n.nspname, count(*)
 from pg_class as c
 inner join pg_namespace as n on n.oid = c.relnamespace
-where c.relrowsecurity and n.nspname = any(%s)
+where c.relrowsecurity
+group by n.nspname
 """
 
 _VECTOR = """
-select a.default_version, e.extversion, n.nspname
+select a.default_version, e.extversion, n.nspname, quote_ident(n.nspname)
 from pg_available_extensions as a
 left join pg_extension as e on e.extname = a.name
 left join pg_namespace as n on n.oid = e.extnamespace
@@ -59,63 +60,61 @@ where a.name = 'vector'
 """
 
 
-class Check(msgspec.Struct, frozen=True):
-    """The result of one check."""
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The place of a server, as the driver of its connection knows it."""
 
-    name: str
-    state: State
-    text: str
-    """The result in one line."""
-    hint: str | None = None
-    """One thing to do."""
-    found: dict[str, Any] = {}
-    """The same result as values."""
+    address: str
+    """The URL without its password."""
+    host: str
+    """The name, the address or the folder of the socket that the connection leads to."""
 
 
-def failure(name: str, error: Exception) -> Check:
-    """Return the failed check of an error."""
-    if isinstance(error, PlainsqlError):
-        text = f"{error.message}: {error.detail}" if error.detail else error.message
-        return Check(name, "failed", text, error.hint)
-    return Check(name, "failed", str(error).partition("\n")[0])
+def server_checks(
+    place: Place, known: Sequence[Layer], *, only_present: bool = True, migrations: bool = True
+) -> Steps:
+    """Yield the steps of the checks of a database.
+
+    Args:
+        place: the server's.
+        known: the layers whose migrations are checked.
+        only_present: leave out the layers that come with plainsql and have no schema in the database.
+        migrations: check the migrations.
+    """
+    layers, project = list(known), Project.load()
+    if only_present:
+        schemas = {name for (name,) in (yield "select nspname from pg_namespace")}
+        own = project.migrations_folder
+        layers = [layer for layer in known if layer.name in schemas or layer.migrations == own]
+    if only_present and not project.owns_schema:
+        layers = []
+    yield (yield from _server(place))
+    yield (yield from _role({layer.name for layer in layers}))
+    yield (yield from _tls(place.host))
+    yield (yield from _vector(layers))
+    if migrations and not project.owns_schema:
+        yield Check("schema", "skipped", f"not plainsql's: {project.schema_origin} makes it")
+    if migrations and layers:
+        yield from migration_checks(layers)
 
 
-def check_database(session: Session, names: Sequence[str]) -> Iterator[Check]:
-    """Yield the checks of a database, each when it is done."""
-    connection = session.connection
-    schemas = {name for (name,) in connection.execute("select nspname from pg_namespace")}
-    project = Project.load().migrations_folder
-    layers = [
-        layer
-        for layer in known_layers(names)
-        if names or layer.name in schemas or layer.migrations == project
-    ]
-    yield _server(session)
-    yield _role(connection, [layer.name for layer in layers])
-    yield _tls(connection)
-    yield _vector(connection, layers)
-    for layer in layers:
-        yield _migrations(session.url, layer)
-
-
-def _server(session: Session) -> Check:
-    connection = session.connection
-    version, number, _, database, encoding, _, _, is_standby = connection.execute(_SESSION).fetchall()[0]
+def _server(place: Place) -> Part[Check]:
+    version, number, _, database, encoding, _, _, is_standby = (yield _SESSION)[0]
     times = []
     for _ in range(5):
         began = time.perf_counter()
-        connection.execute("select 1")
+        yield "select 1"
         times.append((time.perf_counter() - began) * 1000)
     latency = statistics.median(times)
     found = {
         "version": version.split()[0],
         "database": database,
-        "address": session.address,
+        "address": place.address,
         "encoding": encoding,
         "latency_ms": round(latency, 3),
         "standby": is_standby,
     }
-    text = f"{version.split()[0]}, database {database} at {session.address}, {latency:.2f} ms a round trip"
+    text = f"{version.split()[0]}, database {database} at {place.address}, {latency:.2f} ms a round trip"
     if number < _MIN_SERVER:
         return Check("postgresql", "failed", text, "upgrade the server to PostgreSQL 14 or newer", found)
     if number < _MIN_SERVER_TO_ANALYSE:
@@ -129,9 +128,9 @@ def _server(session: Session) -> Check:
     return Check("postgresql", "ok", text, None, found)
 
 
-def _role(connection: psycopg.Connection[Any], schemas: Sequence[str]) -> Check:
-    _, _, role, _, _, is_superuser, bypasses, _ = connection.execute(_SESSION).fetchall()[0]
-    tenants = connection.execute(_TENANT_TABLES, [list(schemas)]).fetchall()[0][0]
+def _role(schemas: Collection[str]) -> Part[Check]:
+    _, _, role, _, _, is_superuser, bypasses, _ = (yield _SESSION)[0]
+    tenants = sum(count for schema, count in (yield _TENANT_TABLES) if schema in schemas)
     found = {
         "role": role,
         "superuser": is_superuser,
@@ -151,10 +150,8 @@ def _role(connection: psycopg.Connection[Any], schemas: Sequence[str]) -> Check:
     return Check("role", "ok", text, None, found)
 
 
-def _tls(connection: psycopg.Connection[Any]) -> Check:
-    row = connection.execute(_TLS).fetchone()
-    is_on, version, cipher = row or (False, None, None)
-    host = connection.info.host
+def _tls(host: str) -> Part[Check]:
+    is_on, version, cipher = next(iter((yield _TLS)), (False, None, None))
     is_local = host.startswith("/") or host in ("localhost", "127.0.0.1", "::1")
     found = {"tls": is_on, "version": version, "cipher": cipher}
     if is_on:
@@ -172,8 +169,8 @@ def _tls(connection: psycopg.Connection[Any]) -> Check:
     )
 
 
-def _vector(connection: psycopg.Connection[Any], layers: Sequence[Layer]) -> Check:
-    row = connection.execute(_VECTOR).fetchone()
+def _vector(layers: Sequence[Layer]) -> Part[Check]:
+    row = next(iter((yield _VECTOR)), None)
     needed = [layer.name for layer in layers if _needs_vector(layer)]
     need = f"{', '.join(needed)} needs it" if needed else "no layer here needs it"
     if row is None:
@@ -183,7 +180,7 @@ def _vector(connection: psycopg.Connection[Any], layers: Sequence[Layer]) -> Che
             f"the server does not have it; {need}",
             "install pgvector 0.8.4 or newer on the server" if needed else None,
         )
-    available, version, schema = row
+    available, version, schema, where = row
     found = {"version": version, "available": available, "schema": schema}
     if version is None:
         new_enough = _numbers(available) >= _MIN_VECTOR
@@ -196,15 +193,15 @@ def _vector(connection: psycopg.Connection[Any], layers: Sequence[Layer]) -> Che
     if _numbers(version) < _MIN_VECTOR:
         hint = "alter extension vector update; if that changes nothing, update it on the server"
         return Check("pgvector", "failed", f"{version}: 0.8.4 or newer is needed", hint, found)
-    where = connection.execute("select quote_ident(%s)", [schema]).fetchall()[0][0]
-    query = f"select '[3,4]'::{where}.vector operator({where}.<->) '[0,0]'::{where}.vector"
     try:
-        distance = connection.execute(query.encode()).fetchall()[0][0]
-    except psycopg.Error as error:
+        distance = (yield f"select '[3,4]'::{where}.vector operator({where}.<->) '[0,0]'::{where}.vector")[0][
+            0
+        ]
+    except RefusedStepError as error:
         return Check(
             "pgvector",
             "failed",
-            f"{version}: a distance cannot be computed: {error.diag.message_primary}",
+            f"{version}: a distance cannot be computed: {error.reason}",
             f"let the role use the schema {schema}: grant usage on schema {where} to …",
             found,
         )
@@ -223,27 +220,3 @@ def _needs_vector(layer: Layer) -> bool:
 
 def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r"\d+", version)[:3])
-
-
-def _migrations(url: str, layer: Layer) -> Check:
-    name = "migrations" if layer.is_flat else f"migrations of {layer.name}"
-    try:
-        status = migrate.status(url, layer.migrations, layers=None if layer.is_flat else [layer.name])
-    except PlainsqlError as error:
-        return failure(name, error)
-    own = [item for item in status.migrations if item.layer == layer.ledger]
-    counts = {
-        state: sum(item.state == state for item in own)
-        for state in ("applied", "pending", "edited", "missing", "interrupted")
-    }
-    found: dict[str, Any] = {**counts, "last": max((item.id for item in own if item.marked), default=None)}
-    text = ", ".join(f"{count} {state}" for state, count in counts.items() if count) or "none"
-    if counts["pending"] == len(own) - counts["applied"] and counts["pending"]:
-        option = "" if layer.is_flat else f" --layer {layer.name}"
-        folder = (
-            "" if layer.migrations == Project.load().migrations_folder else f" --folder {layer.migrations}"
-        )
-        return Check(name, "failed", text, f"plainsql migrate{option}{folder}", found)
-    if counts["applied"] != len(own):
-        return Check(name, "failed", text, "plainsql migrate status shows which", found)
-    return Check(name, "ok", text, None, found)

@@ -1,0 +1,179 @@
+"""The findings that the settings allow: ``[tool.plainsql.allow]``, by patterns of files."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any, Final
+
+from plainsql.analysis.findings.definer_findings import SCHEMA_FINDINGS
+from plainsql.check.problems import FINDINGS, Problem
+from plainsql.errors import Place, SettingsError
+from plainsql.settings import Project
+
+__all__ = ["AllowedFindings", "matches"]
+
+_EXAMPLE: Final = 'for example "reports/**" = "unbounded: reports read whole tables"'
+_ENTRY: Final = re.compile(r"\s*([\w-]+)\s*:\s*(\S.*)", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class _Allowance:
+    """One finding that is allowed in the files of a pattern."""
+
+    pattern: str
+    finding: str
+    reason: str
+    place: Place
+
+    def covers(self, paths: Iterable[str]) -> bool:
+        """Return whether one of the forms of a file's path fits the pattern."""
+        return any(matches(path, self.pattern) for path in paths)
+
+    def problem(self, message: str, hint: str) -> Problem:
+        place = self.place
+        return Problem("allow", place.path, place.line, place.column, message, None, hint, place.excerpt)
+
+
+class AllowedFindings:
+    """The allowances of a project's settings, and which of them were needed."""
+
+    def __init__(self, project: Project) -> None:
+        """Read the table.
+
+        Raises ``SettingsError`` if a value is neither a string nor a list of strings.
+        """
+        self._sql = project.sql
+        self._folders = [_whole(project.sql_folder), _whole(project.root)]
+        file = _SettingsFile(project.root / "pyproject.toml")
+        self._allowances = [
+            _allowance(pattern, entry, file)
+            for pattern, value in project.allow.items()
+            for entry in _entries(pattern, value, file)
+        ]
+        self._used: set[_Allowance] = set()
+
+    def without_allowed(self, problems: Iterable[Problem]) -> list[Problem]:
+        """Return the problems that no setting allows, in the same order."""
+        return [problem for problem in problems if not self._allows(problem)]
+
+    def _allows(self, problem: Problem) -> bool:
+        named = [each for each in self._allowances if each.finding == problem.name and each.reason]
+        forms = self._forms(problem.path) if named else ()
+        needed = {each for each in named if each.covers(forms)}
+        self._used |= needed
+        return bool(needed)
+
+    def problems(self, files: Collection[str], refused: Collection[str]) -> Iterator[Problem]:
+        """Yield a problem for each allowance that is wrong, or allows nothing.
+
+        ``files`` are the files of queries. The findings of those in ``refused`` are not known.
+        """
+        forms = {path: self._forms(path) for path in files}
+        for each in self._allowances:
+            if (wrong := self._mistake(each)) is not None:
+                yield each.problem(*wrong)
+                continue
+            covered = [path for path in files if each.covers(forms[path])]
+            if not covered and each not in self._used and each.finding in FINDINGS:
+                hint = f"patterns are relative to {self._sql} or to the project, and ** is any folders"
+                if any(each.covers(map(_folder, forms[path])) for path in files):
+                    hint = f"it is a folder: write {each.pattern.rstrip('/')}/**"
+                yield each.problem(f"no file matches {each.pattern!r}", hint)
+            elif each not in self._used and not set(covered) & set(refused):
+                message = f"allows {each.finding!r} in {each.pattern}, where it is not found"
+                yield each.problem(message, "remove it")
+
+    def _mistake(self, allowance: _Allowance) -> tuple[str, str] | None:
+        known = (*FINDINGS, *SCHEMA_FINDINGS)
+        if allowance.finding not in known:
+            close = difflib.get_close_matches(allowance.finding, known, 1)
+            hint = f"did you mean {close[0]}?" if close else f"the findings are {', '.join(known)}"
+            return f"there is no finding {allowance.finding!r}", hint
+        if not allowance.reason:
+            return (
+                f"the reason why {allowance.finding} is allowed in {allowance.pattern} is missing",
+                f'write "{allowance.finding}: the reason"',
+            )
+        return None
+
+    def _forms(self, path: str) -> tuple[str, ...]:
+        """Return a path as patterns may write it: below the SQL folder, and below the project."""
+        whole = _whole(path)
+        return tuple(
+            whole.relative_to(folder).as_posix() for folder in self._folders if whole.is_relative_to(folder)
+        )
+
+
+def _whole(path: str | Path) -> Path:
+    """Return an absolute path without ``..``; links are kept, as the user writes them."""
+    return Path(os.path.normpath(Path.cwd() / path))
+
+
+def _folder(path: str) -> str:
+    return path.rpartition("/")[0]
+
+
+def matches(path: str, pattern: str) -> bool:
+    """Return whether a path fits a pattern, both with ``/``.
+
+    ``*``, ``?`` and ``[…]`` match within a name, ``**`` matches any number of folders.
+    """
+    return _matches(path.split("/"), pattern.removeprefix("./").rstrip("/").split("/"))
+
+
+def _matches(parts: Sequence[str], patterns: Sequence[str]) -> bool:
+    if not patterns:
+        return not parts
+    if patterns[0] == "**":
+        return any(_matches(parts[skip:], patterns[1:]) for skip in range(len(parts) + 1))
+    return bool(parts) and fnmatchcase(parts[0], patterns[0]) and _matches(parts[1:], patterns[1:])
+
+
+def _entries(pattern: str, value: Any, file: _SettingsFile) -> list[str]:
+    entries = [value] if isinstance(value, str) else value
+    if not isinstance(entries, list) or not entries or not all(isinstance(each, str) for each in entries):
+        kinds: dict[type, str] = {list: "a list with other values", dict: "a table"}
+        got = "an empty list" if entries == [] else kinds.get(type(value), type(value).__name__)
+        raise SettingsError(
+            f"{pattern!r} in [tool.plainsql.allow]: expected a string or a list of strings, got {got}",
+            place=file.place(pattern),
+            hint=_EXAMPLE,
+        )
+    return list(entries)
+
+
+def _allowance(pattern: str, entry: str, file: _SettingsFile) -> _Allowance:
+    found = _ENTRY.fullmatch(entry)
+    name, reason = (found[1], found[2].strip()) if found else (entry.strip().rstrip(":").rstrip(), "")
+    return _Allowance(pattern, name, reason, file.place(pattern, entry))
+
+
+class _SettingsFile:
+    """The lines of ``pyproject.toml``, in which a setting is found by its text."""
+
+    def __init__(self, file: Path) -> None:
+        self._shown = os.path.relpath(file)
+        self._lines: list[str] = []
+        with suppress(OSError, UnicodeDecodeError):
+            self._lines = file.read_text(encoding="utf-8").splitlines()
+
+    def place(self, key: str, entry: str = "") -> Place:
+        """Return the place of an entry of a key, else of the key, else the file."""
+        of_key = self._find(1, f'"{key}"') or self._find(1, f"'{key}'")
+        if of_key is None:
+            return Place(self._shown)
+        of_entry = self._find(of_key.line, entry) if entry else None
+        return of_entry or of_key
+
+    def _find(self, start: int, text: str) -> Place | None:
+        for number, line in enumerate(self._lines[start - 1 :], start):
+            if text in line:
+                return Place(self._shown, number, line.index(text) + 1, line)
+        return None

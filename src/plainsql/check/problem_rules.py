@@ -1,0 +1,75 @@
+"""The rules behind the names of problems: the meaning of each, and what to do."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from plainsql.analysis.findings.definer_findings import SCHEMA_FINDINGS
+from plainsql.check.problems import FINDINGS
+
+__all__ = ["ERRORS", "RULES", "Rule"]
+
+
+class Rule(NamedTuple):
+    """The kind of a problem, for readers who see one result and not the documentation."""
+
+    meaning: str
+    remedy: str
+
+
+ERRORS: Final = {
+    "allow": Rule(
+        "An allowance names no finding, or one that is not there.",
+        "Correct the name, or remove the line or the entry of pyproject.toml.",
+    ),
+    "baseline": Rule(
+        "The baseline has a finding that is gone.",
+        "Remove its line, or run `plainsql check --prune-baseline`.",
+    ),
+    "contract": Rule("The query does not return what its header says.", "Change the header, or the query."),
+    "fault": Rule(
+        "plainsql itself fails on the query; the other files are checked anyway.",
+        "Report it with the query.",
+    ),
+    "outdated": Rule("A generated module does not match the SQL.", "Run `plainsql generate`."),
+    "refused": Rule("PostgreSQL refuses the query.", "Correct the SQL: it cannot run on this schema."),
+    "sql-file": Rule(
+        "The file cannot be loaded: its name, its header or its parameters are wrong.",
+        "Correct the file as the message says.",
+    ),
+}
+"""The problems that no header, no setting and no baseline accepts."""
+
+_REMEDIES: Final = {
+    "cache-unsteady": "Pass the time as a parameter, truncated to what you need, or remove `cache:`.",
+    "cache-unstorable": "Select the parts of the value or its text, or remove the `cache:` line.",
+    "cache-untracked": "Write out what a function reads, or declare it in a migration.",
+    "cast-defeats-index": "Cast the other side, or compare with a range.",
+    "definer-search-path": "Set its search_path in a new migration, and let it end in pg_temp.",
+    "definer-trigger": "Revoke the right to execute it from public; existing triggers fire without it.",
+    "frozen-literal": "Write the function, `now()` or `current_date`, which is evaluated in each call.",
+    "generic-plan": "Make the limit a parameter: PostgreSQL then keeps planning with the values.",
+    "hidden-writes": "Declare in a migration what it writes.",
+    "insert-fails": "Insert a value for it, or give the column a default in a migration.",
+    "nested-without-key": "Select a column that is never null, such as the key.",
+    "not-in-nullable": "Write `not exists`, or exclude the nulls.",
+    "partial-order": "End the `order by` in a unique key, so that the same rows come back each time.",
+    "star": "List the columns.",
+    "unbound-encryption": "Compare the row's key with the parameters that the value is bound to.",
+    "unbounded": "Add a limit, or compare the leading column of an index with a parameter.",
+    "unproved-one": "Compare a unique key for equality, add a limit, or declare `returns: many`.",
+    "unused-parameter": "Remove it, or use it where it changes the result.",
+    "vector-dimension": "Compare vectors of one dimension: PostgreSQL refuses every call.",
+    "vector-operator": "Order by the operator of the index, or make an index for this one.",
+}
+
+RULES: Final = {
+    **ERRORS,
+    **{
+        name: Rule(
+            f"{meaning[0].upper()}{meaning[1:]}.", _REMEDIES.get(name, "The documentation has an example.")
+        )
+        for name, meaning in sorted({**FINDINGS, **SCHEMA_FINDINGS}.items())
+    },
+}
+"""The errors, then the findings. docs/findings.md has a section for each finding."""

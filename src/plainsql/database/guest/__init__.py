@@ -1,0 +1,1 @@
+"""Connections that the program has opened: plainsql is a guest on them."""

@@ -1,0 +1,103 @@
+"""The checks of a database through its own pool: ``db.check()``."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING, Any
+
+from asyncpg import exceptions
+
+from plainsql.database.pool.tenant_pool import TenantPool
+from plainsql.errors import PlainsqlError
+from plainsql.health.redis_check import check_redis
+from plainsql.health.results import Check, Health, failure
+from plainsql.health.server_checks import Place, server_checks
+from plainsql.health.steps import RefusedStepError, Rows, Steps, next_step
+from plainsql.layer_folders import Layer, packaged_layers, project_layers
+from plainsql.settings import Project
+
+if TYPE_CHECKING:
+    from plainsql.database.state import DatabaseState
+
+__all__ = ["check_health"]
+
+_DATABASE = "postgresql"
+
+
+async def check_health(state: DatabaseState, pool: TenantPool, *, migrations: bool, timeout: float) -> Health:
+    """Return the results of all checks; each part ends within ``timeout`` seconds, and none raises."""
+    of_database, of_redis = await asyncio.gather(
+        _database(state, pool, migrations, timeout), _redis(state, timeout)
+    )
+    return Health((*of_database, of_redis))
+
+
+async def _database(state: DatabaseState, pool: TenantPool, migrations: bool, timeout: float) -> list[Check]:
+    done: list[Check] = []
+    connections = state.pool.connections
+    is_held = False
+    try:
+        async with asyncio.timeout(timeout):
+            layers = await asyncio.to_thread(_layers) if migrations else []
+            async with _acquire(state, pool) as connection:
+                is_held = True
+                place = Place(state.pool.name, _host(connection))
+                await _run(server_checks(place, layers, migrations=migrations), connection, done)
+        return done
+    except (PlainsqlError, exceptions.PostgresError, exceptions.InterfaceError) as error:
+        failed = failure(_DATABASE, error)
+    except TimeoutError:
+        if is_held or connections.in_use < connections.max_size:
+            text, hint = f"no answer within {timeout:g} s", "check the load of the server, and the network"
+        else:
+            text = f"no connection of the pool became free within {timeout:g} s"
+            hint = f"hold connections for a shorter time, or raise max_size, which is {connections.max_size}"
+        failed = Check(_DATABASE, "failed", text, hint)
+    except OSError as error:
+        failed = failure(_DATABASE, error)
+    return [failed, *(check for check in done if check.name != _DATABASE)]
+
+
+def _layers() -> list[Layer]:
+    known = packaged_layers() | project_layers(Project.load())
+    return [known[name] for name in sorted(known)]
+
+
+def _acquire(state: DatabaseState, pool: TenantPool) -> AbstractAsyncContextManager[Any]:
+    # Behind a pooler in transaction mode, statements outside of a transaction may run in any session.
+    return pool.in_transaction(use="health") if state.pool.by_transaction else pool.acquire("health")
+
+
+def _host(connection: Any) -> str:
+    address = connection._addr
+    return str(address if isinstance(address, str) else address[0])
+
+
+async def _run(steps: Steps, connection: Any, done: list[Check]) -> None:
+    """Run the steps and append each check when it is done."""
+    answer: Rows | RefusedStepError | None = None
+    while (step := next_step(steps, answer)) is not None:
+        if isinstance(step, Check):
+            answer = None
+            done.append(step)
+            continue
+        try:
+            answer = await connection.fetch(step)
+        except exceptions.PostgresError as error:
+            sqlstate = getattr(error, "sqlstate", None) or ""
+            if not sqlstate or sqlstate[:2] in ("08", "57"):
+                raise
+            answer = RefusedStepError(error.args[0], sqlstate, getattr(error, "hint", None))
+
+
+async def _redis(state: DatabaseState, timeout: float) -> Check:
+    link = None if state.cached is None else getattr(state.cached.queries.cache.store, "link", None)
+    if link is not None and link.url is None:
+        return Check("redis", "skipped", "the client of redis-py is the program's own, and is not checked")
+    url = None if link is None else link.url
+    try:
+        async with asyncio.timeout(timeout):
+            return await asyncio.to_thread(check_redis, url, required=False, timeout=timeout)
+    except TimeoutError:
+        return Check("redis", "failed", f"no answer within {timeout:g} s", "check the server's load")

@@ -1,0 +1,83 @@
+"""The folders of layers: those of a project, and those that come with plainsql.
+
+A layer is a schema with migrations and queries of its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from plainsql.errors import SettingsError
+from plainsql.settings import Project
+
+__all__ = ["Layer", "packaged_folder", "packaged_layers", "project_layers"]
+
+_WITHOUT_LAYER: Final = "public"
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A schema with migrations and queries of its own."""
+
+    name: str
+    """The schema."""
+    migrations: Path
+    """The folder that holds the layers' folders of migrations, as ``migrate`` takes it."""
+    sql: Path
+    """The folder of its queries, which may not exist."""
+    is_flat: bool = False
+    """True if its migrations are in the folder itself: those of a project without layers, in public."""
+
+    @property
+    def ledger(self) -> str | None:
+        """The layer's name for ``migrate``, None for a project without layers."""
+        return None if self.is_flat else self.name
+
+
+def project_layers(project: Project) -> dict[str, Layer]:
+    """Return the layers of a project by name; none if its schema is not plainsql's, or without a folder."""
+    root = project.migrations_folder
+    if not project.owns_schema or not root.is_dir():
+        return {}
+    found = {
+        folder.name: Layer(folder.name, root, project.sql_folder / folder.name)
+        for folder in root.iterdir()
+        if folder.is_dir() and any(folder.glob("*.sql"))
+    }
+    if any(root.glob("*.sql")):
+        found[_WITHOUT_LAYER] = Layer(_WITHOUT_LAYER, root, project.sql_folder, is_flat=True)
+    return found
+
+
+def packaged_layers() -> dict[str, Layer]:
+    """Return the layers that come with plainsql, by name."""
+    return {
+        name: Layer(name, packaged_folder("migrations", name).parent, packaged_folder("sql", name))
+        for name in _names("migrations") & _names("sql")
+    }
+
+
+def packaged_folder(kind: str, layer: str) -> Path:
+    """Return the folder of a layer that comes with plainsql, ``migrations`` or ``sql`` by ``kind``.
+
+    Raises ``SettingsError`` if there is no such layer.
+    """
+    for root in _roots(kind):
+        if (root / layer).is_dir():
+            return root / layer
+    raise SettingsError(
+        f"there is no layer {layer!r}", hint=f"the layers are {', '.join(sorted(_names(kind)))}"
+    )
+
+
+def _names(kind: str) -> set[str]:
+    return {path.name for root in _roots(kind) if root.is_dir() for path in root.iterdir() if path.is_dir()}
+
+
+def _roots(kind: str) -> tuple[Path, Path]:
+    """Return the folder in the installed package, and that at the root of a checkout."""
+    package = Path(__file__).resolve().parent
+    # src/plainsql is two folders below the root of a checkout.
+    return package / "layers" / f"_{kind}", package.parents[1] / kind

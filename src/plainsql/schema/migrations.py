@@ -1,0 +1,45 @@
+"""The schema that plainsql's own migrations create."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from plainsql import migrate
+
+__all__ = ["MigrationsFolder"]
+
+
+@dataclass(frozen=True, slots=True)
+class MigrationsFolder:
+    """A folder of plainsql's migrations; if it does not exist, the schema is empty."""
+
+    folder: Path
+    to: str | None = None
+    """The last migration to apply; all by default."""
+    layers: tuple[str, ...] | None = None
+    """Only these layers."""
+
+    @property
+    def identity(self) -> bytes:
+        return os.fsencode(self.folder.resolve())
+
+    def digest(self) -> str:
+        """Return the digest of the migrations, rollbacks left out."""
+        digest = hashlib.sha256(repr((self.to, self.layers)).encode() if self.to or self.layers else b"")
+        for file in sorted(self.folder.rglob("*.sql")):
+            if not file.name.endswith(".rollback.sql"):
+                digest.update(str(file.relative_to(self.folder)).encode() + b"\0" + file.read_bytes() + b"\0")
+        return digest.hexdigest()
+
+    def apply(self, url: str) -> None:
+        if not self.folder.is_dir():
+            return
+        try:
+            migrate.apply(url, self.folder, to=self.to, layers=self.layers)
+        except migrate.MigrationFailedError as error:
+            where = "on the scratch database, which is dropped: no other database was changed"
+            error.detail = f"{error.detail}\n        {where}" if error.detail else where
+            raise
