@@ -15,10 +15,11 @@ PACKAGE = Path(__file__).parents[1] / "src" / "plainsql"
 # The order of the folders and modules of plainsql/analysis, the lowest first: each may import those before
 # it, and modules of its own folder. A new one needs an entry here.
 ANALYSIS_ORDER = (
-    *("model", "nodes", "describer", "deep_stack"),
+    *("model", "nodes", "describer", "deep_stack", "assumptions", "missing_features"),
     *("catalog", "tree", "conditions", "cardinality", "nullability", "effects", "findings"),
     *("analyser", "__init__"),
-    *("preparation", "merge", "representative_variants", "batched_plans", "scratch_database", "sandbox"),
+    *("preparation", "merge", "representative_variants", "batched_plans"),
+    *("checkout_identity", "scratch_records", "scratch_database", "sandbox"),
 )
 
 
