@@ -282,10 +282,10 @@ def test_a_write_in_a_session_with_other_settings_is_committed(
 
 
 def test_no_statement_stays_prepared(foreign: psycopg.Connection[Any]) -> None:
-    for _ in range(3):
+    for number in range(3):
         db = over(foreign)
         VALUES(db, word="a")
-        ADD.batch(db, [{"name": str(object())}])
+        ADD.batch(db, [{"name": str(number)}])
         list(SERIES.stream(db))
     assert foreign.execute("select count(*) from pg_prepared_statements").fetchone() == (0,)
     foreign.rollback()
