@@ -19,7 +19,7 @@ from psycopg.types.string import TextLoader
 
 import plainsql
 from plainsql.errors import BindError, TenantError, TransactionError
-from plainsql.query import Binder, ManyQuery
+from plainsql.query import Binder, ManyQuery, QueryFacts
 from plainsql.rows import Row
 from plainsql.sync import over
 from tests.database.ask import READS, SELECT_1, count, many, one
@@ -219,9 +219,12 @@ def test_the_programs_adapters_change_nothing_and_are_not_changed(shop_url: str)
         def load(self, data: Any) -> Any:
             return f"{super().load(data)!s}!"
 
-    with psycopg.connect(
-        shop_url, row_factory=dict_row, prepare_threshold=0, cursor_factory=psycopg.ClientCursor
-    ) as foreign:
+    options: dict[str, Any] = {
+        "row_factory": dict_row,
+        "prepare_threshold": 0,
+        "cursor_factory": psycopg.ClientCursor,
+    }
+    with psycopg.connect(shop_url, **options) as foreign:
         for name in ("text", "int4", "date", "float8", "bool", "jsonb", "oid"):
             foreign.adapters.register_loader(name, Shouting)
         db = over(foreign)
@@ -279,10 +282,10 @@ def test_a_write_in_a_session_with_other_settings_is_committed(
 
 
 def test_no_statement_stays_prepared(foreign: psycopg.Connection[Any]) -> None:
-    for _ in range(3):
+    for number in range(3):
         db = over(foreign)
         VALUES(db, word="a")
-        ADD.batch(db, [{"name": str(object())}])
+        ADD.batch(db, [{"name": str(number)}])
         list(SERIES.stream(db))
     assert foreign.execute("select count(*) from pg_prepared_statements").fetchone() == (0,)
     foreign.rollback()
@@ -353,9 +356,7 @@ def test_rows_that_need_a_tenant_are_refused_without_one(tenant_url: str) -> Non
         "select n from shop.letters order by n",
         Binder((), {}, {}, None),
         object,
-        plainsql.query.QueryFacts(
-            read_only=True, session_clean=True, row_security={"shop.letters": ("app.jwt_tenant",)}
-        ),
+        QueryFacts(read_only=True, session_clean=True, row_security={"shop.letters": ("app.jwt_tenant",)}),
     )
     with psycopg.connect(tenant_url) as foreign:
         with pytest.raises(TenantError, match="no tenant is set"):

@@ -103,7 +103,7 @@ def test_pending_objects_are_flushed_first_as_the_session_does_it(engine: Engine
 def test_an_event_inside_of_a_flush_may_call_a_query(engine: Engine) -> None:
     seen: list[int] = []
     with Session(engine) as session:
-        event.listen(session, "after_flush", lambda session, _: seen.append(SELECT_1(over(session))))
+        event.listen(session, "after_flush", lambda *_: seen.append(SELECT_1(over(session))))
         session.add(Lead(name="ana"))
         session.flush()
     assert seen == [1]

@@ -51,7 +51,7 @@ def copy_in(
     """Copy rows into a table, all or none, and return how many there were. The connection is in a
     transaction.
     """
-    if not isinstance(rows, Iterable):
+    if not hasattr(rows, "__iter__"):
         raise BindError(
             f"copy into {table}: expected rows as an iterable, got an asynchronous one",
             hint="copy them on the asynchronous side, or pass a list",
