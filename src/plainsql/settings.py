@@ -43,6 +43,10 @@ DEFAULT_DATABASE: Final = "default"
 _selected: ContextVar[str | None] = ContextVar("plainsql_database", default=None)
 
 
+SUPPORTED_SERVERS: Final = range(14, 19)
+"""The majors of PostgreSQL on which queries may run."""
+
+
 @dataclass(frozen=True, slots=True)
 class Project:
     """The settings of one database in a project's ``pyproject.toml``, with defaults for missing keys.
@@ -94,6 +98,10 @@ class Project:
     """The setting that holds the user acting for the tenant."""
     allow: Mapping[str, Any] = field(default_factory=dict, hash=False)
     """Findings that ``check`` accepts, by patterns of files; ``plainsql.check.allowed`` reads it."""
+    server: int | str = 0
+    """The major of the oldest server in production: 14 to 18; by default the one that types the queries."""
+    not_null: tuple[str, ...] = ()
+    """The columns that are never null in practice, as ``schema.table.column`` or ``table.column``."""
     baseline: str = ""
     """The file of findings that ``check`` accepts, below the root; ``check --baseline`` overrides it."""
     databases: Mapping[str, Any] = field(default_factory=dict, hash=False)
@@ -241,6 +249,24 @@ class Project:
         return self.root / self.output
 
     @property
+    def oldest_server(self) -> int:
+        """The major of the oldest server in production; 0 if it is not configured.
+
+        Raises ``SettingsError`` if it is not one that plainsql supports.
+        """
+        if not self.server:
+            return 0
+        text = str(self.server)
+        if not text.isdecimal() or int(text) not in SUPPORTED_SERVERS:
+            majors = f"{SUPPORTED_SERVERS[0]} to {SUPPORTED_SERVERS[-1]}"
+            raise SettingsError(
+                f"server in [tool.plainsql]: expected the major of a PostgreSQL from {majors}, got {text!r}",
+                place=Place(str(self.root / "pyproject.toml")),
+                hint="write, for example, server = 15",
+            )
+        return int(text)
+
+    @property
     def import_name(self) -> str:
         """The dotted name of the generated package."""
         if self.package:
@@ -280,6 +306,10 @@ def _refuse_two_schemas(settings: Mapping[str, Any], file: Path, table: str) -> 
 _KINDS: Final[Mapping[str, tuple[str, Callable[[object], bool]]]] = {
     "str": ("a string", lambda value: isinstance(value, str)),
     "int": ("a number", lambda value: isinstance(value, int) and not isinstance(value, bool)),
+    "int | str": (
+        "a number or a string",
+        lambda value: isinstance(value, (int, str)) and not isinstance(value, bool),
+    ),
     "tuple[str, ...]": (
         "a list of strings",
         lambda value: isinstance(value, list) and all(isinstance(each, str) for each in value),

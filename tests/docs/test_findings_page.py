@@ -25,7 +25,7 @@ INTRODUCTION = {
     "Tables of the examples",
 }
 # The names that findings.md lists as not to be allowed: every other name of a problem.
-OTHERS = {"allow", "baseline", "contract", "fault", "outdated", "refused", "sql-file"}
+OTHERS = {"allow", "baseline", "contract", "fault", "outdated", "refused", "settings", "sql-file"}
 
 
 def examples() -> dict[str, list[Block]]:
@@ -48,7 +48,7 @@ def problems(folder: Path, url: str, *queries: str, migration: str = "") -> list
     ]:
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(text, "utf-8")
-    found = check_project(Project(root=folder), url)
+    found = check_project(Project(root=folder, server=15), url)
     return [*found.errors, *found.findings]
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
 from psycopg import Connection, pq
 
+from plainsql.analysis.assumptions import NO_ASSUMPTIONS, Assumptions
 from plainsql.analysis.cardinality.row_counts import Cardinality
 from plainsql.analysis.cardinality.unique_key_reads import reads_by_key
 from plainsql.analysis.catalog.server_catalog import Catalog
@@ -21,10 +23,11 @@ from plainsql.analysis.findings.frozen_literals import frozen_literals
 from plainsql.analysis.findings.index_findings import examine_indexes
 from plainsql.analysis.findings.insert_findings import examine_inserts
 from plainsql.analysis.findings.row_findings import examine
+from plainsql.analysis.findings.server_findings import examine_versions
 from plainsql.analysis.findings.session_time_zones import session_time_zones
 from plainsql.analysis.findings.stars import stars
 from plainsql.analysis.findings.storable_types import unstorable_columns
-from plainsql.analysis.model import Analysis, ColumnFact, ParameterFact, RowCount
+from plainsql.analysis.model import Analysis, ColumnFact, Finding, ParameterFact, RowCount
 from plainsql.analysis.nodes import Node, read_tree
 from plainsql.analysis.nullability.parameter_uses import ParameterUse, parameter_uses
 from plainsql.analysis.nullability.query_nullability import Nullability
@@ -47,12 +50,15 @@ class Analyser:
         ContractError: the server is older than PostgreSQL 16.
     """
 
-    def __init__(self, connection: Connection[Any]) -> None:
+    def __init__(self, connection: Connection[Any], assumptions: Assumptions = NO_ASSUMPTIONS) -> None:
+        """Read the catalog; ``assumptions`` are those of the project's settings."""
         self._connection = connection
+        self._assumptions = assumptions
         self._autocommit = connection.autocommit
         if connection.info.transaction_status == pq.TransactionStatus.IDLE:
             connection.autocommit = True
         self.catalog = Catalog(connection)
+        self.catalog.assume_not_null(assumptions.not_null)
         self._describer = Describer(connection)
         self.catalog.read_bodies(self._describer)
 
@@ -85,12 +91,20 @@ class Analyser:
         """
         described = self._describer.describe(sql)
         try:
-            return with_deep_stack(lambda: self._analysis(sql, parameters, accepting, described))
+            self.catalog.assumption_used = False
+            analysis = with_deep_stack(lambda: self._analysis(sql, parameters, accepting, described))
+            if not self.catalog.assumption_used:
+                return analysis
+            self.catalog.assumes = False
+            proved = with_deep_stack(lambda: self._analysis(sql, parameters, accepting, described))
+            return _with_assumed(analysis, proved)
         except RecursionError:
             raise RefusedError(
                 "the statement nests too deep to be analysed",
                 hint="divide its longest expression, for example by a subquery in from, or by an array",
             ) from None
+        finally:
+            self.catalog.assumes = True
 
     def _analysis(
         self, sql: str, parameters: tuple[str, ...], accepting: Collection[str], described: Description
@@ -137,6 +151,7 @@ class Analyser:
                 *session_time_zones(examined),
                 *stars(examined),
                 *examine_inserts(examined),
+                *self._of_server(examined),
             ),
             dependencies=dependencies_of(self.catalog, effects),
             changes=() if not effects.not_read_only else changes_of(self.catalog, effects),
@@ -145,6 +160,12 @@ class Analyser:
                 *(() if effects.writes else unstorable_columns(columns)),
             ),
         )
+
+    def _of_server(self, examined: Examined) -> Iterator[Finding]:
+        """Yield the findings about the oldest server, if it is older than this one."""
+        oldest = self._assumptions.oldest_server
+        if oldest:
+            yield from examine_versions(examined, oldest)
 
     def _parameters(
         self,
@@ -210,3 +231,16 @@ class Analyser:
                 )
             )
         return tuple(facts)
+
+
+def _with_assumed(analysis: Analysis, proved: Analysis) -> Analysis:
+    """Mark the columns that are not null by an assumption alone: a null that arrives anyway is an error."""
+    columns = tuple(
+        replace(
+            column,
+            assumed=(plain.nullable and not column.nullable)
+            or (plain.nullable_in_group and not column.nullable_in_group),
+        )
+        for column, plain in zip(analysis.columns, proved.columns, strict=True)
+    )
+    return replace(analysis, columns=columns)

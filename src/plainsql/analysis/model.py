@@ -127,6 +127,8 @@ class ColumnFact:
     """True if it can be null when the outer join has found a match; equals ``nullable`` without a group."""
     overridden: bool = False
     """True if the header overrode the answer."""
+    assumed: bool = False
+    """True if it is not null by a column that the settings declare so, and by no proof."""
     position: int = 0
     """The position of its alias or expression: 1-based, in characters of the analysed text; 0 if it is not
     known.

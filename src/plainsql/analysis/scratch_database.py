@@ -22,6 +22,7 @@ from psycopg.conninfo import make_conninfo
 
 from plainsql.analysis.checkout_identity import checkout_identity
 from plainsql.analysis.describer import require_version
+from plainsql.analysis.missing_features import server_hint
 from plainsql.analysis.scratch_records import (
     NAME_PREFIX,
     OWN_PREFIX,
@@ -36,7 +37,7 @@ from plainsql.analysis.scratch_records import (
 )
 from plainsql.application import project_search_path
 from plainsql.connect_errors import cannot_connect
-from plainsql.errors import ConnectError, SettingsError
+from plainsql.errors import ConnectError, PlainsqlError, SettingsError
 from plainsql.migrate.pooler_check import refuse_pooler
 from plainsql.schema import SchemaSource
 from plainsql.search_path import read_search_path
@@ -229,6 +230,9 @@ def _build(
     try:
         try:
             schema.apply(url)
+        except PlainsqlError as error:
+            error.hint = server_hint(error.message) or error.hint
+            raise
         finally:
             with closing(connect(url)) as inside:
                 roles = created_roles(inside, record.before or ())

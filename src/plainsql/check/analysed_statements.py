@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from plainsql.analysis import Analyser, Analysis, RefusedError
+from plainsql.analysis.assumptions import NO_ASSUMPTIONS, Assumptions
 from plainsql.analysis.batched_plans import lost_by_batching
 from plainsql.analysis.model import PgType
 from plainsql.analysis.preparation import prepare_all
@@ -34,7 +35,10 @@ class AnalysedStatements:
 
 
 def analyse_statements(
-    connection: Any, statements: Iterable[Statement], cache: AnalysisCache
+    connection: Any,
+    statements: Iterable[Statement],
+    cache: AnalysisCache,
+    assumptions: Assumptions = NO_ASSUMPTIONS,
 ) -> AnalysedStatements:
     """Analyse statements on a scratch database's connection. No statement is executed.
 
@@ -43,7 +47,7 @@ def analyse_statements(
     """
     checked: list[Checked] = []
     errors: list[PlainsqlError] = []
-    with Analyser(connection) as analyser:
+    with Analyser(connection, assumptions) as analyser:
         for statement in statements:
             try:
                 checked.append(_analyse_statement(analyser, connection, statement, cache))
@@ -209,6 +213,7 @@ def _with_overrides(checked: Checked) -> Checked:
                         nullable_group=column.nullable_group if "." in column.name else None,
                         because=f"the header says so ({column.because})",
                         overridden=True,
+                        assumed=False,
                     )
                     if column.name in overrides
                     else column

@@ -19,6 +19,7 @@ import msgspec
 
 import plainsql.analysis
 from plainsql.analysis import Analysis, PgType
+from plainsql.analysis.assumptions import NO_ASSUMPTIONS, Assumptions
 from plainsql.analysis.catalog.definitions import FIRST_USER_OID, Definitions
 from plainsql.files import make_ignored_folder, read_file, remove_leftovers, replace_file
 
@@ -31,14 +32,21 @@ _NAME_COMMENT = re.compile(r"/\* [\w.]+ \*/\s*\Z")
 class AnalysisCache:
     """Analyses by the digest of everything that they depend on, in a file that may be removed at any time."""
 
-    def __init__(self, file: Path, *, definitions: Definitions, no_cache: bool = False) -> None:
+    def __init__(
+        self,
+        file: Path,
+        *,
+        definitions: Definitions,
+        assumptions: Assumptions = NO_ASSUMPTIONS,
+        no_cache: bool = False,
+    ) -> None:
         """Read the file; ``definitions`` are those of the database on which statements are analysed.
 
-        With ``no_cache`` the file is not read.
+        ``assumptions`` are those of the settings. With ``no_cache`` the file is not read.
         """
         self._file = file
         self._definitions = definitions
-        self._salt = _analysis_version().encode()
+        self._salt = f"{_analysis_version()}{assumptions}".encode()
         self._known: dict[str, list[Analysis]] = {}
         self._used: dict[str, list[Analysis]] = {}
         self._unsaved = no_cache
@@ -126,9 +134,9 @@ def _analysis_version() -> str:
 
 
 def _modules_in(folder: Traversable) -> Iterator[Traversable]:
-    """Yield the modules of a package and of the packages in it, in the order of their names."""
+    """Yield the modules and data of a package and of the packages in it, in the order of their names."""
     for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
         if entry.is_dir():
             yield from _modules_in(entry)
-        elif entry.name.endswith(".py"):
+        elif entry.name.endswith((".py", ".tsv")):
             yield entry

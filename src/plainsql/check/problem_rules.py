@@ -33,6 +33,10 @@ ERRORS: Final = {
     ),
     "outdated": Rule("A generated module does not match the SQL.", "Run `plainsql generate`."),
     "refused": Rule("PostgreSQL refuses the query.", "Correct the SQL: it cannot run on this schema."),
+    "settings": Rule(
+        "A setting of pyproject.toml has no effect.",
+        "Remove its entry.",
+    ),
     "sql-file": Rule(
         "The file cannot be loaded: its name, its header or its parameters are wrong.",
         "Correct the file as the message says.",
@@ -45,6 +49,7 @@ _REMEDIES: Final = {
     "cache-unstorable": "Select the parts of the value or its text, or remove the `cache:` line.",
     "cache-untracked": "Write out what a function reads, or declare it in a migration.",
     "cast-defeats-index": "Cast the other side, or compare with a range.",
+    "conflict-without-row": "Declare `returns: optional`, or let the conflict update the row.",
     "definer-search-path": "Set its search_path in a new migration, and let it end in pg_temp.",
     "definer-trigger": "Revoke the right to execute it from public; existing triggers fire without it.",
     "frozen-literal": "Write the function, `now()` or `current_date`, which is evaluated in each call.",
@@ -54,6 +59,8 @@ _REMEDIES: Final = {
     "nested-without-key": "Select a column that is never null, such as the key.",
     "not-in-nullable": "Write `not exists`, or exclude the nulls.",
     "partial-order": "End the `order by` in a unique key, so that the same rows come back each time.",
+    "server-version": "Write it for the oldest server, or raise `server` in pyproject.toml.",
+    "session-time-zone": "Name the time zone of the timestamp: `at time zone 'UTC'`.",
     "star": "List the columns.",
     "unbound-encryption": "Compare the row's key with the parameters that the value is bound to.",
     "unbounded": "Add a limit, or compare the leading column of an index with a parameter.",

@@ -30,6 +30,7 @@ FINDINGS: Final = {
     "nested-without-key": "a nested row of an outer join that looks like no match",
     "not-in-nullable": "`not in` over nullable values",
     "partial-order": "rows that a limit cuts off are ordered only in part",
+    "server-version": "a function or grammar that the oldest server in production does not have",
     "session-time-zone": "a timestamp and one with time zone: the result depends on the session's time zone",
     "star": "`select *` or `returning *`: the columns of the result are those that a table has when it runs",
     "unbound-encryption": "an encrypted value may be written into another row than the one it is bound to",
@@ -52,7 +53,7 @@ class Problem(msgspec.Struct, frozen=True):
 
     name: str
     """A finding's name, or ``sql-file``, ``refused``, ``contract``, ``fault``, ``outdated``, ``allow``,
-    ``baseline``."""
+    ``baseline``, ``settings``."""
     path: str
     line: int
     column: int

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from plainsql import codegen, statements
+from plainsql.analysis.assumptions import Assumptions
 from plainsql.analysis.catalog.definitions import Definitions
 from plainsql.analysis.scratch_database import scratch_database
 from plainsql.check.allowed import AllowedFindings
 from plainsql.check.analysed_statements import AnalysedStatements, analyse_statements
 from plainsql.check.analysis_cache import AnalysisCache
+from plainsql.check.assumed_columns import unneeded_columns
 from plainsql.check.generated_modules import SoundModules, generate_modules, generate_sound_modules
 from plainsql.check.problems import (
     WRONG_WHEN_CACHED,
@@ -149,16 +151,27 @@ def _analyse(
     keep_others: bool,
     schema: bool,
 ) -> tuple[AnalysedStatements, list[Problem]]:
+    assumptions = Assumptions(project.oldest_server, project.not_null)
     with scratch_database(schema_source(project), scratch, project=project, rebuild=no_cache) as connection:
         cache = AnalysisCache(
             project.root / ".plainsql" / f"review{project.name and '-' + project.name}.msgpack",
             definitions=Definitions(connection),
+            assumptions=assumptions,
             no_cache=no_cache,
         )
-        inspection = analyse_statements(connection, chosen, cache)
+        unneeded = list(unneeded_columns(connection, project))
+        inspection = analyse_statements(connection, chosen, cache, assumptions)
         of_schema = (
-            schema_problems(connection, project.schema_path, owned=project.owns_schema) if schema else []
+            schema_problems(
+                connection,
+                project.schema_path,
+                owned=project.owns_schema,
+                oldest_server=project.oldest_server,
+            )
+            if schema
+            else []
         )
+        of_schema += unneeded
     # The cached analyses of a file that cannot be read now are kept until it can.
     cache.save(keep_others=keep_others)
     return inspection, of_schema

@@ -3,29 +3,62 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from plainsql.analysis.findings.definer_findings import SCHEMA_FINDINGS, SchemaFinding, definer_findings
 from plainsql.analysis.findings.migration_statements import MigrationAllowance, MigrationStatements
+from plainsql.analysis.findings.schema_versions import SchemaVersion, schema_versions
 from plainsql.check.problems import FINDINGS, Problem
 from plainsql.errors import Place
 
 __all__ = ["schema_problems"]
 
+_MIN_WORD_CHARS: Final = 4
+"""The letters of a word by which a statement is recognised: not those of `a`, `of`, `not`."""
 
-def schema_problems(connection: Any, migrations: Path, *, owned: bool = True) -> list[Problem]:
+
+def schema_problems(
+    connection: Any, migrations: Path, *, owned: bool = True, oldest_server: int = 0
+) -> list[Problem]:
     """Return the findings about a scratch database that no migration allows, each at its statement.
 
     An allowance that is no longer needed is not reported: an applied migration is not edited. A schema that
     is not ``owned`` is not read: its findings are at ``migrations``, the file or folder that makes it.
+    ``oldest_server`` is the major of the oldest server in production, or 0.
     """
     found = definer_findings(connection)
-    if not found and not (owned and _may_allow(migrations)):
+    newer = list(dict.fromkeys(schema_versions(connection, oldest_server))) if oldest_server else []
+    if not found and not newer and not (owned and _may_allow(migrations)):
         return []
     places = MigrationStatements(migrations if owned else migrations / "none")
-    return [*_findings(found, places, migrations), *_allowances(places.allowances())]
+    return [
+        *_findings(found, places, migrations),
+        *(_of_version(each, oldest_server, places, migrations) for each in newer),
+        *_allowances(places.allowances()),
+    ]
+
+
+def _of_version(
+    part: SchemaVersion, oldest_server: int, places: MigrationStatements, migrations: Path
+) -> Problem:
+    # The statement that names the object and a word of the part, or else the object.
+    words = [word for word in re.findall(r"\w+", part.what) if len(word) >= _MIN_WORD_CHARS]
+    found = (places.of_words(part.name, word) for word in words)
+    place = next(filter(None, found), None) or places.of_words(part.name) or Place(_shown(migrations))
+    return Problem(
+        "server-version",
+        place.path,
+        place.line,
+        place.column,
+        f"{part.what} of {part.schema}.{part.name} needs PostgreSQL {part.major},"
+        f" the oldest server is {oldest_server}",
+        None,
+        f"write it for PostgreSQL {oldest_server}",
+        place.excerpt,
+    )
 
 
 def _findings(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from plainsql.analysis import RefusedError
+from plainsql.analysis.missing_features import server_hint
 from plainsql.errors import ContractError, Place, PlainsqlError
 from plainsql.statements import Variant
 from plainsql.statements.server_errors import refusal
@@ -23,7 +24,7 @@ def placed_refusal(error: RefusedError, variant: Variant) -> ContractError:
         sqlstate=error.sqlstate,
         position=error.position,
         detail=error.detail,
-        hint=error.hint,
+        hint=server_hint(error.message) or error.hint,
     )
     return ContractError(
         said.message, sqlstate=error.sqlstate, place=said.place, detail=said.detail, hint=said.hint

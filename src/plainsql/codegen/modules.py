@@ -221,8 +221,14 @@ def _plan_function(item: Checked, module: Module, json_types: JsonTypes) -> Quer
 
 
 def _claimed_not_null(item: Checked) -> tuple[str, ...]:
-    """Return the columns that the header calls not null; a void result is null, whatever the header says."""
-    claimed = {hint.name for hint in item.statement.columns if hint.nullable is False}
+    """Return the columns that the header or the settings call not null.
+
+    A void result is null, whatever the header says.
+    """
+    hints = {hint.name: hint.nullable for hint in item.statement.columns if hint.nullable is not None}
+    claimed = {name for name, nullable in hints.items() if not nullable}
+    # The columns of all variants have the same names and types.
+    claimed |= {c.name for each in item.variants for c in each.columns if c.assumed and c.name not in hints}
     columns = item.analysis.columns
     return tuple(normalized(c.name) for c in columns if c.name in claimed and c.type.name != "void")
 

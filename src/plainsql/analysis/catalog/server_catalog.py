@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -36,6 +37,11 @@ class Catalog:
         self._views: dict[int, str | None] = {}
         self.implicit_functions: ImplicitFunctions = load_implicit_functions(connection, self.routines)
         self._bodies: FunctionBodies | None = None
+        self._assumed: set[tuple[int, int]] = set()
+        self.assumes = True
+        """False while the assumptions are left out, to find what follows from them."""
+        self.assumption_used = False
+        """True once an answer followed from an assumption; the analyser resets it."""
         self._read_triggers()
 
     def type(self, oid: int, modifier: int = -1) -> PgType:
@@ -75,6 +81,26 @@ class Catalog:
         if found is None or number not in found.columns:
             return None
         return ColumnRef(found.schema, found.name, found.columns[number].name)
+
+    def assume_not_null(self, names: Iterable[str]) -> None:
+        """Take these columns as never null: ``schema.table.column`` or ``table.column``.
+
+        A name that is not known is left out: plainsql.check.assumed_columns reports it.
+        """
+        for name in names:
+            table, _, column = name.rpartition(".")
+            schema, _, table = table.rpartition(".")
+            relation = self.relation_named(schema, table) if schema else self.resolve(None, table)
+            for each in relation.columns.values() if relation is not None else ():
+                if relation is not None and each.name == column:
+                    self._assumed.add((relation.oid, each.number))
+
+    def is_assumed_not_null(self, relation: Relation, number: int) -> bool:
+        """Return whether the project's settings declare a column of a table or view as never null."""
+        if not self.assumes or (relation.oid, number) not in self._assumed:
+            return False
+        self.assumption_used = True
+        return True
 
     def view_text(self, oid: int) -> str | None:
         """Return a view's definition in the server's node format."""
@@ -220,6 +246,8 @@ class Catalog:
         column = relation.columns.get(number)
         if column is None:
             return False, "unknown column"
+        if self.is_assumed_not_null(relation, number):
+            return True, "declared not null in pyproject.toml"
         if relation.kind == "f":
             return False, "a foreign table's constraints are not enforced"
         if not column.not_null:

@@ -77,6 +77,13 @@ class MigrationStatements:
         script = found.migration.script
         return place_at(found.migration.path, script.source, found.statement.start), list(_allowed(found))
 
+    def of_words(self, *words: str) -> Place | None:
+        """Return the last statement that has all of these names; ``None`` if none has them."""
+        found = self._last(lambda part: all(_has_word(part.statement, word) for word in words))
+        if found is None:
+            return None
+        return place_at(found.migration.path, found.migration.script.source, found.statement.start)
+
     def allowances(self) -> Iterator[MigrationAllowance]:
         """Yield every ``allow:`` line of the folder that is above a statement."""
         for part in self._parts:
@@ -103,6 +110,10 @@ def _mentions(statement: Statement, name: str) -> bool:
     return re.search(rf"(?<![\w$]){re.escape(name.lower())}(?![\w$])", text) is not None and bool(
         re.search(r"\bsecurity\s+definer\b", text)
     )
+
+
+def _has_word(statement: Statement, word: str) -> bool:
+    return re.search(rf"(?<![\w$]){re.escape(word)}(?![\w$])", statement.text, re.IGNORECASE) is not None
 
 
 def _folded(name: str | None) -> str | None:

@@ -165,6 +165,8 @@ class _UseCollector:
             return ""
         if column.not_null or self._catalog.type(column.type).not_null:
             return f"lands in the not-null column {column.name}"
+        if self._catalog.is_assumed_not_null(relation, column.number):
+            return f"lands in {column.name}, declared not null in pyproject.toml"
         if any(check.holds and excludes_null(check.expression, column.number) for check in relation.checks):
             return f"lands in {column.name}, whose check excludes null"
         return ""

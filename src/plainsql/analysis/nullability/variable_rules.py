@@ -96,6 +96,8 @@ def _stored(prover: Prover, entry: RangeTableEntry, column: int, home: Scope, co
         return excluded_verdict(prover, home, column)
     inner = prover.scopes.of_entry(entry, home)
     relation = prover.catalog.relation(entry.relation) if entry.kind is EntryKind.RELATION else None
+    if relation is not None and prover.catalog.is_assumed_not_null(relation, column):
+        return never("declared not null in pyproject.toml")
     if relation is not None and relation.kind == "m":
         filled = prover.past.scopes.of_view(relation.oid)
         outputs = prover.past.outputs(filled) if filled is not None else []
