@@ -208,3 +208,19 @@ def test_another_tools_folder_is_not_taken_for_migrations(
     write({**QUERIES, "pyproject.toml": "[tool.plainsql]\n", f"migrations/{name}": MIGRATION})
     done = command("check")
     assert (done.code, done.out, done.err) == (2, "", message)
+
+
+def test_of_several_databases_the_foreign_one_is_left_alone(
+    write: Write, command: Command, configured: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tables = '[tool.plainsql.databases.old]\nschema = "old.sql"\n[tool.plainsql.databases.own]\n'
+    own = {"migrations/own/0001_notes.sql": MIGRATION, "sql/own/notes/get.sql": GET}
+    write({"pyproject.toml": tables, "old.sql": MIGRATION, "sql/old/notes/get.sql": GET, **own})
+    monkeypatch.setenv("OLD_DATABASE_URL", configured)
+    monkeypatch.setenv("OWN_DATABASE_URL", configured)
+    done = command("migrate")
+    assert (done.code, done.err) == (0, "")
+    assert "applied 1 migration" in done.out
+    assert command("migrate", "--db", "old").code == 2
+    assert command("check", "--sql-only", "old.sql").out.count("clean: 1 query") == 1
+    assert command("check", "--sql-only").out.count("clean: 1 query") == 2

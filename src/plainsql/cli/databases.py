@@ -112,6 +112,8 @@ def _runs(arguments: list[str], name: str | None) -> list[_Run]:
         raise SettingsError(
             "one JSON document is of one database: name it, or use another format", hint=_names(projects)
         )
+    if command[0] == "migrate":  # it leaves alone what another tool migrates
+        projects = [each for each in projects if each.owns_schema] or projects
     return [_Run(each.name, arguments) for each in projects]
 
 
@@ -140,7 +142,7 @@ def _owned(command: tuple[str, ...], arguments: list[str], projects: list[Projec
 
 
 def _has_file(project: Project, file: Path) -> bool:
-    folders = (project.sql_folder.resolve(), project.migrations_folder.resolve())
+    folders = (project.sql_folder.resolve(), project.schema_path.resolve())
     return file.is_file() and any(file.resolve().is_relative_to(folder) for folder in folders)
 
 
