@@ -330,7 +330,7 @@ _INNER: Final = frozenset({"root", "name", "is_database"})
 """The fields of ``Project`` that are no settings."""
 
 
-_OF_ONE_DATABASE: Final = frozenset({"search_path", "allow", "baseline"})
+_OF_ONE_DATABASE: Final = frozenset({"search_path", "allow", "baseline", "not_null"})
 """The settings that are never the default of the tables of ``databases``, but make no database alone."""
 
 

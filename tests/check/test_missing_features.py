@@ -1,4 +1,4 @@
-"""The features that the embedded server lacks: the error names the setting that points to another server."""
+"""A feature that the embedded build lacks: the error names the setting that points to another server."""
 
 from __future__ import annotations
 

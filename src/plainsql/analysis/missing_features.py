@@ -1,4 +1,4 @@
-"""The features that a build of PostgreSQL lacks, such as the embedded one: ICU, XML, an extension."""
+"""The features that a build of PostgreSQL may lack: ICU, XML, an extension, a locale."""
 
 from __future__ import annotations
 
