@@ -1,4 +1,4 @@
-"""What the embedded server's build lacks: the error names the setting that points to another server."""
+"""Features that the embedded build lacks: the error names the setting that points to another server."""
 
 from __future__ import annotations
 

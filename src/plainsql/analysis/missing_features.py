@@ -1,4 +1,4 @@
-"""What a build of PostgreSQL lacks, such as the embedded one: ICU, XML, an extension, a locale."""
+"""Features that a build of PostgreSQL lacks, such as the embedded one: ICU, XML, an extension, a locale."""
 
 from __future__ import annotations
 
