@@ -9,6 +9,7 @@
 PYTHON ?=
 ARGS ?=
 SERVER ?=
+VERSION ?=
 BIN := .venv/bin
 SQL := $(wildcard sql migrations)
 WORKFLOWS := $(wildcard .github/workflows)
@@ -56,6 +57,10 @@ test-system: servers ## Run what reads SQL on the system's Python, if it is 3.11
 .PHONY: test-server
 test-server: environment-dev servers ## Run what needs no embedded server on the PostgreSQL of the URL in SERVER
 	@SERVER="$(SERVER)" sh scripts/test_server.sh $(ARGS)
+
+.PHONY: test-asyncpg
+test-asyncpg: environment-dev servers ## Run every form of a call on the oldest asyncpg, or the one in VERSION
+	@VERSION="$(VERSION)" sh scripts/test_asyncpg.sh $(ARGS)
 
 # -- The project's own SQL
 

@@ -15,6 +15,7 @@ from hypothesis import settings
 import plainsql
 import plainsql.sync
 from plainsql.database.execution import scheduler
+from plainsql.database.execution.asyncpg_version import PIPELINES_RETURN_ROWS
 from plainsql.database.execution.forms import Forms
 from plainsql.embedded import EmbeddedServer
 from plainsql.testing import Databases, DatabaseServer
@@ -115,6 +116,8 @@ def sync_tenant_db(tenant_url: str) -> Generator[plainsql.sync.Database]:
 @pytest.fixture(params=["joined", "pipelined"])
 def form(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Have calls that wait run in one form, whatever it costs."""
+    if request.param == "pipelined" and not PIPELINES_RETURN_ROWS:
+        pytest.skip("asyncpg 0.29 returns no rows from a pipeline")
 
     def choose(self: Forms, calls: int) -> Any:
         wanted = self.batched if request.param == "joined" else self.pipelined

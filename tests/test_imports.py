@@ -62,16 +62,23 @@ MAY_IMPORT: dict[str, set[str]] = {
     "serialization": {"errors", "types"},
     "executors": FLOOR,
     "query": FLOOR | {"statements", "rows", "encoding", "executors"},
+    "copy_rows": CORE,
+    "copy_output": CORE | {"copy_rows"},
     "vector": CORE,
     "database": CORE
     | {
+        *("copy_rows", "copy_output"),
         *("settings", "application", "conninfo", "connect_errors", "vector", "cache", "redis_connection"),
         "encoding",
         "health",
         "layer_folders",
     },
     "otel": CORE | {"conninfo", "database"},
-    "sync": CORE | {"encoding", "settings", "application", "conninfo", "connect_errors", "vector"},
+    "sync": CORE
+    | {
+        *("copy_rows", "copy_output", "encoding", "settings", "application", "conninfo", "connect_errors"),
+        *("vector", "cache", "redis_connection"),
+    },
     "migrate": FLOOR | {"settings", "conninfo", "connect_errors"},
     "transfer": FLOOR | {"migrate"},
     "schema": FLOOR | {"settings", "conninfo", "connect_errors", "embedded", "migrate"},

@@ -80,6 +80,16 @@ def in_scripts(given: dict[str, Any], url: str) -> None:
         pass
 
 
+def in_pool(given: dict[str, Any], url: str) -> None:
+    with sync.Pool(url) as db, db.transaction(**given):
+        pass
+
+
+def close_pool(given: dict[str, Any], url: str) -> None:
+    with sync.Pool(url) as db:
+        db.close(**given)
+
+
 def over_nothing(given: dict[str, Any]) -> None:
     source: Any = None
     sync.over(source, **given)
@@ -95,10 +105,19 @@ def over_pool(given: dict[str, Any], url: str) -> None:
         pass
 
 
+def of_sync(db: Any, name: str, needed: dict[str, Any], given: dict[str, Any]) -> None:
+    with sync.connect(db.test_url) as session:
+        getattr(session, name)(**(needed | given))
+
+
+SYNC_DATABASES = (sync.Database, sync.TenantDatabase, sync.Pool, sync.TenantPool)
+SYNC_EXECUTORS = (*SYNC_DATABASES, sync.Transaction, sync.GuestExecutor, sync.GuestPoolExecutor)
+
 FUNCTIONS: dict[str, list[Function]] = {
     "connect": [Function(plainsql.connect, lambda _, given: plainsql.connect(**given))],
     "over": [Function(plainsql.over, lambda db, given: plainsql.over(NO_POOL, **given), ("source",))],
     "sync.connect": [Function(sync.connect, lambda _, given: sync.connect(**given))],
+    "sync.Pool": [Function(sync.Pool, lambda _, given: sync.Pool(**given))],
     "sync.over": [Function(sync.over, lambda _, given: over_nothing(given), ("source",))],
     "Telemetry": [Function(Telemetry, lambda _, given: Telemetry(**given))],
     "transaction": [
@@ -107,28 +126,54 @@ FUNCTIONS: dict[str, list[Function]] = {
             GuestExecutor.transaction, lambda _, given: enter(plainsql.over(NO_POOL).transaction(**given))
         ),
         Function(sync.Database.transaction, lambda db, given: in_scripts(given, db.test_url)),
+        *(
+            Function(kind.transaction, lambda db, given: in_pool(given, db.test_url))
+            for kind in (sync.Pool, sync.TenantPool)
+        ),
         Function(sync.GuestExecutor.transaction, lambda db, given: over_connection(given, db.test_url)),
         Function(sync.GuestPoolExecutor.transaction, lambda db, given: over_pool(given, db.test_url)),
     ],
     "retry": [
         Function(plainsql.Database.retry, lambda db, given: call(db.retry, {"work": work}, given)),
+        *(
+            Function(kind.retry, lambda db, given: of_sync(db, "retry", {"work": len}, given))
+            for kind in SYNC_DATABASES
+        ),
     ],
     "tenant": [
         Function(plainsql.Database.tenant, lambda db, given: call(db.tenant, {"tenant_id": 1}, given)),
+        *(
+            Function(kind.tenant, lambda db, given: call(db.tenant, {"tenant_id": 1}, given))
+            for kind in (sync.Database, sync.Pool)
+        ),
     ],
     "lock": [Function(plainsql.Database.lock, lambda db, given: enter(call(db.lock, {"key": "k"}, given)))],
     "listen": [
         Function(plainsql.Database.listen, lambda db, given: call(db.listen, {"channel": "c"}, given)),
     ],
     "check": [Function(plainsql.Database.check, lambda db, given: db.check(**given))],
-    "close": [Function(plainsql.Database.close, lambda db, given: db.close(**given))],
+    "close": [
+        Function(plainsql.Database.close, lambda db, given: db.close(**given)),
+        Function(sync.Pool.close, lambda db, given: close_pool(given, db.test_url)),
+    ],
     "copy_in": [
         Function(function, lambda db, given: call(db.copy_in, {"table": "t", "rows": []}, given))
         for function in (plainsql.Database.copy_in, plainsql.Transaction.copy_in, GuestExecutor.copy_in)
+    ]
+    + [
+        Function(kind.copy_in, lambda db, given: of_sync(db, "copy_in", {"table": "t", "rows": []}, given))
+        for kind in SYNC_EXECUTORS
     ],
     "copy_out": [
         Function(function, lambda db, given: db.copy_out(**({"query": SELECT_1, "output": "-"} | given)))
         for function in (plainsql.Database.copy_out, plainsql.Transaction.copy_out, GuestExecutor.copy_out)
+    ]
+    + [
+        Function(
+            kind.copy_out,
+            lambda db, given: of_sync(db, "copy_out", {"query": SELECT_1, "output": "-"}, given),
+        )
+        for kind in SYNC_EXECUTORS
     ],
     "Limits": [Function(Limits, lambda _, given: call(Limits, {"redis": REDIS, "prefix": "test"}, given))],
     "bucket": [
@@ -222,7 +267,8 @@ NO_OPTIONS = {
         *("TenantDatabase", "Transaction"),
     },
     "plainsql.sync": {
-        *("Database", "GuestExecutor", "GuestPoolExecutor", "Isolation", "TenantDatabase", "Transaction")
+        *("Database", "GuestExecutor", "GuestPoolExecutor", "Isolation", "PoolStats"),
+        *("TenantDatabase", "TenantPool", "Transaction"),
     },
     "plainsql.limits": {"Charge", "Decision", "SlidingWindow", "Subject", "TokenBucket", "WithoutRedis"},
     "plainsql.sessions": {"Fence", "Session"},
@@ -299,7 +345,9 @@ def unfit(function: Function, name: str, option: str) -> list[Any]:
     else:
         more = [5, -1, 0, "", "nonsense", 1.5, [5], {"a": 5}, b"x", object(), float("nan"), None]
         given += [value for value in more if not kind.fits(value)]
-    if option == "url" and "connect" in name:  # another error says what is wrong with a URL
+    if option == "url" and (
+        "connect" in name or name == "sync.Pool"
+    ):  # another error says what is wrong with a URL
         given = [value for value in given if not isinstance(value, str)]
     if option == "cache":  # None is its former value, which works with a warning
         given = [value for value in given if value is not None]

@@ -37,7 +37,7 @@ class Layer:
 
 
 def project_layers(project: Project) -> dict[str, Layer]:
-    """Return the layers of a project by name; none if its schema is not plainsql's, or without a folder."""
+    """Return the layers of a project by name; none if plainsql's migrations do not make its schema."""
     root = project.migrations_folder
     if not project.owns_schema or not root.is_dir():
         return {}

@@ -272,6 +272,12 @@ _CONNECT: Final = {
     "search_path": _or_none(_TEXT),
     "database": _or_none(_NAME),
 }
+_SYNC_CONNECT: Final = {
+    **_CONNECT,
+    "redis": _or_none(_NAME._replace(expected="the URL of a Redis (str)")),
+    "on_cache_failure": _choice("commit", "fail"),
+    "cache_prefix": _or_none(_NAMESPACE),
+}
 
 _ISOLATION: Final = _choice("read committed", "repeatable read", "serializable")
 _TRANSACTION: Final = {"isolation": _or_none(_ISOLATION), "read_only": _FLAG, "deferrable": _FLAG}
@@ -315,7 +321,16 @@ OPTIONS: Final[Mapping[str, Mapping[str, Kind]]] = {
         "cache_outbox": _FLAG,
         "cache_prefix": _or_none(_NAMESPACE),
     },
-    "sync.connect": _CONNECT,
+    "sync.connect": _SYNC_CONNECT,
+    "sync.Pool": {
+        **_SYNC_CONNECT,
+        "min_size": _whole(1, _MOST_CONNECTIONS),
+        "max_size": _whole(1, _MOST_CONNECTIONS),
+        "acquire_timeout": _NO_LIMIT,
+        "max_waiting": _whole(1),
+        "max_lifetime": _SECONDS_FROM_0,
+        "max_idle": _SECONDS,
+    },
     "over": {"prefetch": _CONNECT["prefetch"], "on_call": _HOOK},
     "sync.over": {"prefetch": _CONNECT["prefetch"]},
     "transaction": _TRANSACTION,

@@ -13,7 +13,7 @@ The server is an embedded scratch server, one for a run: under pytest-xdist all 
 one to leave stops it. ``PLAINSQL_TEST_DATABASE_URL`` names another server, whose role may create databases.
 
 With ``plainsql_tcp = true`` in pytest's configuration, the server also listens on 127.0.0.1 with a password,
-and all URLs lead there. ``load`` applies the migrations for the factories of pytest-postgresql.
+and all URLs lead there. ``load`` creates the schema for the factories of pytest-postgresql.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ import pytest
 if TYPE_CHECKING:
     from plainsql.embedded import EmbeddedServer
 
-__all__ = ["DatabaseServer", "Databases", "Migrate", "load"]
+__all__ = ["DatabaseServer", "Databases", "Migrate", "create_schema", "load"]
 
 Migrate = Callable[[str], object]
 """Brings the empty database of a URL to the state that tests start from."""
@@ -231,7 +231,7 @@ def load(
     layers: Sequence[str] | None = None,
     **others: object,
 ) -> None:
-    """Apply the migrations for pytest-postgresql: ``postgresql_proc(load=[plainsql.testing.load])``.
+    """Create the schema for pytest-postgresql: ``postgresql_proc(load=[plainsql.testing.load])``.
 
     Args:
         host: the server's; pytest-postgresql gives this and the next five.
@@ -240,20 +240,38 @@ def load(
         dbname: the database.
         password: the role's.
         options: settings of the session, ``-c name=value``.
-        folder: the folder of migrations; by default the project's. Bind it with ``functools.partial``.
+        folder: a folder of migrations, bound with ``functools.partial``; by default the project's schema.
         layers: only these; all for ``None``.
         others: options of the connection that a loader may ignore, such as ``autocommit``.
 
-    Raises what ``plainsql.migrate.apply`` raises.
+    Raises what ``create_schema`` raises.
     """
-    from psycopg.conninfo import make_conninfo
-
     from plainsql import migrate
+    from plainsql.urls import write_url
+
+    given = {"host": host, "port": str(port), "user": user, "dbname": dbname}
+    given |= {"password": password} if password else {}
+    url = write_url(given | ({"options": options} if options else {}))
+    if folder is None and layers is None:
+        create_schema(url)
+    else:
+        from plainsql.settings import Project
+
+        migrate.apply(url, folder or Project.load().migrations_folder, layers=layers)
+
+
+def create_schema(url: str) -> None:
+    """Create the project's schema in an empty database: its migrations, or what another tool makes.
+
+    Return it from the fixture ``plainsql_migrate``. The settings of ``pyproject.toml`` say what makes the
+    schema.
+
+    Raises ``PlainsqlError`` if the source or a statement in it is refused.
+    """
+    from plainsql.schema import schema_source
     from plainsql.settings import Project
 
-    secret = {"password": password} if password else {}
-    url = make_conninfo(host=host, port=str(port), user=user, dbname=dbname, options=options, **secret)
-    migrate.apply(url, folder or Project.load().migrations_folder, layers=layers)
+    schema_source(Project.load()).apply(url)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -106,6 +106,22 @@ def test_a_finding_of_a_migration_is_allowed_by_its_file(check: Check) -> None:
     assert found.findings == ()
 
 
+def test_a_finding_of_a_schema_of_others_is_allowed_by_its_file(
+    tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "sql").mkdir()
+    (tmp_path / "sql/one.sql").write_text(CLEAN)
+    (tmp_path / "schema.sql").write_text(MIGRATION)
+    settings = '[tool.plainsql]\nschema = "schema.sql"\n'
+    (tmp_path / "pyproject.toml").write_text(settings)
+    (finding,) = check_project(Project.load(), database_url).findings
+    assert (finding.name, finding.path) == ("definer-search-path", "schema.sql")
+    allow = '[tool.plainsql.allow]\n"schema.sql" = "definer-search-path: a dump"\n'
+    (tmp_path / "pyproject.toml").write_text(settings + allow)
+    assert check_project(Project.load(), database_url).findings == ()
+
+
 @pytest.mark.parametrize(
     ("table", "message", "hint"),
     [

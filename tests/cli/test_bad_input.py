@@ -191,13 +191,11 @@ def test_a_folder_that_this_user_may_not_read_is_named(write: Write, command: Co
     assert done.out.startswith("sql: the folder cannot be read: permission denied [sql-file]\n")
 
 
+KEYS = ", ".join(sorted({field.name for field in fields(Project)} - {"root", "name", "is_database"}))
 SETTINGS = {
     "an unknown key": (
         '[tool.plainsql]\nqueries = "sql"\n',
-        (
-            "{file}: unknown key 'queries' in [tool.plainsql]\n"
-            f"HINT: the keys are {', '.join(sorted({field.name for field in fields(Project)} - {'root'}))}\n"
-        ),
+        (f"{{file}}: unknown key 'queries' in [tool.plainsql]\nHINT: the keys are {KEYS}\n"),
     ),
     "no string": (
         "[tool.plainsql]\nsql = 1\n",
@@ -233,6 +231,12 @@ def guarded() -> Iterator[EmbeddedServer]:
 USES = (["check"], ["generate"], ["migrate"], ["run", "notes.add", "text=x"])
 
 
+def _configure(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    """Name a database, for checks as well."""
+    monkeypatch.setenv("DATABASE_URL", url)
+    monkeypatch.setenv("PLAINSQL_SCRATCH_URL", url)
+
+
 def _refused_everywhere(command: Command, message: str, *, unlike: tuple[str, ...] = ()) -> None:
     for arguments in USES:
         done = command(*arguments)
@@ -244,7 +248,7 @@ def test_a_wrong_password_is_said_without_the_password(
     write: Write, command: Command, guarded: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(NOTES)
-    monkeypatch.setenv("DATABASE_URL", guarded.url("postgres", "postgres", password="hunter2", tcp=True))
+    _configure(monkeypatch, guarded.url("postgres", "postgres", password="hunter2", tcp=True))
     _refused_everywhere(
         command,
         f"cannot connect to postgresql://postgres:***@127.0.0.1:{guarded.port}/postgres?sslmode=disable:"
@@ -259,7 +263,7 @@ def test_a_server_that_is_down_is_said_without_the_password(
 ) -> None:
     write(NOTES)
     # Only root can listen on port 1, and no server does.
-    monkeypatch.setenv("DATABASE_URL", "postgresql://shop:hunter2@127.0.0.1:1/shop")
+    _configure(monkeypatch, "postgresql://shop:hunter2@127.0.0.1:1/shop")
     _refused_everywhere(
         command,
         "cannot connect to postgresql://shop:***@127.0.0.1:1/shop: no server answers there\n"
@@ -272,7 +276,7 @@ def test_a_database_that_does_not_exist_is_named(
     write: Write, command: Command, server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(NOTES)
-    monkeypatch.setenv("DATABASE_URL", url := server.url("no such"))
+    _configure(monkeypatch, url := server.url("no such"))
     _refused_everywhere(
         command,
         f"cannot connect to {url}: the database 'no such' does not exist\n"
@@ -285,7 +289,7 @@ def test_a_url_that_cannot_be_read_is_not_repeated(
     write: Write, command: Command, monkeypatch: pytest.MonkeyPatch, url: str
 ) -> None:
     write(NOTES)
-    monkeypatch.setenv("DATABASE_URL", url)
+    _configure(monkeypatch, url)
     for arguments in USES:
         done = command(*arguments)
         assert (done.code, done.out) == (2, "")

@@ -181,3 +181,30 @@ def test_triggers_are_printed_and_not_written_as_a_migration(write: Write, comma
     done = command("cache", "triggers")
     assert done.code == 0
     assert "create trigger" in done.out
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        (
+            "versions/0001_a.py",
+            (
+                "migrations has no SQL files, only Python\n"
+                'HINT: run them: schema_command = "alembic upgrade head", or "python manage.py migrate"\n'
+            ),
+        ),
+        (
+            "V1__a.sql",
+            (
+                "the migrations in migrations are Flyway's, not plainsql's\n"
+                'HINT: set schema = "migrations" in [tool.plainsql] in place of migrations\n'
+            ),
+        ),
+    ],
+)
+def test_another_tools_folder_is_not_taken_for_migrations(
+    write: Write, command: Command, name: str, message: str
+) -> None:
+    write({**QUERIES, "pyproject.toml": "[tool.plainsql]\n", f"migrations/{name}": MIGRATION})
+    done = command("check")
+    assert (done.code, done.out, done.err) == (2, "", message)

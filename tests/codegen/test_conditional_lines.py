@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
+import plainsql
 from plainsql import BindError
 from plainsql.check.project_check import ProjectCheck
+from plainsql.settings import Project
 from tests.codegen.conftest import SCHEMA, Sides
 
 Load = Callable[..., ModuleType]
@@ -99,6 +101,17 @@ def test_the_header_may_turn_a_flag_on(load: Load, sides: Sides) -> None:
     module = load("a", FILES | {"sql/a/starred.sql": text})
     assert sides.ask(module.starred, least=0) == [1, 2]
     assert sides.ask(module.starred, least=0, with_cook=False) == [1, 2, 3]
+
+
+def test_loaded_queries_have_both(a: Any, folder: Project, sides: Sides) -> None:
+    del a
+    loaded = plainsql.load(folder.sql_folder).a
+    assert sides.ask(loaded.starred, least=0) == [1, 2, 3]
+    assert sides.ask(loaded.starred, least=0, imperfect=True) == [2, 3]
+    assert sides.ask(loaded.save, id=2, name="Bo").mail == "b@b.b"
+    assert "imperfect: expected one of False, True" in str(
+        sides.refused(loaded.starred, BindError, least=0, imperfect=1)
+    )
 
 
 def test_a_refused_line_of_a_flag_is_named(make: Made) -> None:

@@ -14,7 +14,7 @@ _MAY_IMPORT = {
     "pool": {"pool"},
     "execution": {"pool", "execution"},
     "caching": {"pool", "execution", "caching"},
-    "guest": {"pool", "guest"},
+    "guest": {"pool", "execution", "guest"},
     # The modules right under the package.
     "": {"pool", "execution", "caching", "guest", ""},
 }

@@ -96,6 +96,14 @@ async def test_a_role_without_the_right_to_the_records_is_a_warning(fresh_databa
     )
 
 
+async def test_migrations_of_another_tool_are_not_checked(fresh_database_url: str, project: Path) -> None:
+    (project / "pyproject.toml").write_text('[tool.plainsql]\nschema = "migrations"\n')
+    async with plainsql.connect(fresh_database_url) as db:
+        health = await db.check()
+    assert health.ok
+    assert "migrations" not in states(health)
+
+
 async def test_an_edited_migration_is_a_failure(fresh_database_url: str, project: Path) -> None:
     migrate.apply(fresh_database_url, "migrations")
     (project / "migrations/0001_notes.sql").write_text("create table notes (id bigint);\n")

@@ -15,9 +15,12 @@ from typing import Annotated, Any, Literal
 import asyncpg
 import pytest
 from asyncpg import exceptions
+from asyncpg.protocol import protocol
 
 import plainsql
 from plainsql.database import Call
+from plainsql.database.execution import driver
+from plainsql.database.guest import guest_connection
 from plainsql.embedded import EmbeddedServer
 from plainsql.errors import BindError, PlainsqlError, TenantError, TransactionError
 from plainsql.query import Args, many, one
@@ -253,8 +256,12 @@ async def test_what_the_program_prepared_outlives_our_transaction(existing: Any)
 # -- Codecs ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("known", [True, False], ids=["known asyncpg", "unknown asyncpg"])
 @pytest.mark.parametrize("when", ["before", "after"])
-async def test_codecs_of_the_program_do_not_change_our_rows(things: Any, when: str) -> None:
+async def test_codecs_of_the_program_do_not_change_our_rows(
+    things: Any, when: str, known: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(driver, "IS_KNOWN", known)
     db = plainsql.over(things)
     if when == "after":
         assert await list_things(db) == []
@@ -340,6 +347,15 @@ async def test_loggers_of_the_program_see_our_statements(existing: Any) -> None:
 async def test_another_client_encoding_is_refused(existing: Any) -> None:
     await existing.execute("set client_encoding = 'latin1'")
     with pytest.raises(PlainsqlError, match="client_encoding: expected utf-8, got iso8859-1"):
+        await shop.names(plainsql.over(existing))
+
+
+async def test_an_asyncpg_that_works_otherwise_is_refused_by_its_version(
+    existing: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guest_connection, "IS_KNOWN", False)
+    monkeypatch.delattr(protocol, "PreparedStatementState")
+    with pytest.raises(PlainsqlError, match=r"^over\(\): asyncpg 0\.\d+\.\d+ works in a way that"):
         await shop.names(plainsql.over(existing))
 
 

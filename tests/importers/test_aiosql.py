@@ -16,7 +16,7 @@ select b.id, b.title from books as b where b.id = :id;
 
 -- name: list-books(limit, kind)
 select b.id, b.title
-from books as b
+from books as b -- name: behind-code^
 where b.title <> '
 -- name: inside-a-string^
 :nothing' /* -- name: inside-a-comment^ */ and b.title like $$:title%$$
@@ -59,7 +59,8 @@ EXPECTED = {
         "returning id, title\n"
     ),
     "book_shop/books/list_books.sql": (
-        "-- returns: many ListBooksRow\nselect b.id, b.title\nfrom books as b\nwhere b.title <> '\n"
+        "-- returns: many ListBooksRow\nselect b.id, b.title\nfrom books as b -- name: behind-code^\n"
+        "where b.title <> '\n"
         "-- name: inside-a-string^\n:nothing' /* -- name: inside-a-comment^ */ and b.title like $$:title%$$\n"
         "order by b.id -- ? not a mark of plainsql\nlimit :limit\n"
     ),

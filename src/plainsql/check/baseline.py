@@ -41,7 +41,9 @@ class Checked:
         """Return whether a finding of the baseline would have been found."""
         if any(line.startswith((f"{path}: ", f"{path}/")) for path in self.refused):
             return False
-        if self.folders and not any(line.startswith(f"{folder}/") for folder in self.folders):
+        if self.folders and not line.startswith(
+            tuple(f"{each}{end}" for each in self.folders for end in "/:")
+        ):
             return False
         return self.only is None or any(line.startswith(f"{path}: ") for path in self.only)
 
@@ -62,7 +64,7 @@ class Baseline:
         self.file = file
         self._shown = _relative(file, Path.cwd())
         self._root = project.root
-        several = (project.sql_folder, project.migrations_folder) if project.databases else ()
+        several = (project.sql_folder, project.schema_path) if project.databases else ()
         self._folders = {_relative(folder, project.root) for folder in several}
         self._entries: list[_Entry] = []
 

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from plainsql import migrate
+from plainsql.errors import SettingsError
+from plainsql.migrate.discovery import display_path
+from plainsql.schema.schema_files import refuse_python, tool_of
 
 __all__ = ["MigrationsFolder"]
 
@@ -37,8 +40,17 @@ class MigrationsFolder:
     def apply(self, url: str) -> None:
         if not self.folder.is_dir():
             return
+        refuse_python(self.folder)
         try:
             migrate.apply(url, self.folder, to=self.to, layers=self.layers)
+        except migrate.MigrationFolderError:
+            if tool := tool_of(self.folder):
+                where = display_path(self.folder)
+                raise SettingsError(
+                    f"the migrations in {where} are {tool}'s, not plainsql's",
+                    hint=f'set schema = "{where}" in [tool.plainsql] in place of migrations',
+                ) from None
+            raise
         except migrate.MigrationFailedError as error:
             where = "on the scratch database, which is dropped: no other database was changed"
             error.detail = f"{error.detail}\n        {where}" if error.detail else where

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -17,7 +17,7 @@ from plainsql.errors import Place, SettingsError, SqlFileError
 from plainsql.migrate.discovery import display_path
 from plainsql.migrate.script import place_at
 
-__all__ = ["SchemaFile", "SchemaFiles", "natural_order", "read_schema_files", "tool_of"]
+__all__ = ["SchemaFile", "SchemaFiles", "natural_order", "read_schema_files", "refuse_python", "tool_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,13 +320,19 @@ def _refused(file: Path, text: str, offset: int, message: str) -> SqlFileError:
     )
 
 
-def _no_sql(folder: Path) -> SettingsError:
-    programs: Iterable[Path] = (f for f in folder.rglob("*.py") if f.name != "__init__.py")
-    if next(iter(programs), None) is not None:
-        return SettingsError(
+def refuse_python(folder: Path) -> None:
+    """Raise ``SettingsError`` if a folder has no SQL files, and Python ones: Alembic's or Django's."""
+    if next(folder.rglob("*.sql"), None) is None and any(
+        file.name != "__init__.py" for file in folder.rglob("*.py")
+    ):
+        raise SettingsError(
             f"{display_path(folder)} has no SQL files, only Python",
             hint='run them: schema_command = "alembic upgrade head", or "python manage.py migrate"',
         )
+
+
+def _no_sql(folder: Path) -> SettingsError:
+    refuse_python(folder)
     return SettingsError(
         f"schema in [tool.plainsql]: there are no SQL files in {display_path(folder)}",
         hint="name the file or the folder that makes the schema",

@@ -9,20 +9,23 @@ A call passes through these modules in this order. ``connect`` opens the connect
 ``transaction`` are the executors, and ``tenant_guard`` refuses queries that see no rows without a tenant.
 ``execution`` runs one query, ``connection`` prepares it, and ``wire`` waits for the server. ``type_catalog``
 looks its types up, ``adapters`` has the dump function and the loader of each, and ``row_loader`` loads the
-rows. ``loss_note`` adds to an error whether the statement was executed if the connection was lost.
-``over`` and ``guest_connection`` run queries on a connection of the program.
+rows. ``copy`` sends rows by COPY, ``retry`` repeats transactions, and ``cache_writer`` invalidates the cache.
+``loss_note`` adds to an error whether the statement was executed if the connection was lost.
+``pool`` and ``pooled_connections`` lend connections to threads. ``over`` and ``guest_connection`` run queries
+on a connection of the program.
 """
 
 try:
     from plainsql.sync.connect import connect
     from plainsql.sync.database import Database, TenantDatabase
     from plainsql.sync.over import GuestExecutor, GuestPoolExecutor, over
+    from plainsql.sync.pool import Pool, PoolStats, TenantPool
     from plainsql.sync.transaction import Isolation, Transaction
 except ModuleNotFoundError as error:
-    if error.name != "psycopg":
+    if error.name not in ("psycopg", "psycopg_pool"):
         raise
     raise ModuleNotFoundError(
-        "plainsql.sync needs psycopg, which is not installed\nHINT: pip install 'plainsql[sync]'",
+        f"plainsql.sync needs {error.name}, which is not installed\nHINT: pip install 'plainsql[sync]'",
         name=error.name,
     ) from error
 
@@ -31,7 +34,10 @@ __all__ = [
     "GuestExecutor",
     "GuestPoolExecutor",
     "Isolation",
+    "Pool",
+    "PoolStats",
     "TenantDatabase",
+    "TenantPool",
     "Transaction",
     "connect",
     "over",

@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from time import monotonic
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import psycopg
 from psycopg import errors
 
 from plainsql.application import search_path as path_of
 from plainsql.application import tenant_settings
+from plainsql.cache import OnFailure
 from plainsql.connect_errors import cannot_connect
 from plainsql.conninfo import libpq_options
 from plainsql.errors import ConnectError
 from plainsql.options import check
 from plainsql.pooler import Pooler, is_backend_sql
 from plainsql.settings import resolve_database, use_database
+from plainsql.sync.cache_writer import cache_writer
 from plainsql.sync.connection import SharedConnection
 from plainsql.sync.database import Database, Options
 from plainsql.sync.wire import run_script
 from plainsql.urls import hide_password
 
-__all__ = ["connect"]
+__all__ = ["Connector", "connect"]
 
 # The settings that shape the text of values. They are PostgreSQL's defaults; a role or a database may have
 # others. A search by vectors with a filter goes on until it has found enough rows, as on the asynchronous
@@ -45,6 +47,8 @@ from (
 ) as setting(name, wanted, as_wanted)
 where not as_wanted"""
 
+C = TypeVar("C", bound=psycopg.Connection[Any])
+
 _MAX_LOSSES: Final = 3
 """Lost connections in a row, each during its set-up, that count as a failure to connect."""
 
@@ -61,6 +65,9 @@ def connect(
     tenant_setting: str | None = None,
     user_setting: str | None = None,
     pooler: Pooler | None = None,
+    redis: str | None = None,
+    on_cache_failure: OnFailure = "commit",
+    cache_prefix: str | None = None,
 ) -> Database:
     """Connect to a PostgreSQL database with one connection, for scripts.
 
@@ -86,6 +93,11 @@ def connect(
             ``PLAINSQL_USER_SETTING``, or ``user_setting`` in ``[tool.plainsql]``, or ``app.jwt_user``.
         pooler: the mode of PgBouncer, or another pooler, in front of the server. By default a pooler is
             detected and treated as one in transaction mode, which is right for all modes.
+        redis: the URL of the Redis in which ``plainsql.connect(redis=…)`` of other programs stores results:
+            writes invalidate there what they change. Reads are not cached.
+        on_cache_failure: what a write does if Redis does not answer: ``"commit"``, and invalidate as soon as
+            Redis answers; or ``"fail"`` before the commit, with ``CacheError``.
+        cache_prefix: the prefix of the cache's keys in Redis, as for ``plainsql.connect``.
 
     Raises ``OptionError``, a ``SettingsError``, if an option has a wrong value, and ``SettingsError`` if no
     database is configured. Raises ``ConnectError`` if the server cannot be reached or refuses the connection.
@@ -102,6 +114,9 @@ def connect(
         tenant_setting=tenant_setting,
         user_setting=user_setting,
         pooler=pooler,
+        redis=redis,
+        on_cache_failure=on_cache_failure,
+        cache_prefix=cache_prefix,
     )
     with ExitStack() as stack:
         with use_database(database):
@@ -111,18 +126,21 @@ def connect(
                 resolved, application_name=application_name, connect_timeout=connect_timeout
             )
             path = path_of("sync.connect", search_path, url_options=str(options.get("options", "")))
-        connector = _Connector(resolved, options, pooler, statement_timeout, path)
+            writer = cache_writer(redis, cache_prefix, on_cache_failure)
+        if writer is not None:
+            stack.callback(writer.close)
+        connector = Connector(resolved, options, pooler, statement_timeout, path)
         shared = SharedConnection(connector.open, statement_timeout=statement_timeout)
         stack.callback(shared.close)
         shared.local_settings = connector.local_settings
         return Database(
             shared,
-            Options(hide_password(resolved), prefetch, settings),
+            Options(hide_password(resolved), prefetch, settings, writer),
             on_close=stack.pop_all().close,
         )
 
 
-class _Connector:
+class Connector:
     """Opens the first connection of a database, and those that replace a lost one."""
 
     def __init__(
@@ -145,8 +163,13 @@ class _Connector:
         """The settings that begin each transaction behind a pooler; None if the session has them."""
         return self._settings() if self._pooler == "transaction" else None
 
-    def open(self) -> psycopg.Connection[Any]:
-        """Open a connection and set it up, all within the time limit.
+    @property
+    def session_settings(self) -> str | None:
+        """The settings that a session begins with; None behind a pooler, whose sessions are shared."""
+        return None if self._pooler == "transaction" else self._settings()
+
+    def open(self, connect: Callable[..., C] = psycopg.connect) -> C:  # type: ignore[assignment]
+        """Open a connection with a function of psycopg's and set it up, all within the time limit.
 
         Raises ``ConnectError``.
         """
@@ -154,7 +177,7 @@ class _Connector:
         losses = 0
         while True:
             try:
-                return self._open_one()
+                return self._open_one(connect)
             except (psycopg.Error, OSError) as error:  # TimeoutError is an OSError
                 losses += 1
                 if isinstance(error, errors.AdminShutdown) and losses < _MAX_LOSSES:
@@ -163,8 +186,8 @@ class _Connector:
             # Outside of the handler: the driver's error and its text must not be the context of this one.
             raise failed
 
-    def _open_one(self) -> psycopg.Connection[Any]:
-        connection: psycopg.Connection[Any] = psycopg.connect(
+    def _open_one(self, connect: Callable[..., C]) -> C:
+        connection = connect(
             "", autocommit=True, prepare_threshold=None, client_encoding="utf8", **self._options
         )
         try:

@@ -10,6 +10,7 @@ import os
 import secrets
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from time import monotonic
 from typing import Any, Final
@@ -24,9 +25,9 @@ from plainsql.sync.row_loader import RowLoader
 from plainsql.sync.type_catalog import TypeCatalog
 from plainsql.sync.wire import check_result, has_ended, run_pipeline, run_script, wait_for_results
 
-__all__ = ["Prepared", "SharedConnection"]
+__all__ = ["GRACE_S", "Prepared", "SharedConnection"]
 
-_GRACE_S: Final = 1.0
+GRACE_S: Final = 1.0
 """Seconds after a statement's time limit in which the server must report that it has ended it."""
 _READ_ONLY_PAUSE_S: Final = 5.0
 """Seconds between two connections that are closed because their server is read-only: it may stay so."""
@@ -92,7 +93,7 @@ class SharedConnection:
         self._open_connection = open_connection
         self._take(open_connection())
         if statement_timeout is not None:
-            self._limit_s = statement_timeout + _GRACE_S
+            self._limit_s = statement_timeout + GRACE_S
 
     def _take(self, connection: psycopg.Connection[Any]) -> None:
         """Begin the state of a connection."""
@@ -107,6 +108,10 @@ class SharedConnection:
         """Held while a query runs, so that threads take turns."""
         self.holder: str | None = None
         """The transaction or stream that has the connection for longer than one query."""
+        self.session_is_altered = False
+        """True if a statement may have changed what outlives its transaction: settings, locks, listeners."""
+        self.statements_are_altered = False
+        """True if prepared statements may have been added or dropped by their names."""
         self._types = TypeCatalog()
         self._prepared: dict[str, Prepared] = {}
         # A pooler may lend the server's session to another client, whose statements must have other names.
@@ -136,8 +141,7 @@ class SharedConnection:
         """
         self.check_usable()
         self.psycopg.close()
-        self._prepared.clear()
-        self._types.forget()
+        self.forget_all()
         self.psycopg = self._open_connection()
         if self._is_closed:
             self.psycopg.close()
@@ -227,6 +231,10 @@ class SharedConnection:
         """Run statements without parameters in one round trip."""
         run_script(self.psycopg, sql, self._limit_s)
 
+    def with_settings(self) -> AbstractContextManager[None]:
+        """Return the block of a statement: the session writes values as plainsql reads them already."""
+        return nullcontext()
+
     def rollback(self) -> None:
         """Roll the transaction back, or close the connection if that fails.
 
@@ -249,6 +257,11 @@ class SharedConnection:
     def forget(self, sql: str) -> None:
         """Prepare a statement again at its next use, and look its types up again."""
         self._prepared.pop(sql, None)
+        self._types.forget()
+
+    def forget_all(self) -> None:
+        """Prepare all statements again at their next use."""
+        self._prepared.clear()
         self._types.forget()
 
     def new_name(self) -> str:

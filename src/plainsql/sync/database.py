@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, NamedTuple, Self, TypeVar
 
 import psycopg
 
+from plainsql.copy_output import CopyFormat, arguments_of
+from plainsql.copy_rows import Progress
 from plainsql.options import check
-from plainsql.query import Args, CompiledQuery
+from plainsql.query import Args, CompiledQuery, Query
 from plainsql.sync.batch import execute_many, run_batch
+from plainsql.sync.cache_writer import CacheWriter, Writes
 from plainsql.sync.connection import SharedConnection
-from plainsql.sync.execution import execute, is_stale, iterate
+from plainsql.sync.copy import SyncOutput
+from plainsql.sync.execution import execute, is_stale
 from plainsql.sync.loss_note import add_note
+from plainsql.sync.retry import retry
 from plainsql.sync.tenant_guard import TenantGuard
 from plainsql.sync.transaction import Isolation, Transaction, begin
 from plainsql.tenancy import Tenant, local_settings, tenant_of
 
-__all__ = ["Database", "Options", "TenantDatabase"]
+__all__ = ["Database", "Executor", "Options", "TenantDatabase"]
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -33,9 +38,11 @@ class Options(NamedTuple):
     """Rows that a stream reads ahead."""
     tenant_settings: tuple[str, str]
     """The names of the settings of the tenant and the user."""
+    writer: CacheWriter | None = None
+    """Invalidates what writes change; None without ``redis``."""
 
 
-class _Executor:
+class Executor:
     """Runs queries as one tenant, or without one, on the connection that a database and its tenants share."""
 
     def __init__(
@@ -60,7 +67,7 @@ class _Executor:
             is_again = False
             while True:
                 try:
-                    return self._run(query, args)
+                    return self._run_once(query, args)
                 except (psycopg.Error, OSError) as error:
                     if not is_again and self._may_run_again(query, error):
                         is_again = True
@@ -72,9 +79,7 @@ class _Executor:
     def stream(self, query: CompiledQuery[T, Any], args: Args, /) -> Iterator[T]:
         """Iterate over a query's rows through a cursor, in a transaction of its own."""
         with self._begin(f"the rows of {query.name}") as transaction:
-            for row in iterate(transaction.claim_for(query), query, args, self._options.prefetch):
-                yield row
-                transaction.check_usable()
+            yield from transaction.stream(query, args)
 
     def batch(self, query: CompiledQuery[Any, R], sets: Sequence[Args], /) -> list[R]:
         """Run a query for each set of arguments, all or none, and return the results."""
@@ -104,12 +109,81 @@ class _Executor:
         with self._begin("a transaction", isolation, read_only, deferrable) as transaction:
             yield transaction
 
+    def retry(
+        self,
+        work: Callable[[Transaction], R],
+        *,
+        attempts: int = 5,
+        isolation: Isolation | None = "serializable",
+        on_retry: Callable[[int, BaseException], object] | None = None,
+    ) -> R:
+        """Run ``work`` in a transaction, and again if it failed by a serialization failure or a deadlock, by
+        a change of the tables, or because the server is read-only since a failover.
+
+        Between attempts it waits a random time that grows, up to a second. ``on_retry`` is called with the
+        number of the attempt that failed and its error. The last error is raised with a note of how many
+        attempts were made.
+        """
+        check("retry", work=work, attempts=attempts, isolation=isolation, on_retry=on_retry)
+        return retry(lambda: self.transaction(isolation=isolation), work, attempts, on_retry)
+
+    def copy_in(
+        self,
+        table: str,
+        rows: Iterable[Any],
+        *,
+        columns: Sequence[str] | None = None,
+        progress: Progress | None = None,
+    ) -> int:
+        """Copy rows into a table with COPY, all or none, and return how many there were.
+
+        Args:
+            table: ``realty.messages``.
+            rows: structs, whose fields name the columns, or tuples.
+            columns: the columns' names, if the rows are tuples.
+            progress: called with the number of rows taken so far, every 1,000 and at the end.
+        """
+        check("copy_in", table=table, rows=rows, columns=columns, progress=progress)
+        with self._begin(f"a copy into {table}") as transaction:
+            return transaction.copy_in(table, rows, columns=columns, progress=progress)
+
+    def copy_out(
+        self,
+        query: Query[..., Any, Any],
+        output: SyncOutput,
+        parameters: Mapping[str, object] | None = None,
+        *,
+        format: CopyFormat = "csv",
+        header: bool = True,
+        progress: Progress | None = None,
+    ) -> int:
+        """Copy a query's rows to a file or to a function, with COPY, and return how many there were.
+
+        For rows as structs there is ``query.stream``.
+
+        Args:
+            query: the query whose rows are copied.
+            output: the path of a file, which exists when it is complete; an object with ``write``; or a
+                function that takes bytes.
+            parameters: the query's, by name.
+            format: ``csv``, ``text`` or ``binary``, as COPY has them.
+            header: whether the columns' names come first; not in the binary format.
+            progress: called with the number of bytes so far.
+        """
+        arguments_of(query, output, parameters, format, header, progress)
+        with self._begin(f"a copy of {query.name}") as transaction:
+            return transaction.copy_out(
+                query, output, parameters, format=format, header=header, progress=progress
+            )
+
     def _run_sets(self, run: Callable[..., T], query: CompiledQuery[Any, Any], sets: Sequence[Args]) -> T:
         """Run sets in a transaction of their own, and once again if a statement must be prepared again."""
 
         def attempt() -> T:
             with self._begin(f"the sets of {query.name}") as transaction:
-                return run(transaction.claim_for(query), query, sets)
+                shared = transaction.claim_for(query)
+                transaction._track(query, sets)
+                return run(shared, query, sets)
 
         with self._shared.lock:
             try:
@@ -119,11 +193,23 @@ class _Executor:
                     raise
             return attempt()
 
-    def _begin(self, holder: str, *options: Any) -> Any:
+    def _begin(self, holder: str, *options: Any) -> AbstractContextManager[Transaction]:
         guard = self._guard if self._tenant is None else None
-        return begin(self._shared, self._options.prefetch, guard, holder, self._local, *options)
+        return begin(
+            self._shared, self._options.prefetch, guard, self._options.writer, holder, self._local, *options
+        )
 
-    def _run(self, query: CompiledQuery[Any, R], args: Args) -> R:
+    def _run_once(self, query: CompiledQuery[Any, R], args: Args) -> R:
+        """Run a query on the connection, which is open and free."""
+        if (writer := self._options.writer) is None or not query.changes:
+            return self._execute(query, args)
+        writes = Writes(writer)
+        writes.add_calls(query, [args])
+        with writes.invalidated(self._shared):
+            writes.before_commit()
+            return self._execute(query, args)
+
+    def _execute(self, query: CompiledQuery[Any, R], args: Args) -> R:
         shared = self._shared
         if not self._local:
             if self._tenant is None:
@@ -148,14 +234,14 @@ class _Executor:
         return query.read_only and self._shared.is_lost and not isinstance(error, TimeoutError)
 
 
-class TenantDatabase(_Executor):
+class TenantDatabase(Executor):
     """A database as one tenant sees it: each call is a transaction with the tenant's settings."""
 
     def __repr__(self) -> str:
         return f"<TenantDatabase {self._options.name}>"
 
 
-class Database(_Executor):
+class Database(Executor):
     """A PostgreSQL database on one connection: an executor for scripts.
 
     ``plainsql.sync.connect`` makes it. Outside of ``transaction()`` each call commits by itself. Threads may
@@ -188,6 +274,7 @@ class Database(_Executor):
             if self._shared.holder is None:
                 self._shared.revive()
             self._shared.check_usable()
+            self._shared.session_is_altered = self._shared.statements_are_altered = True
             return self._shared.psycopg
 
     def close(self) -> None:

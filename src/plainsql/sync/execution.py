@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import psycopg
 from psycopg import errors, pq
@@ -24,6 +25,8 @@ __all__ = [
     "prepare",
     "server_note",
 ]
+
+_STATEMENTS: Final = re.compile(r"\b(?:prepare|deallocate|discard)\b", re.IGNORECASE)
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -164,6 +167,10 @@ def _declare(
 def prepare(shared: SharedConnection, query: CompiledQuery[Any, Any], text: QueryText) -> Prepared:
     """Prepare a statement, and compare its columns with the query's row type before it is run."""
     prepared = shared.prepare(text.sql)
+    if not query.session_clean:
+        shared.session_is_altered = True
+        if not shared.statements_are_altered and _STATEMENTS.search(text.sql) is not None:
+            shared.statements_are_altered = True
     if query.kind != "count" and prepared.compared_for is not query:
         try:
             if query.needs_columns:

@@ -115,19 +115,19 @@ class GuestConnection(SharedConnection):
 
     def run(self, prepared: Prepared, values: Sequence[bytes | None]) -> pq.abc.PGresult:
         """Run a statement."""
-        with self._with_settings():
+        with self.with_settings():
             return super().run(prepared, values)
 
     def run_pipeline(self, calls: Sequence[tuple[Prepared, Sequence[bytes | None]]]) -> list[pq.abc.PGresult]:
         """Run statements without waiting for each. An error among the results ends the others."""
-        with self._with_settings():
+        with self.with_settings():
             return super().run_pipeline(calls)
 
     def run_text(
         self, sql: str, values: Sequence[bytes | None] = (), types: Sequence[int] = ()
     ) -> pq.abc.PGresult:
         """Run a text that is used once."""
-        with self._with_settings():
+        with self.with_settings():
             return super().run_text(sql, values, types)
 
     def run_command(self, sql: str) -> None:
@@ -148,7 +148,7 @@ class GuestConnection(SharedConnection):
         return bool(self.psycopg.pgconn.transaction_status == _Status.INTRANS)
 
     def _prepare(self, sql: str) -> Prepared:
-        with self._with_settings():
+        with self.with_settings():
             prepared = super()._prepare(sql)
         # The same text means other types of the user under another search_path: the server infers them.
         prepared.parameter_types = [
@@ -156,7 +156,7 @@ class GuestConnection(SharedConnection):
         ]
         return prepared
 
-    def _with_settings(self) -> AbstractContextManager[None]:
+    def with_settings(self) -> AbstractContextManager[None]:
         """Return the block of a statement, in which the session writes values as plainsql reads them."""
         status = self.psycopg.pgconn.parameter_status
         different = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, overload
@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, overload
 import psycopg
 
 from plainsql.application import tenant_settings
+from plainsql.copy_output import CopyFormat, arguments_of
+from plainsql.copy_rows import Progress
 from plainsql.errors import BindError, TransactionError
 from plainsql.options import check
 from plainsql.outcome_notes import NOT_COMMITTED
-from plainsql.query import Args, CompiledQuery
+from plainsql.query import Args, CompiledQuery, Query
 from plainsql.sync.batch import execute_many, run_batch
+from plainsql.sync.copy import SyncOutput, copy_in, copy_out
 from plainsql.sync.execution import execute, iterate
 from plainsql.sync.guest_connection import GuestConnection
 from plainsql.sync.loss_note import add_note
@@ -105,6 +108,35 @@ class GuestExecutor:
         if sets:
             self._run_sets(execute_many, query, sets)
 
+    def copy_in(
+        self,
+        table: str,
+        rows: Iterable[Any],
+        *,
+        columns: Sequence[str] | None = None,
+        progress: Progress | None = None,
+    ) -> int:
+        """Copy rows into a table with COPY and return how many there were. See ``Database.copy_in``."""
+        check("copy_in", table=table, rows=rows, columns=columns, progress=progress)
+        with self._enter(None) as shared, shared.psycopg.transaction():
+            return copy_in(shared, table, rows, columns, progress)
+
+    def copy_out(
+        self,
+        query: Query[..., Any, Any],
+        output: SyncOutput,
+        parameters: Mapping[str, object] | None = None,
+        *,
+        format: CopyFormat = "csv",
+        header: bool = True,
+        progress: Progress | None = None,
+    ) -> int:
+        """Copy a query's rows out with COPY and return how many there were. See ``Database.copy_out``."""
+        args = arguments_of(query, output, parameters, format, header, progress)
+        compiled = query.compiled
+        with self._enter(compiled) as shared, shared.psycopg.transaction():
+            return copy_out(shared, compiled, args, output, format, header, progress)
+
     @contextmanager
     def transaction(
         self,
@@ -160,20 +192,20 @@ class GuestExecutor:
         return f"<GuestExecutor {'ended' if self._has_ended else 'open'}>"
 
     @contextmanager
-    def _enter(self, query: CompiledQuery[Any, Any]) -> Iterator[GuestConnection]:
+    def _enter(self, query: CompiledQuery[Any, Any] | None) -> Iterator[GuestConnection]:
         shared = self._claim()
         with shared.lock:
             shared.check_usable()
             in_transaction = shared.in_transaction
             try:
                 shared.begin_implicitly()
-                if query.row_security is not None:
+                if query is not None and query.row_security is not None:
                     # The program may set another role or another tenant at any time.
                     TenantGuard(_tenant_setting()).check(shared, query)
                 yield shared
             except (psycopg.Error, OSError) as error:
                 if not in_transaction:
-                    add_note(shared, error, read_only=query.read_only)
+                    add_note(shared, error, read_only=query is not None and query.read_only)
                 elif shared.is_lost:
                     error.add_note(NOT_COMMITTED)
                 raise
@@ -230,6 +262,35 @@ class GuestPoolExecutor:
         """Run a query for each set of arguments, all or none, and return nothing."""
         with self._acquire() as executor:
             executor.execute_many(query, sets)
+
+    def copy_in(
+        self,
+        table: str,
+        rows: Iterable[Any],
+        *,
+        columns: Sequence[str] | None = None,
+        progress: Progress | None = None,
+    ) -> int:
+        """Copy rows into a table with COPY and return how many there were. See ``Database.copy_in``."""
+        check("copy_in", table=table, rows=rows, columns=columns, progress=progress)
+        with self._acquire() as executor:
+            return executor.copy_in(table, rows, columns=columns, progress=progress)
+
+    def copy_out(
+        self,
+        query: Query[..., Any, Any],
+        output: SyncOutput,
+        parameters: Mapping[str, object] | None = None,
+        *,
+        format: CopyFormat = "csv",
+        header: bool = True,
+        progress: Progress | None = None,
+    ) -> int:
+        """Copy a query's rows out with COPY and return how many there were. See ``Database.copy_out``."""
+        with self._acquire() as executor:
+            return executor.copy_out(
+                query, output, parameters, format=format, header=header, progress=progress
+            )
 
     @contextmanager
     def transaction(

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any, Literal, TypeVar
 
 import psycopg
 
+from plainsql.copy_output import CopyFormat, arguments_of
+from plainsql.copy_rows import Progress
 from plainsql.errors import TransactionError
 from plainsql.options import check
-from plainsql.query import Args, CompiledQuery
+from plainsql.query import Args, CompiledQuery, Query
 from plainsql.sync.batch import execute_many, run_batch
+from plainsql.sync.cache_writer import ANYTHING, CacheWriter, Writes
 from plainsql.sync.connection import SharedConnection
+from plainsql.sync.copy import SyncOutput, copy_in, copy_out
 from plainsql.sync.execution import execute, iterate
 from plainsql.sync.loss_note import add_transaction_note
 from plainsql.sync.tenant_guard import TenantGuard
@@ -31,8 +35,16 @@ class Transaction:
     Leaving its block commits; leaving it by any error rolls back.
     """
 
-    def __init__(self, shared: SharedConnection, prefetch: int, guard: TenantGuard | None) -> None:
+    def __init__(
+        self,
+        shared: SharedConnection,
+        prefetch: int,
+        guard: TenantGuard | None,
+        writes: Writes | None = None,
+    ) -> None:
         self._shared = shared
+        self._writes = writes
+        """The rows that it and its savepoints have written; None without a cache."""
         self._prefetch = prefetch
         self._guard = guard
         """None in a tenant's transaction."""
@@ -42,11 +54,15 @@ class Transaction:
 
     def run(self, query: CompiledQuery[Any, R], args: Args, /) -> R:
         """Run a query inside the transaction."""
-        return execute(self.claim_for(query), query, args)
+        shared = self.claim_for(query)
+        self._track(query, [args])
+        return execute(shared, query, args)
 
     def stream(self, query: CompiledQuery[T, Any], args: Args, /) -> Iterator[T]:
         """Iterate over a query's rows through a cursor; other queries may run in between."""
-        for row in iterate(self.claim_for(query), query, args, self._prefetch):
+        shared = self.claim_for(query)
+        self._track(query, [args])
+        for row in iterate(shared, query, args, self._prefetch):
             yield row
             self._claim()
 
@@ -55,13 +71,44 @@ class Transaction:
         if not sets:
             return []
         with self.transaction() as savepoint:
+            self._track(query, sets)
             return run_batch(savepoint.claim_for(query), query, sets)
 
     def execute_many(self, query: CompiledQuery[Any, Any], sets: Sequence[Args], /) -> None:
         """Run a query for each set of arguments and return nothing. An error undoes all sets."""
         if sets:
             with self.transaction() as savepoint:
+                self._track(query, sets)
                 execute_many(savepoint.claim_for(query), query, sets)
+
+    def copy_in(
+        self,
+        table: str,
+        rows: Iterable[Any],
+        *,
+        columns: Sequence[str] | None = None,
+        progress: Progress | None = None,
+    ) -> int:
+        """Copy rows into a table with COPY and return how many there were. See ``Database.copy_in``."""
+        check("copy_in", table=table, rows=rows, columns=columns, progress=progress)
+        if self._writes is not None:
+            self._writes.add(ANYTHING)  # the triggers of the table may write to any other
+        return copy_in(self._claim(), table, rows, columns, progress)
+
+    def copy_out(
+        self,
+        query: Query[..., Any, Any],
+        output: SyncOutput,
+        parameters: Mapping[str, object] | None = None,
+        *,
+        format: CopyFormat = "csv",
+        header: bool = True,
+        progress: Progress | None = None,
+    ) -> int:
+        """Copy a query's rows out with COPY and return how many there were. See ``Database.copy_out``."""
+        args = arguments_of(query, output, parameters, format, header, progress)
+        compiled = query.compiled
+        return copy_out(self.claim_for(compiled), compiled, args, output, format, header, progress)
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
@@ -72,7 +119,7 @@ class Transaction:
         shared = self._claim()
         name = shared.new_name()
         shared.run_text(f"savepoint {name}")
-        inner = self._savepoint = Transaction(shared, self._prefetch, self._guard)
+        inner = self._savepoint = Transaction(shared, self._prefetch, self._guard, self._writes)
         try:
             try:
                 yield inner
@@ -90,7 +137,9 @@ class Transaction:
     @property
     def connection(self) -> psycopg.Connection[Any]:
         """The psycopg connection underneath, for what queries cannot do: COPY, LISTEN."""
-        return self._claim().psycopg
+        shared = self._claim()
+        shared.session_is_altered = shared.statements_are_altered = True
+        return shared.psycopg
 
     def __repr__(self) -> str:
         return f"<Transaction {'open' if self._open else 'ended'}>"
@@ -105,6 +154,10 @@ class Transaction:
         if self._guard is not None:
             self._guard.check(shared, query)
         return shared
+
+    def _track(self, query: CompiledQuery[Any, Any], sets: Sequence[Args]) -> None:
+        if self._writes is not None and query.changes:
+            self._writes.add_calls(query, sets)
 
     def _claim(self) -> SharedConnection:
         self._shared.check_usable()
@@ -123,13 +176,17 @@ def begin(
     shared: SharedConnection,
     prefetch: int,
     guard: TenantGuard | None,
+    writer: CacheWriter | None,
     holder: str,
     local: str = "",
     isolation: Isolation | None = None,
     read_only: bool = False,
     deferrable: bool = False,
 ) -> Iterator[Transaction]:
-    """Open a transaction on a free connection. ``local``: the settings that it begins with, a tenant's."""
+    """Open a transaction on a free connection. ``local``: the settings that it begins with, a tenant's.
+
+    ``writer`` invalidates what it writes; None without a cache.
+    """
     check("transaction", isolation=isolation, read_only=read_only, deferrable=deferrable)
     command = "begin"
     if isolation is not None:
@@ -139,14 +196,18 @@ def begin(
         shared.check_free()
         shared.revive()
         shared.holder = holder
-    transaction = Transaction(shared, prefetch, guard)
+    writes = None if writer is None else Writes(writer)
+    transaction = Transaction(shared, prefetch, guard, writes)
     is_committing = False
     try:
         shared.run_script(f"{command}; {local}" if local else command)
         yield transaction
         shared.check_usable()
-        is_committing = True
-        _commit(shared)
+        with nullcontext() if writes is None else writes.invalidated(shared):
+            if writes is not None:
+                writes.before_commit()
+            is_committing = True
+            _commit(shared)
     except BaseException as error:
         transaction._open = False
         if not is_committing or isinstance(error, KeyboardInterrupt):

@@ -18,7 +18,7 @@ def is_known(installed: str) -> bool:
 
 
 IS_KNOWN: Final = is_known(version("asyncpg"))
-"""Whether statements may go to asyncpg's protocol directly. If not, its public methods run them."""
+"""True if statements may go to asyncpg's protocol directly. If not, its public methods run them."""
 
 PIPELINES_RETURN_ROWS: Final = hasattr(asyncpg.Connection, "fetchmany")
-"""Whether asyncpg returns the rows of a pipeline: from 0.30 on."""
+"""True if asyncpg returns the rows of a pipeline: from 0.30 on."""

@@ -8,10 +8,17 @@ from contextlib import nullcontext
 from itertools import chain
 from typing import Any
 
-import msgspec
 from asyncpg import exceptions
 
-from plainsql.database.execution.copy_rows import PART_ROWS, CopyRows, Progress
+from plainsql.copy_rows import (
+    PART_ROWS,
+    TAKES_LISTS,
+    CopyRows,
+    Progress,
+    columns_of,
+    qualified_name,
+    quote_name,
+)
 from plainsql.database.execution.errors import is_lost, unfit_argument
 from plainsql.database.execution.nul_characters import NUL_DETAIL, NUL_HINT, nuls_in
 from plainsql.database.execution.pipelined_statement import pieces, unfit_call
@@ -22,8 +29,6 @@ from plainsql.query.signature import encode_error_detail
 __all__ = ["Progress", "copy_in"]
 
 _NUL_AT = re.compile(r"COPY .*, line (\d+), column (.*)")
-
-_TAKES_LISTS = frozenset({"json", "jsonb", "vector", "halfvec", "sparsevec"})
 
 _OF_CONNECTION = (
     exceptions.PostgresError,
@@ -51,13 +56,13 @@ async def copy_in(
         if progress is not None:
             progress(0)
         return 0
-    names = _columns_of(table, first, columns)
+    names = columns_of(table, first, columns)
     copied = CopyRows(table, names, all_rows, progress)
     # A parameter of `coalesce` gets its column's type.
-    likes = ", ".join(f"coalesce({_quote(column)}, ${n})" for n, column in enumerate(names, 1))
-    statement = await connection.prepare(f"select {likes} from {_qualified(table)}")
+    likes = ", ".join(f"coalesce({quote_name(column)}, ${n})" for n, column in enumerate(names, 1))
+    statement = await connection.prepare(f"select {likes} from {qualified_name(table)}")
     _wrap(copied, statement)
-    inserts = await connection.fetchval("select row_security_active($1)", _qualified(table))
+    inserts = await connection.fetchval("select row_security_active($1)", qualified_name(table))
     async with atomic(connection) if inserts else nullcontext():
         try:
             if inserts:
@@ -159,7 +164,7 @@ async def _encode_error(
 async def _insert(connection: Any, table: str, columns: Sequence[str], copied: CopyRows) -> None:
     """Insert rows in pipelines. PostgreSQL refuses COPY into a table with row-level security."""
     numbers = ", ".join(f"${number}" for number in range(1, len(columns) + 1))
-    sql = f"insert into {_qualified(table)} ({', '.join(map(_quote, columns))}) values ({numbers})"
+    sql = f"insert into {qualified_name(table)} ({', '.join(map(quote_name, columns))}) values ({numbers})"
     statement = await connection.prepare(sql)
     chunk: list[Any] = []
     sent = 0
@@ -191,23 +196,6 @@ async def _insert(connection: Any, table: str, columns: Sequence[str], copied: C
     await send()
 
 
-def _columns_of(table: str, first: Any, columns: Sequence[str] | None) -> list[str]:
-    if columns is None:
-        if not isinstance(first, msgspec.Struct):
-            raise BindError(
-                f"copy into {table}: expected columns=, got rows that are {type(first).__name__}s",
-                hint="pass structs, whose fields name the columns, or the names of the columns",
-            )
-        return list(first.__struct_fields__)
-    names = list(columns)
-    if not names:
-        raise BindError(f"copy into {table}: columns: expected at least one", hint="name the columns to fill")
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise BindError(f"copy into {table}: columns: {twice!r} is given twice", hint="name each column once")
-    return names
-
-
 def _wrap(copied: CopyRows, statement: Any) -> None:
     """Have the values converted that the driver would misread."""
     types = statement.get_parameters()
@@ -215,7 +203,7 @@ def _wrap(copied: CopyRows, statement: Any) -> None:
     arrays = [
         index
         for index, type_ in enumerate(types)
-        if type_.kind == "array" and type_.name.removesuffix("[]").lstrip("_") in _TAKES_LISTS
+        if type_.kind == "array" and type_.name.removesuffix("[]").lstrip("_") in TAKES_LISTS
     ]
     composites = [
         index
@@ -223,15 +211,6 @@ def _wrap(copied: CopyRows, statement: Any) -> None:
         if type_.kind in ("array", "composite") and index not in arrays
     ]
     copied.wrap(arrays, composites)
-
-
-def _qualified(table: str) -> str:
-    schema, dot, name = table.rpartition(".")
-    return (_quote(schema) + dot if dot else "") + _quote(name)
-
-
-def _quote(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
 
 
 async def _first_of(

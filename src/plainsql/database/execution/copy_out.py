@@ -3,54 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import os
-import stat
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any
 
-from plainsql.database.execution.copy_in import Progress
+from plainsql.copy_output import CopyFormat, Writable, arguments_of, mode_of, write_all
+from plainsql.copy_rows import Progress
 from plainsql.database.execution.errors import explain
 from plainsql.database.execution.nul_characters import refuse_nul
 from plainsql.database.pool.contexts import asynccontextmanager
 from plainsql.files import replace_file
-from plainsql.options import check
-from plainsql.query import Args, CompiledQuery, Query, QueryText
+from plainsql.query import Args, CompiledQuery, QueryText
 
 __all__ = ["CopyFormat", "Output", "arguments_of", "copy_out"]
 
-CopyFormat = Literal["csv", "text", "binary"]
-
-
-class Writable(Protocol):
-    """A binary file, or an object with its ``write``."""
-
-    def write(self, data: bytes, /) -> object: ...
-
-
 Output = str | os.PathLike[str] | Writable | Callable[[bytes], Awaitable[object]]
-
-
-def arguments_of(
-    query: Query[..., Any, Any],
-    output: Output,
-    parameters: Mapping[str, object] | None,
-    copy_format: CopyFormat,
-    header: bool,
-    progress: Progress | None,
-) -> Args:
-    """Check the options of ``copy_out`` and return the query's arguments."""
-    check(
-        "copy_out",
-        query=query,
-        output=output,
-        parameters=parameters,
-        format=copy_format,
-        header=header,
-        progress=progress,
-    )
-    return query.compiled.bind((), dict(parameters or {}))
 
 
 async def copy_out(
@@ -134,7 +102,7 @@ async def _writer(output: Output) -> AsyncIterator[Callable[[bytes], Awaitable[o
     if isinstance(output, str | os.PathLike):
         path = Path(output)
         # Not in a thread: if it were cancelled while it makes the file, the file would stay.
-        with replace_file(path, mode=_mode_of(path)) as file:
+        with replace_file(path, mode=mode_of(path)) as file:
             yield _in_thread(file)
     elif hasattr(output, "write"):
         yield _in_thread(output)
@@ -145,23 +113,6 @@ async def _writer(output: Output) -> AsyncIterator[Callable[[bytes], Awaitable[o
 
 def _in_thread(file: Any) -> Callable[[bytes], Awaitable[object]]:
     async def write(data: bytes) -> None:
-        await asyncio.to_thread(_write_all, file, data)
+        await asyncio.to_thread(write_all, file, data)
 
     return write
-
-
-def _write_all(file: Any, data: bytes) -> None:
-    written = file.write(data)
-    # Without a buffer, a pipe accepts as much as it has room for.
-    while isinstance(file, io.RawIOBase) and written is not None and written < len(data):
-        data = data[written:]
-        written = file.write(data)
-
-
-def _mode_of(path: Path) -> int:
-    """Return the mode of the replaced file, which may be private, or the mode of a new one."""
-    try:
-        found = path.lstat()
-    except OSError:
-        return 0o666
-    return stat.S_IMODE(found.st_mode) & 0o666 if stat.S_ISREG(found.st_mode) else 0o666

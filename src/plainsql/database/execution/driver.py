@@ -226,7 +226,10 @@ async def _one_by_one(
         try:
             found += await fetch(connection, sql, values, query, own)
         except exceptions.DataError as error:
-            raise of_element(error, number) from error.__cause__
+            raised = of_element(error, number)
+            if raised is error:
+                raise
+            raise raised from error.__cause__
     return found
 
 
@@ -252,7 +255,7 @@ async def _public_statement(
     if not query.compared or (statement := _found(connection, sql)) is None:
         statement = await connection.prepare(sql, timeout=timeout)
         describe(statement, query, own)
-        if statement.get_name():  # the name is empty if the connection keeps no statements
+        if connection._config.statement_cache_size:
             connection.public_statements[sql] = (connection._pool_release_ctr, statement)
     return statement
 

@@ -18,6 +18,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from plainsql.database.execution import driver
+from plainsql.database.execution.asyncpg_version import PIPELINES_RETURN_ROWS
 from plainsql.database.execution.cost import Cost
 from plainsql.database.execution.wire_size import wire_size
 from plainsql.query import CompiledQuery, QueryText
@@ -60,7 +61,8 @@ class PipelinedStatement:
         self.sql = f"select plainsql_read.*, ${number}::int4 from (\n{text.sql}\n) as plainsql_read"
         self._query = query
         self.cost = Cost()
-        self.refused = "plainsql_" in text.sql  # it might contain one of our names
+        # The text might contain one of our names. Without rows from a pipeline, calls go alone, in parallel.
+        self.refused = "plainsql_" in text.sql or not PIPELINES_RETURN_ROWS
         """True if PostgreSQL accepts the query alone, but not in this form: it returns 1,664 columns."""
 
     async def fetch(self, connection: Any, calls: Sequence[Values]) -> list[list[Any]]:

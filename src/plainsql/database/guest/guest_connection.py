@@ -13,12 +13,14 @@ This uses what is behind asyncpg's public methods, as `execution.driver` does.
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.metadata import version
 from typing import Any, Final
 from weakref import WeakKeyDictionary, ref
 
 from asyncpg import Record
 from asyncpg.protocol import protocol
 
+from plainsql.database.execution.asyncpg_version import IS_KNOWN
 from plainsql.database.pool.codecs import Codecs
 from plainsql.database.pool.resettable_connection import ResettableConnection
 from plainsql.errors import PlainsqlError
@@ -175,12 +177,18 @@ async def guest_on(original: Any) -> GuestConnection:
         )
     guest = _guests.get(original)
     if guest is None:
-        guest = _guests[original] = GuestConnection(original)
-        guest.busy = True  # another task must not use it yet
         try:
+            guest = _guests[original] = GuestConnection(original)
+            guest.busy = True  # another task must not use it yet
             await Codecs().install(guest)
-        except BaseException:
-            del _guests[original]
+        except BaseException as error:
+            _guests.pop(original, None)
+            if not IS_KNOWN and isinstance(error, AttributeError | TypeError):
+                raise PlainsqlError(
+                    f"over(): asyncpg {version('asyncpg')} works in a way that this version of plainsql "
+                    "does not know",
+                    hint="install asyncpg 0.32, or a newer plainsql",
+                ) from error
             raise
         guest.busy = False
     return guest

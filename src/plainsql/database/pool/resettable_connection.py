@@ -19,7 +19,12 @@ _STATEMENTS = re.compile(r"\b(?:prepare|deallocate|discard)\b", re.IGNORECASE)
 
 
 def of_element(error: exceptions.DataError, number: int) -> exceptions.DataError:
-    """Return asyncpg's error of an argument as its pipelines raise it, with the number of the set."""
+    """Return asyncpg's error of an argument as its pipelines raise it, with the number of the set.
+
+    An error of the server stays what it is.
+    """
+    if getattr(error, "severity", None) is not None:
+        return error
     place = re.compile(r"^(invalid input for query argument \$\d+):")
     return exceptions.DataError(place.sub(rf"\1 in element #{number} of executemany() sequence:", str(error)))
 
@@ -29,7 +34,7 @@ def may_alter_statements(sql: str) -> bool:
     return _STATEMENTS.search(sql) is not None
 
 
-class _Before030(asyncpg.Connection):
+class ConnectionBefore030(asyncpg.Connection):
     """asyncpg's connection with the methods that version 0.30 brought."""
 
     __slots__ = ()
@@ -49,7 +54,10 @@ class _Before030(asyncpg.Connection):
                 try:
                     found += await connection.fetch(query, *values, record_class=record_class)
                 except exceptions.DataError as error:
-                    raise of_element(error, number) from error.__cause__
+                    raised = of_element(error, number)
+                    if raised is error:
+                        raise
+                    raise raised from error.__cause__
         return found
 
     def get_reset_query(self) -> str:
@@ -70,7 +78,7 @@ class _Before030(asyncpg.Connection):
 if TYPE_CHECKING:
     _Connection = asyncpg.Connection
 else:
-    _Connection = asyncpg.Connection if hasattr(asyncpg.Connection, "fetchmany") else _Before030
+    _Connection = asyncpg.Connection if hasattr(asyncpg.Connection, "fetchmany") else ConnectionBefore030
 
 
 class ResettableConnection(_Connection):

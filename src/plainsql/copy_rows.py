@@ -1,4 +1,4 @@
-"""The rows of a copy: checked, converted to tuples for the driver, and counted."""
+"""The rows of a copy: checked, converted to tuples for the driver, and counted. It knows no driver."""
 
 from __future__ import annotations
 
@@ -13,7 +13,15 @@ import msgspec
 from plainsql.errors import BindError
 from plainsql.query import composite, elements
 
-__all__ = ["PART_ROWS", "CopyRows", "Progress"]
+__all__ = [
+    "PART_ROWS",
+    "TAKES_LISTS",
+    "CopyRows",
+    "Progress",
+    "columns_of",
+    "qualified_name",
+    "quote_name",
+]
 
 Progress = Callable[[int], object]
 """Called with the progress of a copy: the number of rows into a table, every `PART` rows and at the end; the
@@ -21,6 +29,9 @@ number of bytes out of one, with each part."""
 
 PART_ROWS = 1000
 """The number of rows that are checked together."""
+
+TAKES_LISTS = frozenset({"json", "jsonb", "vector", "halfvec", "sparsevec"})
+"""Types whose values may be lists: in an array of them a list is one element."""
 
 _NO_ROWS = (str, bytes, bytearray, memoryview, Mapping, AbstractSet)
 """Types that have a length but are no sequence of a row's values."""
@@ -175,3 +186,32 @@ _PLAIN: frozenset[type] = frozenset({tuple, list})
 
 def _same(row: Any) -> Any:
     return row
+
+
+def columns_of(table: str, first: Any, columns: Sequence[str] | None) -> list[str]:
+    """Return the columns of a copy whose first row is ``first``. Raises ``BindError``."""
+    if columns is None:
+        if not isinstance(first, msgspec.Struct):
+            raise BindError(
+                f"copy into {table}: expected columns=, got rows that are {type(first).__name__}s",
+                hint="pass structs, whose fields name the columns, or the names of the columns",
+            )
+        return list(first.__struct_fields__)
+    names = list(columns)
+    if not names:
+        raise BindError(f"copy into {table}: columns: expected at least one", hint="name the columns to fill")
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise BindError(f"copy into {table}: columns: {twice!r} is given twice", hint="name each column once")
+    return names
+
+
+def qualified_name(table: str) -> str:
+    """Return a table's name as SQL has it: ``"shop"."leads"``."""
+    schema, dot, name = table.rpartition(".")
+    return (quote_name(schema) + dot if dot else "") + quote_name(name)
+
+
+def quote_name(name: str) -> str:
+    """Return a name as an identifier of SQL."""
+    return '"' + name.replace('"', '""') + '"'

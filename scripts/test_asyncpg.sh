@@ -1,0 +1,35 @@
+#!/bin/sh
+# Runs the tests of every form of a call on another version of asyncpg: by default on the oldest that plainsql
+# supports, which requirements/asyncpg-oldest.txt pins by hash. `make test` has run them on the newest.
+#
+#   VERSION=0.30.0 scripts/test_asyncpg.sh [ARGUMENTS OF PYTEST]
+set -eu
+cd "$(dirname "$0")/.."
+
+oldest=$(sed -n 's/^asyncpg==\([0-9.]*\).*/\1/p' requirements/asyncpg-oldest.txt)
+version=${VERSION:-$oldest}
+# In front of the environment's own version, for this run only.
+folder=build/asyncpg-$version
+
+if [ ! -d "$folder" ]; then
+  rm -rf "$folder.unfinished"
+  install() {
+    .venv/bin/python -m pip --disable-pip-version-check --no-input --quiet install --no-deps --only-binary :all: \
+      --target "$folder.unfinished" "$@" ||
+      { echo "test-asyncpg: asyncpg $version cannot be installed on $(.venv/bin/python --version)" >&2; exit 1; }
+  }
+  if [ "$version" = "$oldest" ]; then
+    install --require-hashes -r requirements/asyncpg-oldest.txt
+  else
+    install "asyncpg==$version"
+  fi
+  mv "$folder.unfinished" "$folder"
+fi
+
+PYTHONPATH=$folder .venv/bin/python -c "
+import asyncpg
+assert asyncpg.__version__ == '$version', asyncpg.__version__"
+PYTHONPATH=$folder .venv/bin/python -m pytest -q -n logical --maxprocesses 4 -p no:cacheprovider \
+  tests/scenario tests/database/test_driver.py tests/database/test_over.py tests/database/test_over_sqlalchemy.py \
+  tests/database/test_batch.py tests/database/test_copying.py "$@"
+echo "test-asyncpg: ok, on asyncpg $version"

@@ -1,0 +1,330 @@
+"""``plainsql.sync.Pool``: a database on several connections, for the threads of a program."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any, NamedTuple, Self, TypeVar
+
+import psycopg
+
+from plainsql.application import search_path as path_of
+from plainsql.application import tenant_settings
+from plainsql.cache import OnFailure
+from plainsql.conninfo import libpq_options
+from plainsql.copy_output import CopyFormat
+from plainsql.copy_rows import Progress
+from plainsql.errors import OptionError
+from plainsql.options import check
+from plainsql.pooler import Pooler
+from plainsql.query import Args, CompiledQuery, Query
+from plainsql.settings import resolve_database, use_database
+from plainsql.sync.cache_writer import cache_writer
+from plainsql.sync.connect import Connector
+from plainsql.sync.connection import GRACE_S
+from plainsql.sync.copy import SyncOutput
+from plainsql.sync.database import Executor, Options
+from plainsql.sync.loss_note import add_note
+from plainsql.sync.pooled_connections import PooledConnections, PoolOptions
+from plainsql.sync.retry import retry
+from plainsql.sync.tenant_guard import TenantGuard
+from plainsql.sync.transaction import Isolation, Transaction
+from plainsql.tenancy import Tenant, tenant_of
+from plainsql.urls import hide_password
+
+__all__ = ["Pool", "PoolStats", "TenantPool"]
+
+R = TypeVar("R")
+T = TypeVar("T")
+
+
+class PoolStats(NamedTuple):
+    """The number of connections of a pool, and of calls that wait for one."""
+
+    open: int
+    in_use: int
+    idle: int
+    waiting: int
+    max_size: int
+
+
+class _PoolExecutor:
+    """Runs each call, as one tenant or without one, on a connection that the pool lends to it."""
+
+    def __init__(
+        self, connections: PooledConnections, options: Options, guard: TenantGuard, tenant: Tenant | None
+    ) -> None:
+        self._connections = connections
+        self._options = options
+        self._guard = guard
+        self._tenant = tenant
+
+    def run(self, query: CompiledQuery[Any, R], args: Args, /) -> R:
+        """Run a query and commit its changes.
+
+        A read that is proved to change nothing is run a second time if its connection was lost.
+        """
+        is_again = False
+        while True:
+            with self._borrow() as executor:
+                try:
+                    return executor._run_once(query, args)
+                except (psycopg.Error, OSError) as error:
+                    if is_again or not executor._may_run_again(query, error):
+                        add_note(executor._shared, error, read_only=query.read_only)
+                        raise
+                    executor._shared.psycopg.close()
+            is_again = True
+
+    def stream(self, query: CompiledQuery[T, Any], args: Args, /) -> Iterator[T]:
+        """Iterate over a query's rows through a cursor, in a transaction of its own."""
+        with self._borrow() as executor:
+            yield from executor.stream(query, args)
+
+    def batch(self, query: CompiledQuery[Any, R], sets: Sequence[Args], /) -> list[R]:
+        """Run a query for each set of arguments, all or none, and return the results."""
+        with self._borrow() as executor:
+            return executor.batch(query, sets)
+
+    def execute_many(self, query: CompiledQuery[Any, Any], sets: Sequence[Args], /) -> None:
+        """Run a query for each set of arguments, all or none, and return nothing."""
+        with self._borrow() as executor:
+            executor.execute_many(query, sets)
+
+    @contextmanager
+    def transaction(
+        self,
+        *,
+        isolation: Isolation | None = None,
+        read_only: bool = False,
+        deferrable: bool = False,
+    ) -> Iterator[Transaction]:
+        """Open a transaction on a connection of its own: ``with db.transaction() as tx``.
+
+        ``isolation`` is the server's default (read committed) if it is not given. ``deferrable`` counts
+        only with ``isolation="serializable"`` and ``read_only``: it waits until it cannot fail.
+
+        Raises ``TransactionError`` if the block ends without an error although one of its statements failed:
+        nothing is committed then.
+        """
+        check("transaction", isolation=isolation, read_only=read_only, deferrable=deferrable)
+        with (
+            self._borrow() as executor,
+            executor.transaction(
+                isolation=isolation, read_only=read_only, deferrable=deferrable
+            ) as transaction,
+        ):
+            yield transaction
+
+    def retry(
+        self,
+        work: Callable[[Transaction], R],
+        *,
+        attempts: int = 5,
+        isolation: Isolation | None = "serializable",
+        on_retry: Callable[[int, BaseException], object] | None = None,
+    ) -> R:
+        """Run ``work`` in a transaction, and again if it failed by a collision. See ``Database.retry``."""
+        check("retry", work=work, attempts=attempts, isolation=isolation, on_retry=on_retry)
+        return retry(lambda: self.transaction(isolation=isolation), work, attempts, on_retry)
+
+    def copy_in(
+        self,
+        table: str,
+        rows: Iterable[Any],
+        *,
+        columns: Sequence[str] | None = None,
+        progress: Progress | None = None,
+    ) -> int:
+        """Copy rows into a table with COPY and return how many there were. See ``Database.copy_in``."""
+        check("copy_in", table=table, rows=rows, columns=columns, progress=progress)
+        with self._borrow() as executor:
+            return executor.copy_in(table, rows, columns=columns, progress=progress)
+
+    def copy_out(
+        self,
+        query: Query[..., Any, Any],
+        output: SyncOutput,
+        parameters: Mapping[str, object] | None = None,
+        *,
+        format: CopyFormat = "csv",
+        header: bool = True,
+        progress: Progress | None = None,
+    ) -> int:
+        """Copy a query's rows out with COPY and return how many there were. See ``Database.copy_out``."""
+        with self._borrow() as executor:
+            return executor.copy_out(
+                query, output, parameters, format=format, header=header, progress=progress
+            )
+
+    @contextmanager
+    def _borrow(self) -> Iterator[Executor]:
+        with self._connections.borrow() as shared:
+            yield Executor(shared, self._options, self._guard, self._tenant)
+
+
+class TenantPool(_PoolExecutor):
+    """A pool as one tenant sees it: each call is a transaction with the tenant's settings. It holds no
+    connection.
+    """
+
+    def __repr__(self) -> str:
+        return f"<TenantPool {self._options.name}>"
+
+
+class Pool(_PoolExecutor):
+    """A PostgreSQL database on several connections: an executor that threads share without taking turns.
+
+    Use it as ``with plainsql.sync.Pool(url) as db``, or close it. Each call, transaction and stream has a
+    connection of its own. psycopg_pool opens the connections, and replaces those that are lost or too old.
+
+    Args:
+        url: ``postgresql://user:password@host:5432/database``, as for ``plainsql.sync.connect``.
+        min_size: connections that are opened immediately and kept.
+        max_size: the most connections.
+        acquire_timeout: seconds that a call waits for a free connection; None waits for ever.
+        max_waiting: calls that may wait for a connection at the same time; one more is refused.
+        max_lifetime: seconds after which a connection is replaced by a new one.
+        max_idle: seconds after which an idle connection is closed, down to ``min_size``.
+        connect_timeout: whole seconds for opening a connection; by default the URL's ``connect_timeout``,
+            else 10.
+        statement_timeout: seconds after which the server cancels a statement, as for
+            ``plainsql.sync.connect``.
+        application_name: the name in ``pg_stat_activity``; by default the URL's, else ``plainsql``.
+        search_path: the schemas in which names without a schema are looked up, as for
+            ``plainsql.sync.connect``.
+        database: the name of one of several databases, a table of ``[tool.plainsql.databases]``.
+        prefetch: rows that ``.stream`` reads ahead.
+        tenant_setting: the setting that ``db.tenant`` sets to the tenant's id.
+        user_setting: the setting that ``db.tenant`` sets to the acting user's id.
+        pooler: the mode of PgBouncer, or another pooler, in front of the server.
+        redis: the URL of the Redis in which ``plainsql.connect(redis=…)`` of other programs stores results:
+            writes invalidate there what they change. Reads are not cached.
+        on_cache_failure: what a write does if Redis does not answer: ``"commit"``, and invalidate as soon as
+            Redis answers; or ``"fail"`` before the commit, with ``CacheError``.
+        cache_prefix: the prefix of the cache's keys in Redis, as for ``plainsql.connect``.
+
+    Raises what ``plainsql.sync.connect`` raises.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        min_size: int = 1,
+        max_size: int = 10,
+        acquire_timeout: float | None = 30.0,
+        max_waiting: int = 10_000,
+        max_lifetime: float = 3600.0,
+        max_idle: float = 300.0,
+        connect_timeout: float | None = None,
+        statement_timeout: float | None = None,
+        application_name: str | None = None,
+        search_path: str | None = None,
+        database: str | None = None,
+        prefetch: int = 500,
+        tenant_setting: str | None = None,
+        user_setting: str | None = None,
+        pooler: Pooler | None = None,
+        redis: str | None = None,
+        on_cache_failure: OnFailure = "commit",
+        cache_prefix: str | None = None,
+    ) -> None:
+        check(
+            "sync.Pool",
+            url=url,
+            min_size=min_size,
+            max_size=max_size,
+            acquire_timeout=acquire_timeout,
+            max_waiting=max_waiting,
+            max_lifetime=max_lifetime,
+            max_idle=max_idle,
+            connect_timeout=connect_timeout,
+            statement_timeout=statement_timeout,
+            application_name=application_name,
+            search_path=search_path,
+            database=database,
+            prefetch=prefetch,
+            tenant_setting=tenant_setting,
+            user_setting=user_setting,
+            pooler=pooler,
+            redis=redis,
+            on_cache_failure=on_cache_failure,
+            cache_prefix=cache_prefix,
+        )
+        if min_size > max_size:
+            raise OptionError(
+                f"sync.Pool(): min_size: expected at most max_size, which is {max_size}, got {min_size}"
+            )
+        sizes = PoolOptions(min_size, max_size, acquire_timeout, max_waiting, max_lifetime, max_idle)
+        with ExitStack() as stack:
+            with use_database(database):
+                settings = tenant_settings("sync.Pool", tenant_setting, user_setting)
+                resolved = stack.enter_context(resolve_database(url))
+                libpq = libpq_options(
+                    resolved, application_name=application_name, connect_timeout=connect_timeout
+                )
+                path = path_of("sync.Pool", search_path, url_options=str(libpq.get("options", "")))
+                writer = cache_writer(redis, cache_prefix, on_cache_failure)
+            if writer is not None:
+                stack.callback(writer.close)
+            connections = PooledConnections(
+                Connector(resolved, libpq, pooler, statement_timeout, path),
+                sizes,
+                None if statement_timeout is None else statement_timeout + GRACE_S,
+            )
+            connections.open()
+            options = Options(hide_password(resolved), prefetch, settings, writer)
+            super().__init__(connections, options, TenantGuard(settings[0]), None)
+            self._max_size = max_size
+            self._on_close: Callable[[], object] = stack.pop_all().close
+
+    def tenant(self, tenant_id: object, *, user_id: object = None) -> TenantPool:
+        """Return the database as a tenant sees it, for row-level security.
+
+        Every call on it is a transaction that begins with the settings ``app.jwt_tenant`` and
+        ``app.jwt_user``; ``Pool`` can name others. No connection keeps them afterwards. Without a user
+        ``app.jwt_user`` is empty.
+        """
+        check("tenant", tenant_id=tenant_id, user_id=user_id)
+        tenant = tenant_of(self._options.tenant_settings, tenant_id, user_id)
+        return TenantPool(self._connections, self._options, self._guard, tenant)
+
+    @contextmanager
+    def acquire(self) -> Iterator[psycopg.Connection[Any]]:
+        """Acquire a psycopg connection in autocommit mode, for what queries cannot say: COPY, LISTEN.
+
+        It is yours inside the block only. It is reset afterwards.
+        """
+        with self._borrow() as executor:
+            executor._shared.session_is_altered = executor._shared.statements_are_altered = True
+            yield executor._shared.psycopg
+
+    @property
+    def name(self) -> str:
+        """The database's URL without its password."""
+        return self._options.name
+
+    def stats(self) -> PoolStats:
+        """Return the number of connections, and of calls that wait for one."""
+        size, idle, waiting = self._connections.stats()
+        return PoolStats(size, size - idle, idle, waiting, self._max_size)
+
+    def close(self, timeout: float | None = 10.0) -> None:
+        """Close the idle connections, and each one in use when its call has ended.
+
+        Later calls raise ``PlainsqlError``. It waits up to ``timeout`` seconds for the
+        threads of the pool; None waits for ever.
+        """
+        check("close", timeout=timeout)
+        self._connections.close(timeout)
+        self._on_close()
+
+    def __repr__(self) -> str:
+        return f"<Pool {self._options.name}>"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
