@@ -92,7 +92,7 @@ class Counts(Protocol):
         """The queries of views and subqueries with the conditions of the queries around them."""
         ...
 
-    def has_other_keys(self, scope: Scope) -> bool:
+    def has_other_keys(self, scope: Scope, /) -> bool:
         """Return whether a query reads a table with keys that are not of plain columns alone."""
         ...
 
