@@ -51,4 +51,4 @@ def test_pieces_of_a_file_stand_in_it(page: str) -> None:
 
 def test_few_blocks_are_not_run() -> None:
     left_out = [block for page in PAGES for block in blocks_of(page) if block.not_run]
-    assert len(left_out) <= 20, [block.place for block in left_out]
+    assert len(left_out) <= 24, [block.place for block in left_out]
