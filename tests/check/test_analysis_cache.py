@@ -116,6 +116,6 @@ def test_another_search_path_is_another_answer(project: Project, fresh_database_
 def test_the_key_covers_every_module_of_the_analysis() -> None:
     """A change of any of them makes cached analyses out of date, those in its folders included."""
     folder = Path(plainsql.analysis.__file__).parent
-    modules = {file.relative_to(folder) for file in folder.rglob("*.py")}
+    modules = {file.relative_to(folder) for file in folder.rglob("*") if file.suffix in (".py", ".tsv")}
     assert Path("catalog", "relations.py") in modules
     assert {Path(str(module)).relative_to(folder) for module in _modules_in(folder)} == modules

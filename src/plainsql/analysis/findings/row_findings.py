@@ -70,6 +70,7 @@ def _conflicts(examined: Examined) -> Iterator[Finding]:
         )
 
 
+@once_per_query
 def _skipped(examined: Examined, scope: Scope) -> str:
     """Return the conflicts for which the query's insert returns no row; empty if there are none."""
     query = scope.query
