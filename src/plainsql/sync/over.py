@@ -20,6 +20,7 @@ from plainsql.sync.batch import execute_many, run_batch
 from plainsql.sync.copy import SyncOutput, copy_in, copy_out
 from plainsql.sync.execution import execute, iterate
 from plainsql.sync.guest_connection import GuestConnection
+from plainsql.sync.lending_executor import LendingExecutor
 from plainsql.sync.loss_note import add_note
 from plainsql.sync.tenant_guard import TenantGuard
 from plainsql.sync.transaction import Isolation
@@ -232,7 +233,7 @@ class GuestExecutor:
         return shared
 
 
-class GuestPoolExecutor:
+class GuestPoolExecutor(LendingExecutor):
     """An executor on a pool of the program: each call holds one of its connections, in a transaction.
 
     ``plainsql.sync.over`` makes it of a ``psycopg_pool.ConnectionPool``. A call commits, as the block of
@@ -245,52 +246,13 @@ class GuestPoolExecutor:
 
     def run(self, query: CompiledQuery[Any, R], args: Args, /) -> R:
         """Run a query and commit its changes."""
-        with self._acquire() as executor:
+        with self._borrow() as executor:
             return executor.run(query, args)
 
     def stream(self, query: CompiledQuery[T, Any], args: Args, /) -> Iterator[T]:
         """Iterate over a query's rows through a cursor, on a connection that is held until the last row."""
         with self.transaction() as executor:
             yield from executor.stream(query, args)
-
-    def batch(self, query: CompiledQuery[Any, R], sets: Sequence[Args], /) -> list[R]:
-        """Run a query for each set of arguments, all or none, and return the results."""
-        with self._acquire() as executor:
-            return executor.batch(query, sets)
-
-    def execute_many(self, query: CompiledQuery[Any, Any], sets: Sequence[Args], /) -> None:
-        """Run a query for each set of arguments, all or none, and return nothing."""
-        with self._acquire() as executor:
-            executor.execute_many(query, sets)
-
-    def copy_in(
-        self,
-        table: str,
-        rows: Iterable[Any],
-        *,
-        columns: Sequence[str] | None = None,
-        progress: Progress | None = None,
-    ) -> int:
-        """Copy rows into a table with COPY and return how many there were. See ``Database.copy_in``."""
-        check("copy_in", table=table, rows=rows, columns=columns, progress=progress)
-        with self._acquire() as executor:
-            return executor.copy_in(table, rows, columns=columns, progress=progress)
-
-    def copy_out(
-        self,
-        query: Query[..., Any, Any],
-        output: SyncOutput,
-        parameters: Mapping[str, object] | None = None,
-        *,
-        format: CopyFormat = "csv",
-        header: bool = True,
-        progress: Progress | None = None,
-    ) -> int:
-        """Copy a query's rows out with COPY and return how many there were. See ``Database.copy_out``."""
-        with self._acquire() as executor:
-            return executor.copy_out(
-                query, output, parameters, format=format, header=header, progress=progress
-            )
 
     @contextmanager
     def transaction(
@@ -305,7 +267,7 @@ class GuestPoolExecutor:
         See ``GuestExecutor.transaction``.
         """
         with (
-            self._acquire() as executor,
+            self._borrow() as executor,
             executor.transaction(
                 isolation=isolation, read_only=read_only, deferrable=deferrable
             ) as transaction,
@@ -316,7 +278,7 @@ class GuestPoolExecutor:
         return f"<GuestPoolExecutor {self._pool.name}>"
 
     @contextmanager
-    def _acquire(self) -> Iterator[GuestExecutor]:
+    def _borrow(self) -> Iterator[GuestExecutor]:
         acquired: AbstractContextManager[psycopg.Connection[Any]] = self._pool.connection()
         with acquired as connection:
             yield GuestExecutor(_Given(connection), self._prefetch)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple, Self, TypeVar
 
@@ -12,18 +12,16 @@ from plainsql.application import search_path as path_of
 from plainsql.application import tenant_settings
 from plainsql.cache import OnFailure
 from plainsql.conninfo import libpq_options
-from plainsql.copy_output import CopyFormat
-from plainsql.copy_rows import Progress
 from plainsql.errors import OptionError
 from plainsql.options import check
 from plainsql.pooler import Pooler
-from plainsql.query import Args, CompiledQuery, Query
+from plainsql.query import Args, CompiledQuery
 from plainsql.settings import resolve_database, use_database
 from plainsql.sync.cache_writer import cache_writer
 from plainsql.sync.connect import Connector
 from plainsql.sync.connection import GRACE_S
-from plainsql.sync.copy import SyncOutput
 from plainsql.sync.database import Executor, Options
+from plainsql.sync.lending_executor import LendingExecutor
 from plainsql.sync.loss_note import add_note
 from plainsql.sync.pooled_connections import PooledConnections, PoolOptions
 from plainsql.sync.retry import retry
@@ -48,7 +46,7 @@ class PoolStats(NamedTuple):
     max_size: int
 
 
-class _PoolExecutor:
+class _PoolExecutor(LendingExecutor):
     """Runs each call, as one tenant or without one, on a connection that the pool lends to it."""
 
     def __init__(
@@ -80,16 +78,6 @@ class _PoolExecutor:
         """Iterate over a query's rows through a cursor, in a transaction of its own."""
         with self._borrow() as executor:
             yield from executor.stream(query, args)
-
-    def batch(self, query: CompiledQuery[Any, R], sets: Sequence[Args], /) -> list[R]:
-        """Run a query for each set of arguments, all or none, and return the results."""
-        with self._borrow() as executor:
-            return executor.batch(query, sets)
-
-    def execute_many(self, query: CompiledQuery[Any, Any], sets: Sequence[Args], /) -> None:
-        """Run a query for each set of arguments, all or none, and return nothing."""
-        with self._borrow() as executor:
-            executor.execute_many(query, sets)
 
     @contextmanager
     def transaction(
@@ -127,35 +115,6 @@ class _PoolExecutor:
         """Run ``work`` in a transaction, and again if it failed by a collision. See ``Database.retry``."""
         check("retry", work=work, attempts=attempts, isolation=isolation, on_retry=on_retry)
         return retry(lambda: self.transaction(isolation=isolation), work, attempts, on_retry)
-
-    def copy_in(
-        self,
-        table: str,
-        rows: Iterable[Any],
-        *,
-        columns: Sequence[str] | None = None,
-        progress: Progress | None = None,
-    ) -> int:
-        """Copy rows into a table with COPY and return how many there were. See ``Database.copy_in``."""
-        check("copy_in", table=table, rows=rows, columns=columns, progress=progress)
-        with self._borrow() as executor:
-            return executor.copy_in(table, rows, columns=columns, progress=progress)
-
-    def copy_out(
-        self,
-        query: Query[..., Any, Any],
-        output: SyncOutput,
-        parameters: Mapping[str, object] | None = None,
-        *,
-        format: CopyFormat = "csv",
-        header: bool = True,
-        progress: Progress | None = None,
-    ) -> int:
-        """Copy a query's rows out with COPY and return how many there were. See ``Database.copy_out``."""
-        with self._borrow() as executor:
-            return executor.copy_out(
-                query, output, parameters, format=format, header=header, progress=progress
-            )
 
     @contextmanager
     def _borrow(self) -> Iterator[Executor]:

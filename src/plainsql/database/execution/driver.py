@@ -62,7 +62,7 @@ async def fetch(
     than the query's row type; then nothing was executed.
     """
     if not IS_KNOWN:
-        return await _public(
+        return await _prepared(
             connection,
             sql,
             query,
@@ -110,7 +110,7 @@ async def fetch_many(
     if not PIPELINES_RETURN_ROWS:
         return await _one_by_one(connection, sql, sets, query, own)
     if not IS_KNOWN:
-        return await _public(
+        return await _prepared(
             connection,
             sql,
             query,
@@ -258,35 +258,6 @@ async def _public_statement(
         if connection._config.statement_cache_size:
             connection.public_statements[sql] = (connection._pool_release_ctr, statement)
     return statement
-
-
-async def _public(
-    connection: Any,
-    sql: str,
-    query: CompiledQuery[Any, Any],
-    own: int,
-    run: Callable[[Any, float | None], Awaitable[list[Any]]],
-    run_logged: Callable[[float | None], Awaitable[list[Any]]],
-) -> list[Any]:
-    """Run a statement by asyncpg's public methods, within the connection's time limit."""
-    connection._check_open()
-    limit = TimeLimit(connection)
-    attempt = 0
-    while True:
-        attempt += 1
-        statement = await _public_statement(connection, sql, query, own, limit.left)
-        if connection._query_loggers:
-            return await run_logged(limit.left)
-        try:
-            return await run(statement, limit.left)
-        except exceptions.OutdatedSchemaCacheError as error:
-            await _learn_types(connection, query, error)
-            if attempt == _MAX_ATTEMPTS:
-                raise
-        except exceptions.InvalidCachedStatementError:
-            connection._drop_global_statement_cache()
-            if attempt == _MAX_ATTEMPTS or connection.is_in_transaction():
-                raise
 
 
 async def _learn_types(connection: Any, query: CompiledQuery[Any, Any], error: BaseException) -> None:
