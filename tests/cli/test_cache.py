@@ -284,7 +284,8 @@ async def test_a_drainer_that_is_killed_loses_no_note(
             try:
                 table.execute("update note set text = 'new' where id = 1")
                 while not table.execute(  # noqa: ASYNC110
-                    "select from pg_stat_activity where application_name = 'plainsql cache drain'"
+                    "select from pg_stat_activity where datname = current_database()"
+                    " and application_name = 'plainsql cache drain'"
                     " and state = 'idle in transaction' and query like '%delete from%'"
                 ).fetchall():
                     await asyncio.sleep(0.005)

@@ -115,5 +115,6 @@ async def test_settings_of_the_session_do_not_reach_the_next_call(
 async def _until_waiting(connection: Any) -> None:
     while not await connection.fetchval(
         "select count(*) from pg_locks where not granted and locktype = 'advisory'"
+        " and database = (select oid from pg_database where datname = current_database())"
     ):
         await asyncio.sleep(0)

@@ -131,7 +131,10 @@ async def test_a_reader_between_marker_and_commit_stores_nothing(
     with psycopg.connect(fresh_database_url) as other:
         other.execute("select from note for update")
         writing = asyncio.create_task(asyncio.to_thread(edit, writer, id=note.id, text="b"))
-        waits = "select count(*) from pg_stat_activity where wait_event_type = 'Lock'"
+        waits = (
+            "select count(*) from pg_stat_activity"
+            " where datname = current_database() and wait_event_type = 'Lock'"
+        )
         while other.execute(waits).fetchone() == (0,):
             assert not writing.done()
             await get(cached_db, id=uuid4())

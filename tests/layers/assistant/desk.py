@@ -250,7 +250,8 @@ async def blocked(db: plainsql.Database) -> None:
     """Wait until a session of this database waits for the transaction of another session."""
     async with db.acquire() as connection:
         while not await connection.fetchval(
-            "select exists (select from pg_locks where not granted and locktype = 'transactionid')"
+            "select exists (select from pg_locks as l inner join pg_stat_activity as a using (pid)"
+            " where not l.granted and l.locktype = 'transactionid' and a.datname = current_database())"
         ):
             pass
 
