@@ -1,0 +1,5 @@
+"""Plans at production's size, without production's data.
+
+``statistics`` reads and keeps what the planner knows about production; ``copy`` is a database of the embedded
+server in which the planner finds the same.
+"""
