@@ -90,7 +90,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "sessions": FLOOR | {"settings", "application", "redis_connection"},
     "crypto": FLOOR | {"settings"},
     "check": CORE | {"settings", "connect_errors", "schema", "analysis", "codegen"},
-    "plans": CORE | {"settings", "connect_errors", "embedded", "schema", "analysis"},
+    "plans": CORE | {"settings", "connect_errors", "embedded", "migrate", "schema", "analysis"},
 }
 # The modules that users import are above all of these; the layers and the command line are above them.
 FACADE = {"__init__", "query_folder", "testing"}

@@ -16,7 +16,7 @@ __all__ = ["run_on_databases", "take_database"]
 
 _OF_A_DATABASE: Final = (
     *(("check",), ("generate",), ("describe",), ("run",), ("migrate",), ("db",), ("schema",), ("import",)),
-    *(("cache", "triggers"), ("cache", "drain"), ("crypto", "rotate")),
+    *(("stats",), ("cache", "triggers"), ("cache", "drain"), ("crypto", "rotate")),
 )
 """The commands that work on one database."""
 _OF_ALL: Final = (("check",), ("generate",), ("migrate",), ("migrate", "status"), ("db", "doctor"))
