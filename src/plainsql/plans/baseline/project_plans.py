@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -14,9 +14,11 @@ from psycopg import Connection
 from plainsql import statements
 from plainsql.errors import BindError, ContractError, SettingsError
 from plainsql.plans.baseline.measurement import measured_plans
+from plainsql.plans.baseline.plan_file import PlanFileError, parse_plans
 from plainsql.plans.baseline.plan_folder import PlanFolder
-from plainsql.plans.baseline.query_report import QueryReport, report_query
+from plainsql.plans.baseline.query_report import MeasuredPlan, QueryReport, fresh_text, report_query
 from plainsql.plans.baseline.recorded_node import quoted_name
+from plainsql.plans.baseline.ties import break_ties
 from plainsql.settings import Project
 from plainsql.statements import Statement
 
@@ -79,18 +81,12 @@ def check_plans(project: Project, connection: Connection[Any], accept: Sequence[
     }
     for statement in chosen:
         file = found.folder.file(statement.path)
-        query = (statement.name, statement.path, statement.body_line, os.path.relpath(file))
-        try:
-            measured = list(measured_plans(connection, statement))
-        except (ContractError, BindError) as error:
-            found.queries.append(QueryReport(*query, "refused", str(error)))
-            continue
-        text = found.folder.read(file)
-        source = Path(os.path.relpath(statement.path, project.root)).as_posix()
-        report, written = report_query(query, text, measured, source=source, large=large, accept=bool(accept))
+        report, text = _check_query(
+            project, connection, statement, file, found.folder.read(file), large=large, accept=bool(accept)
+        )
         found.queries.append(report)
-        if written != text:
-            found.texts[file] = written
+        if text is not None:
+            found.texts[file] = text
     if not accept:
         files = [found.folder.file(statement.path) for statement in catalog.values()]
         others = [each.plans_folder for each in Project.load_all(project.root) if each.name != project.name]
@@ -102,6 +98,35 @@ def check_plans(project: Project, connection: Connection[Any], accept: Sequence[
             )
         ]
     return found
+
+
+def _check_query(
+    project: Project,
+    connection: Connection[Any],
+    statement: Statement,
+    file: Path,
+    text: str | None,
+    *,
+    large: Collection[str],
+    accept: bool,
+) -> tuple[QueryReport, str | None]:
+    """Return the report of a query, and the text to write; ``None`` if the file is up to date."""
+    query = (statement.name, statement.path, statement.body_line, os.path.relpath(file))
+    source = Path(os.path.relpath(statement.path, project.root)).as_posix()
+    try:
+        measured: Sequence[MeasuredPlan] = list(measured_plans(connection, statement))
+    except (ContractError, BindError) as error:
+        return QueryReport(*query, "refused", str(error)), None
+    if text is None:
+        return QueryReport(*query, "missing", "there is no plan file"), fresh_text(source, measured)
+    try:
+        recorded = parse_plans(text)
+    except PlanFileError as error:
+        message = f"{query[-1]}:{error.line} is not a line that plainsql writes"
+        return QueryReport(*query, "unreadable", message), fresh_text(source, measured)
+    measured = break_ties(connection, statement, recorded, measured)
+    report, written = report_query(query, text, recorded, measured, source=source, large=large, accept=accept)
+    return report, None if written == text else written
 
 
 def _accepted(queries: list[Statement], patterns: Sequence[str]) -> list[Statement]:

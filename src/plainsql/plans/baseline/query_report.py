@@ -9,18 +9,12 @@ from typing import Final, Literal, TypeAlias
 import msgspec
 
 from plainsql.plans.baseline.judgement import Judgement, judge, recorded_plan
-from plainsql.plans.baseline.plan_file import (
-    PlanFileError,
-    RecordedPlan,
-    parse_plans,
-    render_plan,
-    render_plans,
-)
+from plainsql.plans.baseline.plan_file import RecordedPlan, render_plan, render_plans
 from plainsql.plans.baseline.recorded_node import RecordedNode
 from plainsql.plans.baseline.side_by_side import side_by_side
-from plainsql.plans.baseline.variant_sets import describe_sets, matches, render_set
+from plainsql.plans.baseline.variant_sets import VariantSet, describe_sets, plan_of_variant, render_set
 
-__all__ = ["Change", "MeasuredPlan", "QueryReport", "State", "report_query"]
+__all__ = ["Change", "MeasuredPlan", "QueryReport", "State", "fresh_text", "report_query"]
 
 State: TypeAlias = Literal[
     "same", "outdated", "better", "different", "missing", "unreadable", "worse", "refused"
@@ -93,7 +87,8 @@ class QueryReport(msgspec.Struct, frozen=True, omit_defaults=True):
 
 def report_query(
     query: tuple[str, str, int, str],
-    text: str | None,
+    text: str,
+    recorded: Sequence[tuple[VariantSet, RecordedPlan]],
     measured: Sequence[MeasuredPlan],
     *,
     source: str,
@@ -104,26 +99,19 @@ def report_query(
 
     Args:
         query: its name, its SQL file, the line of its statement, and the plan file, as they are shown.
-        text: the text of the plan file, ``None`` if it is missing.
+        text: the text of the plan file.
+        recorded: the plans that it holds.
         measured: the plans of all variants.
         source: the SQL file as the plan file names it, from the project's root.
         large: the tables that are too large to be scanned, as plans name them.
         accept: write worse plans as well; otherwise the text keeps the recorded ones.
     """
-    fresh = [(plan.facts, recorded_plan(plan.root, plan.cost, plan.rows)) for plan in measured]
-    if text is None:
-        return QueryReport(*query, "missing", "there is no plan file"), _text(source, fresh)
-    try:
-        recorded = parse_plans(text)
-    except PlanFileError as error:
-        message = f"{query[3]}:{error.line} is not a line that plainsql writes"
-        return QueryReport(*query, "unreadable", message), _text(source, fresh)
     to_write: list[tuple[Mapping[str, str], RecordedPlan]] = []
     judged: list[tuple[Mapping[str, str], Judgement]] = []
-    for plan, new in zip(measured, fresh, strict=True):
-        before = next((each for described, each in recorded if matches(described, plan.facts)), None)
-        if before is None:
-            to_write.append(new)
+    for plan in measured:
+        before = plan_of_variant(recorded, plan.facts)
+        if before is None:  # as after a new choice
+            to_write.append((plan.facts, recorded_plan(plan.root, plan.cost, plan.rows)))
             continue
         judgement = judge(before, plan.root, plan.cost, plan.rows, large=large)
         judged.append((plan.facts, judgement))
@@ -134,6 +122,11 @@ def report_query(
     state: State = _state(changes[0].verdict) if changes else "same" if written == text else "outdated"
     message = "the plan file is not up to date" if state == "outdated" else ""
     return QueryReport(*query, state, message, changes), written
+
+
+def fresh_text(source: str, measured: Sequence[MeasuredPlan]) -> str:
+    """Return the text of the plan file of a query that has none."""
+    return _text(source, [(each.facts, recorded_plan(each.root, each.cost, each.rows)) for each in measured])
 
 
 def _text(source: str, plans: Sequence[tuple[Mapping[str, str], RecordedPlan]]) -> str:

@@ -11,7 +11,16 @@ from typing import Final, TypeVar
 
 from plainsql.statements import Statement, Variant
 
-__all__ = ["EVERY", "VariantSet", "describe_sets", "facts_of", "matches", "parse_set", "render_set"]
+__all__ = [
+    "EVERY",
+    "VariantSet",
+    "describe_sets",
+    "facts_of",
+    "matches",
+    "parse_set",
+    "plan_of_variant",
+    "render_set",
+]
 
 VariantSet = Mapping[str, str]
 """The value of each parameter and choice that distinguishes the variants: ``with``, ``without``, or the value
@@ -36,6 +45,11 @@ def facts_of(statement: Statement, variant: Variant) -> dict[str, str]:
 def matches(described: VariantSet, facts: Mapping[str, str]) -> bool:
     """Return True if a variant is in a set. A name that the query does not have any more is ignored."""
     return all(facts.get(name, value) == value for name, value in described.items())
+
+
+def plan_of_variant(recorded: Sequence[tuple[VariantSet, _Plan]], facts: Mapping[str, str]) -> _Plan | None:
+    """Return the plan of the first set that a variant is in, ``None`` if it is in none."""
+    return next((plan for described, plan in recorded if matches(described, facts)), None)
 
 
 def describe_sets(variants: Sequence[tuple[Mapping[str, str], _Plan]]) -> list[tuple[VariantSet, _Plan]]:
