@@ -15,13 +15,16 @@ from plainsql.settings import Project, use_database
 __all__ = ["run_on_databases", "take_database"]
 
 _OF_A_DATABASE: Final = (
-    *(("check",), ("generate",), ("describe",), ("run",), ("migrate",), ("db",), ("schema",), ("import",)),
+    *(("check",), ("generate",), ("plans",), ("describe",), ("run",), ("migrate",), ("db",), ("schema",)),
+    ("import",),
     *(("cache", "triggers"), ("cache", "drain"), ("crypto", "rotate")),
 )
 """The commands that work on one database."""
-_OF_ALL: Final = (("check",), ("generate",), ("migrate",), ("migrate", "status"), ("db", "doctor"))
+_OF_ALL: Final = (
+    *(("check",), ("generate",), ("plans",), ("migrate",), ("migrate", "status"), ("db", "doctor")),
+)
 """Those that work on each database in turn, if none is named."""
-_NAMED_OPTIONS: Final = frozenset({"--baseline", "--database", "--folder", "--layer"})
+_NAMED_OPTIONS: Final = frozenset({"--accept", "--baseline", "--database", "--folder", "--layer", "--stats"})
 """Options for one database."""
 _DOCUMENTS: Final = frozenset({"json", "sarif"})
 

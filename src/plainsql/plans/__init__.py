@@ -1,1 +1,6 @@
-"""The plans of queries: the database that they are made on, their trees, and the files that hold them."""
+"""Plans at production's size, without production's data.
+
+``statistics`` reads and keeps what the planner knows about production; ``copy`` is a database of the embedded
+server in which the planner finds the same. ``explain`` makes the plans of a query on a database, and
+``baseline`` compares them with those that are recorded in files.
+"""
