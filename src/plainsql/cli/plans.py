@@ -112,7 +112,8 @@ def _summary(found: ProjectPlans, *, written: bool) -> str:
     parts += [f"{len(found.leftovers)} left over"] if found.leftovers else []
     if not parts:
         return "no plan has changed"
-    hint = "" if written or found.is_current else " (plainsql plans writes the files)"
+    can_be_written = found.leftovers or counts.keys() - {"same", "worse", "refused"}
+    hint = " (plainsql plans writes the files)" if can_be_written and not written else ""
     return f"{', '.join(parts)}{hint}"
 
 
