@@ -89,7 +89,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "limits": FLOOR | {"settings", "application", "redis_connection"},
     "sessions": FLOOR | {"settings", "application", "redis_connection"},
     "crypto": FLOOR | {"settings"},
-    "check": CORE | {"settings", "connect_errors", "schema", "analysis", "codegen"},
+    "check": CORE | {"settings", "connect_errors", "schema", "analysis", "codegen", "migrate"},
     "plans": CORE
     | {
         *("application", "settings", "conninfo", "connect_errors", "embedded", "migrate", "schema"),

@@ -76,6 +76,10 @@ class Project:
     name of an environment variable, or a URL."""
     schema_file: str = "schema.sql"
     """The file that ``plainsql schema pull`` writes, below the root."""
+    lock_timeout: int = 5
+    """The seconds that a statement of a migration waits for a lock; 0 is no limit."""
+    lock_retries: int = 5
+    """The number of tries after a migration did not get a lock in time."""
     output: str = "queries"
     """The package folder of the generated modules, below the root."""
     package: str = ""
