@@ -63,6 +63,18 @@ class AllowedFindings:
         """Return the problems that no setting allows, in the same order."""
         return [problem for problem in problems if not self._allows(problem)]
 
+    def reason(self, problem: Problem) -> tuple[str, Place] | None:
+        """Return the reason why a problem is allowed, and the place of the setting; ``None`` without one."""
+        forms = self._forms(problem.path)
+        return next(
+            (
+                (each.reason, each.place)
+                for each in self._allowances
+                if each.finding == problem.name and each.reason and each.covers(forms)
+            ),
+            None,
+        )
+
     def _allows(self, problem: Problem) -> bool:
         named = [each for each in self._allowances if each.finding == problem.name and each.reason]
         forms = self._forms(problem.path) if named else ()
