@@ -124,10 +124,9 @@ def _allowed(project: Project, check: ProjectCheck) -> dict[str, list[AllowanceN
     found: dict[str, list[AllowanceNote]] = defaultdict(list)
     for item in check.inspection.checked:
         for problem in findings_of(item, caches=caches):
-            reason = settings.reason(problem)
+            reason = settings.reason_for(problem.name, problem.path)
             if reason is not None:
-                text, place = reason
-                note = AllowanceNote(problem.name, text, _shown(place.path, project), place.line)
+                note = AllowanceNote(problem.name, reason, "pyproject.toml", 0)
                 found[_shown(problem.path, project)].append(note)
     return found
 
