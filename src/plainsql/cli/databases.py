@@ -15,7 +15,15 @@ from plainsql.settings import Project, use_database
 __all__ = ["run_on_databases", "take_database"]
 
 _OF_A_DATABASE: Final = (
-    *(("check",), ("generate",), ("plans",), ("describe",), ("run",), ("migrate",), ("db",), ("schema",)),
+    ("check",),
+    ("generate",),
+    ("describe",),
+    ("plans",),
+    ("review",),
+    ("run",),
+    ("migrate",),
+    ("db",),
+    ("schema",),
     ("import",),
     *(("cache", "triggers"), ("cache", "drain"), ("crypto", "rotate")),
 )
@@ -123,7 +131,7 @@ def _runs(arguments: list[str], name: str | None) -> list[_Run]:
 def _command(arguments: Sequence[str]) -> tuple[str, ...]:
     """Return the words of a command: two of a group of commands, one of any other."""
     words = tuple(arguments[:2])
-    if words[:1] in (("check",), ("generate",), ("describe",), ("run",)) or words[1:2] == ():
+    if words[:1] in (("check",), ("generate",), ("describe",), ("review",), ("run",)) or words[1:2] == ():
         return words[:1]
     return words[:1] if words[1].startswith("-") else words
 
