@@ -90,6 +90,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "sessions": FLOOR | {"settings", "application", "redis_connection"},
     "crypto": FLOOR | {"settings"},
     "check": CORE | {"settings", "connect_errors", "schema", "analysis", "codegen"},
+    "review": CORE | {"settings", "connect_errors", "schema", "analysis", "codegen", "check"},
 }
 # The modules that users import are above all of these; the layers and the command line are above them.
 FACADE = {"__init__", "query_folder", "testing"}
