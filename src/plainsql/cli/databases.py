@@ -16,6 +16,7 @@ __all__ = ["run_on_databases", "take_database"]
 
 _OF_A_DATABASE: Final = (
     *(("check",), ("generate",), ("describe",), ("run",), ("migrate",), ("db",), ("schema",), ("import",)),
+    *(("slow",), ("activity",)),
     *(("cache", "triggers"), ("cache", "drain"), ("crypto", "rotate")),
 )
 """The commands that work on one database."""
