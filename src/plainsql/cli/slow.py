@@ -17,7 +17,7 @@ from plainsql.errors import PlainsqlError
 from plainsql.settings import Project
 from plainsql.workload.counters import Counters, read_counters
 from plainsql.workload.query_files import QueryFiles
-from plainsql.workload.ranking import Sort, Workload, rank
+from plainsql.workload.query_workload import Sort, Workload, rank
 from plainsql.workload.snapshots import read_snapshot, since_snapshot, write_snapshot
 
 __all__ = ["slow"]

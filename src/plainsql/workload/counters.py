@@ -136,7 +136,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     nested: Counters
     """The statements inside of functions, if the server tracks them. Their time is also in the caller's."""
     notes: tuple[str, ...]
-    """What limits the numbers, one line each."""
+    """The limits of the numbers, one line each."""
 
 
 def read_counters(connection: psycopg.Connection[Any]) -> Reading:
