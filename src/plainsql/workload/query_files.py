@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 
 import msgspec
@@ -32,6 +33,7 @@ class QueryFiles:
     def __init__(self, project: Project) -> None:
         self.has_project = project.sql_folder.is_dir()
         """False if there is no folder of queries, so that a missing name says nothing."""
+        self._folder = project.sql_folder
         self._statements: dict[str, Statement] = {}
         self._layers: set[str] = set()
         if self.has_project:
@@ -46,11 +48,16 @@ class QueryFiles:
         return self._statements
 
     def find(self, name: str) -> QueryFile | None:
-        """Return the place of a query; None if there is no sound file of that name."""
+        """Return the place of a query; None if there is no file of that name."""
         if name not in self._statements:
             self._load_layer(name.partition(".")[0])
         statement = self._statements.get(name)
-        return None if statement is None else QueryFile(statement.path, statement.body_line)
+        if statement is not None:
+            return QueryFile(statement.path, statement.body_line)
+        file = self._folder.joinpath(*name.split(".")).with_suffix(".sql")
+        if file.is_file():  # it has an error, so where its statement begins is not known
+            return QueryFile(os.path.relpath(file), 1)
+        return None
 
     def _load_layer(self, layer: str) -> None:
         """Read the queries of a layer that comes with plainsql; those of the project win."""
