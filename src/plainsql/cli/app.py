@@ -46,6 +46,7 @@ app = App(
 )
 # By name: a command's module is imported when the command is used, and psycopg and the analysis with it.
 for _name in (
+    "activity",
     "check",
     "completion",
     "demo",
@@ -55,6 +56,7 @@ for _name in (
     "plans",
     "review",
     "run",
+    "slow",
 ):
     app.command(f"plainsql.cli.{_name}:{_name}", name=_name)
 app.command("plainsql.cli.import_queries:import_queries", name="import")

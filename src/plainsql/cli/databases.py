@@ -25,6 +25,8 @@ _OF_A_DATABASE: Final = (
     ("db",),
     ("schema",),
     ("import",),
+    ("slow",),
+    ("activity",),
     *(("cache", "triggers"), ("cache", "drain"), ("crypto", "rotate")),
 )
 """The commands that work on one database."""
