@@ -16,6 +16,7 @@ PAGE = "docs/safe-migrations.md"
 INTRODUCTION = {
     "Safe migrations",
     "Choose the migrations",
+    "Sizes of production",
     "Allow a hazard",
     "Write all rows of a table",
     "Locks",

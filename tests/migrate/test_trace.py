@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,13 @@ from plainsql.migrate import read_folder
 from plainsql.migrate.script import Script
 from plainsql.migrate.trace import MigrationTrace, RelationLock, TableSize, trace_run
 from plainsql.migrate.trace.lock_comment import compare_comment
+from plainsql.plans.statistics.production_statistics import (
+    FORMAT,
+    Production,
+    ProductionStatistics,
+    TableStatistics,
+)
+from plainsql.plans.statistics.statistics_files import write_statistics
 from tests.migrate.conftest import Write
 
 TABLES = """
@@ -87,7 +95,7 @@ def test_the_trace_has_locks_rewrites_scans_and_index_builds(
         assert ("public.orders", "share update exclusive") in {(x.relation, x.mode) for x in each.locks}
         assert each.blocks == "nothing"
     assert [(lock.relation, lock.mode) for lock in full.locks] == [("public.orders", "access exclusive")]
-    assert names(concurrent) == ["vacuum-full", "lock-timeout-missing"]
+    assert names(concurrent) == ["vacuum-full"]
     # What a migration does to its own tables is no hazard; the table that they refer to is locked.
     assert locks(new) == {"public.orders": "share row exclusive"}
     assert (new.hazards, new.time) == ((), "instant")
@@ -261,10 +269,20 @@ def test_the_command_knows_what_is_new_since_a_revision(
     code, printed = trace("0003", "--format", "sarif")
     assert code == 0
     assert '"results": []' in printed
+    # With the sizes of production, work on a small table is no hazard.
+    write({"0005_it.sql": "create index on orders (amount);\n"})
+    orders = TableStatistics(rows=5, file_pages=100)
+    production = Production(format=FORMAT, taken=datetime(2026, 11, 29, tzinfo=UTC), server="17.2")
+    write_statistics(
+        Path("sizes"), ProductionStatistics(production=production, schemas={"public": {"orders": orders}})
+    )
+    assert trace("0005", "--stats", "sizes")[0] == 0
+    code, printed = trace("0005", "--stats", "sizes", "--may-block", "0.0001")
+    assert (code, "[create-index]" in printed) == (1, True)
     # The pending ones are one deployment, and in an empty database that is all of them.
     code, printed = trace()
     assert code == 0
-    assert "4 migrations" in printed
+    assert "5 migrations" in printed
     for wrong, message in {
         ("--since", "gone"): "git knows no revision 'gone'",
         ("0009",): "no migration '0009'",

@@ -86,13 +86,24 @@ class Target:
 class RunOptions:
     """The options of a run: its time limits, and the pooler."""
 
-    lock_timeout: Annotated[float, Parameter(name="--lock-timeout")] = 5.0
-    "Seconds that a statement waits for a lock, in files that run in a transaction; 0 is no limit."
+    lock_timeout: Annotated[float | None, Parameter(name="--lock-timeout")] = None
+    """Seconds that a statement waits for a lock; 0 is no limit. By default lock_timeout of pyproject.toml,
+    or 5."""
+    lock_retries: Annotated[int | None, Parameter(name="--lock-retries")] = None
+    """Number of tries after the first that got no lock in time; the migration is rolled back before. By
+    default lock_retries of pyproject.toml, or 5."""
     wait: Annotated[float, Parameter(name="--wait")] = 60.0
     "Seconds to wait for another run of migrations to end."
     pooler: Annotated[Literal["session"] | None, Parameter(name="--pooler", show_default=False)] = None
     """A pooler in session mode is in front of the server. Without this, and in transaction mode, poolers are
     refused."""
+
+    @property
+    def lock_limit(self) -> tuple[float, int]:
+        """The timeout in seconds and the number of retries."""
+        project = Project.load()
+        timeout = project.lock_timeout if self.lock_timeout is None else self.lock_timeout
+        return timeout, project.lock_retries if self.lock_retries is None else self.lock_retries
 
 
 _DRY = Parameter(name="--dry-run", negative=(), show_default=False)
@@ -122,6 +133,7 @@ def apply(
     def run(url: str) -> int:
         from plainsql import migrate
 
+        timeout, retries = options.lock_limit
         done = migrate.apply(
             url,
             target.path,
@@ -129,7 +141,8 @@ def apply(
             layers=target.layers,
             dry_run=dry_run,
             allow_edited=allow_edited,
-            lock_timeout=options.lock_timeout,
+            lock_timeout=timeout,
+            lock_retries=retries,
             wait=options.wait,
             pooler=options.pooler,
             on_progress=_Lines(),
@@ -172,6 +185,7 @@ def rollback(
         from plainsql import migrate
 
         ask = not yes and sys.stdin.isatty() and sys.stdout.isatty()
+        timeout, retries = options.lock_limit
         done = migrate.rollback(
             url,
             target.path,
@@ -181,7 +195,8 @@ def rollback(
             layers=target.layers,
             dry_run=dry_run,
             confirm=_confirm if ask else None,
-            lock_timeout=options.lock_timeout,
+            lock_timeout=timeout,
+            lock_retries=retries,
             wait=options.wait,
             pooler=options.pooler,
             on_progress=_Lines(),
@@ -400,8 +415,9 @@ class _Lines:
             print(f"waiting for another run of migrations: {progress.text}", file=sys.stderr, flush=True)
         elif progress.stage == "started":
             self._write(f"{progress.name} … ", opens=True)
-        elif progress.stage == "notice":
-            self._write(("\n" if self._open else "") + f"  {progress.text}\n", opens=False)
+        elif progress.stage in ("notice", "blocked", "retrying"):
+            lead = "blocked by " if progress.stage == "blocked" else ""
+            self._write(("\n" if self._open else "") + f"  {lead}{progress.text}\n", opens=False)
         else:
             lead = "" if self._open else f"{progress.name} … "
             outcome = f"{progress.seconds:.2f} s" if progress.stage == "done" else "failed"

@@ -18,7 +18,7 @@ from plainsql.errors import MigrationError, Place, PlainsqlError, printable
 from plainsql.settings import Project, resolve_database
 
 if TYPE_CHECKING:
-    from plainsql.migrate.trace import Hazard, MigrationTrace, StatementTrace
+    from plainsql.migrate.trace import Hazard, MigrationTrace, StatementTrace, TableSize
 
 __all__ = ["trace"]
 
@@ -33,7 +33,9 @@ def trace(
     database: str | None = None,
     folder: Path | None = None,
     layer: Annotated[tuple[str, ...], Parameter(negative=(), show_default=False)] = (),
-    lock_timeout: float = 5.0,
+    lock_timeout: float | None = None,
+    stats: Path | None = None,
+    may_block: float = 1.0,
     scratch: str | None = None,
     json: Annotated[bool, _FLAG] = False,
     format: Literal["text", "github", "sarif"] = "text",
@@ -64,7 +66,14 @@ def trace(
     layer
         Only this layer; repeat it for several.
     lock_timeout
-        Seconds that a statement waits for a lock, as of 'plainsql migrate'; 0 is no limit.
+        Seconds that a statement waits for a lock, as of 'plainsql migrate'; 0 is no limit. By default
+        lock_timeout of pyproject.toml, or 5.
+    stats
+        Folder of production's statistics; by default that of pyproject.toml, or 'stats' if it is there.
+        Small tables are then no hazard.
+    may_block
+        Seconds for which work on a table may block the application. It is estimated from the statistics;
+        a hazard below is a warning, and one below a tenth is not reported.
     scratch
         URL of a server for the scratch database; by default the one named for it, else the embedded server.
     json
@@ -94,13 +103,25 @@ def trace(
         folder=folder,
         layers=layer or None,
         scratch=scratch,
-        lock_timeout=lock_timeout,
+        lock_timeout=project.lock_timeout if lock_timeout is None else lock_timeout,
+        sizes=_sizes(project, stats),
+        max_blocked_s=may_block,
     )
     if json:
         print(msgspec.json.format(msgspec.json.encode([_as_json(each) for each in traces])).decode())
     else:
         _print(traces, format, time.perf_counter() - began)
     return FINDINGS if any(each.severity == "error" for each in _open(traces)) else FINE
+
+
+def _sizes(project: Project, folder: Path | None) -> dict[str, TableSize] | None:
+    """Return the sizes of production's tables; ``None`` without statistics."""
+    from plainsql.plans.statistics.statistics_files import read_statistics
+    from plainsql.plans.statistics.statistics_folder import statistics_folder
+    from plainsql.plans.table_sizes import table_sizes
+
+    found = folder or statistics_folder(project)
+    return None if found is None else table_sizes(read_statistics(found))
 
 
 def _pending(project: Project, database: str | None, folder: Path | None, layers: Sequence[str]) -> list[str]:

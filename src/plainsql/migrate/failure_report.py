@@ -19,7 +19,8 @@ __all__ = ["describe_earlier", "explain", "explain_interruption", "invalid_index
 
 _HINTS = {
     "25001": "start the file with '-- transactional: false', and keep such statements in a file of their own",
-    "55P03": "run it when the table is less busy, or allow a longer wait with --lock-timeout",
+    "55P03": "end what blocks it, or run it when the table is less busy; --lock-timeout and --lock-retries "
+    "allow more",
     "57014": "it was cancelled: by a statement_timeout, by Ctrl-C or by an operator",
 }
 
@@ -61,6 +62,7 @@ def explain(
     ran: int | None = None,
     invalid_before: Sequence[str] = (),
     earlier: Record | None = None,
+    waited: str | None = None,
 ) -> MigrationFailedError:
     """Return the error of a refused statement: its place, the part of the file that is kept, and a hint.
 
@@ -74,6 +76,7 @@ def explain(
             transactional file.
         invalid_before: the invalid indexes that existed before.
         earlier: the record of a run of this file that was cut off, whose changes may be in the way.
+        waited: the tries and the blockers of a statement that did not get its lock.
     """
     diagnostic, sqlstate = refusal.cause.diag, refusal.cause.sqlstate
     failed = None
@@ -96,6 +99,8 @@ def explain(
     else:
         message = diagnostic.message_primary or str(refusal.cause)
         message = f"{'at the commit: ' if at_commit else ''}{message} (SQLSTATE {sqlstate})"
+    if waited is not None:
+        details.append(waited)
     if not (connection.broken and at_commit):
         details.append(_kept(step, ran))
     behind = (

@@ -303,7 +303,7 @@ def _no_timeout(effects: Effects) -> Found:
     return Found(
         "lock-timeout-missing",
         f"waits for a lock on {tables} without a limit, and all that come later queue behind it",
-        "set lock_timeout = '5s' before the statement; or remove '-- transactional: false'",
+        "remove what sets lock_timeout to 0: plainsql migrate sets 5 seconds and tries again",
         tuple(sorted(effects.name(oid) for oid in effects.blocking_tables)),
     )
 
