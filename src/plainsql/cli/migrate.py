@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import App, Parameter
 
 from plainsql.cli.exit_codes import COULD_NOT_RUN, FINDINGS, FINE
+from plainsql.cli.migrate_trace import trace
 from plainsql.errors import PlainsqlError, SettingsError
 from plainsql.layers.files import migrations_folder
 from plainsql.settings import Project, resolve_database
@@ -33,6 +34,7 @@ app = App(
     'status --check' found the database not current; 2 it could not run (usage, files, connection, lock).
     """,
 )
+app.command(trace)
 
 
 def _own_folder() -> Path:
