@@ -89,7 +89,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "limits": FLOOR | {"settings", "application", "redis_connection"},
     "sessions": FLOOR | {"settings", "application", "redis_connection"},
     "crypto": FLOOR | {"settings"},
-    "check": CORE | {"settings", "connect_errors", "schema", "analysis", "codegen"},
+    "check": CORE | {"settings", "connect_errors", "schema", "analysis", "codegen", "migrate"},
+    "plans": CORE
+    | {
+        *("application", "settings", "conninfo", "connect_errors", "embedded", "migrate", "schema"),
+        *("analysis", "codegen", "check"),
+    },
 }
 # The modules that users import are above all of these; the layers and the command line are above them.
 FACADE = {"__init__", "query_folder", "testing"}
@@ -107,7 +112,7 @@ LIBRARY_HOMES: dict[str, set[str]] = {
     "matplotlib": {"layers"},
     "opentelemetry": {"otel"},
     "pgvector": {"vector", "database", "sync"},
-    "psycopg": {"sync", "migrate", "schema", "analysis", "transfer"},
+    "psycopg": {"sync", "migrate", "schema", "analysis", "transfer", "plans"},
     "pytest": {"testing"},
     "psycopg_pool": {"sync"},
     "redis": {"cache", "health", "limits", "redis_connection", "sessions"},

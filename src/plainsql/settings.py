@@ -108,6 +108,8 @@ class Project:
     """The columns that are never null in practice, as ``schema.table.column`` or ``table.column``."""
     baseline: str = ""
     """The file of findings that ``check`` accepts, below the root; ``check --baseline`` overrides it."""
+    stats: str = ""
+    """The folder of production's statistics, below the root; by default ``stats``."""
     databases: Mapping[str, Any] = field(default_factory=dict, hash=False)
     """The tables of the project's databases, by name."""
     name: str = ""
@@ -249,6 +251,12 @@ class Project:
         return self.root / self.migrations
 
     @property
+    def stats_folder(self) -> Path:
+        """The folder of production's statistics; in a table of ``databases``, one of its name."""
+        own = f"stats/{self.name}" if self.name and self.name != DEFAULT_DATABASE else "stats"
+        return self.root / (self.stats or own)
+
+    @property
     def output_folder(self) -> Path:
         return self.root / self.output
 
@@ -334,7 +342,7 @@ _INNER: Final = frozenset({"root", "name", "is_database"})
 """The fields of ``Project`` that are no settings."""
 
 
-_OF_ONE_DATABASE: Final = frozenset({"search_path", "allow", "baseline", "not_null"})
+_OF_ONE_DATABASE: Final = frozenset({"search_path", "allow", "baseline", "not_null", "stats"})
 """The settings that are never the default of the tables of ``databases``, but make no database alone."""
 
 

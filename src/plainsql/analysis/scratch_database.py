@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from importlib.util import find_spec
@@ -45,6 +46,7 @@ from plainsql.settings import Project, resolve_scratch, scratch_source
 
 __all__ = [
     "connect",
+    "copied_database",
     "drop_left",
     "drop_unlocked",
     "empty_databases",
@@ -52,6 +54,9 @@ __all__ = [
     "scratch_database",
     "scratch_server",
 ]
+
+_TEMPLATE_WAIT_S: Final = 0.3
+"""The wait for the last session of the scratch database to end, before the schema is applied in its place."""
 
 # Another role made it, another check uses it since, or another process drops it at the same time.
 _KEPT: Final = (
@@ -125,12 +130,7 @@ def empty_databases(
     """
     project = project or Project.load()
     with scratch_server(url, project) as (server, connection):
-        name = OWN_PREFIX + secrets.token_hex(8)
-        # Held for as long as the database may exist: a database without a lock was left by a killed process.
-        connection.execute("select pg_advisory_lock(hashtextextended(%s, 0))", [name])
-        for each in read_databases(connection, OWN_PREFIX):
-            if each.is_own and not each.in_use:
-                drop_unlocked(connection, each.name)
+        name = _own_name(connection)
 
         def new_database() -> psycopg.Connection[Any]:
             with _explained(connection, url, project):
@@ -143,6 +143,29 @@ def empty_databases(
 
         try:
             yield new_database
+        finally:
+            drop_database(connection, name, force=True)
+
+
+@contextmanager
+def copied_database(
+    schema: SchemaSource, url: str | None = None, *, project: Project | None = None
+) -> Iterator[str]:
+    """Yield the URL of a database of the caller's own with the schema applied.
+
+    It is a copy of the scratch database, and is dropped at the end. Raises as ``scratch_database`` does.
+    """
+    project = project or Project.load()
+    with scratch_server(url, project) as (server, connection):
+        with scratch_database(schema, url, project=project) as inside:
+            template = inside.info.dbname
+        name = _own_name(connection)
+        try:
+            with _explained(connection, url, project):
+                if not _copy(connection, template, name, project):
+                    _create(connection, name, Record.now(str(project.root), before=role_oids(connection)))
+                    schema.apply(_with_database(server, name))
+            yield _with_database(server, name)
         finally:
             drop_database(connection, name, force=True)
 
@@ -248,6 +271,34 @@ def _build(
 def _create(connection: psycopg.Connection[Any], name: str, record: Record) -> None:
     connection.execute(sql.SQL("create database {} template template0").format(sql.Identifier(name)))
     write_record(connection, name, record)
+
+
+def _copy(connection: psycopg.Connection[Any], template: str, name: str, project: Project) -> bool:
+    """Create a database as a copy of the scratch database; return False if that is in use, or is gone."""
+    in_use = "select exists (select 1 from pg_catalog.pg_stat_activity as a where a.datname = %s)"
+    deadline = time.monotonic() + _TEMPLATE_WAIT_S  # our own session has just ended
+    while (connection.execute(in_use, [template]).fetchone() or (True,))[0]:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.005)
+    statement = sql.SQL("create database {} template {}")
+    try:
+        connection.execute(statement.format(sql.Identifier(name), sql.Identifier(template)))
+    except (psycopg.errors.ObjectInUse, psycopg.errors.InvalidCatalogName):
+        return False
+    write_record(connection, name, Record.now(str(project.root)))
+    return True
+
+
+def _own_name(connection: psycopg.Connection[Any]) -> str:
+    """Return the name of a new database of this process; drop those that killed processes left."""
+    name = OWN_PREFIX + secrets.token_hex(8)
+    # Held for as long as the database may exist: a database without a lock was left by a killed process.
+    connection.execute("select pg_advisory_lock(hashtextextended(%s, 0))", [name])
+    for each in read_databases(connection, OWN_PREFIX):
+        if each.is_own and not each.in_use:
+            drop_unlocked(connection, each.name)
+    return name
 
 
 def _note_use(connection: psycopg.Connection[Any], name: str, project: Project) -> None:

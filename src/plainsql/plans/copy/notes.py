@@ -1,0 +1,82 @@
+"""The limits of the plans on a copy, as sentences for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Final
+
+from plainsql.plans.copy.assumed_sizes import ASSUMED_ROWS
+from plainsql.plans.copy.restoration import Restored
+from plainsql.plans.statistics.production_statistics import ProductionStatistics
+
+__all__ = ["OLD_DAYS", "statistics_notes"]
+
+OLD_DAYS: Final = 7
+"""Days from which on statistics are old: values such as ``now()`` have left the histograms."""
+_PLANNER_MAJOR: Final = 18
+_SHOWN: Final = 5
+
+
+def statistics_notes(
+    stats: ProductionStatistics | None,
+    restored: Restored,
+    assumed: Sequence[str],
+    guessed: Sequence[str],
+    now: datetime | None = None,
+) -> Iterator[str]:
+    """Yield a sentence for each limit, in a stable order."""
+    rows = f"{ASSUMED_ROWS:,}"
+    if stats is None:
+        yield f"no statistics of production: {rows} rows are assumed in each table (plainsql stats pull)"
+        return
+    production = stats.production
+    days = ((now or datetime.now(UTC)) - production.taken).days
+    if days >= OLD_DAYS:
+        yield f"the statistics are {days} days old ({production.taken:%Y-%m-%d}): plainsql stats pull"
+    if production.major != _PLANNER_MAJOR:
+        yield (
+            f"the planner is that of PostgreSQL {_PLANNER_MAJOR}, and production runs {production.server}: "
+            "a few plans differ between majors"
+        )
+    if production.hidden:
+        yield f"the role that read the statistics could not see those of {_listed(production.hidden)}"
+    if assumed:
+        yield f"no statistics of {_listed(assumed)}: {rows} rows are assumed in each"
+    if guessed:
+        yield f"production does not have {_listed(guessed)}: the sizes of these indexes are guessed"
+    if restored.gone:
+        yield f"production has more than this schema: {_listed(restored.gone)}"
+    if restored.refused:
+        yield f"not all statistics fit this schema: {_listed(restored.refused)}"
+    tables = [(s, name, table) for s, own in stats.schemas.items() for name, table in own.items()]
+    extended = [f"{s}.{each}" for s, _, table in tables for each in table.extended]
+    if extended:
+        yield (
+            f"extended statistics are not carried over ({_listed(extended)}): estimates for their columns "
+            "together differ"
+        )
+    heights = [
+        f"{s}.{name}"
+        for s, _, table in tables
+        for name, index in table.indexes.items()
+        if index.height_guessed
+    ]
+    if heights:
+        yield f"the heights of these B-trees are guessed: {_listed(heights)}"
+    pending = [
+        f"{s}.{name}"
+        for s, _, table in tables
+        for name, index in table.indexes.items()
+        if index.method == "gin" and index.gin is None
+    ]
+    if pending:
+        yield (
+            f"the pending pages of GIN indexes are not known ({_listed(pending)}): their costs may be "
+            "9 percent off"
+        )
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:_SHOWN])
+    return f"{shown} and {len(names) - _SHOWN} more" if len(names) > _SHOWN else shown

@@ -1,0 +1,131 @@
+"""The facts about a production database from which PostgreSQL's planner computes its plans."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final, Literal
+
+import msgspec
+
+__all__ = [
+    "FORMAT",
+    "USER_TABLES",
+    "ColumnStatistics",
+    "GinCounters",
+    "IndexStatistics",
+    "Production",
+    "ProductionStatistics",
+    "TableStatistics",
+]
+
+FORMAT = 1
+"""The version of the files' format."""
+USER_TABLES: Final = (
+    r"n.nspname !~ '^pg_' and n.nspname <> 'information_schema'"
+    r" and c.relname !~ '^(_yoyo_|yoyo_lock$|plainsql_migration$)'"
+)
+"""The condition that leaves out the system's tables and the records of migrations: ``n`` is their schema."""
+
+
+class ColumnStatistics(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """A row of ``pg_stats``, under the names of its columns. Arrays are texts as PostgreSQL writes them."""
+
+    null_frac: float = 0.0
+    avg_width: int = 0
+    n_distinct: float = 0.0
+    correlation: float | None = None
+    most_common_vals: str | None = None
+    most_common_freqs: str | None = None
+    histogram_bounds: str | None = None
+    most_common_elems: str | None = None
+    most_common_elem_freqs: str | None = None
+    elem_count_histogram: str | None = None
+    range_empty_frac: float | None = None
+    range_length_histogram: str | None = None
+    range_bounds_histogram: str | None = None
+
+
+class GinCounters(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """The counters in the metapage of a GIN index: the pending ones of now, the others of its last vacuum."""
+
+    pending_pages: int
+    pending_rows: int = 0
+    total_pages: int | None = None
+    """None, as the three below, if the role could not read them."""
+    entry_pages: int | None = None
+    data_pages: int | None = None
+    entries: int | None = None
+
+
+class IndexStatistics(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """The size of an index, and what the planner reads in its first pages."""
+
+    method: str
+    """The access method: ``btree``, ``gin``, …"""
+    rows: float = 0.0
+    """Rows at the last analyze or vacuum (``reltuples``)."""
+    pages: int = 0
+    """Pages at that time (``relpages``)."""
+    file_pages: int = 0
+    """Pages of its file when it was read."""
+    height: int | None = None
+    """The levels above the leaves of a B-tree; None for other methods."""
+    height_guessed: bool = False
+    """True if the planner of production did not show the height."""
+    first: str | None = None
+    """The smallest value of the first column in a B-tree, and with ``last`` the greatest."""
+    last: str | None = None
+    gin: GinCounters | None = None
+    columns: dict[str, ColumnStatistics] = {}
+    """The statistics of expressions, by the column's position from 1."""
+
+
+class TableStatistics(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """The size of a table, a partitioned table or a materialized view, with its columns and indexes."""
+
+    rows: float = -1.0
+    """Rows at the last analyze or vacuum (``reltuples``); -1 if there was none."""
+    pages: int = 0
+    """Pages at that time (``relpages``)."""
+    all_visible: int = 0
+    """Pages at that time whose rows every transaction sees (``relallvisible``)."""
+    file_pages: int = 0
+    """Pages of its file when it was read."""
+    extended: list[str] = []
+    """The names of its extended statistics, which are not kept."""
+    columns: dict[str, ColumnStatistics] = {}
+    inherited: dict[str, ColumnStatistics] = {}
+    """The statistics of the table together with its children or partitions."""
+    indexes: dict[str, IndexStatistics] = {}
+
+
+class Production(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """The facts about the server, and about how its statistics were read."""
+
+    format: int
+    taken: datetime
+    server: str
+    """The server's version, such as ``15.8``."""
+    collation: str = "C"
+    """The collation of texts in this database."""
+    values: Literal["few", "all"] = "few"
+    """``few``: texts of columns with few distinct values; ``all``: every value in the statistics."""
+    hidden: list[str] = []
+    """The tables whose statistics the role could not read."""
+    settings: dict[str, str] = {}
+    """The planner's settings in this database, by name."""
+    roles: dict[str, dict[str, str]] = {}
+    """The planner's settings that a role has of its own, by the role's name."""
+
+    @property
+    def major(self) -> int:
+        """The major version of the server."""
+        return int(self.server.partition(".")[0])
+
+
+class ProductionStatistics(msgspec.Struct, kw_only=True):
+    """The statistics of one production database."""
+
+    production: Production
+    schemas: dict[str, dict[str, TableStatistics]]
+    """The tables of each schema by their names."""
