@@ -300,7 +300,13 @@ _MIGRATION_MARK: Final = {
     "pooler": _POOLER,
     "on_progress": _HOOK,
 }
-_MIGRATION_RUN: Final = {**_MIGRATION_MARK, "to": _or_none(_NAME), "lock_timeout": _SECONDS_FROM_0}
+_MIGRATION_RUN: Final = {
+    **_MIGRATION_MARK,
+    "to": _or_none(_NAME),
+    "lock_timeout": _SECONDS_FROM_0,
+    "lock_retries": _whole(0),
+    "server_wait": _SECONDS_FROM_0,
+}
 
 OPTIONS: Final[Mapping[str, Mapping[str, Kind]]] = {
     "connect": {

@@ -90,6 +90,7 @@ def test_describe_shows_optional_parameters_too(write: Write, command: Command) 
 -- Some notes.
 -- returns: many Note
 -- param limit: 1..10 = 5
+-- example: stars = 5, order = 'best'
 select n.id, n.text, n.stars
 from notes as n
 where
@@ -107,7 +108,9 @@ limit :limit
     assert re.search(r"^\[stars\] +integer ", done.out, re.MULTILINE)
     assert re.search(r"^\[limit\] +bigint ", done.out, re.MULTILINE)
     assert re.search(r"^order +best or newest ", done.out, re.MULTILINE)
+    assert "\nexample stars = 5, order = 'best'\n" in done.out
     facts = json.loads(command("describe", "notes.some", "--json").out)
+    assert facts["examples"] == [{"stars": 5, "order": "best"}]
     assert [parameter["name"] for parameter in facts["parameters"]] == ["stars", "limit"]
 
 

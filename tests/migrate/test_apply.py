@@ -196,7 +196,9 @@ def test_the_wait_for_the_lock_of_another_session_has_a_limit(
     with psycopg.connect(fresh_database_url) as other:
         other.execute("lock table a")
         with pytest.raises(migrate.MigrationFailedError, match=r"\(SQLSTATE 55P03\)(.|\n)*--lock-timeout"):
-            migrate.apply(fresh_database_url, write({"0001_a.sql": "drop table a;"}), lock_timeout=0.05)
+            migrate.apply(
+                fresh_database_url, write({"0001_a.sql": "drop table a;"}), lock_timeout=0.05, lock_retries=0
+            )
 
 
 def test_a_dry_run_gives_the_sql_and_touches_nothing(

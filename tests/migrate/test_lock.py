@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import psycopg
@@ -55,6 +56,45 @@ def test_a_waiting_run_does_not_block_a_concurrent_index(
             built.set()
         assert run.result(10).done == ("0001_a",)
         assert f"pid {holder.info.backend_pid} (plainsql migrate), user " in seen[0]
+
+
+def test_a_process_that_waits_for_a_concurrent_index_holds_no_snapshot(
+    write: Write, fresh_database_url: str, query: Query
+) -> None:
+    query("create table a (id int)")
+    index = "create index concurrently i on a (id);"
+    folder = write({"0001_a.sql": f"-- transactional: false\n{index}"})
+    command = [sys.executable, "-m", "plainsql", "migrate", "--database", fresh_database_url]
+
+    def start() -> subprocess.Popen[str]:
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    with psycopg.connect(fresh_database_url) as writer, ExitStack() as stack:
+        writer.execute("insert into a values (1)")
+        builder = stack.enter_context(start())
+        stack.callback(builder.kill)
+        building = (
+            f"select pid from pg_stat_activity where wait_event_type = 'Lock' and query = '{index[:-1]}'"
+        )
+        while not query(f"{building} and datname = current_database()"):
+            assert builder.poll() is None
+        waiter = stack.enter_context(start())
+        stack.callback(waiter.kill)
+        assert waiter.stderr is not None
+        assert "waiting for another run of migrations: pid " in waiter.stderr.readline()
+        # Between two polls, which is nearly always; never in a session that waits in pg_advisory_lock.
+        while query(
+            "select state, backend_xmin, backend_xid from pg_stat_activity"
+            " where datname = current_database() and query ~ 'advisory|pg_locks' and pid <> pg_backend_pid()"
+        ) != [("idle", None, None)]:
+            assert waiter.poll() is None
+        # From here on the index waits for every snapshot that is older than its own.
+        writer.commit()
+        assert (builder.wait(60), waiter.wait(60)) == (0, 0)
+        assert waiter.stdout is not None
+        assert waiter.stdout.read() == "nothing to apply\n"
+    assert query("select indisvalid from pg_index where indexrelid = 'i'::regclass") == [(True,)]
+    assert migrate.status(fresh_database_url, folder).is_current
 
 
 def test_the_error_of_a_timed_out_run_names_the_holder_of_the_lock(

@@ -146,6 +146,27 @@ def test_a_line_with_a_colon_can_be_description(line: str) -> None:
     assert read(f"-- {line}\n-- returns: count").description == line
 
 
+def test_examples_are_typical_calls() -> None:
+    statement = read(
+        "-- Example: the last ten.\n-- example: this is description.\n"
+        "-- example: low = 1, name = 'it''s, a = b', limit = 5\n-- returns: value\n"
+        "-- param limit: 1..200 = 5\n-- example: low = null,\n--   name = true\n"
+        "-- example: name = '', low = 0.50, newest = true",
+        "select :limit, :low, :name\n, 3 --? newest",
+    )
+    assert statement.description == "Example: the last ten.\nexample: this is description."
+    assert [dict(example.values) for example in statement.examples] == [
+        {"low": 1, "name": "it's, a = b", "limit": 5},
+        {"low": None, "name": True},
+        {"name": "", "low": Decimal("0.50"), "newest": True},
+    ]
+    assert [str(example.place) for example in statement.examples] == [
+        "sql/app/q.sql:3:4",
+        "sql/app/q.sql:6:4",
+        "sql/app/q.sql:8:4",
+    ]
+
+
 def test_comments_below_an_empty_line_are_part_of_the_body() -> None:
     statement = read("-- returns: value\n\n-- param nothing: here\n", "-- why\nselect :a")
     assert statement.body == "-- param nothing: here\n\n-- why\nselect :a"

@@ -15,6 +15,7 @@ from typing import Any, Final
 from plainsql.analysis.findings.definer_findings import SCHEMA_FINDINGS
 from plainsql.check.problems import FINDINGS, Problem
 from plainsql.errors import Place, SettingsError
+from plainsql.migrate.trace.hazards import HAZARDS
 from plainsql.settings import Project
 
 __all__ = ["AllowedFindings", "matches"]
@@ -63,12 +64,20 @@ class AllowedFindings:
         """Return the problems that no setting allows, in the same order."""
         return [problem for problem in problems if not self._allows(problem)]
 
+    def reason_for(self, finding: str, path: str) -> str | None:
+        """Return the reason why a finding is allowed in a file; ``None`` if it is not."""
+        needed = self._needed(finding, path)
+        return next((each.reason for each in self._allowances if each in needed), None)
+
     def _allows(self, problem: Problem) -> bool:
-        named = [each for each in self._allowances if each.finding == problem.name and each.reason]
-        forms = self._forms(problem.path) if named else ()
+        return bool(self._needed(problem.name, problem.path))
+
+    def _needed(self, finding: str, path: str) -> set[_Allowance]:
+        named = [each for each in self._allowances if each.finding == finding and each.reason]
+        forms = self._forms(path) if named else ()
         needed = {each for each in named if each.covers(forms)}
         self._used |= needed
-        return bool(needed)
+        return needed
 
     def problems(self, files: Collection[str], refused: Collection[str]) -> Iterator[Problem]:
         """Yield a problem for each allowance that is wrong, or allows nothing.
@@ -79,6 +88,8 @@ class AllowedFindings:
         for each in self._allowances:
             if (wrong := self._mistake(each)) is not None:
                 yield each.problem(*wrong)
+                continue
+            if each.finding in HAZARDS:  # only `migrate trace` finds them
                 continue
             covered = [path for path in files if each.covers(forms[path])]
             if not covered and each not in self._used and each.finding in FINDINGS:
@@ -91,7 +102,7 @@ class AllowedFindings:
                 yield each.problem(message, "remove it")
 
     def _mistake(self, allowance: _Allowance) -> tuple[str, str] | None:
-        known = (*FINDINGS, *SCHEMA_FINDINGS)
+        known = (*FINDINGS, *SCHEMA_FINDINGS, *HAZARDS)
         if allowance.finding not in known:
             close = difflib.get_close_matches(allowance.finding, known, 1)
             hint = f"did you mean {close[0]}?" if close else f"the findings are {', '.join(known)}"

@@ -13,6 +13,7 @@ from plainsql.analysis.findings.migration_statements import MigrationAllowance, 
 from plainsql.analysis.findings.schema_versions import SchemaVersion, schema_versions
 from plainsql.check.problems import FINDINGS, Problem
 from plainsql.errors import Place
+from plainsql.migrate.trace.hazards import HAZARDS
 
 __all__ = ["schema_problems"]
 
@@ -85,17 +86,17 @@ def _findings(
 
 def _allowances(allowed: Iterable[MigrationAllowance]) -> Iterator[Problem]:
     for each in allowed:
-        if each.finding not in SCHEMA_FINDINGS:
+        if each.finding not in SCHEMA_FINDINGS and each.finding not in HAZARDS:
             message = (
                 f"{each.finding!r} is a finding of queries: nothing in a migration has it"
                 if each.finding in FINDINGS
                 else f"there is no finding {each.finding!r}"
             )
-            close = difflib.get_close_matches(each.finding, SCHEMA_FINDINGS, 1)
+            close = difflib.get_close_matches(each.finding, (*SCHEMA_FINDINGS, *HAZARDS), 1)
             hint = (
                 f"did you mean {close[0]}?"
                 if close
-                else f"those of migrations are {', '.join(SCHEMA_FINDINGS)}"
+                else f"those of migrations are {', '.join((*SCHEMA_FINDINGS, *HAZARDS))}"
             )
         elif not each.reason:
             message = f"the reason why {each.finding} is allowed is missing"

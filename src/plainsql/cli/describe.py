@@ -128,6 +128,7 @@ def _facts_of_file(checked: Checked) -> dict[str, Any]:
             {"name": choice.name, "values": choice.values, "default": choice.default}
             for choice in statement.choices
         ],
+        "examples": [dict(example.values) for example in statement.examples],
         "columns": [
             {
                 "name": column.name,
@@ -162,6 +163,8 @@ def _print(checked: Checked) -> None:
             because = "takes lines" if choice.is_flag else "chooses lines"
             rows.append((name, values, "no", because))
         print_table(("parameter", "type", "null", "because"), rows)
+    for example in statement.examples:
+        print(f"example {printable(example.text)}")
     if analysis.columns:
         print_table(
             ("column", "type", "null", "because", "from"),

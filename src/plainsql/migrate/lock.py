@@ -7,6 +7,7 @@ the run that waits for it would deadlock.
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
@@ -85,7 +86,8 @@ def _acquire(connection: Connection, function: str, wait: float, on_waiting: Cal
                 detail=f"held by {holder}",
                 hint="wait for it to end; or end it with select pg_terminate_backend(<pid>)",
             )
-        time.sleep(min(pause, left))
+        # Half of the pause is random: runs that were started together do not poll together.
+        time.sleep(min(random.uniform(pause / 2, pause), left))
         pause = min(pause * 1.5, _MAX_POLL_INTERVAL_S)
 
 

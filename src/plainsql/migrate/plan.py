@@ -11,7 +11,9 @@ from plainsql.migrate import comparison
 from plainsql.migrate.discovery import Folder, Migration
 from plainsql.migrate.errors import MigrationFolderError
 from plainsql.migrate.ledger import Ledger
+from plainsql.migrate.lock_limit import LockLimit
 from plainsql.migrate.results import Direction, MigrationStatus, Step, milliseconds
+from plainsql.migrate.script import Script
 
 __all__ = ["Ledgers", "plan_apply", "plan_rollback"]
 
@@ -21,7 +23,7 @@ _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 def plan_apply(
-    files: Folder, ledgers: Ledgers, *, target: Migration | None, allow_edited: bool, lock_timeout: float
+    files: Folder, ledgers: Ledgers, *, target: Migration | None, allow_edited: bool, limit: LockLimit
 ) -> list[Step]:
     """Return the pending migrations, up to the target if there is one.
 
@@ -43,7 +45,7 @@ def plan_apply(
             )
     marked = {item.name for item in current.migrations if item.marked}
     return [
-        _step(migration, "apply", lock_timeout)
+        _step(migration, "apply", limit)
         for migration in files.migrations
         if migration.name not in marked
         and (target is None or (migration.layer == target.layer and migration.number <= target.number))
@@ -51,7 +53,7 @@ def plan_apply(
 
 
 def plan_rollback(
-    files: Folder, ledgers: Ledgers, *, target: Migration | None, steps: int | None, lock_timeout: float
+    files: Folder, ledgers: Ledgers, *, target: Migration | None, steps: int | None, limit: LockLimit
 ) -> list[Step]:
     """Return the rollback of the migrations applied after the target, the last one first.
 
@@ -86,7 +88,7 @@ def plan_rollback(
     elif steps is not None:
         names = names[:steps]
     found = _with_rollback(files, names, cut_off)
-    return [_step(migration, "rollback", lock_timeout) for migration in found]
+    return [_step(migration, "rollback", limit) for migration in found]
 
 
 def _with_rollback(
@@ -125,13 +127,26 @@ def _with_rollback(
     return found
 
 
-def _step(migration: Migration, direction: Direction, lock_timeout: float) -> Step:
+def _step(migration: Migration, direction: Direction, limit: LockLimit) -> Step:
     step = Step(migration, direction, "")
     text = step.script.source.rstrip()
     # The file may end in a comment, so the semicolon is on a line of its own.
     text += "" if text.endswith(";") or not step.script.statements else "\n;"
     if step.transactional:
-        sql = f"begin;\nset local lock_timeout = {milliseconds(lock_timeout)};\n{text}\ncommit;\n"
+        sql = f"begin;\nset local lock_timeout = {milliseconds(limit.timeout_s)};\n{text}\ncommit;\n"
     else:
-        sql = f"set lock_timeout = 0;\n{text}\nreset lock_timeout;\n"
+        sql = f"{_with_settings(text, step.script, limit)}\nreset lock_timeout;\n"
     return replace(step, sql=sql)
+
+
+def _with_settings(text: str, script: Script, limit: LockLimit) -> str:
+    """Return the text of a file with ``set lock_timeout`` before each statement that has another one."""
+    parts, at, before = list[str](), 0, None
+    for statement in script.statements:
+        value = limit.setting(script, statement)
+        if value != before and value is not None:
+            # The first one is above the comments of the file.
+            start = 0 if before is None else statement.start
+            parts += [text[at:start], f"set lock_timeout = {value};\n"]
+            at, before = start, value
+    return "".join([*parts, text[at:]])

@@ -15,6 +15,7 @@ from plainsql.migrate.connection import Connection, connected
 from plainsql.migrate.discovery import Folder, read_folder
 from plainsql.migrate.execute import execute
 from plainsql.migrate.ledger import Ledger, find_schema
+from plainsql.migrate.lock_limit import LockLimit
 from plainsql.migrate.marks import Mark, find_baseline, find_marked, plan_mark
 from plainsql.migrate.plan import Ledgers, plan_apply, plan_rollback
 from plainsql.migrate.pooler_check import refuse_pooler
@@ -53,7 +54,9 @@ def apply(
     dry_run: bool = False,
     allow_edited: bool = False,
     lock_timeout: float = 5.0,
+    lock_retries: int = 5,
     wait: float = 60.0,
+    server_wait: float = 0.0,
     pooler: Pooler | None = None,
     on_progress: OnProgress | None = None,
 ) -> Run:
@@ -67,9 +70,14 @@ def apply(
         layers: only these, in the order given; all for ``None``.
         dry_run: only plan. ``Run.planned`` holds the SQL.
         allow_edited: continue although applied files were edited or are gone.
-        lock_timeout: seconds that a statement of a transactional file waits for a lock; 0 is no limit.
-            Files outside a transaction have no limit: a short one would leave an invalid index.
+        lock_timeout: seconds that a statement waits for a lock; 0 is no limit. ``concurrently``, ``call`` and
+            ``do`` outside a transaction have none: a part of their work would stay. A migration that sets
+            ``lock_timeout`` itself has its own.
+        lock_retries: the number of tries after the first one that got no lock in time, each after a growing
+            random pause. The migration is rolled back before.
         wait: seconds to wait for another run to end.
+        server_wait: seconds to wait for a server that is starting: nothing listens there yet, its name is not
+            known yet, or it does not accept connections yet. A refused login or database fails immediately.
         pooler: ``session`` if a pooler in session mode is in front of the server. By default every pooler is
             refused, because it cannot be queried for its mode.
         on_progress: called with the start of each file and, after its commit, with its end.
@@ -88,15 +96,18 @@ def apply(
         dry_run=dry_run,
         allow_edited=allow_edited,
         lock_timeout=lock_timeout,
+        lock_retries=lock_retries,
         wait=wait,
+        server_wait=server_wait,
         pooler=pooler,
         on_progress=on_progress,
     )
+    limit = LockLimit(lock_timeout, lock_retries)
     files = read_folder(folder).only(layers)
     target = files.find(to) if to is not None else None
 
     def plan(ledgers: Ledgers) -> list[Step]:
-        return plan_apply(files, ledgers, target=target, allow_edited=allow_edited, lock_timeout=lock_timeout)
+        return plan_apply(files, ledgers, target=target, allow_edited=allow_edited, limit=limit)
 
     return _run(
         "apply",
@@ -104,8 +115,9 @@ def apply(
         files,
         plan,
         dry_run=dry_run,
-        lock_timeout=lock_timeout,
+        limit=limit,
         wait=wait,
+        server_wait=server_wait,
         pooler=pooler,
         on_progress=on_progress,
     )
@@ -122,7 +134,9 @@ def rollback(
     dry_run: bool = False,
     confirm: Confirm | None = None,
     lock_timeout: float = 5.0,
+    lock_retries: int = 5,
     wait: float = 60.0,
+    server_wait: float = 0.0,
     pooler: Pooler | None = None,
     on_progress: OnProgress | None = None,
 ) -> Run:
@@ -141,7 +155,9 @@ def rollback(
         dry_run: only plan. ``Run.planned`` holds the SQL.
         confirm: called once with the plan, under the lock; unless it returns True, nothing is done.
         lock_timeout: as for ``apply``.
+        lock_retries: as for ``apply``.
         wait: as for ``apply``.
+        server_wait: as for ``apply``.
         pooler: as for ``apply``.
         on_progress: as for ``apply``.
 
@@ -159,16 +175,19 @@ def rollback(
         dry_run=dry_run,
         confirm=confirm,
         lock_timeout=lock_timeout,
+        lock_retries=lock_retries,
         wait=wait,
+        server_wait=server_wait,
         pooler=pooler,
         on_progress=on_progress,
     )
+    limit = LockLimit(lock_timeout, lock_retries)
     files = read_folder(folder).only(layers)
     target = files.find(to) if to is not None and not all else None
 
     def plan(ledgers: Ledgers) -> list[Step]:
         count = None if all else steps
-        return plan_rollback(files, ledgers, target=target, steps=count, lock_timeout=lock_timeout)
+        return plan_rollback(files, ledgers, target=target, steps=count, limit=limit)
 
     return _run(
         "rollback",
@@ -176,8 +195,9 @@ def rollback(
         files,
         plan,
         dry_run=dry_run,
-        lock_timeout=lock_timeout,
+        limit=limit,
         wait=wait,
+        server_wait=server_wait,
         pooler=pooler,
         on_progress=on_progress,
         confirm=confirm,
@@ -272,14 +292,19 @@ def _run(
     plan: Callable[[Ledgers], list[Step]],
     *,
     dry_run: bool,
-    lock_timeout: float,
+    limit: LockLimit,
     wait: float,
+    server_wait: float,
     pooler: Pooler | None,
     on_progress: OnProgress | None,
     confirm: Confirm | None = None,
 ) -> Run:
     report = on_progress or _ignore
-    with connected(url) as connection:
+
+    def connecting(reason: str) -> None:
+        report(Progress("connecting", direction, text=reason))
+
+    with connected(url, wait=server_wait, on_waiting=connecting) as connection:
         if dry_run:
             return Run(direction, tuple(plan(_ledgers(connection, files))), (), 0.0)
         refuse_pooler(connection, "plainsql migrate", pooler)
@@ -301,7 +326,7 @@ def _run(
                 return Run(direction, tuple(steps), (), 0.0)
             for step in steps:
                 ledger = ledgers[step.migration.layer]
-                execute(connection, step, ledger, lock_timeout=lock_timeout, done=done, report=report)
+                execute(connection, step, ledger, limit=limit, done=done, report=report)
                 done.append(step.name)
             return Run(direction, tuple(steps), tuple(done), time.monotonic() - started)
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from plainsql.errors import Place
 
-__all__ = ["Header", "Script", "Statement", "checksum", "place_at"]
+__all__ = ["Header", "Script", "Statement", "checksum", "place_at", "tokens"]
 
 _TOKEN = re.compile(
     r"""
@@ -58,12 +58,12 @@ class Statement:
         ``None`` if the statement creates none, creates it only if it does not exist, if the object is
         temporary, or if it has no name of its own.
         """
-        tokens = [
+        parts = [
             (kind, text)
-            for kind, _, text in _tokens(self.text)
+            for kind, _, text in tokens(self.text)
             if kind not in ("space", "line_comment", "block_comment")
         ]
-        words = [text.lower() if kind == "word" else text for kind, text in tokens]
+        words = [text.lower() if kind == "word" else text for kind, text in parts]
         if words[:1] != ["create"]:
             return None
         at = 1
@@ -74,8 +74,8 @@ class Statement:
         if kind == "index" and words[at : at + 1] == ["concurrently"]:
             at += 1
         name: list[str] = []
-        while at < len(tokens) and tokens[at][0] in ("word", "identifier"):
-            name.append(tokens[at][1])
+        while at < len(parts) and parts[at][0] in ("word", "identifier"):
+            name.append(parts[at][1])
             if words[at + 1 : at + 2] != ["."]:
                 break
             at += 2
@@ -113,7 +113,7 @@ class Script:
         directives: list[tuple[int, str, str]] = []
         start, end, depth = -1, 0, 0
         words: list[str] = []
-        for kind, at, text in _tokens(source):
+        for kind, at, text in tokens(source):
             if kind == "line_comment" and (directive := _DIRECTIVE.match(text)):
                 directives.append((at, directive["key"], directive["value"]))
             if kind in ("space", "line_comment", "block_comment"):
@@ -136,7 +136,8 @@ class Script:
         return cls(source, tuple(statements), header, problems)
 
 
-def _tokens(source: str) -> Iterator[tuple[str, int, str]]:
+def tokens(source: str) -> Iterator[tuple[str, int, str]]:
+    """Yield the kind, the 0-based offset and the text of each token: comments and blanks too."""
     at = 0
     while match := _TOKEN.match(source, at):
         kind, end = match.lastgroup or "sign", match.end()

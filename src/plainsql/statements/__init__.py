@@ -1,9 +1,10 @@
 """SQL files as statements: text in, values out.
 
-A file goes through these modules in this order: ``discovery`` finds it, ``header``, ``header_values`` and
-``header_encryption`` read the comments at its top, ``scanner`` divides the rest into tokens, ``placeholders``
-finds the parameters, ``optional_lines`` the conditional lines, and ``variants`` makes the texts to send.
-``parser`` calls them and returns a ``model.Statement``; ``catalog`` does so for a whole folder.
+A file goes through these modules in this order: ``discovery`` finds it, ``header``, ``header_values``,
+``header_encryption`` and ``header_examples`` read the comments at its top, ``scanner`` divides the rest into
+tokens, ``placeholders`` finds the parameters, ``optional_lines`` the conditional lines, and ``variants``
+makes the texts to send. ``parser`` calls them and returns a ``model.Statement``; ``catalog`` does so for a
+whole folder.
 
 These modules know no database.
 """
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
         Choice,
         ColumnHint,
         Encryption,
+        Example,
         Parameter,
         Returns,
         Statement,
@@ -40,6 +42,7 @@ __all__ = [
     "ColumnHint",
     "Compiled",
     "Encryption",
+    "Example",
     "Kind",
     "Parameter",
     "Returns",
@@ -63,6 +66,7 @@ _HOMES = {
         "Choice",
         "ColumnHint",
         "Encryption",
+        "Example",
         "Parameter",
         "Returns",
         "Statement",

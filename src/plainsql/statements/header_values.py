@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, cast
 from plainsql.errors import SqlFileError
 from plainsql.statements.header import Entry, close_match
 from plainsql.statements.header_encryption import read_encryption
+from plainsql.statements.header_examples import ExampleLine, read_example
 from plainsql.statements.model import Allowance, Bounds, CachePolicy, ColumnHint, Returns
 from plainsql.statements.source import Source
 from plainsql.statements.suggestions import RESERVED_ROW_NAMES, returns_form, row_name
@@ -49,6 +50,7 @@ class Keys:
             "cache",
             "columns",
             "encrypted",
+            "examples",
             "autobatch",
             "returns",
             "table",
@@ -66,6 +68,7 @@ class Keys:
         self.cache: CachePolicy | None = None
         self.allow: list[Allowance] = []
         self.autobatch = True
+        self.examples: list[ExampleLine] = []
 
 
 def read_keys(source: Source, entries: list[Entry], table: str, errors: list[SqlFileError]) -> Keys:
@@ -78,7 +81,7 @@ def read_keys(source: Source, entries: list[Entry], table: str, errors: list[Sql
     for entry in entries:
         if not entry.key:
             continue
-        identity = (entry.key, entry.value if entry.key == "allow" else entry.name)
+        identity = (entry.key, entry.value if entry.key in ("allow", "example") else entry.name)
         if entry.key == "allow" and (finding := _FINDING.match(entry.value)):
             identity = (entry.key, finding[1])
         if identity in seen:
@@ -272,7 +275,7 @@ def _number(source: Source, text: str, offset: int) -> Number:
     return Decimal(text.replace("_", ""))
 
 
-def _constant(source: Source, text: str, offset: int) -> Constant:
+def _constant(source: Source, text: str, offset: int, *, what: str = "a default") -> Constant:
     if re.fullmatch(_NUMBER, text):
         return _number(source, text, offset)
     if string := _STRING.fullmatch(text):
@@ -283,7 +286,7 @@ def _constant(source: Source, text: str, offset: int) -> Constant:
     got = f", got {text!r}" if text else ""
     raise source.error(
         offset,
-        f"expected a default: a number, 'text', true, false or null{got}",
+        f"expected {what}: a number, 'text', true, false or null{got}",
         hint=f"write '{text}' for a text" if text and text.isidentifier() else "write it as in SQL",
     )
 
@@ -404,6 +407,13 @@ def _read_autobatch(source: Source, entry: Entry, keys: Keys) -> None:
     keys.autobatch = False
 
 
+def _read_example(source: Source, entry: Entry, keys: Keys) -> None:
+    def constant(text: str, offset: int) -> Constant:
+        return _constant(source, text, offset, what="a value")
+
+    keys.examples.append(read_example(source, entry.value, entry.value_offset, entry.key_offset, constant))
+
+
 _READERS: Final = {
     "returns": _read_returns,
     "param": _read_param,
@@ -411,6 +421,7 @@ _READERS: Final = {
     "cache": _read_cache,
     "allow": _read_allow,
     "autobatch": _read_autobatch,
+    "example": _read_example,
 }
 _EXAMPLES: Final = {
     "returns": f"write {FORMS}",
@@ -419,4 +430,5 @@ _EXAMPLES: Final = {
     "cache": "write, for example, cache: 5m",
     "allow": "write, for example, allow: missing-index: the table has forty rows",
     "autobatch": "write autobatch: off, or remove the line",
+    "example": "write, for example, example: id = 42, state = 'open'",
 }

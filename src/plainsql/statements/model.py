@@ -23,6 +23,7 @@ __all__ = [
     "Choice",
     "ColumnHint",
     "Encryption",
+    "Example",
     "Parameter",
     "Returns",
     "Statement",
@@ -155,6 +156,26 @@ class Allowance:
 
 
 @dataclass(frozen=True, slots=True)
+class Example:
+    """``example: id = 42, state = 'open'``: the values of a typical call."""
+
+    values: tuple[tuple[str, Constant], ...]
+    """Names with their values, in the order of the line."""
+    place: Place
+
+    @property
+    def text(self) -> str:
+        """The values as the header has them: ``id = 42, state = 'open'``."""
+        return ", ".join(f"{name} = {_constant_text(value)}" for name, value in self.values)
+
+
+def _constant_text(value: Constant) -> str:
+    if isinstance(value, str):
+        return "'" + value.replace("'", "''") + "'"
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+@dataclass(frozen=True, slots=True)
 class Statement:
     """One SQL file: one query, its header read and its text compiled."""
 
@@ -180,6 +201,7 @@ class Statement:
     body_line: int
     """The 1-based line of the file at which ``body`` begins."""
     compiled: Compiled
+    examples: tuple[Example, ...] = ()
 
     @property
     def encryptions(self) -> tuple[Encryption, ...]:

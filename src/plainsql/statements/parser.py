@@ -9,6 +9,7 @@ from typing import NoReturn
 from plainsql.errors import SqlFileError, SqlFolderError
 from plainsql.statements.header import close_match, read_layout
 from plainsql.statements.header_encryption import check_parameters
+from plainsql.statements.header_examples import check_examples
 from plainsql.statements.header_values import FORMS, Keys, read_keys
 from plainsql.statements.model import Choice, Parameter, Statement
 from plainsql.statements.optional_lines import FLAG_VALUES
@@ -58,6 +59,7 @@ def parse(text: str, *, name: str, path: str) -> Statement:
     if compiled is None:
         _raise(errors)
     _check_parameters(source, compiled, keys, errors)
+    examples = check_examples(source, compiled, keys.examples, keys.bounds, errors)
     if keys.returns is None or errors:
         _raise(errors)
     return Statement(
@@ -89,6 +91,7 @@ def parse(text: str, *, name: str, path: str) -> Statement:
         body=compiled.body[: compiled.end].rstrip(),
         body_line=line,
         compiled=compiled,
+        examples=tuple(examples),
     )
 
 

@@ -1,0 +1,70 @@
+"""The queries of the code in production, prepared before and after each migration.
+
+A query that could be prepared before and is refused afterwards, or returns other columns, is broken by the
+migration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple
+
+from psycopg import pq
+
+from plainsql.migrate.connection import Connection
+
+__all__ = ["BrokenQuery", "OldQueries", "OldQuery"]
+
+
+class OldQuery(NamedTuple):
+    """One variant of a query, as it is sent to the server."""
+
+    name: str
+    """The name of the query: ``orders.get_by_id``."""
+    sql: str
+    """The text with ``$1``, ``$2``."""
+
+
+class BrokenQuery(NamedTuple):
+    """A query that fails after a migration."""
+
+    query: OldQuery
+    message: str
+    """The server's message, or the difference of its columns."""
+
+
+class OldQueries:
+    """The queries of the code in production that run on the current state of the database."""
+
+    def __init__(self, queries: Iterable[OldQuery]) -> None:
+        self._queries: Final = tuple(queries)
+        self._columns: dict[OldQuery, tuple[bytes, ...]] = {}
+
+    def prepare(self, connection: Connection) -> None:
+        """Prepare all queries; those that are refused are not looked at afterwards."""
+        for query in self._queries:
+            columns, refusal = _described(connection, query.sql)
+            if refusal is None:
+                self._columns[query] = columns
+
+    def broken(self, connection: Connection) -> Sequence[BrokenQuery]:
+        """Prepare the queries again, and return those that a migration has broken since the last call."""
+        found = []
+        for query, columns in list(self._columns.items()):
+            now, refusal = _described(connection, query.sql)
+            if refusal is None and now == columns:
+                continue
+            del self._columns[query]
+            names = ", ".join(name.decode("utf-8", "replace") for name in now)
+            found.append(BrokenQuery(query, refusal or f"it returns other columns: {names}"))
+        return found
+
+
+def _described(connection: Connection, sql: str) -> tuple[tuple[bytes, ...], str | None]:
+    """Return the names of a query's columns, and the server's message if it is refused."""
+    prepared = connection.pgconn.prepare(b"", sql.encode())
+    if prepared.status != pq.ExecStatus.COMMAND_OK:
+        message = prepared.error_field(pq.DiagnosticField.MESSAGE_PRIMARY) or b"refused"
+        return (), message.decode("utf-8", "replace")
+    described = connection.pgconn.describe_prepared(b"")
+    return tuple(described.fname(number) or b"" for number in range(described.nfields)), None

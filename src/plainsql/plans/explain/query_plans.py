@@ -1,0 +1,295 @@
+"""The plans of a query: for each variant the generic plan, and the plans for typical calls."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+import msgspec
+import psycopg
+from psycopg import Connection
+
+from plainsql.errors import BindError, ContractError, Place
+from plainsql.plans.explain.plan_tree import PlanNode
+from plainsql.plans.explain.server_plans import CachedPlan, PlannedStatement
+from plainsql.statements import Statement, Variant
+from plainsql.statements.batched import batched_sql
+from plainsql.statements.server_errors import refusal
+
+__all__ = [
+    "MAX_VARIANTS",
+    "Call",
+    "CallPlan",
+    "QueryPlans",
+    "VariantPlans",
+    "default_text",
+    "explain_query",
+    "limit_variants",
+    "refused",
+    "variant_name",
+]
+
+MAX_VARIANTS: Final = 16
+"""The number of variants that are explained unless the caller wants more."""
+
+_PARAMETER: Final = re.compile(r"[^\n\"]*\bportal\b[^\n\"]*\$(\d+)")
+_DATA_ERRORS: Final = "22"
+"""The class of SQLSTATEs of values that a type or a function refuses."""
+
+
+class Call(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A typical call of a query."""
+
+    name: str
+    """``given``, ``example 2``, ``common``, ``rare``, ``absent`` …."""
+    values: dict[str, str | None] = {}
+    """The text of each parameter's value, as PostgreSQL reads it; ``None`` is null."""
+    choices: dict[str, str | bool] | None = None
+    """The choices of the call. A call with choices has one variant: that of its parameters. A call without
+    (``None``) has values for several variants."""
+    place: str = ""
+    """The place of the header's line that it is from, as ``path:line:column``."""
+    required: bool = False
+    """True if a person wrote its values: one that cannot be read is an error."""
+
+    def serves(self, statement: Statement, variant: Variant) -> bool:
+        """Report whether it is a call of this variant."""
+        if self.choices is None:
+            return all(name in self.values or _has_default(statement, name) for name in variant.parameters)
+        chosen = {name: self.choices.get(name, False) for name in variant.choices}
+        return chosen == dict(variant.choices) and variant.given == statement.compiled.optional & set(
+            self.values
+        )
+
+
+class CallPlan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The custom plan for a typical call, and the choice of the plan cache."""
+
+    call: str
+    plan: PlanNode | None = None
+    """``None`` if the server refused a value."""
+    cached: CachedPlan = "custom"
+    """The plan that runs after five calls with these values."""
+    error: str = ""
+    """The SQLSTATE's name if the server refused a value that was drawn; it holds no value."""
+    measured: PlanNode | None = None
+    """The plan with measured facts, if the call was executed."""
+
+
+class VariantPlans(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The plans of one variant."""
+
+    name: str
+    """The choices and optional parameters of the variant: ``order=cheapest, status``; empty for the only
+    one."""
+    parameters: tuple[str, ...]
+    """The names in the order of ``$n``."""
+    generic: PlanNode
+    calls: tuple[CallPlan, ...] = ()
+    joined: PlanNode | None = None
+    """The generic plan of the statement that runs many concurrent calls; ``None`` if there is none."""
+    joined_error: str = ""
+    """The server's refusal of that statement."""
+
+    @property
+    def running(self) -> tuple[tuple[str, PlanNode], ...]:
+        """The plans that run after five calls, each with its call; the generic plan if no call is known."""
+        return tuple(
+            (each.call, self.generic if each.cached == "generic" else each.plan)
+            for each in self.calls
+            if each.plan is not None
+        ) or (("", self.generic),)
+
+
+class QueryPlans(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The plans of a query."""
+
+    name: str
+    path: str
+    variants: tuple[VariantPlans, ...]
+    total_variants: int
+    """The number of all variants; more than those explained if they are many."""
+    calls: tuple[Call, ...] = ()
+    role: str = ""
+    """The role as which the query was planned, if not the connection's own."""
+    notes: tuple[str, ...] = ()
+
+
+def explain_query(
+    connection: Connection[Any],
+    statement: Statement,
+    calls: Sequence[Call] = (),
+    *,
+    joined: bool = False,
+    variants: Sequence[Variant] | None = None,
+    max_variants: int = MAX_VARIANTS,
+) -> QueryPlans:
+    """Return the plans of a query's variants. No statement is executed.
+
+    Args:
+        connection: an idle connection in autocommit mode. Its role and its settings decide the plans: the
+            tenant's setting, ``search_path``, ``hnsw.iterative_scan``.
+        statement: the query.
+        calls: the typical calls; each is planned for the variants that it serves.
+        joined: explain also the statement that runs concurrent calls together.
+        variants: the variants to explain; by default all of the statement.
+        max_variants: the limit of their number; see ``limit_variants``.
+
+    Raises ``ContractError`` if PostgreSQL refuses the query, with the place in its file, and ``BindError``
+    if it cannot read a value of a required call. Neither holds a value.
+    """
+    every = statement.variants()
+    chosen = limit_variants(statement, every if variants is None else variants, max_variants, calls)
+    alone = len(every) == 1
+    found = [
+        _explain_variant(connection, statement, variant, calls, joined=joined, alone=alone)
+        for variant in chosen
+    ]
+    return QueryPlans(
+        name=statement.name,
+        path=statement.path,
+        variants=tuple(found),
+        total_variants=len(every),
+        calls=tuple(calls),
+    )
+
+
+def limit_variants(
+    statement: Statement, variants: Sequence[Variant], count: int, calls: Iterable[Call] = ()
+) -> tuple[Variant, ...]:
+    """Return at most ``count`` variants in their order, more only if the calls have more.
+
+    The variants of calls with choices are taken, then the last one, which has all optional lines, and then
+    the first ones.
+    """
+    if len(variants) <= count:
+        return tuple(variants)
+    exact = [call for call in calls if call.choices is not None]
+    kept = [each for each in variants if any(call.serves(statement, each) for call in exact)]
+    kept += [each for each in (variants[-1], *variants) if each not in kept][: max(count - len(kept), 0)]
+    return tuple(each for each in variants if each in kept)
+
+
+def variant_name(variant: Variant) -> str:
+    """Return the choices and the optional parameters of a variant in one line."""
+    choices = [
+        (name if value else f"no {name}") if isinstance(value, bool) else f"{name}={value}"
+        for name, value in variant.choices.items()
+    ]
+    given = [name for name in variant.parameters if name in variant.given]
+    return ", ".join([*choices, *given]) or "no optional lines"
+
+
+def _explain_variant(
+    connection: Connection[Any],
+    statement: Statement,
+    variant: Variant,
+    calls: Iterable[Call],
+    *,
+    joined: bool,
+    alone: bool,
+) -> VariantPlans:
+    with connection.transaction(force_rollback=True):
+        try:
+            planned = PlannedStatement(connection, variant.sql)
+            generic = planned.generic()
+        except psycopg.Error as error:
+            raise refused(error, statement, variant) from None
+        try:
+            plans = [
+                _explain_call(connection, planned, statement, variant, call)
+                for call in calls
+                if call.serves(statement, variant)
+            ]
+            together, refusal_of_joined = _joined(connection, planned, variant) if joined else (None, "")
+        finally:
+            planned.close()
+    return VariantPlans(
+        name="" if alone else variant_name(variant),
+        parameters=variant.parameters,
+        generic=generic,
+        calls=tuple(plans),
+        joined=together,
+        joined_error=refusal_of_joined,
+    )
+
+
+def _explain_call(
+    connection: Connection[Any],
+    planned: PlannedStatement,
+    statement: Statement,
+    variant: Variant,
+    call: Call,
+) -> CallPlan:
+    values = [call.values.get(name, default_text(statement, name)) for name in variant.parameters]
+    try:
+        with connection.transaction():
+            custom = planned.custom(values)
+            return CallPlan(call=call.name, plan=custom, cached=planned.choice(values))
+    except psycopg.Error as error:
+        if call.required or not (error.sqlstate or "").startswith(_DATA_ERRORS):
+            raise refused(error, statement, variant) from None
+        return CallPlan(call=call.name, error=type(error).__name__)
+
+
+def _joined(
+    connection: Connection[Any], planned: PlannedStatement, variant: Variant
+) -> tuple[PlanNode | None, str]:
+    try:
+        with connection.transaction():
+            return PlannedStatement.plan_of(connection, batched_sql(variant, planned.types())), ""
+    except psycopg.Error as error:
+        return None, error.diag.message_primary or type(error).__name__
+
+
+def _has_default(statement: Statement, name: str) -> bool:
+    bounds = statement.parameter(name).bounds
+    return bounds is not None and bounds.has_default
+
+
+def default_text(statement: Statement, name: str) -> str | None:
+    """Return the text of a parameter's default in the header; ``None`` for null, or if it has none."""
+    bounds = statement.parameter(name).bounds
+    if bounds is None or not bounds.has_default or bounds.default is None:
+        return None
+    return str(bounds.default).lower() if isinstance(bounds.default, bool) else str(bounds.default)
+
+
+def refused(error: psycopg.Error, statement: Statement, variant: Variant) -> ContractError | BindError:
+    """Return the error of a text or a value that the server refuses, with its place in the file.
+
+    The message of a value holds no value.
+    """
+    said = error.diag
+    if said.message_primary is None and error.sqlstate is None:
+        raise error  # the connection was lost
+    number = _PARAMETER.match(said.context or "")
+    if number and int(number[1]) <= len(variant.parameters):
+        name = variant.parameters[int(number[1]) - 1]
+        return BindError(
+            f"{statement.name}: {name}: PostgreSQL cannot read the value ({type(error).__name__})",
+            place=statement.parameter(name).places[0],
+            hint=f"write {name}=… in the form that PostgreSQL reads",
+        )
+    if (error.sqlstate or "").startswith(_DATA_ERRORS):
+        return BindError(
+            f"{statement.name}: the values cannot be computed with ({type(error).__name__})",
+            place=Place(statement.path),
+            hint="give other values",
+        )
+    found = refusal(
+        variant,
+        said.message_primary or type(error).__name__,
+        sqlstate=error.sqlstate,
+        position=int(said.statement_position) if said.statement_position else None,
+        detail=said.message_detail,
+        hint=said.message_hint,
+    )
+    return ContractError(
+        f"{found.message} (SQLSTATE {error.sqlstate})",
+        sqlstate=error.sqlstate,
+        place=found.place,
+        detail=found.detail,
+        hint=found.hint,
+    )

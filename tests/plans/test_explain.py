@@ -1,0 +1,179 @@
+"""The plans of a query: generic, for typical calls, and the one that the plan cache takes."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+import psycopg
+import pytest
+
+from plainsql.errors import BindError, ContractError
+from plainsql.plans.explain.plan_tree import PlanNode, read_plan
+from plainsql.plans.explain.query_plans import Call, explain_query
+from plainsql.statements import Statement, parse
+
+SCHEMA = """
+create schema desk;
+create type desk.state as enum ('open', 'done', 'lost');
+create table desk.tickets (
+  id bigint primary key,
+  tenant_id text not null,
+  state desk.state not null,
+  note text,
+  tags text[] not null,
+  facts jsonb not null,
+  made_at timestamptz not null
+);
+insert into desk.tickets
+select
+  n,
+  'tenant ' || n % 5,
+  (case when n % 1000 = 0 then 'lost' when n % 3 = 0 then 'done' else 'open' end)::desk.state,
+  'note ' || n,
+  array['tag ' || n % 10],
+  jsonb_build_object('n', n % 100),
+  timestamptz '2026-01-01 00:00+00' + n * interval '1 minute'
+from generate_series(1, 20000) as n;
+create index tickets_state on desk.tickets (state);
+create index tickets_made_at on desk.tickets (made_at);
+analyze desk.tickets;
+"""
+
+BY_STATE = """-- returns: many Ticket
+select t.id, t.note from desk.tickets as t
+where t.state = :state
+order by t.made_at, t.id
+limit :limit
+"""
+
+
+@pytest.fixture(scope="module")
+def desk_url(database_url: str) -> str:
+    with psycopg.connect(database_url) as connection:
+        connection.execute(SCHEMA.encode())
+    return database_url
+
+
+@pytest.fixture
+def desk(desk_url: str) -> Generator[psycopg.Connection[Any]]:
+    with psycopg.connect(desk_url, autocommit=True, prepare_threshold=None) as connection:
+        yield connection
+
+
+def query(text: str, name: str = "desk.tickets") -> Statement:
+    return parse(text, name=name, path=f"sql/{name.replace('.', '/')}.sql")
+
+
+def call(name: str = "given", /, **values: str | None) -> Call:
+    return Call(name=name, values=values, choices={}, required=True)
+
+
+def explained(connection: psycopg.Connection[Any], sql: str) -> PlanNode:
+    row = connection.execute(f"explain (verbose, format json) {sql}".encode()).fetchone()
+    assert row is not None
+    return read_plan(row[0])
+
+
+def test_a_custom_plan_is_that_of_the_literals(desk: psycopg.Connection[Any]) -> None:
+    statement = query(
+        "-- returns: many Ticket\nselect t.id from desk.tickets as t\n"
+        "where t.tags && :tags and t.facts @> :facts and t.made_at > :since and t.id = any(:ids)\n"
+    )
+    values = {
+        "tags": '{"tag 1","tag 2"}',
+        "facts": '{"n": 1}',
+        "since": "2026-01-02 00:00+00",
+        "ids": "{1,2,3}",
+    }
+    plans = explain_query(desk, statement, [call(**values)])
+    (variant,) = plans.variants
+    (found,) = variant.calls
+    sql = (
+        'select t.id from desk.tickets as t where t.tags && \'{"tag 1","tag 2"}\''
+        " and t.facts @> '{\"n\": 1}' and t.made_at > '2026-01-02 00:00+00' and t.id = any('{1,2,3}')"
+    )
+    assert found.plan == explained(desk, sql)
+    assert found.plan is not None
+    assert found.plan != variant.generic
+    assert [node.index for node in found.plan.walk() if node.index] == ["tickets_pkey"]
+    assert (found.plan.table, found.plan.kind) == ("desk.tickets", "Index Scan")
+    assert {condition.kind for condition in found.plan.conditions} == {"index", "filter"}
+
+
+@pytest.mark.parametrize(("state", "limit"), [("open", "10"), ("lost", "10"), ("done", "20000")])
+def test_the_choice_is_that_of_the_plan_cache(desk: psycopg.Connection[Any], state: str, limit: str) -> None:
+    statement = query(BY_STATE)
+    (variant,) = explain_query(desk, statement, [call(state=state, limit=limit)]).variants
+    cursor = psycopg.RawCursor(desk)
+    sql = statement.variants()[0].sql
+    desk.prepare_threshold = 0
+    for _ in range(6):
+        cursor.execute(sql, [state, limit])
+    counted = cursor.execute(
+        "select p.generic_plans > 0 from pg_prepared_statements as p where p.statement = $1", [sql]
+    ).fetchone()
+    assert counted is not None
+    assert variant.calls[0].cached == ("generic" if counted[0] else "custom")
+    assert dict(variant.running)["given"] == (variant.generic if counted[0] else variant.calls[0].plan)
+
+
+def test_a_hostile_value_is_a_value(desk: psycopg.Connection[Any]) -> None:
+    statement = query("-- returns: many value\nselect t.id from desk.tickets as t where t.note = :note\n")
+    for value in ("'); drop table desk.tickets; --", "\\'); drop table desk.tickets; --", "$1", None):
+        (variant,) = explain_query(desk, statement, [call(note=value)]).variants
+        assert variant.calls[0].plan is not None
+    count = desk.execute("select count(*) from desk.tickets").fetchone()
+    assert count == (20000,)
+
+
+def test_an_unreadable_value_is_refused_without_its_text(desk: psycopg.Connection[Any]) -> None:
+    statement = query(BY_STATE)
+    with pytest.raises(BindError) as refused:
+        explain_query(desk, statement, [call(state="secret", limit="5")])
+    assert str(refused.value).startswith("sql/desk/tickets.sql:3:17: desk.tickets: state: PostgreSQL cannot")
+    assert "secret" not in str(refused.value)
+    drawn = Call(name="rare", values={"state": "secret", "limit": "5"})
+    (variant,) = explain_query(desk, statement, [drawn]).variants
+    assert (variant.calls[0].plan, variant.calls[0].error) == (None, "InvalidTextRepresentation")
+    with pytest.raises(ContractError, match=r"sql/desk/tickets\.sql:2:8: column t\.gone does not exist"):
+        explain_query(desk, query("-- returns: many value\nselect t.gone from desk.tickets as t\n"))
+
+
+def test_a_call_is_planned_for_the_variants_that_it_serves(desk: psycopg.Connection[Any]) -> None:
+    statement = query(
+        "-- returns: many value\nselect t.id from desk.tickets as t\nwhere true\n"
+        "and t.state = :state  --?\nand t.note = :note  --?\n"
+        "order by t.made_at  --? newest=no\norder by t.made_at desc  --? newest=yes\nlimit 5\n"
+    )
+    common = Call(name="common", values={"state": "open"})
+    given = Call(name="given", values={"state": "open"}, choices={"newest": "yes"})
+    plans = explain_query(desk, statement, [common, given], max_variants=7)
+    assert plans.total_variants == 8
+    assert {variant.name: [each.call for each in variant.calls] for variant in plans.variants} == {
+        "newest=no": ["common"],
+        "newest=no, state": ["common"],
+        "newest=no, note": [],
+        "newest=no, state, note": [],
+        "newest=yes": ["common"],
+        "newest=yes, state": ["common", "given"],
+        "newest=yes, state, note": [],
+    }
+    newest = plans.variants[4].generic
+    assert "Backward" in " ".join(node.label for node in newest.walk())
+
+
+def test_the_joined_form_and_writes_are_planned_and_not_run(desk: psycopg.Connection[Any]) -> None:
+    by_id = query("-- returns: optional Ticket\nselect t.note from desk.tickets as t where t.id = :id\n")
+    (variant,) = explain_query(desk, by_id, joined=True).variants
+    assert variant.joined is not None
+    assert "tickets_pkey" in [node.index for node in variant.joined.walk()]
+    write = query(
+        "-- returns: many value\n"
+        "with moved as (delete from desk.tickets as t where t.id = :id returning t.id)\n"
+        "select m.id from moved as m\n"
+    )
+    (variant,) = explain_query(desk, write, [call(id="1")]).variants
+    assert [node.label for node in variant.generic.walk()] == ["CTE Scan", "Delete", "Index Scan"]
+    assert desk.execute("select count(*) from desk.tickets where id = 1").fetchone() == (1,)
+    assert desk.execute("select * from pg_prepared_statements").fetchall() == []
