@@ -51,6 +51,7 @@ for _name in (
     "completion",
     "demo",
     "describe",
+    "explain",
     "generate",
     "init",
     "plans",
