@@ -48,7 +48,7 @@ app = App(
 for _name in ("check", "completion", "demo", "describe", "generate", "init", "plans", "run"):
     app.command(f"plainsql.cli.{_name}:{_name}", name=_name)
 app.command("plainsql.cli.import_queries:import_queries", name="import")
-for _name in ("cache", "crypto", "db", "migrate", "schema", "scratch"):
+for _name in ("cache", "crypto", "db", "migrate", "schema", "scratch", "stats"):
     app.command(f"plainsql.cli.{_name}:app", name=_name)
 
 

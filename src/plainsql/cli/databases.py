@@ -17,7 +17,7 @@ __all__ = ["run_on_databases", "take_database"]
 _OF_A_DATABASE: Final = (
     *(("check",), ("generate",), ("plans",), ("describe",), ("run",), ("migrate",), ("db",), ("schema",)),
     ("import",),
-    *(("cache", "triggers"), ("cache", "drain"), ("crypto", "rotate")),
+    *(("stats",), ("cache", "triggers"), ("cache", "drain"), ("crypto", "rotate")),
 )
 """The commands that work on one database."""
 _OF_ALL: Final = (
