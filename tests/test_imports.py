@@ -95,7 +95,8 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("application", "settings", "conninfo", "connect_errors", "embedded", "migrate", "schema"),
         *("analysis", "codegen", "check"),
     },
-    "review": CORE | {"settings", "migrate", "schema", "analysis", "codegen", "check", "plans"},
+    "review": CORE
+    | {"settings", "migrate", "connect_errors", "schema", "analysis", "codegen", "check", "plans"},
 }
 # The modules that users import are above all of these; the layers and the command line are above them.
 FACADE = {"__init__", "query_folder", "testing"}

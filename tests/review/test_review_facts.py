@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from plainsql.review.model.sheets import Review
-from tests.review.conftest import SHOP, TABLE, query_named, table_named
+from tests.review.conftest import SHOP, TABLE, query_named, since, table_named
 
 NEEDS_GIT = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 
@@ -100,11 +100,26 @@ def test_findings_and_allowances_are_at_their_queries(shop_review: Review) -> No
 
 
 def test_a_migration_has_its_statements_tables_and_queries(shop_review: Review) -> None:
-    (shop,) = shop_review.migrations
+    shop, seen_at = shop_review.migrations
     assert shop.statements[1].line == 5
     assert shop.statements[1].tables == ("shop.leads",)
     assert "leads.get" in shop.queries
     assert shop.rollback == "drop schema shop cascade;\n"
+    assert shop.trace is not None
+    assert (shop.trace.blocks, shop.trace.hazards) == ("nothing", ())
+    assert seen_at.rollback == ""
+    assert seen_at.trace is not None
+    assert [(lock.relation, lock.mode) for lock in seen_at.trace.locks] == [("shop.leads", "share")]
+    assert [(each.name, each.path) for each in seen_at.trace.hazards] == [("create-index", seen_at.path)]
+
+
+@NEEDS_GIT
+def test_the_changes_since_a_ref_are_part_of_the_review(shop_review: Review) -> None:
+    changes = shop_review.changes
+    assert changes is not None
+    assert changes.subject == "The shop"
+    assert [(change.name, change.kind) for change in changes.queries] == [("leads.rename", "changed")]
+    assert [(file.path, file.kind) for file in changes.migrations] == [("migrations/0002_seen_at.sql", "new")]
 
 
 def test_a_review_is_the_same_from_any_folder(
@@ -114,4 +129,5 @@ def test_a_review_is_the_same_from_any_folder(
     from plainsql.settings import Project
 
     monkeypatch.chdir(shop / "sql")
-    assert read_review(Project.load(shop), database_url, version="1.0") == shop_review
+    again = read_review(Project.load(shop), database_url, since=since(shop), version="1.0")
+    assert again == shop_review

@@ -11,9 +11,13 @@ from msgspec.structs import replace
 
 from plainsql.analysis.scratch_database import scratch_database
 from plainsql.check.allowed import AllowedFindings
+from plainsql.check.migration_traces import trace_migrations
 from plainsql.check.problems import Problem, findings_of
 from plainsql.check.project_check import ProjectCheck, check_project
+from plainsql.errors import PlainsqlError
 from plainsql.migrate.discovery import read_folder
+from plainsql.migrate.trace.model import MigrationTrace
+from plainsql.review.changes.changes_since import changes_since
 from plainsql.review.model.callers import find_callers, python_files
 from plainsql.review.model.file_history import read_history
 from plainsql.review.model.migration_sheets import migration_sheets
@@ -28,7 +32,12 @@ __all__ = ["read_review"]
 
 
 def read_review(
-    project: Project, scratch: str | None = None, *, no_cache: bool = False, version: str = ""
+    project: Project,
+    scratch: str | None = None,
+    *,
+    no_cache: bool = False,
+    since: str | None = None,
+    version: str = "",
 ) -> Review:
     """Return the content of the review.
 
@@ -36,19 +45,26 @@ def read_review(
         project: the settings of the project.
         scratch: a database of the server to build the scratch database on; by default as ``check_project``.
         no_cache: build the scratch database even if it exists, and analyse everything.
+        since: the git ref with which the project is compared.
         version: the version of plainsql, which the pages name.
 
     Files that cannot be loaded and queries that are refused are among the notes.
 
-    Raises what ``check_project`` raises.
+    Raises what ``check_project`` raises, and what ``changes_since`` does.
     """
     check = check_project(project, scratch, no_cache=no_cache)
     tables = _tables(project, scratch) if check.analysed else ()
     by_name = {table.name: table for table in tables}
     queries = query_sheets(check.statements, check.inspection.checked, by_name)
     migrations: tuple[MigrationSheet, ...] = ()
+    traces: dict[str, MigrationTrace] = {}
+    remarks: list[str] = []
     if project.owns_schema and project.migrations_folder.is_dir():
         migrations = migration_sheets(read_folder(project.migrations_folder), queries, by_name)
+        try:
+            traces = {trace.name: trace for trace in trace_migrations(project, scratch=scratch)}
+        except PlainsqlError as error:
+            remarks.append(f"the migrations are not traced: {error.message}")
     notes = tuple(
         sorted(
             (_note(problem, project, is_error=error) for problem, error in _problems(check)),
@@ -67,11 +83,14 @@ def read_review(
                     path=_shown(each.path, project),
                     rollback_path=_shown(each.rollback_path, project) if each.rollback_path else "",
                     notes=tuple(n for n in notes if n.path == _shown(each.path, project)),
+                    trace=_below_root_of(traces.get(each.name), project),
                 )
                 for each in migrations
             ),
             notes,
             schema_origin=project.schema_origin,
+            remarks=tuple(remarks),
+            changes=changes_since(project, since, scratch, checked=check) if since is not None else None,
         ),
         project,
     )
@@ -113,6 +132,18 @@ def _below_root(queries: Iterable[QuerySheet], project: Project) -> Iterator[Que
         yield replace(
             query, path=path, allowances=tuple(replace(each, path=path) for each in query.allowances)
         )
+
+
+def _below_root_of(trace: MigrationTrace | None, project: Project) -> MigrationTrace | None:
+    if trace is None:
+        return None
+    path = _shown(trace.path, project)
+    return replace(
+        trace,
+        path=path,
+        statements=tuple(replace(each, path=path) for each in trace.statements),
+        hazards=tuple(replace(each, path=path) for each in trace.hazards),
+    )
 
 
 def _allowed(project: Project, check: ProjectCheck) -> dict[str, list[AllowanceNote]]:

@@ -6,6 +6,9 @@ from typing import Literal
 
 from msgspec import Struct
 
+from plainsql.migrate.trace.model import MigrationTrace
+from plainsql.review.changes.change_sheets import Changes
+
 __all__ = [
     "Access",
     "AllowanceNote",
@@ -405,6 +408,8 @@ class MigrationSheet(Struct, frozen=True):
     queries: tuple[str, ...] = ()
     """The queries that use one of them."""
     notes: tuple[Note, ...] = ()
+    trace: MigrationTrace | None = None
+    """The locks, rewrites and hazards of its statements; ``None`` if it was not traced."""
     change: FileChange = FileChange()
 
 
@@ -423,6 +428,8 @@ class Review(Struct, frozen=True):
     """The setting that makes the schema."""
     remarks: tuple[str, ...] = ()
     """The limits of what the pages say: a shallow clone, no statistics."""
+    changes: Changes | None = None
+    """The changes since a git ref; ``None`` if none was named."""
     has_history: bool = False
     has_plans: bool = False
     has_sizes: bool = False

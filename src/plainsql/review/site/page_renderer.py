@@ -9,6 +9,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
 
 from plainsql.errors import SettingsError
+from plainsql.review.changes.change_sheets import SEVERITIES
 from plainsql.review.model.sheets import MigrationSheet, QuerySheet, Review, TableSheet
 from plainsql.review.site.page_paths import migration_path, query_path, table_path
 from plainsql.review.site.search_entries import search_script
@@ -73,6 +74,8 @@ class _Renderer:
         yield self._page(
             "cache.html", "cache.html", reads=[query for query in review.queries if query.cached]
         )
+        if review.changes is not None:
+            yield self._page("changes.html", "changes.html", changes=review.changes, severities=SEVERITIES)
         for query in review.queries:
             yield self._page(
                 query_path(query.name),
@@ -111,6 +114,7 @@ class _Renderer:
             table_url=lambda name: root + table_path(name),
             migration_url=lambda name: root + migration_path(name),
             letters=lambda table, name: self._letters.get((table.name, name), ""),
+            changed={change.name for change in self._review.changes.queries} if self._review.changes else (),
             short=lambda commit: commit[:_SHORT_HASH_CHARS],
             **content,
         )
