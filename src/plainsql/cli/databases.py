@@ -15,20 +15,13 @@ from plainsql.settings import Project, use_database
 __all__ = ["run_on_databases", "take_database"]
 
 _OF_A_DATABASE: Final = (
-    *(
-        ("check",),
-        ("generate",),
-        ("describe",),
-        ("review",),
-        ("run",),
-        ("migrate",),
-        ("db",),
-        ("schema",),
-        ("import",),
-    ),
+    *(("check",), ("generate",), ("describe",), ("run",), ("migrate",), ("db",), ("schema",), ("import",)),
+    *(("explain",), ("review",)),
     *(("cache", "triggers"), ("cache", "drain"), ("crypto", "rotate")),
 )
 """The commands that work on one database."""
+_WITHOUT_GROUP: Final = (("check",), ("generate",), ("describe",), ("run",), ("explain",), ("review",))
+"""Those whose second word is no command."""
 _OF_ALL: Final = (("check",), ("generate",), ("migrate",), ("migrate", "status"), ("db", "doctor"))
 """Those that work on each database in turn, if none is named."""
 _NAMED_OPTIONS: Final = frozenset({"--baseline", "--database", "--folder", "--layer"})
@@ -130,7 +123,7 @@ def _runs(arguments: list[str], name: str | None) -> list[_Run]:
 def _command(arguments: Sequence[str]) -> tuple[str, ...]:
     """Return the words of a command: two of a group of commands, one of any other."""
     words = tuple(arguments[:2])
-    if words[:1] in (("check",), ("generate",), ("describe",), ("review",), ("run",)) or words[1:2] == ():
+    if words[:1] in _WITHOUT_GROUP or words[1:2] == ():
         return words[:1]
     return words[:1] if words[1].startswith("-") else words
 
@@ -144,7 +137,7 @@ def _owned(command: tuple[str, ...], arguments: list[str], projects: list[Projec
             others = {file for file, own in owners.items() if own and project not in own}
             if any(project in own for own in owners.values()):
                 yield _Run(project.name, [word for word in arguments if word not in others])
-    elif command in (("run",), ("describe",)):
+    elif command in (("run",), ("describe",), ("explain",)):
         name = next((word for word in arguments[1:] if not word.startswith("-")), "")
         found = [each for each in projects if name and (_has_file(each, Path(name)) or _has(each, name))]
         if len(found) == 1:

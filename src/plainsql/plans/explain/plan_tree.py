@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, Literal, TypeAlias
 
@@ -29,6 +30,8 @@ _CONDITIONS: Final[dict[str, ConditionKind]] = {
 }
 """The conditions of a node, by the field of the JSON, in the order in which a row passes them."""
 
+_LONG_CONSTANT: Final = re.compile(r"'((?:[^']|''){32})(?:[^']|''){32,}'")
+"""A constant of more than 64 characters, such as a vector: 32 of them are kept."""
 _AGGREGATES: Final = {
     "Sorted": "GroupAggregate",
     "Hashed": "HashAggregate",
@@ -93,7 +96,7 @@ class PlanNode(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     function: str = ""
     cte: str = ""
     conditions: tuple[Condition, ...] = ()
-    """In the order in which a row passes them."""
+    """In the order in which a row passes them. Long constants are cut in all texts."""
     sort_key: tuple[str, ...] = ()
     presorted_key: tuple[str, ...] = ()
     group_key: tuple[str, ...] = ()
@@ -178,9 +181,9 @@ def _read_node(fields: Mapping[str, Any]) -> PlanNode:
         function=fields.get("Function Name", ""),
         cte=fields.get("CTE Name", ""),
         conditions=tuple(conditions),
-        sort_key=tuple(fields.get("Sort Key", ())),
-        presorted_key=tuple(fields.get("Presorted Key", ())),
-        group_key=tuple(fields.get("Group Key", ())),
+        sort_key=tuple(map(_text, fields.get("Sort Key", ()))),
+        presorted_key=tuple(map(_text, fields.get("Presorted Key", ()))),
+        group_key=tuple(map(_text, fields.get("Group Key", ()))),
         rows=fields["Plan Rows"],
         width=fields["Plan Width"],
         startup_cost=fields["Startup Cost"],
@@ -245,4 +248,5 @@ def _label(fields: Mapping[str, Any]) -> str:
 
 
 def _text(value: object) -> str:
-    return " and ".join(map(str, value)) if isinstance(value, list) else str(value)
+    text = " and ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return _LONG_CONSTANT.sub(r"'\1…'", text)
