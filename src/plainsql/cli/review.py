@@ -34,6 +34,7 @@ def review(
     format: Literal["markdown", "json"] | None = None,
     scratch: str | None = None,
     no_cache: Annotated[bool, _FLAG] = False,
+    no_plans: Annotated[bool, _FLAG] = False,
 ) -> int:
     """Write a site for review: a page for each query, table and migration, with one search box.
 
@@ -60,7 +61,9 @@ def review(
         URL of a server to build the scratch database on; by default the one named for it, else the embedded
         server.
     no_cache
-        Ignore the results of earlier checks: build the scratch database again, and analyse every query.
+        Ignore the results of earlier runs: build the scratch database again, analyse and plan every query.
+    no_plans
+        Leave out the plans at production's size.
     """
     if format is not None and since is None:
         raise SettingsError(
@@ -75,7 +78,14 @@ def review(
     if output is None and not serve and format is not None and since is not None:
         print_changes(project, since, format, scratch)
         return FINE
-    content = read_review(project, scratch, no_cache=no_cache, since=since, version=plainsql.__version__)
+    content = read_review(
+        project,
+        scratch,
+        no_cache=no_cache,
+        plans=not no_plans,
+        since=since,
+        version=plainsql.__version__,
+    )
     report = sys.stdout
     if format is not None and content.changes is not None:
         sys.stdout.write(changes_text(content.changes, format))
