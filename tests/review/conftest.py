@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from pathlib import Path
 
 import pytest
 
+from plainsql.embedded import EmbeddedServer
 from plainsql.review.model.project_review import read_review
 from plainsql.review.model.sheets import QuerySheet, Review, TableSheet
 from plainsql.review.site.page_renderer import site_files
@@ -139,9 +140,11 @@ def since(shop: Path) -> str | None:
 
 
 @pytest.fixture(scope="module")
-def shop_review(shop: Path, database_url: str) -> Review:
-    """The content of the project's review."""
-    return read_review(Project.load(shop), database_url, since=since(shop), version="1.0")
+def shop_review(shop: Path, server: EmbeddedServer) -> Generator[Review]:
+    """The content of the project's review; checks are on the embedded server while it is in use."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PLAINSQL_SCRATCH_URL", server.url())
+        yield read_review(Project.load(shop), since=since(shop), version="1.0")
 
 
 @pytest.fixture(scope="module")

@@ -130,7 +130,7 @@ def _key(item: Checked, copy: str, definitions: Definitions) -> str:
     statement = item.statement
     texts = [variant.sql for variant in statement.variants()]
     digest = hashlib.blake2b(copy.encode(), digest_size=16)
-    for text in (statement.path, statement.source, *texts, definitions.digest_for(texts)):
+    for text in (statement.name, statement.source, *texts, definitions.digest_for(texts)):
         digest.update(f"{text}\0".encode())
     return digest.hexdigest()
 
