@@ -18,7 +18,6 @@ from queue import SimpleQueue
 from typing import Any, Final
 
 import msgspec
-from psycopg import Connection
 
 import plainsql.plans
 from plainsql.analysis.catalog.definitions import Definitions
@@ -58,7 +57,7 @@ class _Kept(msgspec.Struct):
 
 
 def plan_queries(
-    project: Project, checked: Sequence[Checked], connection: Connection[Any], *, no_cache: bool = False
+    project: Project, checked: Sequence[Checked], connection: Any, *, no_cache: bool = False
 ) -> PlannedQueries:
     """Return the plans of a project's queries.
 
@@ -96,7 +95,7 @@ def _explain(
     roles = database.stats.production.roles if database.stats is not None else None
     found: dict[str, ExplainedQuery] = {}
     with ExitStack() as stack:
-        idle: SimpleQueue[Connection[Any]] = SimpleQueue()
+        idle: SimpleQueue[Any] = SimpleQueue()
         count = max(1, min(_MAX_CONNECTIONS, os.cpu_count() or 1, len(checked)))
         for _ in range(count):
             idle.put(stack.enter_context(closing(database.connect())))
