@@ -15,7 +15,14 @@ from plainsql.cli.app import main
 from plainsql.errors import MigrationError
 from plainsql.migrate import read_folder
 from plainsql.migrate.script import Script
-from plainsql.migrate.trace import MigrationTrace, RelationLock, TableSize, trace_run
+from plainsql.migrate.trace import (
+    MigrationTrace,
+    OldQueries,
+    OldQuery,
+    RelationLock,
+    TableSize,
+    trace_run,
+)
 from plainsql.migrate.trace.lock_comment import compare_comment
 from plainsql.plans.statistics.production_statistics import (
     FORMAT,
@@ -145,6 +152,46 @@ def test_names_that_exist_again_at_the_end_are_not_gone(
     assert [name for name in names(gone) if name != "lock-order"] == [
         *("rename-column", "drop-table", "drop-column", "drop-table"),
     ]
+
+
+def test_a_query_of_production_that_fails_or_changes_is_named(
+    write: Write, connection: psycopg.Connection[Any]
+) -> None:
+    folder = write(
+        {
+            "0001_it.sql": TABLES + "create function one() returns int language sql return 1;"
+            "alter table orders alter state set not null;",
+            "0002_it.sql": "alter table orders alter amount type numeric;",
+            "0003_it.sql": "drop function one(); alter table orders add column more int;",
+            "0004_it.sql": "alter table orders alter customer_id type int; alter table orders drop more;",
+            "0005_it.sql": "alter table orders alter state drop not null;",
+            "0006_it.sql": "alter table customers drop constraint customers_pkey;"
+            "alter table customers alter id drop not null;",
+        }
+    )
+    queries = [
+        OldQuery("amounts", "select o.amount from orders as o"),
+        OldQuery("ones", "select one()"),
+        OldQuery("all", "select o.* from orders as o where o.id = $1"),
+        OldQuery("buyers", "select o.customer_id, o.state from orders as o"),
+        OldQuery("wrong", "select nothing"),
+    ]
+    retyped, dropped, kept, null, unread = run(connection, folder, old_queries=OldQueries(queries))
+    assert names(retyped) == ["alter-type-rewrite", "query-fails", "query-fails"]
+    assert [hazard.message.rpartition(": ")[2] for hazard in retyped.hazards[1:]] == [
+        *("it returns another type for amount", "it returns another type for amount"),
+    ]
+    assert [hazard.message for hazard in dropped.hazards] == [
+        "the query ones of the code in production fails afterwards: function one() does not exist",
+        (
+            "the query all of the code in production fails afterwards: "
+            "it returns other columns: id, customer_id, amount, code, state, more"
+        ),
+    ]
+    # Integers are one type in Python. The query with a star has the column that is dropped.
+    assert names(kept) == ["alter-type-rewrite", "query-fails"]
+    assert names(null) == ["drop-not-null"]
+    assert names(unread) == ["drop-not-null"]  # `id` is in a query, though of another table
 
 
 def test_a_refused_statement_has_its_place_and_a_hint(
