@@ -73,6 +73,10 @@ class Node:
         """The URL of one of its databases."""
         return f"postgresql://{user}@/{database}?host={quote(str(self.folder), safe='')}&port={_PORT}"
 
+    def give(self, file: Path) -> None:
+        """Make the user that the server runs as the owner of a file."""
+        self._identity.give(file)
+
     def run(self, program: str, *arguments: str | Path) -> None:
         """Run one of PostgreSQL's programs to its end; skip the test if it cannot be run."""
         log = self.folder / f"{program}.log"

@@ -11,7 +11,7 @@ from plainsql.errors import ConnectError
 from plainsql.tls import tls_failure, tls_failure_of_libpq
 from plainsql.urls import hide_password
 
-__all__ = ["UnsuitableServerError", "cannot_connect"]
+__all__ = ["UnsuitableServerError", "cannot_connect", "is_starting"]
 
 _INVALID_PASSWORD = "28P01"
 _INVALID_AUTHORIZATION = "28000"
@@ -37,6 +37,9 @@ _REFUSALS: Final = (
     ('database "', _NO_DATABASE),
     ("starting up", _STARTING_UP),
     ("shutting down", _STARTING_UP),
+    ("not yet accepting connections", _STARTING_UP),
+    ("not accepting connections", _STARTING_UP),
+    ("in recovery mode", _STARTING_UP),
     ("unsupported startup parameter", _PROTOCOL_VIOLATION),
     ("unrecognized configuration parameter", _UNKNOWN_PARAMETER),
     ("invalid value for parameter", _INVALID_PARAMETER),
@@ -107,6 +110,22 @@ def cannot_connect(url: str, error: BaseException, sqlstate: str | None = None) 
     if failure := tls_failure(error):
         return ConnectError(f"{what}: {failure.what}", hint=failure.hint)
     return _unreachable(shown, error)
+
+
+def is_starting(error: BaseException) -> bool:
+    """Return True if a server may answer in a moment: nothing listens there yet, or it is starting up.
+
+    A host that is not known counts: in a cluster its name appears with the server. A refused login does not.
+    ``error`` is the exception of libpq's driver.
+    """
+    if tls_failure_of_libpq(str(error)):
+        return False
+    cause, sqlstate = _of_libpq(error)
+    if sqlstate is not None or "FATAL" in str(error):
+        return sqlstate == _STARTING_UP
+    # The proxy of a container that has not started accepts a connection, and closes it.
+    kinds = (socket.gaierror, ConnectionRefusedError, FileNotFoundError, TimeoutError, ConnectionResetError)
+    return isinstance(cause, kinds)
 
 
 def _refused(shown: _Shown, error: BaseException, sqlstate: str) -> ConnectError:

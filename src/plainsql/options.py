@@ -305,6 +305,7 @@ _MIGRATION_RUN: Final = {
     "to": _or_none(_NAME),
     "lock_timeout": _SECONDS_FROM_0,
     "lock_retries": _whole(0),
+    "server_wait": _SECONDS_FROM_0,
 }
 
 OPTIONS: Final[Mapping[str, Mapping[str, Kind]]] = {

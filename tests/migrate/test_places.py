@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -12,7 +15,7 @@ import pytest
 from plainsql import migrate
 from plainsql.embedded import EmbeddedServer
 from plainsql.errors import ConnectError, MigrationError
-from tests.failover import failover_pair
+from tests.failover import Node, failover_pair
 from tests.migrate.conftest import Query, Write
 from tests.pgbouncer import pgbouncer, url_through
 
@@ -125,11 +128,12 @@ def test_a_role_that_may_create_nothing_gets_the_missing_privileges(
     assert migrate.apply(plain_role, folder).done == ()
 
 
-def test_a_standby_is_named_and_accepts_a_run_with_nothing_to_do(write: Write) -> None:
+def test_a_standby_is_named_and_a_starting_server_waited_for(write: Write) -> None:
     folder = write(FILES)
     with failover_pair() as (primary, standby):
         migrate.apply(primary.url(), folder)
         write({"0002_b.sql": "-- transactional: false\ncreate table b ();"})
+        write({"0002_b.rollback.sql": "drop table b;"})
         standby.wait_for(primary)
         with pytest.raises(
             MigrationError, match="this server is a standby, which accepts no writes"
@@ -140,3 +144,47 @@ def test_a_standby_is_named_and_accepts_a_run_with_nothing_to_do(write: Write) -
         migrate.apply(primary.url(), folder)
         standby.wait_for(primary)
         assert migrate.apply(standby.url(), folder).done == ()
+        # A server that is not there yet, then starts up, then accepts connections.
+        primary.stop()
+        command = [sys.executable, "-m", "plainsql", "migrate", "rollback", "--database", primary.url()]
+        with (
+            subprocess.Popen(
+                [*command, "--wait"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            ) as process,
+            killed_at_the_end(process),
+        ):
+            assert process.stdout is not None
+            assert process.stderr is not None
+            assert "waiting for the server: cannot connect to" in (line := process.stderr.readline())
+            assert line.endswith(f": there is no server socket in {primary.folder}\n")
+            start_and_hold(primary)
+            assert process.stderr.readline().endswith(": the server is starting up or shutting down\n")
+            # Without the option, and for what no wait changes, it fails immediately.
+            with pytest.raises(ConnectError, match="the server is starting up"):
+                migrate.apply(primary.url(), folder)
+            (primary.folder / "go").touch()
+            assert process.wait(60) == 0
+            assert process.stdout.read().startswith("0002_b … ")
+        with pytest.raises(ConnectError, match="the database 'nope' does not exist"):
+            migrate.apply(primary.url("nope"), folder, server_wait=1000)
+        with pytest.raises(ConnectError, match=r"no server socket(.|\n)*DETAIL: waited 0\.1 s"):
+            migrate.apply(f"postgresql:///x?host={primary.data}", folder, server_wait=0.1)
+
+
+@contextmanager
+def killed_at_the_end(process: subprocess.Popen[str]) -> Generator[None]:
+    try:
+        yield
+    finally:
+        process.kill()
+
+
+def start_and_hold(node: Node) -> None:
+    """Start a server, which recovers from an archive until there is a file `go`."""
+    (node.data / "recovery.signal").touch()
+    node.give(node.data / "recovery.signal")
+    command = f"until [ -e {node.folder}/go ]; do sleep 0.02; done; false"
+    with (node.data / "postgresql.auto.conf").open("a", encoding="utf-8") as file:
+        file.write(f"restore_command = '{command}'\n")
+    options = f"-c unix_socket_directories={node.folder} -c listen_addresses= -c hot_standby=off"
+    node.run("pg_ctl", "start", "-W", "-s", "-D", node.data, "-l", node.folder / "server.log", "-o", options)

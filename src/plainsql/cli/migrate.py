@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
+_WAIT_S = 60.0
+
 app = App(
     name="migrate",
     help="""Apply the plain SQL migrations that are pending.
@@ -92,11 +94,25 @@ class RunOptions:
     lock_retries: Annotated[int | None, Parameter(name="--lock-retries")] = None
     """Number of tries after the first that got no lock in time; the migration is rolled back before. By
     default lock_retries of pyproject.toml, or 5."""
-    wait: Annotated[float, Parameter(name="--wait")] = 60.0
-    "Seconds to wait for another run of migrations to end."
+    wait: Annotated[
+        tuple[float, ...] | None,
+        Parameter(
+            name="--wait", consume_multiple=(0, 1), negative=(), show_default=False, metavar="[SECONDS]"
+        ),
+    ] = None
+    """Wait for a server that is starting, and for another run of migrations to end; 60 seconds if none are
+    given. Without it, only the other run is waited for."""
     pooler: Annotated[Literal["session"] | None, Parameter(name="--pooler", show_default=False)] = None
     """A pooler in session mode is in front of the server. Without this, and in transaction mode, poolers are
     refused."""
+
+    @property
+    def waits(self) -> tuple[float, float]:
+        """The seconds to wait for another run, and for the server."""
+        if self.wait is None:
+            return _WAIT_S, 0.0
+        seconds = self.wait[0] if self.wait else _WAIT_S
+        return seconds, seconds
 
     @property
     def lock_limit(self) -> tuple[float, int]:
@@ -133,7 +149,7 @@ def apply(
     def run(url: str) -> int:
         from plainsql import migrate
 
-        timeout, retries = options.lock_limit
+        (timeout, retries), (wait, server_wait) = options.lock_limit, options.waits
         done = migrate.apply(
             url,
             target.path,
@@ -143,7 +159,8 @@ def apply(
             allow_edited=allow_edited,
             lock_timeout=timeout,
             lock_retries=retries,
-            wait=options.wait,
+            wait=wait,
+            server_wait=server_wait,
             pooler=options.pooler,
             on_progress=_Lines(),
         )
@@ -185,7 +202,7 @@ def rollback(
         from plainsql import migrate
 
         ask = not yes and sys.stdin.isatty() and sys.stdout.isatty()
-        timeout, retries = options.lock_limit
+        (timeout, retries), (wait, server_wait) = options.lock_limit, options.waits
         done = migrate.rollback(
             url,
             target.path,
@@ -197,7 +214,8 @@ def rollback(
             confirm=_confirm if ask else None,
             lock_timeout=timeout,
             lock_retries=retries,
-            wait=options.wait,
+            wait=wait,
+            server_wait=server_wait,
             pooler=options.pooler,
             on_progress=_Lines(),
         )
@@ -217,7 +235,7 @@ def mark(
     dry_run: Annotated[bool, _DRY] = False,
     force: Annotated[bool, Parameter(name="--force", negative=(), show_default=False)] = False,
     yes: Annotated[bool, Parameter(name=["--yes", "-y"], negative=(), show_default=False)] = False,
-    wait: float = 60.0,
+    wait: float = _WAIT_S,
     pooler: Annotated[Literal["session"] | None, Parameter(show_default=False)] = None,
     scratch: str | None = None,
 ) -> int:
@@ -411,7 +429,9 @@ class _Lines:
         self._open = False
 
     def __call__(self, progress: Progress) -> None:
-        if progress.stage == "waiting":
+        if progress.stage == "connecting":
+            print(f"waiting for the server: {progress.text}", file=sys.stderr, flush=True)
+        elif progress.stage == "waiting":
             print(f"waiting for another run of migrations: {progress.text}", file=sys.stderr, flush=True)
         elif progress.stage == "started":
             self._write(f"{progress.name} … ", opens=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+import random
+import time
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -10,7 +12,7 @@ import psycopg
 from psycopg import generators, pq
 from psycopg.abc import PQGen
 
-from plainsql.connect_errors import cannot_connect
+from plainsql.connect_errors import cannot_connect, is_starting
 from plainsql.conninfo import libpq_options
 from plainsql.errors import MigrationError
 
@@ -18,6 +20,7 @@ __all__ = ["Connection", "Interruption", "ServerRefusal", "clean", "connected", 
 
 Connection = psycopg.Connection[tuple[object, ...]]
 
+_MIN_PAUSE_S, _MAX_PAUSE_S = 0.1, 1.0
 _COPYING = {pq.ExecStatus.COPY_IN, pq.ExecStatus.COPY_OUT, pq.ExecStatus.COPY_BOTH}
 
 
@@ -41,26 +44,50 @@ class Interruption(KeyboardInterrupt):
 
 
 @contextmanager
-def connected(url: str) -> Generator[Connection]:
+def connected(
+    url: str, *, wait: float = 0.0, on_waiting: Callable[[str], None] = lambda _: None
+) -> Generator[Connection]:
     """Connect in autocommit mode: transactions begin explicitly.
 
     ``url`` is a libpq URL or connection string, as for ``plainsql.connect``. No statement is prepared by
     name: through a pooler it would stay in another client's session.
 
+    Args:
+        url: the database.
+        wait: seconds to wait for a server that is starting.
+        on_waiting: called with the reason of the wait, once for each.
+
     Raises ``ConnectError`` if the server cannot be reached or refuses the connection.
     """
     options: dict[str, Any] = {**libpq_options(url, fallback_name="plainsql migrate")}
     options["client_encoding"] = "utf8"
-    try:
-        connection: Connection = psycopg.connect("", autocommit=True, prepare_threshold=None, **options)
-    except psycopg.OperationalError as error:
-        raise cannot_connect(url, error, error.sqlstate) from error
-    with connection:
+    with _connect(url, options, wait, on_waiting) as connection:
         try:
             yield connection
         except psycopg.Error as error:
             # Only statements on our own records get here: errors of a migration are reported with its file.
             raise _of_records(connection, error) from error
+
+
+def _connect(url: str, options: dict[str, Any], wait: float, on_waiting: Callable[[str], None]) -> Connection:
+    began, pause, reasons = time.monotonic(), _MIN_PAUSE_S, set[str]()
+    while True:
+        try:
+            return psycopg.connect("", autocommit=True, prepare_threshold=None, **options)
+        except psycopg.OperationalError as error:
+            refusal = cannot_connect(url, error, error.sqlstate)
+            left = began + wait - time.monotonic()
+            if wait <= 0 or not is_starting(error):
+                raise refusal from error
+            if left <= 0:
+                refusal.detail = "\n        ".join(filter(None, (refusal.detail, f"waited {wait:g} s")))
+                raise refusal from error
+            if refusal.message not in reasons:
+                reasons.add(refusal.message)
+                on_waiting(refusal.message)
+        # Half of the pause is random: replicas that start together do not connect together.
+        time.sleep(min(random.uniform(pause / 2, pause), left))
+        pause = min(pause * 1.5, _MAX_PAUSE_S)
 
 
 def _of_records(connection: Connection, error: psycopg.Error) -> MigrationError:

@@ -22,8 +22,13 @@ from plainsql.migrate.failure_report import (
     describe_earlier,
     explain,
     explain_interruption,
+)
+from plainsql.migrate.invalid_index import (
+    InProgressError,
+    drop_invalid,
     invalid_indexes,
     left_behind,
+    left_by_reindex,
 )
 from plainsql.migrate.ledger import Ledger, Record
 from plainsql.migrate.lock_limit import RETRIED, LockLimit
@@ -64,7 +69,7 @@ def execute(
             if step.transactional:
                 _in_transaction(connection, step, ledger, tries, done)
             else:
-                _by_statement(connection, step, ledger, tries, done)
+                _by_statement(connection, step, ledger, tries, done, report)
     except BaseException:
         report(Progress("failed", step.direction, step.name, time.monotonic() - began))
         raise
@@ -171,15 +176,20 @@ def _in_transaction(
 
 
 def _by_statement(
-    connection: Connection, step: Step, ledger: Ledger, tries: _Tries, done: Sequence[str]
+    connection: Connection,
+    step: Step,
+    ledger: Ledger,
+    tries: _Tries,
+    done: Sequence[str],
+    report: OnProgress,
 ) -> None:
     began, ran, running = time.monotonic(), 0, False
     earlier = _earlier_run(step, ledger)
-    for index in invalid_indexes(connection, step.script):
+    for index in invalid_indexes(connection, step.script, unnamed=True):
         raise _stopped(
             step,
             done,
-            f"an earlier run left the invalid index {index}, which 'if not exists' would take for done",
+            f"an earlier run left the invalid index {index}, and PostgreSQL would build another next to it",
             detail=describe_earlier(step, earlier) if earlier else None,
             hint=f"drop index concurrently {index}; then run it again",
         )
@@ -189,6 +199,8 @@ def _by_statement(
         with _undone(connection):
             for statement in step.script.statements:
                 running = True
+                with tries.watched():
+                    _clear_way(connection, step, statement, done, report)
                 _send_alone(connection, step.script, statement, tries, ran)
                 running = False
                 ran += 1
@@ -226,6 +238,32 @@ def _by_statement(
             running=running,
             invalid_before=invalid_before,
         ) from None
+
+
+def _clear_way(
+    connection: Connection, step: Step, statement: Statement, done: Sequence[str], report: OnProgress
+) -> None:
+    """Drop the invalid index that an earlier run of a statement left; name what a reindexing left."""
+    if connection.info.transaction_status != TransactionStatus.IDLE:
+        return
+    try:
+        dropped = drop_invalid(connection, statement)
+    except InProgressError as error:
+        raise _stopped(
+            step,
+            done,
+            f"the index {error.index} is invalid, and pid {error.pid}, which works on its table, may be "
+            "building it",
+            hint="run it again when that session has ended",
+        ) from None
+    except psycopg.Error as error:
+        raise ServerRefusal(error, 0) from error
+    if dropped is not None:
+        text = f"dropped the invalid index {dropped}, which an earlier build left; building it again"
+        report(Progress("notice", step.direction, step.name, text=text))
+    for left in left_by_reindex(connection, statement):
+        text = f"an earlier reindexing left {left}: drop index concurrently {left}"
+        report(Progress("notice", step.direction, step.name, text=text))
 
 
 def _send_alone(

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 
 import psycopg
@@ -11,11 +10,12 @@ import psycopg
 from plainsql.errors import Place
 from plainsql.migrate.connection import Connection, ServerRefusal
 from plainsql.migrate.errors import MigrationFailedError, MigrationInterrupted
+from plainsql.migrate.invalid_index import left_behind, names, rebuilds
 from plainsql.migrate.ledger import Record
 from plainsql.migrate.results import Step
 from plainsql.migrate.script import Script, Statement, place_at
 
-__all__ = ["describe_earlier", "explain", "explain_interruption", "invalid_indexes", "left_behind"]
+__all__ = ["describe_earlier", "explain", "explain_interruption"]
 
 _HINTS = {
     "25001": "start the file with '-- transactional: false', and keep such statements in a file of their own",
@@ -36,18 +36,6 @@ from pg_index as i
 inner join pg_class as c on c.oid = i.indexrelid
 inner join pg_namespace as n on n.oid = c.relnamespace
 where i.indisvalid and n.nspname !~ '^pg_' and strpos(lower(%s), lower(c.relname)) > 0
-order by n.nspname, c.relname
-"""
-
-_INVALID = """
-select format('%I.%I', n.nspname, c.relname), c.relname, t.relname
-from pg_index as i
-inner join pg_class as c on c.oid = i.indexrelid
-inner join pg_class as t on t.oid = i.indrelid
-inner join pg_namespace as n on n.oid = c.relnamespace
-where not i.indisvalid
-  and c.relkind = 'i'
-  and not exists (select 1 from pg_stat_progress_create_index as p where p.index_relid = i.indexrelid)
 order by n.nspname, c.relname
 """
 
@@ -108,7 +96,7 @@ def explain(
     )
     if behind:
         details.append(f"it left invalid indexes: {', '.join(behind)}")
-        hint = _drop(behind)
+        hint = _drop(failed, behind)
     elif (
         earlier is not None and failed is not None and _is_from_earlier_run(step, earlier, ran or 0, sqlstate)
     ):
@@ -170,7 +158,7 @@ def explain_interruption(
             hint = "see 'plainsql migrate status' when it has ended"
         elif behind := [name for name in left_behind(connection) if name not in invalid_before]:
             details.append(f"it left invalid indexes: {', '.join(behind)}")
-            hint = _drop(behind)
+            hint = _drop(failed, behind)
         elif ran == len(step.script.statements):
             hint = f"all of it ran: plainsql migrate mark {step.name}"
         elif ran:
@@ -231,7 +219,7 @@ def _hint_after_earlier_run(connection: Connection, step: Step, failed: Statemen
     if failed.words[:1] == ("create",) and "index" in failed.words[1:3]:
         with suppress(psycopg.Error):
             found = [tuple(map(str, row)) for row in connection.execute(_INDEX.encode(), (failed.text,))]
-            if valid := [qualified for qualified, name in found if _names(failed, name)]:
+            if valid := [qualified for qualified, name in found if names(failed, name)]:
                 there = f"{valid[0]} is there and valid"
                 if whole:
                     return f"{there}: {mark}; or drop index concurrently {valid[0]}, then run it again"
@@ -247,39 +235,10 @@ def _hint_after_earlier_run(connection: Connection, step: Step, failed: Statemen
     )
 
 
-def _drop(indexes: Sequence[str]) -> str:
+def _drop(failed: Statement | None, indexes: Sequence[str]) -> str:
+    if failed is not None and rebuilds(failed, indexes):
+        return "run it again: it drops that index and builds it again"
     return "; ".join(f"drop index concurrently {name}" for name in indexes) + "; then run it again"
-
-
-def left_behind(connection: Connection) -> list[str]:
-    """Return the qualified, quoted names of all invalid indexes except those that are being built."""
-    with suppress(psycopg.Error):
-        return [str(row[0]) for row in connection.execute(_INVALID.encode())]
-    return []
-
-
-def invalid_indexes(connection: Connection, script: Script) -> Iterator[str]:
-    """Yield the invalid indexes that ``if not exists`` in a script would take for done, or build twice.
-
-    An index that the script drops first is left out.
-    """
-    found = [tuple(map(str, row)) for row in connection.execute(_INVALID.encode())]
-    for at, statement in enumerate(script.statements):
-        words = statement.words
-        if words[:1] != ("create",) or "index" not in words[1:3] or "concurrently" not in words[2:4]:
-            continue
-        unnamed = words[words.index("concurrently") + 1 :][:1] == ("on",)
-        for qualified, index, table in found:
-            dropped = any(
-                earlier.words[:2] == ("drop", "index") and _names(earlier, index)
-                for earlier in script.statements[:at]
-            )
-            if not dropped and (_names(statement, index) or (unnamed and _names(statement, table))):
-                yield qualified
-
-
-def _names(statement: Statement, name: str) -> bool:
-    return re.search(rf"(?<![\w$]){re.escape(name)}(?![\w$])", statement.text, re.IGNORECASE) is not None
 
 
 def _statement(script: Script, index: int) -> Statement | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from plainsql.errors import MigrationError
 from plainsql.migrate.connection import Connection
 from plainsql.migrate.discovery import Folder, Migration
-from plainsql.migrate.failure_report import invalid_indexes
+from plainsql.migrate.invalid_index import invalid_indexes
 from plainsql.migrate.ledger import Ledger
 from plainsql.migrate.plan import Ledgers
 from plainsql.migrate.results import MigrationStatus, Status

@@ -129,16 +129,17 @@ class Run:
 class Progress:
     """One event of a run."""
 
-    stage: Literal["waiting", "started", "blocked", "retrying", "notice", "done", "failed"]
+    stage: Literal["connecting", "waiting", "started", "blocked", "retrying", "notice", "done", "failed"]
     """``done`` is reported after the commit, never before; ``blocked`` from another thread."""
     direction: Direction
     name: str = ""
-    """The migration; empty while waiting for the lock."""
+    """The migration; empty while waiting for the server or the lock."""
     seconds: float = 0.0
     """With ``done`` and ``failed``, the duration; with ``retrying``, the pause before the next try."""
     text: str = ""
-    """With ``waiting``, the holder of the runs' lock; with ``blocked``, a session that a statement waits for;
-    with ``retrying``, the reason; with ``notice``, the server's message."""
+    """With ``connecting``, the reason to wait for the server; with ``waiting``, the holder of the runs' lock;
+    with ``blocked``, a session that a statement waits for; with ``retrying``, the reason; with ``notice``,
+    the server's message."""
 
 
 OnProgress = Callable[[Progress], None]

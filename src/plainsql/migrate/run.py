@@ -56,6 +56,7 @@ def apply(
     lock_timeout: float = 5.0,
     lock_retries: int = 5,
     wait: float = 60.0,
+    server_wait: float = 0.0,
     pooler: Pooler | None = None,
     on_progress: OnProgress | None = None,
 ) -> Run:
@@ -75,6 +76,8 @@ def apply(
         lock_retries: the number of tries after the first one that got no lock in time, each after a growing
             random pause. The migration is rolled back before.
         wait: seconds to wait for another run to end.
+        server_wait: seconds to wait for a server that is starting: nothing listens there yet, its name is not
+            known yet, or it does not accept connections yet. A refused login or database fails immediately.
         pooler: ``session`` if a pooler in session mode is in front of the server. By default every pooler is
             refused, because it cannot be queried for its mode.
         on_progress: called with the start of each file and, after its commit, with its end.
@@ -95,6 +98,7 @@ def apply(
         lock_timeout=lock_timeout,
         lock_retries=lock_retries,
         wait=wait,
+        server_wait=server_wait,
         pooler=pooler,
         on_progress=on_progress,
     )
@@ -113,6 +117,7 @@ def apply(
         dry_run=dry_run,
         limit=limit,
         wait=wait,
+        server_wait=server_wait,
         pooler=pooler,
         on_progress=on_progress,
     )
@@ -131,6 +136,7 @@ def rollback(
     lock_timeout: float = 5.0,
     lock_retries: int = 5,
     wait: float = 60.0,
+    server_wait: float = 0.0,
     pooler: Pooler | None = None,
     on_progress: OnProgress | None = None,
 ) -> Run:
@@ -151,6 +157,7 @@ def rollback(
         lock_timeout: as for ``apply``.
         lock_retries: as for ``apply``.
         wait: as for ``apply``.
+        server_wait: as for ``apply``.
         pooler: as for ``apply``.
         on_progress: as for ``apply``.
 
@@ -170,6 +177,7 @@ def rollback(
         lock_timeout=lock_timeout,
         lock_retries=lock_retries,
         wait=wait,
+        server_wait=server_wait,
         pooler=pooler,
         on_progress=on_progress,
     )
@@ -189,6 +197,7 @@ def rollback(
         dry_run=dry_run,
         limit=limit,
         wait=wait,
+        server_wait=server_wait,
         pooler=pooler,
         on_progress=on_progress,
         confirm=confirm,
@@ -285,12 +294,17 @@ def _run(
     dry_run: bool,
     limit: LockLimit,
     wait: float,
+    server_wait: float,
     pooler: Pooler | None,
     on_progress: OnProgress | None,
     confirm: Confirm | None = None,
 ) -> Run:
     report = on_progress or _ignore
-    with connected(url) as connection:
+
+    def connecting(reason: str) -> None:
+        report(Progress("connecting", direction, text=reason))
+
+    with connected(url, wait=server_wait, on_waiting=connecting) as connection:
         if dry_run:
             return Run(direction, tuple(plan(_ledgers(connection, files))), (), 0.0)
         refuse_pooler(connection, "plainsql migrate", pooler)
