@@ -77,10 +77,18 @@ def test_the_trace_has_locks_rewrites_scans_and_index_builds(
             "0006_it.sql": "create table new (id int, order_id bigint references orders);"
             "create index on new (id); alter table new add check (id > 0); update new set id = 1;",
             "0007_it.sql": "insert into orders (id) values (1); drop index orders_amount_idx;",
-            "0008_it.sql": "select from orders; create role trace_made; alter sequence numbers cache 5;",
+            "0009_it.sql": "create table days (at date) partition by range (at);"
+            "create index on days (at); create table part (like days);"
+            "create materialized view ids as select o.id from orders as o;",
+            "0010_it.sql": "alter table part add check "
+            "(at >= '2026-01-01' and at < '2027-01-01' and at is not null);"
+            "alter table days attach partition part for values from ('2026-01-01') to ('2027-01-01');",
+            "0011_it.sql": "create index on ids (id); alter domain amount add check (value > 0);",
+            "0008_it.sql": "create domain amount as int; create table sales (amount amount);"
+            "select from orders; create role trace_made; alter sequence numbers cache 5;",
         }
     )
-    retype, grow, key, concurrent, new, insert, rest = run(connection, folder)
+    retype, grow, key, concurrent, new, insert, rest, _, attach, more = run(connection, folder)
     (statement,) = retype.statements
     assert locks(retype) == {"public.orders": "access exclusive"}
     assert (retype.blocks, retype.time) == ("reads and writes", "grows with the table")
@@ -110,6 +118,12 @@ def test_the_trace_has_locks_rewrites_scans_and_index_builds(
     assert [each.name for each in insert.hazards] == ["drop-index"]
     assert locks(rest) == {"public.orders": "access share", "public.numbers": "share row exclusive"}
     assert rest.hazards == ()
+    # The index of the partitioned table is built on the new partition; a check proves its rows.
+    assert names(attach) == ["validate-at-once", "attach-partition"]
+    assert "builds public.part_at_idx to attach public.part" in attach.hazards[1].message
+    # Only a refresh writes a materialized view. A domain's check reads the tables that have it.
+    assert names(more) == ["validate-at-once"]
+    assert more.hazards[0].tables == ("public.sales",)
     connection.execute("drop role trace_made")
 
 
@@ -174,6 +188,7 @@ def test_a_query_of_production_that_fails_or_changes_is_named(
         OldQuery("ones", "select one()"),
         OldQuery("all", "select o.* from orders as o where o.id = $1"),
         OldQuery("buyers", "select o.customer_id, o.state from orders as o"),
+        OldQuery("saved", "insert into customers (id) values ($1) on conflict (id) do nothing"),
         OldQuery("wrong", "select nothing"),
     ]
     retyped, dropped, kept, null, unread = run(connection, folder, old_queries=OldQueries(queries))
@@ -191,7 +206,9 @@ def test_a_query_of_production_that_fails_or_changes_is_named(
     # Integers are one type in Python. The query with a star has the column that is dropped.
     assert names(kept) == ["alter-type-rewrite", "query-fails"]
     assert names(null) == ["drop-not-null"]
-    assert names(unread) == ["drop-not-null"]  # `id` is in a query, though of another table
+    # The index of a conflict is looked up when a query is planned. `id` is in the text of queries.
+    assert names(unread) == ["query-fails", "drop-not-null"]
+    assert "no unique or exclusion constraint matching" in unread.hazards[0].message
 
 
 def test_a_refused_statement_has_its_place_and_a_hint(

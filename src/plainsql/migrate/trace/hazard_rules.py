@@ -183,7 +183,7 @@ def _indexes(effects: Effects) -> Iterator[Found]:
             if (
                 index.oid not in of_constraints
                 and effects.is_production(index.table)
-                and effects.after.relations[index.table or 0].kind != "m"  # only a refresh writes it
+                and effects.after.relations[index.table or 0].kind != "m"
                 and effects.recorded.held
                 and blocks != "nothing"
                 and "concurrently" not in effects.statement.words
@@ -290,8 +290,16 @@ def _partitions(effects: Effects) -> Iterator[Found]:
                     tuple(sorted(blocked)),
                 )
         elif now.is_partition:
+            built = sorted(each.name for each in effects.built if effects.is_production(each.table))
             read = sorted(effects.name(table) for table in effects.scanned if effects.is_production(table))
-            if read:
+            if built:
+                yield Found(
+                    "attach-partition",
+                    f"builds {', '.join(built)} to attach {now.name}, while reads and writes of it wait",
+                    "create the indexes of the partitioned table on it before, concurrently",
+                    (now.name,),
+                )
+            elif read:
                 yield Found(
                     "attach-partition",
                     f"reads all rows of {', '.join(read)} to attach {now.name}, while reads and writes wait",

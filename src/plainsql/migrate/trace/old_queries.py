@@ -68,6 +68,9 @@ class OldQueries:
         return found
 
 
+_CONFLICT: Final = "conflict"
+_GENERIC_PLANS: Final = 160_000
+"""The first version of PostgreSQL that explains a query with parameters."""
 # Types that are one type in Python: integers, and texts.
 _ALIKE: Final = {oid: group[0] for group in ((20, 21, 23), (25, 18, 19, 1042, 1043)) for oid in group}
 
@@ -86,12 +89,22 @@ def _difference(before: tuple[tuple[bytes, int], ...], now: tuple[tuple[bytes, i
 
 def _described(connection: Connection, sql: str) -> tuple[tuple[tuple[bytes, int], ...], str | None]:
     """Return the names and types of a query's columns, and the server's message if it is refused."""
-    prepared = connection.pgconn.prepare(b"", sql.encode())
+    server = connection.pgconn
+    prepared = server.prepare(b"", sql.encode())
     if prepared.status != pq.ExecStatus.COMMAND_OK:
-        message = prepared.error_field(pq.DiagnosticField.MESSAGE_PRIMARY) or b"refused"
-        return (), message.decode("utf-8", "replace")
-    described = connection.pgconn.describe_prepared(b"")
+        return (), _message(prepared)
+    described = server.describe_prepared(b"")
+    if _CONFLICT in sql.lower() and connection.info.server_version >= _GENERIC_PLANS:
+        # The unique index of a conflict is looked up when the query is planned.
+        planned = server.exec_(f"explain (generic_plan) {sql}".encode())
+        if planned.status != pq.ExecStatus.TUPLES_OK:
+            return (), _message(planned)
     return tuple(
         (described.fname(number) or b"", _ALIKE.get(described.ftype(number), described.ftype(number)))
         for number in range(described.nfields)
     ), None
+
+
+def _message(result: pq.abc.PGresult) -> str:
+    text = result.error_field(pq.DiagnosticField.MESSAGE_PRIMARY) or b"refused"
+    return text.decode("utf-8", "replace")
