@@ -11,6 +11,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from plainsql.check.migration_traces import trace_migrations
 from plainsql.cli.app import main
 from plainsql.errors import MigrationError
 from plainsql.migrate import read_folder
@@ -31,6 +32,7 @@ from plainsql.plans.statistics.production_statistics import (
     TableStatistics,
 )
 from plainsql.plans.statistics.statistics_files import write_statistics
+from plainsql.settings import Project
 from tests.migrate.conftest import Write
 
 TABLES = """
@@ -354,3 +356,17 @@ def test_the_command_knows_what_is_new_since_a_revision(
     }.items():
         code, printed = trace(*wrong)
         assert (code, message in printed) == (2, True), printed
+
+
+def test_the_lock_comments_of_the_layers_agree_with_the_trace(database_url: str) -> None:
+    project = Project.load(Path(__file__).parents[2])
+    traces = trace_migrations(project, scratch=database_url)
+    comments = [trace.lock_comment for trace in traces]
+    assert None not in comments
+    assert [comment.contradictions for comment in comments if comment and comment.contradictions] == []
+    assert [hazard for trace in traces for hazard in trace.open_hazards] == []
+    by_name = {trace.name: trace for trace in traces}
+    search = by_name["assistant/0008_search"]
+    assert names(search) == ["add-column-generated", "create-index"]
+    assert locks(search) == {"assistant.notes": "access exclusive"}
+    assert set(locks(by_name["assistant/0011_deletion_times"]).values()) == {"share row exclusive"}
