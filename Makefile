@@ -69,9 +69,10 @@ migrate: environment-demo ## Bring a database up to the migrations
 	@$(BIN)/plainsql migrate $(ARGS)
 
 .PHONY: check
-check: environment-demo ## Check every query against PostgreSQL, and that the generated code is up to date
+check: environment-demo ## Check every query and rollback against PostgreSQL, and that the generated code is up to date
 	@$(BIN)/plainsql check $(ARGS)
 	@$(BIN)/plainsql generate --check
+	@$(BIN)/plainsql migrate verify
 	@echo "check: ok"
 
 .PHONY: generate

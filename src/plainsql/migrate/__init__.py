@@ -24,6 +24,7 @@ try:
     from plainsql.migrate.results import MigrationStatus, Progress, Run, Status, Step
     from plainsql.migrate.run import apply, mark, rollback, status
     from plainsql.migrate.scaffold import new
+    from plainsql.migrate.verification import SchemaDifference, Verification, verify
 except ModuleNotFoundError as error:
     if error.name not in ("psycopg", "yoyo"):
         raise
@@ -44,12 +45,15 @@ __all__ = [
     "MigrationStatus",
     "Progress",
     "Run",
+    "SchemaDifference",
     "Status",
     "Step",
+    "Verification",
     "apply",
     "mark",
     "new",
     "read_folder",
     "rollback",
     "status",
+    "verify",
 ]
