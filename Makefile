@@ -127,6 +127,9 @@ bench: ## Measure plainsql beside its peers (ARGS="--quick --json FILE": in 90 s
 .PHONY: up
 up: compose ## Start PostgreSQL 18 with pgvector and Redis 8 in containers
 	@docker compose up --detach --wait
+	@docker compose exec -T -e PGOPTIONS=--client-min-messages=warning postgres sh -c \
+	  'psql --quiet --username="$$POSTGRES_USER" --dbname="$$POSTGRES_DB" \
+	    --command="create extension if not exists pg_stat_statements"'
 	@if [ -f .env ]; then . ./.env; fi; \
 	password=plainsql; if [ -n "$$DB_PASSWORD" ]; then password=PASSWORD; fi; \
 	echo "up: export DATABASE_URL=postgresql://$${DB_USER:-plainsql}:$$password@127.0.0.1:$${DB_PORT:-5432}/$${DB_NAME:-plainsql}"; \

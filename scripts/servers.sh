@@ -61,3 +61,7 @@ esac
 # shellcheck disable=SC2086 (several packages)
 need redis-server $redis
 need pgbouncer pgbouncer || say "the tests with PgBouncer are skipped"
+# The tests of the review site are in a real browser; any of these will do.
+command -v chromium >/dev/null 2>&1 || command -v chromium-browser >/dev/null 2>&1 ||
+  command -v google-chrome >/dev/null 2>&1 ||
+  need chromium chromium chromium-browser || say "the tests in a browser are skipped"

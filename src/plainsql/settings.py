@@ -108,6 +108,8 @@ class Project:
     """The columns that are never null in practice, as ``schema.table.column`` or ``table.column``."""
     baseline: str = ""
     """The file of findings that ``check`` accepts, below the root; ``check --baseline`` overrides it."""
+    plans: str = "plans"
+    """The folder of the recorded plans, below the root."""
     stats: str = ""
     """The folder of production's statistics, below the root; by default ``stats``."""
     databases: Mapping[str, Any] = field(default_factory=dict, hash=False)
@@ -238,7 +240,7 @@ class Project:
             if each.name not in _INNER | _OF_ONE_DATABASE and not _makes_database(each.name)
         }
         own = {"sql": f"sql/{name}", "migrations": f"migrations/{name}", "output": f"queries/{name}"}
-        own["schema_file"] = f"schema_{name}.sql"
+        own |= {"schema_file": f"schema_{name}.sql", "plans": f"plans/{name}"}
         settings = inherited | own | self.databases[name]
         return Project(**settings | {"root": self.root, "name": name, "databases": self.databases})
 
@@ -259,6 +261,10 @@ class Project:
     @property
     def output_folder(self) -> Path:
         return self.root / self.output
+
+    @property
+    def plans_folder(self) -> Path:
+        return self.root / self.plans
 
     @property
     def oldest_server(self) -> int:
@@ -342,7 +348,7 @@ _INNER: Final = frozenset({"root", "name", "is_database"})
 """The fields of ``Project`` that are no settings."""
 
 
-_OF_ONE_DATABASE: Final = frozenset({"search_path", "allow", "baseline", "not_null", "stats"})
+_OF_ONE_DATABASE: Final = frozenset({"search_path", "allow", "baseline", "not_null", "plans", "stats"})
 """The settings that are never the default of the tables of ``databases``, but make no database alone."""
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from plainsql.check.jsonl import describe_lines
 from plainsql.check.problems import Problem
-from plainsql.cli.check import _annotation
+from plainsql.cli.check import annotation
 
 T = "create table t (id int primary key, v int)"
 GOOD = {"schema": T, "sql": "select v from t where id = :id"}
@@ -27,14 +27,14 @@ def described(url: str, *lines: Any) -> list[Any]:
 
 def test_an_annotation_is_one_line_with_any_text_in_it() -> None:
     problem = Problem("refused", "a,b:c%/x.sql", 3, 8, "100 %\r\n::error::", "one\ntwo", "three: four")
-    assert _annotation(problem, Path.cwd()) == (
+    assert annotation(problem, Path.cwd()) == (
         "::error file=a%2Cb%3Ac%25/x.sql,line=3,col=8,title=plainsql refused::"
         "100 %25%0D%0A::error::%0ADETAIL: one%0Atwo%0AHINT: three: four"
     )
 
 
 def test_an_annotation_of_a_whole_file_has_no_line() -> None:
-    assert _annotation(Problem("outdated", "q.py", 0, 0, "old"), Path.cwd()) == (
+    assert annotation(Problem("outdated", "q.py", 0, 0, "old"), Path.cwd()) == (
         "::error file=q.py,title=plainsql outdated::old"
     )
 

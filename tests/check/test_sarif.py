@@ -121,5 +121,5 @@ def test_every_problem_has_a_rule_with_a_help_text() -> None:
     assert [rule["id"] for rule in rules] == list(RULES)
     for rule in rules:
         assert rule["help"]["text"].endswith(".")
-        anchor = rule["helpUri"].rpartition("#")[2]
-        assert anchor in {heading.lower().replace(" ", "-") for heading in headings_of("docs/findings.md")}
+        page, _, anchor = rule["helpUri"].rpartition("/")[2].partition("#")
+        assert anchor in {heading.lower().replace(" ", "-") for heading in headings_of(f"docs/{page}")}

@@ -85,6 +85,7 @@ def test_layers_and_all_of_them_are_summed(two: str, command: Command) -> None:
         ["all", "2", "tables"],
     ]
     assert lines[4].startswith("1 index that no query has used yet, ")
+    assert lines[5:] == ["the queries that take the time: plainsql slow"]
 
 
 def test_a_project_without_layers_has_its_tables_in_public(

@@ -163,6 +163,15 @@ def test_libraries_are_preloaded_and_settings_are_set(folder: Path) -> None:
         assert server.execute("show work_mem; show log_line_prefix") == "7MB\n$c 'd' \"e\""
 
 
+def test_a_library_that_does_not_exist_is_named(folder: Path) -> None:
+    with pytest.raises(EmbeddedServerError) as caught:
+        embedded.start(folder, preload=["pg_stat_statement"])
+    assert str(caught.value) == (
+        f"{folder}: the server has no library 'pg_stat_statement' to load at its start\n"
+        "HINT: pass preload= a library of PostgreSQL's own, such as pg_stat_statements or auto_explain"
+    )
+
+
 def test_a_server_with_other_options_is_not_joined(folder: Path) -> None:
     with embedded.start(folder, settings={"work_mem": "7MB"}):
         embedded.start(folder).stop()

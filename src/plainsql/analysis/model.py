@@ -142,7 +142,9 @@ class TableUse:
     schema: str
     table: str
     columns: tuple[str, ...] = ()
-    """The columns read or written, sorted; empty if the statement uses whole rows."""
+    """The columns read or written, sorted: all of them for a whole row. Empty if it needs none (``count(*)``,
+    a delete), or if they are not known (a function, a trigger).
+    """
     action: Action = "read"
     bound: tuple[tuple[str, str], ...] = ()
     """``(column, parameter)`` pairs: every row read or written has ``column = :parameter``."""

@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 
 from plainsql.analysis.findings.definer_findings import SCHEMA_FINDINGS
 from plainsql.check.problems import FINDINGS
+from plainsql.migrate.trace.hazards import HAZARDS
 
 __all__ = ["ERRORS", "RULES", "Rule"]
 
@@ -78,5 +79,10 @@ RULES: Final = {
         )
         for name, meaning in sorted({**FINDINGS, **SCHEMA_FINDINGS}.items())
     },
+    **{
+        name: Rule(f"{meaning[0].upper()}{meaning[1:]}.", "The page of safe migrations has the safe way.")
+        for name, meaning in HAZARDS.items()
+    },
 }
-"""The errors, then the findings. docs/findings.md has a section for each finding."""
+"""The errors, then the findings, then the hazards of migrations. docs/findings.md has a section for each
+finding, docs/safe-migrations.md one for each hazard."""

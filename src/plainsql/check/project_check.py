@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from plainsql import codegen, statements
@@ -27,7 +27,7 @@ from plainsql.check.schema_findings import schema_problems
 from plainsql.check.statement_errors import fault_error
 from plainsql.codegen.source_places import statement_place
 from plainsql.errors import PlainsqlError, SqlFileError
-from plainsql.schema import schema_source
+from plainsql.schema import SchemaSource, schema_source
 from plainsql.settings import Project
 from plainsql.statements import Statement
 
@@ -74,7 +74,13 @@ class ProjectCheck:
 
 
 def check_project(
-    project: Project, scratch: str | None = None, *, only: Sequence[Path] = (), no_cache: bool = False
+    project: Project,
+    scratch: str | None = None,
+    *,
+    only: Sequence[Path] = (),
+    no_cache: bool = False,
+    schema: SchemaSource | None = None,
+    home: Project | None = None,
 ) -> ProjectCheck:
     """Check a project.
 
@@ -84,6 +90,8 @@ def check_project(
             settings name for it, else the embedded server.
         only: the SQL files to check; all by default.
         no_cache: build the scratch database even if it exists, and analyse everything.
+        schema: the source of the schema; by default that of the settings.
+        home: the project whose scratch database and cached analyses are used, if this one is a copy of it.
 
     Files that cannot be loaded are among the errors of the result.
 
@@ -103,8 +111,10 @@ def check_project(
             scratch,
             chosen,
             no_cache=no_cache,
-            keep_others=bool(wanted or unsound),
-            schema=not wanted,
+            keep_others=bool(wanted or unsound or home),
+            of_schema=not wanted,
+            source=schema or schema_source(project),
+            home=home or project,
         )
     except PlainsqlError:
         if not errors:
@@ -149,29 +159,32 @@ def _analyse(
     *,
     no_cache: bool,
     keep_others: bool,
-    schema: bool,
+    of_schema: bool,
+    source: SchemaSource,
+    home: Project,
 ) -> tuple[AnalysedStatements, list[Problem]]:
     assumptions = Assumptions(project.oldest_server, project.not_null)
-    with scratch_database(schema_source(project), scratch, project=project, rebuild=no_cache) as connection:
+    own = replace(home, search_path=project.search_path)
+    with scratch_database(source, scratch, project=own, rebuild=no_cache) as connection:
         cache = AnalysisCache(
-            project.root / ".plainsql" / f"review{project.name and '-' + project.name}.msgpack",
+            home.root / ".plainsql" / f"review{home.name and '-' + home.name}.msgpack",
             definitions=Definitions(connection),
             assumptions=assumptions,
             no_cache=no_cache,
         )
         unneeded = list(unneeded_columns(connection, project))
         inspection = analyse_statements(connection, chosen, cache, assumptions)
-        of_schema = (
+        found = (
             schema_problems(
                 connection,
                 project.schema_path,
                 owned=project.owns_schema,
                 oldest_server=project.oldest_server,
             )
-            if schema
+            if of_schema
             else []
         )
-        of_schema += unneeded
+        found += unneeded
     # The cached analyses of a file that cannot be read now are kept until it can.
     cache.save(keep_others=keep_others)
-    return inspection, of_schema
+    return inspection, found

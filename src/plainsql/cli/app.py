@@ -45,7 +45,19 @@ app = App(
     suppress_keyboard_interrupt=False,  # main reports it
 )
 # By name: a command's module is imported when the command is used, and psycopg and the analysis with it.
-for _name in ("check", "completion", "demo", "describe", "generate", "init", "run"):
+for _name in (
+    "activity",
+    "check",
+    "completion",
+    "demo",
+    "describe",
+    "generate",
+    "init",
+    "plans",
+    "review",
+    "run",
+    "slow",
+):
     app.command(f"plainsql.cli.{_name}:{_name}", name=_name)
 app.command("plainsql.cli.import_queries:import_queries", name="import")
 for _name in ("cache", "crypto", "db", "migrate", "schema", "scratch"):

@@ -23,7 +23,7 @@ from plainsql.cli.project import load_project, repository_root
 from plainsql.errors import SettingsError, printable
 from plainsql.settings import Project
 
-__all__ = ["check"]
+__all__ = ["annotation", "check"]
 
 _FLAG = Parameter(negative=(), show_default=False)
 
@@ -121,7 +121,7 @@ def _print(problems: Sequence[Problem], entries: Sequence[CacheEntry] | None, fo
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(report)).decode() + "\n")
     elif format == "github":
         for problem in problems:
-            print(_annotation(problem, repository_root()))
+            print(annotation(problem, repository_root()))
     else:
         for problem in problems:
             print(f"{problem}\n")
@@ -206,7 +206,7 @@ def _entry(entry: CacheEntry) -> str:
     return "\n".join(lines)
 
 
-def _annotation(problem: Problem, root: Path) -> str:
+def annotation(problem: Problem, root: Path) -> str:
     """Return a problem as a workflow command of GitHub Actions.
 
     Its values escape percent signs and line ends, its properties more characters. Paths are relative to the

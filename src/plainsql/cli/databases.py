@@ -15,13 +15,26 @@ from plainsql.settings import Project, use_database
 __all__ = ["run_on_databases", "take_database"]
 
 _OF_A_DATABASE: Final = (
-    *(("check",), ("generate",), ("describe",), ("run",), ("migrate",), ("db",), ("schema",), ("import",)),
+    ("check",),
+    ("generate",),
+    ("describe",),
+    ("plans",),
+    ("review",),
+    ("run",),
+    ("migrate",),
+    ("db",),
+    ("schema",),
+    ("import",),
+    ("slow",),
+    ("activity",),
     *(("cache", "triggers"), ("cache", "drain"), ("crypto", "rotate")),
 )
 """The commands that work on one database."""
-_OF_ALL: Final = (("check",), ("generate",), ("migrate",), ("migrate", "status"), ("db", "doctor"))
+_OF_ALL: Final = (
+    *(("check",), ("generate",), ("plans",), ("migrate",), ("migrate", "status"), ("db", "doctor")),
+)
 """Those that work on each database in turn, if none is named."""
-_NAMED_OPTIONS: Final = frozenset({"--baseline", "--database", "--folder", "--layer"})
+_NAMED_OPTIONS: Final = frozenset({"--accept", "--baseline", "--database", "--folder", "--layer", "--stats"})
 """Options for one database."""
 _DOCUMENTS: Final = frozenset({"json", "sarif"})
 
@@ -120,7 +133,7 @@ def _runs(arguments: list[str], name: str | None) -> list[_Run]:
 def _command(arguments: Sequence[str]) -> tuple[str, ...]:
     """Return the words of a command: two of a group of commands, one of any other."""
     words = tuple(arguments[:2])
-    if words[:1] in (("check",), ("generate",), ("describe",), ("run",)) or words[1:2] == ():
+    if words[:1] in (("check",), ("generate",), ("describe",), ("review",), ("run",)) or words[1:2] == ():
         return words[:1]
     return words[:1] if words[1].startswith("-") else words
 

@@ -5,26 +5,25 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, Parameter
 
 from plainsql.cli.exit_codes import COULD_NOT_RUN, FINDINGS, FINE
-from plainsql.errors import PlainsqlError, SettingsError
-from plainsql.layers.files import migrations_folder
+from plainsql.cli.migrate_target import Target, guarded, own_folder
+from plainsql.cli.migrate_trace import trace
+from plainsql.cli.migrate_verify import verify
 from plainsql.settings import Project, resolve_database
 
 if TYPE_CHECKING:
-    import psycopg
-
-    from plainsql.migrate import Mark, MigrationStatus, Progress, Run, Status, Step, Verification
+    from plainsql.migrate import Mark, MigrationStatus, Progress, Run, Status, Step
 
 __all__ = ["app"]
 
 _WAIT_S = 60.0
+_EVERY = Target()
 
 app = App(
     name="migrate",
@@ -37,50 +36,8 @@ app = App(
     'status --check' found the database not current; 2 it could not run (usage, files, connection, lock).
     """,
 )
-
-
-def _own_folder() -> Path:
-    """Return the project's folder of migrations.
-
-    Raises ``SettingsError`` if the schema is not plainsql's: then nothing is created in its database.
-    """
-    project = Project.load()
-    if not project.owns_schema:
-        raise SettingsError(
-            f"the schema is not plainsql's: {project.schema_origin} in [tool.plainsql] makes it; "
-            "nothing was run",
-            hint="use that; to move to plainsql's migrations, set migrations in its place, then "
-            "plainsql migrate mark --to NNNN",
-        )
-    return project.migrations_folder
-
-
-@Parameter(name="*")
-@dataclass(frozen=True)
-class Target:
-    """The options of all commands: the database and the migrations."""
-
-    database: Annotated[str | None, Parameter(name="--database")] = None
-    "URL of the database. Without it: DATABASE_URL or DB_*, then pyproject.toml, then the embedded server."
-    folder: Annotated[Path | None, Parameter(name="--folder")] = None
-    "Folder of the migrations; by default that of pyproject.toml, or 'migrations'."
-    layer: Annotated[tuple[str, ...], Parameter(name="--layer", negative=(), show_default=False)] = ()
-    """Only this layer; repeat it for several, which run in that order. A layer that comes with plainsql
-    (realty, whatsapp, …) need not be in the folder."""
-
-    @property
-    def path(self) -> Path:
-        if self.folder is not None:
-            return self.folder
-        own = _own_folder()
-        if self.layer and not any((own / layer).is_dir() for layer in self.layer):
-            with suppress(SettingsError):
-                return migrations_folder(self.layer[0]).parent
-        return own
-
-    @property
-    def layers(self) -> Sequence[str] | None:
-        return self.layer or None
+app.command(trace)
+app.command(verify)
 
 
 @Parameter(name="*")
@@ -128,7 +85,7 @@ _DRY = Parameter(name="--dry-run", negative=(), show_default=False)
 @app.default
 def apply(
     *,
-    target: Target = Target(),
+    target: Target = _EVERY,
     options: RunOptions = RunOptions(),
     to: str | None = None,
     dry_run: Annotated[bool, _DRY] = False,
@@ -172,7 +129,7 @@ def apply(
 @app.command
 def rollback(
     *,
-    target: Target = Target(),
+    target: Target = _EVERY,
     options: RunOptions = RunOptions(),
     to: str | None = None,
     steps: int | None = None,
@@ -230,7 +187,7 @@ def mark(
     /,
     *,
     to: str | None = None,
-    target: Target = Target(),
+    target: Target = _EVERY,
     not_applied: Annotated[bool, Parameter(name="--not-applied", negative=(), show_default=False)] = False,
     dry_run: Annotated[bool, _DRY] = False,
     force: Annotated[bool, Parameter(name="--force", negative=(), show_default=False)] = False,
@@ -331,7 +288,7 @@ def _missing(url: str, target: Target, to: str, scratch: str | None) -> list[str
 @app.command
 def status(
     *,
-    target: Target = Target(),
+    target: Target = _EVERY,
     json_: Annotated[bool, Parameter(name="--json", negative=(), show_default=False)] = False,
     check: Annotated[bool, Parameter(name="--check", negative=(), show_default=False)] = False,
 ) -> int:
@@ -359,73 +316,6 @@ def status(
 
 
 @app.command
-def verify(
-    *,
-    folder: Annotated[Path | None, Parameter(name="--folder")] = None,
-    layer: Annotated[tuple[str, ...], Parameter(name="--layer", negative=(), show_default=False)] = (),
-    scratch: str | None = None,
-) -> int:
-    """Apply each migration, roll it back and apply it again on a scratch database; compare the schema.
-
-    A rollback that leaves or loses something is named with the object, and so is a second run that makes
-    another schema than the first. Rows are not compared. A rollback that keeps something on purpose says why:
-    '-- keeps: REASON' at its top.
-
-    Exits with 0 if every rollback is right, 1 if one is not, 2 if it could not run.
-
-    Parameters
-    ----------
-    folder
-        Folder of the migrations; by default that of pyproject.toml, or 'migrations'.
-    layer
-        Only this layer; repeat it for several, which run in that order.
-    scratch
-        URL of the server for the scratch database; by default the embedded server.
-    """
-
-    def run() -> int:
-        from plainsql import migrate
-        from plainsql.analysis.scratch_database import empty_databases
-
-        target = Target(folder=folder, layer=layer)
-        path = target.path
-        with empty_databases(scratch) as new_database, new_database() as connection:
-            try:
-                found = migrate.verify(_url_of(connection), path, layers=target.layers)
-            except migrate.MigrationFailedError as error:
-                where = "on the scratch database, which is dropped: no other database was changed"
-                error.detail = f"{error.detail}\n        {where}" if error.detail else where
-                raise
-        return _show_verification(found)
-
-    return _guarded(run)
-
-
-def _url_of(connection: psycopg.Connection[Any]) -> str:
-    """Return the connection string of a connection, with its password."""
-    from psycopg.conninfo import make_conninfo
-
-    password = connection.info.password
-    return make_conninfo(connection.info.dsn, **({"password": password} if password else {}))
-
-
-def _show_verification(found: Verification) -> int:
-    for difference in found.differences:
-        print(difference)
-    for name in found.without_rollback:
-        print(f"{name}: no rollback, so it was only applied")
-    for name, reason in found.kept:
-        print(f"{name}: its rollback keeps something: {reason}")
-    if found.not_run:
-        print(f"not verified, because one before cannot be applied again: {', '.join(found.not_run)}")
-    wrong = len({each.migration for each in found.differences})
-    print(
-        f"verified {_count(len(found.verified))}: {wrong or 'none'} with differences; rows are not compared"
-    )
-    return FINE if found.is_fine else FINDINGS
-
-
-@app.command
 def new(
     what: str,
     *,
@@ -448,11 +338,11 @@ def new(
         from plainsql import migrate
         from plainsql.migrate.discovery import display_path
 
-        for path in migrate.new(folder or _own_folder(), what, layer=layer):
+        for path in migrate.new(folder or own_folder(), what, layer=layer):
             print(display_path(path))
         return FINE
 
-    return _guarded(write)
+    return guarded(write)
 
 
 def _with_database(run: Callable[[str], int], target: Target) -> int:
@@ -461,27 +351,7 @@ def _with_database(run: Callable[[str], int], target: Target) -> int:
         with resolve_database(target.database) as url:
             return run(url)
 
-    return _guarded(resolved)
-
-
-def _guarded(run: Callable[[], int]) -> int:
-    try:
-        return run()
-    except (PlainsqlError, ModuleNotFoundError) as error:
-        print(error, file=sys.stderr)
-        return _exit_code(error)
-    except KeyboardInterrupt as interrupt:
-        if str(interrupt):  # it says which part of the interrupted file is kept
-            raise
-        raise KeyboardInterrupt("interrupted; only the migrations reported as done are kept") from None
-
-
-def _exit_code(error: Exception) -> int:
-    if isinstance(error, ModuleNotFoundError):
-        return COULD_NOT_RUN
-    from plainsql.migrate.errors import DriftError, MigrationFailedError
-
-    return FINDINGS if isinstance(error, DriftError | MigrationFailedError) else COULD_NOT_RUN
+    return guarded(resolved)
 
 
 def _refuse(message: str) -> int:

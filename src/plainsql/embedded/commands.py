@@ -88,7 +88,8 @@ def start(
         settings: further settings of PostgreSQL, by name.
         timeout: seconds for the server to become ready, recovery after a crash included.
 
-    Raises ``EmbeddedServerError`` if the server cannot be started, or if it runs with other options. Raises
+    Raises ``EmbeddedServerError`` if the server cannot be started, for example without a library of
+    ``preload``, or if it runs with other options. Raises
     ``OptionError`` if an option has a wrong value; a scratch server cannot be kept.
     """
     check(

@@ -7,6 +7,7 @@ no child of that process either: it outlives it as long as other processes use t
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import signal
 import socket
@@ -39,6 +40,7 @@ _POLL_INTERVAL_S = 0.005
 """The server reports its state in a file; there is no event to wait for."""
 _ORPHANS_WAIT_S = 15.0
 """Backends notice a killed postmaster immediately, unless they are busy."""
+_NO_LIBRARY = re.compile(r'FATAL:  could not access file "([^"\n]*)": No such file')
 _STOP_WAIT_S = 30.0
 """The limit of an orderly stop with its checkpoint. After it the server is stopped immediately, and recovers
 at its next start."""
@@ -159,6 +161,12 @@ def free_port() -> int:
 
 def startup_error(folder: ServerFolder) -> EmbeddedServerError:
     """Return the error of a server that ended before it was ready."""
+    missing = _NO_LIBRARY.search(log_tail(folder, 15))
+    if missing is not None:
+        return EmbeddedServerError(
+            f"{folder.path}: the server has no library {missing[1]!r} to load at its start",
+            hint="pass preload= a library of PostgreSQL's own, such as pg_stat_statements or auto_explain",
+        )
     return _failed(folder, "PostgreSQL ended while starting")
 
 

@@ -16,6 +16,8 @@ from plainsql.analysis.tree.query_tree import Command, EntryKind, QueryTree, Ran
 __all__ = ["effects_of"]
 
 _SELECT_PRIVILEGE = 2
+_WHOLE_ROW = 0
+"""The column number of a reference to a whole row."""
 
 # They lock, notify and set, and change no row.
 _STATEMENTS_WITHOUT_ROWS = {
@@ -112,11 +114,12 @@ class _Collector:
         self._uses.fetch_foreign_rows(relation)
         self._uses.add_policies(relation)
         bound = self._bindings.of(site.scope, entry.index)
+        selected = column_numbers(permissions, "selectedCols")
         self._uses.add(
             self._effects.reads,
             relation,
             "read",
-            relation.column_names(column_numbers(permissions, "selectedCols")),
+            relation.column_names(relation.columns if _WHOLE_ROW in selected else selected),
             bound,
             site.via,
             with_children=entry.with_children,
@@ -125,17 +128,13 @@ class _Collector:
 
 def _merge_uses(uses: list[TableUse]) -> list[TableUse]:
     """Return one entry for each table, action, binding and reason, with the columns combined."""
-    columns: dict[tuple[object, ...], set[str] | None] = {}
+    columns: dict[tuple[object, ...], set[str]] = {}
     first: dict[tuple[object, ...], TableUse] = {}
     for use in uses:
         key = (use.schema, use.table, use.action, use.bound, use.via, use.returned, use.moved)
         first.setdefault(key, use)
-        known = columns.setdefault(key, set())
-        if known is not None:
-            known.update(use.columns)
-            if not use.columns:
-                columns[key] = None
-    merged = [replace(use, columns=tuple(sorted(columns[key] or ()))) for key, use in first.items()]
+        columns.setdefault(key, set()).update(use.columns)
+    merged = [replace(use, columns=tuple(sorted(columns[key]))) for key, use in first.items()]
     return sorted(
         merged,
         key=lambda use: (

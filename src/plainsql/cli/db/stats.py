@@ -194,6 +194,7 @@ def _show(names: Sequence[str], tables: Sequence[TableStats]) -> None:
         size = _size(sum(size for _, size in unused))
         what = "1 index" if len(unused) == 1 else f"{len(unused)} indexes"
         print(f"{what} that no query has used yet, {size} (--json names them)")
+    print("the queries that take the time: plainsql slow")
 
 
 def _line(table: TableStats) -> list[str | None]:

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
-from plainsql.migrate.trace.snapshot import Snapshot
-from plainsql.migrate.trace.statement_effects import Effects, quoted
+from plainsql.migrate.trace.catalog_changes import Effects, quoted
+from plainsql.migrate.trace.snapshot import Relation, Snapshot
 
 __all__ = ["Found", "hazards_of"]
 
@@ -255,7 +255,8 @@ def _maintenance(effects: Effects) -> Iterator[Found]:
             if each.kind == "r"
             and effects.is_production(oid)
             and (now := effects.after.relations.get(oid)) is not None
-            and now.file != each.file
+            # A table that the transaction has rewritten is emptied in place, and its indexes are built.
+            and (now.file != each.file or oid in effects.scanned)
         )
         if emptied:
             yield Found(
@@ -358,13 +359,29 @@ def _gone(effects: Effects, final: Snapshot) -> Iterator[Found]:
                 (column.name,),
             )
     for relation in effects.dropped_relations:
-        if relation.kind in "rpvmf" and relation.name not in names:
+        if relation.kind in "rpvmf":
+            yield from _dropped(effects, final, relation)
+
+
+def _dropped(effects: Effects, final: Snapshot, relation: Relation) -> Iterator[Found]:
+    if relation.name not in final.names:
+        yield Found(
+            "drop-table",
+            f"drops {relation.name}, which the code in production may use",
+            "deploy code that does not use it first, then allow this with that reason",
+            (relation.name,),
+            (_last(relation.name),),
+        )
+        return
+    kept = final.columns_of(relation.name)
+    for column in effects.before.columns.values():
+        if column.table == relation.oid and column.name not in kept:
             yield Found(
-                "drop-table",
-                f"drops {relation.name}, which the code in production may use",
+                "drop-column",
+                f"drops {relation.name}, and its replacement has no column {quoted(column.name)}",
                 "deploy code that does not use it first, then allow this with that reason",
                 (relation.name,),
-                (_last(relation.name),),
+                (column.name,),
             )
 
 

@@ -18,6 +18,8 @@ from psycopg.pq import TransactionStatus
 from plainsql.errors import MigrationError
 from plainsql.migrate.connection import Connection, ServerRefusal, clean, send
 from plainsql.migrate.discovery import Migration
+from plainsql.migrate.lock_limit import LockLimit
+from plainsql.migrate.results import milliseconds
 from plainsql.migrate.script import Statement, place_at
 from plainsql.migrate.trace.snapshot import Snapshot, read_held_locks, read_session, read_snapshot
 
@@ -83,7 +85,7 @@ def _run(
         if migration.transactional:
             yield from _in_transaction(connection, migration, lock_timeout, record=record)
         else:
-            yield from _by_statement(connection, migration, record=record)
+            yield from _by_statement(connection, migration, LockLimit(lock_timeout), record=record)
     finally:
         if not connection.closed:
             if connection.info.transaction_status != TransactionStatus.IDLE:
@@ -97,7 +99,7 @@ def _in_transaction(
     # Before `begin`: a file may start with `set transaction`, which no query precedes.
     before = _first_state(connection) if record else None
     connection.execute("begin")
-    limit = str(round(lock_timeout * 1000))
+    limit = milliseconds(lock_timeout)
     send(connection, f"set local lock_timeout = {limit}")
     for statement in migration.script.statements:
         if is_of_server(statement):
@@ -114,18 +116,20 @@ def _in_transaction(
 
 
 def _by_statement(
-    connection: Connection, migration: Migration, *, record: bool
+    connection: Connection, migration: Migration, limit: LockLimit, *, record: bool
 ) -> Iterator[RecordedStatement | None]:
-    connection.execute("set lock_timeout = 0")
     before = _first_state(connection) if record else None
     for statement in migration.script.statements:
         if is_of_server(statement):
             yield _left_out(statement, before)
             continue
+        shared = connection.info.transaction_status != TransactionStatus.IDLE
+        setting = None if shared else limit.setting(migration.script, statement)
+        if setting is not None:
+            send(connection, f"set lock_timeout = {setting}")
         if before is None:
             _send(connection, migration, statement)
             continue
-        shared = connection.info.transaction_status != TransactionStatus.IDLE
         if shared or statement.words[:1] in (("begin",), ("start",)):
             _send(connection, migration, statement)
             after = read_snapshot(connection)
@@ -135,7 +139,7 @@ def _by_statement(
         else:
             held = _outside(connection, migration, statement, before)
             after = read_snapshot(connection)
-        yield RecordedStatement(statement, before, after, held, shared, before.lock_timeout)
+        yield RecordedStatement(statement, before, after, held, shared, setting or before.lock_timeout)
         idle = connection.info.transaction_status == TransactionStatus.IDLE
         before = _first_state(connection) if idle else after
 

@@ -12,6 +12,7 @@ from plainsql.migrate.connection import Connection
 from plainsql.migrate.discovery import Migration
 from plainsql.migrate.script import Script, place_at
 from plainsql.migrate.trace.allowances import allowances_of
+from plainsql.migrate.trace.catalog_changes import Effects
 from plainsql.migrate.trace.durations import estimate_seconds, time_class_of
 from plainsql.migrate.trace.hazard_rules import Found, hazards_of
 from plainsql.migrate.trace.hazards import SIZED
@@ -20,7 +21,6 @@ from plainsql.migrate.trace.model import Blocks, Hazard, MigrationTrace, Stateme
 from plainsql.migrate.trace.old_queries import BrokenQuery, OldQueries
 from plainsql.migrate.trace.recorded_run import RecordedStatement, record_migration, run_migration
 from plainsql.migrate.trace.snapshot import Snapshot, read_snapshot
-from plainsql.migrate.trace.statement_effects import Effects
 
 __all__ = ["LOCK_TIMEOUT_S", "trace_run"]
 
@@ -193,8 +193,8 @@ class _Trace:
             or effects.rewritten_tables
             or any(effects.is_production(each.table) for each in effects.built)
         )
-        found_names = {each.name for each in found}
-        if not works or not held or (found_names & SIZED) - {"whole-table-write"}:
+        others = {each.name for each in found} & (SIZED | {"truncate"})
+        if not works or not held or others - {"whole-table-write"}:
             return []
         found[:] = [each for each in found if each.name != "whole-table-write"]
         tables = {each.table for each in effects.scans if not each.is_new}
@@ -303,7 +303,7 @@ def _no_timeout(effects: Effects) -> Found:
     return Found(
         "lock-timeout-missing",
         f"waits for a lock on {tables} without a limit, and all that come later queue behind it",
-        "set lock_timeout = '5s' before the statement; or remove '-- transactional: false'",
+        "remove what sets lock_timeout to 0: plainsql migrate sets 5 seconds and tries again",
         tuple(sorted(effects.name(oid) for oid in effects.blocking_tables)),
     )
 

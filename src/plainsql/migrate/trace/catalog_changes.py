@@ -116,7 +116,7 @@ class Effects:
     def scans(self) -> tuple[Scan, ...]:
         return tuple(
             Scan(table=self.name(oid), times=times, is_new=not self.is_production(oid))
-            for oid, times in self.scanned.items()
+            for oid, times in sorted(self.scanned.items(), key=lambda each: self.name(each[0]))
         )
 
     @cached_property
@@ -135,7 +135,7 @@ class Effects:
         """Existing relations whose file is another one now; ``truncate`` rewrites nothing."""
         if self.statement.words[:1] == ("truncate",):
             return ()
-        return tuple(
+        found = [
             each
             for oid, each in self.before.relations.items()
             if oid in self._existing.relations
@@ -143,7 +143,8 @@ class Effects:
             and (now := self.after.relations.get(oid)) is not None
             and each.file
             and now.file != each.file
-        )
+        ]
+        return tuple(sorted(found, key=lambda each: (each.table is not None, each.name)))
 
     @cached_property
     def rewritten_tables(self) -> frozenset[int]:
@@ -175,14 +176,15 @@ class Effects:
     def built(self) -> tuple[Relation, ...]:
         """New indexes on existing tables that are built, and not taken over from an older index."""
         files = {each.file for each in self.before.relations.values() if each.file}
-        return tuple(
+        found = [
             each
             for oid, each in self.after.relations.items()
             if each.kind == "i"
             and oid not in self.before.relations
             and each.table in self._existing.relations
             and each.file not in files
-        )
+        ]
+        return tuple(sorted(found, key=lambda each: each.name))
 
     @cached_property
     def dropped_relations(self) -> tuple[Relation, ...]:

@@ -1,0 +1,141 @@
+"""The plans of a whole project against its plan files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any, Final
+
+from psycopg import Connection
+
+from plainsql import statements
+from plainsql.errors import BindError, ContractError, SettingsError
+from plainsql.plans.baseline.measurement import measured_plans
+from plainsql.plans.baseline.plan_file import PlanFileError, parse_plans
+from plainsql.plans.baseline.plan_folder import PlanFolder
+from plainsql.plans.baseline.query_report import MeasuredPlan, QueryReport, fresh_text, report_query
+from plainsql.plans.baseline.recorded_node import quoted_name
+from plainsql.plans.baseline.ties import break_ties
+from plainsql.settings import Project
+from plainsql.statements import Statement
+
+__all__ = ["ProjectPlans", "check_plans"]
+
+_LARGE_ROWS: Final = 10_000
+"""The rows of a table whose scan makes a plan worse."""
+_LARGE_TABLES: Final = """
+select n.nspname, c.relname
+from pg_catalog.pg_class as c
+inner join pg_catalog.pg_namespace as n on c.relnamespace = n.oid
+where c.relkind in ('r', 'm') and c.reltuples >= %s
+"""
+
+
+@dataclass(slots=True)
+class ProjectPlans:
+    """The reports of a project's queries, and the texts of their plan files."""
+
+    folder: PlanFolder
+    queries: list[QueryReport] = field(default_factory=list)
+    leftovers: list[Path] = field(default_factory=list)
+    """The plan files of queries that are gone."""
+    texts: dict[Path, str] = field(default_factory=dict)
+    """The text of each file that is not up to date."""
+
+    @property
+    def fails(self) -> bool:
+        """True if a plan turned worse, or if a file is missing, left over or unreadable."""
+        failures = ("worse", "missing", "unreadable", "refused")
+        return bool(self.leftovers) or any(each.state in failures for each in self.queries)
+
+    @property
+    def is_current(self) -> bool:
+        """True if all files are what would be written."""
+        return not self.leftovers and all(each.state == "same" for each in self.queries)
+
+    def write(self) -> None:
+        """Write the files that are not up to date, and remove the leftovers."""
+        self.folder.write(self.texts)
+        self.folder.remove(self.leftovers)
+
+
+def check_plans(project: Project, connection: Connection[Any], accept: Sequence[str] = ()) -> ProjectPlans:
+    """Compare the plans of a project's queries with its plan files.
+
+    Args:
+        project: the project.
+        connection: an idle connection in autocommit mode, to a database that plans as production does.
+        accept: patterns of queries whose worse plans are written as well; only these queries are planned, and
+            their files alone are in the result. By default all queries.
+
+    Raises ``SqlFileError`` if a SQL file cannot be read, and ``SettingsError`` if a pattern names no query.
+    """
+    catalog = statements.load(project.sql_folder)
+    chosen = _accepted(list(catalog.values()), accept)
+    found = ProjectPlans(PlanFolder(project.plans_folder, project.sql_folder))
+    large = {
+        ".".join(map(quoted_name, row)) for row in connection.execute(_LARGE_TABLES, [_LARGE_ROWS]).fetchall()
+    }
+    for statement in chosen:
+        file = found.folder.file(statement.path)
+        report, text = _check_query(
+            project, connection, statement, file, found.folder.read(file), large=large, accept=bool(accept)
+        )
+        found.queries.append(report)
+        if text is not None:
+            found.texts[file] = text
+    if not accept:
+        files = [found.folder.file(statement.path) for statement in catalog.values()]
+        others = [each.plans_folder for each in Project.load_all(project.root) if each.name != project.name]
+        found.leftovers = [
+            file
+            for file in found.folder.leftovers(files)
+            if not any(
+                other.is_relative_to(found.folder.folder) and file.is_relative_to(other) for other in others
+            )
+        ]
+    return found
+
+
+def _check_query(
+    project: Project,
+    connection: Connection[Any],
+    statement: Statement,
+    file: Path,
+    text: str | None,
+    *,
+    large: Collection[str],
+    accept: bool,
+) -> tuple[QueryReport, str | None]:
+    """Return the report of a query, and the text to write; ``None`` if the file is up to date."""
+    query = (statement.name, statement.path, statement.body_line, os.path.relpath(file))
+    source = Path(os.path.relpath(statement.path, project.root)).as_posix()
+    try:
+        measured: Sequence[MeasuredPlan] = list(measured_plans(connection, statement))
+    except (ContractError, BindError) as error:
+        return QueryReport(*query, "refused", str(error)), None
+    if text is None:
+        return QueryReport(*query, "missing", "there is no plan file"), fresh_text(source, measured)
+    try:
+        recorded = parse_plans(text)
+    except PlanFileError as error:
+        message = f"{query[-1]}:{error.line} is not a line that plainsql writes"
+        return QueryReport(*query, "unreadable", message), fresh_text(source, measured)
+    measured = break_ties(connection, statement, recorded, measured)
+    report, written = report_query(query, text, recorded, measured, source=source, large=large, accept=accept)
+    return report, None if written == text else written
+
+
+def _accepted(queries: list[Statement], patterns: Sequence[str]) -> list[Statement]:
+    for pattern in patterns:
+        if not any(fnmatchcase(query.name, pattern) for query in queries):
+            raise SettingsError(
+                f"--accept: there is no query {pattern!r}",
+                hint="write its whole name or a pattern: shop.orders.list, or 'shop.*'",
+            )
+    if not patterns:
+        return queries
+    return [query for query in queries if any(fnmatchcase(query.name, pattern) for pattern in patterns)]

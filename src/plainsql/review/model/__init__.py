@@ -1,0 +1,1 @@
+"""The content of the review's pages: plain structs, and the functions that fill them."""

@@ -1,0 +1,1 @@
+"""The review as a folder of static pages, which needs no server and no network."""

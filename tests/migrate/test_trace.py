@@ -1,0 +1,292 @@
+"""The trace of migrations: locks, rewrites, hazards, the author's comment, the queries of a revision."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from plainsql.cli.app import main
+from plainsql.errors import MigrationError
+from plainsql.migrate import read_folder
+from plainsql.migrate.script import Script
+from plainsql.migrate.trace import MigrationTrace, RelationLock, TableSize, trace_run
+from plainsql.migrate.trace.lock_comment import compare_comment
+from plainsql.plans.statistics.production_statistics import (
+    FORMAT,
+    Production,
+    ProductionStatistics,
+    TableStatistics,
+)
+from plainsql.plans.statistics.statistics_files import write_statistics
+from tests.migrate.conftest import Write
+
+TABLES = """
+create table customers (id bigint primary key, name text);
+create table orders (id bigint primary key, customer_id bigint, amount int, code varchar(10), state text);
+create index orders_amount_idx on orders (amount);
+create sequence numbers;
+create view order_states as select o.state from orders as o;
+"""
+OUTSIDE = "-- transactional: false\n"
+
+
+def run(
+    connection: psycopg.Connection[Any], folder: Path, *, one_batch: bool = False, **options: Any
+) -> tuple[MigrationTrace, ...]:
+    """Trace all migrations of a folder but the first."""
+    connection.execute("drop schema public cascade")
+    connection.execute("create schema public")
+    found = read_folder(folder).migrations
+    chosen = {each.name for each in found[1:]}
+    return trace_run(connection, found, chosen, one_batch=one_batch, **options)
+
+
+def names(trace: MigrationTrace) -> list[str]:
+    return [hazard.name for hazard in trace.hazards]
+
+
+def locks(trace: MigrationTrace) -> dict[str, str]:
+    return {lock.relation: lock.mode for lock in trace.locks}
+
+
+def test_the_trace_has_locks_rewrites_scans_and_index_builds(
+    write: Write, connection: psycopg.Connection[Any]
+) -> None:
+    folder = write(
+        {
+            "0001_it.sql": TABLES,
+            "0002_it.sql": "alter table orders alter amount type bigint;",
+            "0003_it.sql": "alter table orders alter code type varchar(20);"
+            "alter table orders alter code type text;",
+            "0004_it.sql": "alter table orders add foreign key (customer_id) references customers;",
+            "0005_it.sql": OUTSIDE + "create index concurrently states on orders (state);\n"
+            "reindex index concurrently states;\nvacuum full orders;\ndrop index concurrently states;",
+            "0006_it.sql": "create table new (id int, order_id bigint references orders);"
+            "create index on new (id); alter table new add check (id > 0); update new set id = 1;",
+            "0007_it.sql": "insert into orders (id) values (1); drop index orders_amount_idx;",
+            "0008_it.sql": "select from orders; create role trace_made; alter sequence numbers cache 5;",
+        }
+    )
+    retype, grow, key, concurrent, new, insert, rest = run(connection, folder)
+    (statement,) = retype.statements
+    assert locks(retype) == {"public.orders": "access exclusive"}
+    assert (retype.blocks, retype.time) == ("reads and writes", "grows with the table")
+    assert [(each.relation, each.kind) for each in statement.rewrites] == [
+        ("public.orders", "table"),
+        ("public.orders_pkey", "index"),
+    ]
+    assert [each.index for each in statement.built_indexes] == ["public.orders_amount_idx"]
+    assert [each.table for each in statement.scans] == ["public.orders"]
+    # A longer varchar and text rewrite nothing and read nothing.
+    assert (names(grow), grow.time) == ([], "instant")
+    assert grow.blocks == "reads and writes"
+    assert locks(key) == dict.fromkeys(["public.customers", "public.orders"], "share row exclusive")
+    assert names(key) == ["validate-at-once"]
+    # The locks of statements outside a transaction are seen while they wait for a writer.
+    build, again, full, drop = concurrent.statements
+    assert [each.index for each in build.built_indexes] == ["public.states"]
+    for each in (build, again, drop):
+        assert ("public.orders", "share update exclusive") in {(x.relation, x.mode) for x in each.locks}
+        assert each.blocks == "nothing"
+    assert [(lock.relation, lock.mode) for lock in full.locks] == [("public.orders", "access exclusive")]
+    assert names(concurrent) == ["vacuum-full"]
+    # What a migration does to its own tables is no hazard; the table that they refer to is locked.
+    assert locks(new) == {"public.orders": "share row exclusive"}
+    assert (new.hazards, new.time) == ((), "instant")
+    assert locks(insert)["public.orders"] == "access exclusive"
+    assert [each.name for each in insert.hazards] == ["drop-index"]
+    assert locks(rest) == {"public.orders": "access share", "public.numbers": "share row exclusive"}
+    assert rest.hazards == ()
+    connection.execute("drop role trace_made")
+
+
+def test_tables_of_the_same_deployment_are_not_those_of_production(
+    write: Write, connection: psycopg.Connection[Any]
+) -> None:
+    folder = write(
+        {
+            "0001_it.sql": TABLES,
+            "0002_it.sql": "create table parts (id int);",
+            "0003_it.sql": "alter table parts add column key uuid default gen_random_uuid();"
+            "alter table parts alter id set not null; create index on parts (id); truncate parts;",
+        }
+    )
+    together = run(connection, folder, one_batch=True)
+    assert [names(trace) for trace in together] == [[], []]
+    (lock,) = together[1].locks
+    assert (lock.relation, lock.mode, lock.is_new) == ("public.parts", "access exclusive", True)
+    assert together[1].blocks == "nothing"
+    apart = run(connection, folder)
+    assert names(apart[1]) == ["add-column-volatile-default", "set-not-null", "create-index", "truncate"]
+
+
+def test_names_that_exist_again_at_the_end_are_not_gone(
+    write: Write, connection: psycopg.Connection[Any]
+) -> None:
+    folder = write(
+        {
+            "0001_it.sql": TABLES,
+            "0002_it.sql": "drop view order_states; create view order_states as select 1 as id;",
+            "0003_it.sql": "alter table customers rename to people;"
+            "create view customers as select p.id, p.name from people as p;",
+            "0004_it.sql": "alter table orders rename customer_id to buyer_id; drop view order_states;"
+            "alter table orders drop code; alter table people set schema information_schema;",
+        }
+    )
+    view, table, gone = run(connection, folder)
+    assert names(view) == ["drop-column"]  # the column `state` of the view
+    assert names(table) == []
+    assert [name for name in names(gone) if name != "lock-order"] == [
+        *("rename-column", "drop-table", "drop-column", "drop-table"),
+    ]
+
+
+def test_a_refused_statement_has_its_place_and_a_hint(
+    write: Write, connection: psycopg.Connection[Any]
+) -> None:
+    folder = write(
+        {
+            "0001_it.sql": TABLES + "create type state as enum ('new');",
+            "0002_it.sql": "alter type state add value 'old';\nselect 'old'::state;",
+        }
+    )
+    with pytest.raises(MigrationError, match="unsafe use of new value") as caught:
+        run(connection, folder)
+    assert caught.value.place is not None
+    assert (caught.value.place.line, caught.value.place.column) == (2, 8)
+    assert caught.value.hint == "add the value in a migration of its own, before the one that uses it"
+    write({"0002_it.sql": "create index concurrently on orders (id);"})
+    with pytest.raises(MigrationError, match="transactional: false"):
+        run(connection, folder)
+    assert connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
+
+
+def test_sizes_make_a_hazard_an_error_a_warning_or_nothing(
+    write: Write, connection: psycopg.Connection[Any]
+) -> None:
+    folder = write({"0001_it.sql": TABLES, "0002_it.sql": "create index on orders (state);"})
+
+    def severity(megabytes: int, **options: Any) -> tuple[str | None, str]:
+        sizes = {"public.orders": TableSize(rows=1.0, bytes=megabytes * 1_000_000)}
+        (trace,) = run(connection, folder, sizes=sizes, **options)
+        return (trace.hazards[0].severity if trace.hazards else None), trace.time
+
+    assert severity(1) == (None, "instant")
+    assert severity(20) == ("warning", "instant")
+    assert severity(500) == ("error", "seconds")
+    assert severity(500, max_blocked_s=20) == ("warning", "seconds")
+    assert severity(50_000) == ("error", "minutes")
+
+
+COMMENTS = {
+    "none on existing tables.": ["it says none, and the trace has share on shop.a, share on shop.b"],
+    "share on shop.a and shop.b: writers\n-- wait. Time: minutes.": [],
+    "share on the two tables.\n-- Time: minutes for shop.c": [],
+    "share on the three tables.": [
+        "it says share on three tables, and the trace has it on 2: shop.a, shop.b",
+    ],
+    "share on shop.a.": ["it does not name share on shop.b"],
+    "access exclusive on shop.a, share on shop.b": [
+        "it says access exclusive on shop.a, and the trace has share",
+    ],
+    "share on shop.a, shop.b and shop.c\n--\n-- share on shop.d": [
+        "it says share on shop.c, and the trace has no such lock there",
+    ],
+    "some": [],
+}
+
+
+@pytest.mark.parametrize("comment", COMMENTS)
+def test_the_lock_comment_is_compared_with_the_trace(comment: str) -> None:
+    script = Script.read(f"-- A title.\n-- Lock: {comment}\nselect 1;")
+    taken = [
+        RelationLock(relation=f"shop.{name}", kind="table", mode="share", blocks="writes") for name in "ab"
+    ]
+    weak = RelationLock(relation="shop.c", kind="table", mode="row exclusive", blocks="nothing")
+    found = compare_comment(script, [*taken, weak], [f"shop.{name}" for name in "abcd"])
+    assert found is not None
+    assert (list(found.contradictions), found.line) == (COMMENTS[comment], 2)
+    assert compare_comment(Script.read("select 1; -- Lock: none"), [], []) is None
+
+
+def git(*arguments: str) -> None:
+    identity = ("-c", "user.name=a", "-c", "user.email=a@example.org")
+    subprocess.run(["git", *identity, *arguments], check=True, capture_output=True)
+
+
+def test_the_command_knows_what_is_new_since_a_revision(
+    write: Write, fresh_database_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PLAINSQL_SCRATCH_URL", fresh_database_url)
+    monkeypatch.setenv("DATABASE_URL", fresh_database_url)
+
+    def trace(*arguments: str) -> tuple[int, str]:
+        code = main(["migrate", "trace", *arguments])
+        out, error = capsys.readouterr()
+        return code, out + error
+
+    write({"0001_it.sql": TABLES})
+    Path("sql/orders").mkdir(parents=True)
+    query = "-- The codes.\n-- returns: many Code\n-- allow: unbounded: few\nselect o.code from orders as o\n"
+    Path("sql/orders/codes.sql").write_text(query)
+    Path("pyproject.toml").write_text("")
+    git("init", "-q", "-b", "main")
+    git("add", "-A")
+    git("commit", "-qm", "first")
+    write(
+        {
+            "0002_it.sql": "alter table orders drop code;\n",
+            "0003_it.sql": "alter table customers drop name;\n",
+            "0004_it.sql": "-- allow: create-index: it is small\ncreate index on orders (state);\n",
+        }
+    )
+    Path("sql/orders/codes.sql").unlink()
+    # The query of the revision breaks by the first drop. No query of it uses the column of the second.
+    code, printed = trace("--since", "main", "--json")
+    first, second, third = json.loads(printed)
+    assert code == 1
+    assert [hazard["name"] for hazard in first["hazards"]] == ["drop-column"]
+    assert first["hazards"][0]["detail"] == "queries that fail afterwards: orders.codes"
+    assert second["hazards"] == []
+    assert third["hazards"][0]["allowed"] == "it is small"
+    assert third["locks"][0]["mode"] == "share"
+    # Without a revision, any column may be in use.
+    code, printed = trace("0003", "--format", "github")
+    assert code == 1
+    assert "::error file=migrations/0003_it.sql,line=1,col=1,title=plainsql drop-column::" in printed
+    code, printed = trace("0004")
+    assert (code, "allowed: create-index: it is small" in printed) == (0, True)
+    assert "no hazard: 1 migration" in printed
+    Path("pyproject.toml").write_text(
+        '[tool.plainsql.allow]\n"migrations/0003*" = "drop-column: no code reads it"\n'
+    )
+    code, printed = trace("0003", "--format", "sarif")
+    assert code == 0
+    assert '"results": []' in printed
+    # With the sizes of production, work on a small table is no hazard.
+    write({"0005_it.sql": "create index on orders (amount);\n"})
+    orders = TableStatistics(rows=5, file_pages=100)
+    production = Production(format=FORMAT, taken=datetime(2026, 11, 29, tzinfo=UTC), server="17.2")
+    write_statistics(
+        Path("sizes"), ProductionStatistics(production=production, schemas={"public": {"orders": orders}})
+    )
+    assert trace("0005", "--stats", "sizes")[0] == 0
+    code, printed = trace("0005", "--stats", "sizes", "--may-block", "0.0001")
+    assert (code, "[create-index]" in printed) == (1, True)
+    # The pending ones are one deployment, and in an empty database that is all of them.
+    code, printed = trace()
+    assert code == 0
+    assert "5 migrations" in printed
+    for wrong, message in {
+        ("--since", "gone"): "git knows no revision 'gone'",
+        ("0009",): "no migration '0009'",
+        ("0003", "--all"): "expected one of them, got more",
+    }.items():
+        code, printed = trace(*wrong)
+        assert (code, message in printed) == (2, True), printed

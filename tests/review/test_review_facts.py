@@ -1,0 +1,117 @@
+"""The facts of a review: what the sheets of queries, tables and migrations say of a small shop."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from plainsql.review.model.sheets import Review
+from tests.review.conftest import SHOP, TABLE, query_named, table_named
+
+NEEDS_GIT = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
+
+
+def locks(review: Review, name: str) -> list[tuple[str, str]]:
+    return [(lock.mode, lock.table) for lock in query_named(review, name).locks if lock.on_rows]
+
+
+def test_a_sheet_has_the_rows_their_reason_and_the_proving_index(shop_review: Review) -> None:
+    get = query_named(shop_review, "leads.get")
+    assert (get.returns, get.rows, get.effect) == ("optional Lead", "optional", "reads")
+    assert (get.proof_table, get.proof) == ("shop.leads", "leads_email_key")
+    assert get.rows_because == "equality on the unique key leads_email_key (email)"
+    assert [(c.name, c.type, c.nullable, c.because, c.table) for c in get.columns] == [
+        ("id", "bigint", False, "not-null column", "shop.leads"),
+        ("email", "text", False, "not-null column", "shop.leads"),
+        ("name", "text", True, "nullable column", "shop.leads"),
+    ]
+    assert (get.is_by_key, get.cached.ttl if get.cached else 0) == (True, 300)
+    rename = query_named(shop_review, "leads.rename")
+    assert (rename.optional_lines, rename.variants) == ((5,), 2)
+    email = rename.parameters[0]
+    assert (email.name, email.is_optional, email.written_to) == ("email", True, ("shop.leads.email",))
+    assert [each.query for each in rename.ends] == ["leads.get"]
+
+
+def test_row_locks_follow_from_writes_keys_and_clauses(shop_review: Review) -> None:
+    assert locks(shop_review, "leads.get") == []
+    assert locks(shop_review, "leads.rename") == [
+        ("for update", "shop.leads"),  # if the address changes, which is a key
+        ("for no key update", "shop.leads"),
+    ]
+    assert locks(shop_review, "leads.delete") == [
+        ("for update", "shop.leads"),
+        ("for update", "shop.messages"),
+    ]
+    assert locks(shop_review, "messages.add") == [("for key share", "shop.leads")]
+    (claim,) = (lock for lock in query_named(shop_review, "messages.claim").locks if lock.on_rows)
+    assert (claim.mode, claim.table) == ("for update", "shop.messages")
+    assert "skips them" in claim.because
+
+
+def test_columns_and_indexes_that_no_query_uses_are_known(shop_review: Review) -> None:
+    leads = table_named(shop_review, "shop.leads")
+    assert [column.name for column in leads.unread] == ["seen_at", "never_read", "created_at"]
+    assert [column.name for column in leads.unwritten] == ["id", "seen_at", "never_read", "created_at"]
+    assert [index.name for index in leads.unused_indexes] == ["leads_seen_at_idx"]
+    assert leads.queries == (("leads.delete", "RD"), ("leads.get", "R"), ("leads.rename", "RU"))
+    by_name = {index.name: index for index in table_named(shop_review, "shop.messages").indexes}
+    # No query compares the column: the index serves the check of the foreign key.
+    assert by_name["messages_lead_id_idx"].supports == ("messages_lead_id_fkey",)
+    assert by_name["messages_pkey"].supports == ("messages_pkey",)
+    odd = table_named(shop_review, f"shop.{TABLE}")
+    assert [column.users.reads for column in odd.columns] == [("odd.all",), ("odd.all",)]
+    # The same names of the ledger's tables are the project's own.
+    assert [table.name for table in shop_review.tables] == [f"shop.{TABLE}", "shop.leads", "shop.messages"]
+
+
+def test_callers_are_found_by_imports_of_modules_and_functions(shop_review: Review) -> None:
+    get = query_named(shop_review, "leads.get").callers
+    assert [(caller.path, caller.line, caller.is_test) for caller in get] == [
+        ('app/"quoted" <b>.py', 3, False),
+        ("app/serve.py", 6, False),
+    ]
+    assert [caller.line for caller in query_named(shop_review, "messages.add").callers] == [7]
+    assert [caller.is_test for caller in query_named(shop_review, "leads.delete").callers] == [True]
+    assert query_named(shop_review, "leads.rename").callers == ()
+
+
+@NEEDS_GIT
+def test_each_file_has_its_last_commit_and_its_diff(shop_review: Review) -> None:
+    change = query_named(shop_review, "leads.rename").change
+    assert (change.author, change.subject) == ("Eve & 'E' Adams", "Names </script><b>change</b>")
+    assert "-".join(change.diff[1:3]) == "--- Rename a lead.-+-- Give a lead another name."
+    first = query_named(shop_review, "leads.get").change
+    assert first.subject == "The shop"
+    assert first.diff[1] == f"+{SHOP['sql/leads/get.sql'].splitlines()[0]}"
+    assert shop_review.migrations[0].change.subject == "The shop"
+
+
+def test_findings_and_allowances_are_at_their_queries(shop_review: Review) -> None:
+    (allowed,) = query_named(shop_review, "odd.all").allowances
+    assert (allowed.finding, allowed.reason, allowed.path) == (
+        *("unbounded", "<i>few rows</i>"),
+        "pyproject.toml",
+    )
+    assert [note.name for note in query_named(shop_review, "messages.claim").notes] == []
+    assert [note.path for note in shop_review.notes] == []
+
+
+def test_a_migration_has_its_statements_tables_and_queries(shop_review: Review) -> None:
+    (shop,) = shop_review.migrations
+    assert shop.statements[1].line == 5
+    assert shop.statements[1].tables == ("shop.leads",)
+    assert "leads.get" in shop.queries
+    assert shop.rollback == "drop schema shop cascade;\n"
+
+
+def test_a_review_is_the_same_from_any_folder(
+    shop: Path, shop_review: Review, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from plainsql.review.model.project_review import read_review
+    from plainsql.settings import Project
+
+    monkeypatch.chdir(shop / "sql")
+    assert read_review(Project.load(shop), database_url, version="1.0") == shop_review
