@@ -22,9 +22,9 @@ try:
     )
     from plainsql.migrate.marks import Mark
     from plainsql.migrate.results import MigrationStatus, Progress, Run, Status, Step
+    from plainsql.migrate.round_trip import SchemaDifference, Verification, verify
     from plainsql.migrate.run import apply, mark, rollback, status
     from plainsql.migrate.scaffold import new
-    from plainsql.migrate.verification import SchemaDifference, Verification, verify
 except ModuleNotFoundError as error:
     if error.name not in ("psycopg", "yoyo"):
         raise
