@@ -22,7 +22,7 @@ try:
     )
     from plainsql.migrate.marks import Mark
     from plainsql.migrate.results import MigrationStatus, Progress, Run, Status, Step
-    from plainsql.migrate.round_trip import SchemaDifference, Verification, verify
+    from plainsql.migrate.reversibility import SchemaDifference, Verification, verify
     from plainsql.migrate.run import apply, mark, rollback, status
     from plainsql.migrate.scaffold import new
 except ModuleNotFoundError as error:
