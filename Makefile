@@ -69,15 +69,17 @@ migrate: environment-demo ## Bring a database up to the migrations
 	@$(BIN)/plainsql migrate $(ARGS)
 
 .PHONY: check
-check: environment-demo ## Check every query and rollback against PostgreSQL, and that the generated code is up to date
+check: environment-demo ## Check every query and rollback against PostgreSQL, and that what is generated is up to date
 	@$(BIN)/plainsql check $(ARGS)
 	@$(BIN)/plainsql generate --check
 	@$(BIN)/plainsql migrate verify
+	@$(BIN)/plainsql migrate schema --check
 	@echo "check: ok"
 
 .PHONY: generate
-generate: environment-demo ## Write the Python modules of the queries
+generate: environment-demo ## Write the Python modules of the queries, and the schema of the migrations
 	@$(BIN)/plainsql generate $(ARGS)
+	@$(BIN)/plainsql migrate schema
 
 # -- Working on plainsql
 

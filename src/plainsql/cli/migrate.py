@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import App, Parameter
 
 from plainsql.cli.exit_codes import COULD_NOT_RUN, FINDINGS, FINE
+from plainsql.cli.migrate_schema import schema
 from plainsql.cli.migrate_target import Target, guarded, own_folder
 from plainsql.cli.migrate_trace import trace
 from plainsql.cli.migrate_verify import verify
@@ -38,6 +39,7 @@ app = App(
 )
 app.command(trace)
 app.command(verify)
+app.command(schema)
 
 
 @Parameter(name="*")

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from plainsql.cli.exit_codes import FINDINGS, FINE
-from plainsql.cli.migrate_target import Target, guarded
+from plainsql.cli.migrate_target import Target, guarded, url_of
 
 if TYPE_CHECKING:
-    import psycopg
-
     from plainsql.migrate import Verification
 
 __all__ = ["verify"]
@@ -50,7 +48,7 @@ def verify(
         path = target.path
         with empty_databases(scratch) as new_database, new_database() as connection:
             try:
-                found = migrate.verify(_url_of(connection), path, layers=target.layers)
+                found = migrate.verify(url_of(connection), path, layers=target.layers)
             except migrate.MigrationFailedError as error:
                 where = "on the scratch database, which is dropped: no other database was changed"
                 error.detail = f"{error.detail}\n        {where}" if error.detail else where
@@ -58,14 +56,6 @@ def verify(
         return _show_verification(found)
 
     return guarded(run)
-
-
-def _url_of(connection: psycopg.Connection[Any]) -> str:
-    """Return the connection string of a connection, with its password."""
-    from psycopg.conninfo import make_conninfo
-
-    password = connection.info.password
-    return make_conninfo(connection.info.dsn, **({"password": password} if password else {}))
 
 
 def _show_verification(found: Verification) -> int:
