@@ -41,6 +41,8 @@ def statistics_notes(
         )
     if production.hidden:
         yield f"the role that read the statistics could not see those of {_listed(production.hidden)}"
+    if production.unread:
+        yield f"not read from production: {_listed(production.unread)}"
     if assumed:
         yield f"no statistics of {_listed(assumed)}: {rows} rows are assumed in each"
     if guessed:
@@ -60,7 +62,7 @@ def statistics_notes(
         f"{s}.{name}"
         for s, _, table in tables
         for name, index in table.indexes.items()
-        if index.height_guessed
+        if index.method == "btree" and index.height is None
     ]
     if heights:
         yield f"the heights of these B-trees are guessed: {_listed(heights)}"

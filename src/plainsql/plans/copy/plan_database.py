@@ -33,6 +33,7 @@ from plainsql.plans.copy.file_stretch import give_like, pages_of, stretch
 from plainsql.plans.copy.notes import statistics_notes
 from plainsql.plans.copy.page_checksum import PAGE_BYTES
 from plainsql.plans.copy.restoration import RelationSize, Restored, restore_sizes, restore_statistics
+from plainsql.plans.statistics.production_session import VALUE_FORMATS, set_all
 from plainsql.plans.statistics.production_statistics import (
     IndexStatistics,
     ProductionStatistics,
@@ -48,13 +49,8 @@ __all__ = ["PlanDatabase", "open_plan_database"]
 
 _HELPER: Final = "plainsql_plans"
 """The schema of the helper tables and of the extension, dropped at the end of the build."""
-# Values in statistics are texts: both sides read and write them in the same way.
-_FORMATS: Final = {
-    "datestyle": "ISO, YMD",
-    "intervalstyle": "postgres",
-    "timezone": "UTC",
-    "search_path": "",
-    "bytea_output": "hex",
+_SESSION: Final = {
+    **VALUE_FORMATS,
     "track_counts": "off",  # autovacuum sees no change, and leaves the tables alone
     "session_replication_role": "replica",
 }
@@ -86,9 +82,7 @@ class PlanDatabase:
         connection = connect(self.url)
         if role is not None:
             own = self.stats.production.roles.get(role, {}) if self.stats else {}
-            for name, value in own.items():
-                connection.execute("select pg_catalog.set_config(%s, %s, false)", [name, value])
-            connection.execute("select pg_catalog.set_config('role', %s, false)", [role])
+            set_all(connection, {**own, "role": role})
         return connection
 
 
@@ -136,8 +130,7 @@ class _Build:
     guessed: list[str] = field(default_factory=list)
 
     def run(self) -> None:
-        for name, value in _FORMATS.items():
-            self.connection.execute("select pg_catalog.set_config(%s, %s, false)", [name, value])
+        set_all(self.connection, _SESSION)
         self.connection.execute(
             sql.SQL("create schema {0}; create extension pg_buffercache schema {0}").format(
                 sql.Identifier(_HELPER)
