@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
+import psycopg
+
 MIGRATION = """
 create extension if not exists btree_gist;
 create type state as enum ('new', 'open', 'done', 'lost');
@@ -83,6 +87,24 @@ from generate_series(1, 5000) as n;
 update crm.messages set score = 1, tags = array['late'] where id % 50 = 0;
 delete from crm.messages where id > 24990;
 """
+
+
+def create(url: str) -> None:
+    """Make the production in an empty database. Autovacuum leaves it as it is."""
+    with closing(psycopg.connect(url, autocommit=True)) as connection:
+        connection.execute("create extension pageinspect; create extension pgstattuple")
+        connection.execute(MIGRATION)
+        tables = connection.execute(
+            "select oid::regclass::text from pg_class"
+            " where relkind in ('r', 'm') and relnamespace = 'crm'::regnamespace"
+        ).fetchall()
+        for (table,) in tables:
+            connection.execute(f"alter table {table} set (autovacuum_enabled = off)".encode())
+        connection.execute(ROWS)
+        connection.execute("vacuum analyze")
+        connection.execute(CHANGES)
+        connection.execute("analyze crm.messages")
+
 
 STATEMENTS: tuple[tuple[str, tuple[object, ...]], ...] = (
     ("select * from crm.people where id = $1", (77,)),

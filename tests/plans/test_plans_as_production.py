@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Generator
 from contextlib import closing
@@ -14,7 +15,6 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from plainsql import migrate
 from plainsql.cli.app import main
 from plainsql.embedded import EmbeddedServer
 from plainsql.errors import SettingsError
@@ -22,12 +22,9 @@ from plainsql.plans.copy import PlanDatabase, open_plan_database
 from plainsql.plans.statistics.statistics_files import read_statistics, write_statistics
 from plainsql.plans.statistics.statistics_pull import pull_statistics
 from plainsql.settings import Project
+from plainsql.testing import Databases
 from tests.plans import production
 from tests.plans.conftest import MakeProject
-
-READER = "plans_reader"
-"""A role that reads all and is no superuser."""
-
 
 PRIVATE = (
     *("private", "example.com", "secret", "late", "tag 7", "plan 7", "value 9", "10.0.", "postgresql:"),
@@ -52,6 +49,8 @@ class Shop:
 
     project: Project
     url: str
+    role: str
+    """A role that reads all and is no superuser."""
     reader_url: str
     all_values: Path
     few_values: Path
@@ -60,7 +59,7 @@ class Shop:
 @pytest.fixture(scope="module")
 def shop(
     server: EmbeddedServer,
-    database_url: str,
+    plainsql_databases: Databases,
     make_project: MakeProject,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Generator[Shop]:
@@ -70,34 +69,26 @@ def shop(
             "migrations/0001_crm.rollback.sql": production.ROLLBACK,
         }
     )
-    migrate.apply(database_url, project.migrations_folder)
     folder = tmp_path_factory.mktemp("statistics")
-    with closing(psycopg.connect(database_url, autocommit=True)) as connection:
+    # Several workers may run these tests: the rows are made once.
+    with (
+        plainsql_databases.clone(plainsql_databases.template(production.create)) as url,
+        closing(psycopg.connect(url, autocommit=True)) as connection,
+    ):
         name = connection.info.dbname
-        connection.execute("create extension pageinspect; create extension pgstattuple")
-        tables = connection.execute(
-            "select oid::regclass::text from pg_class"
-            " where relkind in ('r', 'm') and relnamespace = 'crm'::regnamespace"
-        ).fetchall()
-        for (table,) in tables:
-            connection.execute(f"alter table {table} set (autovacuum_enabled = off)".encode())
-        connection.execute(production.ROWS)
-        connection.execute("vacuum analyze")
-        connection.execute(production.CHANGES)
-        connection.execute("analyze crm.messages")
+        role = f"reader_{name}"
         connection.execute(
             sql.SQL(
                 "alter database {0} set random_page_cost = 1.3; alter database {0} set work_mem = '9MB';"
-                "drop role if exists {1}; create role {1} login bypassrls;"
-                "grant pg_read_all_data, pg_stat_scan_tables to {1};"
+                "create role {1} login bypassrls; grant pg_read_all_data, pg_stat_scan_tables to {1};"
                 "alter role {1} in database {0} set work_mem = '99MB'"
-            ).format(sql.Identifier(name), sql.Identifier(READER))
+            ).format(sql.Identifier(name), sql.Identifier(role))
         )
-        reader_url = server.url(name, user=READER)
-        write_statistics(folder / "all", pull_statistics(database_url, with_values=True))
+        reader_url = server.url(name, user=role)
+        write_statistics(folder / "all", pull_statistics(url, with_values=True))
         write_statistics(folder / "few", pull_statistics(reader_url))
-        yield Shop(project, database_url, reader_url, folder / "all", folder / "few")
-        connection.execute(sql.SQL("drop owned by {0}; drop role {0}").format(sql.Identifier(READER)))
+        yield Shop(project, url, role, reader_url, folder / "all", folder / "few")
+        connection.execute(sql.SQL("drop owned by {0}; drop role {0}").format(sql.Identifier(role)))
 
 
 @pytest.fixture(scope="module")
@@ -186,7 +177,7 @@ def test_the_facts_of_production_are_in_the_files(shop: Shop) -> None:
     assert production_.settings["random_page_cost"] == "1.3"
     # The role has a setting of its own, and the database has one as well.
     assert production_.settings["work_mem"] == "9MB"
-    assert production_.roles == {READER: {"work_mem": "99MB"}}
+    assert production_.roles == {shop.role: {"work_mem": "99MB"}}
     assert production_.unread == []
     heights = {
         name: index.height
@@ -223,22 +214,24 @@ def test_a_role_that_sees_less_is_refused(
     folder = str(tmp_path / "stats")
     pull = ["-C", str(shop.project.root), "stats", "pull", "--database", shop.reader_url, "-o", folder]
     with closing(psycopg.connect(shop.url, autocommit=True)) as admin:
-        admin.execute(f"alter role {READER} nobypassrls; revoke pg_read_all_data from {READER}".encode())
-        admin.execute(f"grant usage on schema crm to {READER}".encode())
-        admin.execute(f"grant select on all tables in schema crm to {READER}".encode())
+        admin.execute(
+            f"alter role {shop.role} nobypassrls; revoke pg_read_all_data from {shop.role}".encode()
+        )
+        admin.execute(f"grant usage on schema crm to {shop.role}".encode())
+        admin.execute(f"grant select on all tables in schema crm to {shop.role}".encode())
         try:
             assert main(pull) == 2
             assert capsys.readouterr().err == (
-                f"the role {READER} cannot see the statistics of 2 tables\n"
+                f"the role {shop.role} cannot see the statistics of 2 tables\n"
                 "DETAIL: row-level security hides crm.messages; "
                 "no right to read all columns and index expressions of crm.people\n"
-                f'HINT: as an administrator: alter role "{READER}" bypassrls; grant pg_read_all_data to '
-                f'"{READER}"; or keep the other tables with --incomplete\n'
+                f'HINT: as an administrator: alter role "{shop.role}" bypassrls; grant pg_read_all_data to '
+                f'"{shop.role}"; or keep the other tables with --incomplete\n'
             )
             assert not Path(folder).exists()
             assert main([*pull, "--incomplete"]) == 0
         finally:
-            admin.execute(f"alter role {READER} bypassrls; grant pg_read_all_data to {READER}".encode())
+            admin.execute(f"alter role {shop.role} bypassrls; grant pg_read_all_data to {shop.role}".encode())
     assert "left out crm.messages: the role cannot see its statistics\n" in capsys.readouterr().out
     with open_plan_database(shop.project, Path(folder)) as copy:
         assert copy.assumed_tables == {"crm.messages", "crm.people"}
@@ -270,7 +263,7 @@ def test_statistics_of_another_schema_are_reported_and_the_rest_kept(shop: Shop,
         assert copy.assumed_tables == {"crm.topics"}
         day = f"{found.production.taken:%Y-%m-%d}"
         assert "\n".join(copy.notes) == NOTES.replace("DAY", day)
-        with closing(copy.connect(READER)) as connection:
+        with closing(copy.connect(shop.role)) as connection:
             assert connection.execute("show work_mem").fetchone() == ("99MB",)
             row = connection.execute("explain (format json) select * from crm.people where id = 1").fetchone()
             assert row is not None
@@ -278,27 +271,34 @@ def test_statistics_of_another_schema_are_reported_and_the_rest_kept(shop: Shop,
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "message"),
+    ("file", "old", "new", "message"),
     [
-        ("rows = 3000\n", "rows = 'many'\n", "crm.toml:6: rows: expected a number, got a text"),
-        ("height = 1\n", "hight = 1\n", "crm.toml:29: unknown key 'hight'"),
+        ("schemas/crm.toml", "rows = 3000", "rows = 'many'", "rows: expected a number, got a text"),
+        ("schemas/crm.toml", "height = 1", "hight = 1", "unknown key 'hight'"),
+        ("schemas/crm.toml", "method = 'btree'", "", "the key method is missing"),
         (
-            "[tables.empty]\n",
-            "[tables.empty\n",
-            "crm.toml:33:14: expected ']' at the end of a table declaration",
+            "schemas/crm.toml",
+            "[tables.empty]",
+            "[tables.empty",
+            "expected ']' at the end of a table declaration",
         ),
-        ("format = 1\n", "format = 2\n", "production.toml:2: format: expected 1, got 2"),
+        ("production.toml", "format = 1", "format = 2", "format: expected 1, got 2"),
     ],
 )
 def test_a_broken_file_is_an_error_with_its_line(
-    shop: Shop, tmp_path: Path, old: str, new: str, message: str
+    shop: Shop, tmp_path: Path, file: str, old: str, new: str, message: str
 ) -> None:
     folder = tmp_path / "stats"
     shutil.copytree(shop.few_values, folder)
-    for path in (folder / "production.toml", folder / "schemas/crm.toml"):
-        if path.name == message.partition(":")[0]:
-            path.write_text(path.read_text().replace(old, new, 1))
+    lines = (folder / file).read_text().splitlines()
+    number = lines.index(old)
+    lines[number] = new
+    (folder / file).write_text("\n".join(lines))
     with pytest.raises(SettingsError) as caught, open_plan_database(shop.project, folder):
         pass
-    assert message in str(caught.value)
-    assert "HINT: " in str(caught.value)
+    place, _, text = str(caught.value).partition(": ")
+    # A key that is missing is reported for the table, one line above.
+    line = number + 1 - (not new)
+    assert re.fullmatch(rf".*/stats/{file}:{line}(:\d+)?", place)
+    assert text.startswith(message)
+    assert "\nHINT: " in text

@@ -26,7 +26,7 @@ def pull(
     *,
     database: Annotated[str | None, Parameter(name="--database")] = None,
     output: Annotated[Path | None, Parameter(name=("--output", "-o"))] = None,
-    schema: Annotated[tuple[str, ...], Parameter(negative=())] = (),
+    schema: Annotated[tuple[str, ...], _FLAG] = (),
     with_values: Annotated[bool, _FLAG] = False,
     incomplete: Annotated[bool, _FLAG] = False,
 ) -> int:

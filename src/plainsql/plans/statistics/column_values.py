@@ -32,6 +32,8 @@ _KEPT: Final = frozenset(
     )
 )
 _TEXTS: Final = frozenset(("text", "varchar", "bpchar", "name", "citext", "jsonb", "bytea", "tsvector"))
+_DOCUMENTS: Final = frozenset(("jsonb", "bytea", "tsvector"))
+"""Types whose values are never kept: each may hold several facts about a person."""
 _SECRET: Final = re.compile(
     r"passw|passphrase|secret|token|api_?key|private_?key|credential|hash|salt|signature|iban|ssn",
     re.IGNORECASE,
@@ -77,7 +79,7 @@ def handling(column: str, type: ColumnType, n_distinct: float) -> Handling:
         return "keep"
     if type.name not in _TEXTS:
         return "omit"
-    if 1 <= n_distinct <= FEW_VALUES and type.name != "bytea" and not _SECRET.search(column):
+    if 1 <= n_distinct <= FEW_VALUES and type.name not in _DOCUMENTS and not _SECRET.search(column):
         return "keep"
     # A placeholder may not pass the check of a domain.
     return "omit" if type.is_domain else "hide"
