@@ -13,7 +13,8 @@ from plainsql.plans.statistics.production_statistics import ProductionStatistics
 __all__ = ["OLD_DAYS", "statistics_notes"]
 
 OLD_DAYS: Final = 7
-"""Days from which on statistics are old. Their times move along with the clock (``time_shift``), sizes do not."""
+"""Days from which on statistics are old: their times move along with the clock (``time_shift``), but no
+sizes."""
 _PLANNER_MAJOR: Final = 18
 _SHOWN: Final = 5
 
