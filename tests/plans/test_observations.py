@@ -31,6 +31,8 @@ where
   and :tag = any(t.tags)
   and t.id = any(:ids)
   and (t.facts ->> 'n') = :fact
+  and (t.made_at, t.id) > (:last_made_at, :last_id)
+  and lower(t.note) = lower(:note::text)
   and date_trunc(:unit, t.made_at, :zone) is not null
   and exists (select 1 from desk.letters as l where l.tenant_id = :tenant::text and l.id = t.id)
 order by t.id
@@ -154,6 +156,9 @@ def test_values_are_drawn_by_the_columns_that_they_are_compared_with(
         "tags": ["@>"],
         "tag": ["="],
         "ids": ["="],
+        "last_made_at": [">"],
+        "last_id": [">"],
+        "note": ["="],
         "unit": ["unit"],
         "zone": ["time zone"],
         "tenant": ["="],
@@ -168,7 +173,10 @@ def test_values_are_drawn_by_the_columns_that_they_are_compared_with(
     assert (common["limit"], common["page"], common["unit"], common["zone"]) == ("20", "0", "day", "UTC")
     assert str(common["tenant"]) == "tenant 1"
     assert (absent["tenant"], absent["tag"]) == ("plainsql-absent", "plainsql-absent")
-    assert (absent["before"], absent["after"]) == ("1800-01-01 00:00+00", "2200-01-01 00:00+00")
+    assert str(common["after"]) < str(common["before"])
+    assert str(rare["after"]) < str(rare["before"]) < "2027" < str(absent["before"])
+    assert str(common["note"]).startswith("note ")
+    assert int(str(common["last_id"])) < int(str(rare["last_id"])) < int(str(absent["last_id"]))
     for call in calls:
         cursor = psycopg.RawCursor(desk)
         (variant,) = statement.variants()

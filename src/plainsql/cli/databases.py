@@ -26,6 +26,7 @@ _OF_A_DATABASE: Final = (
     ("db",),
     ("schema",),
     ("import",),
+    ("stats",),
     ("slow",),
     ("activity",),
     *(("cache", "triggers"), ("cache", "drain"), ("crypto", "rotate")),

@@ -24,7 +24,7 @@ from plainsql.connect_errors import cannot_connect
 from plainsql.errors import ContractError, PlainsqlError, SettingsError
 from plainsql.plans.copy.plan_database import open_plan_database
 from plainsql.plans.explain.explained_query import ExplainedQuery, explain_statement
-from plainsql.plans.explain.query_plans import MAX_VARIANTS, Call, refused
+from plainsql.plans.explain.query_plans import Call, refused
 from plainsql.plans.explain.server_plans import PlannedStatement
 from plainsql.settings import Project, resolve_database
 from plainsql.statements import Statement, Variant
@@ -33,6 +33,7 @@ __all__ = ["explain"]
 
 _FLAG = Parameter(negative=(), show_default=False)
 _TIMEOUT_S: Final = 30.0
+_VARIANTS: Final = 4
 _LOCK_TIMEOUT: Final = "5s"
 _ENCRYPTED: Final = "\\x00"
 """The value of an encrypted parameter in a plan: no condition compares what is stored."""
@@ -50,7 +51,7 @@ def explain(
     analyze: Annotated[bool, _FLAG] = False,
     write: Annotated[bool, _FLAG] = False,
     timeout: float = _TIMEOUT_S,
-    variants: int = MAX_VARIANTS,
+    variants: int = _VARIANTS,
     json: Annotated[bool, _FLAG] = False,
 ) -> int:
     """Show the plans of a query: generic, for typical values, and the one that the plan cache takes.

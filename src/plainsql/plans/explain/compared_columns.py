@@ -28,6 +28,8 @@ _TIME_FUNCTIONS: Final = {
     1284: ("unit", "", "time zone"),
 }
 """The arguments of ``timezone`` and ``date_trunc`` that are names, by the functions' oids."""
+_CASES: Final = (870, 871)
+"""The oids of ``lower`` and ``upper``: the statistics of their argument are good enough."""
 _VARLENA_HEADER: Final = 4
 
 _OPERATORS = (
@@ -155,6 +157,13 @@ def _comparisons(node: Node, queries: tuple[list[Node], ...]) -> Iterator[_Found
                 yield _Found(
                     value, *home, node.number("opno"), swapped, by_array and swapped, by_array and not swapped
                 )
+    if node.kind == "ROWCOMPAREEXPR":
+        sides = zip(node.nodes("largs"), node.nodes("rargs"), node.numbers("opnos"), strict=True)
+        for left, right, operator in sides:
+            for swapped, column, value in ((False, left, right), (True, right, left)):
+                home = _column(column, queries)
+                if home is not None:
+                    yield _Found(value, *home, operator, swapped, False, False)
     for child in node.children():
         yield from _comparisons(child, queries)
 
@@ -187,8 +196,9 @@ def _column(node: Node, queries: tuple[list[Node], ...]) -> tuple[int, int] | No
 def _without_casts(node: Node) -> Node:
     while True:
         inner = node.node("arg") if node.kind in _CASTS else None
-        if node.kind == "FUNCEXPR" and node.number("funcformat") in _CAST_FORMS and node.nodes("args"):
-            inner = node.nodes("args")[0]
+        if node.kind == "FUNCEXPR" and node.nodes("args"):
+            is_cast = node.number("funcformat") in _CAST_FORMS
+            inner = node.nodes("args")[0] if is_cast or node.number("funcid") in _CASES else None
         if inner is None:
             return node
         node = inner

@@ -30,8 +30,11 @@ _CONDITIONS: Final[dict[str, ConditionKind]] = {
 }
 """The conditions of a node, by the field of the JSON, in the order in which a row passes them."""
 
-_LONG_CONSTANT: Final = re.compile(r"'((?:[^']|''){32})(?:[^']|''){32,}'")
-"""A constant of more than 64 characters, such as a vector: 32 of them are kept."""
+_CONSTANT: Final = re.compile(r"\"[^\"]*\"|'(?:[^']|'')*'")
+"""A quoted name or a constant: both are taken whole, so that a quote in one begins none of the other."""
+_LONG_CONSTANT: Final = 64
+_KEPT: Final = 32
+"""Constants of more than 64 characters, such as a vector, keep 32 of them."""
 _AGGREGATES: Final = {
     "Sorted": "GroupAggregate",
     "Hashed": "HashAggregate",
@@ -249,4 +252,9 @@ def _label(fields: Mapping[str, Any]) -> str:
 
 def _text(value: object) -> str:
     text = " and ".join(map(str, value)) if isinstance(value, list) else str(value)
-    return _LONG_CONSTANT.sub(r"'\1…'", text)
+    return _CONSTANT.sub(_shortened, text) if len(text) > _LONG_CONSTANT else text
+
+
+def _shortened(found: re.Match[str]) -> str:
+    constant = found[0]
+    return f"{constant[:_KEPT]}…'" if constant[0] == "'" and len(constant) > _LONG_CONSTANT else constant

@@ -9,7 +9,13 @@ from psycopg import Connection
 
 from plainsql.plans.explain.compared_columns import compared_parameters
 from plainsql.plans.explain.query_plans import Call, default_text
-from plainsql.plans.explain.typical_values import TypicalValues, read_columns, read_types, values_of
+from plainsql.plans.explain.typical_values import (
+    TypicalValues,
+    range_columns,
+    read_columns,
+    read_types,
+    values_of,
+)
 from plainsql.statements import Statement
 from plainsql.statements.model import Bounds
 
@@ -50,12 +56,13 @@ def drawn_calls(connection: Connection[Any], statement: Statement) -> tuple[tupl
     comparisons, type_oids = compared_parameters(connection, statement)
     if not type_oids:
         return (), []
-    columns = read_columns(connection, (each for found in comparisons.values() for each in found))
+    every = [each for found in comparisons.values() for each in found]
+    columns, ranges = read_columns(connection, every), range_columns(every)
     types = read_types(connection, [*type_oids.values(), *(column.type for column in columns.values())])
     values: dict[str, TypicalValues] = {}
     notes: list[str] = []
     for name, oid in type_oids.items():
-        found = values_of(comparisons.get(name, ()), columns, types[oid], types)
+        found = values_of(comparisons.get(name, ()), columns, types[oid], types, ranges)
         bounds = statement.parameter(name).bounds
         if not found.source and bounds is not None:
             if bounds.has_default:

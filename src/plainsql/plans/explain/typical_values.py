@@ -5,7 +5,7 @@ Values are texts in PostgreSQL's form.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -205,13 +205,24 @@ def read_types(connection: Connection[Any], oids: Iterable[int]) -> dict[int, Va
     return found
 
 
+def range_columns(comparisons: Iterable[Comparison]) -> set[tuple[int, int]]:
+    """Return the columns that are compared with a lower and with an upper limit."""
+    known = [(each.table, each.column, each.operator) for each in comparisons]
+    below = {(table, column) for table, column, operator in known if operator in _BELOW}
+    return below & {(table, column) for table, column, operator in known if operator in _ABOVE}
+
+
 def values_of(
     comparisons: Sequence[Comparison],
     columns: dict[tuple[int, int], ColumnStatistics],
     type_: ValueType,
     types: dict[int, ValueType],
+    ranges: Collection[tuple[int, int]] = (),
 ) -> TypicalValues:
-    """Return the typical values of a parameter of a type, which is compared with columns."""
+    """Return the typical values of a parameter of a type, which is compared with columns.
+
+    ``ranges`` are the columns with a lower and an upper limit: the limits must not exclude each other.
+    """
     for each in comparisons:
         if each.operator in _NAMES and not each.table:
             return TypicalValues.same(_NAMES[each.operator])
@@ -223,7 +234,8 @@ def values_of(
         modifier = max(modifier, column.modifier)
         if type_.name in _VECTORS:
             continue
-        if (drawn := _drawn(each, column, type_, types)) is not None:
+        is_range = (each.table, each.column) in ranges
+        if (drawn := _drawn(each, column, type_, types, is_range=is_range)) is not None:
             return drawn
     value = _ordinary(type_, types, modifier)
     conditions = [each.operator for each in comparisons if each.operator != "set"]
@@ -232,7 +244,12 @@ def values_of(
 
 
 def _drawn(
-    comparison: Comparison, column: ColumnStatistics, type_: ValueType, types: dict[int, ValueType]
+    comparison: Comparison,
+    column: ColumnStatistics,
+    type_: ValueType,
+    types: dict[int, ValueType],
+    *,
+    is_range: bool,
 ) -> TypicalValues | None:
     """Return values from the statistics of the compared column; ``None`` if they have none that fit."""
     values = column.bounds or column.common
@@ -246,6 +263,12 @@ def _drawn(
         return TypicalValues(texts[0], texts[-1], absent or texts[-1], column.name) if texts else None
     if not values:
         return None
+    if is_range and comparison.operator in _BELOW | _ABOVE:
+        # Half of the rows, those near the end, and those beyond it.
+        last = _absent(type_, types, ">") or values[-1]
+        if comparison.operator in _BELOW:
+            return TypicalValues(values[len(values) * 3 // 4], values[-1], last, column.name)
+        return TypicalValues(values[len(values) // 4], values[-2:][0], last, column.name)
     if comparison.operator in _BELOW | _ABOVE:
         middle = values[len(values) // 2]
         edge = values[:2][-1] if comparison.operator in _BELOW else values[-2:][0]
