@@ -52,6 +52,7 @@ for _name in (
     "demo",
     "describe",
     "generate",
+    "grants",
     "init",
     "plans",
     "review",
