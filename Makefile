@@ -70,7 +70,7 @@ migrate: environment-demo ## Bring a database up to the migrations
 
 .PHONY: check
 check: environment-demo ## Check every query against PostgreSQL, and that the generated code is up to date
-	@$(BIN)/plainsql check $(ARGS)
+	@$(BIN)/plainsql check --schema $(ARGS)
 	@$(BIN)/plainsql generate --check
 	@echo "check: ok"
 
