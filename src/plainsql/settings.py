@@ -76,6 +76,9 @@ class Project:
     name of an environment variable, or a URL."""
     schema_file: str = "schema.sql"
     """The file that ``plainsql schema pull`` writes, below the root."""
+    migrated_schema: str = ""
+    """The file that ``plainsql migrate schema`` writes, below the root; by default ``schema.sql`` in the
+    folder of migrations."""
     lock_timeout: int = 5
     """The seconds that a statement of a migration waits for a lock; 0 is no limit."""
     lock_retries: int = 5
@@ -259,6 +262,15 @@ class Project:
         return self.root / (self.stats or own)
 
     @property
+    def migrated_schema_file(self) -> Path:
+        """The file of the schema that the migrations make."""
+        return (
+            self.root / self.migrated_schema
+            if self.migrated_schema
+            else self.migrations_folder / "schema.sql"
+        )
+
+    @property
     def output_folder(self) -> Path:
         return self.root / self.output
 
@@ -348,7 +360,9 @@ _INNER: Final = frozenset({"root", "name", "is_database"})
 """The fields of ``Project`` that are no settings."""
 
 
-_OF_ONE_DATABASE: Final = frozenset({"search_path", "allow", "baseline", "not_null", "plans", "stats"})
+_OF_ONE_DATABASE: Final = frozenset(
+    {"search_path", "allow", "baseline", "not_null", "migrated_schema", "plans", "stats"}
+)
 """The settings that are never the default of the tables of ``databases``, but make no database alone."""
 
 

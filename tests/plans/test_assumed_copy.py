@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -14,15 +15,21 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
+from plainsql.analysis.scratch_database import scratch_database
 from plainsql.analysis.scratch_records import OWN_PREFIX
 from plainsql.embedded import EmbeddedServer
 from plainsql.errors import ConnectError, SettingsError
 from plainsql.plans.copy import PlanDatabase, open_plan_database
+from plainsql.schema.choice import schema_source
 from plainsql.settings import Project
 from tests.plans.conftest import MakeProject
 
+ROLE = f"plans_{secrets.token_hex(4)}"
+"""A role of the whole server, which can be created only once."""
+
 SCHEMA = {
-    "migrations/0001_shop.sql": """
+    "migrations/0001_shop.sql": f"""
+create role {ROLE};
 create table orders (
   id bigint primary key, customer text not null, placed timestamptz not null, note varchar(20), tags text[]
 );
@@ -35,8 +42,9 @@ create table events_1 partition of events for values from ('2025-01-01') to ('20
 create table events_2 partition of events default;
 create table few (id int primary key);
 insert into few values (1), (2);
+grant select on few to {ROLE};
 """,
-    "migrations/0001_shop.rollback.sql": "drop table few, events, orders;",
+    "migrations/0001_shop.rollback.sql": f"drop table few, events, orders; drop role {ROLE};",
 }
 
 
@@ -121,6 +129,18 @@ def test_the_written_pages_are_valid_for_postgresql(copy: PlanDatabase) -> None:
         ).fetchall()
         assert len(pages) == 16
         assert all(checksum == expected for expected, checksum in pages)
+
+
+def test_a_copy_is_made_while_the_scratch_database_is_in_use(project: Project, copy: PlanDatabase) -> None:
+    with (
+        scratch_database(schema_source(project), project=project),
+        open_plan_database(project) as another,
+        closing(another.connect(ROLE)) as connection,
+    ):
+        assert another.url != copy.url
+        assert plan(connection, "select * from few")["Plan Rows"] == 1_000_000
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            plan(connection, "select * from orders")
 
 
 def test_a_copy_is_dropped_at_its_end_and_after_a_kill(server: EmbeddedServer, project: Project) -> None:

@@ -12,33 +12,7 @@ from plainsql.errors import BindError, ContractError
 from plainsql.plans.explain.plan_tree import PlanNode, read_plan
 from plainsql.plans.explain.query_plans import Call, explain_query
 from plainsql.statements import Statement, parse
-
-SCHEMA = """
-create schema desk;
-create type desk.state as enum ('open', 'done', 'lost');
-create table desk.tickets (
-  id bigint primary key,
-  tenant_id text not null,
-  state desk.state not null,
-  note text,
-  tags text[] not null,
-  facts jsonb not null,
-  made_at timestamptz not null
-);
-insert into desk.tickets
-select
-  n,
-  'tenant ' || n % 5,
-  (case when n % 1000 = 0 then 'lost' when n % 3 = 0 then 'done' else 'open' end)::desk.state,
-  'note ' || n,
-  array['tag ' || n % 10],
-  jsonb_build_object('n', n % 100),
-  timestamptz '2026-01-01 00:00+00' + n * interval '1 minute'
-from generate_series(1, 20000) as n;
-create index tickets_state on desk.tickets (state);
-create index tickets_made_at on desk.tickets (made_at);
-analyze desk.tickets;
-"""
+from tests.plans.desk import SCHEMA
 
 BY_STATE = """-- returns: many Ticket
 select t.id, t.note from desk.tickets as t

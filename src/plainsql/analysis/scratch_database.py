@@ -55,8 +55,10 @@ __all__ = [
     "scratch_server",
 ]
 
-_TEMPLATE_WAIT_S: Final = 0.3
-"""The wait for the last session of the scratch database to end, before the schema is applied in its place."""
+_TEMPLATE: Final = "_t"
+"""The end of the name of a scratch database's copy, from which others are made."""
+_TEMPLATE_WAIT_S: Final = 5.0
+"""The wait for the last session of a database to end: PostgreSQL copies none that has one."""
 
 # Another role made it, another check uses it since, or another process drops it at the same time.
 _KEPT: Final = (
@@ -157,12 +159,13 @@ def copied_database(
     """
     project = project or Project.load()
     with scratch_server(url, project) as (server, connection):
-        with scratch_database(schema, url, project=project) as inside:
-            template = inside.info.dbname
         name = _own_name(connection)
         try:
             with _explained(connection, url, project):
-                if not _copy(connection, template, name, project):
+                template = _template(connection, server, schema, project, url)
+                if template and _copy(connection, template, name):
+                    write_record(connection, name, Record.now(str(project.root)))
+                else:
                     _create(connection, name, Record.now(str(project.root), before=role_oids(connection)))
                     schema.apply(_with_database(server, name))
             yield _with_database(server, name)
@@ -236,7 +239,7 @@ def drop_unlocked(connection: psycopg.Connection[Any], name: str, *, if_left: bo
 def _drop_outdated(connection: psycopg.Connection[Any], own: str, keep: str) -> None:
     """Drop the project's databases of other migrations, and half-built ones, unless they are in use."""
     for each in read_databases(connection, own):
-        if each.name != keep and not each.in_use:
+        if each.name not in (keep, keep + _TEMPLATE) and not each.in_use:
             with suppress(*_KEPT):
                 drop_database(connection, each.name)
 
@@ -273,10 +276,41 @@ def _create(connection: psycopg.Connection[Any], name: str, record: Record) -> N
     write_record(connection, name, record)
 
 
-def _copy(connection: psycopg.Connection[Any], template: str, name: str, project: Project) -> bool:
-    """Create a database as a copy of the scratch database; return False if that is in use, or is gone."""
+def _template(
+    connection: psycopg.Connection[Any], server: str, schema: SchemaSource, project: Project, url: str | None
+) -> str:
+    """Return the name of a copy of the scratch database that has no session: others may be using that.
+
+    It is made once for each state of the schema. If the scratch database is in use just then, there is none.
+    """
+    identity = checkout_identity(project.root)
+    if identity is None:  # a read-only checkout keeps no databases
+        return ""
+    own = name_prefix(schema, identity, project.name)
+    scratch = own + schema.digest()[:16]
+    name = scratch + _TEMPLATE
+    if not _exists(connection, name):
+        with scratch_database(schema, url, project=project):
+            pass
+        lock = "pg_catalog.hashtextextended(%s, 0)"
+        connection.execute(f"select pg_catalog.pg_advisory_lock({lock})", [own])
+        try:
+            part = f"{name}_new"
+            drop_database(connection, part, force=True)
+            if not _exists(connection, name) and _copy(connection, scratch, part):
+                write_record(connection, part, Record.now(str(project.root)))
+                statement = sql.SQL("alter database {} rename to {}")
+                connection.execute(statement.format(sql.Identifier(part), sql.Identifier(name)))
+        finally:
+            connection.execute(f"select pg_catalog.pg_advisory_unlock({lock})", [own])
+    _note_use(connection, name, project)
+    return name
+
+
+def _copy(connection: psycopg.Connection[Any], template: str, name: str) -> bool:
+    """Create a database as a copy of another one; return False if that is in use, or is gone."""
     in_use = "select exists (select 1 from pg_catalog.pg_stat_activity as a where a.datname = %s)"
-    deadline = time.monotonic() + _TEMPLATE_WAIT_S  # our own session has just ended
+    deadline = time.monotonic() + _TEMPLATE_WAIT_S  # a session of this process may have just ended
     while (connection.execute(in_use, [template]).fetchone() or (True,))[0]:
         if time.monotonic() > deadline:
             return False
@@ -286,7 +320,6 @@ def _copy(connection: psycopg.Connection[Any], template: str, name: str, project
         connection.execute(statement.format(sql.Identifier(name), sql.Identifier(template)))
     except (psycopg.errors.ObjectInUse, psycopg.errors.InvalidCatalogName):
         return False
-    write_record(connection, name, Record.now(str(project.root)))
     return True
 
 

@@ -51,6 +51,7 @@ for _name in (
     "completion",
     "demo",
     "describe",
+    "explain",
     "generate",
     "init",
     "plans",
@@ -60,7 +61,7 @@ for _name in (
 ):
     app.command(f"plainsql.cli.{_name}:{_name}", name=_name)
 app.command("plainsql.cli.import_queries:import_queries", name="import")
-for _name in ("cache", "crypto", "db", "migrate", "schema", "scratch"):
+for _name in ("cache", "crypto", "db", "migrate", "schema", "scratch", "stats"):
     app.command(f"plainsql.cli.{_name}:app", name=_name)
 
 

@@ -13,7 +13,7 @@ from plainsql.plans.statistics.production_statistics import ProductionStatistics
 __all__ = ["OLD_DAYS", "statistics_notes"]
 
 OLD_DAYS: Final = 7
-"""Days from which on statistics are old: values such as ``now()`` have left the histograms."""
+"""Days from which on statistics are old. Their times move along with the clock (``time_shift``), sizes do not."""
 _PLANNER_MAJOR: Final = 18
 _SHOWN: Final = 5
 
@@ -41,6 +41,8 @@ def statistics_notes(
         )
     if production.hidden:
         yield f"the role that read the statistics could not see those of {_listed(production.hidden)}"
+    if production.unread:
+        yield f"not read from production: {_listed(production.unread)}"
     if assumed:
         yield f"no statistics of {_listed(assumed)}: {rows} rows are assumed in each"
     if guessed:
@@ -60,7 +62,7 @@ def statistics_notes(
         f"{s}.{name}"
         for s, _, table in tables
         for name, index in table.indexes.items()
-        if index.height_guessed
+        if index.method == "btree" and index.height is None
     ]
     if heights:
         yield f"the heights of these B-trees are guessed: {_listed(heights)}"

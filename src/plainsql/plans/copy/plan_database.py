@@ -33,6 +33,8 @@ from plainsql.plans.copy.file_stretch import give_like, pages_of, stretch
 from plainsql.plans.copy.notes import statistics_notes
 from plainsql.plans.copy.page_checksum import PAGE_BYTES
 from plainsql.plans.copy.restoration import RelationSize, Restored, restore_sizes, restore_statistics
+from plainsql.plans.copy.time_shift import move_times
+from plainsql.plans.statistics.production_session import VALUE_FORMATS, set_all
 from plainsql.plans.statistics.production_statistics import (
     IndexStatistics,
     ProductionStatistics,
@@ -48,13 +50,8 @@ __all__ = ["PlanDatabase", "open_plan_database"]
 
 _HELPER: Final = "plainsql_plans"
 """The schema of the helper tables and of the extension, dropped at the end of the build."""
-# Values in statistics are texts: both sides read and write them in the same way.
-_FORMATS: Final = {
-    "datestyle": "ISO, YMD",
-    "intervalstyle": "postgres",
-    "timezone": "UTC",
-    "search_path": "",
-    "bytea_output": "hex",
+_SESSION: Final = {
+    **VALUE_FORMATS,
     "track_counts": "off",  # autovacuum sees no change, and leaves the tables alone
     "session_replication_role": "replica",
 }
@@ -86,9 +83,7 @@ class PlanDatabase:
         connection = connect(self.url)
         if role is not None:
             own = self.stats.production.roles.get(role, {}) if self.stats else {}
-            for name, value in own.items():
-                connection.execute("select pg_catalog.set_config(%s, %s, false)", [name, value])
-            connection.execute("select pg_catalog.set_config('role', %s, false)", [role])
+            set_all(connection, {**own, "role": role})
         return connection
 
 
@@ -136,8 +131,7 @@ class _Build:
     guessed: list[str] = field(default_factory=list)
 
     def run(self) -> None:
-        for name, value in _FORMATS.items():
-            self.connection.execute("select pg_catalog.set_config(%s, %s, false)", [name, value])
+        set_all(self.connection, _SESSION)
         self.connection.execute(
             sql.SQL("create schema {0}; create extension pg_buffercache schema {0}").format(
                 sql.Identifier(_HELPER)
@@ -146,6 +140,7 @@ class _Build:
         tables = read_catalog(self.connection)
         known = self._known()
         if self.stats is not None:
+            move_times(self.connection, tables, self.stats.schemas, self.stats.production.taken)
             self.restored = restore_statistics(self.connection, tables, self.stats.schemas)
         sizes = self._stretch_tables(tables, known)
         ends = make_end_indexes(self.connection, _HELPER, tables, known)

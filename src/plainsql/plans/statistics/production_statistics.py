@@ -69,9 +69,7 @@ class IndexStatistics(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_u
     file_pages: int = 0
     """Pages of its file when it was read."""
     height: int | None = None
-    """The levels above the leaves of a B-tree; None for other methods."""
-    height_guessed: bool = False
-    """True if the planner of production did not show the height."""
+    """The levels above the leaves of a B-tree; None for other methods, and if production did not show it."""
     first: str | None = None
     """The smallest value of the first column in a B-tree, and with ``last`` the greatest."""
     last: str | None = None
@@ -106,12 +104,14 @@ class Production(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknow
     taken: datetime
     server: str
     """The server's version, such as ``15.8``."""
-    collation: str = "C"
+    collation: str
     """The collation of texts in this database."""
-    values: Literal["few", "all"] = "few"
+    values: Literal["few", "all"]
     """``few``: texts of columns with few distinct values; ``all``: every value in the statistics."""
     hidden: list[str] = []
     """The tables whose statistics the role could not read."""
+    unread: list[str] = []
+    """Further facts that could not be read, as words."""
     settings: dict[str, str] = {}
     """The planner's settings in this database, by name."""
     roles: dict[str, dict[str, str]] = {}

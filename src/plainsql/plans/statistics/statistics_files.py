@@ -35,6 +35,14 @@ _SCHEMAS: Final = "schemas"
 _AGAIN: Final = "write the files again: plainsql stats pull"
 _PLAIN_KEY: Final = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 _PLAIN_NAME: Final = re.compile(r"[a-z0-9_]", re.ASCII)
+_KINDS: Final = {
+    "float": "a number",
+    "int": "a whole number",
+    "str": "a text",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "a table",
+}
 _T = TypeVar("_T")
 
 
@@ -281,13 +289,14 @@ class _Source:
         except msgspec.ValidationError as error:
             message, _, path = str(error).partition(" - at `$")
             key = path.strip("`").lstrip(".").partition(".")[0].partition("[")[0]
-            if found := re.search(r"unknown field `(.*)`$", message):
-                key = found[1]
-                message = f"unknown key {key!r}"
-            message = re.sub("^Expected", "expected", message.replace("`", "")).replace("Object", "the table")
-            raise self.error(
-                f"{key}: {message}" if key else message, (*place, *([key] if key else ()))
-            ) from None
+            if found := re.search(r"(unknown|required) field `(.*)`$", message):
+                missing = found[1] == "required"
+                key, name = ("", found[2]) if missing else (found[2], found[2])
+                message = f"the key {name} is missing" if missing else f"unknown key {name!r}"
+            else:
+                message = re.sub(r"`(\w+)`", lambda kind: _KINDS.get(kind[1], kind[1]), message)
+                message = f"{key}: {message[:1].lower()}{message[1:]}"
+            raise self.error(message, (*place, *([key] if key else ()))) from None
 
     def _at(self, place: tuple[str, ...]) -> Any:
         found: Any = self.document
