@@ -69,14 +69,18 @@ migrate: environment-demo ## Bring a database up to the migrations
 	@$(BIN)/plainsql migrate $(ARGS)
 
 .PHONY: check
-check: environment-demo ## Check every query against PostgreSQL, and that the generated code is up to date
-	@$(BIN)/plainsql check $(ARGS)
+check: environment-demo ## Check every query, plan and rollback against PostgreSQL, and what is generated
+	@$(BIN)/plainsql check --schema $(ARGS)
 	@$(BIN)/plainsql generate --check
+	@$(BIN)/plainsql plans --check --strict
+	@$(BIN)/plainsql migrate verify
+	@$(BIN)/plainsql migrate schema --check
 	@echo "check: ok"
 
 .PHONY: generate
-generate: environment-demo ## Write the Python modules of the queries
+generate: environment-demo ## Write the Python modules of the queries, and the schema of the migrations
 	@$(BIN)/plainsql generate $(ARGS)
+	@$(BIN)/plainsql migrate schema
 
 # -- Working on plainsql
 

@@ -222,6 +222,9 @@ FUNCTIONS: dict[str, list[Function]] = {
             lambda _, given: call(migrate.mark, {"url": "-", "folder": "-", "name": "-"}, given),
         )
     ],
+    "migrate.verify": [
+        Function(migrate.verify, lambda _, given: call(migrate.verify, {"url": "-", "folder": "-"}, given))
+    ],
     "migrate.new": [
         Function(migrate.new, lambda _, given: call(migrate.new, {"folder": "-", "what": "-"}, given))
     ],

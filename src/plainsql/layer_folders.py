@@ -46,7 +46,8 @@ def project_layers(project: Project) -> dict[str, Layer]:
         for folder in root.iterdir()
         if folder.is_dir() and any(folder.glob("*.sql"))
     }
-    if any(root.glob("*.sql")):
+    # schema.sql is the schema that the migrations make.
+    if any(file.name != "schema.sql" for file in root.glob("*.sql")):
         found[_WITHOUT_LAYER] = Layer(_WITHOUT_LAYER, root, project.sql_folder, is_flat=True)
     return found
 

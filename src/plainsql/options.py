@@ -398,6 +398,7 @@ OPTIONS: Final[Mapping[str, Mapping[str, Kind]]] = {
     "modify": {"change": Kind("a function", callable), "attempts": _whole(1)},
     "RedisConnection": {"redis": _ANYTHING, "max_connections": _whole(1)},
     "migrate.status": _MIGRATIONS,
+    "migrate.verify": {**_MIGRATIONS, "on_progress": _HOOK},
     "migrate.apply": {**_MIGRATION_RUN, "allow_edited": _FLAG},
     "migrate.rollback": {**_MIGRATION_RUN, "steps": _whole(1), "all": _FLAG, "confirm": _HOOK},
     "migrate.mark": {

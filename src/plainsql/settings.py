@@ -76,6 +76,9 @@ class Project:
     name of an environment variable, or a URL."""
     schema_file: str = "schema.sql"
     """The file that ``plainsql schema pull`` writes, below the root."""
+    migrated_schema: str = ""
+    """The file that ``plainsql migrate schema`` writes, below the root; by default ``schema.sql`` in the
+    folder of migrations."""
     lock_timeout: int = 5
     """The seconds that a statement of a migration waits for a lock; 0 is no limit."""
     lock_retries: int = 5
@@ -106,6 +109,8 @@ class Project:
     """The major of the oldest server in production: 14 to 18; by default the one that types the queries."""
     not_null: tuple[str, ...] = ()
     """The columns that are never null in practice, as ``schema.table.column`` or ``table.column``."""
+    check_schema: bool = False
+    """True if ``check`` lints the schema, as with ``--schema``."""
     baseline: str = ""
     """The file of findings that ``check`` accepts, below the root; ``check --baseline`` overrides it."""
     plans: str = "plans"
@@ -259,6 +264,15 @@ class Project:
         return self.root / (self.stats or own)
 
     @property
+    def migrated_schema_file(self) -> Path:
+        """The file of the schema that the migrations make."""
+        return (
+            self.root / self.migrated_schema
+            if self.migrated_schema
+            else self.migrations_folder / "schema.sql"
+        )
+
+    @property
     def output_folder(self) -> Path:
         return self.root / self.output
 
@@ -323,6 +337,7 @@ def _refuse_two_schemas(settings: Mapping[str, Any], file: Path, table: str) -> 
 
 _KINDS: Final[Mapping[str, tuple[str, Callable[[object], bool]]]] = {
     "str": ("a string", lambda value: isinstance(value, str)),
+    "bool": ("true or false", lambda value: isinstance(value, bool)),
     "int": ("a number", lambda value: isinstance(value, int) and not isinstance(value, bool)),
     "int | str": (
         "a number or a string",
@@ -348,7 +363,9 @@ _INNER: Final = frozenset({"root", "name", "is_database"})
 """The fields of ``Project`` that are no settings."""
 
 
-_OF_ONE_DATABASE: Final = frozenset({"search_path", "allow", "baseline", "not_null", "plans", "stats"})
+_OF_ONE_DATABASE: Final = frozenset(
+    {"search_path", "allow", "baseline", "not_null", "migrated_schema", "plans", "stats"}
+)
 """The settings that are never the default of the tables of ``databases``, but make no database alone."""
 
 

@@ -210,6 +210,29 @@ def plainsql_fresh_database_url(plainsql_databases: Databases, plainsql_template
         yield url
 
 
+@pytest.fixture
+def plainsql_verify_migrations(plainsql_databases: Databases) -> Callable[..., None]:
+    """Verify migrations on an empty database: up, down and up again, with the schema compared each time.
+
+    Call it with a folder and ``layers=``; by default it is the project's folder. The test fails if a rollback
+    leaves or loses something of the schema, and names the objects.
+    """
+
+    def verify(folder: str | os.PathLike[str] | None = None, *, layers: Sequence[str] | None = None) -> None:
+        from plainsql import migrate
+        from plainsql.settings import Project
+
+        with plainsql_databases.clone("template0") as url:
+            found = migrate.verify(url, folder or Project.load().migrations_folder, layers=layers)
+        lines = [str(each) for each in found.differences]
+        if found.not_run:
+            lines.append(f"not verified: {', '.join(found.not_run)}")
+        if lines:
+            pytest.fail("\n".join(lines), pytrace=False)
+
+    return verify
+
+
 @pytest.fixture(scope="session")
 def plainsql_redis_url() -> Generator[str]:
     """The URL of a Redis, one for each worker and empty at first, or ``PLAINSQL_TEST_REDIS_URL``."""

@@ -37,7 +37,7 @@ class Given:
     """The text, or the decoded JSON with its numbers as ``int`` or ``Decimal``."""
 
 
-def read_assignments(statement: Statement, words: Sequence[str]) -> dict[str, Given]:
+def read_assignments(statement: Statement, words: Sequence[str], command: str = "run") -> dict[str, Given]:
     """Read the words, and check them against the parameters of the query.
 
     Raises ``BindError`` if a word is no assignment, if a name is unknown, missing or given twice, or if a
@@ -45,7 +45,9 @@ def read_assignments(statement: Statement, words: Sequence[str]) -> dict[str, Gi
     """
     given: dict[str, Given] = {}
     for number, word in enumerate(words, 1):
-        match = _ASSIGNMENT.fullmatch(_flag_as_assignment(statement, word) if word.startswith("-") else word)
+        match = _ASSIGNMENT.fullmatch(
+            _flag_as_assignment(statement, word, command) if word.startswith("-") else word
+        )
         if match is None:
             raise BindError(
                 f"word {number} after the query's name is neither name=text nor name:=json",
@@ -55,7 +57,7 @@ def read_assignments(statement: Statement, words: Sequence[str]) -> dict[str, Gi
         if name in given:
             raise BindError(f"{statement.name}: {name} is given twice", hint="give it once")
         given[name] = _read_json(name, text) if sign == ":=" else Given(text, False, text)
-    _check_names(statement, given)
+    _check_names(statement, given, command)
     for parameter in statement.parameters:
         if parameter.name in given:
             _check_bounds(statement, parameter, given[parameter.name])
@@ -84,7 +86,7 @@ def _option(flag: str) -> str:
     return f"--{flag.replace('_', '-')}"
 
 
-def _flag_as_assignment(statement: Statement, word: str) -> str:
+def _flag_as_assignment(statement: Statement, word: str, command: str) -> str:
     """Return ``only_open=true`` for ``--only-open``, and ``only_open=false`` for ``--no-only-open``."""
     flags = [choice.name for choice in statement.choices if choice.is_flag]
     for flag in flags:
@@ -95,8 +97,8 @@ def _flag_as_assignment(statement: Statement, word: str) -> str:
     option = word.partition("=")[0]
     listed = ", ".join(_option(flag) for flag in flags)
     raise BindError(
-        f"{statement.name}: {option} is neither an option of plainsql run nor a flag of the query",
-        hint=f"the query's flags are {listed}" if flags else "plainsql run --help lists the options",
+        f"{statement.name}: {option} is neither an option of plainsql {command} nor a flag of the query",
+        hint=f"the query's flags are {listed}" if flags else f"plainsql {command} --help lists the options",
     )
 
 
@@ -122,7 +124,7 @@ def expected(statement: Statement) -> str:
     return "\n".join(f"  {word.ljust(width)}  {note}".rstrip() for word, note in lines)
 
 
-def _check_names(statement: Statement, given: Mapping[str, Given]) -> None:
+def _check_names(statement: Statement, given: Mapping[str, Given], command: str) -> None:
     known = [p.name for p in statement.parameters] + [c.name for c in statement.choices]
     required = [
         p.name for p in statement.parameters if not (p.optional or (p.bounds and p.bounds.has_default))
@@ -142,7 +144,7 @@ def _check_names(statement: Statement, given: Mapping[str, Given]) -> None:
     else:
         choices = {choice.name: _words(choice)[0] for choice in statement.choices}
         example = [statement.name, *(f"{name}={choices.get(name, '…')}" for name in required)]
-        hint = f"plainsql run {' '.join(example)}"
+        hint = f"plainsql {command} {' '.join(example)}"
     raise BindError(
         f"{statement.name}: {'; '.join(wrong)}",
         detail=f"it takes\n{expected(statement)}" if known else "it takes no parameters",

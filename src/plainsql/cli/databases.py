@@ -18,6 +18,7 @@ _OF_A_DATABASE: Final = (
     ("check",),
     ("generate",),
     ("describe",),
+    ("explain",),
     ("plans",),
     ("review",),
     ("run",),
@@ -25,12 +26,16 @@ _OF_A_DATABASE: Final = (
     ("db",),
     ("schema",),
     ("import",),
+    ("stats",),
     ("slow",),
     ("activity",),
-    ("stats",),
     *(("cache", "triggers"), ("cache", "drain"), ("crypto", "rotate")),
 )
 """The commands that work on one database."""
+_WITHOUT_GROUP: Final = frozenset(
+    ("check", "generate", "describe", "explain", "plans", "review", "run", "slow", "activity")
+)
+"""The commands whose second word is an argument, and no command."""
 _OF_ALL: Final = (
     *(("check",), ("generate",), ("plans",), ("migrate",), ("migrate", "status"), ("db", "doctor")),
 )
@@ -134,7 +139,7 @@ def _runs(arguments: list[str], name: str | None) -> list[_Run]:
 def _command(arguments: Sequence[str]) -> tuple[str, ...]:
     """Return the words of a command: two of a group of commands, one of any other."""
     words = tuple(arguments[:2])
-    if words[:1] in (("check",), ("generate",), ("describe",), ("review",), ("run",)) or words[1:2] == ():
+    if not words or words[0] in _WITHOUT_GROUP or words[1:2] == ():
         return words[:1]
     return words[:1] if words[1].startswith("-") else words
 
@@ -148,7 +153,7 @@ def _owned(command: tuple[str, ...], arguments: list[str], projects: list[Projec
             others = {file for file, own in owners.items() if own and project not in own}
             if any(project in own for own in owners.values()):
                 yield _Run(project.name, [word for word in arguments if word not in others])
-    elif command in (("run",), ("describe",)):
+    elif command in (("run",), ("describe",), ("explain",)):
         name = next((word for word in arguments[1:] if not word.startswith("-")), "")
         found = [each for each in projects if name and (_has_file(each, Path(name)) or _has(each, name))]
         if len(found) == 1:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -13,9 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import App, Parameter
 
 from plainsql.cli.exit_codes import COULD_NOT_RUN, FINDINGS, FINE
+from plainsql.cli.migrate_schema import schema
+from plainsql.cli.migrate_target import Target, guarded, own_folder
 from plainsql.cli.migrate_trace import trace
-from plainsql.errors import PlainsqlError, SettingsError
-from plainsql.layers.files import migrations_folder
+from plainsql.cli.migrate_verify import verify
 from plainsql.settings import Project, resolve_database
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["app"]
 
 _WAIT_S = 60.0
+_EVERY = Target()
 
 app = App(
     name="migrate",
@@ -37,50 +38,8 @@ app = App(
     """,
 )
 app.command(trace)
-
-
-def _own_folder() -> Path:
-    """Return the project's folder of migrations.
-
-    Raises ``SettingsError`` if the schema is not plainsql's: then nothing is created in its database.
-    """
-    project = Project.load()
-    if not project.owns_schema:
-        raise SettingsError(
-            f"the schema is not plainsql's: {project.schema_origin} in [tool.plainsql] makes it; "
-            "nothing was run",
-            hint="use that; to move to plainsql's migrations, set migrations in its place, then "
-            "plainsql migrate mark --to NNNN",
-        )
-    return project.migrations_folder
-
-
-@Parameter(name="*")
-@dataclass(frozen=True)
-class Target:
-    """The options of all commands: the database and the migrations."""
-
-    database: Annotated[str | None, Parameter(name="--database")] = None
-    "URL of the database. Without it: DATABASE_URL or DB_*, then pyproject.toml, then the embedded server."
-    folder: Annotated[Path | None, Parameter(name="--folder")] = None
-    "Folder of the migrations; by default that of pyproject.toml, or 'migrations'."
-    layer: Annotated[tuple[str, ...], Parameter(name="--layer", negative=(), show_default=False)] = ()
-    """Only this layer; repeat it for several, which run in that order. A layer that comes with plainsql
-    (realty, whatsapp, …) need not be in the folder."""
-
-    @property
-    def path(self) -> Path:
-        if self.folder is not None:
-            return self.folder
-        own = _own_folder()
-        if self.layer and not any((own / layer).is_dir() for layer in self.layer):
-            with suppress(SettingsError):
-                return migrations_folder(self.layer[0]).parent
-        return own
-
-    @property
-    def layers(self) -> Sequence[str] | None:
-        return self.layer or None
+app.command(verify)
+app.command(schema)
 
 
 @Parameter(name="*")
@@ -128,7 +87,7 @@ _DRY = Parameter(name="--dry-run", negative=(), show_default=False)
 @app.default
 def apply(
     *,
-    target: Target = Target(),
+    target: Target = _EVERY,
     options: RunOptions = RunOptions(),
     to: str | None = None,
     dry_run: Annotated[bool, _DRY] = False,
@@ -172,7 +131,7 @@ def apply(
 @app.command
 def rollback(
     *,
-    target: Target = Target(),
+    target: Target = _EVERY,
     options: RunOptions = RunOptions(),
     to: str | None = None,
     steps: int | None = None,
@@ -230,7 +189,7 @@ def mark(
     /,
     *,
     to: str | None = None,
-    target: Target = Target(),
+    target: Target = _EVERY,
     not_applied: Annotated[bool, Parameter(name="--not-applied", negative=(), show_default=False)] = False,
     dry_run: Annotated[bool, _DRY] = False,
     force: Annotated[bool, Parameter(name="--force", negative=(), show_default=False)] = False,
@@ -331,7 +290,7 @@ def _missing(url: str, target: Target, to: str, scratch: str | None) -> list[str
 @app.command
 def status(
     *,
-    target: Target = Target(),
+    target: Target = _EVERY,
     json_: Annotated[bool, Parameter(name="--json", negative=(), show_default=False)] = False,
     check: Annotated[bool, Parameter(name="--check", negative=(), show_default=False)] = False,
 ) -> int:
@@ -381,11 +340,11 @@ def new(
         from plainsql import migrate
         from plainsql.migrate.discovery import display_path
 
-        for path in migrate.new(folder or _own_folder(), what, layer=layer):
+        for path in migrate.new(folder or own_folder(), what, layer=layer):
             print(display_path(path))
         return FINE
 
-    return _guarded(write)
+    return guarded(write)
 
 
 def _with_database(run: Callable[[str], int], target: Target) -> int:
@@ -394,27 +353,7 @@ def _with_database(run: Callable[[str], int], target: Target) -> int:
         with resolve_database(target.database) as url:
             return run(url)
 
-    return _guarded(resolved)
-
-
-def _guarded(run: Callable[[], int]) -> int:
-    try:
-        return run()
-    except (PlainsqlError, ModuleNotFoundError) as error:
-        print(error, file=sys.stderr)
-        return _exit_code(error)
-    except KeyboardInterrupt as interrupt:
-        if str(interrupt):  # it says which part of the interrupted file is kept
-            raise
-        raise KeyboardInterrupt("interrupted; only the migrations reported as done are kept") from None
-
-
-def _exit_code(error: Exception) -> int:
-    if isinstance(error, ModuleNotFoundError):
-        return COULD_NOT_RUN
-    from plainsql.migrate.errors import DriftError, MigrationFailedError
-
-    return FINDINGS if isinstance(error, DriftError | MigrationFailedError) else COULD_NOT_RUN
+    return guarded(resolved)
 
 
 def _refuse(message: str) -> int:

@@ -43,7 +43,7 @@ from plainsql.statements.header import close_match
 from plainsql.statements.server_errors import REFUSED_WHEN_READ, refusal
 from plainsql.types import UNSET
 
-__all__ = ["run"]
+__all__ = ["find_statement", "run"]
 
 _FLAG = Parameter(negative=(), show_default=False)
 _NO_TRANSACTION = ("25001", "2D000")
@@ -87,7 +87,7 @@ def run(
     project = Project.load()
     if user is not None and tenant is None:
         raise PlainsqlError("--user needs --tenant", hint="name the tenant as well: --tenant ID --user ID")
-    statement = _find(project, query)
+    statement = find_statement(project, query)
     given = read_assignments(statement, parameters)
     call = make_query(statement)
     # Before connecting, this refuses optional lines with two parameters of which only one is given.
@@ -130,7 +130,7 @@ class _Found:
     as_json: object
 
 
-def _find(project: Project, name: str) -> Statement:
+def find_statement(project: Project, name: str) -> Statement:
     """Parse one file of the SQL folder only, so that an error in another file does not matter."""
     packaged = packaged_layer(name)
     if not has_sql(project) and packaged is None:
@@ -142,7 +142,7 @@ def _find(project: Project, name: str) -> Statement:
             return parse(read_text(file.path), name=file.name, path=str(file.path))
     if packaged is not None and packaged.sql_folder.resolve() != project.sql_folder.resolve():
         # A layer that comes with plainsql has its tables in the database and its SQL in the package.
-        return _find(packaged, name)
+        return find_statement(packaged, name)
     if errors:
         raise errors[0] if len(errors) == 1 else SqlFolderError(errors)
     names = [file.name for file in files]

@@ -22,6 +22,7 @@ try:
     )
     from plainsql.migrate.marks import Mark
     from plainsql.migrate.results import MigrationStatus, Progress, Run, Status, Step
+    from plainsql.migrate.reversibility import SchemaDifference, Verification, verify
     from plainsql.migrate.run import apply, mark, rollback, status
     from plainsql.migrate.scaffold import new
 except ModuleNotFoundError as error:
@@ -44,12 +45,15 @@ __all__ = [
     "MigrationStatus",
     "Progress",
     "Run",
+    "SchemaDifference",
     "Status",
     "Step",
+    "Verification",
     "apply",
     "mark",
     "new",
     "read_folder",
     "rollback",
     "status",
+    "verify",
 ]

@@ -17,12 +17,23 @@ from plainsql.errors import MigrationError, Place
 from plainsql.migrate.errors import MigrationFolderError
 from plainsql.migrate.script import Script, checksum, place_at
 
-__all__ = ["LAYER_NAME", "Folder", "Migration", "display_path", "gaps", "read_folder", "taken_numbers"]
+__all__ = [
+    "LAYER_NAME",
+    "SCHEMA_FILE",
+    "Folder",
+    "Migration",
+    "display_path",
+    "gaps",
+    "read_folder",
+    "taken_numbers",
+]
 
 _FILE_NAME = re.compile(
     r"(?P<number>\d{4})_(?P<what>[A-Za-z0-9][A-Za-z0-9_-]*)(?P<rollback>\.rollback)?\.sql"
 )
 LAYER_NAME = re.compile(r"[a-z][a-z0-9_]{0,40}")
+SCHEMA_FILE = "schema.sql"
+"""The file of ``plainsql migrate schema``, in the folder of the migrations: it is none of them."""
 _NAMING = "name it NNNN_<what>.sql, with four digits; its undoing NNNN_<what>.rollback.sql"
 _TRANSACTION_CONTROL = {"begin", "start", "commit", "end", "abort", "rollback"}
 
@@ -163,6 +174,7 @@ def display_path(path: Path) -> str:
 
 def _files_by_layer(root: Path, errors: list[MigrationError]) -> Iterable[tuple[str | None, list[Path]]]:
     flat, layers = _sql_files(root)
+    flat = [file for file in flat if file.name != SCHEMA_FILE]
     if flat:
         yield None, flat
     for folder in layers:

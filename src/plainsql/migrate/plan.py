@@ -15,7 +15,7 @@ from plainsql.migrate.lock_limit import LockLimit
 from plainsql.migrate.results import Direction, MigrationStatus, Step, milliseconds
 from plainsql.migrate.script import Script
 
-__all__ = ["Ledgers", "plan_apply", "plan_rollback"]
+__all__ = ["Ledgers", "plan_apply", "plan_rollback", "plan_step"]
 
 Ledgers = Mapping[str | None, Ledger]
 
@@ -45,7 +45,7 @@ def plan_apply(
             )
     marked = {item.name for item in current.migrations if item.marked}
     return [
-        _step(migration, "apply", limit)
+        plan_step(migration, "apply", limit)
         for migration in files.migrations
         if migration.name not in marked
         and (target is None or (migration.layer == target.layer and migration.number <= target.number))
@@ -88,7 +88,7 @@ def plan_rollback(
     elif steps is not None:
         names = names[:steps]
     found = _with_rollback(files, names, cut_off)
-    return [_step(migration, "rollback", limit) for migration in found]
+    return [plan_step(migration, "rollback", limit) for migration in found]
 
 
 def _with_rollback(
@@ -127,7 +127,8 @@ def _with_rollback(
     return found
 
 
-def _step(migration: Migration, direction: Direction, limit: LockLimit) -> Step:
+def plan_step(migration: Migration, direction: Direction, limit: LockLimit) -> Step:
+    """Return the step of one migration, with the SQL that psql could run."""
     step = Step(migration, direction, "")
     text = step.script.source.rstrip()
     # The file may end in a comment, so the semicolon is on a line of its own.

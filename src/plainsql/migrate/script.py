@@ -36,7 +36,7 @@ _BEFORE_KIND = {"unique", "unlogged", "materialized", "recursive"}
 # `if not exists`, an index that PostgreSQL names, the schema of a role.
 _NO_NAME = {"if", "on", "authorization"}
 _COMMENT_EDGE = re.compile(r"/\*|\*/")
-_DIRECTIVE = re.compile(r"--\s*(?P<key>transactional|depends)\s*:\s*(?P<value>.*?)\s*$")
+_DIRECTIVE = re.compile(r"--\s*(?P<key>transactional|depends|keeps)\s*:\s*(?P<value>.*?)\s*$")
 _LINE_END = re.compile(r"\r\n?|\n")
 
 
@@ -95,6 +95,8 @@ class Header:
     transactional: bool | None = None
     """``None`` without a directive."""
     depends: tuple[str, ...] = ()
+    keeps: str = ""
+    """The reason why a rollback leaves something on purpose; ``migrate verify`` accepts that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,9 +184,12 @@ def _depth_change(kind: str, text: str, words: list[str], depth: int) -> int:
 def _header(directives: list[tuple[int, str, str]], first: int) -> tuple[Header, tuple[tuple[int, str], ...]]:
     transactional: bool | None = None
     depends: list[str] = []
+    keeps = ""
     problems: list[tuple[int, str]] = []
     for at, key, value in directives:
-        if at > first:
+        if key == "keeps":  # an ordinary word: elsewhere it is a comment
+            keeps = value if at <= first else keeps
+        elif at > first:
             problems.append((at, f"'{key}:' is after the first statement, and has no effect there"))
         elif key == "depends":
             depends.extend(value.split())
@@ -192,7 +197,7 @@ def _header(directives: list[tuple[int, str, str]], first: int) -> tuple[Header,
             transactional = value.lower() == "true"
         else:
             problems.append((at, f"expected 'transactional: true' or 'false', got {value!r}"))
-    return Header(transactional, tuple(depends)), tuple(problems)
+    return Header(transactional, tuple(depends), keeps), tuple(problems)
 
 
 def place_at(path: str, source: str, offset: int) -> Place:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from plainsql import migrate
 from plainsql.errors import SettingsError
-from plainsql.migrate.discovery import display_path
+from plainsql.migrate.discovery import SCHEMA_FILE, display_path
 from plainsql.schema.schema_files import refuse_python, tool_of
 
 __all__ = ["MigrationsFolder"]
@@ -30,10 +30,10 @@ class MigrationsFolder:
         return os.fsencode(self.folder.resolve())
 
     def digest(self) -> str:
-        """Return the digest of the migrations, rollbacks left out."""
+        """Return the digest of the migrations, without rollbacks and the file of their schema."""
         digest = hashlib.sha256(repr((self.to, self.layers)).encode() if self.to or self.layers else b"")
         for file in sorted(self.folder.rglob("*.sql")):
-            if not file.name.endswith(".rollback.sql"):
+            if not file.name.endswith(".rollback.sql") and file != self.folder / SCHEMA_FILE:
                 digest.update(str(file.relative_to(self.folder)).encode() + b"\0" + file.read_bytes() + b"\0")
         return digest.hexdigest()
 

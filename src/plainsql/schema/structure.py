@@ -11,7 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -24,9 +24,34 @@ from plainsql.embedded.binaries import find_binaries
 from plainsql.errors import PlainsqlError, SettingsError
 from plainsql.urls import HIDDEN, plain_url
 
-__all__ = ["read_structure"]
+__all__ = ["normalise_dump", "read_migrated_schema", "read_structure"]
 
 _HEADER: Final = "-- Written by 'plainsql schema pull'. Do not edit.\n"
+_MIGRATED_HEADER: Final = """\
+-- The schema that the migrations make. Written by 'plainsql migrate schema'. Do not edit.
+
+SET client_encoding = 'UTF8';
+SET standard_conforming_strings = on;
+SET check_function_bodies = false;
+SET client_min_messages = warning;
+SET row_security = off;
+SET xmloption = content;
+SELECT pg_catalog.set_config('search_path', '', false);
+
+"""
+"""The settings that pg_dump begins with differ between its versions; these load every dump."""
+_RECORDS: Final = tuple(
+    f"--exclude-table=*.{name}"
+    for name in ("_yoyo_migration*", "_yoyo_log", "_yoyo_version", "yoyo_lock", "plainsql_migration")
+)
+_FIRST_OBJECT: Final = re.compile(r"^--\n-- Name: ", re.MULTILINE)
+_LAST_LINES: Final = "\n--\n-- PostgreSQL database dump complete\n--\n"
+# The comment of an extension is that of its version.
+_EXTENSION_COMMENT: Final = re.compile(
+    r"^--\n-- Name: EXTENSION .*; Type: COMMENT; .*\n--\n\n"
+    r"COMMENT ON EXTENSION .* IS '(?:[^']|'')*';\n+",
+    re.MULTILINE,
+)
 _OPTIONS: Final = (
     *("--schema-only", "--no-owner", "--no-privileges", "--no-publications", "--no-subscriptions"),
     *("--no-security-labels", "--no-tablespaces", "--encoding=UTF8"),
@@ -40,6 +65,8 @@ _NOTES: Final = re.compile(
     r"^(?:--\ Dumped\ (?:from|by)\ .*|\\(?:un)?restrict\ \w+)\r?\n", re.MULTILINE | re.VERBOSE
 )
 _BLANK_LINES: Final = re.compile(r"\n{3,}")
+# Not inside the body of a function.
+_BETWEEN_OBJECTS: Final = re.compile(r"\n{3,}(?=--\n-- Name: |SET )")
 # A setting that pg_dump writes from version 17 on.
 _NEW_SETTINGS: Final = re.compile(r"^SET transaction_timeout = \w+;\n", re.MULTILINE)
 _HEAD_CHARS: Final = 2000
@@ -51,9 +78,34 @@ def read_structure(url: str) -> str:
     Raises ``ConnectError`` if the database cannot be reached, ``SettingsError`` if no pg_dump is as new as
     the server, and ``PlainsqlError`` if it fails.
     """
+    return _HEADER + _stable(_dump(url))
+
+
+def read_migrated_schema(url: str) -> str:
+    """Return the schema of a database as SQL that is the same on every machine, without our records.
+
+    The embedded server's pg_dump writes it, if its version can. Its settings, its version and the comments of
+    extensions are left out.
+
+    Raises ``ConnectError``, ``SettingsError`` and ``PlainsqlError`` as ``read_structure`` does.
+    """
+    return normalise_dump(_dump(url, _RECORDS, embedded_first=True))
+
+
+def normalise_dump(text: str) -> str:
+    """Return what pg_dump wrote with a head of ours, and without what differs between its versions."""
+    first = _FIRST_OBJECT.search(text)
+    # The last lines, and the token after them, are as the head: they differ between versions.
+    objects = text[first.start() :].rpartition(_LAST_LINES)[0] if first else ""
+    objects = _EXTENSION_COMMENT.sub("", f"{objects.rstrip()}\n\n")
+    return (_MIGRATED_HEADER + _BETWEEN_OBJECTS.sub("\n\n", objects)).rstrip() + "\n"
+
+
+def _dump(url: str, more: Sequence[str] = (), *, embedded_first: bool = False) -> str:
+    """Return what pg_dump writes."""
     url = plain_url(url)
     major = _server_major(url)
-    program = _pg_dump(major)
+    program = _pg_dump(major, embedded_first=embedded_first)
     info = Conninfo(url)
     given = info.values()
     shown = " ".join(
@@ -66,7 +118,7 @@ def read_structure(url: str) -> str:
     if info["options"]:
         secrets["PGOPTIONS"] = info["options"]
     done = subprocess.run(
-        [program, *_OPTIONS, f"--dbname={shown}"],
+        [program, *_OPTIONS, *more, f"--dbname={shown}"],
         env=os.environ | secrets | {"LC_ALL": "C"},
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -78,7 +130,7 @@ def read_structure(url: str) -> str:
             detail=done.stderr.decode("utf-8", "replace").strip() or None,
             hint="name a role that may read every table of the database",
         )
-    return _HEADER + _stable(done.stdout.decode("utf-8"))
+    return done.stdout.decode("utf-8")
 
 
 def _stable(text: str) -> str:
@@ -101,13 +153,14 @@ def _server_major(url: str) -> int:
         raise cannot_connect(url, error, error.sqlstate) from None
 
 
-def _pg_dump(major: int) -> str:
+def _pg_dump(major: int, *, embedded_first: bool = False) -> str:
     """Return the pg_dump of the server's major version, else the oldest of those that are newer.
 
     Raises ``SettingsError`` if there is none.
     """
     found: dict[int, str] = {}
-    for program in _programs():
+    programs = list(_programs())
+    for program in (*programs[-1:], *programs[:-1]) if embedded_first else programs:
         with suppress(OSError, subprocess.SubprocessError):
             said = subprocess.run(
                 [program, "--version"], capture_output=True, text=True, timeout=20, check=True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, Literal, TypeAlias
 
@@ -29,6 +30,11 @@ _CONDITIONS: Final[dict[str, ConditionKind]] = {
 }
 """The conditions of a node, by the field of the JSON, in the order in which a row passes them."""
 
+_CONSTANT: Final = re.compile(r"\"[^\"]*\"|'(?:[^']|'')*'")
+"""A quoted name or a constant: both are taken whole, so that a quote in one begins none of the other."""
+_LONG_CONSTANT: Final = 64
+_KEPT: Final = 32
+"""Constants of more than 64 characters, such as a vector, keep 32 of them."""
 _AGGREGATES: Final = {
     "Sorted": "GroupAggregate",
     "Hashed": "HashAggregate",
@@ -93,7 +99,7 @@ class PlanNode(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     function: str = ""
     cte: str = ""
     conditions: tuple[Condition, ...] = ()
-    """In the order in which a row passes them."""
+    """In the order in which a row passes them. Long constants are cut in all texts."""
     sort_key: tuple[str, ...] = ()
     presorted_key: tuple[str, ...] = ()
     group_key: tuple[str, ...] = ()
@@ -178,9 +184,9 @@ def _read_node(fields: Mapping[str, Any]) -> PlanNode:
         function=fields.get("Function Name", ""),
         cte=fields.get("CTE Name", ""),
         conditions=tuple(conditions),
-        sort_key=tuple(fields.get("Sort Key", ())),
-        presorted_key=tuple(fields.get("Presorted Key", ())),
-        group_key=tuple(fields.get("Group Key", ())),
+        sort_key=tuple(map(_text, fields.get("Sort Key", ()))),
+        presorted_key=tuple(map(_text, fields.get("Presorted Key", ()))),
+        group_key=tuple(map(_text, fields.get("Group Key", ()))),
         rows=fields["Plan Rows"],
         width=fields["Plan Width"],
         startup_cost=fields["Startup Cost"],
@@ -245,4 +251,10 @@ def _label(fields: Mapping[str, Any]) -> str:
 
 
 def _text(value: object) -> str:
-    return " and ".join(map(str, value)) if isinstance(value, list) else str(value)
+    text = " and ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return _CONSTANT.sub(_shortened, text) if len(text) > _LONG_CONSTANT else text
+
+
+def _shortened(found: re.Match[str]) -> str:
+    constant = found[0]
+    return f"{constant[:_KEPT]}…'" if constant[0] == "'" and len(constant) > _LONG_CONSTANT else constant

@@ -26,6 +26,7 @@ __all__ = [
     "default_text",
     "explain_query",
     "limit_variants",
+    "plan_statement",
     "refused",
     "variant_name",
 ]
@@ -36,6 +37,10 @@ MAX_VARIANTS: Final = 16
 _PARAMETER: Final = re.compile(r"[^\n\"]*\bportal\b[^\n\"]*\$(\d+)")
 _DATA_ERRORS: Final = "22"
 """The class of SQLSTATEs of values that a type or a function refuses."""
+_VALUE_ERRORS: Final = (_DATA_ERRORS, "23")
+"""Those, and values that a constraint refuses when the call is executed."""
+_REFUSED_WRITE: Final = "25006"
+_CANCELLED: Final = "57014"
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -55,6 +60,8 @@ class Call(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     def serves(self, statement: Statement, variant: Variant) -> bool:
         """Report whether it is a call of this variant."""
+        if self.choices is None and not variant.parameters:
+            return not self.values
         if self.choices is None:
             return all(name in self.values or _has_default(statement, name) for name in variant.parameters)
         chosen = {name: self.choices.get(name, False) for name in variant.choices}
@@ -68,13 +75,17 @@ class CallPlan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     call: str
     plan: PlanNode | None = None
-    """``None`` if the server refused a value."""
+    """``None`` if the server refused a value that was drawn."""
     cached: CachedPlan = "custom"
     """The plan that runs after five calls with these values."""
     error: str = ""
-    """The SQLSTATE's name if the server refused a value that was drawn; it holds no value."""
+    """The SQLSTATE's name if the server refused to plan or to execute the call; it holds no value."""
     measured: PlanNode | None = None
-    """The plan with measured facts, if the call was executed."""
+    """The plan that runs after five calls, with measured facts; ``None`` if the call was not executed."""
+
+    def running(self, generic: PlanNode) -> PlanNode | None:
+        """Return the plan that runs after five calls, measured if it was executed."""
+        return self.measured or (generic if self.cached == "generic" else self.plan)
 
 
 class VariantPlans(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -95,11 +106,8 @@ class VariantPlans(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     @property
     def running(self) -> tuple[tuple[str, PlanNode], ...]:
         """The plans that run after five calls, each with its call; the generic plan if no call is known."""
-        return tuple(
-            (each.call, self.generic if each.cached == "generic" else each.plan)
-            for each in self.calls
-            if each.plan is not None
-        ) or (("", self.generic),)
+        plans = ((each.call, each.running(self.generic)) for each in self.calls)
+        return tuple((call, plan) for call, plan in plans if plan is not None) or (("", self.generic),)
 
 
 class QueryPlans(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -113,6 +121,8 @@ class QueryPlans(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     calls: tuple[Call, ...] = ()
     role: str = ""
     """The role as which the query was planned, if not the connection's own."""
+    settings: dict[str, str] = {}
+    """The tenant's settings with which it was planned."""
     notes: tuple[str, ...] = ()
 
 
@@ -124,17 +134,19 @@ def explain_query(
     joined: bool = False,
     variants: Sequence[Variant] | None = None,
     max_variants: int = MAX_VARIANTS,
+    measured: bool = False,
 ) -> QueryPlans:
-    """Return the plans of a query's variants. No statement is executed.
+    """Return the plans of a query's variants. No statement is executed unless ``measured`` is true.
 
     Args:
-        connection: an idle connection in autocommit mode. Its role and its settings decide the plans: the
-            tenant's setting, ``search_path``, ``hnsw.iterative_scan``.
+        connection: a connection in autocommit mode or in a transaction. Its role and its settings decide the
+            plans: the tenant's setting, ``search_path``, ``hnsw.iterative_scan``.
         statement: the query.
         calls: the typical calls; each is planned for the variants that it serves.
         joined: explain also the statement that runs concurrent calls together.
         variants: the variants to explain; by default all of the statement.
         max_variants: the limit of their number; see ``limit_variants``.
+        measured: execute each call, and undo it.
 
     Raises ``ContractError`` if PostgreSQL refuses the query, with the place in its file, and ``BindError``
     if it cannot read a value of a required call. Neither holds a value.
@@ -142,10 +154,17 @@ def explain_query(
     every = statement.variants()
     chosen = limit_variants(statement, every if variants is None else variants, max_variants, calls)
     alone = len(every) == 1
-    found = [
-        _explain_variant(connection, statement, variant, calls, joined=joined, alone=alone)
-        for variant in chosen
-    ]
+    # Otherwise psycopg deallocates all prepared statements when a savepoint is rolled back.
+    threshold, connection.prepare_threshold = connection.prepare_threshold, None
+    try:
+        found = [
+            _explain_variant(
+                connection, statement, variant, calls, joined=joined, alone=alone, measured=measured
+            )
+            for variant in chosen
+        ]
+    finally:
+        connection.prepare_threshold = threshold
     return QueryPlans(
         name=statement.name,
         path=statement.path,
@@ -189,16 +208,13 @@ def _explain_variant(
     *,
     joined: bool,
     alone: bool,
+    measured: bool,
 ) -> VariantPlans:
     with connection.transaction(force_rollback=True):
-        try:
-            planned = PlannedStatement(connection, variant.sql)
-            generic = planned.generic()
-        except psycopg.Error as error:
-            raise refused(error, statement, variant) from None
+        planned, generic = plan_statement(connection, statement, variant)
         try:
             plans = [
-                _explain_call(connection, planned, statement, variant, call)
+                _explain_call(connection, planned, statement, variant, call, measured=measured)
                 for call in calls
                 if call.serves(statement, variant)
             ]
@@ -215,22 +231,52 @@ def _explain_variant(
     )
 
 
+def plan_statement(
+    connection: Connection[Any], statement: Statement, variant: Variant
+) -> tuple[PlannedStatement, PlanNode]:
+    """Prepare a variant, and return it with its generic plan.
+
+    Raises ``ContractError`` if PostgreSQL refuses it or does not plan its kind.
+    """
+    try:
+        planned = PlannedStatement(connection, variant.sql)
+    except psycopg.Error as error:
+        raise refused(error, statement, variant) from None
+    try:
+        return planned, planned.generic()
+    except psycopg.errors.SyntaxError:  # it is none without `explain`
+        raise ContractError(
+            "the statement has no plan",
+            place=variant.place(1),
+            hint="explain a select, values, insert, update, delete or merge",
+        ) from None
+    except psycopg.Error as error:
+        raise refused(error, statement, variant) from None
+
+
 def _explain_call(
     connection: Connection[Any],
     planned: PlannedStatement,
     statement: Statement,
     variant: Variant,
     call: Call,
+    *,
+    measured: bool,
 ) -> CallPlan:
     values = [call.values.get(name, default_text(statement, name)) for name in variant.parameters]
+    found = CallPlan(call=call.name)
     try:
         with connection.transaction():
-            custom = planned.custom(values)
-            return CallPlan(call=call.name, plan=custom, cached=planned.choice(values))
+            found = CallPlan(call=call.name, plan=planned.custom(values), cached=planned.choice(values))
+        if measured:
+            with connection.transaction(force_rollback=True):
+                facts = planned.measured(values, found.cached)
+            found = msgspec.structs.replace(found, measured=facts)
+        return found
     except psycopg.Error as error:
-        if call.required or not (error.sqlstate or "").startswith(_DATA_ERRORS):
+        if call.required or (error.sqlstate or "")[:2] not in _VALUE_ERRORS:
             raise refused(error, statement, variant) from None
-        return CallPlan(call=call.name, error=type(error).__name__)
+        return msgspec.structs.replace(found, error=type(error).__name__)
 
 
 def _joined(
@@ -277,6 +323,20 @@ def refused(error: psycopg.Error, statement: Statement, variant: Variant) -> Con
             f"{statement.name}: the values cannot be computed with ({type(error).__name__})",
             place=Place(statement.path),
             hint="give other values",
+        )
+    if error.sqlstate == _REFUSED_WRITE:
+        return ContractError(
+            "the query writes or locks rows, and is not executed",
+            sqlstate=error.sqlstate,
+            place=Place(statement.path),
+            hint="pass --write as well: its changes are undone",
+        )
+    if error.sqlstate == _CANCELLED:
+        return ContractError(
+            f"a call was cancelled: {said.message_primary}",
+            sqlstate=error.sqlstate,
+            place=Place(statement.path),
+            hint="allow more time: --timeout SECONDS",
         )
     found = refusal(
         variant,

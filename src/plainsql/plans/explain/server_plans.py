@@ -12,6 +12,7 @@ and ``pg_prepared_statements`` counts its custom and generic plans.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any, Final, Literal, TypeAlias
 
@@ -27,7 +28,7 @@ CachedPlan: TypeAlias = Literal["custom", "generic"]
 
 _CALLS_UNTIL_CHOICE: Final = 6
 """The cache chooses at the sixth call: ``num_custom_plans < 5`` is a custom plan."""
-_NAME: Final = "plainsql_explain"
+_NAMES: Final = itertools.count(1)
 _OPTIONS: Final = "verbose, format json"
 
 
@@ -44,14 +45,16 @@ class PlannedStatement:
         self._connection = connection
         self._cursor = RawCursor(connection)
         self._sql = sql
+        # A statement that a failed transaction left behind does not have the name of the next one.
+        self._name = f"plainsql_explain_{next(_NAMES)}"
         self._prepare()
-        described = connection.pgconn.describe_prepared(_NAME.encode())
+        described = connection.pgconn.describe_prepared(self._name.encode())
         self.type_oids = tuple(described.param_type(index) for index in range(described.nparams))
 
     def close(self) -> None:
         """Deallocate the statement, unless the transaction has failed and takes it along."""
         if self._connection.info.transaction_status != pq.TransactionStatus.INERROR:
-            self._cursor.execute(f"deallocate {_NAME}")
+            self._cursor.execute(f"deallocate {self._name}")
         self._cursor.close()
 
     @staticmethod
@@ -76,21 +79,27 @@ class PlannedStatement:
         """
         return _plan(self._connection, f"explain ({_OPTIONS})\n{self._sql}", values)
 
-    def measured(self, values: Sequence[str | None]) -> PlanNode:
-        """Execute the statement, and return its plan with the measured facts."""
-        return _plan(self._connection, f"explain (analyze, buffers, {_OPTIONS})\n{self._sql}", values)
+    def measured(self, values: Sequence[str | None], cached: CachedPlan) -> PlanNode:
+        """Execute the statement, and return the plan of this kind with the measured facts."""
+        self._cursor.execute(f"set local plan_cache_mode = force_{cached}_plan")
+        call = f"({', '.join(self._literal(value) for value in values)})" if values else ""
+        text = f"explain (analyze, buffers, {_OPTIONS}) execute {self._name}{call}"
+        plan = _plan(self._connection, text.encode())
+        self._cursor.execute("set local plan_cache_mode = auto")
+        return plan
 
     def choice(self, values: Sequence[str | None]) -> CachedPlan:
         """Return the plan that the plan cache takes after five calls with these values."""
         if not self.type_oids:  # a statement without parameters always has a generic plan
             return "generic"
         arguments = [self._literal(value) for value in values]
-        self._cursor.execute(f"deallocate {_NAME}")
+        self._cursor.execute(f"deallocate {self._name}")
         self._prepare()  # the counts begin at 0
         for _ in range(_CALLS_UNTIL_CHOICE):
-            self._cursor.execute(f"explain execute {_NAME}({', '.join(arguments)})".encode())
+            self._cursor.execute(f"explain execute {self._name}({', '.join(arguments)})".encode())
         counted = self._cursor.execute(
-            "select p.generic_plans from pg_catalog.pg_prepared_statements as p where p.name = $1", [_NAME]
+            "select p.generic_plans from pg_catalog.pg_prepared_statements as p where p.name = $1",
+            [self._name],
         ).fetchone()
         return "generic" if counted is not None and counted[0] else "custom"
 
@@ -102,7 +111,7 @@ class PlannedStatement:
         return literal
 
     def _prepare(self) -> None:
-        result = self._connection.pgconn.prepare(_NAME.encode(), self._sql.encode())
+        result = self._connection.pgconn.prepare(self._name.encode(), self._sql.encode())
         if result.status != pq.ExecStatus.COMMAND_OK:
             raise error_from_result(result, "utf-8")
 
