@@ -164,6 +164,29 @@ def test_a_concurrent_index_has_no_limit_and_names_what_it_waits_for(
     assert query("select indisvalid from pg_index where indexrelid = 'a_y'::regclass") == [(True,)]
 
 
+def test_of_the_sessions_of_other_roles_the_process_is_named(
+    write: Write, fresh_database_url: str, query: Query
+) -> None:
+    role = f"owner_{fresh_database_url.partition('?')[0][-12:]}"
+    query(f"create role {role} login")
+    query(f"grant create on schema public to {role}")
+    seen = Seen()
+    try:
+        query(TABLE)
+        query(f"alter table a owner to {role}")
+        url, folder = fresh_database_url.replace("postgres@", f"{role}@"), write({"0001_a.sql": ADD})
+        with blocker(fresh_database_url) as other:
+            pid = other.info.backend_pid
+            with pytest.raises(migrate.MigrationFailedError) as caught:
+                migrate.apply(url, folder, lock_timeout=1, lock_retries=0, on_progress=seen)
+        hidden = f"pid {pid} (the report) of postgres: hidden from this role, which needs pg_read_all_stats"
+        assert seen.texts("blocked") == [hidden]
+        assert f"blocked by {hidden}" in str(caught.value)
+    finally:
+        query(f"drop owned by {role}")
+        query(f"drop role {role}")
+
+
 @pytest.mark.parametrize(
     ("sql", "shown"),
     [

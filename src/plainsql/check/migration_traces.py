@@ -77,6 +77,11 @@ def trace_migrations(
             hint="name a folder of SQL migrations: --folder DIR",
         )
     path = folder or project.migrations_folder
+    if since is not None and not path.resolve().is_relative_to(project.root.resolve()):
+        raise SettingsError(
+            f"--since: expected a folder of migrations in the project, got {path}",
+            hint=f"name the migrations, or start it with -C in the project of {path}",
+        )
     found = read_folder(path).only(layers)
     old_queries = None
     if names:
@@ -119,16 +124,10 @@ def problems_of_traces(traces: Iterable[MigrationTrace]) -> list[Problem]:
 
 def _since(project: Project, revision: str, path: Path, found: Folder) -> tuple[set[str], OldQueries | None]:
     """Return the migrations that a revision does not have, and its queries."""
-    root = project.root.resolve()
-    if not path.resolve().is_relative_to(root):
-        raise SettingsError(
-            f"--since: expected a folder of migrations in the project, got {path}",
-            hint=f"name the migrations, or start it with -C in the project of {path}",
-        )
     with tempfile.TemporaryDirectory(prefix="plainsql-") as temporary:
         into = Path(temporary)
         extract_revision(project.root, revision, [path, project.sql_folder], into)
-        known = taken_numbers(into / path.resolve().relative_to(root))
+        known = taken_numbers(into / path.resolve().relative_to(project.root.resolve()))
         chosen = {each.name for each in found.migrations if each.number not in known.get(each.layer, ())}
         sql = into / project.sql
         return chosen, OldQueries(_queries(sql)) if sql.is_dir() else None
