@@ -359,17 +359,23 @@ def test_the_command_knows_what_is_new_since_a_revision(
     # With the sizes of production, work on a small table is no hazard.
     write({"0005_it.sql": "create index on orders (amount);\n"})
     orders = TableStatistics(rows=5, file_pages=100)
-    production = Production(format=FORMAT, taken=datetime(2026, 11, 29, tzinfo=UTC), server="17.2")
+    taken = datetime(2026, 11, 29, tzinfo=UTC)
+    production = Production(format=FORMAT, taken=taken, server="17.2", collation="C", values="few")
     write_statistics(
         Path("sizes"), ProductionStatistics(production=production, schemas={"public": {"orders": orders}})
     )
     assert trace("0005", "--stats", "sizes")[0] == 0
+    code, printed = trace("0005", "--stats", "sizes", "--may-block", "0.1", "--format", "github")
+    assert (code, printed.partition(" ")[0]) == (0, "::warning")
     code, printed = trace("0005", "--stats", "sizes", "--may-block", "0.0001")
     assert (code, "[create-index]" in printed) == (1, True)
     # The pending ones are one deployment, and in an empty database that is all of them.
     code, printed = trace()
     assert code == 0
     assert "5 migrations" in printed
+    Path("pyproject.toml").write_text('[tool.plainsql]\nschema = "schema.sql"\n')
+    assert "the schema is not plainsql's" in trace()[1]
+    Path("pyproject.toml").write_text("")
     for wrong, message in {
         ("--since", "gone"): "git knows no revision 'gone'",
         ("0009",): "no migration '0009'",
