@@ -17,6 +17,7 @@ from plainsql.errors import MigrationError
 from plainsql.migrate import read_folder
 from plainsql.migrate.script import Script
 from plainsql.migrate.trace import (
+    BuiltIndex,
     MigrationTrace,
     OldQueries,
     OldQuery,
@@ -24,6 +25,7 @@ from plainsql.migrate.trace import (
     TableSize,
     trace_run,
 )
+from plainsql.migrate.trace.durations import estimate_seconds
 from plainsql.migrate.trace.lock_comment import compare_comment
 from plainsql.plans.statistics.production_statistics import (
     FORMAT,
@@ -269,6 +271,10 @@ def test_sizes_make_a_hazard_an_error_a_warning_or_nothing(
     assert severity(500) == ("error", "seconds")
     assert severity(500, max_blocked_s=20) == ("warning", "seconds")
     assert severity(50_000) == ("error", "minutes")
+    # An index of another method takes longer, and one of vectors by the number of rows.
+    built = [BuiltIndex(index="i", table="t", method=method) for method in ("btree", "gin", "hnsw")]
+    sizes = {"t": TableSize(rows=30_000, bytes=50_000_000)}
+    assert [estimate_seconds((), (), (each,), sizes) for each in built] == [1.0, 5.0, 30.0]
 
 
 COMMENTS = {
