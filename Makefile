@@ -69,9 +69,10 @@ migrate: environment-demo ## Bring a database up to the migrations
 	@$(BIN)/plainsql migrate $(ARGS)
 
 .PHONY: check
-check: environment-demo ## Check every query and rollback against PostgreSQL, and that what is generated is up to date
-	@$(BIN)/plainsql check $(ARGS)
+check: environment-demo ## Check every query, plan and rollback against PostgreSQL, and what is generated
+	@$(BIN)/plainsql check --schema $(ARGS)
 	@$(BIN)/plainsql generate --check
+	@$(BIN)/plainsql plans --check --strict
 	@$(BIN)/plainsql migrate verify
 	@$(BIN)/plainsql migrate schema --check
 	@echo "check: ok"

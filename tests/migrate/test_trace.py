@@ -11,11 +11,19 @@ from typing import Any
 import psycopg
 import pytest
 
+from plainsql.check.migration_traces import trace_migrations
 from plainsql.cli.app import main
 from plainsql.errors import MigrationError
 from plainsql.migrate import read_folder
 from plainsql.migrate.script import Script
-from plainsql.migrate.trace import MigrationTrace, RelationLock, TableSize, trace_run
+from plainsql.migrate.trace import (
+    MigrationTrace,
+    OldQueries,
+    OldQuery,
+    RelationLock,
+    TableSize,
+    trace_run,
+)
 from plainsql.migrate.trace.lock_comment import compare_comment
 from plainsql.plans.statistics.production_statistics import (
     FORMAT,
@@ -24,12 +32,14 @@ from plainsql.plans.statistics.production_statistics import (
     TableStatistics,
 )
 from plainsql.plans.statistics.statistics_files import write_statistics
+from plainsql.settings import Project
 from tests.migrate.conftest import Write
 
 TABLES = """
 create table customers (id bigint primary key, name text);
 create table orders (id bigint primary key, customer_id bigint, amount int, code varchar(10), state text);
 create index orders_amount_idx on orders (amount);
+create index orders_code_idx on orders (code);
 create sequence numbers;
 create view order_states as select o.state from orders as o;
 """
@@ -70,20 +80,29 @@ def test_the_trace_has_locks_rewrites_scans_and_index_builds(
             "0006_it.sql": "create table new (id int, order_id bigint references orders);"
             "create index on new (id); alter table new add check (id > 0); update new set id = 1;",
             "0007_it.sql": "insert into orders (id) values (1); drop index orders_amount_idx;",
-            "0008_it.sql": "select from orders; create role trace_made; alter sequence numbers cache 5;",
+            "0009_it.sql": "create table days (at date) partition by range (at);"
+            "create index on days (at); create table part (like days);"
+            "create materialized view ids as select o.id from orders as o;",
+            "0010_it.sql": "alter table part add check "
+            "(at >= '2026-01-01' and at < '2027-01-01' and at is not null);"
+            "alter table days attach partition part for values from ('2026-01-01') to ('2027-01-01');",
+            "0011_it.sql": "create index on ids (id); alter domain amount add check (value > 0);",
+            "0008_it.sql": "create domain amount as int; create table sales (amount amount);"
+            "select from orders; create role trace_made; alter sequence numbers cache 5;",
         }
     )
-    retype, grow, key, concurrent, new, insert, rest = run(connection, folder)
+    retype, grow, key, concurrent, new, insert, rest, _, attach, more = run(connection, folder)
     (statement,) = retype.statements
     assert locks(retype) == {"public.orders": "access exclusive"}
     assert (retype.blocks, retype.time) == ("reads and writes", "grows with the table")
     assert [(each.relation, each.kind) for each in statement.rewrites] == [
         ("public.orders", "table"),
+        ("public.orders_code_idx", "index"),
         ("public.orders_pkey", "index"),
     ]
     assert [each.index for each in statement.built_indexes] == ["public.orders_amount_idx"]
     assert [each.table for each in statement.scans] == ["public.orders"]
-    # A longer varchar and text rewrite nothing and read nothing.
+    # A longer varchar and text rewrite nothing and read nothing; the index is taken over.
     assert (names(grow), grow.time) == ([], "instant")
     assert grow.blocks == "reads and writes"
     assert locks(key) == dict.fromkeys(["public.customers", "public.orders"], "share row exclusive")
@@ -103,6 +122,12 @@ def test_the_trace_has_locks_rewrites_scans_and_index_builds(
     assert [each.name for each in insert.hazards] == ["drop-index"]
     assert locks(rest) == {"public.orders": "access share", "public.numbers": "share row exclusive"}
     assert rest.hazards == ()
+    # The index of the partitioned table is built on the new partition; a check proves its rows.
+    assert names(attach) == ["validate-at-once", "attach-partition"]
+    assert "builds public.part_at_idx to attach public.part" in attach.hazards[1].message
+    # Only a refresh writes a materialized view. A domain's check reads the tables that have it.
+    assert names(more) == ["validate-at-once"]
+    assert more.hazards[0].tables == ("public.sales",)
     connection.execute("drop role trace_made")
 
 
@@ -122,6 +147,25 @@ def test_tables_of_the_same_deployment_are_not_those_of_production(
     (lock,) = together[1].locks
     assert (lock.relation, lock.mode, lock.is_new) == ("public.parts", "access exclusive", True)
     assert together[1].blocks == "nothing"
+    # Those that are deployed already run first, also one with a higher number.
+    write({"0002_it.sql": "create index on parts (id);", "0003_it.sql": "create table parts (id int);"})
+    found = read_folder(folder).migrations
+    connection.execute("drop schema public cascade; create schema public")
+    (late,) = trace_run(connection, found, {"0002_it"}, one_batch=True)
+    assert names(late) == ["create-index"]
+
+
+def test_a_migration_of_its_own_deployment_finds_the_tables_before_it(
+    write: Write, connection: psycopg.Connection[Any]
+) -> None:
+    folder = write(
+        {
+            "0001_it.sql": TABLES,
+            "0002_it.sql": "create table parts (id int);",
+            "0003_it.sql": "alter table parts add column key uuid default gen_random_uuid();"
+            "alter table parts alter id set not null; create index on parts (id); truncate parts;",
+        }
+    )
     apart = run(connection, folder)
     assert names(apart[1]) == ["add-column-volatile-default", "set-not-null", "create-index", "truncate"]
 
@@ -145,6 +189,49 @@ def test_names_that_exist_again_at_the_end_are_not_gone(
     assert [name for name in names(gone) if name != "lock-order"] == [
         *("rename-column", "drop-table", "drop-column", "drop-table"),
     ]
+
+
+def test_a_query_of_production_that_fails_or_changes_is_named(
+    write: Write, connection: psycopg.Connection[Any]
+) -> None:
+    folder = write(
+        {
+            "0001_it.sql": TABLES + "create function one() returns int language sql return 1;"
+            "alter table orders alter state set not null;",
+            "0002_it.sql": "alter table orders alter amount type numeric;",
+            "0003_it.sql": "drop function one(); alter table orders add column more int;",
+            "0004_it.sql": "alter table orders alter customer_id type int; alter table orders drop more;",
+            "0005_it.sql": "alter table orders alter state drop not null;",
+            "0006_it.sql": "alter table customers drop constraint customers_pkey;"
+            "alter table customers alter id drop not null;",
+        }
+    )
+    queries = [
+        OldQuery("amounts", "select o.amount from orders as o"),
+        OldQuery("ones", "select one()"),
+        OldQuery("all", "select o.* from orders as o where o.id = $1"),
+        OldQuery("buyers", "select o.customer_id, o.state from orders as o"),
+        OldQuery("saved", "insert into customers (id) values ($1) on conflict (id) do nothing"),
+        OldQuery("wrong", "select nothing"),
+    ]
+    retyped, dropped, kept, null, unread = run(connection, folder, old_queries=OldQueries(queries))
+    assert names(retyped) == ["alter-type-rewrite", "query-fails", "query-fails"]
+    assert [hazard.message.rpartition(": ")[2] for hazard in retyped.hazards[1:]] == [
+        *("it returns another type for amount", "it returns another type for amount"),
+    ]
+    assert [hazard.message for hazard in dropped.hazards] == [
+        "the query ones of the code in production fails afterwards: function one() does not exist",
+        (
+            "the query all of the code in production fails afterwards: "
+            "it returns other columns: id, customer_id, amount, code, state, more"
+        ),
+    ]
+    # Integers are one type in Python. The query with a star has the column that is dropped.
+    assert names(kept) == ["alter-type-rewrite", "query-fails"]
+    assert names(null) == ["drop-not-null"]
+    # The index of a conflict is looked up when a query is planned. `id` is in the text of queries.
+    assert names(unread) == ["query-fails", "drop-not-null"]
+    assert "no unique or exclusion constraint matching" in unread.hazards[0].message
 
 
 def test_a_refused_statement_has_its_place_and_a_hint(
@@ -287,6 +374,22 @@ def test_the_command_knows_what_is_new_since_a_revision(
         ("--since", "gone"): "git knows no revision 'gone'",
         ("0009",): "no migration '0009'",
         ("0003", "--all"): "expected one of them, got more",
+        ("--database", "postgresql:///x?host=/nowhere"): "HINT: name migrations, --since REF or --all",
+        ("--since", "main", "--folder", "/"): "expected a folder of migrations in the project",
     }.items():
         code, printed = trace(*wrong)
         assert (code, message in printed) == (2, True), printed
+
+
+def test_the_lock_comments_of_the_layers_agree_with_the_trace(database_url: str) -> None:
+    project = Project.load(Path(__file__).parents[2])
+    traces = trace_migrations(project, scratch=database_url)
+    comments = [trace.lock_comment for trace in traces]
+    assert None not in comments
+    assert [comment.contradictions for comment in comments if comment and comment.contradictions] == []
+    assert [hazard for trace in traces for hazard in trace.open_hazards] == []
+    by_name = {trace.name: trace for trace in traces}
+    search = by_name["assistant/0008_search"]
+    assert names(search) == ["add-column-generated", "create-index"]
+    assert locks(search) == {"assistant.notes": "access exclusive"}
+    assert set(locks(by_name["assistant/0011_deletion_times"]).values()) == {"share row exclusive"}

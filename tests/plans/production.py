@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from contextlib import closing
+from typing import Any
 
 import psycopg
+from psycopg import sql
 
 MIGRATION = """
 create extension if not exists btree_gist;
@@ -142,3 +144,20 @@ STATEMENTS: tuple[tuple[str, tuple[object, ...]], ...] = (
     ("insert into crm.empty (id, note) select id, email from crm.people where city = $1", ("city 9",)),
 )
 """Statements with one call of each."""
+
+
+def plans_of(connection: psycopg.Connection[Any]) -> dict[str, dict[str, Any]]:
+    """Return the generic and the custom plan of each statement."""
+    found: dict[str, dict[str, Any]] = {}
+    connection.execute("set app.tenant = '6'")
+    for number, (statement, values) in enumerate(STATEMENTS):
+        for mode in ("force_generic_plan", "force_custom_plan"):
+            connection.execute(f"set plan_cache_mode = {mode}".encode())
+            connection.execute(f"prepare s{number}_{mode} as {statement}".encode())
+            call = sql.SQL("explain (format json) execute {} ({})").format(
+                sql.Identifier(f"s{number}_{mode}"), sql.SQL(", ").join(map(sql.Literal, map(str, values)))
+            )
+            row = connection.execute(call).fetchone()
+            assert row is not None
+            found[f"{mode}: {statement}"] = row[0][0]["Plan"]
+    return found

@@ -9,7 +9,6 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import psycopg
 import pytest
@@ -97,28 +96,11 @@ def exact(shop: Shop) -> Generator[PlanDatabase]:
         yield copy
 
 
-def plans_of(connection: psycopg.Connection[Any]) -> dict[str, dict[str, Any]]:
-    """Return the generic and the custom plan of each statement."""
-    found: dict[str, dict[str, Any]] = {}
-    connection.execute("set app.tenant = '6'")
-    for number, (statement, values) in enumerate(production.STATEMENTS):
-        for mode in ("force_generic_plan", "force_custom_plan"):
-            connection.execute(f"set plan_cache_mode = {mode}".encode())
-            connection.execute(f"prepare s{number}_{mode} as {statement}".encode())
-            call = sql.SQL("explain (format json) execute {} ({})").format(
-                sql.Identifier(f"s{number}_{mode}"), sql.SQL(", ").join(map(sql.Literal, map(str, values)))
-            )
-            row = connection.execute(call).fetchone()
-            assert row is not None
-            found[f"{mode}: {statement}"] = row[0][0]["Plan"]
-    return found
-
-
 def test_every_plan_of_the_copy_equals_that_of_production(shop: Shop, exact: PlanDatabase) -> None:
     with closing(psycopg.connect(shop.url, autocommit=True)) as connection:
-        expected = plans_of(connection)
+        expected = production.plans_of(connection)
     with closing(exact.connect()) as connection:
-        found = plans_of(connection)
+        found = production.plans_of(connection)
     assert len(expected) == 2 * len(production.STATEMENTS)
     different = [name for name in expected if found[name] != expected[name]]
     assert different == [], (expected[different[0]], found[different[0]])
@@ -126,9 +108,9 @@ def test_every_plan_of_the_copy_equals_that_of_production(shop: Shop, exact: Pla
 
 def test_the_default_statistics_give_the_same_generic_plans(shop: Shop) -> None:
     with closing(psycopg.connect(shop.url, autocommit=True)) as connection:
-        expected = plans_of(connection)
+        expected = production.plans_of(connection)
     with open_plan_database(shop.project, shop.few_values) as copy, closing(copy.connect()) as connection:
-        found = plans_of(connection)
+        found = production.plans_of(connection)
     assert copy.guessed_indexes == copy.assumed_tables == frozenset()
     off = [name for name in expected if found[name] != expected[name]]
     # The role reads the pending pages of GIN alone; a value of a hidden text is as rare as any other.

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from pathlib import Path
 
 import pytest
 
+from plainsql.embedded import EmbeddedServer
 from plainsql.review.model.project_review import read_review
 from plainsql.review.model.sheets import QuerySheet, Review, TableSheet
 from plainsql.review.site.page_renderer import site_files
@@ -51,13 +52,16 @@ create table shop.messages (
 );
 
 create index messages_lead_id_idx on shop.messages (lead_id);
-create index leads_seen_at_idx on shop.leads (seen_at);
 
 create table shop."{QUOTED}" (
   id bigint primary key,
   "a""b<i>" text default '<u>'
 );
 """,
+    "migrations/0002_seen_at.sql": (
+        "-- Lock: share on shop.leads: writers wait.\n"
+        "create index leads_seen_at_idx on shop.leads (seen_at);\n"
+    ),
     "migrations/0001_shop.rollback.sql": "drop schema shop cascade;\n",
     "sql/leads/get.sql": (
         "-- The lead of this <b>address</b>; see ``shop.leads``.\n"
@@ -107,16 +111,17 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
         path.write_text(text, "utf-8")
     if shutil.which("git"):
         git(folder, "init", "--quiet")
+        git(folder, "add", ".", ":!migrations/0002*")
         commit(folder, "The shop")
         file = folder / "sql/leads/rename.sql"
         file.write_text(file.read_text().replace("Rename a lead.", "Give a lead another name."))
+        git(folder, "add", ".")
         commit(folder, "Names </script><b>change</b>")
     return folder
 
 
 def commit(folder: Path, subject: str) -> None:
-    """Commit all files as an author whose name has characters of markup."""
-    git(folder, "add", "--all")
+    """Commit the files in the index as an author whose name has characters of markup."""
     # git takes angle brackets out of names.
     author = ("-c", "user.name=Eve & 'E' Adams", "-c", "user.email=eve@example.org")
     git(folder, *author, "-c", "commit.gpgSign=false", "commit", "--quiet", "--message", subject)
@@ -129,10 +134,17 @@ def git(folder: Path, *arguments: str) -> None:
     subprocess.run(["git", *arguments], cwd=folder, env=environment, check=True, timeout=60)
 
 
+def since(shop: Path) -> str | None:
+    """The ref with which the project is compared; ``None`` without git."""
+    return "HEAD~1" if (shop / ".git").exists() else None
+
+
 @pytest.fixture(scope="module")
-def shop_review(shop: Path, database_url: str) -> Review:
-    """The content of the project's review."""
-    return read_review(Project.load(shop), database_url, version="1.0")
+def shop_review(shop: Path, server: EmbeddedServer) -> Generator[Review]:
+    """The content of the project's review; checks are on the embedded server while it is in use."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PLAINSQL_SCRATCH_URL", server.url())
+        yield read_review(Project.load(shop), since=since(shop), version="1.0")
 
 
 @pytest.fixture(scope="module")

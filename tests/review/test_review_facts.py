@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from plainsql.review.model.project_review import read_review
 from plainsql.review.model.sheets import Review
-from tests.review.conftest import SHOP, TABLE, query_named, table_named
+from plainsql.settings import Project
+from tests.review.conftest import SHOP, TABLE, query_named, since, table_named
 
 NEEDS_GIT = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 
@@ -67,6 +69,24 @@ def test_columns_and_indexes_that_no_query_uses_are_known(shop_review: Review) -
     assert [table.name for table in shop_review.tables] == [f"shop.{TABLE}", "shop.leads", "shop.messages"]
 
 
+def test_the_plans_of_a_query_say_which_index_serves_it(shop_review: Review) -> None:
+    plans = query_named(shop_review, "leads.get").plans
+    assert plans is not None
+    plan, joined = plans.plans  # alone, and with concurrent calls
+    (scan,) = plan.lines
+    assert [use.cached for use in joined.uses] == ["joined"]
+    assert (scan.label, scan.table, scan.index) == ("Index Scan", "shop.leads", "leads_email_key")
+    assert scan.conditions == (("index", "(l.email = $1)"),)
+    assert [use.call for use in plan.uses]
+    messages = {index.name: index for index in table_named(shop_review, "shop.messages").indexes}
+    assert messages["messages_pkey"].plans == ("messages.claim",)
+    assert messages["messages_lead_id_idx"].users == ()
+    odd = query_named(shop_review, "odd.ids").plans
+    assert odd is not None
+    assert [each.name for each in odd.observations] == ["large-scan"]
+    assert shop_review.plan_notes[0].startswith("no statistics of production")
+
+
 def test_callers_are_found_by_imports_of_modules_and_functions(shop_review: Review) -> None:
     get = query_named(shop_review, "leads.get").callers
     assert [(caller.path, caller.line, caller.is_test) for caller in get] == [
@@ -100,18 +120,35 @@ def test_findings_and_allowances_are_at_their_queries(shop_review: Review) -> No
 
 
 def test_a_migration_has_its_statements_tables_and_queries(shop_review: Review) -> None:
-    (shop,) = shop_review.migrations
+    shop, seen_at = shop_review.migrations
     assert shop.statements[1].line == 5
     assert shop.statements[1].tables == ("shop.leads",)
     assert "leads.get" in shop.queries
     assert shop.rollback == "drop schema shop cascade;\n"
+    assert shop.trace is not None
+    assert (shop.trace.blocks, shop.trace.hazards) == ("nothing", ())
+    assert seen_at.rollback == ""
+    assert seen_at.trace is not None
+    assert [(lock.relation, lock.mode) for lock in seen_at.trace.locks] == [("shop.leads", "share")]
+    assert [(each.name, each.path) for each in seen_at.trace.hazards] == [("create-index", seen_at.path)]
+
+
+@NEEDS_GIT
+def test_the_changes_since_a_ref_are_part_of_the_review(shop_review: Review) -> None:
+    changes = shop_review.changes
+    assert changes is not None
+    assert changes.subject == "The shop"
+    assert [(change.name, change.kind) for change in changes.queries] == [("leads.rename", "changed")]
+    assert [(file.path, file.kind) for file in changes.migrations] == [("migrations/0002_seen_at.sql", "new")]
 
 
 def test_a_review_is_the_same_from_any_folder(
-    shop: Path, shop_review: Review, database_url: str, monkeypatch: pytest.MonkeyPatch
+    shop: Path, shop_review: Review, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from plainsql.review.model.project_review import read_review
-    from plainsql.settings import Project
-
     monkeypatch.chdir(shop / "sql")
-    assert read_review(Project.load(shop), database_url, version="1.0") == shop_review
+    # The plans are those that the first one has kept: no copy is made, and no file written.
+    kept = shop / ".plainsql" / "plans.msgpack"
+    before = kept.stat().st_mtime_ns
+    again = read_review(Project.load(shop), since=since(shop), version="1.0")
+    assert again == shop_review
+    assert kept.stat().st_mtime_ns == before

@@ -33,11 +33,19 @@ def extract_revision(root: Path, revision: str, folders: Sequence[Path], into: P
         if not _git(repository, "ls-tree", name, "--", below, failure="git cannot list the revision"):
             continue
         content = _git(repository, "archive", "--format=tar", name, "--", below, failure="git cannot read it")
-        with tarfile.open(fileobj=io.BytesIO(content)) as archive:
-            prefix = root.resolve().relative_to(repository.resolve()).as_posix()
-            for member in archive.getmembers():
-                member.name = member.name.removeprefix(f"{prefix}/") if prefix != "." else member.name
-                archive.extract(member, into, filter="data")
+        _unpack(content, root.resolve().relative_to(repository.resolve()), into)
+
+
+def _unpack(content: bytes, prefix: Path, into: Path) -> None:
+    """Write the plain files of an archive below ``into``, without the folders of ``prefix``."""
+    with tarfile.open(fileobj=io.BytesIO(content)) as archive:
+        for member in archive.getmembers():
+            opened = archive.extractfile(member) if member.isfile() else None
+            if opened is None:
+                continue
+            path = into / Path(member.name).relative_to(prefix)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(opened.read())
 
 
 def _git(folder: Path, *arguments: str, failure: str) -> bytes:

@@ -77,6 +77,11 @@ def trace_migrations(
             hint="name a folder of SQL migrations: --folder DIR",
         )
     path = folder or project.migrations_folder
+    if since is not None and not path.resolve().is_relative_to(project.root.resolve()):
+        raise SettingsError(
+            f"--since: expected a folder of migrations in the project, got {path}",
+            hint=f"name the migrations, or start it with -C in the project of {path}",
+        )
     found = read_folder(path).only(layers)
     old_queries = None
     if names:

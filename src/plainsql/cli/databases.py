@@ -26,19 +26,20 @@ _OF_A_DATABASE: Final = (
     ("db",),
     ("schema",),
     ("import",),
+    ("stats",),
     ("slow",),
     ("activity",),
-    ("stats",),
     *(("cache", "triggers"), ("cache", "drain"), ("crypto", "rotate")),
 )
 """The commands that work on one database."""
+_WITHOUT_GROUP: Final = frozenset(
+    ("check", "generate", "describe", "explain", "plans", "review", "run", "slow", "activity")
+)
+"""The commands whose second word is an argument, and no command."""
 _OF_ALL: Final = (
     *(("check",), ("generate",), ("plans",), ("migrate",), ("migrate", "status"), ("db", "doctor")),
 )
 """Those that work on each database in turn, if none is named."""
-_WITHOUT_SUBCOMMANDS: Final = (
-    *(("check",), ("generate",), ("describe",), ("explain",), ("review",), ("run",)),
-)
 _NAMED_OPTIONS: Final = frozenset({"--accept", "--baseline", "--database", "--folder", "--layer", "--stats"})
 """Options for one database."""
 _DOCUMENTS: Final = frozenset({"json", "sarif"})
@@ -138,7 +139,7 @@ def _runs(arguments: list[str], name: str | None) -> list[_Run]:
 def _command(arguments: Sequence[str]) -> tuple[str, ...]:
     """Return the words of a command: two of a group of commands, one of any other."""
     words = tuple(arguments[:2])
-    if words[:1] in _WITHOUT_SUBCOMMANDS or words[1:2] == ():
+    if not words or words[0] in _WITHOUT_GROUP or words[1:2] == ():
         return words[:1]
     return words[:1] if words[1].startswith("-") else words
 

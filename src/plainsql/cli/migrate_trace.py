@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -14,7 +15,8 @@ from cyclopts import Parameter
 import plainsql
 from plainsql.cli.exit_codes import COULD_NOT_RUN, FINDINGS, FINE
 from plainsql.cli.project import repository_root
-from plainsql.errors import MigrationError, Place, PlainsqlError, printable
+from plainsql.errors import MigrationError, Place, PlainsqlError, SettingsError, printable
+from plainsql.layers.files import migrations_folder
 from plainsql.settings import Project, resolve_database
 
 if TYPE_CHECKING:
@@ -92,6 +94,9 @@ def trace(
 
     began = time.perf_counter()
     project = Project.load()
+    if folder is None and layer and not any((project.migrations_folder / each).is_dir() for each in layer):
+        with suppress(SettingsError):  # a layer that comes with plainsql
+            folder = migrations_folder(layer[0]).parent
     pending = None
     if not (names or all_ or since is not None):
         pending = _pending(project, database, folder, layer)
@@ -167,7 +172,8 @@ def _print(traces: Sequence[MigrationTrace], format: str, seconds: float) -> Non
             print(annotation(problem, repository_root()))
     else:
         for each in traces:
-            print("\n".join(map(printable, _lines(each))) + "\n")
+            print("\n".join(map(printable, _lines(each))))
+        print()
         for hazard in found:
             print(f"{_shown(hazard)}\n")
         for hazard in allowed:
@@ -191,22 +197,21 @@ def _lines(trace: MigrationTrace) -> Iterator[str]:
 
 
 def _effects(statement: StatementTrace) -> Iterator[str]:
+    """Yield the effects of a statement on tables that production has."""
     if not statement.was_run:
         yield "was not run"
     for lock in statement.locks:
-        if lock.blocks != "nothing" or lock.mode == "share update exclusive":
-            new = " (new)" if lock.is_new else ""
-            yield f"{lock.mode} on {lock.relation}{new}: blocks {lock.blocks}"
-    rewritten = [each.relation for each in statement.rewrites if each.kind != "index"]
+        if not lock.is_new and (lock.blocks != "nothing" or lock.mode == "share update exclusive"):
+            yield f"{lock.mode} on {lock.relation}: blocks {lock.blocks}"
+    rewrites = [each for each in statement.rewrites if not each.is_new]
+    rewritten = [each.relation for each in rewrites if each.kind != "index"]
     if rewritten:
         yield f"rewrites {', '.join(rewritten)}"
-    built = [each.index for each in statement.built_indexes]
-    built += [
-        each.relation for each in statement.rewrites if each.kind == "index" and each.table not in rewritten
-    ]
+    built = [each.index for each in statement.built_indexes if not each.is_new]
+    built += [each.relation for each in rewrites if each.kind == "index" and each.table not in rewritten]
     if built:
         yield f"builds {', '.join(built)}"
-    read = [each.table for each in statement.scans if each.table not in rewritten]
+    read = [each.table for each in statement.scans if not each.is_new and each.table not in rewritten]
     if read:
         yield f"reads all rows of {', '.join(read)}"
 

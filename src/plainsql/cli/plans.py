@@ -7,7 +7,6 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -70,11 +69,8 @@ def plans(
         raise SettingsError("--strict: expected --check with it, got none", hint="add --check")
     began = time.perf_counter()
     project = load_project()
-    with (
-        open_plan_database(project, stats) as database,
-        closing(database.connect()) as connection,
-    ):
-        found = check_plans(project, connection, accept or ())
+    with open_plan_database(project, stats) as database:
+        found = check_plans(project, database.connect, accept or ())
     if not check:
         found.write()
     if json:

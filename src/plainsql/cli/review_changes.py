@@ -7,11 +7,12 @@ from typing import Literal
 
 import msgspec
 
+from plainsql.review.changes.change_sheets import Changes
 from plainsql.review.changes.changes_markdown import changes_markdown
 from plainsql.review.changes.changes_since import changes_since
 from plainsql.settings import Project
 
-__all__ = ["print_changes"]
+__all__ = ["changes_text", "print_changes"]
 
 
 def print_changes(
@@ -21,8 +22,11 @@ def print_changes(
 
     Raises what ``changes_since`` raises.
     """
-    changes = changes_since(project, since, scratch)
+    sys.stdout.write(changes_text(changes_since(project, since, scratch), format))
+
+
+def changes_text(changes: Changes, format: Literal["markdown", "json"]) -> str:
+    """Return changes in one of the formats."""
     if format == "json":
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode(changes)).decode() + "\n")
-    else:
-        sys.stdout.write(changes_markdown(changes))
+        return msgspec.json.format(msgspec.json.encode(changes)).decode() + "\n"
+    return changes_markdown(changes)

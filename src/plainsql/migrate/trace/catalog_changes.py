@@ -39,6 +39,12 @@ def quoted(name: str) -> str:
     return name if _PLAIN.fullmatch(name) else '"' + name.replace('"', '""') + '"'
 
 
+def _blocked(relation: Relation, mode: str) -> Blocks:
+    """Return the statements that wait for a lock; only a refresh writes a materialized view."""
+    blocks = blocked_by(mode)
+    return "nothing" if relation.kind in "mv" and blocks == "writes" else blocks
+
+
 class Effects:
     """The differences that one statement makes, restricted to relations that existed before."""
 
@@ -90,7 +96,7 @@ class Effects:
                 relation=self.name(oid),
                 kind=_KINDS[relation.kind],
                 mode=mode,
-                blocks=blocked_by(mode),
+                blocks=_blocked(relation, mode),
                 is_new=not self.is_production(oid),
             )
             found.append((relation.table is not None, relation.kind == "S", lock.relation, lock))
@@ -251,7 +257,7 @@ class Effects:
             table = relation.table or oid
             if relation.table is not None and mode != "access exclusive":
                 continue
-            blocks = blocked_by(mode)
+            blocks = _blocked(relation, mode)
             if blocks == "nothing":
                 continue
             if found.get(table) != "reads and writes":

@@ -28,6 +28,8 @@ class Found(NamedTuple):
     tables: tuple[str, ...] = ()
     old_names: tuple[str, ...] = ()
     """The names that are gone after a rename or a drop: the column's or the table's, without its schema."""
+    read_name: str = ""
+    """The column that the code in production may read with another expectation."""
 
 
 def hazards_of(effects: Effects, final: Snapshot) -> list[Found]:
@@ -181,6 +183,7 @@ def _indexes(effects: Effects) -> Iterator[Found]:
             if (
                 index.oid not in of_constraints
                 and effects.is_production(index.table)
+                and effects.after.relations[index.table or 0].kind != "m"
                 and effects.recorded.held
                 and blocks != "nothing"
                 and "concurrently" not in effects.statement.words
@@ -287,8 +290,16 @@ def _partitions(effects: Effects) -> Iterator[Found]:
                     tuple(sorted(blocked)),
                 )
         elif now.is_partition:
+            built = sorted(each.name for each in effects.built if effects.is_production(each.table))
             read = sorted(effects.name(table) for table in effects.scanned if effects.is_production(table))
-            if read:
+            if built:
+                yield Found(
+                    "attach-partition",
+                    f"builds {', '.join(built)} to attach {now.name}, while reads and writes of it wait",
+                    "create the indexes of the partitioned table on it before, concurrently",
+                    (now.name,),
+                )
+            elif read:
                 yield Found(
                     "attach-partition",
                     f"reads all rows of {', '.join(read)} to attach {now.name}, while reads and writes wait",
@@ -347,6 +358,14 @@ def _gone(effects: Effects, final: Snapshot) -> Iterator[Found]:
                 "add a new column, write both, fill it in batches; drop the old one when no code uses it",
                 (table,),
                 (column.name,),
+            )
+        if column.not_null and not now.not_null:
+            yield Found(
+                "drop-not-null",
+                f"allows null in {quoted(now.name)} of {table}, which the code in production does not expect",
+                "deploy code that expects null first, then allow this with that reason",
+                (table,),
+                read_name=column.name,
             )
     for column in effects.dropped_columns:
         table = effects.name(column.table)

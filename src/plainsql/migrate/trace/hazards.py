@@ -21,6 +21,7 @@ HAZARDS: Final = {
     "detach-partition": "a partition that is detached while reads and writes of the whole table wait",
     "drop-column": "a column that the code in production may use",
     "drop-index": "an index that is dropped while reads and writes of its table wait",
+    "drop-not-null": "a column that the code in production reads as never null",
     "drop-table": "a table or view that the code in production may use",
     "lock-comment": "the `Lock:` comment of a migration contradicts its trace",
     "lock-order": "locks on several tables in one transaction: it may deadlock with the application",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
@@ -75,7 +74,7 @@ def trace_run(
             production = frozenset(existing.relations)
         recorded = record_migration(connection, migration, lock_timeout=lock_timeout)
         broken = old_queries.broken(connection) if old_queries is not None else None
-        trace = _Trace(migration, existing, production, recorded, sizes, max_blocked_s)
+        trace = _Trace(migration, existing, production, recorded, sizes, max_blocked_s, old_queries)
         traces.append(trace.result(broken))
     return tuple(traces)
 
@@ -91,6 +90,7 @@ class _Trace:
         recorded: Sequence[RecordedStatement],
         sizes: Mapping[str, TableSize] | None,
         max_blocked_s: float,
+        old_queries: OldQueries | None,
     ) -> None:
         self._migration = migration
         self._script: Script = migration.script
@@ -99,6 +99,11 @@ class _Trace:
         self._final = recorded[-1].after if recorded else existing
         self._sizes = sizes
         self._max_blocked_s = max_blocked_s
+        self._old_queries = old_queries
+
+    def _is_read(self, column: str) -> bool:
+        """Return True if the code in production may read a column of this name."""
+        return self._old_queries is None or self._old_queries.mention(column)
 
     def result(self, broken: Sequence[BrokenQuery] | None) -> MigrationTrace:
         statements = tuple(self._statement(each) for each in self._effects)
@@ -165,7 +170,8 @@ class _Trace:
                 of_statement = [
                     _with_queries(each, broken, explained)
                     for each in of_statement
-                    if not each.old_names or _users(each, broken)
+                    if (not each.old_names or _users(each, broken))
+                    and (not each.read_name or self._is_read(each.read_name))
                 ]
             if not effects.recorded.in_transaction:
                 held = {}
@@ -265,14 +271,7 @@ class _Trace:
 
 def _users(found: Found, broken: Sequence[BrokenQuery]) -> list[BrokenQuery]:
     """Return the broken queries whose text has one of the names that are gone."""
-    return [
-        each
-        for each in broken
-        if any(
-            re.search(rf"(?<![\w$]){re.escape(name)}(?![\w$])", each.query.sql, re.IGNORECASE)
-            for name in found.old_names
-        )
-    ]
+    return [each for each in broken if any(each.query.mentions(name) for name in found.old_names)]
 
 
 def _with_queries(found: Found, broken: Sequence[BrokenQuery], explained: set[BrokenQuery]) -> Found:

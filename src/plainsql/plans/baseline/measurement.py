@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import Any
 
+import psycopg
 from psycopg import Connection
 
 from plainsql.plans.baseline.plan_shape import shape_of
@@ -12,33 +13,69 @@ from plainsql.plans.baseline.query_report import MeasuredPlan
 from plainsql.plans.baseline.tested_variants import tested_variants
 from plainsql.plans.baseline.variant_sets import facts_of
 from plainsql.plans.explain.plan_tree import PlanNode
-from plainsql.plans.explain.query_plans import VariantPlans, explain_query
-from plainsql.statements import Statement
+from plainsql.plans.explain.planning_session import apply_settings, planning_session
+from plainsql.plans.explain.query_plans import Call, default_text, refused
+from plainsql.plans.explain.server_plans import PlannedStatement
+from plainsql.plans.explain.typical_calls import drawn_calls, example_calls
+from plainsql.statements import Statement, Variant
 
 __all__ = ["measured_plans"]
 
 
-def measured_plans(connection: Connection[Any], statement: Statement) -> Iterator[MeasuredPlan]:
-    """Yield the tested plan of each tested variant of a query.
+def measured_plans(
+    connection: Connection[Any], statement: Statement, search_path: str = ""
+) -> list[MeasuredPlan]:
+    """Return the tested plan of each tested variant of a query.
 
-    Raises ``ContractError`` if PostgreSQL refuses the query.
+    Args:
+        connection: a connection in autocommit mode that prepares no statement by itself, to a database of
+            plainsql's own.
+        statement: the query.
+        search_path: the application's search path; empty for the connection's own.
+
+    Raises ``ContractError`` if PostgreSQL refuses the query, and ``BindError`` if it cannot read a value of
+    an example in its header.
     """
-    variants = tested_variants(statement)
-    plans = explain_query(connection, statement, variants=variants, max_variants=len(variants))
-    for variant, found in zip(variants, plans.variants, strict=True):
-        tested = _tested_plan(found)
-        yield MeasuredPlan(facts_of(statement, variant), shape_of(tested), tested.total_cost, tested.rows)
+    calls = example_calls(statement)
+    if not calls:
+        with connection.transaction(force_rollback=True):
+            apply_settings(connection, search_path)
+            calls, _ = drawn_calls(connection, statement)
+    found = []
+    with planning_session(connection, statement, search_path=search_path, own=True):
+        for variant in tested_variants(statement):
+            plan = _tested_plan(connection, statement, variant, calls)
+            facts = facts_of(statement, variant)
+            found.append(MeasuredPlan(facts, shape_of(plan), plan.total_cost, plan.rows))
+    return found
 
 
-def _tested_plan(found: VariantPlans) -> PlanNode:
-    """Return the plan that runs after five calls of the first typical call.
+def _tested_plan(
+    connection: Connection[Any], statement: Statement, variant: Variant, calls: Sequence[Call]
+) -> PlanNode:
+    """Return the plan that runs after five calls of the first typical call; generic if there is no call.
 
-    If the custom plan has the shape of the generic one, its cost is nearer to the truth: a generic plan
-    assumes that ``limit`` leaves a tenth of the rows.
+    The choice of the plan cache is left out if both plans have one shape, as it costs eight statements. The
+    custom plan's cost is then nearer to the truth: a generic plan assumes that ``limit`` leaves a tenth of
+    the rows.
     """
-    call = next((each for each in found.calls if each.plan is not None), None)
-    if call is None or call.plan is None:
-        return found.generic
-    if call.cached == "generic" and shape_of(call.plan) != shape_of(found.generic):
-        return found.generic
-    return call.plan
+    call = next((each for each in calls if each.serves(statement, variant)), None)
+    try:
+        with connection.transaction(force_rollback=True):
+            planned = PlannedStatement(connection, variant.sql)
+            generic = planned.generic()
+            if call is None:
+                return generic
+            values = [call.values.get(name, default_text(statement, name)) for name in variant.parameters]
+            try:
+                with connection.transaction():
+                    custom = planned.custom(values)
+                    if shape_of(custom) != shape_of(generic) and planned.choice(values) == "generic":
+                        return generic
+                    return custom
+            except psycopg.DataError:
+                if call.required:
+                    raise
+                return generic  # a value that was drawn is outside of an expression's range
+    except psycopg.Error as error:
+        raise refused(error, statement, variant) from None

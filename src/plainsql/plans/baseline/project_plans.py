@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any, Final
 
 from psycopg import Connection
@@ -26,6 +29,9 @@ __all__ = ["ProjectPlans", "check_plans"]
 
 _LARGE_ROWS: Final = 10_000
 """The rows of a table whose scan makes a plan worse."""
+_MAX_CONNECTIONS: Final = 4
+_QUERIES_PER_CONNECTION: Final = 20
+"""A further connection costs more than it brings for fewer queries."""
 _LARGE_TABLES: Final = """
 select n.nspname, c.relname
 from pg_catalog.pg_class as c
@@ -62,31 +68,29 @@ class ProjectPlans:
         self.folder.remove(self.leftovers)
 
 
-def check_plans(project: Project, connection: Connection[Any], accept: Sequence[str] = ()) -> ProjectPlans:
+def check_plans(
+    project: Project, connect: Callable[[], Connection[Any]], accept: Sequence[str] = ()
+) -> ProjectPlans:
     """Compare the plans of a project's queries with its plan files.
 
     Args:
         project: the project.
-        connection: an idle connection in autocommit mode, to a database that plans as production does.
+        connect: returns a new connection in autocommit mode, to a database that plans as production does.
         accept: patterns of queries whose worse plans are written as well; only these queries are planned, and
             their files alone are in the result. By default all queries.
 
-    Raises ``SqlFileError`` if a SQL file cannot be read, and ``SettingsError`` if a pattern names no query.
+    Raises ``SqlFileError`` if a SQL file cannot be read, ``SettingsError`` if a pattern names no query, and
+    ``FileError`` if another program's file is in the place of a plan file.
     """
     catalog = statements.load(project.sql_folder)
     chosen = _accepted(list(catalog.values()), accept)
     found = ProjectPlans(PlanFolder(project.plans_folder, project.sql_folder))
-    large = {
-        ".".join(map(quoted_name, row)) for row in connection.execute(_LARGE_TABLES, [_LARGE_ROWS]).fetchall()
-    }
-    for statement in chosen:
-        file = found.folder.file(statement.path)
-        report, text = _check_query(
-            project, connection, statement, file, found.folder.read(file), large=large, accept=bool(accept)
-        )
+    recorded = [(each, found.folder.read(found.folder.file(each.path))) for each in chosen]
+    checked = _check_queries(project, connect, found.folder, recorded, accept=bool(accept))
+    for statement, (report, text) in zip(chosen, checked, strict=True):
         found.queries.append(report)
         if text is not None:
-            found.texts[file] = text
+            found.texts[found.folder.file(statement.path)] = text
     if not accept:
         files = [found.folder.file(statement.path) for statement in catalog.values()]
         others = [each.plans_folder for each in Project.load_all(project.root) if each.name != project.name]
@@ -98,6 +102,41 @@ def check_plans(project: Project, connection: Connection[Any], accept: Sequence[
             )
         ]
     return found
+
+
+def _check_queries(
+    project: Project,
+    connect: Callable[[], Connection[Any]],
+    folder: PlanFolder,
+    recorded: Sequence[tuple[Statement, str | None]],
+    *,
+    accept: bool,
+) -> list[tuple[QueryReport, str | None]]:
+    """Check queries on several connections: the server's processes plan at the same time."""
+    with ExitStack() as stack:
+        idle: SimpleQueue[Connection[Any]] = SimpleQueue()
+        count = max(1, min(_MAX_CONNECTIONS, os.cpu_count() or 1, len(recorded) // _QUERIES_PER_CONNECTION))
+        for _ in range(count):
+            connection = stack.enter_context(closing(connect()))
+            # Otherwise psycopg deallocates all prepared statements when a savepoint is rolled back.
+            connection.prepare_threshold = None
+            idle.put(connection)
+        connection = idle.get()
+        rows = connection.execute(_LARGE_TABLES, [_LARGE_ROWS]).fetchall()
+        large = {".".join(map(quoted_name, row)) for row in rows}
+        idle.put(connection)
+
+        def check(each: tuple[Statement, str | None]) -> tuple[QueryReport, str | None]:
+            connection = idle.get()
+            try:
+                file = folder.file(each[0].path)
+                return _check_query(project, connection, each[0], file, each[1], large=large, accept=accept)
+            finally:
+                idle.put(connection)
+
+        pool = stack.enter_context(ThreadPoolExecutor(count, thread_name_prefix="plainsql-plans"))
+        stack.callback(pool.shutdown, wait=False, cancel_futures=True)  # after an error, or Ctrl-C
+        return list(pool.map(check, recorded))
 
 
 def _check_query(
@@ -114,7 +153,7 @@ def _check_query(
     query = (statement.name, statement.path, statement.body_line, os.path.relpath(file))
     source = Path(os.path.relpath(statement.path, project.root)).as_posix()
     try:
-        measured: Sequence[MeasuredPlan] = list(measured_plans(connection, statement))
+        measured: Sequence[MeasuredPlan] = measured_plans(connection, statement, project.search_path)
     except (ContractError, BindError) as error:
         return QueryReport(*query, "refused", str(error)), None
     if text is None:
@@ -124,7 +163,7 @@ def _check_query(
     except PlanFileError as error:
         message = f"{query[-1]}:{error.line} is not a line that plainsql writes"
         return QueryReport(*query, "unreadable", message), fresh_text(source, measured)
-    measured = break_ties(connection, statement, recorded, measured)
+    measured = break_ties(connection, statement, recorded, measured, search_path=project.search_path)
     report, written = report_query(query, text, recorded, measured, source=source, large=large, accept=accept)
     return report, None if written == text else written
 

@@ -31,6 +31,8 @@ def break_ties(
     statement: Statement,
     recorded: Sequence[tuple[VariantSet, RecordedPlan]],
     measured: Sequence[MeasuredPlan],
+    *,
+    search_path: str = "",
 ) -> Sequence[MeasuredPlan]:
     """Return the plans, with the recorded one for each variant in which it costs as much as another.
 
@@ -50,7 +52,7 @@ def break_ties(
         connection.execute(
             "update pg_catalog.pg_index set indisvalid = false where indexrelid = any(%s::oid[])", [oids]
         )
-        others = list(measured_plans(connection, statement))
+        others = measured_plans(connection, statement, search_path)
     return [
         other if _is_tie(plan, other, plan_of_variant(recorded, plan.facts)) else plan
         for plan, other in zip(measured, others, strict=True)

@@ -13,7 +13,7 @@ from plainsql.plans.statistics.production_statistics import ProductionStatistics
 __all__ = ["OLD_DAYS", "statistics_notes"]
 
 OLD_DAYS: Final = 7
-"""Days from which on statistics are old: values such as ``now()`` have left the histograms."""
+"""Days from which on statistics are old. Their times move with the clock (``time_shift``), sizes do not."""
 _PLANNER_MAJOR: Final = 18
 _SHOWN: Final = 5
 

@@ -33,6 +33,7 @@ from plainsql.plans.copy.file_stretch import give_like, pages_of, stretch
 from plainsql.plans.copy.notes import statistics_notes
 from plainsql.plans.copy.page_checksum import PAGE_BYTES
 from plainsql.plans.copy.restoration import RelationSize, Restored, restore_sizes, restore_statistics
+from plainsql.plans.copy.time_shift import move_times
 from plainsql.plans.statistics.production_session import VALUE_FORMATS, set_all
 from plainsql.plans.statistics.production_statistics import (
     IndexStatistics,
@@ -139,6 +140,7 @@ class _Build:
         tables = read_catalog(self.connection)
         known = self._known()
         if self.stats is not None:
+            move_times(self.connection, tables, self.stats.schemas, self.stats.production.taken)
             self.restored = restore_statistics(self.connection, tables, self.stats.schemas)
         sizes = self._stretch_tables(tables, known)
         ends = make_end_indexes(self.connection, _HELPER, tables, known)

@@ -12,6 +12,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, suppress
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -137,10 +138,15 @@ def _columns_lines(place: str, columns: Mapping[str, ColumnStatistics]) -> Itera
 
 def _facts(facts: Mapping[str, Any], kind: type[msgspec.Struct] | None = None) -> Iterator[str]:
     """Yield a line for each fact that is not its default; required ones always."""
-    defaults = {each.name: each.default for each in msgspec.structs.fields(kind)} if kind else {}
+    defaults = _defaults(kind) if kind else {}
     for key, value in facts.items() if kind else sorted(facts.items()):
         if value not in (None, defaults.get(key, msgspec.NODEFAULT), []):
             yield f"{_key(key)} = {_value(value)}"
+
+
+@cache
+def _defaults(kind: type[msgspec.Struct]) -> dict[str, Any]:
+    return {each.name: each.default for each in msgspec.structs.fields(kind)}
 
 
 def _value(value: object) -> str:

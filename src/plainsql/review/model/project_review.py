@@ -6,17 +6,27 @@ import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from msgspec.structs import replace
 
 from plainsql.analysis.scratch_database import scratch_database
 from plainsql.check.allowed import AllowedFindings
+from plainsql.check.migration_traces import trace_migrations
 from plainsql.check.problems import Problem, findings_of
 from plainsql.check.project_check import ProjectCheck, check_project
+from plainsql.errors import ConnectError, EmbeddedServerError, PlainsqlError
 from plainsql.migrate.discovery import read_folder
+from plainsql.migrate.trace.model import MigrationTrace
+from plainsql.plans.statistics.production_statistics import ProductionStatistics
+from plainsql.plans.table_sizes import table_sizes
+from plainsql.review.changes.changes_since import changes_since
 from plainsql.review.model.callers import find_callers, python_files
 from plainsql.review.model.file_history import read_history
 from plainsql.review.model.migration_sheets import migration_sheets
+from plainsql.review.model.plan_sheets import query_plan_sheet
+from plainsql.review.model.planned_queries import PlannedQueries, indexes_used, plan_queries
+from plainsql.review.model.production_sizes import read_project_statistics, with_sizes
 from plainsql.review.model.query_sheets import query_sheets
 from plainsql.review.model.sheets import AllowanceNote, MigrationSheet, Note, QuerySheet, Review, TableSheet
 from plainsql.review.model.table_definitions import table_definitions
@@ -28,7 +38,13 @@ __all__ = ["read_review"]
 
 
 def read_review(
-    project: Project, scratch: str | None = None, *, no_cache: bool = False, version: str = ""
+    project: Project,
+    scratch: str | None = None,
+    *,
+    no_cache: bool = False,
+    plans: bool = True,
+    since: str | None = None,
+    version: str = "",
 ) -> Review:
     """Return the content of the review.
 
@@ -36,19 +52,40 @@ def read_review(
         project: the settings of the project.
         scratch: a database of the server to build the scratch database on; by default as ``check_project``.
         no_cache: build the scratch database even if it exists, and analyse everything.
+        plans: plan the queries on a copy of production's size.
+        since: the git ref with which the project is compared.
         version: the version of plainsql, which the pages name.
 
     Files that cannot be loaded and queries that are refused are among the notes.
 
-    Raises what ``check_project`` raises.
+    Raises what ``check_project`` raises, and what ``changes_since`` does.
     """
     check = check_project(project, scratch, no_cache=no_cache)
-    tables = _tables(project, scratch) if check.analysed else ()
+    remarks: list[str] = []
+    tables: tuple[TableSheet, ...] = ()
+    planned: PlannedQueries | None = None
+    statistics: ProductionStatistics | None = None
+    if check.analysed:
+        with scratch_database(schema_source(project), scratch, project=project) as connection:
+            tables = table_definitions(connection)
+            if plans:
+                planned = _planned(project, check, connection, remarks, no_cache=no_cache)
     by_name = {table.name: table for table in tables}
     queries = query_sheets(check.statements, check.inspection.checked, by_name)
+    if planned is not None:
+        queries = [
+            replace(query, plans=query_plan_sheet(planned.queries[query.name]))
+            if query.name in planned.queries
+            else query
+            for query in queries
+        ]
+        statistics = read_project_statistics(project)
+        tables = with_sizes(tables, statistics)
     migrations: tuple[MigrationSheet, ...] = ()
+    traces: dict[str, MigrationTrace] = {}
     if project.owns_schema and project.migrations_folder.is_dir():
         migrations = migration_sheets(read_folder(project.migrations_folder), queries, by_name)
+        traces = _traces(project, scratch, statistics, remarks)
     notes = tuple(
         sorted(
             (_note(problem, project, is_error=error) for problem, error in _problems(check)),
@@ -60,26 +97,63 @@ def read_review(
             project.application or project.root.name,
             version,
             tuple(_with_notes(_below_root(queries, project), notes, _allowed(project, check))),
-            with_users(tables, queries, migrations),
+            with_users(tables, queries, migrations, _indexes(planned)),
             tuple(
                 replace(
                     each,
                     path=_shown(each.path, project),
                     rollback_path=_shown(each.rollback_path, project) if each.rollback_path else "",
                     notes=tuple(n for n in notes if n.path == _shown(each.path, project)),
+                    trace=_below_root_of(traces.get(each.name), project),
                 )
                 for each in migrations
             ),
             notes,
             schema_origin=project.schema_origin,
+            has_plans=planned is not None,
+            plan_notes=planned.notes if planned is not None else (),
+            has_sizes=any(table.rows is not None for table in tables),
+            statistics_day=f"{statistics.production.taken:%Y-%m-%d}" if statistics is not None else "",
+            remarks=tuple(remarks),
+            changes=changes_since(project, since, scratch, checked=check) if since is not None else None,
         ),
         project,
     )
 
 
-def _tables(project: Project, scratch: str | None) -> tuple[TableSheet, ...]:
-    with scratch_database(schema_source(project), scratch, project=project) as connection:
-        return table_definitions(connection)
+def _traces(
+    project: Project, scratch: str | None, statistics: ProductionStatistics | None, remarks: list[str]
+) -> dict[str, MigrationTrace]:
+    """Return the traces of the migrations by name; none with a remark if one of them fails."""
+    sizes = None if statistics is None else table_sizes(statistics)
+    try:
+        found = trace_migrations(project, scratch=scratch, sizes=sizes)
+    except PlainsqlError as error:
+        remarks.append(f"the migrations are not traced: {error.message}")
+        return {}
+    return {trace.name: trace for trace in found}
+
+
+def _planned(
+    project: Project,
+    check: ProjectCheck,
+    connection: Any,
+    remarks: list[str],
+    *,
+    no_cache: bool,
+) -> PlannedQueries | None:
+    """Return the plans of the queries; ``None`` with a remark if no copy of production can be made."""
+    try:
+        return plan_queries(project, check.inspection.checked, connection, no_cache=no_cache)
+    except (ConnectError, EmbeddedServerError) as error:
+        remarks.append(f"no plans: {error.message}")
+        return None
+
+
+def _indexes(planned: PlannedQueries | None) -> dict[str, frozenset[str]] | None:
+    if planned is None:
+        return None
+    return {name: indexes_used(explained) for name, explained in planned.queries.items()}
 
 
 def _problems(check: ProjectCheck) -> Iterator[tuple[Problem, bool]]:
@@ -113,6 +187,18 @@ def _below_root(queries: Iterable[QuerySheet], project: Project) -> Iterator[Que
         yield replace(
             query, path=path, allowances=tuple(replace(each, path=path) for each in query.allowances)
         )
+
+
+def _below_root_of(trace: MigrationTrace | None, project: Project) -> MigrationTrace | None:
+    if trace is None:
+        return None
+    path = _shown(trace.path, project)
+    return replace(
+        trace,
+        path=path,
+        statements=tuple(replace(each, path=path) for each in trace.statements),
+        hazards=tuple(replace(each, path=path) for each in trace.hazards),
+    )
 
 
 def _allowed(project: Project, check: ProjectCheck) -> dict[str, list[AllowanceNote]]:

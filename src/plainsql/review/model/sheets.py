@@ -6,6 +6,10 @@ from typing import Literal
 
 from msgspec import Struct
 
+from plainsql.migrate.trace.model import MigrationTrace
+from plainsql.plans.explain.observations import Observation
+from plainsql.review.changes.change_sheets import Changes
+
 __all__ = [
     "Access",
     "AllowanceNote",
@@ -20,7 +24,11 @@ __all__ = [
     "MigrationSheet",
     "Note",
     "ParameterSheet",
+    "PlanLine",
+    "PlanSheet",
+    "PlanUse",
     "PolicySheet",
+    "QueryPlanSheet",
     "QuerySheet",
     "ResultColumn",
     "Review",
@@ -167,6 +175,64 @@ class Cached(Struct, frozen=True):
     stale_after: tuple[Invalidated, ...]
 
 
+class PlanLine(Struct, frozen=True):
+    """A node of a plan, with its depth in the tree."""
+
+    depth: int
+    label: str
+    """``Index Scan``; with the name of its sub-plan in front, if it is one."""
+    table: str = ""
+    """``schema.table``; the function or the ``with`` item that it reads; empty for neither."""
+    alias: str = ""
+    index: str = ""
+    keys: str = ""
+    """The keys that it sorts or groups by."""
+    rows: float = 0
+    cost: float = 0
+    """The cost of the node with those below it."""
+    share: int = 0
+    """The tenths of the plan's cost that are the node's own."""
+    conditions: tuple[tuple[str, str], ...] = ()
+    """``(kind, text)`` in the order in which a row passes them."""
+
+
+class PlanUse(Struct, frozen=True):
+    """A typical call that runs a plan."""
+
+    variant: str
+    """The choices and the optional parameters; empty for the only variant."""
+    call: str
+    """``common``, ``rare``, ``absent``, ``example``; empty for the generic plan without a call."""
+    cached: str
+    """The choice of the plan cache after five calls: ``custom``, ``generic``; ``joined`` for the statement of
+    concurrent calls."""
+
+
+class PlanSheet(Struct, frozen=True):
+    """One shape of plan of a query."""
+
+    lines: tuple[PlanLine, ...]
+    """The nodes of the most expensive call, parents first."""
+    uses: tuple[PlanUse, ...]
+    least_cost: float
+    most_cost: float
+    shown: PlanUse
+    """The call whose plan is shown."""
+
+
+class QueryPlanSheet(Struct, frozen=True):
+    """The plans of a query that run after five calls."""
+
+    plans: tuple[PlanSheet, ...]
+    observations: tuple[Observation, ...] = ()
+    role: str = ""
+    """The role as which it was planned, if not the owner's."""
+    total_variants: int = 1
+    explained_variants: int = 1
+    left_out: int = 0
+    """The number of further shapes."""
+
+
 class QuerySheet(Struct, frozen=True):
     """The facts about one query."""
 
@@ -206,6 +272,8 @@ class QuerySheet(Struct, frozen=True):
     ends: tuple[Invalidated, ...] = ()
     """The cached reads whose results it makes stale."""
     locks: tuple[RowLock, ...] = ()
+    plans: QueryPlanSheet | None = None
+    """``None`` if it was not planned."""
     notes: tuple[Note, ...] = ()
     allowances: tuple[AllowanceNote, ...] = ()
     callers: tuple[Caller, ...] = ()
@@ -405,6 +473,8 @@ class MigrationSheet(Struct, frozen=True):
     queries: tuple[str, ...] = ()
     """The queries that use one of them."""
     notes: tuple[Note, ...] = ()
+    trace: MigrationTrace | None = None
+    """The locks, rewrites and hazards of its statements; ``None`` if it was not traced."""
     change: FileChange = FileChange()
 
 
@@ -423,6 +493,12 @@ class Review(Struct, frozen=True):
     """The setting that makes the schema."""
     remarks: tuple[str, ...] = ()
     """The limits of what the pages say: a shallow clone, no statistics."""
+    changes: Changes | None = None
+    """The changes since a git ref; ``None`` if none was named."""
     has_history: bool = False
     has_plans: bool = False
+    plan_notes: tuple[str, ...] = ()
+    """The limits of the plans, one sentence each."""
+    statistics_day: str = ""
+    """The day of production's statistics, as ``2026-01-31``; empty without statistics."""
     has_sizes: bool = False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 from msgspec.structs import replace
@@ -35,9 +35,15 @@ _ORDERED: Final = frozenset({"btree", "hash"})
 
 
 def with_users(
-    tables: Iterable[TableSheet], queries: Sequence[QuerySheet], migrations: Sequence[MigrationSheet]
+    tables: Iterable[TableSheet],
+    queries: Sequence[QuerySheet],
+    migrations: Sequence[MigrationSheet],
+    planned: Mapping[str, Collection[str]] | None = None,
 ) -> tuple[TableSheet, ...]:
-    """Return the tables with the queries and migrations that use them."""
+    """Return the tables with the queries and migrations that use them.
+
+    ``planned`` has the names of the indexes in the plans of each query; ``None`` if no plans are known.
+    """
     accesses: dict[str, list[tuple[str, Access]]] = defaultdict(list)
     proofs: dict[tuple[str, str], list[str]] = defaultdict(list)
     for query in queries:
@@ -61,6 +67,7 @@ def with_users(
                     proves=tuple(proofs[table.name, index.name]),
                     serves=_served(index, table, accesses[table.name]),
                     supports=_supported(index, table),
+                    plans=_planned(index, accesses[table.name], planned),
                 )
                 for index in table.indexes
             ),
@@ -117,6 +124,17 @@ def _served(index: IndexSheet, table: TableSheet, accesses: Iterable[tuple[str, 
             if access.action == "read" and words & set(access.columns):
                 found[query] = None
     return tuple(found)
+
+
+def _planned(
+    index: IndexSheet,
+    accesses: Iterable[tuple[str, Access]],
+    planned: Mapping[str, Collection[str]] | None,
+) -> tuple[str, ...] | None:
+    """Return the queries that use the table, and whose plans have an index of this name."""
+    if planned is None:
+        return None
+    return tuple(dict.fromkeys(query for query, _ in accesses if index.name in planned.get(query, ())))
 
 
 def _policy_columns(table: TableSheet) -> frozenset[str]:

@@ -9,7 +9,9 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
 
 from plainsql.errors import SettingsError
-from plainsql.review.model.sheets import MigrationSheet, QuerySheet, Review, TableSheet
+from plainsql.plans.explain.observations import NAMES
+from plainsql.review.changes.change_sheets import SEVERITIES
+from plainsql.review.model.sheets import MigrationSheet, QueryPlanSheet, QuerySheet, Review, TableSheet
 from plainsql.review.site.page_paths import migration_path, query_path, table_path
 from plainsql.review.site.search_entries import search_script
 
@@ -51,6 +53,7 @@ class _Renderer:
             "prose": _prose,
             "bytes": _bytes,
             "count": _count,
+            "cost": _cost,
             "duration": _duration,
         }
         self._tables = {table.name: table for table in review.tables}
@@ -73,6 +76,8 @@ class _Renderer:
         yield self._page(
             "cache.html", "cache.html", reads=[query for query in review.queries if query.cached]
         )
+        if review.changes is not None:
+            yield self._page("changes.html", "changes.html", changes=review.changes, severities=SEVERITIES)
         for query in review.queries:
             yield self._page(
                 query_path(query.name),
@@ -111,16 +116,21 @@ class _Renderer:
             table_url=lambda name: root + table_path(name),
             migration_url=lambda name: root + migration_path(name),
             letters=lambda table, name: self._letters.get((table.name, name), ""),
+            changed={change.name for change in self._review.changes.queries} if self._review.changes else (),
             short=lambda commit: commit[:_SHORT_HASH_CHARS],
             **content,
         )
 
     def _query_lines(self, query: QuerySheet) -> Sequence[Any]:
-        return self._lines(
+        """Return the lines of a query without its description, which is above them."""
+        from plainsql.review.site.sql_markup import description_lines
+
+        lines = self._lines(
             query.source,
             parameters={parameter.name: f"#p-{parameter.name}" for parameter in query.parameters},
             optional=query.optional_lines,
         )
+        return lines[description_lines(query.source) :]
 
     def _lines(self, text: str, **options: Any) -> Sequence[Any]:
         from plainsql.review.site.sql_markup import marked_lines
@@ -176,6 +186,10 @@ def _count(number: float) -> str:
     return f"{number:,.0f}"
 
 
+def _cost(number: float) -> str:
+    return f"{number:,.2f}" if number < 1000 else f"{number:,.0f}"
+
+
 def _duration(seconds: float) -> str:
     for unit, name in ((86400, "d"), (3600, "h"), (60, "min")):
         if seconds >= unit and seconds % unit == 0:
@@ -227,8 +241,17 @@ def _overview(review: Review) -> dict[str, Any]:
         "uncalled": [
             query for query in review.queries if not any(not caller.is_test for caller in query.callers)
         ],
+        "observed": [
+            (name, meaning, found)
+            for name, meaning in NAMES.items()
+            if (found := [query.name for query in review.queries if query.plans and _has(query.plans, name)])
+        ],
         "changes": _recent_commits([*review.queries, *review.migrations]),
     }
+
+
+def _has(plans: QueryPlanSheet, name: str) -> bool:
+    return any(observation.name == name for observation in plans.observations)
 
 
 def _recent_commits(sheets: Sequence[QuerySheet | MigrationSheet]) -> list[tuple[Any, int]]:

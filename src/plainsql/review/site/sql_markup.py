@@ -13,7 +13,7 @@ from markupsafe import Markup, escape
 from plainsql.errors import SqlFileError
 from plainsql.statements.scanner import Token, scan
 
-__all__ = ["SqlLine", "marked_lines"]
+__all__ = ["SqlLine", "description_lines", "marked_lines"]
 
 _BEFORE_TABLE: Final = frozenset({"from", "join", "into", "update", "table", "only", "using"})
 _DIRECTIVE: Final = re.compile(
@@ -89,6 +89,16 @@ def _html(text: str, piece: _Piece) -> Markup:
     if piece.style:
         return Markup('<span class="{}">{}</span>').format(piece.style, text)
     return escape(text)
+
+
+def description_lines(text: str) -> int:
+    """Return the number of comment lines at the top of a query's file before its first directive."""
+    count = 0
+    for line in text.split("\n"):
+        if not line.startswith("--") or line.startswith("--?") or _DIRECTIVE.match(line):
+            break
+        count += 1
+    return count
 
 
 class _Pieces:
