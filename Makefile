@@ -70,7 +70,7 @@ migrate: environment-demo ## Bring a database up to the migrations
 
 .PHONY: check
 check: environment-demo ## Check every query, plan and rollback against PostgreSQL, and what is generated
-	@$(BIN)/plainsql check $(ARGS)
+	@$(BIN)/plainsql check --schema $(ARGS)
 	@$(BIN)/plainsql generate --check
 	@$(BIN)/plainsql plans --check --strict
 	@$(BIN)/plainsql migrate verify

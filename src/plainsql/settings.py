@@ -109,6 +109,8 @@ class Project:
     """The major of the oldest server in production: 14 to 18; by default the one that types the queries."""
     not_null: tuple[str, ...] = ()
     """The columns that are never null in practice, as ``schema.table.column`` or ``table.column``."""
+    check_schema: bool = False
+    """True if ``check`` lints the schema, as with ``--schema``."""
     baseline: str = ""
     """The file of findings that ``check`` accepts, below the root; ``check --baseline`` overrides it."""
     plans: str = "plans"
@@ -335,6 +337,7 @@ def _refuse_two_schemas(settings: Mapping[str, Any], file: Path, table: str) -> 
 
 _KINDS: Final[Mapping[str, tuple[str, Callable[[object], bool]]]] = {
     "str": ("a string", lambda value: isinstance(value, str)),
+    "bool": ("true or false", lambda value: isinstance(value, bool)),
     "int": ("a number", lambda value: isinstance(value, int) and not isinstance(value, bool)),
     "int | str": (
         "a number or a string",

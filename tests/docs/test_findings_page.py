@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from plainsql.analysis.findings.definer_findings import SCHEMA_FINDINGS
+from plainsql.analysis.findings.schema_lints import SCHEMA_LINTS
 from plainsql.check.problems import FINDINGS, Problem
 from plainsql.check.project_check import check_project
 from plainsql.settings import Project
@@ -22,6 +24,7 @@ INTRODUCTION = {
     "In pre-commit",
     "In GitHub code scanning",
     "Errors that cannot be allowed",
+    "Lints of the schema",
     "Tables of the examples",
 }
 # The names that findings.md lists as not to be allowed: every other name of a problem.
@@ -31,7 +34,7 @@ OTHERS = {"allow", "baseline", "contract", "fault", "outdated", "refused", "sett
 def examples() -> dict[str, list[Block]]:
     """The queries, or migrations, of each section."""
     lines = (ROOT / PAGE).read_text("utf-8").splitlines()
-    found: dict[str, list[Block]] = {name: [] for name in (*FINDINGS, *SCHEMA_FINDINGS)}
+    found: dict[str, list[Block]] = {name: [] for name in (*FINDINGS, *SCHEMA_FINDINGS, *SCHEMA_LINTS)}
     for block in blocks_of(PAGE):
         headings = [line.removeprefix("## ") for line in lines[: block.line] if line.startswith("## ")]
         if headings and headings[-1] not in INTRODUCTION and not block.file:
@@ -53,7 +56,7 @@ def problems(folder: Path, url: str, *queries: str, migration: str = "") -> list
 
 
 def test_every_finding_has_a_section() -> None:
-    assert set(headings_of(PAGE)) - INTRODUCTION == {*FINDINGS, *SCHEMA_FINDINGS}
+    assert set(headings_of(PAGE)) - INTRODUCTION == {*FINDINGS, *SCHEMA_FINDINGS, *SCHEMA_LINTS}
 
 
 def test_sections_stand_in_alphabetical_order() -> None:
@@ -97,6 +100,37 @@ def test_a_finding_about_a_migration_is_in_the_first_and_not_in_the_second(
     assert problems(tmp_path, database_url, migration=right) == []
     allowed = f"-- allow: {name}: it is meant\n{wrong}"
     assert problems(tmp_path, database_url, migration=allowed) == []
+
+
+def test_each_lint_is_in_its_first_example_and_not_in_its_second(tmp_path: Path, database_url: str) -> None:
+    def lints(folder: str, texts: Mapping[str, str]) -> dict[str, list[str]]:
+        """Return the lints of examples, by example."""
+        for path, text in [
+            *((block.file, block.code) for block in blocks_of(PAGE) if block.file),
+            *(
+                (f"migrations/{number:04}_{name.replace('-', '_')}.sql", text)
+                for number, (name, text) in enumerate(texts.items(), 2)
+            ),
+        ]:
+            (tmp_path / folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / folder / path).write_text(text, "utf-8")
+        checked = check_project(Project(root=tmp_path / folder), database_url, lint=True)
+        assert checked.errors == ()
+        found: dict[str, list[str]] = {}
+        for problem in checked.findings:
+            found.setdefault(Path(problem.path).stem[5:].replace("_", "-"), []).append(problem.name)
+        # The tables of the other examples have no key.
+        assert found.pop("shop") == ["missing-primary-key"] * 2
+        return found
+
+    wrong = {name: examples()[name][0].code for name in SCHEMA_LINTS}
+    assert lints("wrong", wrong) == {name: [name] for name in SCHEMA_LINTS}
+    assert lints("right", {name: examples()[name][1].code for name in SCHEMA_LINTS}) == {}
+    allowed = {
+        name: re.sub(r"^(?=create|alter)", f"-- allow: {name}: it is meant\n", text, flags=re.MULTILINE)
+        for name, text in wrong.items()
+    }
+    assert lints("allowed", allowed) == {}
 
 
 def test_the_example_of_an_allowance_holds(tmp_path: Path, database_url: str) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from plainsql.analysis.findings.definer_findings import SCHEMA_FINDINGS
+from plainsql.analysis.findings.schema_lints import SCHEMA_LINTS
 from plainsql.check.problems import FINDINGS, Problem
 from plainsql.errors import Place, SettingsError
 from plainsql.migrate.trace.hazards import HAZARDS
@@ -79,10 +80,13 @@ class AllowedFindings:
         self._used |= needed
         return needed
 
-    def problems(self, files: Collection[str], refused: Collection[str]) -> Iterator[Problem]:
+    def problems(
+        self, files: Collection[str], refused: Collection[str], *, lint: bool = False
+    ) -> Iterator[Problem]:
         """Yield a problem for each allowance that is wrong, or allows nothing.
 
-        ``files`` are the files of queries. The findings of those in ``refused`` are not known.
+        ``files`` are the files of queries. The findings of those in ``refused`` are not known. Without
+        ``lint``, the lints of the schema are not known.
         """
         forms = {path: self._forms(path) for path in files}
         for each in self._allowances:
@@ -90,6 +94,8 @@ class AllowedFindings:
                 yield each.problem(*wrong)
                 continue
             if each.finding in HAZARDS:  # only `migrate trace` finds them
+                continue
+            if each.finding in SCHEMA_LINTS and not lint:
                 continue
             covered = [path for path in files if each.covers(forms[path])]
             if not covered and each not in self._used and each.finding in FINDINGS:
@@ -102,7 +108,7 @@ class AllowedFindings:
                 yield each.problem(message, "remove it")
 
     def _mistake(self, allowance: _Allowance) -> tuple[str, str] | None:
-        known = (*FINDINGS, *SCHEMA_FINDINGS, *HAZARDS)
+        known = (*FINDINGS, *SCHEMA_FINDINGS, *SCHEMA_LINTS, *HAZARDS)
         if allowance.finding not in known:
             close = difflib.get_close_matches(allowance.finding, known, 1)
             hint = f"did you mean {close[0]}?" if close else f"the findings are {', '.join(known)}"

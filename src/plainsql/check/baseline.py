@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from plainsql.analysis.findings.definer_findings import SCHEMA_FINDINGS
+from plainsql.analysis.findings.schema_lints import SCHEMA_LINTS
 from plainsql.check.problems import FINDINGS, WRONG_WHEN_CACHED, Problem
 from plainsql.errors import Place, SettingsError, printable
 from plainsql.files import replace_file
@@ -37,6 +38,9 @@ class Checked:
     folders: Collection[str] = ()
     """The folders of the database that was checked, in a project with several; else none."""
 
+    lint: bool = True
+    """False if the lints of the schema are not known."""
+
     def knows(self, line: str) -> bool:
         """Return whether a finding of the baseline would have been found."""
         if any(line.startswith((f"{path}: ", f"{path}/")) for path in self.refused):
@@ -44,6 +48,8 @@ class Checked:
         if self.folders and not line.startswith(
             tuple(f"{each}{end}" for each in self.folders for end in "/:")
         ):
+            return False
+        if not self.lint and line.rpartition(" [")[2].removesuffix("]") in SCHEMA_LINTS:
             return False
         return self.only is None or any(line.startswith(f"{path}: ") for path in self.only)
 
@@ -102,11 +108,14 @@ class Baseline:
                     hint=f"write it again: plainsql check --baseline {self._shown} --update-baseline",
                 )
 
-    def checked(self, only: Collection[Path], errors: Iterable[Problem]) -> Checked:
-        """Return the files whose findings are known after a check of ``only``, or of all files without it."""
+    def checked(self, only: Collection[Path], errors: Iterable[Problem], *, lint: bool = False) -> Checked:
+        """Return the files whose findings are known after a check of ``only``, or of all files without it.
+
+        ``lint`` says whether the lints of the schema were among them.
+        """
         paths = {_relative(path, self._root) for path in only}
         refused = {_relative(Path(error.path), self._root) for error in errors}
-        return Checked(paths or None, refused, self._folders)
+        return Checked(paths or None, refused, self._folders, lint)
 
     def new(self, problems: Iterable[Problem]) -> list[Problem]:
         """Return the problems that the file does not hold, errors among them, in the same order."""
@@ -158,7 +167,9 @@ class Baseline:
 
 
 def _may_be_accepted(problem: Problem) -> bool:
-    return problem.name in (FINDINGS.keys() | SCHEMA_FINDINGS.keys()) - WRONG_WHEN_CACHED
+    return (
+        problem.name in (FINDINGS.keys() | SCHEMA_FINDINGS.keys() | SCHEMA_LINTS.keys()) - WRONG_WHEN_CACHED
+    )
 
 
 def _relative(path: Path, folder: Path) -> str:

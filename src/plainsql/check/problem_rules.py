@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from plainsql.analysis.findings.definer_findings import SCHEMA_FINDINGS
+from plainsql.analysis.findings.schema_lints import SCHEMA_LINTS
 from plainsql.check.problems import FINDINGS
 from plainsql.migrate.trace.hazards import HAZARDS
 
@@ -53,13 +54,19 @@ _REMEDIES: Final = {
     "conflict-without-row": "Declare `returns: optional`, or let the conflict update the row.",
     "definer-search-path": "Set its search_path in a new migration, and let it end in pg_temp.",
     "definer-trigger": "Revoke the right to execute it from public; existing triggers fire without it.",
+    "foreign-key-unindexed": "Create an index that begins with its columns.",
     "frozen-literal": "Write the function, `now()` or `current_date`, which is evaluated in each call.",
     "generic-plan": "Make the limit a parameter: PostgreSQL then keeps planning with the values.",
     "hidden-writes": "Declare in a migration what it writes.",
     "insert-fails": "Insert a value for it, or give the column a default in a migration.",
+    "missing-primary-key": "Add a primary key, or choose a replica identity.",
     "nested-without-key": "Select a column that is never null, such as the key.",
     "not-in-nullable": "Write `not exists`, or exclude the nulls.",
     "partial-order": "End the `order by` in a unique key, so that the same rows come back each time.",
+    "policy-per-row": "Write the call as a sub-select: `(select f())`.",
+    "policy-without-row-security": "Enable row level security for the table.",
+    "redundant-index": "Drop it.",
+    "row-security-without-policy": "Create a policy, or disable row level security.",
     "server-version": "Write it for the oldest server, or raise `server` in pyproject.toml.",
     "session-time-zone": "Name the time zone of the timestamp: `at time zone 'UTC'`.",
     "star": "List the columns.",
@@ -69,6 +76,7 @@ _REMEDIES: Final = {
     "unused-parameter": "Remove it, or use it where it changes the result.",
     "vector-dimension": "Compare vectors of one dimension: PostgreSQL refuses every call.",
     "vector-operator": "Order by the operator of the index, or make an index for this one.",
+    "view-bypasses-policies": "Set security_invoker on the view.",
 }
 
 RULES: Final = {
@@ -77,7 +85,7 @@ RULES: Final = {
         name: Rule(
             f"{meaning[0].upper()}{meaning[1:]}.", _REMEDIES.get(name, "The documentation has an example.")
         )
-        for name, meaning in sorted({**FINDINGS, **SCHEMA_FINDINGS}.items())
+        for name, meaning in sorted({**FINDINGS, **SCHEMA_FINDINGS, **SCHEMA_LINTS}.items())
     },
     **{
         name: Rule(f"{meaning[0].upper()}{meaning[1:]}.", "The page of safe migrations has the safe way.")

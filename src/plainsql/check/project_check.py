@@ -79,6 +79,7 @@ def check_project(
     *,
     only: Sequence[Path] = (),
     no_cache: bool = False,
+    lint: bool = False,
     schema: SchemaSource | None = None,
     home: Project | None = None,
 ) -> ProjectCheck:
@@ -90,6 +91,7 @@ def check_project(
             settings name for it, else the embedded server.
         only: the SQL files to check; all by default.
         no_cache: build the scratch database even if it exists, and analyse everything.
+        lint: also lint the schema, if all files are checked.
         schema: the source of the schema; by default that of the settings.
         home: the project whose scratch database and cached analyses are used, if this one is a copy of it.
 
@@ -113,6 +115,7 @@ def check_project(
             no_cache=no_cache,
             keep_others=bool(wanted or unsound or home),
             of_schema=not wanted,
+            lint=lint,
             source=schema or schema_source(project),
             home=home or project,
         )
@@ -141,7 +144,7 @@ def check_project(
     findings = [problem for problem in found if problem.name not in WRONG_WHEN_CACHED]
     if not wanted:
         refused = {problem.path for problem in errors}
-        findings += allowed.problems({s.path for s in chosen} | refused, refused)
+        findings += allowed.problems({s.path for s in chosen} | refused, refused, lint=lint)
     return ProjectCheck(
         chosen,
         inspection,
@@ -160,6 +163,7 @@ def _analyse(
     no_cache: bool,
     keep_others: bool,
     of_schema: bool,
+    lint: bool,
     source: SchemaSource,
     home: Project,
 ) -> tuple[AnalysedStatements, list[Problem]]:
@@ -180,6 +184,7 @@ def _analyse(
                 project.schema_path,
                 owned=project.owns_schema,
                 oldest_server=project.oldest_server,
+                lint=lint,
             )
             if of_schema
             else []

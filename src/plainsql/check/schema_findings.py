@@ -10,34 +10,42 @@ from typing import Any, Final
 
 from plainsql.analysis.findings.definer_findings import SCHEMA_FINDINGS, SchemaFinding, definer_findings
 from plainsql.analysis.findings.migration_statements import MigrationAllowance, MigrationStatements
+from plainsql.analysis.findings.policy_lints import policy_lints
+from plainsql.analysis.findings.schema_lints import SCHEMA_LINTS, SchemaLint
 from plainsql.analysis.findings.schema_versions import SchemaVersion, schema_versions
+from plainsql.analysis.findings.table_lints import table_lints
 from plainsql.check.problems import FINDINGS, Problem
 from plainsql.errors import Place
 from plainsql.migrate.trace.hazards import HAZARDS
 
 __all__ = ["schema_problems"]
 
+_OF_MIGRATIONS: Final = (*SCHEMA_FINDINGS, *SCHEMA_LINTS, *HAZARDS)
+"""The names that a comment in a migration may allow."""
 _MIN_WORD_CHARS: Final = 4
 """The letters of a word by which a statement is recognised: not those of `a`, `of`, `not`."""
 
 
 def schema_problems(
-    connection: Any, migrations: Path, *, owned: bool = True, oldest_server: int = 0
+    connection: Any, migrations: Path, *, owned: bool = True, oldest_server: int = 0, lint: bool = False
 ) -> list[Problem]:
     """Return the findings about a scratch database that no migration allows, each at its statement.
 
     An allowance that is no longer needed is not reported: an applied migration is not edited. A schema that
     is not ``owned`` is not read: its findings are at ``migrations``, the file or folder that makes it.
-    ``oldest_server`` is the major of the oldest server in production, or 0.
+    ``oldest_server`` is the major of the oldest server in production, or 0. With ``lint``, the lints of
+    the schema are among them.
     """
     found = definer_findings(connection)
     newer = list(dict.fromkeys(schema_versions(connection, oldest_server))) if oldest_server else []
-    if not found and not newer and not (owned and _may_allow(migrations)):
+    lints = [*table_lints(connection), *policy_lints(connection, oldest_server)] if lint else []
+    if not found and not newer and not lints and not (owned and _may_allow(migrations)):
         return []
     places = MigrationStatements(migrations if owned else migrations / "none")
     return [
         *_findings(found, places, migrations),
         *(_of_version(each, oldest_server, places, migrations) for each in newer),
+        *_of_lints(lints, places, migrations),
         *_allowances(places.allowances()),
     ]
 
@@ -84,19 +92,38 @@ def _findings(
         )
 
 
+def _of_lints(
+    lints: Iterable[SchemaLint], places: MigrationStatements, migrations: Path
+) -> Iterator[Problem]:
+    for lint in lints:
+        place, allowed = places.of_object(lint.words, lint.relation) or (Place(_shown(migrations)), [])
+        if any(each.finding == lint.name and each.reason for each in allowed):
+            continue
+        yield Problem(
+            lint.name,
+            place.path,
+            place.line,
+            place.column,
+            lint.message,
+            lint.detail,
+            lint.hint,
+            place.excerpt,
+        )
+
+
 def _allowances(allowed: Iterable[MigrationAllowance]) -> Iterator[Problem]:
     for each in allowed:
-        if each.finding not in SCHEMA_FINDINGS and each.finding not in HAZARDS:
+        if each.finding not in _OF_MIGRATIONS:
             message = (
                 f"{each.finding!r} is a finding of queries: nothing in a migration has it"
                 if each.finding in FINDINGS
                 else f"there is no finding {each.finding!r}"
             )
-            close = difflib.get_close_matches(each.finding, (*SCHEMA_FINDINGS, *HAZARDS), 1)
+            close = difflib.get_close_matches(each.finding, _OF_MIGRATIONS, 1)
             hint = (
                 f"did you mean {close[0]}?"
                 if close
-                else f"those of migrations are {', '.join((*SCHEMA_FINDINGS, *HAZARDS))}"
+                else f"those of migrations are {', '.join(_OF_MIGRATIONS)}"
             )
         elif not each.reason:
             message = f"the reason why {each.finding} is allowed is missing"

@@ -33,6 +33,7 @@ def check(
     scratch: str | None = None,
     no_cache: Annotated[bool, _FLAG] = False,
     format: Literal["text", "json", "github", "sarif"] = "text",
+    schema: Annotated[bool, _FLAG] = False,
     cache_map: Annotated[bool, _FLAG] = False,
     sql_only: Annotated[bool, _FLAG] = False,
     baseline: Path | None = None,
@@ -62,6 +63,9 @@ def check(
     format
         text for people, json for tools (one array), github for annotations of a pull request,
         sarif for GitHub code scanning and other viewers of SARIF 2.1.0.
+    schema
+        Also lint the schema that the migrations make: its indexes, keys and policies. Not if only some
+        queries are checked.
     cache_map
         Also print the map of cached results; in JSON, an object with problems and cache.
     sql_only
@@ -78,13 +82,14 @@ def check(
     project = load_project()
     only = _only(project, files)
     accepted = _baseline(project, baseline, update=update_baseline, prune=prune_baseline)
-    found = check_project(project, scratch, only=only, no_cache=no_cache)
+    lint = (schema or project.check_schema) and not only
+    found = check_project(project, scratch, only=only, no_cache=no_cache, lint=lint)
     problems = [*found.errors, *found.findings]
     if only:
         problems = [problem for problem in problems if Path(problem.path).resolve() in only]
     found_here, written = len(problems), ""
     if accepted is not None:
-        checked = accepted.checked(only, found.errors)
+        checked = accepted.checked(only, found.errors, lint=lint)
         if found.analysed and (update_baseline or prune_baseline):
             written = accepted.update(problems, checked, add=update_baseline)
         gone = accepted.fixed(problems, checked) if found.analysed else []

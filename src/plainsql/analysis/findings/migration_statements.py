@@ -9,7 +9,7 @@ A comment above a statement allows a finding in it, as in the header of a query:
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -84,6 +84,27 @@ class MigrationStatements:
             return None
         return place_at(found.migration.path, found.migration.script.source, found.statement.start)
 
+    def of_object(
+        self, alternatives: Sequence[Sequence[str]], fallback: str
+    ) -> tuple[Place, list[MigrationAllowance]] | None:
+        """Return the place of an object, and the findings that are allowed above any statement about it.
+
+        An alternative is words, or phrases of several words. The place is the last statement that has all of
+        the first alternative that fits, else the name ``fallback``. ``None`` if there is none.
+        """
+        about: list[_Part] = []
+        place: _Part | None = None
+        for words in alternatives:
+            fits = [part for part in self._parts if all(_has_phrase(part.statement, word) for word in words)]
+            place = place or (fits[-1] if fits else None)
+            about += fits
+        place = place or self._last(lambda part: _has_word(part.statement, fallback))
+        if place is None:
+            return None
+        script = place.migration.script
+        allowed = [each for part in about for each in _allowed(part)]
+        return place_at(place.migration.path, script.source, place.statement.start), allowed
+
     def allowances(self) -> Iterator[MigrationAllowance]:
         """Yield every ``allow:`` line of the folder that is above a statement."""
         for part in self._parts:
@@ -114,6 +135,13 @@ def _mentions(statement: Statement, name: str) -> bool:
 
 def _has_word(statement: Statement, word: str) -> bool:
     return re.search(rf"(?<![\w$]){re.escape(word)}(?![\w$])", statement.text, re.IGNORECASE) is not None
+
+
+def _has_phrase(statement: Statement, phrase: str) -> bool:
+    """Return whether a statement has words one after the other; each may be quoted, or have a schema."""
+    between = r'"?\s+(?:"?[\w$]+"?\s*\.\s*)?"?'
+    words = between.join(re.escape(word) for word in phrase.split())
+    return re.search(rf"(?<![\w$]){words}(?![\w$])", statement.text, re.IGNORECASE) is not None
 
 
 def _folded(name: str | None) -> str | None:

@@ -1,0 +1,116 @@
+"""The lints of a schema: what has one and what does not, where it is reported, and what accepts it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from plainsql.check.project_check import check_project
+from plainsql.settings import Project
+
+QUERY = "-- It.\n-- returns: value\nselect 1::int as one\n"
+
+SCHEMA = """
+create table p (id bigint primary key, a int, b int, unique (a, b), constraint p_b unique (b));
+create table bare (id bigint primary key, p bigint references p (id)); --! foreign-key-unindexed
+create table swapped (id bigint primary key, a int, b int, foreign key (a, b) references p (a, b));
+create index on swapped (b, a, id);
+create table same_key (id bigint primary key references p (id), q bigint references p (id));
+create index on same_key (q) where q is not null;
+create table filtered (id bigint primary key, q bigint references p (id)); --! foreign-key-unindexed
+create index on filtered (q) where id > 3;
+create table one_of_two (id bigint primary key, a int, b int unique, foreign key (a, b) references p (a, b));
+create table whole (id bigint primary key, p bigint references p (id)) partition by range (id);
+create table whole_1 partition of whole for values from (0) to (10);
+create index on whole (p);
+create table no_key (a int); --! missing-primary-key
+create table full_identity (a int);
+alter table full_identity replica identity full;
+create table parts (a int) partition by range (a); --! missing-primary-key
+create table parts_1 partition of parts for values from (0) to (10);
+create temporary table scratch_pad (a int);
+
+create table i (id bigint primary key, a int, b int, c text, d int, e int, unique (d));
+create index i_a on i (a); --! redundant-index
+create index i_a_b on i (a, b);
+create index i_a_backwards on i (a desc); --! redundant-index
+create index i_a_nulls on i (a nulls first);
+create index i_a_part on i (a) where b > 1;
+create index i_a_covering on i (a) include (c);
+create unique index i_id on i (id); --! redundant-index
+create index i_c on i (c);
+create index i_c_pattern on i (c text_pattern_ops);
+create index i_c_collated on i (c collate "C", a);
+create index i_lower on i (lower(c)); --! redundant-index
+create index i_lower_a on i (lower(c), a);
+create unique index i_b on i (b);
+create index i_b_too on i (b); --! redundant-index
+create index i_hash on i using hash (e);
+create index i_hash_too on i using hash (e); --! redundant-index
+create index i_words on i using gin (to_tsvector('simple', c));
+create table needs (id bigint primary key, d int unique references i (d));
+create unique index i_e on i (e);
+create unique index i_e_a on i (e, a);
+
+create table closed (id bigint primary key);
+alter table closed enable row level security; --! row-security-without-policy
+create table open (id bigint primary key);
+create policy "own rows" on open using (true); --! policy-without-row-security
+create function tenant() returns text language plpgsql as $$ begin return 'a'; end $$;
+create function admits(text) returns bool language plpgsql stable as $$ begin return true; end $$;
+create table rows (id bigint primary key, t text);
+alter table rows enable row level security;
+create policy p1 on rows using (t = current_setting('a.b', true)); --! policy-per-row
+create policy p2 on rows using (t = (select nullif(current_setting('a.b', true), '')));
+create policy p3 on rows using (t = tenant()); --! policy-per-row
+create policy p4 on rows for insert with check (t = nullif(current_setting('a.b'), '')); --! policy-per-row
+create policy p5 on rows using (admits(t) and now() > '2020-01-01' and t = current_user and random() < 2);
+create table forced (id bigint primary key, t text);
+alter table forced enable row level security, force row level security;
+create policy p1 on forced using (exists (select from rows as r where r.id = forced.id));
+create view past as select * from rows; --! view-bypasses-policies
+create view barrier with (security_barrier) as select r.id from rows as r; --! view-bypasses-policies
+create view invoker with (security_invoker = on) as select * from rows;
+create view of_forced as select * from forced;
+create view of_view with (security_invoker) as select * from past;
+"""
+
+
+def test_each_lint_is_at_its_statement_and_nowhere_else(tmp_path: Path, database_url: str) -> None:
+    expected = {
+        (line.partition("--! ")[2], number)
+        for number, line in enumerate(SCHEMA.splitlines(), 1)
+        if "--! " in line
+    }
+    found = lint(tmp_path, database_url, SCHEMA.replace("--! ", "-- "))
+    assert found == expected
+
+
+def test_a_comment_above_any_statement_about_the_object_allows(tmp_path: Path, database_url: str) -> None:
+    first = (
+        "-- allow: missing-primary-key: it is only counted\n"
+        "create table a (x int);\n"
+        "create table b (x int);\n"
+        "create table c (id bigint primary key, b_id bigint references c (id));\n"
+        'create index "Odd one" on c (b_id, id);\n'
+        'create index "Odd" on c (b_id);\n'
+    )
+    later = (
+        "-- allow: missing-primary-key: as above\n"
+        "comment on table b is 'counted';\n"
+        "-- allow: redundant-index: measured\n"
+        "comment on index \"Odd\" is 'small';\n"
+        "-- allow: redundant-index:\n"
+        "comment on column a.x is 'no reason is given above';\n"
+    )
+    assert lint(tmp_path, database_url, first, later) == {("allow", 5)}
+
+
+def lint(folder: Path, url: str, *migrations: str) -> set[tuple[str, int]]:
+    """Return the findings of migrations with their lines."""
+    files = {f"migrations/{number:04}_it.sql": text for number, text in enumerate(migrations, 1)}
+    for name, text in ({"sql/it.sql": QUERY} | files).items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    checked = check_project(Project(root=folder), url, lint=True)
+    assert checked.errors == ()
+    return {(problem.name, problem.line) for problem in checked.findings}
