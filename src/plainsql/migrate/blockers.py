@@ -145,7 +145,7 @@ def _describe(
     whose = f" of {user}" if user else ""
     if state is None:  # another role's session, of which only the process and the user are shown
         return f"pid {pid} ({named}){whose}: hidden from this role, which needs pg_read_all_stats"
-    text = f"pid {pid} ({named}){whose}, {state} in a transaction since {since} UTC"
+    text = f"pid {pid} ({named}){whose}, {state}, transaction begun {since} UTC"
     text += ", which waits for a lock itself" if waits else ""
     shown = blank_literals(query or "")
     return f"{text}: {shown}" if shown else text
