@@ -91,6 +91,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "sessions": FLOOR | {"settings", "application", "redis_connection"},
     "crypto": FLOOR | {"settings"},
     "check": CORE | {"settings", "connect_errors", "schema", "analysis", "codegen", "migrate"},
+    "grants": CORE | {"settings", "connect_errors", "schema", "analysis", "cache"},
     "plans": CORE
     | {
         *("application", "settings", "conninfo", "connect_errors", "embedded", "migrate", "schema"),

@@ -97,6 +97,20 @@ def test_a_dry_run_prints_the_sql_and_runs_none_of_it(write: Write, command: Com
     assert query("select to_regclass('a')") == [(None,)]
 
 
+def test_the_limits_of_the_project_apply_unless_an_option_is_given(write: Write, command: Command) -> None:
+    write({"0001_a.sql": "-- transactional: false\nvacuum;\ncreate index concurrently i on t (n);\nvacuum"})
+    Path("pyproject.toml").write_text("[tool.plainsql]\nlock_timeout = 7\nlock_retries = 0\n")
+    limits = (
+        "set lock_timeout = '7000ms';\n-- transactional: false\nvacuum;\nset lock_timeout = 0;\n"
+        "create index concurrently i on t (n);\nset lock_timeout = '7000ms';\nvacuum\n;\n"
+        "reset lock_timeout;\n"
+    )
+    assert limits in command("--dry-run")[1]
+    assert "set lock_timeout = '250ms'" in command("--dry-run", "--lock-timeout", "0.25", "--wait")[1]
+    code, _, err = command("--wait", "1", "2")
+    assert (code, "--wait accepts at most 1 element" in err) == (2, True)
+
+
 def test_a_failure_exits_with_1_and_names_the_place(write: Write, command: Command) -> None:
     write(FILES | {"realty/0002_b.sql": "create table c ();\nselect nope;"})
     code, out, err = command()

@@ -82,7 +82,7 @@ def test_a_lock_that_comes_free_is_taken_by_the_next_try(
         (1,)
     ]
     assert re.fullmatch(
-        rf"pid {pid} \(the report\) of \w+, idle in transaction in a transaction since "
+        rf"pid {pid} \(the report\) of \w+, idle in transaction, transaction begun "
         r"[-0-9]+ [:0-9]+ UTC: select from a where email = \? or y = \?",
         seen.texts("blocked")[0],
     )
@@ -115,7 +115,7 @@ def test_after_the_last_try_one_error_names_the_blocker(
         "    ^\n"
         "DETAIL: statement 2 of 2: alter table a add column z int\n"
         "        tried 3 times in 0.0 s\n"
-        f"        blocked by pid {pid} (the report) of postgres, idle in transaction in a transaction since "
+        f"        blocked by pid {pid} (the report) of postgres, idle in transaction, transaction begun "
         "<time>: select from a where email = ? or y = ?\n"
         "        nothing of this file was kept\n"
         "HINT: end what blocks it, or run it when the table is less busy; --lock-timeout and "
@@ -162,6 +162,29 @@ def test_a_concurrent_index_has_no_limit_and_names_what_it_waits_for(
         assert run.result(60).done == ("0001_a",)
     assert ": insert into a values (?)" in seen.texts("blocked")[0]
     assert query("select indisvalid from pg_index where indexrelid = 'a_y'::regclass") == [(True,)]
+
+
+def test_of_the_sessions_of_other_roles_the_process_is_named(
+    write: Write, fresh_database_url: str, query: Query
+) -> None:
+    role = f"owner_{fresh_database_url.partition('?')[0][-12:]}"
+    query(f"create role {role} login")
+    query(f"grant create on schema public to {role}")
+    seen = Seen()
+    try:
+        query(TABLE)
+        query(f"alter table a owner to {role}")
+        url, folder = fresh_database_url.replace("postgres@", f"{role}@"), write({"0001_a.sql": ADD})
+        with blocker(fresh_database_url) as other:
+            pid = other.info.backend_pid
+            with pytest.raises(migrate.MigrationFailedError) as caught:
+                migrate.apply(url, folder, lock_timeout=1, lock_retries=0, on_progress=seen)
+        hidden = f"pid {pid} (the report) of postgres: hidden from this role, which needs pg_read_all_stats"
+        assert seen.texts("blocked") == [hidden]
+        assert f"blocked by {hidden}" in str(caught.value)
+    finally:
+        query(f"drop owned by {role}")
+        query(f"drop role {role}")
 
 
 @pytest.mark.parametrize(

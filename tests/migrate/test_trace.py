@@ -17,6 +17,7 @@ from plainsql.errors import MigrationError
 from plainsql.migrate import read_folder
 from plainsql.migrate.script import Script
 from plainsql.migrate.trace import (
+    BuiltIndex,
     MigrationTrace,
     OldQueries,
     OldQuery,
@@ -24,6 +25,7 @@ from plainsql.migrate.trace import (
     TableSize,
     trace_run,
 )
+from plainsql.migrate.trace.durations import estimate_seconds
 from plainsql.migrate.trace.lock_comment import compare_comment
 from plainsql.plans.statistics.production_statistics import (
     FORMAT,
@@ -39,6 +41,7 @@ TABLES = """
 create table customers (id bigint primary key, name text);
 create table orders (id bigint primary key, customer_id bigint, amount int, code varchar(10), state text);
 create index orders_amount_idx on orders (amount);
+create index orders_code_idx on orders (code);
 create sequence numbers;
 create view order_states as select o.state from orders as o;
 """
@@ -96,11 +99,12 @@ def test_the_trace_has_locks_rewrites_scans_and_index_builds(
     assert (retype.blocks, retype.time) == ("reads and writes", "grows with the table")
     assert [(each.relation, each.kind) for each in statement.rewrites] == [
         ("public.orders", "table"),
+        ("public.orders_code_idx", "index"),
         ("public.orders_pkey", "index"),
     ]
     assert [each.index for each in statement.built_indexes] == ["public.orders_amount_idx"]
     assert [each.table for each in statement.scans] == ["public.orders"]
-    # A longer varchar and text rewrite nothing and read nothing.
+    # A longer varchar and text rewrite nothing and read nothing; the index is taken over.
     assert (names(grow), grow.time) == ([], "instant")
     assert grow.blocks == "reads and writes"
     assert locks(key) == dict.fromkeys(["public.customers", "public.orders"], "share row exclusive")
@@ -145,6 +149,25 @@ def test_tables_of_the_same_deployment_are_not_those_of_production(
     (lock,) = together[1].locks
     assert (lock.relation, lock.mode, lock.is_new) == ("public.parts", "access exclusive", True)
     assert together[1].blocks == "nothing"
+    # Those that are deployed already run first, also one with a higher number.
+    write({"0002_it.sql": "create index on parts (id);", "0003_it.sql": "create table parts (id int);"})
+    found = read_folder(folder).migrations
+    connection.execute("drop schema public cascade; create schema public")
+    (late,) = trace_run(connection, found, {"0002_it"}, one_batch=True)
+    assert names(late) == ["create-index"]
+
+
+def test_a_migration_of_its_own_deployment_finds_the_tables_before_it(
+    write: Write, connection: psycopg.Connection[Any]
+) -> None:
+    folder = write(
+        {
+            "0001_it.sql": TABLES,
+            "0002_it.sql": "create table parts (id int);",
+            "0003_it.sql": "alter table parts add column key uuid default gen_random_uuid();"
+            "alter table parts alter id set not null; create index on parts (id); truncate parts;",
+        }
+    )
     apart = run(connection, folder)
     assert names(apart[1]) == ["add-column-volatile-default", "set-not-null", "create-index", "truncate"]
 
@@ -248,6 +271,10 @@ def test_sizes_make_a_hazard_an_error_a_warning_or_nothing(
     assert severity(500) == ("error", "seconds")
     assert severity(500, max_blocked_s=20) == ("warning", "seconds")
     assert severity(50_000) == ("error", "minutes")
+    # An index of another method takes longer, and one of vectors by the number of rows.
+    built = [BuiltIndex(index="i", table="t", method=method) for method in ("btree", "gin", "hnsw")]
+    sizes = {"t": TableSize(rows=30_000, bytes=50_000_000)}
+    assert [estimate_seconds((), (), (each,), sizes) for each in built] == [1.0, 5.0, 30.0]
 
 
 COMMENTS = {
@@ -338,21 +365,29 @@ def test_the_command_knows_what_is_new_since_a_revision(
     # With the sizes of production, work on a small table is no hazard.
     write({"0005_it.sql": "create index on orders (amount);\n"})
     orders = TableStatistics(rows=5, file_pages=100)
-    production = Production(format=FORMAT, taken=datetime(2026, 11, 29, tzinfo=UTC), server="17.2")
+    taken = datetime(2026, 11, 29, tzinfo=UTC)
+    production = Production(format=FORMAT, taken=taken, server="17.2", collation="C", values="few")
     write_statistics(
         Path("sizes"), ProductionStatistics(production=production, schemas={"public": {"orders": orders}})
     )
     assert trace("0005", "--stats", "sizes")[0] == 0
+    code, printed = trace("0005", "--stats", "sizes", "--may-block", "0.1", "--format", "github")
+    assert (code, printed.partition(" ")[0]) == (0, "::warning")
     code, printed = trace("0005", "--stats", "sizes", "--may-block", "0.0001")
     assert (code, "[create-index]" in printed) == (1, True)
     # The pending ones are one deployment, and in an empty database that is all of them.
     code, printed = trace()
     assert code == 0
     assert "5 migrations" in printed
+    Path("pyproject.toml").write_text('[tool.plainsql]\nschema = "schema.sql"\n')
+    assert "the schema is not plainsql's" in trace()[1]
+    Path("pyproject.toml").write_text("")
     for wrong, message in {
         ("--since", "gone"): "git knows no revision 'gone'",
         ("0009",): "no migration '0009'",
         ("0003", "--all"): "expected one of them, got more",
+        ("--database", "postgresql:///x?host=/nowhere"): "HINT: name migrations, --since REF or --all",
+        ("--since", "main", "--folder", "/"): "expected a folder of migrations in the project",
     }.items():
         code, printed = trace(*wrong)
         assert (code, message in printed) == (2, True), printed

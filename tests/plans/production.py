@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from contextlib import closing
+from typing import Any
 
 import psycopg
+from psycopg import sql
 
 MIGRATION = """
 create extension if not exists btree_gist;
@@ -47,6 +49,8 @@ create table crm.events_old partition of crm.events for values from ('2024-01-01
 create table crm.events_new partition of crm.events for values from ('2025-01-01') to ('2026-01-01');
 create index events_kind_idx on crm.events (kind, at);
 create table crm."Odd name" (id int primary key, "Größe" text);
+create statistics crm.people_level (ndistinct, dependencies) on level, country, city from crm.people;
+create statistics crm.people_common on city, level from crm.people;
 create table crm.empty (id int primary key, note text);
 create materialized view crm.topics as
   select m.topic, count(*) as messages from crm.messages as m group by 1;
@@ -138,7 +142,25 @@ STATEMENTS: tuple[tuple[str, tuple[object, ...]], ...] = (
     ('select * from crm."Odd name" where "Größe" = $1', ("value 9",)),
     ("select * from crm.topics where topic = $1", ("topic 1",)),
     ("select * from crm.empty where id = $1", (1,)),
+    ("select level, country, city, count(*) from crm.people where id > $1 group by 1, 2, 3", (0,)),
     ("update crm.messages set score = $1 where person_id = $2", (4, 500)),
     ("insert into crm.empty (id, note) select id, email from crm.people where city = $1", ("city 9",)),
 )
 """Statements with one call of each."""
+
+
+def plans_of(connection: psycopg.Connection[Any]) -> dict[str, dict[str, Any]]:
+    """Return the generic and the custom plan of each statement."""
+    found: dict[str, dict[str, Any]] = {}
+    connection.execute("set app.tenant = '6'")
+    for number, (statement, values) in enumerate(STATEMENTS):
+        for mode in ("force_generic_plan", "force_custom_plan"):
+            connection.execute(f"set plan_cache_mode = {mode}".encode())
+            connection.execute(f"prepare s{number}_{mode} as {statement}".encode())
+            call = sql.SQL("explain (format json) execute {} ({})").format(
+                sql.Identifier(f"s{number}_{mode}"), sql.SQL(", ").join(map(sql.Literal, map(str, values)))
+            )
+            row = connection.execute(call).fetchone()
+            assert row is not None
+            found[f"{mode}: {statement}"] = row[0][0]["Plan"]
+    return found

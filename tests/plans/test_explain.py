@@ -125,11 +125,11 @@ def test_a_call_is_planned_for_the_variants_that_it_serves(desk: psycopg.Connect
     plans = explain_query(desk, statement, [common, given], max_variants=7)
     assert plans.total_variants == 8
     assert {variant.name: [each.call for each in variant.calls] for variant in plans.variants} == {
-        "newest=no": ["common"],
+        "newest=no": [],
         "newest=no, state": ["common"],
         "newest=no, note": [],
         "newest=no, state, note": [],
-        "newest=yes": ["common"],
+        "newest=yes": [],
         "newest=yes, state": ["common", "given"],
         "newest=yes, state, note": [],
     }
@@ -151,3 +151,25 @@ def test_the_joined_form_and_writes_are_planned_and_not_run(desk: psycopg.Connec
     assert [node.label for node in variant.generic.walk()] == ["CTE Scan", "Delete", "Index Scan"]
     assert desk.execute("select count(*) from desk.tickets where id = 1").fetchone() == (1,)
     assert desk.execute("select * from pg_prepared_statements").fetchall() == []
+
+
+def test_a_statement_of_another_kind_has_no_plan(desk: psycopg.Connection[Any]) -> None:
+    for body in ("truncate desk.letters", "show work_mem"):
+        with pytest.raises(ContractError, match=r"^sql/desk/tickets\.sql:2:1: the statement has no plan"):
+            explain_query(desk, query(f"-- returns: count\n{body}\n"))
+    assert desk.execute("select count(*) > 0 from desk.letters").fetchone() == (True,)
+
+
+def test_a_long_constant_is_cut_and_the_text_around_it_is_kept(desk: psycopg.Connection[Any]) -> None:
+    statement = query(
+        "-- returns: many value\nselect t.id from desk.tickets as t\n"
+        "where t.note <> 'it''s' and t.note <> :long and t.note <> 'that is kept as it is'\n"
+    )
+    (variant,) = explain_query(desk, statement, [call(long="x" * 100)]).variants
+    assert variant.calls[0].plan is not None
+    texts = [each.text for node in variant.calls[0].plan.walk() for each in node.conditions]
+    (cut,) = [text for text in texts if "note" in text]
+    assert cut == (
+        f"((t.note <> 'it''s'::text) AND (t.note <> '{'x' * 31}…'::text)"
+        " AND (t.note <> 'that is kept as it is'::text))"
+    )

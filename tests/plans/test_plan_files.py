@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import product
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -10,7 +11,8 @@ from hypothesis import strategies as st
 
 from plainsql.plans.baseline.judgement import Verdict, judge
 from plainsql.plans.baseline.magnitude import keep_step, nearest_step
-from plainsql.plans.baseline.plan_file import PlanFileError, RecordedPlan, parse_plans, render_plans
+from plainsql.plans.baseline.plan_file import MARK, PlanFileError, RecordedPlan, parse_plans, render_plans
+from plainsql.plans.baseline.plan_folder import PlanFolder
 from plainsql.plans.baseline.recorded_node import RecordedNode, quoted_name
 from plainsql.plans.baseline.side_by_side import side_by_side
 from plainsql.plans.baseline.variant_sets import describe_sets, matches, parse_set, render_set
@@ -52,7 +54,7 @@ def test_steps_are_ones_and_threes() -> None:
 def test_sets_describe_each_variant_once(plans: list[int], missing: set[int]) -> None:
     every = product(("cheapest", "newest", "oldest"), *[("without", "with")] * 3)
     variants = [
-        (dict(zip(("order", "a", "b", "c"), values, strict=True)), plan)
+        (dict(zip(["order", "a", "b", "c"], values, strict=True)), plan)
         for number, (values, plan) in enumerate(zip(every, plans, strict=True))
         if number not in missing
     ]
@@ -128,6 +130,17 @@ def test_a_line_that_was_not_written_is_found(before: str, after: str, line: int
     with pytest.raises(PlanFileError) as refused:
         parse_plans(text.replace(before, after))
     assert refused.value.line == line
+
+
+def test_the_files_of_another_database_are_no_leftovers(tmp_path: Path) -> None:
+    folder = PlanFolder(tmp_path / "plans", tmp_path / "sql")
+    kept, gone = (folder.file(str(tmp_path / "sql/shop" / name)) for name in ("list.sql", "gone.sql"))
+    other = tmp_path / "plans/reports/daily.plan"
+    folder.write(dict.fromkeys((kept, gone, other), f"{MARK} the plans of a query\n"))
+    (tmp_path / "plans/link.plan").symlink_to(kept)
+    assert folder.leftovers([kept], [tmp_path / "plans/reports", tmp_path / "plans"]) == [gone]
+    folder.remove([gone])
+    assert folder.leftovers([kept]) == [other]
 
 
 # -- Comparison

@@ -97,6 +97,13 @@ def test_the_file_is_written_compared_and_loaded_again(
     changed = [line for line in out.splitlines() if line[:1] in "+-" and line[:3] not in ("+++", "---")]
     assert changed == ["-    note text", "+    note text,", "+    phone text"]
     assert file.read_bytes() == before
+    # Another file, by the settings; one that would be taken for a migration is refused.
+    settings = Path("pyproject.toml")
+    settings.write_text('[tool.plainsql]\nmigrated_schema = "docs/tables.sql"\n')
+    assert run(capsys, *scratch) == (0, "wrote docs/tables.sql\n", "")
+    settings.write_text('[tool.plainsql]\nmigrated_schema = "migrations/tables.sql"\n')
+    code, _, err = run(capsys, *scratch)
+    assert (code, "or a file outside of it, got 'migrations/tables.sql'" in err) == (2, True)
 
 
 OBJECTS = """\

@@ -18,7 +18,7 @@ from plainsql.cache.keys import merge, touched_rows
 from plainsql.cache.outbox_triggers import OUTBOX, Migration, migration, qualified
 from plainsql.errors import CacheError
 
-__all__ = ["OUTBOX", "Begin", "Fetch", "Migration", "drain", "keep_draining", "migration"]
+__all__ = ["OUTBOX", "Begin", "Fetch", "Migration", "drain", "drain_statement", "keep_draining", "migration"]
 
 Fetch: TypeAlias = Callable[[str, int], Awaitable[Sequence[Mapping[str, Any]]]]
 """Runs a statement with one parameter and returns its rows, by the names of their columns."""
@@ -27,17 +27,22 @@ Begin: TypeAlias = Callable[[], AbstractAsyncContextManager[Fetch]]
 """Opens a transaction, which an error rolls back."""
 
 
+def drain_statement(outbox: str = OUTBOX) -> str:
+    """Return the statement that removes records from the outbox; its parameter is their greatest number."""
+    return (
+        f"delete from {qualified(outbox)} where id in "
+        f"(select id from {qualified(outbox)} order by id limit $1 for update skip locked) "
+        "returning table_name, known::text as known"
+    )
+
+
 async def drain(cache: Cache, begin: Begin, *, outbox: str = OUTBOX, limit: int = 1000) -> int:
     """Invalidate the cache for the records in the outbox, remove them, and return their number.
 
     Any number of processes may do so at the same time. Raises ``CacheError`` if the store does not answer;
     then the records stay.
     """
-    statement = (
-        f"delete from {qualified(outbox)} where id in "
-        f"(select id from {qualified(outbox)} order by id limit $1 for update skip locked) "
-        "returning table_name, known::text as known"
-    )
+    statement = drain_statement(outbox)
     async with begin() as fetch:
         rows = await fetch(statement, limit)
         if rows:

@@ -33,6 +33,7 @@ from plainsql.errors import SettingsError, SqlFileError
 from plainsql.migrate.connection import Connection
 from plainsql.migrate.discovery import Folder, read_folder, taken_numbers
 from plainsql.migrate.trace import MigrationTrace, OldQueries, OldQuery, TableSize, trace_run
+from plainsql.migrate.trace.model import Severity
 from plainsql.migrate.trace.traced_run import LOCK_TIMEOUT_S
 from plainsql.settings import Project
 
@@ -77,6 +78,11 @@ def trace_migrations(
             hint="name a folder of SQL migrations: --folder DIR",
         )
     path = folder or project.migrations_folder
+    if since is not None and not path.resolve().is_relative_to(project.root.resolve()):
+        raise SettingsError(
+            f"--since: expected a folder of migrations in the project, got {path}",
+            hint=f"name the migrations, or start it with -C in the project of {path}",
+        )
     found = read_folder(path).only(layers)
     old_queries = None
     if names:
@@ -105,30 +111,24 @@ def trace_migrations(
     return tuple(_with_settings(trace, allowed) for trace in traces)
 
 
-def problems_of_traces(traces: Iterable[MigrationTrace]) -> list[Problem]:
-    """Return the hazards that are errors and that nothing allows, in the order of their places."""
+def problems_of_traces(traces: Iterable[MigrationTrace], severity: Severity = "error") -> list[Problem]:
+    """Return the hazards of a severity that nothing allows, in the order of their places."""
     return [
         Problem(
             each.name, each.path, each.line, each.column, each.message, each.detail, each.hint, each.excerpt
         )
         for trace in traces
         for each in trace.open_hazards
-        if each.severity == "error"
+        if each.severity == severity
     ]
 
 
 def _since(project: Project, revision: str, path: Path, found: Folder) -> tuple[set[str], OldQueries | None]:
     """Return the migrations that a revision does not have, and its queries."""
-    root = project.root.resolve()
-    if not path.resolve().is_relative_to(root):
-        raise SettingsError(
-            f"--since: expected a folder of migrations in the project, got {path}",
-            hint=f"name the migrations, or start it with -C in the project of {path}",
-        )
     with tempfile.TemporaryDirectory(prefix="plainsql-") as temporary:
         into = Path(temporary)
         extract_revision(project.root, revision, [path, project.sql_folder], into)
-        known = taken_numbers(into / path.resolve().relative_to(root))
+        known = taken_numbers(into / path.resolve().relative_to(project.root.resolve()))
         chosen = {each.name for each in found.migrations if each.number not in known.get(each.layer, ())}
         sql = into / project.sql
         return chosen, OldQueries(_queries(sql)) if sql.is_dir() else None

@@ -53,6 +53,7 @@ for _name in (
     "describe",
     "explain",
     "generate",
+    "grants",
     "init",
     "plans",
     "review",

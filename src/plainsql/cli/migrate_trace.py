@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -14,7 +15,8 @@ from cyclopts import Parameter
 import plainsql
 from plainsql.cli.exit_codes import COULD_NOT_RUN, FINDINGS, FINE
 from plainsql.cli.project import repository_root
-from plainsql.errors import MigrationError, Place, PlainsqlError, printable
+from plainsql.errors import MigrationError, Place, PlainsqlError, SettingsError, printable
+from plainsql.layers.files import migrations_folder
 from plainsql.settings import Project, resolve_database
 
 if TYPE_CHECKING:
@@ -92,6 +94,9 @@ def trace(
 
     began = time.perf_counter()
     project = Project.load()
+    if folder is None and layer and not any((project.migrations_folder / each).is_dir() for each in layer):
+        with suppress(SettingsError):  # a layer that comes with plainsql
+            folder = migrations_folder(layer[0]).parent
     pending = None
     if not (names or all_ or since is not None):
         pending = _pending(project, database, folder, layer)
@@ -128,6 +133,8 @@ def _pending(project: Project, database: str | None, folder: Path | None, layers
     """Return the names of the migrations that are pending in the database."""
     from plainsql import migrate
 
+    if folder is None and not project.owns_schema:
+        return []  # it is refused when the folder is read
     path = folder or project.migrations_folder
     try:
         with resolve_database(database) as url:
@@ -165,6 +172,8 @@ def _print(traces: Sequence[MigrationTrace], format: str, seconds: float) -> Non
 
         for problem in problems:
             print(annotation(problem, repository_root()))
+        for problem in problems_of_traces(traces, "warning"):
+            print(annotation(problem, repository_root()).replace("::error", "::warning", 1))
     else:
         for each in traces:
             print("\n".join(map(printable, _lines(each))))

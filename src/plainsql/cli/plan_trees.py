@@ -46,7 +46,10 @@ def print_explained(statement: Statement, found: ExplainedQuery) -> None:
     for session in _session_lines(plans):
         console.print(Text(session, style="dim"))
     for variant in plans.variants:
-        _print_variant(console, variant, plans.calls)
+        joined = any(
+            each.name == "joined-differs" and each.variant == variant.name for each in found.observations
+        )
+        _print_variant(console, variant, plans.calls, joined=joined)
     left = plans.total_variants - len(plans.variants)
     if left:
         console.print(
@@ -68,7 +71,7 @@ def _session_lines(plans: QueryPlans) -> list[str]:
     return [f"planned {', '.join(words)}"] if words else []
 
 
-def _print_variant(console: Console, variant: VariantPlans, calls: Sequence[Call]) -> None:
+def _print_variant(console: Console, variant: VariantPlans, calls: Sequence[Call], *, joined: bool) -> None:
     known = {call.name: call for call in calls}
     if variant.name:
         console.print(Text(f"\nwith {printable(variant.name)}", style="bold"))
@@ -90,11 +93,10 @@ def _print_variant(console: Console, variant: VariantPlans, calls: Sequence[Call
             f"{name}={shorten(values[name], Column(name))}" for name in variant.parameters if name in values
         )
         outcome = f"refused ({each.error})" if each.error else f"{each.cached} plan after five calls"
-        console.print(Text(f"{each.call}: {outcome}", style="bold").append(f"  {text}", style="dim"))
-    if variant.joined is not None and any(
-        each.shape != variant.generic.shape for each in variant.joined.walk()
-    ):
-        console.print(Text(f"\nplan for concurrent calls, joined: {_cost(variant.joined)}", style="cyan"))
+        line = Text(f"{each.call}: {outcome}", style="bold")
+        console.print(line.append(f"  {text}" if text else "", style="dim"))
+    if variant.joined is not None and joined:
+        console.print(Text(f"\nplan of concurrent calls, joined: {_cost(variant.joined)}", style="cyan"))
         console.print(_tree(variant.joined))
 
 
@@ -129,7 +131,7 @@ def _label(node: PlanNode) -> Text:
         label.append(f"  by {printable(', '.join(keys))}")
     label.append(f"  {_rows(node.rows)}, cost {_cost(node)}", style="dim")
     if node.workers:
-        label.append(f", {node.workers} workers", style="dim")
+        label.append(f", {node.workers} worker{'' if node.workers == 1 else 's'}", style="dim")
     for text in _measured(node):
         label.append(f"\n{text}", style="magenta")
     for condition in node.conditions:

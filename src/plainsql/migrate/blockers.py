@@ -32,7 +32,7 @@ select distinct
   to_char(
     coalesce(a.xact_start, a.state_change, a.backend_start) at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS'
   ),
-  a.wait_event_type = 'Lock'
+  a.wait_event_type = 'Lock', a.pid is null
 from unnest(pg_blocking_pids(%s)) as b (pid)
 left join pg_stat_activity as a on a.pid = b.pid
 order by 8 nulls first, 1
@@ -135,16 +135,17 @@ def _describe(
     query: str | None,
     since: str | None,
     waits: bool | None,
+    is_gone: bool,
 ) -> str:
     if not pid:
         return "a prepared transaction: see pg_prepared_xacts"
-    if kind is None:
+    if is_gone:
         return f"pid {pid}, which has just ended"
-    named = kind if kind != "client backend" else application or "no application_name"
+    named = kind if kind not in (None, "client backend") else application or "no application_name"
     whose = f" of {user}" if user else ""
-    if state is None:
+    if state is None:  # another role's session, of which only the process and the user are shown
         return f"pid {pid} ({named}){whose}: hidden from this role, which needs pg_read_all_stats"
-    text = f"pid {pid} ({named}){whose}, {state} in a transaction since {since} UTC"
+    text = f"pid {pid} ({named}){whose}, {state}, transaction begun {since} UTC"
     text += ", which waits for a lock itself" if waits else ""
     shown = blank_literals(query or "")
     return f"{text}: {shown}" if shown else text

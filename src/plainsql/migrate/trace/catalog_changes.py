@@ -129,7 +129,10 @@ class Effects:
     def built_indexes(self) -> tuple[BuiltIndex, ...]:
         return tuple(
             BuiltIndex(
-                index=each.name, table=self.name(each.table), is_new=not self.is_production(each.table)
+                index=each.name,
+                table=self.name(each.table),
+                method=each.method,
+                is_new=not self.is_production(each.table),
             )
             for each in self.built
         )

@@ -108,6 +108,8 @@ class BuiltIndex(msgspec.Struct, frozen=True, kw_only=True):
 
     index: str
     table: str
+    method: str = "btree"
+    """Its access method: ``btree``, ``gin``, ``hnsw``, …"""
     is_new: bool = False
 
 

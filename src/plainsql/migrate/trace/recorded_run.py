@@ -21,7 +21,7 @@ from plainsql.migrate.discovery import Migration
 from plainsql.migrate.lock_limit import LockLimit
 from plainsql.migrate.results import milliseconds
 from plainsql.migrate.script import Statement, place_at
-from plainsql.migrate.trace.snapshot import Snapshot, read_held_locks, read_session, read_snapshot
+from plainsql.migrate.trace.snapshot import Snapshot, read_blocked_locks, read_session, read_snapshot
 
 __all__ = ["RecordedStatement", "is_of_server", "record_migration", "run_migration"]
 
@@ -213,8 +213,7 @@ def _outside(
         worker.start()
         try:
             while worker.is_alive():
-                locks, waits = read_held_locks(writer, pid)
-                if waits:
+                if (locks := read_blocked_locks(writer, pid)) is not None:
                     seen = locks
                     break
                 worker.join(_POLL_S)

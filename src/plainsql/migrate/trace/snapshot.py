@@ -13,7 +13,15 @@ import msgspec
 from plainsql.errors import MigrationError
 from plainsql.migrate.connection import Connection
 
-__all__ = ["Column", "Constraint", "Relation", "Snapshot", "read_held_locks", "read_session", "read_snapshot"]
+__all__ = [
+    "Column",
+    "Constraint",
+    "Relation",
+    "Snapshot",
+    "read_blocked_locks",
+    "read_session",
+    "read_snapshot",
+]
 
 
 class Relation(msgspec.Struct, frozen=True):
@@ -31,8 +39,8 @@ class Relation(msgspec.Struct, frozen=True):
     """The scans of the session that began in its current transaction."""
     table: int | None = None
     """The table of an index."""
-    is_unique: bool = False
-    is_valid: bool = True
+    method: str = ""
+    """The access method of an index."""
 
 
 class Column(msgspec.Struct, frozen=True):
@@ -132,11 +140,11 @@ select json_build_object(
       'file', coalesce(pg_catalog.pg_relation_filenode(r.oid)::bigint, 0),
       'is_partition', r.relispartition,
       'scans', coalesce(pg_catalog.pg_stat_get_xact_numscans(r.oid), 0),
-      'table', i.indrelid::bigint, 'is_unique', coalesce(i.indisunique, false),
-      'is_valid', coalesce(i.indisvalid, true)
+      'table', i.indrelid::bigint, 'method', coalesce(m.amname, '')
     )), '[]')
     from relations as r
     left join pg_catalog.pg_index as i on i.indexrelid = r.oid
+    left join pg_catalog.pg_am as m on m.oid = r.relam and i.indexrelid is not null
   ),
   'columns', (
     select coalesce(json_agg(json_build_object(
@@ -162,12 +170,12 @@ select json_build_object(
   'lock_timeout', pg_catalog.current_setting('lock_timeout')
 )::text
 """
-# One query: a lock that is taken between two reads would be missed.
 _HELD: Final = f"""
-select l.relation::bigint, case when l.locktype = 'relation' then {_MODE} end, l.granted
+select l.relation::bigint, {_MODE}
 from pg_catalog.pg_locks as l
-where l.pid = %s
+where l.pid = %s and l.locktype = 'relation'
 """
+_IS_BLOCKED: Final = "select pg_catalog.pg_backend_pid() = any (pg_catalog.pg_blocking_pids(%s))"
 
 
 def read_snapshot(connection: Connection) -> Snapshot:
@@ -188,10 +196,13 @@ def read_session(connection: Connection, catalog: Snapshot) -> Snapshot:
     return catalog.with_session(found, str(lock_timeout))
 
 
-def read_held_locks(connection: Connection, pid: int) -> tuple[frozenset[tuple[int, str]], bool]:
-    """Return the locks on relations that another session holds or waits for, and whether it waits for any
-    lock at all.
+def read_blocked_locks(connection: Connection, pid: int) -> frozenset[tuple[int, str]] | None:
+    """Return the locks on relations that another session holds or requests while this one blocks it.
+
+    Return ``None`` if this session does not block it.
     """
+    if connection.execute(_IS_BLOCKED.encode(), [pid]).fetchone() != (True,):
+        return None
+    # It is blocked until this session ends its transaction, so its locks stay as they are.
     rows = connection.execute(_HELD.encode(), [pid]).fetchall()
-    locks = frozenset((int(str(oid)), str(mode)) for oid, mode, _ in rows if mode is not None)
-    return locks, not all(granted for *_, granted in rows)
+    return frozenset((int(str(oid)), str(mode)) for oid, mode in rows)

@@ -232,9 +232,15 @@ def _targets(query: Node) -> list[tuple[Node | None, Comparison]]:
     if not 0 < written <= len(entries):
         return []
     table = entries[written - 1].number("relid")
+    conflict = query.node("onConflict")
+    targets = [
+        *query.nodes("targetList"),
+        *(target for action in query.nodes("mergeActionList") for target in action.nodes("targetList")),
+        *(conflict.nodes("onConflictSet") if conflict is not None else ()),
+    ]
     return [
         (target.node("expr"), Comparison(table, target.number("resno"), "set"))
-        for target in query.nodes("targetList")
+        for target in targets
         if not target.flag("resjunk")
     ]
 

@@ -80,8 +80,8 @@ def explain_statement(
         calls = tuple(calls) or example_calls(statement)
         if not calls:
             calls, notes = drawn_calls(connection, statement)
-        if measured and not calls:  # a query without parameters
-            calls = (Call(name="call"),)
+            if measured:  # a variant without parameters has no other call
+                calls = (*calls, Call(name="call"))
     with planning_session(
         connection,
         statement,

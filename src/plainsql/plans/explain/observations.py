@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
@@ -59,6 +59,9 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """The label of the plan's node, such as ``Seq Scan``."""
     table: str = ""
     index: str = ""
+    cached: Literal["", "custom", "generic"] = ""
+    """For ``generic-differs``: the plan that runs after five calls. Each choice is an observation of its
+    own: the two mean different things."""
     variant: str = ""
     """The variant of the first plan that has it."""
     variants: int = 1
@@ -72,11 +75,11 @@ def observe(plans: QueryPlans, facts: PlanFacts) -> tuple[Observation, ...]:
 
     The same fact in several variants or calls is one observation.
     """
-    merged: dict[tuple[str, str, str, str], Observation] = {}
+    merged: dict[tuple[str, ...], Observation] = {}
     for variant in plans.variants:
-        own: set[tuple[str, str, str, str]] = set()
+        own: set[tuple[str, ...]] = set()
         for each in _of_variant(variant, facts):
-            key = (each.name, each.node, each.table, each.index)
+            key = (each.name, each.node, each.table, each.index, each.cached)
             known = merged.get(key)
             if known is None:
                 merged[key] = each
@@ -103,11 +106,13 @@ def _of_variant(variant: VariantPlans, facts: PlanFacts) -> Iterator[Observation
 
 
 def _large_scans(plan: PlanNode, facts: PlanFacts) -> Iterator[Observation]:
+    processes = _processes(plan)
     for node, share in _shares(plan):
         rows = facts.rows.get(node.table, 0)
         if node.kind != "Seq Scan" or rows < LARGE_TABLE_ROWS or rows * share < LARGE_TABLE_ROWS:
             continue
-        kept = f" and keeps {_number(_total_rows(node))}" if node.texts("filter") else ""
+        kept_rows = _total_rows(node) if node.actual else node.rows * processes.get(id(node), 1)
+        kept = f" and keeps {_number(kept_rows)}" if node.texts("filter") else ""
         read = "all" if share == 1 else "about"
         yield Observation(
             name="large-scan",
@@ -262,8 +267,7 @@ def _generic_differs(variant: VariantPlans) -> Iterator[Observation]:
             name="generic-differs",
             message=f"{costs}: after five calls PostgreSQL {taken}",
             node=generic.label,
-            # One observation for each choice: the two mean different things.
-            index=each.cached,
+            cached=each.cached,
             calls=(each.call,),
         )
 
@@ -326,6 +330,19 @@ def _with_parents(
     yield plan, parent
     for child in plan.children:
         yield from _with_parents(child, plan)
+
+
+def _processes(plan: PlanNode, count: float = 1) -> dict[int, float]:
+    """Return the processes that share the rows of each parallel node, as the planner counts them.
+
+    The leader works less with more workers (``get_parallel_divisor``).
+    """
+    if plan.workers:
+        count = plan.workers + max(1 - 0.3 * plan.workers, 0)
+    found = {id(plan): count if plan.parallel else 1}
+    for child in plan.children:
+        found |= _processes(child, count)
+    return found
 
 
 def _total_rows(node: PlanNode) -> float:

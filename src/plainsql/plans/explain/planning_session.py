@@ -18,7 +18,7 @@ from psycopg import Connection, RawCursor, sql
 from plainsql.errors import SettingsError
 from plainsql.plans.explain.compared_columns import compared_settings
 from plainsql.plans.explain.plan_tree import PlanNode
-from plainsql.plans.explain.query_plans import refused
+from plainsql.plans.explain.query_plans import plan_statement
 from plainsql.plans.explain.server_plans import PlannedStatement
 from plainsql.plans.explain.typical_values import read_columns, read_types, values_of
 from plainsql.statements import Statement
@@ -200,13 +200,10 @@ def first_plans(connection: Connection[Any], statement: Statement) -> list[PlanN
     plans = []
     variants = statement.variants()
     for variant in dict.fromkeys((variants[0], variants[-1])):
-        try:
-            with connection.transaction():
-                planned = PlannedStatement(connection, variant.sql)
-                plans.append(planned.generic())
-                planned.close()
-        except psycopg.Error as error:
-            raise refused(error, statement, variant) from None
+        with connection.transaction():
+            planned, plan = plan_statement(connection, statement, variant)
+            planned.close()
+        plans.append(plan)
     return plans
 
 

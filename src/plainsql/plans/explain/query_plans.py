@@ -26,6 +26,7 @@ __all__ = [
     "default_text",
     "explain_query",
     "limit_variants",
+    "plan_statement",
     "refused",
     "variant_name",
 ]
@@ -59,6 +60,8 @@ class Call(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     def serves(self, statement: Statement, variant: Variant) -> bool:
         """Report whether it is a call of this variant."""
+        if self.choices is None and not variant.parameters:
+            return not self.values
         if self.choices is None:
             return all(name in self.values or _has_default(statement, name) for name in variant.parameters)
         chosen = {name: self.choices.get(name, False) for name in variant.choices}
@@ -208,11 +211,7 @@ def _explain_variant(
     measured: bool,
 ) -> VariantPlans:
     with connection.transaction(force_rollback=True):
-        try:
-            planned = PlannedStatement(connection, variant.sql)
-            generic = planned.generic()
-        except psycopg.Error as error:
-            raise refused(error, statement, variant) from None
+        planned, generic = plan_statement(connection, statement, variant)
         try:
             plans = [
                 _explain_call(connection, planned, statement, variant, call, measured=measured)
@@ -230,6 +229,29 @@ def _explain_variant(
         joined=together,
         joined_error=refusal_of_joined,
     )
+
+
+def plan_statement(
+    connection: Connection[Any], statement: Statement, variant: Variant
+) -> tuple[PlannedStatement, PlanNode]:
+    """Prepare a variant, and return it with its generic plan.
+
+    Raises ``ContractError`` if PostgreSQL refuses it or does not plan its kind.
+    """
+    try:
+        planned = PlannedStatement(connection, variant.sql)
+    except psycopg.Error as error:
+        raise refused(error, statement, variant) from None
+    try:
+        return planned, planned.generic()
+    except psycopg.errors.SyntaxError:  # it is none without `explain`
+        raise ContractError(
+            "the statement has no plan",
+            place=variant.place(1),
+            hint="explain a select, values, insert, update, delete or merge",
+        ) from None
+    except psycopg.Error as error:
+        raise refused(error, statement, variant) from None
 
 
 def _explain_call(

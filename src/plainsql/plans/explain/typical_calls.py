@@ -70,8 +70,10 @@ def drawn_calls(connection: Connection[Any], statement: Statement) -> tuple[tupl
             else:
                 found = TypicalValues.same(_within(found.common, bounds))
         if found.common is None and not (bounds is not None and bounds.has_default):
-            notes.append(f":{name} is null in these calls: no value of its type {types[oid].name} is known")
-        values[name] = found
+            # A null would make most conditions false, and the plan would be about nothing.
+            notes.append(f"no calls with :{name} are drawn: no value of its type {types[oid].name} is known")
+        else:
+            values[name] = found
     return _calls(values), notes
 
 

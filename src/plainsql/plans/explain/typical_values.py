@@ -52,6 +52,10 @@ select
     select e.enumlabel::text from pg_catalog.pg_enum as e
     where e.enumtypid = coalesce(b.oid, t.oid)
     order by e.enumsortorder
+  ),
+  (
+    select count(*)::int4 from pg_catalog.pg_attribute as a
+    where t.typrelid <> 0 and a.attrelid = t.typrelid and a.attnum > 0 and not a.attisdropped
   )
 from unnest($1::oid[]) as w (oid)
 inner join pg_catalog.pg_type as t on w.oid = t.oid
@@ -107,6 +111,10 @@ _ORDINARY: Final = {
     "jsonpath": "$",
     "regclass": "pg_class",
     "regconfig": "simple",
+    **dict.fromkeys(("int4range", "int8range", "numrange"), "[1,2)"),
+    **dict.fromkeys(("daterange", "tsrange", "tstzrange"), "[2026-01-01,2026-01-02)"),
+    **dict.fromkeys(("int4multirange", "int8multirange", "nummultirange"), "{[1,2)}"),
+    **dict.fromkeys(("datemultirange", "tsmultirange", "tstzmultirange"), "{[2026-01-01,2026-01-02)}"),
 }
 """A value of each type, for parameters that are not compared with a column."""
 _ABSENT: Final = {
@@ -154,6 +162,8 @@ class ValueType:
     is_array: bool
     element: int
     labels: tuple[str, ...]
+    attributes: int = 0
+    """The number of the attributes of a composite type."""
 
 
 class TypicalValues(NamedTuple):
@@ -199,8 +209,8 @@ def read_types(connection: Connection[Any], oids: Iterable[int]) -> dict[int, Va
     wanted = set(oids)
     while missing := sorted(wanted - found.keys()):
         rows = RawCursor(connection).execute(_TYPES, [missing]).fetchall()
-        for oid, base, name, category, element, labels in rows:
-            found[oid] = ValueType(base, name, category == "A", element, tuple(labels))
+        for oid, base, name, category, element, labels, attributes in rows:
+            found[oid] = ValueType(base, name, category == "A", element, tuple(labels), attributes)
         wanted = {each.element for each in found.values() if each.is_array} | (wanted & found.keys())
     return found
 
@@ -296,8 +306,8 @@ def _ordinary(type_: ValueType, types: dict[int, ValueType], modifier: int) -> s
         return f"{{1:0.1}}/{dimensions}"
     if type_.name in ("varchar", "bpchar") and modifier > _LENGTH_HEADER:
         return "text"[: modifier - _LENGTH_HEADER]
-    if type_.name.endswith(("range", "multirange")):
-        return "{}" if type_.name.endswith("multirange") else "empty"
+    if type_.attributes:
+        return f"({',' * (type_.attributes - 1)})"
     return _ORDINARY.get(type_.name)
 
 

@@ -12,6 +12,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, suppress
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -22,6 +23,7 @@ from plainsql.files import read_file, remove_leftovers, replace_file
 from plainsql.plans.statistics.production_statistics import (
     FORMAT,
     ColumnStatistics,
+    ExtendedStatistics,
     IndexStatistics,
     Production,
     ProductionStatistics,
@@ -43,6 +45,7 @@ _KINDS: Final = {
     "array": "a list",
     "object": "a table",
 }
+_PARTS: Final = ("columns", "inherited", "indexes", "extended")
 _T = TypeVar("_T")
 
 
@@ -117,6 +120,7 @@ def _table_lines(place: str, table: TableStatistics) -> Iterator[str]:
     facts = msgspec.structs.asdict(table)
     columns, inherited = facts.pop("columns"), facts.pop("inherited")
     indexes: dict[str, IndexStatistics] = facts.pop("indexes")
+    extended: dict[str, ExtendedStatistics] = facts.pop("extended")
     yield from ("", f"[{place}]", *_facts(facts, TableStatistics))
     for part, own in (("columns", columns), ("inherited", inherited)):
         yield from _columns_lines(f"{place}.{part}", own)
@@ -128,6 +132,9 @@ def _table_lines(place: str, table: TableStatistics) -> Iterator[str]:
         if gin is not None:
             yield from ("", f"[{here}.gin]", *_facts(msgspec.structs.asdict(gin), type(gin)))
         yield from _columns_lines(f"{here}.columns", columns)
+    for name, statistics in sorted(extended.items()):
+        facts = msgspec.structs.asdict(statistics)
+        yield from ("", f"[{place}.extended.{_key(name)}]", *_facts(facts, ExtendedStatistics))
 
 
 def _columns_lines(place: str, columns: Mapping[str, ColumnStatistics]) -> Iterator[str]:
@@ -137,10 +144,15 @@ def _columns_lines(place: str, columns: Mapping[str, ColumnStatistics]) -> Itera
 
 def _facts(facts: Mapping[str, Any], kind: type[msgspec.Struct] | None = None) -> Iterator[str]:
     """Yield a line for each fact that is not its default; required ones always."""
-    defaults = {each.name: each.default for each in msgspec.structs.fields(kind)} if kind else {}
+    defaults = _defaults(kind) if kind else {}
     for key, value in facts.items() if kind else sorted(facts.items()):
         if value not in (None, defaults.get(key, msgspec.NODEFAULT), []):
             yield f"{_key(key)} = {_value(value)}"
+
+
+@cache
+def _defaults(kind: type[msgspec.Struct]) -> dict[str, Any]:
+    return {each.name: each.default for each in msgspec.structs.fields(kind)}
 
 
 def _value(value: object) -> str:
@@ -219,11 +231,15 @@ def _read_schema(source: _Source) -> tuple[str, dict[str, TableStatistics]]:
 
 
 def _read_table(source: _Source, place: tuple[str, ...]) -> TableStatistics:
-    found = source.convert(place, TableStatistics, without=("columns", "inherited", "indexes"))
+    found = source.convert(place, TableStatistics, without=_PARTS)
     for part in ("columns", "inherited"):
         names = source.names((*place, part))
         columns = {name: source.convert((*place, part, name), ColumnStatistics) for name in names}
         setattr(found, part, columns)
+    found.extended = {
+        name: source.convert((*place, "extended", name), ExtendedStatistics)
+        for name in source.names((*place, "extended"))
+    }
     for name in source.names((*place, "indexes")):
         here = (*place, "indexes", name)
         index = source.convert(here, IndexStatistics, without=("columns",))

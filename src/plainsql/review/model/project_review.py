@@ -19,16 +19,17 @@ from plainsql.errors import ConnectError, EmbeddedServerError, PlainsqlError
 from plainsql.migrate.discovery import read_folder
 from plainsql.migrate.trace.model import MigrationTrace
 from plainsql.plans.statistics.production_statistics import ProductionStatistics
+from plainsql.plans.table_sizes import table_sizes
 from plainsql.review.changes.changes_since import changes_since
 from plainsql.review.model.callers import find_callers, python_files
 from plainsql.review.model.file_history import read_history
 from plainsql.review.model.migration_sheets import migration_sheets
 from plainsql.review.model.plan_sheets import query_plan_sheet
 from plainsql.review.model.planned_queries import PlannedQueries, indexes_used, plan_queries
+from plainsql.review.model.production_sizes import read_project_statistics, with_sizes
 from plainsql.review.model.query_sheets import query_sheets
 from plainsql.review.model.sheets import AllowanceNote, MigrationSheet, Note, QuerySheet, Review, TableSheet
 from plainsql.review.model.table_definitions import table_definitions
-from plainsql.review.model.table_sizes import migration_sizes, read_project_statistics, with_sizes
 from plainsql.review.model.table_usage import with_users
 from plainsql.schema import schema_source
 from plainsql.settings import Project
@@ -84,13 +85,7 @@ def read_review(
     traces: dict[str, MigrationTrace] = {}
     if project.owns_schema and project.migrations_folder.is_dir():
         migrations = migration_sheets(read_folder(project.migrations_folder), queries, by_name)
-        try:
-            traces = {
-                trace.name: trace
-                for trace in trace_migrations(project, scratch=scratch, sizes=migration_sizes(statistics))
-            }
-        except PlainsqlError as error:
-            remarks.append(f"the migrations are not traced: {error.message}")
+        traces = _traces(project, scratch, statistics, remarks)
     notes = tuple(
         sorted(
             (_note(problem, project, is_error=error) for problem, error in _problems(check)),
@@ -124,6 +119,19 @@ def read_review(
         ),
         project,
     )
+
+
+def _traces(
+    project: Project, scratch: str | None, statistics: ProductionStatistics | None, remarks: list[str]
+) -> dict[str, MigrationTrace]:
+    """Return the traces of the migrations by name; none with a remark if one of them fails."""
+    sizes = None if statistics is None else table_sizes(statistics)
+    try:
+        found = trace_migrations(project, scratch=scratch, sizes=sizes)
+    except PlainsqlError as error:
+        remarks.append(f"the migrations are not traced: {error.message}")
+        return {}
+    return {trace.name: trace for trace in found}
 
 
 def _planned(

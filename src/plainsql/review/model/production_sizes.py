@@ -7,14 +7,13 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from plainsql.migrate.trace.model import TableSize
 from plainsql.plans.statistics.production_statistics import ProductionStatistics, TableStatistics
 from plainsql.plans.statistics.statistics_files import read_statistics
 from plainsql.plans.statistics.statistics_folder import statistics_folder
 from plainsql.review.model.sheets import IndexSheet, TableSheet
 from plainsql.settings import Project
 
-__all__ = ["migration_sizes", "read_project_statistics", "with_sizes"]
+__all__ = ["read_project_statistics", "with_sizes"]
 
 _PAGE_BYTES: Final = 8192
 
@@ -34,20 +33,6 @@ def with_sizes(
     """Return the tables with the sizes that they and their indexes have in production."""
     known = _by_name(statistics)
     return tuple(_with_size(table, known[table.name]) if table.name in known else table for table in tables)
-
-
-def migration_sizes(statistics: ProductionStatistics | None) -> dict[str, TableSize] | None:
-    """Return the sizes for a trace of migrations; ``None`` without statistics."""
-    if statistics is None:
-        return None
-    return {
-        name: TableSize(
-            rows=max(table.rows, 0),
-            bytes=table.file_pages * _PAGE_BYTES,
-            index_bytes=sum(index.file_pages for index in table.indexes.values()) * _PAGE_BYTES,
-        )
-        for name, table in _by_name(statistics).items()
-    }
 
 
 def _by_name(statistics: ProductionStatistics | None) -> dict[str, TableStatistics]:
