@@ -82,7 +82,7 @@ class PlannedStatement:
     @staticmethod
     def custom_plan_of(connection: Connection[Any], sql: str, values: Sequence[str | None]) -> PlanNode:
         """Return the plan of a text for these values."""
-        return _plan(connection, f"explain ({_OPTIONS})\n{sql}", values)
+        return _plan(connection, f"explain ({_OPTIONS})\n{sql}".encode(), values)
 
     def measured(self, values: Sequence[str | None], cached: CachedPlan) -> PlanNode:
         """Execute the statement, and return the plan of this kind with the measured facts."""
