@@ -82,7 +82,7 @@ def test_a_lock_that_comes_free_is_taken_by_the_next_try(
         (1,)
     ]
     assert re.fullmatch(
-        rf"pid {pid} \(the report\) of \w+, idle in transaction in a transaction since "
+        rf"pid {pid} \(the report\) of \w+, idle in transaction, transaction begun "
         r"[-0-9]+ [:0-9]+ UTC: select from a where email = \? or y = \?",
         seen.texts("blocked")[0],
     )
@@ -115,7 +115,7 @@ def test_after_the_last_try_one_error_names_the_blocker(
         "    ^\n"
         "DETAIL: statement 2 of 2: alter table a add column z int\n"
         "        tried 3 times in 0.0 s\n"
-        f"        blocked by pid {pid} (the report) of postgres, idle in transaction in a transaction since "
+        f"        blocked by pid {pid} (the report) of postgres, idle in transaction, transaction begun "
         "<time>: select from a where email = ? or y = ?\n"
         "        nothing of this file was kept\n"
         "HINT: end what blocks it, or run it when the table is less busy; --lock-timeout and "

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -167,8 +169,36 @@ def test_a_standby_is_named_and_a_starting_server_waited_for(write: Write) -> No
             assert process.stdout.read().startswith("0002_b … ")
         with pytest.raises(ConnectError, match="the database 'nope' does not exist"):
             migrate.apply(primary.url("nope"), folder, server_wait=1000)
+        hba = primary.data / "pg_hba.conf"
+        hba.write_text(f"local all locked scram-sha-256\n{hba.read_text()}")
+        primary.execute("create role locked login password 'right'")
+        primary.execute("select pg_reload_conf()")
+        wrong = primary.url(user="locked:wrong")
+        with pytest.raises(ConnectError, match="the server refuses the password of locked"):
+            migrate.apply(wrong, folder, server_wait=1000)
         with pytest.raises(ConnectError, match=r"no server socket(.|\n)*DETAIL: waited 0\.1 s"):
             migrate.apply(f"postgresql:///x?host={primary.data}", folder, server_wait=0.1)
+        with pytest.raises(ConnectError, match=r"no server answers there(.|\n)*DETAIL: waited 0\.1 s"):
+            migrate.apply("postgresql://127.0.0.1:1/x", folder, server_wait=0.1)
+        with closing_proxy() as port, pytest.raises(ConnectError, match=r"closed the(.|\n)*waited 0\.1 s"):
+            migrate.apply(f"postgresql://127.0.0.1:{port}/x?sslmode=disable", folder, server_wait=0.1)
+
+
+@contextmanager
+def closing_proxy() -> Generator[int]:
+    """Accept connections and close them, as the proxy of a container that has not started; yield its port."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def accept() -> None:
+            with suppress(OSError):
+                while True:
+                    listener.accept()[0].close()
+
+        thread = threading.Thread(target=accept)
+        thread.start()
+        yield listener.getsockname()[1]
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join()
 
 
 @contextmanager
