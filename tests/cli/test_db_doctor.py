@@ -207,3 +207,28 @@ def test_the_database_is_found_by_its_parts(
         monkeypatch.setenv(f"DB_{part}", value)
     found = checks(command)["postgresql"]
     assert (found["state"], found["found"]["database"]) == ("ok", name)
+
+
+def test_a_sequence_near_the_end_of_its_column_is_a_warning(shop_project: str, command: Command) -> None:
+    with psycopg.connect(shop_project, autocommit=True) as connection:
+        for statement in (
+            "create table visits (id serial primary key, n smallint generated always as identity)",
+            "create sequence short as smallint",
+            "create sequence turning as smallint cycle",
+            "create table calm (id bigserial primary key)",
+            "select setval('visits_id_seq', 2000000000), setval('visits_n_seq', 24000)",
+            "select setval('short', 30000), setval('turning', 30000), setval('calm_id_seq', 3000000000)",
+        ):
+            connection.execute(statement)
+        found = checks(command)["sequences"]
+        assert (found["state"], found["text"]) == (
+            "warning",
+            "public.visits_id_seq has used 93% of its values, public.short has used 92% of its values",
+        )
+        assert found["hint"] == "change the column of visits that it fills to bigint before inserts fail"
+        connection.execute("alter table visits alter id type bigint")
+        connection.execute("alter sequence visits_id_seq as bigint")
+        found = checks(command)["sequences"]
+        assert found["hint"] == "alter sequence public.short as bigint maxvalue 9223372036854775807"
+        connection.execute(found["hint"].encode())
+    assert "sequences" not in checks(command)

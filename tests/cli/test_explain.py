@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,8 +20,9 @@ TICKETS = {
         "  and t.tags && :tags  --?\norder by t.made_at, t.id\nlimit :limit\n"
     ),
     "sql/desk/done.sql": (
-        "-- returns: count\n-- example: id = 7\n"
-        "update desk.tickets as t set state = 'done' where t.id = :id and t.note <> 'none'\n"
+        "-- returns: count\n-- example: low = 7, high = 7\n-- example: low = 7, high = 8\n"
+        "update desk.tickets as t set state = 'done'\n"
+        "where t.id between :low and :high and t.state <> 'done'\n"
     ),
     "sql/desk/letters.sql": "-- returns: many Letter\nselect l.id, l.text from desk.letters as l\n",
 }
@@ -121,10 +123,16 @@ def test_a_named_database_is_explained_and_analysed(write: Write, command: Comma
     refused = command("explain", "desk.done", "--analyze", "--database", configured)
     assert refused.code == 1
     assert "sql/desk/done.sql: the query writes or locks rows, and is not executed" in refused.err
-    written = command("explain", "desk.done", "--analyze", "--write", "--database", configured)
-    assert written.code == 0
-    assert "Update  desk.tickets as t" in written.out
-    assert "measured: 1 row, " in written.out
+    written = explain("desk.done", "--analyze", "--write")
+    found = [call["measured"] for call in written["plans"]["variants"][0]["calls"]]
+    assert [plan["label"] for plan in found] == ["Update", "Update"]
+    # Each call finds the rows as they were before the other.
+    assert [plan["children"][0]["actual"]["rows"] for plan in found] == [1, 2]
+    shown = command(
+        "explain", "desk.done", "low=7", "high=8", "--analyze", "--write", "--database", configured
+    )
+    assert "Update  desk.tickets as t" in shown.out
+    assert re.search(r"measured: 2 rows, 0\.0 ms, \d+ pages, \d+ from disk", shown.out)
     with psycopg.connect(configured) as connection:
         state = connection.execute("select t.state::text from desk.tickets as t where t.id = 7").fetchone()
     assert state == ("open",)

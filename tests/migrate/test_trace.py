@@ -17,6 +17,7 @@ from plainsql.errors import MigrationError
 from plainsql.migrate import read_folder
 from plainsql.migrate.script import Script
 from plainsql.migrate.trace import (
+    BuiltIndex,
     MigrationTrace,
     OldQueries,
     OldQuery,
@@ -24,6 +25,7 @@ from plainsql.migrate.trace import (
     TableSize,
     trace_run,
 )
+from plainsql.migrate.trace.durations import estimate_seconds
 from plainsql.migrate.trace.lock_comment import compare_comment
 from plainsql.plans.statistics.production_statistics import (
     FORMAT,
@@ -269,6 +271,10 @@ def test_sizes_make_a_hazard_an_error_a_warning_or_nothing(
     assert severity(500) == ("error", "seconds")
     assert severity(500, max_blocked_s=20) == ("warning", "seconds")
     assert severity(50_000) == ("error", "minutes")
+    # An index of another method takes longer, and one of vectors by the number of rows.
+    built = [BuiltIndex(index="i", table="t", method=method) for method in ("btree", "gin", "hnsw")]
+    sizes = {"t": TableSize(rows=30_000, bytes=50_000_000)}
+    assert [estimate_seconds((), (), (each,), sizes) for each in built] == [1.0, 5.0, 30.0]
 
 
 COMMENTS = {
@@ -359,17 +365,23 @@ def test_the_command_knows_what_is_new_since_a_revision(
     # With the sizes of production, work on a small table is no hazard.
     write({"0005_it.sql": "create index on orders (amount);\n"})
     orders = TableStatistics(rows=5, file_pages=100)
-    production = Production(format=FORMAT, taken=datetime(2026, 11, 29, tzinfo=UTC), server="17.2")
+    taken = datetime(2026, 11, 29, tzinfo=UTC)
+    production = Production(format=FORMAT, taken=taken, server="17.2", collation="C", values="few")
     write_statistics(
         Path("sizes"), ProductionStatistics(production=production, schemas={"public": {"orders": orders}})
     )
     assert trace("0005", "--stats", "sizes")[0] == 0
+    code, printed = trace("0005", "--stats", "sizes", "--may-block", "0.1", "--format", "github")
+    assert (code, printed.partition(" ")[0]) == (0, "::warning")
     code, printed = trace("0005", "--stats", "sizes", "--may-block", "0.0001")
     assert (code, "[create-index]" in printed) == (1, True)
     # The pending ones are one deployment, and in an empty database that is all of them.
     code, printed = trace()
     assert code == 0
     assert "5 migrations" in printed
+    Path("pyproject.toml").write_text('[tool.plainsql]\nschema = "schema.sql"\n')
+    assert "the schema is not plainsql's" in trace()[1]
+    Path("pyproject.toml").write_text("")
     for wrong, message in {
         ("--since", "gone"): "git knows no revision 'gone'",
         ("0009",): "no migration '0009'",

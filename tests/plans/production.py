@@ -49,6 +49,8 @@ create table crm.events_old partition of crm.events for values from ('2024-01-01
 create table crm.events_new partition of crm.events for values from ('2025-01-01') to ('2026-01-01');
 create index events_kind_idx on crm.events (kind, at);
 create table crm."Odd name" (id int primary key, "Größe" text);
+create statistics crm.people_level (ndistinct, dependencies) on level, country, city from crm.people;
+create statistics crm.people_common on city, level from crm.people;
 create table crm.empty (id int primary key, note text);
 create materialized view crm.topics as
   select m.topic, count(*) as messages from crm.messages as m group by 1;
@@ -140,6 +142,7 @@ STATEMENTS: tuple[tuple[str, tuple[object, ...]], ...] = (
     ('select * from crm."Odd name" where "Größe" = $1', ("value 9",)),
     ("select * from crm.topics where topic = $1", ("topic 1",)),
     ("select * from crm.empty where id = $1", (1,)),
+    ("select level, country, city, count(*) from crm.people where id > $1 group by 1, 2, 3", (0,)),
     ("update crm.messages set score = $1 where person_id = $2", (4, 500)),
     ("insert into crm.empty (id, note) select id, email from crm.people where city = $1", ("city 9",)),
 )

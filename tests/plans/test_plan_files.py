@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import product
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -10,12 +11,13 @@ from hypothesis import strategies as st
 
 from plainsql.plans.baseline.judgement import Verdict, judge
 from plainsql.plans.baseline.magnitude import keep_step, nearest_step
-from plainsql.plans.baseline.plan_file import PlanFileError, RecordedPlan, parse_plans, render_plans
+from plainsql.plans.baseline.plan_file import MARK, PlanFileError, RecordedPlan, parse_plans, render_plans
+from plainsql.plans.baseline.plan_folder import PlanFolder
 from plainsql.plans.baseline.recorded_node import RecordedNode, quoted_name
 from plainsql.plans.baseline.side_by_side import side_by_side
 from plainsql.plans.baseline.variant_sets import describe_sets, matches, parse_set, render_set
 
-ORDERS, PEOPLE = "shop.orders", "shop.people"
+ORDERS, PEOPLE, SMALL = "shop.orders", "shop.people", "shop.small"
 
 
 def scan(kind: str, table: str, index: str = "", *notes: str) -> RecordedNode:
@@ -52,7 +54,7 @@ def test_steps_are_ones_and_threes() -> None:
 def test_sets_describe_each_variant_once(plans: list[int], missing: set[int]) -> None:
     every = product(("cheapest", "newest", "oldest"), *[("without", "with")] * 3)
     variants = [
-        (dict(zip(("order", "a", "b", "c"), values, strict=True)), plan)
+        (dict(zip(["order", "a", "b", "c"], values, strict=True)), plan)
         for number, (values, plan) in enumerate(zip(every, plans, strict=True))
         if number not in missing
     ]
@@ -130,6 +132,17 @@ def test_a_line_that_was_not_written_is_found(before: str, after: str, line: int
     assert refused.value.line == line
 
 
+def test_the_files_of_another_database_are_no_leftovers(tmp_path: Path) -> None:
+    folder = PlanFolder(tmp_path / "plans", tmp_path / "sql")
+    kept, gone = (folder.file(str(tmp_path / "sql/shop" / name)) for name in ("list.sql", "gone.sql"))
+    other = tmp_path / "plans/reports/daily.plan"
+    folder.write(dict.fromkeys((kept, gone, other), f"{MARK} the plans of a query\n"))
+    (tmp_path / "plans/link.plan").symlink_to(kept)
+    assert folder.leftovers([kept], [tmp_path / "plans/reports", tmp_path / "plans"]) == [gone]
+    folder.remove([gone])
+    assert folder.leftovers([kept]) == [other]
+
+
 # -- Comparison
 
 
@@ -150,7 +163,21 @@ def test_a_line_that_was_not_written_is_found(before: str, after: str, line: int
         (ALL, scan("parallel seq scan", ORDERS), 30, "different", "does other work"),
         (BY_ID, over("sort", BY_ID), 100, "worse", "does other work at a higher cost"),
         (BY_ID, scan("index scan", ORDERS, "orders_pkey", "filtered"), 30, "different", "does other work"),
-        (scan("seq scan", PEOPLE), scan("seq scan", "shop.small"), 30, "different", "does other work"),
+        (scan("seq scan", PEOPLE), scan("seq scan", SMALL), 30, "different", "does other work"),
+        (
+            scan("index scan", SMALL, "small_pkey"),
+            scan("seq scan", SMALL),
+            30,
+            "different",
+            "does other work",
+        ),
+        (
+            scan("index scan", SMALL, "small_pkey"),
+            scan("seq scan", SMALL),
+            100,
+            "worse",
+            "no longer uses small_pkey on shop.small",
+        ),
     ],
 )
 def test_a_plan_is_judged_by_the_recorded_one(
@@ -160,6 +187,12 @@ def test_a_plan_is_judged_by_the_recorded_one(
     assert (found.verdict, "; ".join(found.reasons)) == (verdict, reason)
     if verdict == "same":
         assert found.now is found.recorded
+
+
+def test_another_cheap_plan_is_not_worse() -> None:
+    recorded = RecordedPlan(3, 1, BY_ID)
+    found = [judge(recorded, over("sort", BY_ID), cost, 1, large={ORDERS}).verdict for cost in (8, 29)]
+    assert found == ["different", "different"]
 
 
 def test_the_sides_of_a_join_with_equal_costs_are_no_change() -> None:

@@ -118,7 +118,9 @@ def test_ten_runs_write_the_same_files(project: Project, run: Run) -> None:
     assert "sql/shop/orders/list.sql:3: shop.orders.list: there is no plan file [missing]" in output
     assert "1,000,000 rows are assumed in each table" in output
     assert files(project) == {}
-    assert run()[0] == 0
+    code, output = run()
+    assert code == 0
+    assert "4 new: 4 queries" in output
     written = files(project)
     assert [*written] == [f"shop/{name}.plan" for name in QUERIES]
     assert written["shop/orders/count.plan"] == COUNT_PLAN
@@ -185,7 +187,9 @@ def test_queries_without_a_file_and_files_without_a_query(project: Project, run:
     code, output = run("--check")
     assert code == 1
     assert "plans/shop/people/rename.plan:2 is not a line that plainsql writes [unreadable]" in output
-    assert run()[0] == 0
+    code, output = run()
+    assert code == 0
+    assert "1 new, 1 unreadable, 1 removed: 4 queries" in output
     assert files(project)["other.plan"] == "of another program"
     assert {*files(project)} == {
         "README.md",

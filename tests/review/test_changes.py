@@ -31,6 +31,14 @@ RECENT = (
     "select l.id, l.name, l.note\nfrom leads as l\norder by l.id\nlimit :limit\n"
 )
 
+PLAN = (
+    "# Written by plainsql plans: the plans of sql/leads/get.sql\n\n"
+    "every variant\n  cost ~{}, rows ~1\n  {}\n"
+)
+WORSE = (
+    "its committed plan is worse: scans public.leads; no longer uses leads_pkey on public.leads; "
+    "costs about 333 times as much"
+)
 BEFORE = {
     "pyproject.toml": '[tool.plainsql]\nsql = "queries_of_before"\noutput = "made"\n',
     "migrations/0001_leads.sql": (
@@ -47,7 +55,7 @@ BEFORE = {
     "queries_of_before/leads/find.sql": GET.replace("l.id = :id", "l.name = :name limit 1"),
     "queries_of_before/leads/same.sql": COUNT.replace("count(*)", "count(*) + 1"),
     "queries_of_before/leads/failing.sql": COUNT.replace("leads as", "nothing as"),
-    "plans/leads/get.txt": "Index Scan\n",
+    "plans/leads/get.plan": PLAN.format(3, "index scan on public.leads using leads_pkey"),
     # An attribute that git archive obeys: the query has to be read all the same.
     ".gitattributes": "queries_of_before/** export-ignore\n",
 }
@@ -70,7 +78,7 @@ NOW = {
     "sql/leads/same.sql": COUNT.replace("count(*)", "count(*) + 1"),
     "sql/leads/failing.sql": COUNT,
     "sql/leads/new.sql": COUNT.replace("count(*)", "count(*) - 1"),
-    "plans/leads/get.txt": "Seq Scan\n",
+    "plans/leads/get.plan": PLAN.format(1000, "seq scan on public.leads"),
 }
 
 
@@ -146,7 +154,7 @@ def test_each_kind_of_change_is_found_worst_first(changes: Changes) -> None:
     assert {change.name: (change.kind, sentences(change)) for change in changes.queries} == {
         "leads.get": (
             "changed",
-            ["column name may be null now: nullable column", "its committed plan changed"],
+            ["column name may be null now: nullable column", WORSE],
         ),
         "leads.recent": (
             "changed",
@@ -188,7 +196,7 @@ def test_each_kind_of_change_is_found_worst_first(changes: Changes) -> None:
     assert changes.unchanged == 1
     assert [(file.path, file.kind) for file in (*changes.migrations, *changes.plans)] == [
         ("migrations/0002_names.sql", "new"),
-        ("plans/leads/get.txt", "changed"),
+        ("plans/leads/get.plan", "changed"),
     ]
     assert (changes.findings_new, changes.findings_gone) == ((), ())
     assert changes.notes == (
@@ -221,7 +229,7 @@ def test_a_ref_without_the_project_or_its_schema_is_compared_in_part(
     assert [(change.name, sentences(change)) for change in failing.queries] == [
         ("leads.gone", ["is gone"]),
         ("leads.search", ["was leads.find, with the same SQL"]),
-        ("leads.get", ["its committed plan changed"]),
+        ("leads.get", [WORSE]),
         ("leads.failing", ["its SQL changed"]),
         ("leads.recent", ["its SQL changed"]),
         ("leads.rename", ["its SQL changed"]),

@@ -33,6 +33,7 @@ from plainsql.errors import SettingsError, SqlFileError
 from plainsql.migrate.connection import Connection
 from plainsql.migrate.discovery import Folder, read_folder, taken_numbers
 from plainsql.migrate.trace import MigrationTrace, OldQueries, OldQuery, TableSize, trace_run
+from plainsql.migrate.trace.model import Severity
 from plainsql.migrate.trace.traced_run import LOCK_TIMEOUT_S
 from plainsql.settings import Project
 
@@ -110,15 +111,15 @@ def trace_migrations(
     return tuple(_with_settings(trace, allowed) for trace in traces)
 
 
-def problems_of_traces(traces: Iterable[MigrationTrace]) -> list[Problem]:
-    """Return the hazards that are errors and that nothing allows, in the order of their places."""
+def problems_of_traces(traces: Iterable[MigrationTrace], severity: Severity = "error") -> list[Problem]:
+    """Return the hazards of a severity that nothing allows, in the order of their places."""
     return [
         Problem(
             each.name, each.path, each.line, each.column, each.message, each.detail, each.hint, each.excerpt
         )
         for trace in traces
         for each in trace.open_hazards
-        if each.severity == "error"
+        if each.severity == severity
     ]
 
 

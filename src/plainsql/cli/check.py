@@ -64,7 +64,8 @@ def check(
         text for people, json for tools (one array), github for annotations of a pull request,
         sarif for GitHub code scanning and other viewers of SARIF 2.1.0.
     schema
-        Also lint the schema that the migrations make: its indexes, keys and policies.
+        Also lint the schema that the migrations make: its indexes, keys and policies. Not if only some
+        queries are checked.
     cache_map
         Also print the map of cached results; in JSON, an object with problems and cache.
     sql_only

@@ -133,6 +133,8 @@ def _pending(project: Project, database: str | None, folder: Path | None, layers
     """Return the names of the migrations that are pending in the database."""
     from plainsql import migrate
 
+    if folder is None and not project.owns_schema:
+        return []  # it is refused when the folder is read
     path = folder or project.migrations_folder
     try:
         with resolve_database(database) as url:
@@ -170,6 +172,8 @@ def _print(traces: Sequence[MigrationTrace], format: str, seconds: float) -> Non
 
         for problem in problems:
             print(annotation(problem, repository_root()))
+        for problem in problems_of_traces(traces, "warning"):
+            print(annotation(problem, repository_root()).replace("::error", "::warning", 1))
     else:
         for each in traces:
             print("\n".join(map(printable, _lines(each))))

@@ -96,7 +96,8 @@ def _print_reports(found: ProjectPlans, *, written: bool, accepted: bool) -> Non
             print(f"{printable(str(report))}\n")
         else:
             reasons = "; ".join(dict.fromkeys(each.reasons[0] for each in report.changes))
-            print(printable(f"wrote {report.file}: {report.state}{reasons and f', {reasons}'}"))
+            state = "new" if report.state == "missing" else report.state
+            print(printable(f"wrote {report.file}: {state}{reasons and f', {reasons}'}"))
     for file in found.leftovers:
         gone = f"{printable(os.path.relpath(file))}: its query is gone"
         print(f"removed {gone}" if written else f"{gone} [leftover]\n")
@@ -104,8 +105,9 @@ def _print_reports(found: ProjectPlans, *, written: bool, accepted: bool) -> Non
 
 def _summary(found: ProjectPlans, *, written: bool) -> str:
     counts = Counter(report.state for report in found.queries)
-    parts = [f"{counts[state]} {state}" for state in _STATES if counts[state]]
-    parts += [f"{len(found.leftovers)} left over"] if found.leftovers else []
+    names = {"missing": "new"} if written else {}
+    parts = [f"{counts[state]} {names.get(state, state)}" for state in _STATES if counts[state]]
+    parts += [f"{len(found.leftovers)} {'removed' if written else 'left over'}"] if found.leftovers else []
     if not parts:
         return "no plan has changed"
     can_be_written = found.leftovers or counts.keys() - {"same", "worse", "refused"}

@@ -11,6 +11,7 @@ from typing import Final, TypeVar
 
 from plainsql.health.migration_checks import migration_checks
 from plainsql.health.results import Check
+from plainsql.health.sequence_check import sequence_check
 from plainsql.health.steps import RefusedStepError, Rows, Steps
 from plainsql.layer_folders import Layer
 from plainsql.settings import Project
@@ -79,7 +80,7 @@ def server_checks(
         place: the server's.
         known: the layers whose migrations are checked.
         only_present: leave out the layers that come with plainsql and have no schema in the database.
-        migrations: check the migrations.
+        migrations: check the migrations, and the sequences that they make.
     """
     layers, project = list(known), Project.load()
     if only_present:
@@ -92,6 +93,8 @@ def server_checks(
     yield (yield from _role({layer.name for layer in layers}))
     yield (yield from _tls(place.host))
     yield (yield from _vector(layers))
+    if migrations:
+        yield from sequence_check()
     if migrations and not project.owns_schema:
         yield Check("schema", "skipped", f"not plainsql's: {project.schema_origin} makes it")
     if migrations and layers:

@@ -17,8 +17,11 @@ READ_BYTES_PER_S: Final = 200_000_000
 """Bytes of rows that a scan reads in a second."""
 REWRITE_BYTES_PER_S: Final = 40_000_000
 """Bytes of rows and indexes that are written again in a second, with their write-ahead log."""
-_INDEXED_BYTES_PER_S: Final = 50_000_000
-"""Bytes of rows for which an index is built in a second."""
+_INDEXED_BYTES_PER_S: Final = {"gin": 10_000_000, "gist": 10_000_000, "spgist": 10_000_000}
+"""Bytes of rows for which an index of a method is built in a second; of the others, the next number."""
+_OTHER_INDEXED_BYTES_PER_S: Final = 50_000_000
+_INDEXED_ROWS_PER_S: Final = {"hnsw": 1_000, "ivfflat": 10_000}
+"""Rows for which an index of vectors is built in a second: the vectors are not in the bytes of the rows."""
 _MAX_INSTANT_S: Final = 1.0
 _MAX_SECONDS_S: Final = 60.0
 
@@ -44,13 +47,16 @@ def estimate_seconds(
     seconds = 0.0
     for table in rewritten:
         seconds += (sizes[table].bytes + sizes[table].index_bytes) / REWRITE_BYTES_PER_S
-    indexes = [each.table for each in built if not each.is_new]
-    indexes += [each.table for each in rewrites if not each.is_new and each.kind == "index"]
-    for table in indexes:
+    indexes = [(each.table, each.method) for each in built if not each.is_new]
+    indexes += [(each.table, "") for each in rewrites if not each.is_new and each.kind == "index"]
+    for table, method in indexes:
         if table not in rewritten:
-            seconds += sizes[table].bytes / _INDEXED_BYTES_PER_S
+            by_bytes = sizes[table].bytes / _INDEXED_BYTES_PER_S.get(method, _OTHER_INDEXED_BYTES_PER_S)
+            rows_per_s = _INDEXED_ROWS_PER_S.get(method)
+            seconds += max(by_bytes, sizes[table].rows / rows_per_s if rows_per_s else 0.0)
+    indexed = {table for table, _ in indexes}
     for scan in scans:
-        if not scan.is_new and scan.table not in rewritten and scan.table not in indexes:
+        if not scan.is_new and scan.table not in rewritten and scan.table not in indexed:
             seconds += sizes[scan.table].bytes * scan.times / READ_BYTES_PER_S
     return seconds
 

@@ -7,7 +7,7 @@ All structs are immutable, and msgspec encodes them as JSON. Tables and indexes 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final, Literal, get_args
+from typing import Final, Literal
 
 import msgspec
 
@@ -58,8 +58,11 @@ def blocked_by(mode: str) -> Blocks:
 
 def most_blocked(locks: Iterable[RelationLock]) -> Blocks:
     """Return the most that one of the locks blocks."""
-    order: tuple[Blocks, ...] = get_args(Blocks)
-    return max((lock.blocks for lock in locks), key=order.index, default="nothing")
+    found = {lock.blocks for lock in locks}
+    return next((each for each in _MOST_FIRST if each in found), _MOST_FIRST[-1])
+
+
+_MOST_FIRST: Final[tuple[Blocks, ...]] = ("reads and writes", "writes", "nothing")
 
 
 class TableSize(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,6 +111,8 @@ class BuiltIndex(msgspec.Struct, frozen=True, kw_only=True):
 
     index: str
     table: str
+    method: str = "btree"
+    """Its access method: ``btree``, ``gin``, ``hnsw``, …"""
     is_new: bool = False
 
 
@@ -194,7 +199,8 @@ class MigrationTrace(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def time(self) -> TimeClass:
         """The longest time class of its statements."""
-        return max((each.time for each in self.statements), key=TIME_CLASSES.index, default="instant")
+        found = {each.time for each in self.statements}
+        return next((each for each in reversed(TIME_CLASSES) if each in found), TIME_CLASSES[0])
 
     @property
     def open_hazards(self) -> tuple[Hazard, ...]:

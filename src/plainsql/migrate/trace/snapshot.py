@@ -39,8 +39,8 @@ class Relation(msgspec.Struct, frozen=True):
     """The scans of the session that began in its current transaction."""
     table: int | None = None
     """The table of an index."""
-    is_unique: bool = False
-    is_valid: bool = True
+    method: str = ""
+    """The access method of an index."""
 
 
 class Column(msgspec.Struct, frozen=True):
@@ -140,11 +140,11 @@ select json_build_object(
       'file', coalesce(pg_catalog.pg_relation_filenode(r.oid)::bigint, 0),
       'is_partition', r.relispartition,
       'scans', coalesce(pg_catalog.pg_stat_get_xact_numscans(r.oid), 0),
-      'table', i.indrelid::bigint, 'is_unique', coalesce(i.indisunique, false),
-      'is_valid', coalesce(i.indisvalid, true)
+      'table', i.indrelid::bigint, 'method', coalesce(m.amname, '')
     )), '[]')
     from relations as r
     left join pg_catalog.pg_index as i on i.indexrelid = r.oid
+    left join pg_catalog.pg_am as m on m.oid = r.relam and i.indexrelid is not null
   ),
   'columns', (
     select coalesce(json_agg(json_build_object(

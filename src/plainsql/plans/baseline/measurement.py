@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from typing import Any
 
 import psycopg
@@ -61,21 +62,18 @@ def _tested_plan(
     """
     call = next((each for each in calls if each.serves(statement, variant)), None)
     try:
-        with connection.transaction(force_rollback=True):
-            planned = PlannedStatement(connection, variant.sql)
-            generic = planned.generic()
+        with connection.transaction():
+            generic = PlannedStatement.plan_of(connection, variant.sql)
             if call is None:
                 return generic
             values = [call.values.get(name, default_text(statement, name)) for name in variant.parameters]
-            try:
-                with connection.transaction():
-                    custom = planned.custom(values)
-                    if shape_of(custom) != shape_of(generic) and planned.choice(values) == "generic":
-                        return generic
-                    return custom
-            except psycopg.DataError:
-                if call.required:
-                    raise
-                return generic  # a value that was drawn is outside of an expression's range
+            custom = PlannedStatement.custom_plan_of(connection, variant.sql, values)
+            if shape_of(custom) == shape_of(generic):
+                return custom
+            with closing(PlannedStatement(connection, variant.sql)) as planned:
+                return generic if planned.choice(values) == "generic" else custom
     except psycopg.Error as error:
+        if isinstance(error, psycopg.DataError) and call is not None and not call.required:
+            # A value that was drawn is outside of an expression's range.
+            return _tested_plan(connection, statement, variant, ())
         raise refused(error, statement, variant) from None

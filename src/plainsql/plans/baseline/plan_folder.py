@@ -42,13 +42,18 @@ class PlanFolder:
             )
         return text
 
-    def leftovers(self, files: Iterable[Path]) -> list[Path]:
-        """Return the plan files that are not among ``files``: their queries are gone."""
+    def leftovers(self, files: Iterable[Path], others: Iterable[Path] = ()) -> list[Path]:
+        """Return the plan files that are not among ``files``: their queries are gone.
+
+        Files below ``others``, the folders of the project's other databases, are left out.
+        """
         known = {*files}
+        inside = [other for other in others if other.is_relative_to(self.folder) and other != self.folder]
         return [
             file
             for file in sorted(self.folder.rglob(f"*{SUFFIX}"))
-            if file not in known and file.is_file() and not file.is_symlink() and _is_ours(file)
+            if file not in known and not any(map(file.is_relative_to, inside))
+            if file.is_file() and not file.is_symlink() and _is_ours(file)
         ]
 
     def write(self, texts: Mapping[Path, str]) -> None:

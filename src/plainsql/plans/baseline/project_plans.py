@@ -94,13 +94,7 @@ def check_plans(
     if not accept:
         files = [found.folder.file(statement.path) for statement in catalog.values()]
         others = [each.plans_folder for each in Project.load_all(project.root) if each.name != project.name]
-        found.leftovers = [
-            file
-            for file in found.folder.leftovers(files)
-            if not any(
-                other.is_relative_to(found.folder.folder) and file.is_relative_to(other) for other in others
-            )
-        ]
+        found.leftovers = found.folder.leftovers(files, others)
     return found
 
 

@@ -2,8 +2,9 @@
 
 The planner reads more than its statistics: the sizes of files, the height of each B-tree, the counters of
 GIN indexes, and the first and last value of a B-tree. So the build goes through the modules in this order:
-``data_folder``, ``catalog_of_copy``, ``restoration``, ``end_tuples``, ``assumed_sizes``, ``file_stretch``,
-``crafted_pages``, ``page_checksum``, ``notes``. ``plan_database`` runs them.
+``data_folder``, ``catalog_of_copy``, ``restoration``, ``extended_restoration``, ``end_tuples``,
+``assumed_sizes``, ``file_stretch``, ``crafted_pages``, ``page_checksum``, ``notes``. ``plan_database`` runs
+them.
 
 PostgreSQL's storage would refuse or damage the copy if a statement ran on it. So it is read-only, it is never
 analysed, and it is never the template of another database.

@@ -52,12 +52,14 @@ def statistics_notes(
     if restored.refused:
         yield f"not all statistics fit this schema: {_listed(restored.refused)}"
     tables = [(s, name, table) for s, own in stats.schemas.items() for name, table in own.items()]
-    extended = [f"{s}.{each}" for s, _, table in tables for each in table.extended]
+    extended = [
+        f"{s}.{name}: {', '.join(each.left_out)}"
+        for s, _, table in tables
+        for name, each in table.extended.items()
+        if each.left_out
+    ]
     if extended:
-        yield (
-            f"extended statistics are not carried over ({_listed(extended)}): estimates for their columns "
-            "together differ"
-        )
+        yield f"extended statistics are not carried over as a whole ({_listed(extended)})"
     heights = [
         f"{s}.{name}"
         for s, _, table in tables

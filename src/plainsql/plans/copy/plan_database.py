@@ -29,6 +29,7 @@ from plainsql.plans.copy.crafted_pages import (
 )
 from plainsql.plans.copy.data_folder import data_folder
 from plainsql.plans.copy.end_tuples import LEAF_BLOCK, make_end_indexes
+from plainsql.plans.copy.extended_restoration import restore_extended
 from plainsql.plans.copy.file_stretch import give_like, pages_of, stretch
 from plainsql.plans.copy.notes import statistics_notes
 from plainsql.plans.copy.page_checksum import PAGE_BYTES
@@ -142,6 +143,7 @@ class _Build:
         if self.stats is not None:
             move_times(self.connection, tables, self.stats.schemas, self.stats.production.taken)
             self.restored = restore_statistics(self.connection, tables, self.stats.schemas)
+            self.restored.gone += restore_extended(self.connection, tables, known)
         sizes = self._stretch_tables(tables, known)
         ends = make_end_indexes(self.connection, _HELPER, tables, known)
         found = self._index_sizes(tables, known, sizes)

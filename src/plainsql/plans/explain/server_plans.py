@@ -77,7 +77,12 @@ class PlannedStatement:
 
         A portal marks its parameters as constants, so ``explain`` plans for them as a custom plan does.
         """
-        return _plan(self._connection, f"explain ({_OPTIONS})\n{self._sql}", values)
+        return self.custom_plan_of(self._connection, self._sql, values)
+
+    @staticmethod
+    def custom_plan_of(connection: Connection[Any], sql: str, values: Sequence[str | None]) -> PlanNode:
+        """Return the plan of a text for these values."""
+        return _plan(connection, f"explain ({_OPTIONS})\n{sql}", values)
 
     def measured(self, values: Sequence[str | None], cached: CachedPlan) -> PlanNode:
         """Execute the statement, and return the plan of this kind with the measured facts."""

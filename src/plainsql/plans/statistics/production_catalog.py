@@ -49,9 +49,7 @@ class ProductionIndex:
 
 _TABLES: Final = f"""
 select c.oid, n.nspname::text, c.relname::text, c.reltuples, c.relpages, c.relallvisible,
-  {_PAGES} as file_pages,
-  array(
-    select e.stxname::text from pg_catalog.pg_statistic_ext as e where e.stxrelid = c.oid order by 1)
+  {_PAGES} as file_pages
 from pg_catalog.pg_class as c
 inner join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
 where c.relkind in ('r', 'm', 'p') and {USER_TABLES}
@@ -139,13 +137,13 @@ def read_tables(connection: psycopg.Connection[Any], schemas: Sequence[str] | No
                 pages=max(0, pages),
                 all_visible=visible,
                 file_pages=file_pages,
-                extended=extended,
                 columns={},
                 inherited={},
                 indexes={},
+                extended={},
             ),
         )
-        for oid, schema, name, rows, pages, visible, file_pages, extended in connection.execute(
+        for oid, schema, name, rows, pages, visible, file_pages in connection.execute(
             _TABLES, {"schemas": schemas}
         ).fetchall()
     ]

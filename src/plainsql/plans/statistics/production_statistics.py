@@ -11,6 +11,7 @@ __all__ = [
     "FORMAT",
     "USER_TABLES",
     "ColumnStatistics",
+    "ExtendedStatistics",
     "GinCounters",
     "IndexStatistics",
     "Production",
@@ -78,6 +79,19 @@ class IndexStatistics(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_u
     """The statistics of expressions, by the column's position from 1."""
 
 
+class ExtendedStatistics(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """The statistics of several columns together. An entry is the names of columns, and a number last."""
+
+    inherited: bool = False
+    """True for those of a partitioned table."""
+    n_distinct: list[list[str | float]] = []
+    """The distinct combinations of columns."""
+    dependencies: list[list[str | float]] = []
+    """The share of rows in which the columns decide the last one."""
+    left_out: list[str] = []
+    """The parts that are not kept, as words."""
+
+
 class TableStatistics(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """The size of a table, a partitioned table or a materialized view, with its columns and indexes."""
 
@@ -89,12 +103,11 @@ class TableStatistics(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_u
     """Pages at that time whose rows every transaction sees (``relallvisible``)."""
     file_pages: int = 0
     """Pages of its file when it was read."""
-    extended: list[str] = []
-    """The names of its extended statistics, which are not kept."""
     columns: dict[str, ColumnStatistics] = {}
     inherited: dict[str, ColumnStatistics] = {}
     """The statistics of the table together with its children or partitions."""
     indexes: dict[str, IndexStatistics] = {}
+    extended: dict[str, ExtendedStatistics] = {}
 
 
 class Production(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):

@@ -23,6 +23,7 @@ from plainsql.files import read_file, remove_leftovers, replace_file
 from plainsql.plans.statistics.production_statistics import (
     FORMAT,
     ColumnStatistics,
+    ExtendedStatistics,
     IndexStatistics,
     Production,
     ProductionStatistics,
@@ -44,6 +45,7 @@ _KINDS: Final = {
     "array": "a list",
     "object": "a table",
 }
+_PARTS: Final = ("columns", "inherited", "indexes", "extended")
 _T = TypeVar("_T")
 
 
@@ -118,6 +120,7 @@ def _table_lines(place: str, table: TableStatistics) -> Iterator[str]:
     facts = msgspec.structs.asdict(table)
     columns, inherited = facts.pop("columns"), facts.pop("inherited")
     indexes: dict[str, IndexStatistics] = facts.pop("indexes")
+    extended: dict[str, ExtendedStatistics] = facts.pop("extended")
     yield from ("", f"[{place}]", *_facts(facts, TableStatistics))
     for part, own in (("columns", columns), ("inherited", inherited)):
         yield from _columns_lines(f"{place}.{part}", own)
@@ -129,6 +132,9 @@ def _table_lines(place: str, table: TableStatistics) -> Iterator[str]:
         if gin is not None:
             yield from ("", f"[{here}.gin]", *_facts(msgspec.structs.asdict(gin), type(gin)))
         yield from _columns_lines(f"{here}.columns", columns)
+    for name, statistics in sorted(extended.items()):
+        facts = msgspec.structs.asdict(statistics)
+        yield from ("", f"[{place}.extended.{_key(name)}]", *_facts(facts, ExtendedStatistics))
 
 
 def _columns_lines(place: str, columns: Mapping[str, ColumnStatistics]) -> Iterator[str]:
@@ -225,11 +231,15 @@ def _read_schema(source: _Source) -> tuple[str, dict[str, TableStatistics]]:
 
 
 def _read_table(source: _Source, place: tuple[str, ...]) -> TableStatistics:
-    found = source.convert(place, TableStatistics, without=("columns", "inherited", "indexes"))
+    found = source.convert(place, TableStatistics, without=_PARTS)
     for part in ("columns", "inherited"):
         names = source.names((*place, part))
         columns = {name: source.convert((*place, part, name), ColumnStatistics) for name in names}
         setattr(found, part, columns)
+    found.extended = {
+        name: source.convert((*place, "extended", name), ExtendedStatistics)
+        for name in source.names((*place, "extended"))
+    }
     for name in source.names((*place, "indexes")):
         here = (*place, "indexes", name)
         index = source.convert(here, IndexStatistics, without=("columns",))

@@ -10,6 +10,7 @@ import psycopg
 
 from plainsql.errors import ConnectError, SettingsError
 from plainsql.plans.statistics.column_values import handling, hide_values
+from plainsql.plans.statistics.extended_statistics import read_extended
 from plainsql.plans.statistics.gin_counters import read_gin
 from plainsql.plans.statistics.hidden_tables import read_hidden, refuse_hidden
 from plainsql.plans.statistics.index_ends import EndColumn, read_ends
@@ -55,6 +56,9 @@ def pull_statistics(
         left_out = {each.oid for each in hidden}
         tables = [table for table in tables if table.oid not in left_out]
         indexes = read_indexes(connection, [table.oid for table in tables])
+        extended = read_extended(connection, [table.oid for table in tables])
+        for table in tables:
+            table.statistics.extended = extended.get(table.oid, {})
         _add_columns(connection, tables, indexes, with_values=with_values)
         _add_index_facts(connection, production, tables, indexes, with_values=with_values)
     found: dict[str, dict[str, Any]] = {}

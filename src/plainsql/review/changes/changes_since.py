@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Final, Literal
 
 from plainsql.check.project_check import ProjectCheck, check_project
 from plainsql.review.changes.change_sheets import ChangedFile, Changes
 from plainsql.review.changes.git_repository import Repository
+from plainsql.review.changes.plan_differences import plan_differences
 from plainsql.review.changes.project_at_commit import NOTHING_CHECKED, check_at_commit, project_at_commit
 from plainsql.review.changes.query_differences import changed_queries, text_diff
 from plainsql.review.changes.query_facts import QueryFacts, below_root, query_facts
@@ -17,7 +18,6 @@ from plainsql.settings import Project
 
 __all__ = ["changes_since"]
 
-PLANS_FOLDER: Final = "plans"
 _ORDER: Final = ("changed", "gone", "new")
 
 
@@ -52,9 +52,8 @@ def changes_since(
         failed = sum(bool(query.errors) for query in before.values())
         if failed:
             at.notes.append(f"queries with an error, of which only the texts are compared: {failed}")
-        changed_plans = _changed_files(plans, _plan_files(project), PLANS_FOLDER)
-        names = {_query_of_plan(file.path) for file in changed_plans if file.kind == "changed"}
-        queries = changed_queries(before, now, names)
+        plans_now = _plan_files(project)
+        queries = changed_queries(before, now, plan_differences(plans, plans_now))
         own, own_before = _schema_findings(project, checked, now), frozenset[str]()
         if at.project is not None and found.analysed:
             own_before = _schema_findings(at.project, found, before)
@@ -65,7 +64,7 @@ def changes_since(
             commit.subject,
             queries=tuple(queries),
             migrations=_changed_files(migrations, _schema_files(project), _schema_folder(project)),
-            plans=changed_plans,
+            plans=_changed_files(plans, plans_now, project.plans),
             findings_new=tuple(sorted(own - own_before)) if found.analysed else (),
             findings_gone=tuple(sorted(own_before - own)),
             unchanged=len(now) - sum(change.name in now for change in queries),
@@ -92,7 +91,7 @@ def _schema_folder(project: Project) -> str:
 
 
 def _plan_files(project: Project) -> dict[str, str]:
-    folder = project.root / PLANS_FOLDER
+    folder = project.plans_folder
     return {
         file.relative_to(folder).as_posix(): _text(file)
         for file in sorted(folder.rglob("*"))
@@ -116,12 +115,6 @@ def _changed_files(before: Mapping[str, str], now: Mapping[str, str], folder: st
 
     changed = (of(name) for name in {*before, *now} if before.get(name) != now.get(name))
     return tuple(sorted(changed, key=lambda file: (_ORDER.index(file.kind), file.path)))
-
-
-def _query_of_plan(path: str) -> str:
-    """Return the name of the query whose plan a file has: the path below the folder, without endings."""
-    *folders, name = PurePosixPath(path).parts[1:]
-    return ".".join([*folders, name.partition(".")[0]])
 
 
 def _schema_findings(

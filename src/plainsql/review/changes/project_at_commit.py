@@ -81,12 +81,12 @@ def _read(repository: Repository, commit: str, now: Project, target: Path) -> Pr
     paths: list[str] = []
     exported = {
         key: _exported(value, key, project, repository, target, paths, found.notes)
-        for key in ("sql", "migrations", "schema", "schema_file")
+        for key in ("sql", "migrations", "schema", "schema_file", "plans")
         if (value := getattr(project, key))
     }
     project = replace(project, **cast("dict[str, Any]", exported))
     # A command may read any file of the project.
-    paths += [folder] if project.schema_command else [_joined(folder, "plans")]
+    paths += [folder] if project.schema_command else []
     left_out = repository.export(commit, paths if all(paths) else [""], target)
     found.notes += [f"{path} is a link that leads to no file: it is left out" for path in left_out]
     found.project = project

@@ -14,12 +14,12 @@ __all__ = ["changed_queries", "text_diff"]
 
 
 def changed_queries(
-    before: Mapping[str, QueryFacts], now: Mapping[str, QueryFacts], plans: AbstractSet[str] = frozenset()
+    before: Mapping[str, QueryFacts], now: Mapping[str, QueryFacts], plans: Mapping[str, Difference]
 ) -> list[QueryChange]:
     """Return the queries that differ, the worst first.
 
     A query that is gone and a new one with the same SQL are one query that was renamed, if no other query
-    has that SQL. ``plans`` names the queries whose committed plan differs.
+    has that SQL. ``plans`` has the differences of committed plans, by the names of queries.
     """
     names = _renamed(before, now)
     cached = _cached(before) & _cached(now)
@@ -28,7 +28,7 @@ def changed_queries(
         old, new = before.get(names.get(name, name)), now.get(name)
         found = list(_differences(old, new, names.get(name, ""), cached))
         if name in plans and old is not None and new is not None:
-            found.append(Difference("plan"))
+            found.append(plans[name])
         if not found:
             continue
         found.sort(key=lambda each: (each.rank, each.subject, each.after, each.because))
