@@ -77,6 +77,12 @@ check: environment-demo ## Check every query, plan and rollback against PostgreS
 	@$(BIN)/plainsql migrate schema --check
 	@echo "check: ok"
 
+.PHONY: review
+review: environment-dev servers ## Write the review site of every query to build/review, and open it in Chromium
+	@$(BIN)/plainsql review -o build/review $(ARGS)
+	@PLAINSQL_REVIEW_SITE=yes $(BIN)/python -m pytest -q tests/review/test_review_command.py -k all_layers
+	@echo "review: ok, in build/review"
+
 .PHONY: generate
 generate: environment-demo ## Write the Python modules of the queries, and the schema of the migrations
 	@$(BIN)/plainsql generate $(ARGS)

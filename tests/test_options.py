@@ -283,8 +283,10 @@ NO_OPTIONS = {
         "MigrationStatus",
         "Progress",
         "Run",
+        "SchemaDifference",
         "Status",
         "Step",
+        "Verification",
         "read_folder",
     },
     "plainsql.embedded": {

@@ -11,6 +11,7 @@ import pytest
 from plainsql.errors import BindError, ContractError
 from plainsql.plans.explain.plan_tree import PlanNode, read_plan
 from plainsql.plans.explain.query_plans import Call, explain_query
+from plainsql.plans.explain.typical_calls import example_calls
 from plainsql.statements import Statement, parse
 from tests.plans.desk import SCHEMA
 
@@ -83,7 +84,7 @@ def test_the_choice_is_that_of_the_plan_cache(desk: psycopg.Connection[Any], sta
     sql = statement.variants()[0].sql
     desk.prepare_threshold = 0
     for _ in range(6):
-        cursor.execute(sql, [state, limit])
+        cursor.execute(sql.encode(), [state, limit])
     counted = cursor.execute(
         "select p.generic_plans > 0 from pg_prepared_statements as p where p.statement = $1", [sql]
     ).fetchone()
@@ -107,6 +108,9 @@ def test_an_unreadable_value_is_refused_without_its_text(desk: psycopg.Connectio
         explain_query(desk, statement, [call(state="secret", limit="5")])
     assert str(refused.value).startswith("sql/desk/tickets.sql:3:17: desk.tickets: state: PostgreSQL cannot")
     assert "secret" not in str(refused.value)
+    example = query(BY_STATE.replace("returns", "example: state = 'secret', limit = 5\n-- returns"))
+    with pytest.raises(BindError, match=r"DETAIL: the values are those of the example at sql/\S+:1:4"):
+        explain_query(desk, example, example_calls(example))
     drawn = Call(name="rare", values={"state": "secret", "limit": "5"})
     (variant,) = explain_query(desk, statement, [drawn]).variants
     assert (variant.calls[0].plan, variant.calls[0].error) == (None, "InvalidTextRepresentation")

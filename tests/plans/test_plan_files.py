@@ -17,7 +17,7 @@ from plainsql.plans.baseline.recorded_node import RecordedNode, quoted_name
 from plainsql.plans.baseline.side_by_side import side_by_side
 from plainsql.plans.baseline.variant_sets import describe_sets, matches, parse_set, render_set
 
-ORDERS, PEOPLE = "shop.orders", "shop.people"
+ORDERS, PEOPLE, SMALL = "shop.orders", "shop.people", "shop.small"
 
 
 def scan(kind: str, table: str, index: str = "", *notes: str) -> RecordedNode:
@@ -163,7 +163,21 @@ def test_the_files_of_another_database_are_no_leftovers(tmp_path: Path) -> None:
         (ALL, scan("parallel seq scan", ORDERS), 30, "different", "does other work"),
         (BY_ID, over("sort", BY_ID), 100, "worse", "does other work at a higher cost"),
         (BY_ID, scan("index scan", ORDERS, "orders_pkey", "filtered"), 30, "different", "does other work"),
-        (scan("seq scan", PEOPLE), scan("seq scan", "shop.small"), 30, "different", "does other work"),
+        (scan("seq scan", PEOPLE), scan("seq scan", SMALL), 30, "different", "does other work"),
+        (
+            scan("index scan", SMALL, "small_pkey"),
+            scan("seq scan", SMALL),
+            30,
+            "different",
+            "does other work",
+        ),
+        (
+            scan("index scan", SMALL, "small_pkey"),
+            scan("seq scan", SMALL),
+            100,
+            "worse",
+            "no longer uses small_pkey on shop.small",
+        ),
     ],
 )
 def test_a_plan_is_judged_by_the_recorded_one(
@@ -173,6 +187,12 @@ def test_a_plan_is_judged_by_the_recorded_one(
     assert (found.verdict, "; ".join(found.reasons)) == (verdict, reason)
     if verdict == "same":
         assert found.now is found.recorded
+
+
+def test_another_cheap_plan_is_not_worse() -> None:
+    recorded = RecordedPlan(3, 1, BY_ID)
+    found = [judge(recorded, over("sort", BY_ID), cost, 1, large={ORDERS}).verdict for cost in (8, 29)]
+    assert found == ["different", "different"]
 
 
 def test_the_sides_of_a_join_with_equal_costs_are_no_change() -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Generator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import psycopg
 import pytest
 
@@ -16,7 +18,9 @@ import plainsql.sync
 from plainsql.cli.app import main
 from plainsql.embedded import EmbeddedServer
 from plainsql.layers.realty import leads
+from plainsql.workload.counters import Counters, read_counters
 from plainsql.workload.safe_text import safe_text
+from plainsql.workload.snapshots import read_snapshot, since_snapshot, write_snapshot
 from plainsql.workload.statement_names import name_of
 from tests import shop
 
@@ -29,9 +33,6 @@ def admin(counted_url: str) -> Generator[psycopg.Connection[Any]]:
     with psycopg.connect(counted_url, autocommit=True) as connection:
         connection.execute("select counters.pg_stat_statements_reset()")
         yield connection
-
-
-Slow = Callable[..., Any]
 
 
 @pytest.fixture
@@ -145,6 +146,25 @@ def test_a_snapshot_is_subtracted_and_a_reset_is_noticed(
         assert slow("--since", str(file), code=2).startswith(said)
 
 
+def test_a_statement_that_the_server_forgot_in_between_counts_again(
+    counted_url: str, admin: psycopg.Connection[Any], tmp_path: Path
+) -> None:
+    # Before PostgreSQL 17, the beginning of a statement's counters is not known.
+    admin.execute("select 1 /* a.b */")
+    admin.execute("select 1 /* a.b */")
+    before = read_counters(admin)
+    write_snapshot(tmp_path / "before.json", before)
+    old = [msgspec.structs.replace(entry, since=None) for entry in before.entries]
+    fewer = [msgspec.structs.replace(entry, counters=Counters(calls=1, total_ms=9e9)) for entry in old]
+    for entries, calls in ((old, []), (fewer, [1] * len(old))):
+        later = msgspec.structs.replace(before, entries=tuple(entries), evicted=1, taken_at=datetime.now(UTC))
+        found = since_snapshot(later, read_snapshot(tmp_path / "before.json"))
+        assert [
+            entry.counters.calls for entry in found.entries if entry.text == "select $1 /* a.b */"
+        ] == calls[:1]
+        assert "the server has forgotten statements since the snapshot: their time is missing" in found.notes
+
+
 def test_only_the_texts_of_the_role_itself_are_shown_without_rights(
     counting_server: EmbeddedServer,
     counted_url: str,
@@ -158,6 +178,8 @@ def test_only_the_texts_of_the_role_itself_are_shown_without_rights(
     try:
         assert "HINT: grant usage on schema counters to watcher" in slow(url=monitor, code=2).replace('"', "")
         admin.execute('grant usage on schema counters to watcher, "Plain one"')
+        with psycopg.connect(counting_server.url()) as elsewhere:
+            elsewhere.execute("select 1 /* of.another_database */")
         seen = json.loads(slow("--json", url=monitor))
         assert ([each["name"] for each in seen["queries"]], seen["notes"]) == (["shop.leads.count_all"], [])
         hidden = slow(url=plain)
@@ -195,10 +217,12 @@ def test_statements_that_are_no_queries_show_no_value(
     admin.execute(f"create role careless password '{SECRET}'")
     admin.execute(f"alter role careless password '{SECRET}'; drop role careless")
     admin.execute(f"set app.jwt_user to {SECRET}")
+    admin.execute("set pg_stat_statements.track = 'all'")
     admin.execute(f"do $$ begin perform '{SECRET}'; end $$")
     admin.execute(f"select '{SECRET}', set_config('app.jwt_user', '{SECRET}', false) -- {SECRET}")
     printed = slow() + slow("--json")
     assert "alter role …" in printed
+    assert "inside of functions: 1 statement, counted with their caller" in printed
     assert SECRET not in printed
 
 

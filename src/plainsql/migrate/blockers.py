@@ -143,7 +143,7 @@ def _describe(
         return f"pid {pid}, which has just ended"
     named = kind if kind not in (None, "client backend") else application or "no application_name"
     whose = f" of {user}" if user else ""
-    if state is None:  # another role's session, of which only the process and the user are shown
+    if state is None:  # a session of another role shows its process and user only
         return f"pid {pid} ({named}){whose}: hidden from this role, which needs pg_read_all_stats"
     text = f"pid {pid} ({named}){whose}, {state}, transaction begun {since} UTC"
     text += ", which waits for a lock itself" if waits else ""

@@ -149,9 +149,9 @@ class _Index:
     """The definitions of all columns, with those that are only included."""
 
     @property
-    def worth(self) -> tuple[bool, bool, bool, int]:
+    def worth(self) -> tuple[bool, bool, bool, bool, int]:
         """The reasons to keep it and not its duplicate, the earliest in doubt."""
-        return (self.is_primary, self.constraint is not None, self.is_unique, -self.oid)
+        return (self.is_primary, self.is_needed, self.constraint is not None, self.is_unique, -self.oid)
 
 
 def table_lints(connection: Any) -> Iterator[SchemaLint]:

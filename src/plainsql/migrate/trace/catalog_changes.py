@@ -14,7 +14,6 @@ from plainsql.migrate.trace.model import (
     Rewrite,
     Scan,
     blocked_by,
-    most_blocked,
 )
 from plainsql.migrate.trace.recorded_run import RecordedStatement
 from plainsql.migrate.trace.snapshot import Column, Constraint, Relation, Snapshot
@@ -269,10 +268,5 @@ class Effects:
 
     def blocks(self, table: int) -> Blocks:
         """Return the statements that wait for the locks that the session holds on a table now."""
-        modes = {mode for oid, mode in self.recorded.held | self.after.locks if oid == table}
-        order: tuple[Blocks, ...] = ("nothing", "writes", "reads and writes")
-        return max((blocked_by(mode) for mode in modes), key=order.index, default="nothing")
-
-    @property
-    def most_blocked(self) -> Blocks:
-        return most_blocked(lock for lock in self.locks if not lock.is_new)
+        strongest = self._strongest(table)
+        return "nothing" if strongest is None else blocked_by(strongest)

@@ -7,7 +7,7 @@ All structs are immutable, and msgspec encodes them as JSON. Tables and indexes 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final, Literal, get_args
+from typing import Final, Literal
 
 import msgspec
 
@@ -58,8 +58,14 @@ def blocked_by(mode: str) -> Blocks:
 
 def most_blocked(locks: Iterable[RelationLock]) -> Blocks:
     """Return the most that one of the locks blocks."""
-    order: tuple[Blocks, ...] = get_args(Blocks)
-    return max((lock.blocks for lock in locks), key=order.index, default="nothing")
+    most: Blocks = "nothing"
+    for lock in locks:
+        if _LEAST_FIRST.index(lock.blocks) > _LEAST_FIRST.index(most):
+            most = lock.blocks
+    return most
+
+
+_LEAST_FIRST: Final[tuple[Blocks, ...]] = ("nothing", "writes", "reads and writes")
 
 
 class TableSize(msgspec.Struct, frozen=True, kw_only=True):
@@ -196,7 +202,11 @@ class MigrationTrace(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def time(self) -> TimeClass:
         """The longest time class of its statements."""
-        return max((each.time for each in self.statements), key=TIME_CLASSES.index, default="instant")
+        longest: TimeClass = "instant"
+        for each in self.statements:
+            if TIME_CLASSES.index(each.time) > TIME_CLASSES.index(longest):
+                longest = each.time
+        return longest
 
     @property
     def open_hazards(self) -> tuple[Hazard, ...]:

@@ -17,6 +17,9 @@ Verdict: TypeAlias = Literal["same", "better", "different", "worse"]
 _WORSE_FACTOR: Final = 10
 """The same work at so many times the recorded cost is worse; less is reported as different."""
 
+_CHEAP: Final = 30
+"""A cost up to which another plan is no worse one: that of reading some pages."""
+
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
@@ -61,11 +64,11 @@ def judge(
         reasons += [
             f"no longer uses {index} on {table}"
             for table, index in sorted(recorded.root.indexes - root.indexes)
-            if dearer or not any(table == other for other, _ in root.indexes)
+            if dearer or (table in large and not any(table == other for other, _ in root.indexes))
         ]
     if cost >= _WORSE_FACTOR * recorded.cost:
         reasons.append(f"costs about {now.cost // recorded.cost} times as much")
-    elif dearer and not same_shape and not reasons:
+    elif dearer and not same_shape and not reasons and now.cost > _CHEAP:
         reasons.append("does other work at a higher cost")
     if reasons:
         return Judgement("worse", tuple(reasons), recorded, now)

@@ -129,16 +129,16 @@ def _discarded_rows(plan: PlanNode, _facts: PlanFacts) -> Iterator[Observation]:
         if actual is not None and actual.loops:
             removed = actual.removed_by_filter + actual.removed_by_recheck + actual.removed_by_join
             kept, removed = actual.rows * actual.loops, removed * actual.loops
-        elif node.kind == "Bitmap Heap Scan" and node.children:
-            kept, removed = node.rows, max(node.children[0].rows - node.rows, 0)
-        elif node.kind == "Nested Loop" and node.texts("join") and len(node.children) > 1:
+        elif node.kind == "Bitmap Heap Scan" and node.inputs:
+            kept, removed = node.rows, max(node.inputs[0].rows - node.rows, 0)
+        elif node.kind == "Nested Loop" and node.texts("join") and len(node.inputs) > 1:
             kept = node.rows
-            removed = max(node.children[0].rows * node.children[1].rows - kept, 0)
+            removed = max(node.inputs[0].rows * node.inputs[1].rows - kept, 0)
         else:
             continue
         if removed < _DISCARDED_ROWS or kept > (kept + removed) * _KEPT_SHARE:
             continue
-        index = node.index or next((child.index for child in node.children if child.index), "")
+        index = node.index or next((child.index for child in node.inputs if child.index), "")
         yield Observation(
             name="rows-thrown-away",
             message=f"discards {_number(removed)} rows of {_number(kept + removed)} that it reads"
@@ -188,8 +188,9 @@ def _memory(node: PlanNode, parent: PlanNode | None, facts: PlanFacts) -> tuple[
 def _rounds(plan: PlanNode, _facts: PlanFacts) -> Iterator[Observation]:
     for node, share in _shares(plan):
         inners: list[tuple[PlanNode, float]] = []
-        if node.kind == "Nested Loop" and len(node.children) > 1 and node.children[1].kind != "Memoize":
-            inners = [(node.children[1], node.children[0].rows * share)]
+        sides = node.inputs
+        if node.kind == "Nested Loop" and len(sides) > 1 and sides[1].kind != "Memoize":
+            inners = [(sides[1], sides[0].rows * share)]
         hashed = any("hashed SubPlan" in condition.text for condition in node.conditions)
         inners += [
             (each, node.rows * share) for each in node.children if each.parent == "SubPlan" and not hashed
@@ -222,9 +223,9 @@ def _source(node: PlanNode) -> PlanNode:
 
 def _unused_orders(plan: PlanNode, facts: PlanFacts) -> Iterator[Observation]:
     for node, parent in _with_parents(plan):
-        if node.kind != "Sort" or parent is None or parent.kind != "Limit" or not node.children:
+        if node.kind != "Sort" or parent is None or parent.kind != "Limit" or not node.inputs:
             continue
-        read = node.children[0]
+        read = node.inputs[0]
         first = _SORT_KEY.fullmatch(node.sort_key[0]) if node.sort_key else None
         if first is None or read.kind not in _SCANS or read.rows < _SORTED_ROWS:
             continue
@@ -317,10 +318,11 @@ def _shares(plan: PlanNode, share: float = 1.0) -> Iterator[tuple[PlanNode, floa
     yield plan, share
     for child in plan.children:
         inner = share
-        if plan.kind == "Limit" and child.rows:
-            inner = min(share * plan.rows / child.rows, 1.0)
-        elif plan.kind in _BLOCKING or plan.kind.endswith("Aggregate") or child.parent == "InitPlan":
+        blocks = plan.kind in _BLOCKING or (plan.kind == "Aggregate" and "GroupAggregate" not in plan.label)
+        if blocks or child.parent == "InitPlan":
             inner = 1.0
+        elif plan.kind == "Limit" and child.rows:
+            inner = min(share * plan.rows / child.rows, 1.0)
         yield from _shares(child, inner)
 
 

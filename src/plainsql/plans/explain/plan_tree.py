@@ -35,6 +35,7 @@ _CONSTANT: Final = re.compile(r"\"[^\"]*\"|'(?:[^']|'')*'")
 _LONG_CONSTANT: Final = 64
 _KEPT: Final = 32
 """Constants of more than 64 characters, such as a vector, keep 32 of them."""
+_SUBPLANS: Final = frozenset({"InitPlan", "SubPlan"})
 _AGGREGATES: Final = {
     "Sorted": "GroupAggregate",
     "Hashed": "HashAggregate",
@@ -126,6 +127,11 @@ class PlanNode(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     def table(self) -> str:
         """The relation with its schema: ``shop.leads``; empty if the node reads none."""
         return f"{self.schema}.{self.relation}" if self.schema and self.relation else self.relation
+
+    @property
+    def inputs(self) -> tuple[PlanNode, ...]:
+        """The nodes whose rows it reads, the outer side of a join first; without its sub-plans."""
+        return tuple(child for child in self.children if child.parent not in _SUBPLANS)
 
     @property
     def shape(self) -> Shape:

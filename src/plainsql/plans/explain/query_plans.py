@@ -275,7 +275,10 @@ def _explain_call(
         return found
     except psycopg.Error as error:
         if call.required or (error.sqlstate or "")[:2] not in _VALUE_ERRORS:
-            raise refused(error, statement, variant) from None
+            refusal_of_call = refused(error, statement, variant)
+            if call.place:
+                refusal_of_call.detail = f"the values are those of the example at {call.place}"
+            raise refusal_of_call from None
         return msgspec.structs.replace(found, error=type(error).__name__)
 
 

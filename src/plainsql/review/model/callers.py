@@ -84,13 +84,14 @@ def _is_test(path: str) -> bool:
 
 
 def _uses(tree: ast.Module, path: str, package: str, known: Collection[str]) -> Iterator[tuple[str, int]]:
-    imported = dict(_imports(tree, path))
+    nodes = list(ast.walk(tree))
+    imported = dict(_imports(nodes, path))
     prefix = f"{package}."
 
     def query(dotted: str) -> str:
         return dotted.removeprefix(prefix) if dotted.startswith(prefix) else ""
 
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Attribute):
             chain = _chain(node)
             if not chain:
@@ -109,11 +110,11 @@ def _uses(tree: ast.Module, path: str, package: str, known: Collection[str]) -> 
                 yield name, node.lineno
 
 
-def _imports(tree: ast.Module, path: str) -> Iterator[tuple[str, str]]:
+def _imports(nodes: Iterable[ast.AST], path: str) -> Iterator[tuple[str, str]]:
     """Yield each imported name with the dotted name that it leads to."""
     folders = PurePosixPath(path).parts[:-1]
     home = list(folders[1:] if folders[:1] == ("src",) else folders)
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Import):
             for alias in node.names:
                 if alias.asname:

@@ -35,17 +35,10 @@
     if (!words.length) return [];
     const found = [];
     for (const entry of entries) {
-      let sum = 0;
-      for (const word of words) {
-        const each = score(entry, word);
-        if (!each) {
-          sum = 0;
-          break;
-        }
-        sum += each;
-      }
+      // Each word counts: an entry that has one of them nowhere is none.
+      const total = words.reduce((product, word) => product * score(entry, word), 1);
       // An index has the name of its table and columns: they come first.
-      if (sum) found.push([entry.kind === "index" ? sum / 3 : sum, entry]);
+      if (total) found.push([entry.kind === "index" ? total / 3 : total, entry]);
     }
     found.sort(
       ([a, x], [b, y]) =>

@@ -1,9 +1,10 @@
 """A server with a million messages in the four layers, as a production whose statistics are in ``stats/``.
 
-``python scripts/sample_production.py FOLDER`` starts an embedded server in the folder, fills it in a few
-minutes, writes its URL to ``FOLDER.url`` and keeps the server. The statistics are then read by
-``plainsql stats pull --database "$(cat FOLDER.url)"``. ``plainsql server stop`` does not know this server:
-``--stop`` stops it.
+::
+
+    python -m tests.layers.sample_production FOLDER           an embedded server, filled in a few minutes
+    plainsql stats pull --database "$(cat FOLDER.url)"
+    python -m tests.layers.sample_production --stop FOLDER
 
 The URL is of the role ``dba``: no superuser, but with BYPASSRLS, as row-level security hides statistics.
 """
@@ -23,7 +24,7 @@ from tests.layers.realty.volume import REALTY
 from tests.layers.volume import build
 from tests.layers.whatsapp.volume import WHATSAPP
 
-MIGRATIONS = Path(__file__).parents[1] / "migrations"
+MIGRATIONS = Path(__file__).parents[2] / "migrations"
 MESSAGES = ((MARKETPLACE, 400_000), (WHATSAPP, 300_000), (ASSISTANT, 200_000), (REALTY, 100_000))
 SETTINGS = {
     # Of a server with SSDs: they change plans, and a stats file carries them.
@@ -66,6 +67,7 @@ def main(folder: Path) -> None:
         for statement in AFTERWARDS.split(";\n"):
             print(statement.strip(), flush=True)
             connection.execute(statement.encode())
+        connection.execute("create extension pgstattuple")  # for the pending pages of GIN indexes
         connection.execute("create role dba login bypassrls in role pg_read_all_data, pg_monitor")
         connection.execute("checkpoint")
     read = url.replace("//postgres@", "//dba@")
