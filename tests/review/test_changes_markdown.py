@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
@@ -20,7 +20,9 @@ def tokens(text: str) -> list[Token]:
     return [each for token in found for each in (token, *(token.children or ()))]
 
 
-@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=40))
+@given(st.text(st.sampled_from("`|<>@#\\ a\n_*&;") | st.characters(exclude_categories=["Cs"]), max_size=40))
+@example("a`b")
+@example("``")
 def test_a_foreign_text_is_one_code_span(text: str) -> None:
     shown = " ".join(printable(text).split())
     found = [each for each in tokens(f"- **{code_span(text)}** and") if each.type == "code_inline"]
