@@ -1,11 +1,11 @@
-"""A project whose names and comments are markup, its review, and its site; built once for a module."""
+"""A project whose names and comments are markup, its review, and its site; built once by each worker."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import subprocess
-from collections.abc import Generator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -101,7 +101,7 @@ create table shop."{QUOTED}" (
 }
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the project, with two commits if git is there."""
     folder = tmp_path_factory.mktemp("shop")
@@ -139,15 +139,22 @@ def since(shop: Path) -> str | None:
     return "HEAD~1" if (shop / ".git").exists() else None
 
 
-@pytest.fixture(scope="module")
-def shop_review(shop: Path, server: EmbeddedServer) -> Generator[Review]:
-    """The content of the project's review; checks are on the embedded server while it is in use."""
+@pytest.fixture(scope="session")
+def shop_review(shop: Path, server: EmbeddedServer) -> Review:
+    """The content of the project's review."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PLAINSQL_SCRATCH_URL", server.url())
-        yield read_review(Project.load(shop), since=since(shop), version="1.0")
+        return read_review(Project.load(shop), since=since(shop), version="1.0")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
+def shop_server(server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The server on which the project's checks and plans are kept, named in the environment of this test."""
+    monkeypatch.setenv("PLAINSQL_SCRATCH_URL", server.url())
+    return server.url()
+
+
+@pytest.fixture(scope="session")
 def site(shop_review: Review, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the project's site."""
     folder = tmp_path_factory.mktemp("site")

@@ -18,7 +18,7 @@ from plainsql.review.model.sheets import Review
 
 
 def test_review_serves_its_pages_to_this_machine_until_ctrl_c(
-    shop: Path, shop_review: Review, tmp_path: Path
+    shop: Path, shop_review: Review, shop_server: str, tmp_path: Path
 ) -> None:
     # The checks and the plans of `shop_review` are kept.
     process = subprocess.Popen(
@@ -58,7 +58,11 @@ def test_review_serves_its_pages_to_this_machine_until_ctrl_c(
 
 
 def test_review_writes_the_changes_as_markdown_next_to_the_site(
-    shop: Path, shop_review: Review, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    shop: Path,
+    shop_review: Review,
+    shop_server: str,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     if shop_review.changes is None:
         pytest.skip("git is not installed")

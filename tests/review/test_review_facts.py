@@ -143,7 +143,7 @@ def test_the_changes_since_a_ref_are_part_of_the_review(shop_review: Review) -> 
 
 
 def test_a_review_is_the_same_from_any_folder(
-    shop: Path, shop_review: Review, monkeypatch: pytest.MonkeyPatch
+    shop: Path, shop_review: Review, shop_server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(shop / "sql")
     # The plans are those that the first one has kept: no copy is made, and no file written.
