@@ -52,6 +52,11 @@ create table identified (id bigint primary key, k int not null);
 create unique index identified_k on identified (k); --! redundant-index
 create unique index identified_k_too on identified (k);
 alter table identified replica identity using index identified_k_too;
+create table twice (id bigint primary key, k int not null);
+create unique index twice_k on twice (k);
+create unique index twice_k_too on twice (k);
+alter table twice replica identity using index twice_k_too;
+create table refers (id int primary key references twice (k));
 create unique index i_e on i (e);
 create unique index i_e_a on i (e, a);
 

@@ -21,6 +21,7 @@ create table crm.people (
 create unique index people_email_key on crm.people (lower(email));
 create index people_city_idx on crm.people (city text_pattern_ops desc nulls last, id);
 create index people_born_idx on crm.people (born) include (country) where born is not null;
+create index people_token_idx on crm.people (upper(api_token));
 create index people_extra_idx on crm.people using gin (extra jsonb_path_ops);
 create table crm.messages (
   id bigint generated always as identity primary key,

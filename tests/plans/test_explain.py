@@ -84,7 +84,7 @@ def test_the_choice_is_that_of_the_plan_cache(desk: psycopg.Connection[Any], sta
     sql = statement.variants()[0].sql
     desk.prepare_threshold = 0
     for _ in range(6):
-        cursor.execute(sql, [state, limit])
+        cursor.execute(sql.encode(), [state, limit])
     counted = cursor.execute(
         "select p.generic_plans > 0 from pg_prepared_statements as p where p.statement = $1", [sql]
     ).fetchone()

@@ -183,7 +183,7 @@ def test_values_are_drawn_by_the_columns_that_they_are_compared_with(
     for call in calls:
         cursor = psycopg.RawCursor(desk)
         (variant,) = statement.variants()
-        cursor.execute(variant.sql, [call.values[name] for name in variant.parameters])
+        cursor.execute(variant.sql.encode(), [call.values[name] for name in variant.parameters])
 
 
 def test_row_security_is_planned_as_a_role_that_it_applies_to(desk: psycopg.Connection[Any]) -> None:

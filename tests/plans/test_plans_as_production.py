@@ -147,6 +147,7 @@ def test_no_text_of_many_values_is_in_the_files(shop: Shop) -> None:
     assert "city 100" in crm["people"].columns["city"].most_common_vals
     # Few values, in a column with the name of a secret.
     assert crm["people"].columns["api_token"].most_common_vals == '{"~0","~1","~2"}'
+    assert crm["people"].indexes["people_token_idx"].columns["1"].most_common_vals == '{"~0","~1","~2"}'
     assert crm["people"].columns["address"].most_common_vals is None
     assert crm["messages"].indexes["messages_pkey"].last == "24990"
     assert crm["topics"].indexes["topics_topic_key"].last is None

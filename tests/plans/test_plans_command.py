@@ -177,10 +177,13 @@ def test_queries_without_a_file_and_files_without_a_query(project: Project, run:
     run()
     plans = project.root / "plans"
     (project.root / "sql/shop/orders/count.sql").rename(project.root / "sql/shop/orders/counted.sql")
+    broken = project.root / "sql/shop/people/broken.sql"
+    broken.write_text("-- returns: many Person\nselect p.id, p.nam from shop.people as p where p.id = :id\n")
     (plans / "README.md").write_text("Plans.")
     (plans / "other.plan").write_text("of another program")
     code, output = run("--check")
     assert code == 1
+    assert "people/broken.sql:2: shop.people.broken: column p.nam does not exist [refused]\nHINT: " in output
     assert "shop.orders.counted: there is no plan file [missing]" in output
     assert "plans/shop/orders/count.plan: its query is gone [leftover]" in output
     (plans / "shop/people/rename.plan").write_text(f"{MARK} x\n<<<<<<< HEAD\n")
@@ -188,8 +191,9 @@ def test_queries_without_a_file_and_files_without_a_query(project: Project, run:
     assert code == 1
     assert "plans/shop/people/rename.plan:2 is not a line that plainsql writes [unreadable]" in output
     code, output = run()
-    assert code == 0
-    assert "1 new, 1 unreadable, 1 removed: 4 queries" in output
+    assert code == 1
+    assert "1 refused, 1 new, 1 unreadable, 1 removed: 5 queries" in output
+    broken.unlink()
     assert files(project)["other.plan"] == "of another program"
     assert {*files(project)} == {
         "README.md",

@@ -58,11 +58,14 @@ def blocked_by(mode: str) -> Blocks:
 
 def most_blocked(locks: Iterable[RelationLock]) -> Blocks:
     """Return the most that one of the locks blocks."""
-    found = {lock.blocks for lock in locks}
-    return next((each for each in _MOST_FIRST if each in found), _MOST_FIRST[-1])
+    most: Blocks = "nothing"
+    for lock in locks:
+        if _LEAST_FIRST.index(lock.blocks) > _LEAST_FIRST.index(most):
+            most = lock.blocks
+    return most
 
 
-_MOST_FIRST: Final[tuple[Blocks, ...]] = ("reads and writes", "writes", "nothing")
+_LEAST_FIRST: Final[tuple[Blocks, ...]] = ("nothing", "writes", "reads and writes")
 
 
 class TableSize(msgspec.Struct, frozen=True, kw_only=True):
@@ -199,8 +202,11 @@ class MigrationTrace(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def time(self) -> TimeClass:
         """The longest time class of its statements."""
-        found = {each.time for each in self.statements}
-        return next((each for each in reversed(TIME_CLASSES) if each in found), TIME_CLASSES[0])
+        longest: TimeClass = "instant"
+        for each in self.statements:
+            if TIME_CLASSES.index(each.time) > TIME_CLASSES.index(longest):
+                longest = each.time
+        return longest
 
     @property
     def open_hazards(self) -> tuple[Hazard, ...]:

@@ -73,7 +73,8 @@ class QueryReport(msgspec.Struct, frozen=True, omit_defaults=True):
             text += "the plan turned worse"
         elif self.state in ("better", "different"):
             text += f"the plan is {self.state}"
-        lines = [f"{text}{self.message} [{self.state}]"]
+        message, *more = self.message.split("\n")
+        lines = [f"{text}{message} [{self.state}]", *more]
         for change in self.changes[:_SHOWN_CHANGES]:
             lines += ["", f"  {'; '.join(change.reasons)}"]
             lines += [f"  in {described}" for described in change.variants]

@@ -54,7 +54,7 @@ class PlannedStatement:
     def close(self) -> None:
         """Deallocate the statement, unless the transaction has failed and takes it along."""
         if self._connection.info.transaction_status != pq.TransactionStatus.INERROR:
-            self._cursor.execute(f"deallocate {self._name}")
+            self._cursor.execute(f"deallocate {self._name}".encode())
         self._cursor.close()
 
     @staticmethod
@@ -82,11 +82,11 @@ class PlannedStatement:
     @staticmethod
     def custom_plan_of(connection: Connection[Any], sql: str, values: Sequence[str | None]) -> PlanNode:
         """Return the plan of a text for these values."""
-        return _plan(connection, f"explain ({_OPTIONS})\n{sql}", values)
+        return _plan(connection, f"explain ({_OPTIONS})\n{sql}".encode(), values)
 
     def measured(self, values: Sequence[str | None], cached: CachedPlan) -> PlanNode:
         """Execute the statement, and return the plan of this kind with the measured facts."""
-        self._cursor.execute(f"set local plan_cache_mode = force_{cached}_plan")
+        self._cursor.execute(f"set local plan_cache_mode = force_{cached}_plan".encode())
         call = f"({', '.join(self._literal(value) for value in values)})" if values else ""
         text = f"explain (analyze, buffers, {_OPTIONS}) execute {self._name}{call}"
         plan = _plan(self._connection, text.encode())
@@ -98,7 +98,7 @@ class PlannedStatement:
         if not self.type_oids:  # a statement without parameters always has a generic plan
             return "generic"
         arguments = [self._literal(value) for value in values]
-        self._cursor.execute(f"deallocate {self._name}")
+        self._cursor.execute(f"deallocate {self._name}".encode())
         self._prepare()  # the counts begin at 0
         for _ in range(_CALLS_UNTIL_CHOICE):
             self._cursor.execute(f"explain execute {self._name}({', '.join(arguments)})".encode())
@@ -121,9 +121,7 @@ class PlannedStatement:
             raise error_from_result(result, "utf-8")
 
 
-def _plan(
-    connection: Connection[Any], text: str | bytes, values: Sequence[str | None] | None = None
-) -> PlanNode:
+def _plan(connection: Connection[Any], text: bytes, values: Sequence[str | None] | None = None) -> PlanNode:
     arguments = None if values is None else list(values)
     row = RawCursor(connection).execute(text, arguments, prepare=False).fetchone()
     assert row is not None

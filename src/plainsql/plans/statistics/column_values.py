@@ -66,6 +66,7 @@ class Values(NamedTuple):
     """The statistics of a column, with its arrays of values as lists."""
 
     column: str
+    """Its name; in an index, the expression."""
     type: ColumnType
     statistics: ColumnStatistics
     common: list[str] | None

@@ -188,7 +188,10 @@ def read_columns(
     selected = [f"s.{name}" if name in numbers else f"s.{name}::text" for name in facts]
     selected += [f"s.{name}::text::text[]" for name in _ARRAYS]
     query = f"""
-    select a.attrelid, a.attnum, s.inherited, a.attname::text, {_TYPE_COLUMNS}, {", ".join(selected)}
+    select a.attrelid, a.attnum, s.inherited,
+      case when c.relkind = 'i' then pg_catalog.pg_get_indexdef(c.oid, a.attnum, true)
+        else a.attname::text end,
+      {_TYPE_COLUMNS}, {", ".join(selected)}
     from pg_catalog.pg_stats as s
     inner join pg_catalog.pg_namespace as n on n.nspname = s.schemaname
     inner join pg_catalog.pg_class as c on c.relnamespace = n.oid and c.relname = s.tablename
