@@ -185,6 +185,7 @@ def _analyse(
                 owned=project.owns_schema,
                 oldest_server=project.oldest_server,
                 lint=lint,
+                truncated=_truncated(inspection),
             )
             if of_schema
             else []
@@ -193,3 +194,9 @@ def _analyse(
     # The cached analyses of a file that cannot be read now are kept until it can.
     cache.save(keep_others=keep_others)
     return inspection, found
+
+
+def _truncated(inspection: AnalysedStatements) -> frozenset[str]:
+    """Return the tables that statements truncate, as ``schema.table``."""
+    variants = (analysis for checked in inspection.checked for analysis in checked.variants)
+    return frozenset(str(use) for each in variants for use in each.writes if use.action == "truncate")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
 from plainsql.analysis.findings.definer_findings import SCHEMA_FINDINGS, SchemaFinding, definer_findings
+from plainsql.analysis.findings.grant_lints import grant_lints
 from plainsql.analysis.findings.migration_statements import MigrationAllowance, MigrationStatements
 from plainsql.analysis.findings.policy_lints import policy_lints
 from plainsql.analysis.findings.schema_lints import SCHEMA_LINTS, SchemaLint
@@ -27,18 +28,27 @@ _MIN_WORD_CHARS: Final = 4
 
 
 def schema_problems(
-    connection: Any, migrations: Path, *, owned: bool = True, oldest_server: int = 0, lint: bool = False
+    connection: Any,
+    migrations: Path,
+    *,
+    owned: bool = True,
+    oldest_server: int = 0,
+    lint: bool = False,
+    truncated: Collection[str] = (),
 ) -> list[Problem]:
     """Return the findings about a scratch database that no migration allows, each at its statement.
 
     An allowance that is no longer needed is not reported: an applied migration is not edited. A schema that
     is not ``owned`` is not read: its findings are at ``migrations``, the file or folder that makes it.
     ``oldest_server`` is the major of the oldest server in production, or 0. With ``lint``, the lints of
-    the schema are among them.
+    the schema are among them; ``truncated`` has the tables that queries truncate.
     """
     found = definer_findings(connection)
     newer = list(dict.fromkeys(schema_versions(connection, oldest_server))) if oldest_server else []
-    lints = [*table_lints(connection), *policy_lints(connection, oldest_server)] if lint else []
+    lints: list[SchemaLint] = []
+    if lint:
+        lints += [*table_lints(connection), *policy_lints(connection, oldest_server)]
+        lints += grant_lints(connection, truncated)
     if not found and not newer and not lints and not (owned and _may_allow(migrations)):
         return []
     places = MigrationStatements(migrations if owned else migrations / "none")

@@ -18,6 +18,7 @@ SCHEMA_LINTS: Final = {
     "redundant-index": "an index whose work another index of the table does",
     "row-security-without-policy": "row security without a policy: it admits no row",
     "view-bypasses-policies": "a view that reads with its owner's rights, past the policies of its caller",
+    "wide-grant": "a grant of a privilege that no query needs, such as the rest of `grant all`",
 }
 """The lints, each with its meaning."""
 
