@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from plainsql.review.model.file_history import read_history
 from plainsql.review.model.project_review import read_review
 from plainsql.review.model.sheets import Review
 from plainsql.settings import Project
-from tests.review.conftest import SHOP, TABLE, query_named, since, table_named
+from tests.review.conftest import SHOP, TABLE, git, query_named, since, table_named
 
 NEEDS_GIT = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 
@@ -107,6 +108,15 @@ def test_each_file_has_its_last_commit_and_its_diff(shop_review: Review) -> None
     assert first.subject == "The shop"
     assert first.diff[1] == f"+{SHOP['sql/leads/get.sql'].splitlines()[0]}"
     assert shop_review.migrations[0].change.subject == "The shop"
+
+
+@NEEDS_GIT
+def test_a_shallow_clone_says_that_older_commits_are_unknown(shop: Path, tmp_path: Path) -> None:
+    git(tmp_path, "clone", "--quiet", "--depth", "1", shop.as_uri(), "clone")
+    history = read_history(tmp_path / "clone", ["sql/leads/get.sql"])
+    assert history.remark == "the clone is shallow"
+    assert history.change("sql/leads/get.sql").commit == ""
+    assert read_history(tmp_path, ["sql/leads/get.sql"]).remark == "the project is in no git repository"
 
 
 def test_findings_and_allowances_are_at_their_queries(shop_review: Review) -> None:

@@ -64,7 +64,7 @@ def test_no_name_or_comment_becomes_markup(site: Path) -> None:
         assert not [
             name for _, found in page.tags for name in found if name.startswith("on") or name == "style"
         ]
-        policies = [found["content"] for tag, found in page.tags if found.get("http-equiv")]
+        policies = [found["content"] for _, found in page.tags if found.get("http-equiv")]
         assert len(policies) == 1
         assert "default-src 'none'" in str(policies[0])
     assert "<" not in (site / "assets/search.js").read_text("utf-8")

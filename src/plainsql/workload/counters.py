@@ -244,11 +244,12 @@ def _schema(connection: psycopg.Connection[Any], database: str, role: str, *, is
 
 
 def _query(schema: str, columns: set[str]) -> sql.Composed:
-    numbers = []
+    numbers: list[sql.Composable] = []
     for sources in _SOURCES.values():
         source = next((name for name in sources if name in columns), None)
-        kind = "float8" if "time" in sources[0] else "bigint"
-        numbers.append(sql.SQL(f"{source or '0'}::{kind}"))
+        value = sql.Identifier(source) if source else sql.SQL("0")
+        cast = sql.SQL("{}::float8") if "time" in sources[0] else sql.SQL("{}::bigint")
+        numbers.append(cast.format(value))
     return sql.SQL(
         "select userid::bigint, queryid, {}, query, {}, {} from {} where dbid = %s order by queryid, userid"
     ).format(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, LiteralString
 
 import psycopg
 
@@ -36,9 +36,9 @@ class CopiedIndex:
     """``fillfactor``, in percent."""
     is_unique: bool
     is_partial: bool
-    condition: str
+    condition: LiteralString
     """The predicate of a partial index, with qualified names."""
-    definition: str
+    definition: LiteralString
     """The text after ``using`` in the definition: the method and the columns."""
 
 
@@ -118,7 +118,7 @@ def read_catalog(connection: psycopg.Connection[Any]) -> list[CopiedTable]:
     The names in conditions and definitions are qualified if the session's search path is empty.
     """
     columns: dict[int, list[tuple[str, int]]] = {}
-    for oid, name, _, width in connection.execute(_COLUMNS).fetchall():
+    for oid, name, _, width in connection.execute(_COLUMNS.encode()).fetchall():
         columns.setdefault(oid, []).append((name, width))
     indexes: dict[int, list[CopiedIndex]] = {}
     for table, oid, schema, name, method, path, file, keys, fill, *more in connection.execute(
@@ -162,7 +162,7 @@ def _row_width(widths: Sequence[int]) -> int:
     return sum(widths) or 8
 
 
-def _after_using(definition: str) -> str:
+def _after_using(definition: LiteralString) -> LiteralString:
     """Return the method, the columns and the predicate of an index.
 
     A quoted name may contain the word, so the text is read as PostgreSQL's scanner does.

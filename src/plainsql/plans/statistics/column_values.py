@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal, LiteralString, NamedTuple
 
 import msgspec
 import psycopg
@@ -56,9 +56,9 @@ class ColumnType(NamedTuple):
     is_domain: bool
     length: int
     """The most characters that a value may have; 0 for no limit."""
-    written: str
+    written: LiteralString
     """The type as SQL, to sort by."""
-    collation: str
+    collation: LiteralString
     """The column's collation as SQL; empty for a type without one."""
 
 
@@ -130,7 +130,7 @@ def _omit(statistics: ColumnStatistics) -> None:
 def _ranks(connection: psycopg.Connection[Any], columns: Sequence[Values]) -> list[list[str]]:
     """Return the distinct values of each column, in the order of its type and collation."""
     ranks: dict[int, list[str]] = {}
-    groups: dict[tuple[str, str], list[int]] = {}
+    groups: dict[tuple[LiteralString, LiteralString], list[int]] = {}
     for number, each in enumerate(columns):
         groups.setdefault((each.type.written, each.type.collation), []).append(number)
     for (written, collation), numbers in groups.items():
@@ -145,9 +145,14 @@ def _ranks(connection: psycopg.Connection[Any], columns: Sequence[Values]) -> li
               pg_catalog.jsonb_array_elements_text(x.values) as v
             group by x.n
             """
-        ).format(written=sql.SQL(written), collation=sql.SQL(f"collate {collation}" if collation else ""))
+        ).format(written=_written(written), collation=_written(f"collate {collation}" if collation else ""))
         ranks.update(connection.execute(query, [msgspec.json.encode(values).decode()]).fetchall())
     return [ranks.get(number, []) for number in range(len(columns))]
+
+
+def _written(text: LiteralString) -> sql.SQL:
+    """Return a text that PostgreSQL wrote, for a statement with parameters."""
+    return sql.SQL(text.replace("%", "%%"))
 
 
 def _placeholders(count: int, type: ColumnType) -> list[str] | None:

@@ -68,5 +68,6 @@ def _named(text: str | None, columns: dict[str, str]) -> list[list[str | float]]
     """
     entries = msgspec.json.decode(text, type=dict[str, float]) if text else {}
     return [
-        [*(columns.get(key, key) for key in _KEYS.findall(keys)), value] for keys, value in entries.items()
+        [*(columns.get(key, key) for key in map(str, _KEYS.findall(keys))), value]
+        for keys, value in entries.items()
     ]

@@ -164,7 +164,8 @@ def read_indexes(connection: psycopg.Connection[Any], tables: Sequence[int]) -> 
             method=method, rows=max(0.0, rows), pages=pages, file_pages=file_pages, columns={}
         )
         type_ = ColumnType(*type_facts) if has_ends else None
-        found.append(ProductionIndex(oid, name, table, column if has_ends else "", type_, tree, statistics))
+        first = column if has_ends and column else ""
+        found.append(ProductionIndex(oid, name, table, first, type_, tree, statistics))
     return found
 
 
