@@ -79,7 +79,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("copy_rows", "copy_output", "encoding", "settings", "application", "conninfo", "connect_errors"),
         *("vector", "cache", "redis_connection"),
     },
-    "migrate": FLOOR | {"settings", "conninfo", "connect_errors"},
+    "migrate": FLOOR | {"settings", "conninfo", "connect_errors", "statements"},
     "transfer": FLOOR | {"migrate"},
     "schema": FLOOR | {"settings", "conninfo", "connect_errors", "embedded", "migrate"},
     "workload": CORE | {"settings", "layer_folders"},

@@ -383,7 +383,7 @@ def test_the_command_knows_what_is_new_since_a_revision(
     assert "the schema is not plainsql's" in trace()[1]
     Path("pyproject.toml").write_text("")
     for wrong, message in {
-        ("--since", "gone"): "git knows no revision 'gone'",
+        ("--since", "gone"): "gone: there is no such commit",
         ("0009",): "no migration '0009'",
         ("0003", "--all"): "expected one of them, got more",
         ("--database", "postgresql:///x?host=/nowhere"): "HINT: name migrations, --since REF or --all",

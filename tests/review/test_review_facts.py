@@ -10,7 +10,7 @@ import pytest
 from plainsql.migrate.discovery import read_folder
 from plainsql.review.model.file_history import read_history
 from plainsql.review.model.project_review import read_review
-from plainsql.review.model.rollback_proofs import rollback_proofs
+from plainsql.review.model.rollback_proofs import rollback_proofs, unknown_proofs
 from plainsql.review.model.sheets import Review
 from plainsql.settings import Project
 from tests.review.conftest import SHOP, TABLE, git, query_named, since, table_named
@@ -169,6 +169,9 @@ def test_a_review_is_the_same_from_any_folder(
     text = wrong.read_text("utf-8")
     wrong.write_text(f"{text}drop type side.mood;\n", "utf-8")
     project = Project.load(shop)
-    proofs = rollback_proofs(project, read_folder(project.migrations_folder))
+    folder = read_folder(project.migrations_folder)
+    proofs = rollback_proofs(project, folder)
     wrong.write_text(text, "utf-8")
     assert [proof.kind for proof in proofs.values()] == ["proved", "none", "keeps", "proved", "proved"]
+    unknown = unknown_proofs(folder, "no server")
+    assert [proof.kind for proof in unknown.values()] == ["unknown", "none", *["unknown"] * 3]

@@ -18,8 +18,8 @@ import plainsql.sync
 from plainsql.cli.app import main
 from plainsql.embedded import EmbeddedServer
 from plainsql.layers.realty import leads
+from plainsql.statements.safe_text import safe_text
 from plainsql.workload.counters import Counters, read_counters
-from plainsql.workload.safe_text import safe_text
 from plainsql.workload.snapshots import read_snapshot, since_snapshot, write_snapshot
 from plainsql.workload.statement_names import name_of
 from tests import shop
@@ -233,6 +233,15 @@ def test_statements_that_are_no_queries_show_no_value(
             "select a, 'x''y', $1::text from t where n in (1, 2.5)",
             "select a, ?, $1::text from t where n in (?, ?)",
         ),
+        (
+            "select 'a''b', E'c\\'d', $$e$$, $x$f$x$, 1.5e3, x'1f' -- hush\n/* a /* b */ hush */ from t",
+            "select ?, …",
+        ),
+        (
+            "select $$e$$, $x$f$x$, 1.5e3, x'1f' -- hush\n/* a /* b */ hush */ from t",
+            "select ?, ?, ?, ? from t",
+        ),
+        (f"select {'a, ' * 60}b", f"select {'a, ' * 60}"[:78].rstrip() + " …"),
         ("select 1; alter role r password secret", "select ? …"),
         ("select x from t where z = 'the server cut thi", "select x from t where z = …"),
         ("select 'it\\'s secret'", "select …"),

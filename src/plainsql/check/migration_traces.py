@@ -27,7 +27,7 @@ from plainsql import statements
 from plainsql.analysis.representative_variants import representative_variants
 from plainsql.analysis.scratch_database import empty_databases
 from plainsql.check.allowed import AllowedFindings
-from plainsql.check.git_revision import extract_revision
+from plainsql.check.git_repository import Repository
 from plainsql.check.problems import Problem
 from plainsql.errors import SettingsError, SqlFileError
 from plainsql.migrate.connection import Connection
@@ -59,8 +59,9 @@ def trace_migrations(
         project: the project of the migrations.
         names: the migrations to trace, as ``0003``, ``0003_add_index`` or ``realty/0003``. Each is traced as
             if all before it were deployed long ago.
-        since: a revision of git. The migrations whose files it does not have are traced, as one deployment,
-            and the queries that it has are prepared before and after each.
+        since: a git ref, or ``REF...`` for the commit at which the branch left it. The migrations whose files
+            it does not have are traced, as one deployment, and the queries that it has are prepared before
+            and after each.
         pending: the full names of the migrations to trace, as one deployment.
         folder: the folder of the migrations; by default the project's.
         layers: only these layers.
@@ -125,12 +126,15 @@ def problems_of_traces(traces: Iterable[MigrationTrace], severity: Severity = "e
 
 def _since(project: Project, revision: str, path: Path, found: Folder) -> tuple[set[str], OldQueries | None]:
     """Return the migrations that a revision does not have, and its queries."""
+    repository = Repository.around(project.root)
+    commit = repository.commit(revision).hash
+    migrations, queries = (each.resolve().relative_to(repository.top) for each in (path, project.sql_folder))
     with tempfile.TemporaryDirectory(prefix="plainsql-") as temporary:
         into = Path(temporary)
-        extract_revision(project.root, revision, [path, project.sql_folder], into)
-        known = taken_numbers(into / path.resolve().relative_to(project.root.resolve()))
+        repository.export(commit, [each.as_posix() for each in (migrations, queries)], into)
+        known = taken_numbers(into / migrations)
         chosen = {each.name for each in found.migrations if each.number not in known.get(each.layer, ())}
-        sql = into / project.sql
+        sql = into / queries
         return chosen, OldQueries(_queries(sql)) if sql.is_dir() else None
 
 

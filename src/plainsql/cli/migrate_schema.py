@@ -12,6 +12,7 @@ from cyclopts import Parameter
 
 from plainsql.cli.exit_codes import FINDINGS, FINE
 from plainsql.cli.migrate_target import Target, guarded
+from plainsql.cli.text_file import read_text, write_text
 from plainsql.errors import Place, SettingsError
 from plainsql.settings import Project
 
@@ -51,7 +52,7 @@ def schema(
         file = _file(path, is_named=folder is not None)
         with scratch_database(MigrationsFolder(path), scratch) as connection:
             text = read_migrated_schema(url_of(connection))
-        return _compare(file, text) if check else _write(file, text)
+        return _compare(file, text) if check else write_text(file, text)
 
     return guarded(run)
 
@@ -72,24 +73,8 @@ def _file(folder: Path, *, is_named: bool) -> Path:
     return file
 
 
-def _write(file: Path, text: str) -> int:
-    shown = os.path.relpath(file)
-    if _read(file) == text:
-        print(f"{shown} is up to date")
-        return FINE
-    file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_name(f".{file.name}.part")
-    try:
-        part.write_text(text, encoding="utf-8", newline="\n")
-        part.replace(file)
-    finally:
-        part.unlink(missing_ok=True)
-    print(f"wrote {shown}")
-    return FINE
-
-
 def _compare(file: Path, text: str) -> int:
-    shown, before = os.path.relpath(file), _read(file)
+    shown, before = os.path.relpath(file), read_text(file)
     if before == text:
         print(f"{shown} is up to date")
         return FINE
@@ -98,7 +83,3 @@ def _compare(file: Path, text: str) -> int:
     state = "does not exist" if before is None else "is not the schema that the migrations make"
     print(f"{shown} {state}\nHINT: write it with plainsql migrate schema", file=sys.stderr)
     return FINDINGS
-
-
-def _read(file: Path) -> str | None:
-    return file.read_text(encoding="utf-8").replace("\r\n", "\n") if file.is_file() else None

@@ -6,12 +6,12 @@ import difflib
 import os
 import re
 import sys
-from pathlib import Path
 from typing import Annotated
 
 from cyclopts import App, Parameter
 
 from plainsql.cli.exit_codes import FINDINGS, FINE
+from plainsql.cli.text_file import read_text, write_text
 from plainsql.errors import SettingsError
 from plainsql.settings import Project, database_url
 
@@ -45,19 +45,7 @@ def pull(*, database: Annotated[str | None, _DATABASE] = None) -> int:
     project = _project()
     file = project.root / project.schema_file
     text = read_structure(_url(project, database))
-    shown = os.path.relpath(file)
-    if _read(file) == text:
-        print(f"{shown} is up to date")
-        return FINE
-    file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_name(f".{file.name}.part")
-    try:
-        part.write_text(text, encoding="utf-8", newline="\n")
-        part.replace(file)
-    finally:
-        part.unlink(missing_ok=True)
-    print(f"wrote {shown}")
-    return FINE
+    return write_text(file, text)
 
 
 @app.command
@@ -76,7 +64,7 @@ def diff(*, database: Annotated[str | None, _DATABASE] = None) -> int:
     project = _project()
     file = project.root / project.schema_file
     text, shown = read_structure(_url(project, database)), os.path.relpath(file)
-    before = _read(file)
+    before = read_text(file)
     if before == text:
         print(f"{shown} is up to date")
         return FINE
@@ -117,7 +105,3 @@ def _url(project: Project, database: str | None) -> str:
             hint=f"set {named} to the URL of the database, or pass --database URL",
         )
     return os.environ[named]
-
-
-def _read(file: Path) -> str | None:
-    return file.read_text(encoding="utf-8").replace("\r\n", "\n") if file.is_file() else None

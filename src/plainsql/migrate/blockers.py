@@ -5,7 +5,6 @@ The text of their statements is shown without literals, comments and values: it 
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
@@ -15,15 +14,13 @@ from typing import Any
 import psycopg
 
 from plainsql.migrate.connection import Connection
-from plainsql.migrate.script import tokens
+from plainsql.statements.safe_text import safe_text
 
-__all__ = ["Blocker", "Watch", "blank_literals", "watched"]
+__all__ = ["Blocker", "Watch", "watched"]
 
 _MAX_CHARS = 120
 _CONNECT_TIMEOUT_S = 5
 _FIRST_LOOK_S, _INTERVAL_S, _MIN_INTERVAL_S = 1.0, 1.0, 0.02
-_LITERALS = {"string", "escape_string", "dollar", "number"}
-_COMMENTS = {"line_comment", "block_comment"}
 
 # A prepared transaction has no process: its id is 0. The workers of a parallel query are those of its leader.
 _BLOCKERS = """
@@ -101,26 +98,6 @@ def watched(
         thread.join()
 
 
-def blank_literals(sql: str) -> str:
-    """Return a statement on one line, without comments, with ``?`` for each literal, at most 120 characters.
-
-    The server may have cut the text off in the middle of a string: its rest is a literal too.
-    """
-    parts: list[str] = []
-    for kind, _, text in tokens(sql):
-        if kind in _LITERALS:
-            parts.append("?")
-            if kind == "string" and "\\" in text:
-                # With standard_conforming_strings off the backslash escapes a quote: what follows may be
-                # a part of the value.
-                parts.append(" …")
-                break
-        else:
-            parts.append(" " if kind in _COMMENTS else text)
-    line = re.sub(r"\s+", " ", "".join(parts)).strip()
-    return line if len(line) <= _MAX_CHARS else f"{line[: _MAX_CHARS - 1]}…"
-
-
 def _read(connection: psycopg.Connection[Any], pid: int) -> tuple[Blocker, ...]:
     found = connection.execute(_BLOCKERS, (pid,)).fetchall()
     return tuple(Blocker(row[0] or 0, _describe(*row)) for row in found)
@@ -147,7 +124,7 @@ def _describe(
         return f"pid {pid} ({named}){whose}: hidden from this role, which needs pg_read_all_stats"
     text = f"pid {pid} ({named}){whose}, {state}, transaction begun {since} UTC"
     text += ", which waits for a lock itself" if waits else ""
-    shown = blank_literals(query or "")
+    shown = safe_text(query, _MAX_CHARS) if query else ""
     return f"{text}: {shown}" if shown else text
 
 

@@ -4,7 +4,7 @@ A file goes through these modules in this order: ``discovery`` finds it, ``heade
 ``header_encryption`` and ``header_examples`` read the comments at its top, ``scanner`` divides the rest into
 tokens, ``placeholders`` finds the parameters, ``optional_lines`` the conditional lines, and ``variants``
 makes the texts to send. ``parser`` calls them and returns a ``model.Statement``; ``catalog`` does so for a
-whole folder.
+whole folder. ``safe_text`` shortens the statements of other programs for people.
 
 These modules know no database.
 """

@@ -3,6 +3,5 @@
 ``counters`` reads ``pg_stat_statements``, ``snapshots`` subtracts an earlier reading, and ``query_workload``
 sums the counters by query. ``server_sessions`` reads ``pg_stat_activity``, and ``lock_tree`` orders the
 sessions by their waits. ``statement_names`` finds the query's name in a statement, ``cut_statements`` in the
-beginning of one, and ``query_files`` its file. ``safe_text`` shortens the statements of other programs so
-that no value is shown.
+beginning of one, and ``query_files`` its file.
 """

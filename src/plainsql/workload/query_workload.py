@@ -8,9 +8,9 @@ from typing import Final, Literal
 
 import msgspec
 
+from plainsql.statements.safe_text import safe_text
 from plainsql.workload.counters import Counters, Entry, Reading
 from plainsql.workload.query_files import QueryFile, QueryFiles
-from plainsql.workload.safe_text import safe_text
 from plainsql.workload.statement_names import Form, name_of
 
 __all__ = ["ORDERS", "OtherWorkload", "QueryWorkload", "Sort", "Workload", "rank"]

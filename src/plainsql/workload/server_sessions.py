@@ -9,10 +9,10 @@ import msgspec
 import psycopg
 from psycopg import sql
 
+from plainsql.statements.safe_text import safe_text
 from plainsql.workload.counters import statements_view
 from plainsql.workload.cut_statements import is_cut, name_of_beginning
 from plainsql.workload.query_files import QueryFiles
-from plainsql.workload.safe_text import safe_text
 from plainsql.workload.statement_names import name_of
 
 __all__ = ["Activity", "ServerSession", "Transaction", "read_activity"]

@@ -13,6 +13,7 @@ from typing import Any, Final, cast
 
 from plainsql import statements
 from plainsql.check.analysed_statements import AnalysedStatements
+from plainsql.check.git_repository import Repository
 from plainsql.check.project_check import ProjectCheck, check_project
 from plainsql.errors import (
     ConnectError,
@@ -22,7 +23,6 @@ from plainsql.errors import (
     SettingsError,
     SqlFileError,
 )
-from plainsql.review.changes.git_repository import Repository
 from plainsql.schema import SchemaSource, schema_source
 from plainsql.settings import Project, use_database
 

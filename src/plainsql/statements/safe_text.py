@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from plainsql.errors import SqlFileError
-from plainsql.statements import Token, scan
+from plainsql.statements.scanner import Token, scan
 
 __all__ = ["safe_text"]
 
