@@ -520,7 +520,8 @@ def _other_work(effects: Effects) -> Found | None:
     }
     read = [oid for oid in effects.scanned if effects.is_production(oid) and oid not in built.values()]
     blocking = effects.blocking_tables
-    if not blocking or not (built or read):
+    # A concurrent statement releases its first locks before it works, as that of `reindex` on partitions.
+    if not blocking or not (built or read) or "concurrently" in effects.statement.words:
         return None
     does = [f"builds {', '.join(sorted(built))}"] if built else []
     does += [f"reads all rows of {', '.join(sorted(map(effects.name, read)))}"] if read else []
