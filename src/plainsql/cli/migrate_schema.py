@@ -11,7 +11,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from plainsql.cli.exit_codes import FINDINGS, FINE
-from plainsql.cli.migrate_target import Target, guarded, url_of
+from plainsql.cli.migrate_target import Target, guarded
 from plainsql.cli.text_file import read_text, write_text
 from plainsql.errors import Place, SettingsError
 from plainsql.settings import Project
@@ -44,7 +44,7 @@ def schema(
     """
 
     def run() -> int:
-        from plainsql.analysis.scratch_database import scratch_database
+        from plainsql.analysis.scratch_database import scratch_database, url_of
         from plainsql.schema.migrations import MigrationsFolder
         from plainsql.schema.structure import read_migrated_schema
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 from cyclopts import Parameter
 
@@ -16,10 +16,7 @@ from plainsql.errors import PlainsqlError, SettingsError
 from plainsql.layers.files import migrations_folder
 from plainsql.settings import Project
 
-if TYPE_CHECKING:
-    import psycopg
-
-__all__ = ["Target", "guarded", "own_folder", "url_of"]
+__all__ = ["Target", "guarded", "own_folder"]
 
 
 def own_folder() -> Path:
@@ -85,11 +82,3 @@ def _exit_code(error: Exception) -> int:
     from plainsql.migrate.errors import DriftError, MigrationFailedError
 
     return FINDINGS if isinstance(error, DriftError | MigrationFailedError) else COULD_NOT_RUN
-
-
-def url_of(connection: psycopg.Connection[Any]) -> str:
-    """Return the connection string of a connection, with its password."""
-    from psycopg.conninfo import make_conninfo
-
-    password = connection.info.password
-    return make_conninfo(connection.info.dsn, **({"password": password} if password else {}))
