@@ -16,6 +16,7 @@ from plainsql.cli.migrate_schema import schema
 from plainsql.cli.migrate_target import Target, guarded, own_folder
 from plainsql.cli.migrate_trace import trace
 from plainsql.cli.migrate_verify import verify
+from plainsql.cli.number_range import LOCK_RETRIES, LOCK_TIMEOUT, WAIT, NumberRange
 from plainsql.settings import Project, resolve_database
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ __all__ = ["app"]
 
 _WAIT_S = 60.0
 _EVERY = Target()
+_STEPS = NumberRange("an integer", 1, 2**31 - 1, "2")
 
 app = App(
     name="migrate",
@@ -47,16 +49,21 @@ app.command(schema)
 class RunOptions:
     """The options of a run: its time limits, and the pooler."""
 
-    lock_timeout: Annotated[float | None, Parameter(name="--lock-timeout")] = None
+    lock_timeout: Annotated[float | None, Parameter(name="--lock-timeout", validator=LOCK_TIMEOUT)] = None
     """Seconds that a statement waits for a lock; 0 is no limit. By default lock_timeout of pyproject.toml,
     or 5."""
-    lock_retries: Annotated[int | None, Parameter(name="--lock-retries")] = None
+    lock_retries: Annotated[int | None, Parameter(name="--lock-retries", validator=LOCK_RETRIES)] = None
     """Number of tries after the first that got no lock in time; the migration is rolled back before. By
     default lock_retries of pyproject.toml, or 5."""
     wait: Annotated[
         tuple[float, ...] | None,
         Parameter(
-            name="--wait", consume_multiple=(0, 1), negative=(), show_default=False, metavar="[SECONDS]"
+            name="--wait",
+            consume_multiple=(0, 1),
+            negative=(),
+            show_default=False,
+            metavar="[SECONDS]",
+            validator=WAIT,
         ),
     ] = None
     """Wait for a server that is starting, and for another run of migrations to end; 60 seconds if none are
@@ -134,7 +141,7 @@ def rollback(
     target: Target = _EVERY,
     options: RunOptions = RunOptions(),
     to: str | None = None,
-    steps: int | None = None,
+    steps: Annotated[int | None, Parameter(validator=_STEPS)] = None,
     all_: Annotated[bool, Parameter(name="--all", negative=(), show_default=False)] = False,
     dry_run: Annotated[bool, _DRY] = False,
     yes: Annotated[bool, Parameter(name=["--yes", "-y"], negative=(), show_default=False)] = False,
@@ -194,7 +201,7 @@ def mark(
     dry_run: Annotated[bool, _DRY] = False,
     force: Annotated[bool, Parameter(name="--force", negative=(), show_default=False)] = False,
     yes: Annotated[bool, Parameter(name=["--yes", "-y"], negative=(), show_default=False)] = False,
-    wait: float = _WAIT_S,
+    wait: Annotated[float, Parameter(validator=WAIT)] = _WAIT_S,
     pooler: Annotated[Literal["session"] | None, Parameter(show_default=False)] = None,
     scratch: str | None = None,
 ) -> int:

@@ -12,8 +12,8 @@ from rich.cells import cell_len
 
 from plainsql.cli.db.common import COMMON, Common, connected, print_json
 from plainsql.cli.exit_codes import FINE
+from plainsql.cli.number_range import NumberRange
 from plainsql.cli.tables import print_table
-from plainsql.errors import PlainsqlError
 from plainsql.settings import Project
 from plainsql.workload.counters import Counters, read_counters
 from plainsql.workload.query_files import QueryFiles
@@ -25,12 +25,13 @@ __all__ = ["slow"]
 _SHOWN_OTHERS = 5
 """The most lines of statements that are no queries."""
 _HIDDEN_DEFAULT = Parameter(show_default=False)
+_LIMIT = NumberRange("an integer", 1, 2**31 - 1, "20")
 
 
 def slow(
     *,
     sort: Sort = "total",
-    limit: int = 20,
+    limit: Annotated[int, Parameter(validator=_LIMIT)] = 20,
     since: Annotated[Path | None, _HIDDEN_DEFAULT] = None,
     save: Annotated[Path | None, _HIDDEN_DEFAULT] = None,
     common: Common = COMMON,
@@ -54,8 +55,6 @@ def slow(
     save
         Write the counters into a file, for a later --since.
     """
-    if limit < 1:
-        raise PlainsqlError(f"--limit: expected at least 1, got {limit}")
     earlier = read_snapshot(since) if since is not None else None
     with connected(common.database) as session:
         reading = read_counters(session.connection)
