@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-_WAIT_S = 60.0
+_WAIT_S = 120.0
+"""A run that retries a lock five times takes up to 98 seconds for it."""
+_SERVER_WAIT_S = 60.0
 _EVERY = Target()
 _STEPS = NumberRange("an integer", 1, 2**31 - 1, "2")
 
@@ -66,8 +68,8 @@ class RunOptions:
             validator=WAIT,
         ),
     ] = None
-    """Wait for a server that is starting, and for another run of migrations to end; 60 seconds if none are
-    given. Without it, only the other run is waited for."""
+    """Wait for a server that is starting, by default 60 seconds, and for another run of migrations to end, by
+    default 120. Without it, only the other run is waited for."""
     pooler: Annotated[Literal["session"] | None, Parameter(name="--pooler", show_default=False)] = None
     """A pooler in session mode is in front of the server. Without this, and in transaction mode, poolers are
     refused."""
@@ -77,8 +79,7 @@ class RunOptions:
         """The seconds to wait for another run, and for the server."""
         if self.wait is None:
             return _WAIT_S, 0.0
-        seconds = self.wait[0] if self.wait else _WAIT_S
-        return seconds, seconds
+        return (self.wait[0], self.wait[0]) if self.wait else (_WAIT_S, _SERVER_WAIT_S)
 
     @property
     def lock_limit(self) -> tuple[float, int]:

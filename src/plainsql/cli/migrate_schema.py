@@ -80,6 +80,8 @@ def _compare(file: Path, text: str) -> int:
         return FINE
     was, now = ((each or "").splitlines(keepends=True) for each in (before, text))
     sys.stdout.writelines(difflib.unified_diff(was, now, shown, "the migrations"))
+    name = Project.load().name
+    named = f" --db {name}" if name else ""
     state = "does not exist" if before is None else "is not the schema that the migrations make"
-    print(f"{shown} {state}\nHINT: write it with plainsql migrate schema", file=sys.stderr)
+    print(f"{shown} {state}\nHINT: write it with plainsql migrate schema{named}", file=sys.stderr)
     return FINDINGS

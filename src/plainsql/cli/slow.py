@@ -80,6 +80,11 @@ def _show(workload: Workload, limit: int) -> None:
         f"{workload.database}: {_count(workload.total.calls, 'statement')} in "
         f"{_duration(workload.total.total_ms)}{began}"
     )
+    if workload.hidden.calls:
+        share = workload.hidden.total_ms / (workload.total.total_ms or 1)
+        print(f"hidden: {_count(workload.hidden.calls, 'statement')}, {_share(share)} of the time")
+    for note in workload.notes:
+        print(f"note: {note}")
     if workload.queries:
         print()
         _print_aligned(
@@ -91,7 +96,7 @@ def _show(workload: Workload, limit: int) -> None:
         )
     if len(workload.queries) > limit:
         print(f"{len(workload.queries) - limit} more queries (--limit shows them)")
-    if not workload.queries:
+    if not (workload.queries or workload.hidden.calls):
         print("no statement is of a query: each ends in its query's name, as in /* leads.get */")
     if workload.others:
         rest = sum((each.counters for each in workload.others), Counters())
@@ -106,15 +111,10 @@ def _show(workload: Workload, limit: int) -> None:
                 for each in workload.others[:_SHOWN_OTHERS]
             ],
         )
-    if workload.hidden.calls:
-        share = workload.hidden.total_ms / (workload.total.total_ms or 1)
-        print(f"\nhidden: {_count(workload.hidden.calls, 'statement')}, {_share(share)} of the time")
     if workload.nested.calls:
         print(
             f"\ninside of functions: {_count(workload.nested.calls, 'statement')}, counted with their caller"
         )
-    for note in workload.notes:
-        print(f"\nnote: {note}")
 
 
 _NUMBERS = ["calls", "total", "mean", "share", "rows", "hit", "read", "temp"]
