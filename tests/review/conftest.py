@@ -63,6 +63,13 @@ create table shop."{QUOTED}" (
         "create index leads_seen_at_idx on shop.leads (seen_at);\n"
     ),
     "migrations/0001_shop.rollback.sql": "drop schema shop cascade;\n",
+    # A rollback that keeps something, a wrong one, and one after it that cannot be tried.
+    "migrations/side/0001_numbers.sql": "create schema if not exists side;\n",
+    "migrations/side/0001_numbers.rollback.sql": "-- keeps: the <b>schema</b> is shared\nselect 1;\n",
+    "migrations/side/0002_mood.sql": "create sequence side.turns;\ncreate type side.mood as enum ('good');\n",
+    "migrations/side/0002_mood.rollback.sql": "drop sequence side.turns;\n",
+    "migrations/side/0003_last.sql": "create sequence side.steps;\n",
+    "migrations/side/0003_last.rollback.sql": "drop sequence side.steps;\n",
     "sql/leads/get.sql": (
         "-- The lead of this <b>address</b>; see ``shop.leads``.\n"
         "-- returns: optional Lead\n"

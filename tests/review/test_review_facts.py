@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from plainsql.migrate.discovery import read_folder
 from plainsql.review.model.file_history import read_history
 from plainsql.review.model.project_review import read_review
+from plainsql.review.model.rollback_proofs import rollback_proofs, unknown_proofs
 from plainsql.review.model.sheets import Review
 from plainsql.settings import Project
 from tests.review.conftest import SHOP, TABLE, git, query_named, since, table_named
@@ -130,7 +132,7 @@ def test_findings_and_allowances_are_at_their_queries(shop_review: Review) -> No
 
 
 def test_a_migration_has_its_statements_tables_and_queries(shop_review: Review) -> None:
-    shop, seen_at = shop_review.migrations
+    shop, seen_at, *_ = shop_review.migrations
     assert shop.statements[1].line == 5
     assert shop.statements[1].tables == ("shop.leads",)
     assert "leads.get" in shop.queries
@@ -156,9 +158,20 @@ def test_a_review_is_the_same_from_any_folder(
     shop: Path, shop_review: Review, shop_server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(shop / "sql")
-    # The plans are those that the first one has kept: no copy is made, and no file written.
-    kept = shop / ".plainsql" / "plans.msgpack"
-    before = kept.stat().st_mtime_ns
+    # Plans and proofs are those that the first one has kept: no copy is made, and no file written.
+    kept = [shop / ".plainsql" / f"{name}.msgpack" for name in ("plans", "rollbacks")]
+    before = [file.stat().st_mtime_ns for file in kept]
     again = read_review(Project.load(shop), since=since(shop), version="1.0")
     assert again == shop_review
-    assert kept.stat().st_mtime_ns == before
+    assert [file.stat().st_mtime_ns for file in kept] == before
+    # A rollback that has changed is verified again.
+    wrong = shop / "migrations/side/0002_mood.rollback.sql"
+    text = wrong.read_text("utf-8")
+    wrong.write_text(f"{text}drop type side.mood;\n", "utf-8")
+    project = Project.load(shop)
+    folder = read_folder(project.migrations_folder)
+    proofs = rollback_proofs(project, folder)
+    wrong.write_text(text, "utf-8")
+    assert [proof.kind for proof in proofs.values()] == ["proved", "none", "keeps", "proved", "proved"]
+    unknown = unknown_proofs(folder, "no server")
+    assert [proof.kind for proof in unknown.values()] == ["unknown", "none", *["unknown"] * 3]

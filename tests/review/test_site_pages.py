@@ -36,7 +36,7 @@ class Page(HTMLParser):
 def test_every_link_leads_to_a_page_and_an_anchor_of_it(site: Path, shop_review: Review) -> None:
     pages = {file: Page(file) for file in site.rglob("*.html")}
     assert (
-        len(pages) == 7 + bool(shop_review.changes) + 7 + 3 + 2
+        len(pages) == 7 + bool(shop_review.changes) + 7 + 3 + 5
     )  # of the site, of queries, tables, migrations
     reached = {site / "index.html"}
     for file, page in pages.items():
@@ -68,6 +68,36 @@ def test_no_name_or_comment_becomes_markup(site: Path) -> None:
         assert len(policies) == 1
         assert "default-src 'none'" in str(policies[0])
     assert "<" not in (site / "assets/search.js").read_text("utf-8")
+
+
+def test_each_migration_says_if_its_rollback_is_proved(site: Path, shop_review: Review) -> None:
+    found = {each.name: (each.proof.kind, each.proof.reason) for each in shop_review.migrations}
+    assert found == {
+        "0001_shop": ("proved", ""),
+        "0002_seen_at": ("none", ""),
+        "side/0001_numbers": ("keeps", "the <b>schema</b> is shared"),
+        "side/0002_mood": ("wrong", ""),
+        "side/0003_last": ("unknown", "a migration before it cannot be applied again"),
+    }
+    files = dict(site_files(shop_review))
+    listed = re.findall(r'#rollback"><span class="act \w+">([^<]+)', files["migrations/index.html"].decode())
+    assert listed == ["proved", "none", "keeps something", "not proved", "not known"]
+    said = {
+        "0001_shop": ("rollback proved", "up, down and up again leave the same schema"),
+        "0002_seen_at": ("no rollback",),
+        "side/0001_numbers": ("on purpose: the &lt;b&gt;schema&lt;/b&gt; is shared",),
+        "side/0002_mood": (
+            "rollback not proved",
+            "> after the rollback, enum side.mood: expected none, got it<",
+            '"place">migrations/side/0002_mood.rollback.sql<',
+            "cannot be applied again after its rollback: type &#34;mood&#34; already exists",
+            '"place">migrations/side/0002_mood.sql<',
+        ),
+        "side/0003_last": ("rollback not known", "a migration before it cannot be applied again"),
+    }
+    for name, texts in said.items():
+        page = (site / migration_path(name)).read_text("utf-8")
+        assert [text for text in texts if text not in page] == [], name
 
 
 def test_the_same_review_gives_the_same_bytes(shop_review: Review) -> None:

@@ -53,6 +53,7 @@ __all__ = [
     "name_prefix",
     "scratch_database",
     "scratch_server",
+    "url_of",
 ]
 
 _TEMPLATE: Final = "_t"
@@ -206,6 +207,12 @@ def connect(url: str) -> psycopg.Connection[Any]:
         return psycopg.connect(url, autocommit=True, connect_timeout=10, application_name="plainsql check")
     except psycopg.Error as error:
         raise cannot_connect(url, error, error.sqlstate) from None
+
+
+def url_of(connection: psycopg.Connection[Any]) -> str:
+    """Return the connection string of a connection, with its password."""
+    password = connection.info.password
+    return make_conninfo(connection.info.dsn, **({"password": password} if password else {}))
 
 
 def drop_left(connection: psycopg.Connection[Any]) -> None:

@@ -13,7 +13,7 @@ from cyclopts import App, Parameter
 
 from plainsql.cli.exit_codes import COULD_NOT_RUN, FINDINGS, FINE
 from plainsql.cli.migrate_schema import schema
-from plainsql.cli.migrate_target import Target, guarded, own_folder
+from plainsql.cli.migrate_target import Target, guarded, of_database, own_folder
 from plainsql.cli.migrate_trace import trace
 from plainsql.cli.migrate_verify import verify
 from plainsql.cli.number_range import LOCK_RETRIES, LOCK_TIMEOUT, WAIT, NumberRange
@@ -497,4 +497,4 @@ def _cut_off(item: MigrationStatus) -> str:
             f"plainsql migrate (from its top), or plainsql migrate rollback; ended by hand: "
             f"plainsql migrate mark {item.name}"
         )
-    return f"{item.name}: {what} cut off; recorded last at {at}{far}\nHINT: {ways}"
+    return f"{item.name}: {what} cut off; recorded last at {at}{far}\nHINT: {of_database(ways)}"

@@ -11,7 +11,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from plainsql.cli.exit_codes import FINDINGS, FINE
-from plainsql.cli.migrate_target import Target, guarded, url_of
+from plainsql.cli.migrate_target import Target, guarded, of_database
 from plainsql.cli.text_file import read_text, write_text
 from plainsql.errors import Place, SettingsError
 from plainsql.settings import Project
@@ -44,7 +44,7 @@ def schema(
     """
 
     def run() -> int:
-        from plainsql.analysis.scratch_database import scratch_database
+        from plainsql.analysis.scratch_database import scratch_database, url_of
         from plainsql.schema.migrations import MigrationsFolder
         from plainsql.schema.structure import read_migrated_schema
 
@@ -80,8 +80,7 @@ def _compare(file: Path, text: str) -> int:
         return FINE
     was, now = ((each or "").splitlines(keepends=True) for each in (before, text))
     sys.stdout.writelines(difflib.unified_diff(was, now, shown, "the migrations"))
-    name = Project.load().name
-    named = f" --db {name}" if name else ""
     state = "does not exist" if before is None else "is not the schema that the migrations make"
-    print(f"{shown} {state}\nHINT: write it with plainsql migrate schema{named}", file=sys.stderr)
+    hint = of_database("write it with plainsql migrate schema")
+    print(f"{shown} {state}\nHINT: {hint}", file=sys.stderr)
     return FINDINGS

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 from cyclopts import Parameter
 
@@ -16,10 +16,7 @@ from plainsql.errors import PlainsqlError, SettingsError
 from plainsql.layers.files import migrations_folder
 from plainsql.settings import Project
 
-if TYPE_CHECKING:
-    import psycopg
-
-__all__ = ["Target", "guarded", "own_folder", "url_of"]
+__all__ = ["Target", "guarded", "of_database", "own_folder"]
 
 
 def own_folder() -> Path:
@@ -71,6 +68,8 @@ def guarded(run: Callable[[], int]) -> int:
     try:
         return run()
     except (PlainsqlError, ModuleNotFoundError) as error:
+        if isinstance(error, PlainsqlError) and error.hint:
+            error.hint = of_database(error.hint)
         print(error, file=sys.stderr)
         return _exit_code(error)
     except KeyboardInterrupt as interrupt:
@@ -79,17 +78,17 @@ def guarded(run: Callable[[], int]) -> int:
         raise KeyboardInterrupt("interrupted; only the migrations reported as done are kept") from None
 
 
+def of_database(text: str) -> str:
+    """Return a text whose commands of ``plainsql migrate`` name the database, in a project with several."""
+    if "plainsql migrate" not in text:
+        return text
+    name = Project.load().name
+    return text.replace("plainsql migrate", f"plainsql --db {name} migrate") if name else text
+
+
 def _exit_code(error: Exception) -> int:
     if isinstance(error, ModuleNotFoundError):
         return COULD_NOT_RUN
     from plainsql.migrate.errors import DriftError, MigrationFailedError
 
     return FINDINGS if isinstance(error, DriftError | MigrationFailedError) else COULD_NOT_RUN
-
-
-def url_of(connection: psycopg.Connection[Any]) -> str:
-    """Return the connection string of a connection, with its password."""
-    from psycopg.conninfo import make_conninfo
-
-    password = connection.info.password
-    return make_conninfo(connection.info.dsn, **({"password": password} if password else {}))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from plainsql.cli.exit_codes import FINDINGS, FINE
-from plainsql.cli.migrate_target import Target, guarded, url_of
+from plainsql.cli.migrate_target import Target, guarded
 
 if TYPE_CHECKING:
     from plainsql.migrate import Verification
@@ -45,7 +45,7 @@ def verify(
 
     def run() -> int:
         from plainsql import migrate
-        from plainsql.analysis.scratch_database import empty_databases
+        from plainsql.analysis.scratch_database import empty_databases, url_of
         from plainsql.cli.db.common import print_json
 
         target = Target(folder=folder, layer=layer)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Final
 
 from plainsql.migrate.discovery import Folder, Migration
 from plainsql.migrate.script import place_at
-from plainsql.review.model.sheets import MigrationSheet, QuerySheet, StatementSheet
+from plainsql.review.model.sheets import MigrationSheet, QuerySheet, RollbackProof, StatementSheet
 
 __all__ = ["migration_sheets"]
 
@@ -18,17 +18,23 @@ _DOTTED: Final = re.compile(r'("[^"]+"|[\w$]+)\s*\.\s*(?=("[^"]+"|[\w$]+))')
 
 
 def migration_sheets(
-    folder: Folder, queries: Iterable[QuerySheet], tables: Collection[str]
+    folder: Folder,
+    queries: Iterable[QuerySheet],
+    tables: Collection[str],
+    proofs: Mapping[str, RollbackProof],
 ) -> tuple[MigrationSheet, ...]:
     """Return a sheet for each migration, layer by layer in the order of their numbers."""
     users: dict[str, set[str]] = defaultdict(set)
     for query in queries:
         for access in query.accesses:
             users[access.table].add(query.name)
-    return tuple(_sheet(migration, users, frozenset(tables)) for migration in folder.migrations)
+    names = frozenset(tables)
+    return tuple(_sheet(migration, users, names, proofs[migration.name]) for migration in folder.migrations)
 
 
-def _sheet(migration: Migration, users: dict[str, set[str]], tables: frozenset[str]) -> MigrationSheet:
+def _sheet(
+    migration: Migration, users: dict[str, set[str]], tables: frozenset[str], proof: RollbackProof
+) -> MigrationSheet:
     source = migration.script.source
     statements = tuple(
         StatementSheet(
@@ -47,6 +53,7 @@ def _sheet(migration: Migration, users: dict[str, set[str]], tables: frozenset[s
         statements,
         rollback_path=migration.rollback_path if migration.rollback else "",
         rollback=migration.rollback.source if migration.rollback else "",
+        proof=proof,
         tables=tuple(named),
         queries=tuple(sorted({query for table in named for query in users[table]})),
     )

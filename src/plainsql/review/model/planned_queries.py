@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
 from importlib.resources import files
-from importlib.resources.abc import Traversable
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Final
@@ -23,10 +22,10 @@ import plainsql.plans
 from plainsql.analysis.catalog.definitions import Definitions
 from plainsql.codegen import Checked
 from plainsql.errors import BindError, ContractError
-from plainsql.files import make_ignored_folder, read_file, remove_leftovers, replace_file
 from plainsql.plans.copy.plan_database import PlanDatabase, open_plan_database
 from plainsql.plans.explain.explained_query import ExplainedQuery, explain_statement
 from plainsql.plans.statistics.statistics_folder import statistics_folder
+from plainsql.review.model.kept_results import kept_file, modules_in, read_kept, write_kept
 from plainsql.settings import Project
 
 __all__ = ["PlannedQueries", "indexes_used", "plan_queries"]
@@ -69,7 +68,7 @@ def plan_queries(
 
     Raises what ``open_plan_database`` raises.
     """
-    file = project.root / ".plainsql" / f"plans{project.name and '-' + project.name}.msgpack"
+    file = kept_file(project, "plans")
     copy = _digest_of_copy(project)
     definitions = Definitions(connection)
     keys = {item.statement.name: _key(item, copy, definitions) for item in checked}
@@ -82,7 +81,7 @@ def plan_queries(
         kept.queries |= {keys[name]: explained for name, explained in found.items()}
     kept.queries = {key: kept.queries[key] for key in keys.values() if key in kept.queries}
     if missing:
-        _write(file, kept)
+        write_kept(file, kept)
     return PlannedQueries(
         {name: kept.queries[key] for name, key in keys.items() if key in kept.queries}, kept.notes
     )
@@ -141,35 +140,15 @@ def _digest_of_copy(project: Project) -> str:
     for file in sorted(folder.rglob("*")) if folder is not None else ():
         if file.is_file():
             digest.update(f"{file.relative_to(folder or file).as_posix()}\0".encode() + file.read_bytes())
-    for module in _modules_in(files(plainsql.plans)):
+    for module in modules_in(files(plainsql.plans)):
         digest.update(module.read_bytes())
     return digest.hexdigest()
 
 
-def _modules_in(folder: Traversable) -> Iterator[Traversable]:
-    for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
-        if entry.is_dir():
-            yield from _modules_in(entry)
-        elif entry.name.endswith(".py"):
-            yield entry
-
-
 def _read(file: Path, copy: str) -> _Kept:
-    # The file is missing, or from another version: everything is planned.
-    with suppress(OSError, ValueError, RecursionError):
-        kept = msgspec.msgpack.decode(read_file(file), type=_Kept)
-        if kept.copy == copy:
-            return kept
-    return _Kept(copy, (), {})
-
-
-def _write(file: Path, kept: _Kept) -> None:
-    # In a read-only checkout the next review is slower, and correct.
-    with suppress(OSError):
-        make_ignored_folder(file.parent)
-        remove_leftovers(file)
-        with replace_file(file) as out:
-            out.write(msgspec.msgpack.encode(kept))
+    kept = read_kept(file, _Kept)
+    # Without the file, or from another copy, everything is planned.
+    return kept if kept is not None and kept.copy == copy else _Kept(copy, (), {})
 
 
 def indexes_used(explained: ExplainedQuery) -> frozenset[str]:

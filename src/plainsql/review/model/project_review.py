@@ -16,7 +16,7 @@ from plainsql.check.migration_traces import trace_migrations
 from plainsql.check.problems import Problem, findings_of
 from plainsql.check.project_check import ProjectCheck, check_project
 from plainsql.errors import ConnectError, EmbeddedServerError, PlainsqlError
-from plainsql.migrate.discovery import read_folder
+from plainsql.migrate.discovery import Folder, read_folder
 from plainsql.migrate.trace.model import MigrationTrace
 from plainsql.plans.statistics.production_statistics import ProductionStatistics
 from plainsql.plans.table_sizes import table_sizes
@@ -28,7 +28,16 @@ from plainsql.review.model.plan_sheets import query_plan_sheet
 from plainsql.review.model.planned_queries import PlannedQueries, indexes_used, plan_queries
 from plainsql.review.model.production_sizes import read_project_statistics, with_sizes
 from plainsql.review.model.query_sheets import query_sheets
-from plainsql.review.model.sheets import AllowanceNote, MigrationSheet, Note, QuerySheet, Review, TableSheet
+from plainsql.review.model.rollback_proofs import rollback_proofs, unknown_proofs
+from plainsql.review.model.sheets import (
+    AllowanceNote,
+    MigrationSheet,
+    Note,
+    QuerySheet,
+    Review,
+    RollbackProof,
+    TableSheet,
+)
 from plainsql.review.model.table_definitions import table_definitions
 from plainsql.review.model.table_usage import with_users
 from plainsql.schema import schema_source
@@ -84,7 +93,9 @@ def read_review(
     migrations: tuple[MigrationSheet, ...] = ()
     traces: dict[str, MigrationTrace] = {}
     if project.owns_schema and project.migrations_folder.is_dir():
-        migrations = migration_sheets(read_folder(project.migrations_folder), queries, by_name)
+        folder = read_folder(project.migrations_folder)
+        proofs = _proofs(project, folder, scratch, remarks, no_cache=no_cache)
+        migrations = migration_sheets(folder, queries, by_name, proofs)
         traces = _traces(project, scratch, statistics, remarks)
     notes = tuple(
         sorted(
@@ -132,6 +143,17 @@ def _traces(
         remarks.append(f"the migrations are not traced: {error.message}")
         return {}
     return {trace.name: trace for trace in found}
+
+
+def _proofs(
+    project: Project, folder: Folder, scratch: str | None, remarks: list[str], *, no_cache: bool
+) -> dict[str, RollbackProof]:
+    """Return the proofs of the rollbacks by migration; unknown ones with a remark if they cannot run."""
+    try:
+        return rollback_proofs(project, folder, scratch, no_cache=no_cache)
+    except PlainsqlError as error:
+        remarks.append(f"the rollbacks are not verified: {error.message}")
+        return unknown_proofs(folder, error.message)
 
 
 def _planned(

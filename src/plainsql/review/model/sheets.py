@@ -32,6 +32,8 @@ __all__ = [
     "QuerySheet",
     "ResultColumn",
     "Review",
+    "RollbackDifference",
+    "RollbackProof",
     "RowLock",
     "StatementSheet",
     "TableConstraint",
@@ -456,6 +458,26 @@ class StatementSheet(Struct, frozen=True):
     """The tables that it names, as ``schema.table``."""
 
 
+class RollbackDifference(Struct, frozen=True):
+    """A difference that a migration and its rollback leave, or the error of one of them."""
+
+    text: str
+    """The object, what was expected and what was found."""
+    is_in_rollback: bool = True
+    """True if the rollback is the file to correct, False if the migration is."""
+
+
+class RollbackProof(Struct, frozen=True):
+    """The outcome of a migration that went up, down and up again."""
+
+    kind: Literal["proved", "keeps", "wrong", "none", "unknown"] = "unknown"
+    """``keeps`` something on purpose, ``none`` for no rollback, ``unknown`` if it was not run."""
+    reason: str = ""
+    """The reason of ``keeps`` and ``unknown``."""
+    differences: tuple[RollbackDifference, ...] = ()
+    """The differences of ``wrong``."""
+
+
 class MigrationSheet(Struct, frozen=True):
     """One migration with its rollback."""
 
@@ -468,6 +490,7 @@ class MigrationSheet(Struct, frozen=True):
     rollback_path: str = ""
     """Empty if there is no rollback."""
     rollback: str = ""
+    proof: RollbackProof = RollbackProof()
     tables: tuple[str, ...] = ()
     """The tables that it names."""
     queries: tuple[str, ...] = ()
