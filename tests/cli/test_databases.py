@@ -75,6 +75,13 @@ def test_each_has_its_own_migrations_modules_and_checks(
     assert (done.code, done.err) == (0, "")
     assert [line for line in done.out.splitlines() if line.startswith("[")] == ["[shop]", "[reports]"]
     assert (tables(urls["shop"]), tables(urls["reports"])) == ({"orders"}, {"fact"})
+    # The command of a hint works in this project.
+    done = command("migrate", "schema", "--check", "--db", "reports", "--scratch", urls["reports"])
+    hint = "HINT: write it with plainsql --db reports migrate schema\n"
+    assert (done.code, done.err.endswith(hint)) == (1, True)
+    done = command("migrate", "mark", "0009", "--db", "shop", "--dry-run")
+    assert (done.code, done.err.endswith("HINT: see 'plainsql --db shop migrate status'\n")) == (2, True)
+    assert command("--db", "shop", "migrate", "status", "--check").code == 0
     done = command("generate")
     assert (done.code, done.err) == (0, "")
     assert (folder / "queries/shop/orders.py").is_file()
