@@ -22,7 +22,7 @@ from plainsql.cli.project import packaged_layer, values_of_tenant
 from plainsql.cli.run import find_statement
 from plainsql.connect_errors import cannot_connect
 from plainsql.errors import ContractError, PlainsqlError, SettingsError
-from plainsql.plans.copy.plan_database import open_plan_database
+from plainsql.plans.copy.plan_database import PlanDatabase, open_plan_database
 from plainsql.plans.explain.explained_query import ExplainedQuery, explain_statement
 from plainsql.plans.explain.query_plans import Call, refused
 from plainsql.plans.explain.server_plans import PlannedStatement
@@ -91,7 +91,9 @@ def explain(
         Print JSON and nothing else.
     """
     project = Project.load()
-    _check_options(tenant, user, database, stats, analyze=analyze, write=write, timeout=timeout)
+    _check_options(
+        tenant, user, database, stats, analyze=analyze, write=write, timeout=timeout, variants=variants
+    )
     statement = find_statement(project, query)
     packaged = packaged_layer(query)
     if packaged is not None and Path(statement.path).resolve().is_relative_to(packaged.sql_folder.resolve()):
@@ -113,7 +115,7 @@ def explain(
                 role_settings=place.role_settings,
                 own=place.own,
                 variants=None if chosen is None else [chosen],
-                max_variants=max(variants, 1),
+                max_variants=variants,
                 measured=analyze,
             )
             found = _with_notes(found, place)
@@ -137,6 +139,7 @@ def _check_options(
     analyze: bool,
     write: bool,
     timeout: float,
+    variants: int,
 ) -> None:
     if user is not None and tenant is None:
         raise PlainsqlError("--user needs --tenant", hint="name the tenant as well: --tenant ID --user ID")
@@ -148,6 +151,10 @@ def _check_options(
     if timeout <= 0:
         raise SettingsError(
             "--timeout: expected seconds above 0", hint=f"for example: --timeout {_TIMEOUT_S:.0f}"
+        )
+    if variants < 1:
+        raise SettingsError(
+            f"--variants: expected 1 or more, got {variants}", hint=f"for example: --variants {_VARIANTS}"
         )
     if write and not analyze:
         raise SettingsError(
@@ -167,8 +174,7 @@ class _Target:
     connection: psycopg.Connection[Any]
     own: bool
     """True for the copy."""
-    notes: tuple[str, ...] = ()
-    guessed_indexes: frozenset[str] = frozenset()
+    copy: PlanDatabase | None = None
     settings: Mapping[str, str] = field(default_factory=dict)
     role_settings: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
@@ -177,7 +183,7 @@ class _Target:
 def _copy(project: Project, stats: Path | None) -> Iterator[_Target]:
     with open_plan_database(project, stats) as copy, closing(copy.connect()) as connection:
         settings = copy.stats.production.roles if copy.stats is not None else {}
-        yield _Target(connection, True, copy.notes, copy.guessed_indexes, role_settings=settings)
+        yield _Target(connection, True, copy, role_settings=settings)
 
 
 @contextmanager
@@ -248,17 +254,22 @@ def _types(connection: psycopg.Connection[Any], statement: Statement, variant: V
 
 
 def _with_notes(found: ExplainedQuery, place: _Target) -> ExplainedQuery:
-    """Return the plans with the notes about the database, and about the indexes whose sizes are guessed."""
-    used = {
-        f"{node.schema}.{node.index}" if node.schema else node.index
+    """Return the plans with the notes about the copy that concern their tables and indexes."""
+    if place.copy is None:
+        return found
+    nodes = [
+        node
         for variant in found.plans.variants
         for plan in (variant.generic, *(plan for _, plan in variant.running))
         for node in plan.walk()
-        if node.index
-    }
+    ]
+    tables = {f"{node.schema}.{node.relation}" for node in nodes if node.relation}
+    # A bitmap scan of an index does not name the schema.
+    used = {f"{node.schema}.{node.index}" if node.schema else node.index for node in nodes if node.index}
     guessed = [
         f"production does not have the index {name}: its size is guessed"
-        for name in sorted(used & place.guessed_indexes)
+        for name in sorted(place.copy.guessed_indexes)
+        if name in used or name.partition(".")[2] in used
     ]
-    notes = (*place.notes, *guessed, *found.plans.notes)
+    notes = (*place.copy.notes_of(tables), *guessed, *found.plans.notes)
     return msgspec.structs.replace(found, plans=msgspec.structs.replace(found.plans, notes=notes))
