@@ -20,8 +20,10 @@ from plainsql.analysis.scratch_records import OWN_PREFIX
 from plainsql.embedded import EmbeddedServer
 from plainsql.errors import ConnectError, SettingsError
 from plainsql.plans.copy import PlanDatabase, open_plan_database
+from plainsql.plans.explain.explained_query import explain_statement
 from plainsql.schema.choice import schema_source
 from plainsql.settings import Project
+from plainsql.statements import parse
 from tests.plans.conftest import MakeProject
 
 ROLE = f"plans_{secrets.token_hex(4)}"
@@ -43,8 +45,18 @@ create table events_2 partition of events default;
 create table few (id int primary key);
 insert into few values (1), (2);
 grant select on few to {ROLE};
+create table secure (id bigint primary key, tenant_id text not null, region text not null);
+alter table secure enable row level security;
+create policy own on secure using (tenant_id = current_setting('app.tenant', true));
+create table regional (id bigint primary key, tenant_id text not null, region text not null);
+alter table regional enable row level security;
+create policy own on regional using (
+  tenant_id = current_setting('app.tenant', true) and region = current_setting('app.region', true)
+);
 """,
-    "migrations/0001_shop.rollback.sql": f"drop table few, events, orders; drop role {ROLE};",
+    "migrations/0001_shop.rollback.sql": (
+        f"drop table regional, secure, few, events, orders; drop role {ROLE};"
+    ),
 }
 
 
@@ -200,3 +212,38 @@ def test_a_named_folder_of_statistics_must_exist(project: Project) -> None:
     finally:
         (project.root / "pyproject.toml").write_text("[tool.plainsql]\n")
     assert "there is no folder 'production'\nHINT: write it: plainsql stats pull" in str(caught.value)
+
+
+def test_row_security_is_planned_when_no_role_has_the_rights(copy: PlanDatabase) -> None:
+    secure, regional = (
+        parse(
+            f"-- returns: many value\nselect s.id from {table} as s limit :limit\n", name="it", path="it.sql"
+        )
+        for table in ("secure", "regional")
+    )
+    with closing(copy.connect()) as connection:
+        found = None
+        for statement in (secure, secure, regional):
+            found = explain_statement(connection, statement, tenant={"app.tenant": "ten3"}, own=True)
+            assert found.plans.role == "a role with row-level security"
+            generic = found.plans.variants[0].generic
+            assert "tenant_id = " in " ".join(
+                each.text for node in generic.walk() for each in node.conditions
+            )
+        assert found is not None
+        assert found.plans.notes[-1] == "the policies read app.region as well, which these plans leave unset"
+        assert explain_statement(connection, secure, own=True).plans.settings == {"app.tenant": "text"}
+        with pytest.raises(
+            SettingsError, match=r"^--tenant: the policies read app\.tenant, and .* app\.jwt_"
+        ) as e:
+            explain_statement(
+                connection, secure, tenant={"app.jwt_tenant": "3", "app.jwt_user": ""}, own=True
+            )
+        assert e.value.hint == 'name the setting in [tool.plainsql]: tenant_setting = "app.tenant"'
+        with pytest.raises(
+            SettingsError, match=r"^--role: the copy has no role nobody: .*\nHINT: .* --database"
+        ):
+            explain_statement(connection, secure, role="nobody", own=True)
+        roles = "select r.rolname::text from pg_roles as r where starts_with(r.rolname, 'plainsql_plans')"
+        assert connection.execute(roles).fetchall() == []
+        assert connection.execute("show transaction_read_only").fetchone() == ("on",)

@@ -102,20 +102,68 @@ def test_a_hostile_value_is_a_value(desk: psycopg.Connection[Any]) -> None:
     assert count == (20000,)
 
 
-def test_an_unreadable_value_is_refused_without_its_text(desk: psycopg.Connection[Any]) -> None:
-    statement = query(BY_STATE)
+REFUSED_VALUES: dict[str, tuple[dict[str, str | None], str, str]] = {
+    "enum": (
+        {"state": "opne"},
+        "state: expected a desk.state (open, done, lost), got 'opne'",
+        "write state=open",
+    ),
+    "number": (
+        {"id": "abc"},
+        "id: expected a bigint, got 'abc'",
+        "write id=… in the form that PostgreSQL reads",
+    ),
+    "too-large": ({"id": "9" * 80}, f"id: expected a bigint, got '{'9' * 60}…'", "write id=…"),
+    "null": ({"id": "null"}, "id: expected a bigint, got 'null'", "write id:=null"),
+    "array": (
+        {"tags": "{a"},
+        "tags: expected a text[], got '{a'",
+        "write tags='{…}', or as JSON tags:='[…]'",
+    ),
+    "json": (
+        {"facts": '{bad\nportal $1"'},
+        "facts: expected a jsonb, got '{bad\\nportal $1\"'",
+        "write facts=…",
+    ),
+    "computed": (
+        {"low": "0"},
+        "PostgreSQL cannot compute with the values of state, id, tags, facts, low: division by zero",
+        "give other values",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED_VALUES)
+def test_a_typed_value_is_refused_with_its_type(desk: psycopg.Connection[Any], name: str) -> None:
+    statement = query(
+        "-- returns: many value\nselect t.id from desk.tickets as t\nwhere t.state = :state and t.id = :id\n"
+        "and t.tags && :tags and t.facts @> :facts and t.id > 10 / :low::int\n"
+    )
+    wrong, message, hint = REFUSED_VALUES[name]
+    values = {"state": "open", "id": "1", "tags": "{}", "facts": "{}", "low": "1"}
     with pytest.raises(BindError) as refused:
-        explain_query(desk, statement, [call(state="secret", limit="5")])
-    assert str(refused.value).startswith("sql/desk/tickets.sql:3:17: desk.tickets: state: PostgreSQL cannot")
-    assert "secret" not in str(refused.value)
-    example = query(BY_STATE.replace("returns", "example: state = 'secret', limit = 5\n-- returns"))
-    with pytest.raises(BindError, match=r"DETAIL: the values are those of the example at sql/\S+:1:4"):
+        explain_query(desk, statement, [call(**(values | wrong))])
+    assert refused.value.message == f"desk.tickets: {message}"
+    assert (refused.value.hint or "").startswith(hint)
+
+
+def test_an_unreadable_value_has_its_place_and_a_drawn_one_no_text(desk: psycopg.Connection[Any]) -> None:
+    statement = query(BY_STATE)
+    with pytest.raises(BindError, match=r"^sql/desk/tickets\.sql:3:17: desk\.tickets: state: expected"):
+        explain_query(desk, statement, [call(state="typed", limit="5")])
+    example = query(BY_STATE.replace("returns", "example: state = 'typed', limit = 5\n-- returns"))
+    with pytest.raises(BindError, match=r"^sql/\S+:1:4: [^\n]* got 'typed'\n[^H]*HINT: write state = 'open'"):
         explain_query(desk, example, example_calls(example))
     drawn = Call(name="rare", values={"state": "secret", "limit": "5"})
     (variant,) = explain_query(desk, statement, [drawn]).variants
-    assert (variant.calls[0].plan, variant.calls[0].error) == (None, "InvalidTextRepresentation")
-    with pytest.raises(ContractError, match=r"sql/desk/tickets\.sql:2:8: column t\.gone does not exist"):
-        explain_query(desk, query("-- returns: many value\nselect t.gone from desk.tickets as t\n"))
+    assert (variant.calls[0].plan, variant.calls[0].error) == (None, "invalid text representation")
+    sealed = query(BY_STATE.replace("returns", "param state: encrypted (id = limit)\n-- returns"))
+    with pytest.raises(BindError) as refused:
+        explain_query(desk, sealed, [call(state="secret", limit="5")])
+    assert "secret" not in str(refused.value)
+    for body, place in (("select t.gone from desk.tickets as t", "2:8"), ("select 'x'::int as n", "2:8")):
+        with pytest.raises(ContractError, match=rf"^sql/desk/tickets\.sql:{place}: "):
+            explain_query(desk, query(f"-- returns: many value\n{body}\n"))
 
 
 def test_a_call_is_planned_for_the_variants_that_it_serves(desk: psycopg.Connection[Any]) -> None:

@@ -252,6 +252,16 @@ def test_statistics_of_another_schema_are_reported_and_the_rest_kept(shop: Shop,
         assert copy.assumed_tables == {"crm.topics"}
         day = f"{found.production.taken:%Y-%m-%d}"
         assert "\n".join(copy.notes) == NOTES.replace("DAY", day)
+        about_all = [*copy.notes[:2], next(note for note in copy.notes if note.startswith("not read from"))]
+        refused = next(note for note in copy.notes if note.startswith("not all statistics fit"))
+        assert copy.notes_of({"crm.empty"}) == (*about_all, refused)
+        of_people = "\n".join(copy.notes_of({"crm.people"}))
+        assert (
+            "more than this schema: the column crm.people.gone, the index crm.gone_idx, the stat" in of_people
+        )
+        assert "the heights of these B-trees are guessed: crm.people_pkey" in of_people
+        assert "pending pages of GIN indexes are not known (crm.people_extra_idx)" in of_people
+        assert ("crm.topics" in of_people, "the table crm.gone" in of_people) == (False, False)
         with closing(copy.connect(shop.role)) as connection:
             assert connection.execute("show work_mem").fetchone() == ("99MB",)
             row = connection.execute("explain (format json) select * from crm.people where id = 1").fetchone()

@@ -148,13 +148,13 @@ def test_a_line_with_a_colon_can_be_description(line: str) -> None:
 
 def test_examples_are_typical_calls() -> None:
     statement = read(
-        "-- Example: the last ten.\n-- example: this is description.\n"
+        "-- Example: the last ten.\n-- examples: this is description.\n"
         "-- example: low = 1, name = 'it''s, a = b', limit = 5\n-- returns: value\n"
         "-- param limit: 1..200 = 5\n-- example: low = null,\n--   name = true\n"
         "-- example: name = '', low = 0.50, newest = true",
         "select :limit, :low, :name\n, 3 --? newest",
     )
-    assert statement.description == "Example: the last ten.\nexample: this is description."
+    assert statement.description == "Example: the last ten.\nexamples: this is description."
     assert [dict(example.values) for example in statement.examples] == [
         {"low": 1, "name": "it's, a = b", "limit": 5},
         {"low": None, "name": True},

@@ -23,7 +23,7 @@ from plainsql.cli.project import packaged_layer, values_of_tenant
 from plainsql.cli.run import find_statement
 from plainsql.connect_errors import cannot_connect
 from plainsql.errors import ContractError, PlainsqlError, SettingsError
-from plainsql.plans.copy.plan_database import open_plan_database
+from plainsql.plans.copy.plan_database import PlanDatabase, open_plan_database
 from plainsql.plans.explain.explained_query import ExplainedQuery, explain_statement
 from plainsql.plans.explain.query_plans import Call, refused
 from plainsql.plans.explain.server_plans import PlannedStatement
@@ -116,7 +116,7 @@ def explain(
                 role_settings=place.role_settings,
                 own=place.own,
                 variants=None if chosen is None else [chosen],
-                max_variants=max(variants, 1),
+                max_variants=variants,
                 measured=analyze,
             )
             found = _with_notes(found, place)
@@ -165,8 +165,7 @@ class _Target:
     connection: psycopg.Connection[Any]
     own: bool
     """True for the copy."""
-    notes: tuple[str, ...] = ()
-    guessed_indexes: frozenset[str] = frozenset()
+    copy: PlanDatabase | None = None
     settings: Mapping[str, str] = field(default_factory=dict)
     role_settings: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
@@ -175,7 +174,7 @@ class _Target:
 def _copy(project: Project, stats: Path | None) -> Iterator[_Target]:
     with open_plan_database(project, stats) as copy, closing(copy.connect()) as connection:
         settings = copy.stats.production.roles if copy.stats is not None else {}
-        yield _Target(connection, True, copy.notes, copy.guessed_indexes, role_settings=settings)
+        yield _Target(connection, True, copy, role_settings=settings)
 
 
 @contextmanager
@@ -246,17 +245,22 @@ def _types(connection: psycopg.Connection[Any], statement: Statement, variant: V
 
 
 def _with_notes(found: ExplainedQuery, place: _Target) -> ExplainedQuery:
-    """Return the plans with the notes about the database, and about the indexes whose sizes are guessed."""
-    used = {
-        f"{node.schema}.{node.index}" if node.schema else node.index
+    """Return the plans with the notes about the copy that concern their tables and indexes."""
+    if place.copy is None:
+        return found
+    nodes = [
+        node
         for variant in found.plans.variants
         for plan in (variant.generic, *(plan for _, plan in variant.running))
         for node in plan.walk()
-        if node.index
-    }
+    ]
+    tables = {f"{node.schema}.{node.relation}" for node in nodes if node.relation}
+    # A bitmap scan of an index does not name the schema.
+    used = {f"{node.schema}.{node.index}" if node.schema else node.index for node in nodes if node.index}
     guessed = [
         f"production does not have the index {name}: its size is guessed"
-        for name in sorted(used & place.guessed_indexes)
+        for name in sorted(place.copy.guessed_indexes)
+        if name in used or name.partition(".")[2] in used
     ]
-    notes = (*place.notes, *guessed, *found.plans.notes)
+    notes = (*place.copy.notes_of(tables), *guessed, *found.plans.notes)
     return msgspec.structs.replace(found, plans=msgspec.structs.replace(found.plans, notes=notes))

@@ -13,9 +13,9 @@ other line ends it, even an empty one. In it::
 The rules, exactly. A line is *shaped like a key* if it has a word, or two, before its first colon, and a
 space or the line's end behind the colon. Before the first key, a line is a key if it is shaped like one and
 its first word is a key's; it is an error if its first word is nearly one (``return:``, ``Cache:``); otherwise
-it is description. So is ``example:`` before the first key, unless ``name =`` follows it. From the first key
-on, every line must be a key, a continuation or empty. A key is given once, ``param`` and ``column`` once for
-each name, ``allow`` once for each finding, ``example`` once for each call.
+it is description. So are the words ``Example:`` and ``examples:`` before the first key, unless ``name =``
+follows them. From the first key on, every line must be a key, a continuation or empty. A key is given once,
+``param`` and ``column`` once for each name, ``allow`` once for each finding, ``example`` once for each call.
 """
 
 from __future__ import annotations
@@ -43,6 +43,8 @@ KEYS: Final = {
 
 _FORMER_KEYS: Final = {"join": "autobatch"}
 
+_WORDS: Final = frozenset({"example", "examples"})
+"""The words with which a line of description may begin, although they are nearly a key."""
 _SHAPE: Final = re.compile(r"(\w+)(?:[ \t]+(\"(?:[^\"]|\"\")+\"|[^\s:]+))?[ \t]*:(?=[ \t]|$)[ \t]*")
 _ASSIGNMENT: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*[ \t]*=")
 _NO_COLON: Final = re.compile(r"returns?[ \t]+(?:one|optional|many|value|count)\b[^.,;]*$", re.IGNORECASE)
@@ -130,8 +132,6 @@ def _read_line(
         return None
     key, name = shape[1], shape[2] or ""
     key = _FORMER_KEYS.get(key, key)
-    if not among_keys and key == "example" and not _ASSIGNMENT.match(content, shape.end()):
-        return None
     if key in KEYS:
         if key != shape[1]:
             warn_of_old_name(f"{source.place(offset)}: the header key {shape[1]!r}", repr(key))
@@ -143,8 +143,10 @@ def _read_line(
             key, offset, name, offset + max(shape.start(2), 0), content[shape.end() :], offset + shape.end()
         )
     meant = close_match(key, list(KEYS), 0.75 if among_keys else 0.8)
-    if not among_keys and meant in (None, "example"):
-        return None
+    if not among_keys:
+        is_prose = key.lower() in _WORDS and not name and not _ASSIGNMENT.match(content, shape.end())
+        if meant is None or is_prose:
+            return None
     errors.append(
         source.error(
             offset,

@@ -15,7 +15,7 @@ from plainsql.plans.baseline.tested_variants import tested_variants
 from plainsql.plans.baseline.variant_sets import facts_of
 from plainsql.plans.explain.plan_tree import PlanNode
 from plainsql.plans.explain.planning_session import apply_settings, planning_session
-from plainsql.plans.explain.query_plans import Call, default_text, refused
+from plainsql.plans.explain.query_plans import Call, default_text, refused, refused_call
 from plainsql.plans.explain.server_plans import PlannedStatement
 from plainsql.plans.explain.typical_calls import drawn_calls, example_calls
 from plainsql.statements import Statement, Variant
@@ -76,4 +76,6 @@ def _tested_plan(
         if isinstance(error, psycopg.DataError) and call is not None and not call.required:
             # A value that was drawn is outside of an expression's range.
             return _tested_plan(connection, statement, variant, ())
+        if call is not None:
+            raise refused_call(connection, error, statement, variant, call) from None
         raise refused(error, statement, variant) from None

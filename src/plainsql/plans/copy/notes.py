@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
@@ -24,13 +24,36 @@ def statistics_notes(
     assumed: Sequence[str],
     guessed: Sequence[str],
     now: datetime | None = None,
+    tables: Collection[str] | None = None,
 ) -> Iterator[str]:
-    """Yield a sentence for each limit, in a stable order."""
+    """Yield a sentence for each limit, in a stable order.
+
+    ``tables``, as ``schema.table``, leave out the limits of other tables and of their indexes.
+    """
     rows = f"{ASSUMED_ROWS:,}"
     if stats is None:
         yield f"no statistics of production: {rows} rows are assumed in each table (plainsql stats pull)"
         return
-    production = stats.production
+    production, gone = stats.production, restored.gone
+    hidden = [name for name in production.hidden if tables is None or name in tables]
+    assumed = [name for name in assumed if tables is None or name in tables]
+    known = [
+        (s, name, table)
+        for s, own in stats.schemas.items()
+        for name, table in own.items()
+        if tables is None or f"{s}.{name}" in tables
+    ]
+    if tables is not None:
+        objects = {
+            *(f"the index {s}.{index}" for s, _, table in known for index in table.indexes),
+            *(f"the statistics {s}.{name}" for s, _, table in known for name in table.extended),
+            *(
+                f"the column {s}.{name}.{column}"
+                for s, name, table in known
+                for column in (*table.columns, *table.inherited)
+            ),
+        }
+        gone = [text for text in gone if text in objects]
     days = ((now or datetime.now(UTC)) - production.taken).days
     if days >= OLD_DAYS:
         yield f"the statistics are {days} days old ({production.taken:%Y-%m-%d}): plainsql stats pull"
@@ -39,22 +62,21 @@ def statistics_notes(
             f"the planner is that of PostgreSQL {_PLANNER_MAJOR}, and production runs {production.server}: "
             "a few plans differ between majors"
         )
-    if production.hidden:
-        yield f"the role that read the statistics could not see those of {_listed(production.hidden)}"
+    if hidden:
+        yield f"the role that read the statistics could not see those of {_listed(hidden)}"
     if production.unread:
         yield f"not read from production: {_listed(production.unread)}"
     if assumed:
         yield f"no statistics of {_listed(assumed)}: {rows} rows are assumed in each"
     if guessed:
         yield f"production does not have {_listed(guessed)}: the sizes of these indexes are guessed"
-    if restored.gone:
-        yield f"production has more than this schema: {_listed(restored.gone)}"
+    if gone:
+        yield f"production has more than this schema: {_listed(gone)}"
     if restored.refused:
         yield f"not all statistics fit this schema: {_listed(restored.refused)}"
-    tables = [(s, name, table) for s, own in stats.schemas.items() for name, table in own.items()]
     extended = [
         f"{s}.{name}: {', '.join(each.left_out)}"
-        for s, _, table in tables
+        for s, _, table in known
         for name, each in table.extended.items()
         if each.left_out
     ]
@@ -62,7 +84,7 @@ def statistics_notes(
         yield f"extended statistics are not carried over as a whole ({_listed(extended)})"
     heights = [
         f"{s}.{name}"
-        for s, _, table in tables
+        for s, _, table in known
         for name, index in table.indexes.items()
         if index.method == "btree" and index.height is None
     ]
@@ -70,7 +92,7 @@ def statistics_notes(
         yield f"the heights of these B-trees are guessed: {_listed(heights)}"
     pending = [
         f"{s}.{name}"
-        for s, _, table in tables
+        for s, _, table in known
         for name, index in table.indexes.items()
         if index.method == "gin" and index.gin is None
     ]

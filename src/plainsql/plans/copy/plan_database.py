@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -72,6 +72,16 @@ class PlanDatabase:
     """The indexes that production does not have, as ``schema.index``: their sizes are guessed."""
     assumed_tables: frozenset[str] = frozenset()
     """The tables without statistics, as ``schema.table``: a million rows are assumed."""
+    restored: Restored = field(default_factory=Restored)
+    """The differences between the statistics and the copy."""
+
+    def notes_of(self, tables: Collection[str]) -> tuple[str, ...]:
+        """Return the notes that concern these tables, as ``schema.table``, or the whole copy.
+
+        The guessed indexes are left out.
+        """
+        notes = statistics_notes(self.stats, self.restored, sorted(self.assumed_tables), (), tables=tables)
+        return tuple(notes)
 
     def connect(self, role: str | None = None) -> psycopg.Connection[Any]:
         """Return a new connection in autocommit mode. Statements can be explained, and change nothing.
@@ -117,6 +127,7 @@ def open_plan_database(project: Project, stats: Path | None = None) -> Iterator[
             tuple(statistics_notes(found, build.restored, build.assumed, build.guessed)),
             frozenset(build.guessed),
             frozenset(build.assumed),
+            build.restored,
         )
 
 

@@ -29,6 +29,8 @@ NO_SETTINGS: Final[Mapping[str, str]] = {}
 
 _SESSION: Final = {"hnsw.iterative_scan": "strict_order"}
 """The settings that all connections of plainsql have."""
+_INVALID_VALUE: Final = "22023"
+"""The SQLSTATE of a role that does not exist, in ``set role``."""
 _SECURED = """
 select c.oid::int8, pg_catalog.row_security_active(c.oid)
 from unnest($1::text[], $2::text[]) as w (schema, name)
@@ -103,13 +105,15 @@ def planning_session(
             transaction.
 
     Raises ``ContractError`` if PostgreSQL refuses the query, and ``SettingsError`` if the connection may not
-    act as the role.
+    act as the role, or if the policies read none of the tenant's settings.
     """
     with connection.transaction(force_rollback=True):
-        session, create = _choose(connection, statement, search_path, settings, tenant, role)
+        session, missing = _choose(connection, statement, search_path, settings, tenant, role, own=own)
+        create = missing and own and _is_superuser(connection)
     with connection.transaction(force_rollback=True):
-        if create and own and _is_superuser(connection):
-            connection.execute("set transaction read write")  # the copy for plans is read-only by default
+        if create:
+            # The copy for plans is read-only by default. PostgreSQL refuses this after the first query.
+            connection.execute("set transaction read write")
             name = f"plainsql_plans_{secrets.token_hex(4)}"
             # The rights of this role are undone with the transaction.
             for text in (
@@ -119,7 +123,7 @@ def planning_session(
             ):
                 connection.execute(sql.SQL(text).format(sql.Identifier(name)))
             session.role = "a role with row-level security"
-        elif create:
+        elif missing:
             session.notes.append(
                 "row-level security is left out of these plans: the role bypasses it, and no other role has"
                 " the rights of the query"
@@ -138,8 +142,10 @@ def _choose(
     settings: Mapping[str, str],
     tenant: Mapping[str, str] | None,
     role: str | None,
+    *,
+    own: bool,
 ) -> tuple[PlanningSession, bool]:
-    """Return the session, and True if a role has to be created for it."""
+    """Return the session, and True if row-level security needs a role that the database does not have."""
     session = PlanningSession(role or "", dict(tenant or {}))
     apply_settings(connection, search_path, {**settings, **session.settings})
     if role is not None:
@@ -147,10 +153,7 @@ def _choose(
             with connection.transaction(force_rollback=True):
                 connection.execute(sql.SQL("set local role {}").format(sql.Identifier(role)))
         except psycopg.Error as error:
-            raise SettingsError(
-                f"--role: {error.diag.message_primary or type(error).__name__}",
-                hint="name a role of the database that the connection's role is a member of",
-            ) from None
+            raise _no_role(role, error, own=own) from None
     tables = _tables(first_plans(connection, statement))
     rows = RawCursor(connection).execute(
         _SECURED, [[schema for schema, _ in tables], [name for _, name in tables]]
@@ -160,6 +163,8 @@ def _choose(
     if tenant is None:
         _draw_settings(connection, session, oids)
         apply_settings(connection, "", session.settings)
+    else:
+        _check_tenant(connection, session, oids)
     if role is not None or all(active for _, active in secured):
         return session, False
     for (name,) in RawCursor(connection).execute(_CANDIDATES, [oids]).fetchall():
@@ -167,6 +172,37 @@ def _choose(
             session.role = name
             return session, False
     return session, True
+
+
+def _no_role(role: str, error: psycopg.Error, *, own: bool) -> SettingsError:
+    """Return the error of a role that the connection cannot act as."""
+    if own and error.sqlstate == _INVALID_VALUE:
+        return SettingsError(
+            f"--role: the copy has no role {role}: its roles are those that the migrations create",
+            hint="plan on a database that has the role: --database URL",
+        )
+    return SettingsError(
+        f"--role: {error.diag.message_primary or f'the server refuses the role {role}'}",
+        hint="name a role of the database that the connection's role is a member of",
+    )
+
+
+def _check_tenant(connection: Connection[Any], session: PlanningSession, tables: Sequence[int]) -> None:
+    """Raise ``SettingsError`` if the policies read other settings than those of the tenant.
+
+    Their conditions would be about no tenant at all. A policy may read further settings: these are noted.
+    """
+    read = sorted(compared_settings(connection, tables))
+    unset = [name for name in read if name not in session.settings]
+    if not unset:
+        return
+    if not any(session.settings.get(name) for name in read):
+        raise SettingsError(
+            f"--tenant: the policies read {', '.join(unset)}, and the tenant's settings are"
+            f" {', '.join(session.settings) or 'none'}",
+            hint=f'name the setting in [tool.plainsql]: tenant_setting = "{unset[0]}"',
+        )
+    session.notes.append(f"the policies read {', '.join(unset)} as well, which these plans leave unset")
 
 
 def apply_settings(

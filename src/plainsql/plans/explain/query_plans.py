@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
@@ -13,6 +12,13 @@ from psycopg import Connection
 from plainsql.errors import BindError, ContractError, Place
 from plainsql.plans.explain.plan_tree import PlanNode
 from plainsql.plans.explain.server_plans import CachedPlan, PlannedStatement
+from plainsql.plans.explain.value_errors import (
+    condition_words,
+    parameter_types,
+    uncomputable,
+    unreadable,
+    wrong_name,
+)
 from plainsql.statements import Statement, Variant
 from plainsql.statements.batched import batched_sql
 from plainsql.statements.server_errors import refusal
@@ -28,13 +34,13 @@ __all__ = [
     "limit_variants",
     "plan_statement",
     "refused",
+    "refused_call",
     "variant_name",
 ]
 
 MAX_VARIANTS: Final = 16
 """The number of variants that are explained unless the caller wants more."""
 
-_PARAMETER: Final = re.compile(r"[^\n\"]*\bportal\b[^\n\"]*\$(\d+)")
 _DATA_ERRORS: Final = "22"
 """The class of SQLSTATEs of values that a type or a function refuses."""
 _VALUE_ERRORS: Final = (_DATA_ERRORS, "23")
@@ -79,7 +85,8 @@ class CallPlan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     cached: CachedPlan = "custom"
     """The plan that runs after five calls with these values."""
     error: str = ""
-    """The SQLSTATE's name if the server refused to plan or to execute the call; it holds no value."""
+    """The SQLSTATE's name in words if the server refused to plan or to execute the call; it holds no
+    value."""
     measured: PlanNode | None = None
     """The plan that runs after five calls, with measured facts; ``None`` if the call was not executed."""
 
@@ -149,7 +156,7 @@ def explain_query(
         measured: execute each call, and undo it.
 
     Raises ``ContractError`` if PostgreSQL refuses the query, with the place in its file, and ``BindError``
-    if it cannot read a value of a required call. Neither holds a value.
+    if it cannot read a value of a required call. Only the latter holds a value: one that a person typed.
     """
     every = statement.variants()
     chosen = limit_variants(statement, every if variants is None else variants, max_variants, calls)
@@ -275,11 +282,8 @@ def _explain_call(
         return found
     except psycopg.Error as error:
         if call.required or (error.sqlstate or "")[:2] not in _VALUE_ERRORS:
-            refusal_of_call = refused(error, statement, variant)
-            if call.place:
-                refusal_of_call.detail = f"the values are those of the example at {call.place}"
-            raise refusal_of_call from None
-        return msgspec.structs.replace(found, error=type(error).__name__)
+            raise refused_call(connection, error, statement, variant, call) from None
+        return msgspec.structs.replace(found, error=condition_words(error))
 
 
 def _joined(
@@ -289,7 +293,7 @@ def _joined(
         with connection.transaction():
             return PlannedStatement.plan_of(connection, batched_sql(variant, planned.types())), ""
     except psycopg.Error as error:
-        return None, error.diag.message_primary or type(error).__name__
+        return None, error.diag.message_primary or condition_words(error)
 
 
 def _has_default(statement: Statement, name: str) -> bool:
@@ -305,28 +309,44 @@ def default_text(statement: Statement, name: str) -> str | None:
     return str(bounds.default).lower() if isinstance(bounds.default, bool) else str(bounds.default)
 
 
-def refused(error: psycopg.Error, statement: Statement, variant: Variant) -> ContractError | BindError:
-    """Return the error of a text or a value that the server refuses, with its place in the file.
+def refused_call(
+    connection: Connection[Any], error: psycopg.Error, statement: Statement, variant: Variant, call: Call
+) -> ContractError | BindError:
+    """Return the error of a call that the server refuses, with the place of its example, if it is one.
 
-    The message of a value holds no value.
+    The message holds the value that cannot be read if a person typed it, unless it is encrypted.
     """
-    said = error.diag
-    if said.message_primary is None and error.sqlstate is None:
-        raise error  # the connection was lost
-    number = _PARAMETER.match(said.context or "")
-    if number and int(number[1]) <= len(variant.parameters):
-        name = variant.parameters[int(number[1]) - 1]
+    name = wrong_name(error, variant)
+    place = next((each.place for each in statement.examples if str(each.place) == call.place), None)
+    if name is not None:
+        text = call.values.get(name, default_text(statement, name))
+        message, hint = unreadable(
+            name,
+            parameter_types(connection, variant).get(name),
+            text,
+            is_shown=call.required and statement.parameter(name).encryption is None,
+            in_header=place is not None,
+        )
         return BindError(
-            f"{statement.name}: {name}: PostgreSQL cannot read the value ({type(error).__name__})",
-            place=statement.parameter(name).places[0],
-            hint=f"write {name}=… in the form that PostgreSQL reads",
+            f"{statement.name}: {message}", place=place or statement.parameter(name).places[0], hint=hint
         )
     if (error.sqlstate or "").startswith(_DATA_ERRORS):
         return BindError(
-            f"{statement.name}: the values cannot be computed with ({type(error).__name__})",
-            place=Place(statement.path),
+            f"{statement.name}: {uncomputable(error, parameter_types(connection, variant))}",
+            place=place or Place(statement.path),
             hint="give other values",
         )
+    found = refused(error, statement, variant)
+    if call.place:
+        found.detail = f"the values are those of the example at {call.place}"
+    return found
+
+
+def refused(error: psycopg.Error, statement: Statement, variant: Variant) -> ContractError:
+    """Return the error of a text that the server refuses, with its place in the file."""
+    said = error.diag
+    if said.message_primary is None and error.sqlstate is None:
+        raise error  # the connection was lost
     if error.sqlstate == _REFUSED_WRITE:
         return ContractError(
             "the query writes or locks rows, and is not executed",
@@ -343,7 +363,7 @@ def refused(error: psycopg.Error, statement: Statement, variant: Variant) -> Con
         )
     found = refusal(
         variant,
-        said.message_primary or type(error).__name__,
+        said.message_primary or condition_words(error),
         sqlstate=error.sqlstate,
         position=int(said.statement_position) if said.statement_position else None,
         detail=said.message_detail,
