@@ -209,7 +209,8 @@ def test_the_sides_of_a_join_with_equal_costs_are_no_change() -> None:
     assert loop.key != over("nested loop", *reversed(loop.children)).key
 
 
-def test_two_plans_are_printed_next_to_each_other() -> None:
+def test_two_plans_are_printed_next_to_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
     recorded = RecordedPlan(3, 1, over("limit", BY_ID))
     assert side_by_side(recorded, RecordedPlan(30_000, 1, ALL)) == [
         "recorded                                      | now",
@@ -219,3 +220,12 @@ def test_two_plans_are_printed_next_to_each_other() -> None:
     ]
     wide = RecordedPlan(3, 1, scan("index scan", ORDERS, "x" * 200))
     assert side_by_side(recorded, wide)[4:6] == ["", "now"]
+    # Each line fits the terminal, with the indentation of the report.
+    now = RecordedPlan(30_000, 1, ALL)
+    width = max(map(len, side_by_side(recorded, now))) + 4
+    for columns, beginning in ((width, "recorded   "), (width - 1, "recorded")):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        lines = side_by_side(recorded, now)
+        assert lines[0].startswith(beginning)
+        assert ("now" in lines) == (columns < width)
+        assert max(map(len, lines)) + 4 <= columns

@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Callable
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -88,7 +89,9 @@ def project(make_project: MakeProject) -> Project:
 
 
 @pytest.fixture
-def run(project: Project, capsys: pytest.CaptureFixture[str]) -> Run:
+def run(project: Project, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    monkeypatch.setenv("COLUMNS", "160")
+
     def plans(*arguments: str) -> tuple[int, str]:
         capsys.readouterr()
         code = main(["-C", str(project.root), "plans", *arguments])
@@ -110,6 +113,10 @@ def files(project: Project) -> dict[str, str]:
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
+
+
+def files_of(plans: Path, *names: str) -> list[str]:
+    return [(plans / f"shop/{name}.plan").read_text() for name in names]
 
 
 def test_ten_runs_write_the_same_files(project: Project, run: Run) -> None:
@@ -200,10 +207,26 @@ def test_queries_without_a_file_and_files_without_a_query(project: Project, run:
         "other.plan",
         *(f"shop/{name}.plan" for name in ("orders/counted", *QUERIES[1:])),
     }
+    # A merge conflict from the first line on is that of a plan file; other programs' files are kept.
+    listed, renamed = plans / "shop/orders/list.plan", plans / "shop/people/rename.plan"
+    current = listed.read_text()
+    listed.write_text(f"<<<<<<< HEAD\n{current}=======\n{current}>>>>>>> other\n")
     (plans / "shop/orders/counted.plan").write_text("of another program")
+    (plans / "shop/orders/in_state.plan").write_text("syntax err")
+    renamed.write_bytes(b"\xff\xfe")
+    code, output = run("--check", "--json")
+    found = {each["name"]: each for each in json.loads(output)["queries"]}
+    assert (code, {each["state"] for each in found.values()}) == (1, {"unreadable"})
+    assert [name for name, each in found.items() if not each.get("is_kept")] == ["shop.orders.list"]
     code, output = run()
-    assert code == 2
-    assert "counted.plan: expected a file of plainsql plans, got another one" in output
+    assert code == 1
+    assert "counted.plan is not a file that plainsql wrote [unreadable]\n" in output
+    assert "HINT: move the file, or replace it: --accept shop.orders.counted\n" in output
+    assert "list.plan: unreadable\n" in output
+    assert (listed.read_text(), renamed.read_bytes()) == (current, b"\xff\xfe")
+    assert files_of(plans, "orders/counted", "orders/in_state") == ["of another program", "syntax err"]
+    assert run("--accept", "*")[0] == 0
+    assert run("--check", "--strict")[0] == 0
     (plans / "shop/orders/counted.plan").unlink()
     outside = project.root / "outside"
     (plans / "shop").rename(outside)
@@ -239,7 +262,16 @@ def test_the_file_keeps_one_of_two_indexes_with_equal_costs(project: Project, ru
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--accept", "shop.orders.lists"), "--accept: there is no query 'shop.orders.lists'"),
+        (
+            ("--accept", "shop.orders.lists"),
+            "--accept: there is no query 'shop.orders.lists'\nHINT: did you mean shop.orders.list?",
+        ),
+        (("--accept", "x"), "there is no query 'x'\nHINT: write its whole name or a pattern: "),
+        (
+            ("--accept", "shop.orders.*x"),
+            "the pattern 'shop.orders.*x'\nHINT: for all queries of the folder: 'shop.orders.*'",
+        ),
+        (("--accept", "ship.*"), "HINT: a name is, for example, shop.orders.count"),
         (("--check", "--accept", "*"), "--check and --accept: expected one of them, got both"),
         (("--strict",), "--strict: expected --check with it, got none"),
     ],

@@ -82,6 +82,8 @@ def test_review_writes_the_changes_as_markdown_next_to_the_site(
     [
         ([], "review: expected a folder to write, got nothing"),
         (["--format", "markdown"], "--format markdown: expected --since with it, got none"),
+        # Before the analyses, which need a server.
+        (["-o", "pyproject.toml"], "pyproject.toml is no folder"),
     ],
 )
 def test_review_refuses_what_makes_no_sense(
@@ -92,6 +94,10 @@ def test_review_refuses_what_makes_no_sense(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PLAINSQL_SCRATCH_URL", f"postgresql:///none?host={tmp_path}")
+    (tmp_path / "pyproject.toml").write_text("[tool.plainsql]\n")
+    (tmp_path / "sql").mkdir()
+    (tmp_path / "sql/one.sql").write_text("-- returns: value\nselect 1\n")
     assert main(["review", *arguments]) == 2
     assert message in capfd.readouterr().err
 

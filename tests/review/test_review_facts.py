@@ -5,16 +5,41 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import psycopg
 import pytest
+from msgspec.structs import replace
 
 from plainsql.migrate.discovery import read_folder
 from plainsql.review.model.file_history import read_history
 from plainsql.review.model.project_review import read_review
 from plainsql.review.model.rollback_proofs import rollback_proofs, unknown_proofs
-from plainsql.review.model.sheets import Review
+from plainsql.review.model.sheets import Access, QuerySheet, Review
+from plainsql.review.model.table_definitions import table_definitions
+from plainsql.review.model.table_usage import with_users
+from plainsql.review.site.page_renderer import site_files
 from plainsql.settings import Project
 from tests.review.conftest import SHOP, TABLE, git, query_named, since, table_named
 
+PARTITIONED = """
+create schema log;
+create table log.events (day date not null, kind text) partition by range (day);
+create table log.events_1 partition of log.events for values from ('2026-01-01') to ('2026-02-01');
+create table log.events_2 partition of log.events for values from ('2026-02-01') to ('2026-03-01')
+  partition by list (kind);
+create table log.events_2a partition of log.events_2 default;
+create index events_day_idx on log.events (day);
+create index events_kind_idx on log.events (kind);
+create index local_idx on log.events_1 (kind, day);
+create index unused_idx on log.events_1 (day, kind);
+create materialized view log.sums as select day from log.events group by day;
+create unique index sums_day_idx on log.sums (day);
+create table log.marks (code text not null, token text, place int);
+create unique index marks_code_idx on log.marks (code);
+create unique index marks_token_idx on log.marks (token);
+create index marks_order_idx on log.marks (place);
+alter table log.marks replica identity using index marks_code_idx;
+alter table log.marks cluster on marks_order_idx;
+"""
 NEEDS_GIT = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 
 
@@ -175,3 +200,53 @@ def test_a_review_is_the_same_from_any_folder(
     assert [proof.kind for proof in proofs.values()] == ["proved", "none", "keeps", "proved", "proved"]
     unknown = unknown_proofs(folder, "no server")
     assert [proof.kind for proof in unknown.values()] == ["unknown", "none", *["unknown"] * 3]
+
+
+def test_indexes_of_partitions_and_unique_rows_are_not_called_useless(fresh_database_url: str) -> None:
+    with psycopg.connect(fresh_database_url, autocommit=True) as connection:
+        connection.execute(PARTITIONED)
+        tables = table_definitions(connection)
+    read = Access("log.events", "read", ("day", "kind"), False, compared=("day",))
+    queries = [
+        QuerySheet("log.list", "list.sql", "", "", "", "", accesses=(read,)),
+        QuerySheet("log.day", "day.sql", "", "", "", "", accesses=(replace(read, table="log.events_1"),)),
+    ]
+    planned = {"log.list": {"events_1_day_idx"}, "log.day": {"local_idx"}}
+    found = with_users(tables, queries, (), planned)
+    by_name = {table.name: table for table in found}
+    events = by_name["log.events"]
+    assert {index.name: index.users for index in events.indexes} == {
+        "events_day_idx": ("log.list",),
+        "events_kind_idx": (),
+    }
+    unused = {table.name: [index.name for index in table.unused_indexes] for table in found}
+    assert unused == {
+        "log.events": ["events_kind_idx"],
+        "log.events_1": ["unused_idx"],  # it is part of no index of the table
+        "log.events_2": [],
+        "log.events_2a": [],
+        "log.sums": ["sums_day_idx"],
+        "log.marks": ["marks_code_idx", "marks_order_idx", "marks_token_idx"],
+    }
+    reasons = {index.name: index.reasons for table in found for index in table.unused_indexes}
+    assert reasons == {
+        "events_kind_idx": (),
+        "unused_idx": (),
+        "sums_day_idx": ("unique rows",),
+        "marks_code_idx": ("unique rows", "replica identity"),
+        "marks_token_idx": ("unique rows",),
+        "marks_order_idx": ("cluster",),
+    }
+    assert [table.name for table in found if table.unread] == ["log.marks"]
+    assert events.queries == (("log.day", "R"), ("log.list", "R"))
+    pages = {
+        path: data.decode() for path, data in site_files(Review("log", "1", tuple(queries), found, (), ()))
+    }
+    assert 'href="../tables/log.events_1.html"' in pages["tables/log.events.html"]
+    assert "events_1" not in pages["tables/index.html"] + pages["matrix.html"]
+    assert "2 that nothing else needs" in pages["index.html"]
+    assert "<b>2</b> tables" in pages["index.html"]
+    assert "2 readers</li><li>0 writers" in pages["tables/log.events.html"]
+    # A column that is not null has values, but no query writes it.
+    assert "(other programs only)" in pages["tables/log.marks.html"]
+    assert "always null" not in pages["tables/log.marks.html"]

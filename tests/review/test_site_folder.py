@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from plainsql.errors import FileError
-from plainsql.review.site.site_folder import MARKER, write_site
+from plainsql.review.site.site_folder import MARKER, check_folder, write_site
 
 
 def tree(folder: Path) -> dict[str, bytes]:
@@ -36,6 +36,24 @@ def test_a_folder_of_another_owner_is_refused(tmp_path: Path) -> None:
     assert tree(tmp_path) == {"index.html": b"mine"}
     with pytest.raises(FileError, match="is no folder"):
         write_site(tmp_path / "index.html", {"index.html": b""}.items())
+
+
+def test_the_site_of_another_database_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "site"
+    write_site(folder, {"a.html": b"1"}.items(), "alpha")
+    for other, shown in (("beta", "the database beta"), ("", "a project with one database")):
+        with pytest.raises(FileError, match=f"expected a site of {shown}, got one of the database alpha"):
+            write_site(folder, {"a.html": b"2"}.items(), other)
+    assert tree(folder) == {"a.html": b"1"}
+    write_site(folder, {"b.html": b"2"}.items(), "alpha")
+    assert tree(folder) == {"b.html": b"2"}
+    # The marker of an earlier version names no database.
+    marker = folder / MARKER
+    marker.write_text(marker.read_text().replace("database: alpha\n", ""))
+    write_site(folder, {"c.html": b"3"}.items(), "beta")
+    assert tree(folder) == {"c.html": b"3"}
+    with pytest.raises(FileError, match="got one of the database beta"):
+        check_folder(folder)
 
 
 def test_a_file_that_is_in_the_way_of_a_new_page_is_refused(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from tests.chromium import Chromium, chromium
 from tests.review.conftest import TABLE
 
 OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+CUT = "(each => each.scrollWidth > each.clientWidth)(document.querySelector('{}'))"
 RESULTS = "Array.from(document.querySelectorAll('#results .name'), (each) => each.textContent)"
 BACKGROUND = "getComputedStyle(document.body).backgroundColor"
 
@@ -41,6 +42,19 @@ def test_the_search_box_finds_and_opens_by_keyboard(browser: Chromium, site: Pat
     assert chosen == found[1]
     browser.follow("Enter")
     assert browser.evaluate("document.title").startswith(chosen)
+
+
+def test_tables_and_the_navigation_are_not_cut_without_a_sign(browser: Chromium, site: Path) -> None:
+    browser.open((site / table_path("shop.leads")).as_uri())
+    browser.resize(1280)
+    assert browser.evaluate(CUT.format("#columns .scroll")) is False
+    browser.resize(400)
+    assert browser.evaluate(CUT.format(".top nav")) is False
+    assert browser.evaluate(CUT.format("#columns .scroll")) is True
+    style = "getComputedStyle(document.querySelector('#columns .scroll')).{}"
+    # The covers scroll with the content, the shadows do not.
+    assert browser.evaluate(style.format("backgroundAttachment")).startswith("local, local, scroll, scroll")
+    assert browser.evaluate(style.format("backgroundImage")).count("linear-gradient") == 4
 
 
 def test_pages_fit_both_widths_log_nothing_and_request_nothing(browser: Chromium, site: Path) -> None:

@@ -84,7 +84,7 @@ def plans(
     if check:
         return FINDINGS if found.fails or (strict and not found.is_current) else FINE
     left = ("refused",) if accept else ("refused", "worse")
-    return FINDINGS if any(each.state in left for each in found.queries) else FINE
+    return FINDINGS if any(each.state in left or each.is_kept for each in found.queries) else FINE
 
 
 def _print_reports(found: ProjectPlans, *, written: bool, accepted: bool) -> None:
@@ -92,7 +92,8 @@ def _print_reports(found: ProjectPlans, *, written: bool, accepted: bool) -> Non
     for report in found.queries:
         if report.state == "same":
             continue
-        if not written or report.state == "refused" or (report.state == "worse" and not accepted):
+        left = report.state == "refused" or report.is_kept or (report.state == "worse" and not accepted)
+        if not written or left:
             print(f"{printable(str(report))}\n")
         else:
             reasons = "; ".join(dict.fromkeys(each.reasons[0] for each in report.changes))
@@ -110,7 +111,10 @@ def _summary(found: ProjectPlans, *, written: bool) -> str:
     parts += [f"{len(found.leftovers)} {'removed' if written else 'left over'}"] if found.leftovers else []
     if not parts:
         return "no plan has changed"
-    can_be_written = found.leftovers or counts.keys() - {"same", "worse", "refused"}
+    not_written = ("same", "worse", "refused")
+    can_be_written = found.leftovers or any(
+        each.state not in not_written and not each.is_kept for each in found.queries
+    )
     hint = " (plainsql plans writes the files)" if can_be_written and not written else ""
     return f"{', '.join(parts)}{hint}"
 

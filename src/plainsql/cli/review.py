@@ -18,7 +18,7 @@ from plainsql.cli.review_changes import changes_text, print_changes
 from plainsql.errors import SettingsError
 from plainsql.review.model.project_review import read_review
 from plainsql.review.site.page_renderer import site_files
-from plainsql.review.site.site_folder import write_site
+from plainsql.review.site.site_folder import check_folder, write_site
 from plainsql.review.site.site_server import serve_site
 
 __all__ = ["review"]
@@ -80,6 +80,8 @@ def review(
     if output is None and not serve and format is not None and since is not None:
         print_changes(project, since, format, scratch)
         return FINE
+    if output is not None:
+        check_folder(output, project.name)  # before the analyses, which take seconds
     content = read_review(
         project,
         scratch,
@@ -94,11 +96,12 @@ def review(
         report = sys.stderr
     files = dict(site_files(content))
     if output is not None:
-        write_site(output, files.items())
+        write_site(output, files.items(), project.name)
         size = sum(map(len, files.values())) / 1e6
         took = time.perf_counter() - began
         queries, pages = len(content.queries), sum(path.endswith(".html") for path in files)
-        print(f"{queries} queries on {pages} pages, {size:.1f} MB, {took:.1f} s", file=report)
+        noun = "query" if queries == 1 else "queries"
+        print(f"{queries} {noun} on {pages} pages, {size:.1f} MB, {took:.1f} s", file=report)
         print(f"open {os.path.relpath(output / 'index.html')}", file=report)
     if serve:
         try:

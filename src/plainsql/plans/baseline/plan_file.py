@@ -21,11 +21,20 @@ from typing import Final
 from plainsql.plans.baseline.recorded_node import RecordedNode, parse_node, render_node
 from plainsql.plans.baseline.variant_sets import VariantSet, parse_set, render_set
 
-__all__ = ["MARK", "SUFFIX", "PlanFileError", "RecordedPlan", "parse_plans", "render_plan", "render_plans"]
+__all__ = [
+    "MARK",
+    "SUFFIX",
+    "PlanFileError",
+    "RecordedPlan",
+    "is_plan_file",
+    "parse_plans",
+    "render_plan",
+    "render_plans",
+]
 
 SUFFIX: Final = ".plan"
 MARK: Final = "# Written by plainsql plans:"
-"""The beginning of the first line; other files are neither read nor removed."""
+"""The beginning of the first line; other files are neither replaced nor removed."""
 _INDENT: Final = "  "
 _SIZE: Final = re.compile("cost ~([0-9]{1,30}), rows ~([0-9]{1,30})")
 
@@ -63,6 +72,11 @@ def render_plans(path: str, recorded: Sequence[tuple[VariantSet, RecordedPlan]])
     for plan, sets in groups.items():
         lines += ["", *sets, *(_INDENT + line for line in render_plan(plan))]
     return "".join(f"{line}\n" for line in lines)
+
+
+def is_plan_file(text: str) -> bool:
+    """Return True if plainsql wrote the text, also if a merge conflict begins above its first line."""
+    return any(line.startswith(MARK) for line in text.splitlines())
 
 
 def parse_plans(text: str) -> list[tuple[VariantSet, RecordedPlan]]:

@@ -15,7 +15,7 @@ __all__ = ["PlanFolder"]
 
 
 class PlanFolder:
-    """The plan files below one folder. Other programs' files are neither read nor changed."""
+    """The plan files below one folder. Other programs' files are not changed."""
 
     def __init__(self, folder: Path, sql_folder: Path) -> None:
         self.folder = folder
@@ -27,20 +27,11 @@ class PlanFolder:
         return self.folder / relative.with_suffix(SUFFIX)
 
     def read(self, file: Path) -> str | None:
-        """Return the text of a plan file, ``None`` if it is missing.
-
-        Raises ``FileError`` if another program's file is in its place.
-        """
+        """Return the text of the file in the place of a plan file, ``None`` if it is missing."""
         try:
-            text = read_file(file).decode("utf-8", "replace")
+            return read_file(file).decode("utf-8", "replace")
         except FileNotFoundError:
             return None
-        if not text.startswith(MARK):
-            raise FileError(
-                f"{os.path.relpath(file)}: expected a file of plainsql plans, got another one",
-                hint="move it, or name another folder as plans in [tool.plainsql]",
-            )
-        return text
 
     def leftovers(self, files: Iterable[Path], others: Iterable[Path] = ()) -> list[Path]:
         """Return the plan files that are not among ``files``: their queries are gone.

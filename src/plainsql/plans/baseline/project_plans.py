@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
@@ -17,13 +18,14 @@ from psycopg import Connection
 from plainsql import statements
 from plainsql.errors import BindError, ContractError, SettingsError
 from plainsql.plans.baseline.measurement import measured_plans
-from plainsql.plans.baseline.plan_file import PlanFileError, parse_plans
+from plainsql.plans.baseline.plan_file import PlanFileError, is_plan_file, parse_plans
 from plainsql.plans.baseline.plan_folder import PlanFolder
 from plainsql.plans.baseline.query_report import MeasuredPlan, QueryReport, fresh_text, report_query
 from plainsql.plans.baseline.recorded_node import quoted_name
 from plainsql.plans.baseline.ties import break_ties
 from plainsql.settings import Project
 from plainsql.statements import Statement
+from plainsql.statements.header import close_match
 
 __all__ = ["ProjectPlans", "check_plans"]
 
@@ -32,6 +34,9 @@ _LARGE_ROWS: Final = 10_000
 _MAX_CONNECTIONS: Final = 4
 _QUERIES_PER_CONNECTION: Final = 20
 """A further connection costs more than it brings for fewer queries."""
+_LIKENESS: Final = 0.6
+"""The ratio from which on a name is one that may be meant."""
+_WILDCARDS: Final = "*?["
 _LARGE_TABLES: Final = """
 select n.nspname, c.relname
 from pg_catalog.pg_class as c
@@ -79,8 +84,10 @@ def check_plans(
         accept: patterns of queries whose worse plans are written as well; only these queries are planned, and
             their files alone are in the result. By default all queries.
 
-    Raises ``SqlFileError`` if a SQL file cannot be read, ``SettingsError`` if a pattern names no query, and
-    ``FileError`` if another program's file is in the place of a plan file.
+    Another program's file in the place of a plan file is unreadable. It is replaced only if ``accept`` names
+    its query.
+
+    Raises ``SqlFileError`` if a SQL file cannot be read, and ``SettingsError`` if a pattern names no query.
     """
     catalog = statements.load(project.sql_folder)
     chosen = _accepted(list(catalog.values()), accept)
@@ -152,6 +159,11 @@ def _check_query(
         return QueryReport(*query, "refused", str(error)), None
     if text is None:
         return QueryReport(*query, "missing", "there is no plan file"), fresh_text(source, measured)
+    if not is_plan_file(text):
+        message = f"{query[-1]} is not a file that plainsql wrote"
+        hint = f"move the file, or replace it: --accept {statement.name}"
+        report = QueryReport(*query, "unreadable", message, is_kept=not accept, hint=hint)
+        return report, fresh_text(source, measured) if accept else None
     try:
         recorded = parse_plans(text)
     except PlanFileError as error:
@@ -164,11 +176,30 @@ def _check_query(
 
 def _accepted(queries: list[Statement], patterns: Sequence[str]) -> list[Statement]:
     for pattern in patterns:
-        if not any(fnmatchcase(query.name, pattern) for query in queries):
+        if any(fnmatchcase(query.name, pattern) for query in queries):
+            continue
+        names = [query.name for query in queries]
+        if any(mark in pattern for mark in _WILDCARDS):
             raise SettingsError(
-                f"--accept: there is no query {pattern!r}",
-                hint="write its whole name or a pattern: shop.orders.list, or 'shop.*'",
+                f"--accept: no query matches the pattern {pattern!r}", hint=_hint_for_pattern(pattern, names)
             )
+        meant = close_match(pattern, names, _LIKENESS)
+        raise SettingsError(
+            f"--accept: there is no query {pattern!r}",
+            hint=f"did you mean {meant}?"
+            if meant
+            else "write its whole name or a pattern: shop.orders.list, or 'shop.*'",
+        )
     if not patterns:
         return queries
     return [query for query in queries if any(fnmatchcase(query.name, pattern) for pattern in patterns)]
+
+
+def _hint_for_pattern(pattern: str, names: Sequence[str]) -> str:
+    """Return the pattern of the nearest folder that has queries, else the names that there are."""
+    folder = re.split(r"[*?\[]", pattern, maxsplit=1)[0].rpartition(".")[0]
+    while folder:
+        if any(name.startswith(f"{folder}.") for name in names):
+            return f"for all queries of the folder: '{folder}.*'"
+        folder = folder.rpartition(".")[0]
+    return f"a name is, for example, {names[0]}" if names else "there are no queries"

@@ -66,6 +66,9 @@ class QueryReport(msgspec.Struct, frozen=True, omit_defaults=True):
     message: str = ""
     """The reason of a state that has no changes."""
     changes: tuple[Change, ...] = ()
+    is_kept: bool = False
+    """True for another program's file, which only ``--accept`` replaces."""
+    hint: str = ""
 
     def __str__(self) -> str:
         text = f"{self.path}:{self.line}: {self.name}: "
@@ -81,6 +84,8 @@ class QueryReport(msgspec.Struct, frozen=True, omit_defaults=True):
             lines += [f"    {line}".rstrip() for line in change.both]
         if len(self.changes) > _SHOWN_CHANGES:
             lines += ["", f"  and {len(self.changes) - _SHOWN_CHANGES} more changes of its variants"]
+        if self.hint:
+            lines.append(f"HINT: {self.hint}")
         if self.state == "worse":
             lines.append(f"HINT: mend the query or the index, or take the plan: --accept {self.name}")
         return "\n".join(lines)

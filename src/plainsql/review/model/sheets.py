@@ -355,6 +355,17 @@ class IndexSheet(Struct, frozen=True):
     plans: tuple[str, ...] | None = None
     """The queries whose plans use it; ``None`` if no plans are known."""
     size_bytes: int | None = None
+    needs: tuple[str, ...] = ()
+    """The reasons to keep it that are no constraint: ``unique rows``, ``replica identity``, ``cluster``."""
+    partitions: tuple[str, ...] = ()
+    """The names of the partitions' indexes that belong to it, on all levels."""
+    is_attached: bool = False
+    """True if it is part of the index of the partitioned table."""
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """The reasons to keep it though no query uses it."""
+        return (*self.supports, *self.needs)
 
     @property
     def users(self) -> tuple[str, ...]:
@@ -394,6 +405,9 @@ class TableSheet(Struct, frozen=True):
     definition: str = ""
     """The query of a view."""
     partition_of: str = ""
+    """The partitioned table and the bounds, as they are shown."""
+    parent: str = ""
+    """The partitioned table that it is a partition of."""
     partition_key: str = ""
     row_security: Literal["", "on", "forced"] = ""
     columns: tuple[ColumnSheet, ...] = ()
@@ -423,6 +437,11 @@ class TableSheet(Struct, frozen=True):
         return self.kind in ("table", "partitioned table", "foreign table")
 
     @property
+    def has_own_columns(self) -> bool:
+        """True if its columns are its own: not those of a view or of the partitioned table."""
+        return self.is_stored and not self.parent
+
+    @property
     def readers(self) -> tuple[str, ...]:
         """The queries that read it."""
         return tuple(query for query, uses in self.queries if "R" in uses)
@@ -434,18 +453,25 @@ class TableSheet(Struct, frozen=True):
 
     @property
     def unread(self) -> tuple[ColumnSheet, ...]:
-        """The columns that no query reads; none of a view."""
-        return tuple(column for column in self.columns if self.is_stored and not column.users.reads)
+        """The columns that no query reads; none of a view or a partition."""
+        return tuple(column for column in self.columns if self.has_own_columns and not column.users.reads)
 
     @property
     def unwritten(self) -> tuple[ColumnSheet, ...]:
-        """The columns that no query writes; none of a view."""
-        return tuple(column for column in self.columns if self.is_stored and not column.users.writes)
+        """The columns that no query writes; none of a view or a partition."""
+        return tuple(column for column in self.columns if self.has_own_columns and not column.users.writes)
+
+    @property
+    def has_other_writers(self) -> bool:
+        """True if other programs fill it: no query inserts, or none writes a column that is not null."""
+        return not any("I" in uses for _, uses in self.queries) or any(
+            column.not_null and not (column.default or column.generated) for column in self.unwritten
+        )
 
     @property
     def unused_indexes(self) -> tuple[IndexSheet, ...]:
-        """The indexes that no query uses."""
-        return tuple(index for index in self.indexes if not index.users)
+        """The indexes that no query uses; the index of a partitioned table counts for its partitions."""
+        return tuple(index for index in self.indexes if not index.users and not index.is_attached)
 
 
 class StatementSheet(Struct, frozen=True):

@@ -74,6 +74,11 @@ select r.name, r.relkind::text, coalesce(obj_description(r.oid, 'pg_class'), '')
     from pg_catalog.pg_inherits as i inner join relations as parent on i.inhparent = parent.oid
     where i.inhrelid = r.oid and r.relispartition
   ), ''),
+  coalesce((
+    select parent.name
+    from pg_catalog.pg_inherits as i inner join relations as parent on i.inhparent = parent.oid
+    where i.inhrelid = r.oid and r.relispartition
+  ), ''),
   case when r.relkind = 'p' then pg_get_partkeydef(r.oid) else '' end
 from relations as r
 order by r.name
@@ -117,7 +122,23 @@ select r.name, c.relname, pg_get_indexdef(i.indexrelid), m.amname, i.indisunique
   array(
     select pg_get_indexdef(i.indexrelid, place, true) from generate_series(1, i.indnkeyatts) as place
     order by place
-  )
+  ),
+  array_remove(array[
+    case when i.indisunique and not exists (
+      select from pg_catalog.pg_constraint as k
+      where i.indexrelid = k.conindid and k.contype in ('p', 'u', 'x')
+    ) then 'unique rows' end,
+    case when i.indisreplident then 'replica identity' end,
+    case when i.indisclustered then 'cluster' end
+  ], null),
+  -- The indexes of the partitions, on all levels.
+  array(
+    select p.relname::text
+    from pg_partition_tree(i.indexrelid) as t inner join pg_catalog.pg_class as p on t.relid = p.oid
+    where t.relid <> i.indexrelid
+    order by 1
+  ),
+  c.relispartition
 from relations as r
   inner join pg_catalog.pg_index as i on r.oid = i.indrelid
   inner join pg_catalog.pg_class as c on i.indexrelid = c.oid
@@ -165,10 +186,36 @@ def table_definitions(connection: Any) -> tuple[TableSheet, ...]:
         if other:
             incoming[other].append(IncomingKey(name, table, definition))
     indexes = _by_table(
-        (table, IndexSheet(name, definition, tuple(key), method, unique, primary, valid, predicate))
-        for table, name, definition, method, unique, primary, valid, predicate, key in connection.execute(
-            _INDEXES
+        (
+            table,
+            IndexSheet(
+                name,
+                definition,
+                tuple(key),
+                method,
+                unique,
+                primary,
+                valid,
+                predicate,
+                needs=tuple(needs),
+                partitions=tuple(partitions),
+                is_attached=attached,
+            ),
         )
+        for (
+            table,
+            name,
+            definition,
+            method,
+            unique,
+            primary,
+            valid,
+            predicate,
+            key,
+            needs,
+            partitions,
+            attached,
+        ) in connection.execute(_INDEXES)
     )
     policies = _by_table(
         (table, PolicySheet(name, _COMMANDS[command], permissive, tuple(roles), using, check))
@@ -179,7 +226,7 @@ def table_definitions(connection: Any) -> tuple[TableSheet, ...]:
         for table, name, definition, enabled in connection.execute(_TRIGGERS)
     )
     found: list[TableSheet] = []
-    for name, kind, comment, definition, security, parent, key in connection.execute(_TABLES):
+    for name, kind, comment, definition, security, partition_of, parent, key in connection.execute(_TABLES):
         own = tuple(each for _, each in sorted(constraints[name], key=lambda pair: pair[0]))
         found.append(
             TableSheet(
@@ -187,7 +234,8 @@ def table_definitions(connection: Any) -> tuple[TableSheet, ...]:
                 _KINDS[kind],
                 comment=comment,
                 definition=definition.strip(),
-                partition_of=parent,
+                partition_of=partition_of,
+                parent=parent,
                 partition_key=key,
                 row_security=security,
                 columns=tuple(_with_keys(column, own) for column in columns[name]),

@@ -44,11 +44,14 @@ def with_users(
 
     ``planned`` has the names of the indexes in the plans of each query; ``None`` if no plans are known.
     """
+    tables = tuple(tables)
+    relatives = _relatives(tables)
     accesses: dict[str, list[tuple[str, Access]]] = defaultdict(list)
     proofs: dict[tuple[str, str], list[str]] = defaultdict(list)
     for query in queries:
         for access in query.accesses:
-            accesses[access.table].append((query.name, access))
+            for table_name in relatives.get(access.table, (access.table,)):
+                accesses[table_name].append((query.name, access))
             for via in access.via:
                 if via.startswith("view "):
                     accesses[via.removeprefix("view ")].append((query.name, access))
@@ -87,6 +90,19 @@ def with_users(
         )
         for table in tables
     )
+
+
+def _relatives(tables: Iterable[TableSheet]) -> dict[str, list[str]]:
+    """Return each table with the partitioned tables above it and all partitions below it."""
+    parents = {table.name: table.parent for table in tables}
+    found: dict[str, list[str]] = {name: [name] for name in parents}
+    for name, parent in parents.items():
+        above = parent
+        while above in parents:
+            found[name].append(above)
+            found[above].append(name)
+            above = parents[above]
+    return found
 
 
 def _column_users(column: str, accesses: Iterable[tuple[str, Access]]) -> ColumnUsers:
@@ -131,10 +147,13 @@ def _planned(
     accesses: Iterable[tuple[str, Access]],
     planned: Mapping[str, Collection[str]] | None,
 ) -> tuple[str, ...] | None:
-    """Return the queries that use the table, and whose plans have an index of this name."""
+    """Return the queries that use the table, and whose plans have the index or one of its partitions."""
     if planned is None:
         return None
-    return tuple(dict.fromkeys(query for query, _ in accesses if index.name in planned.get(query, ())))
+    names = {index.name, *index.partitions}
+    return tuple(
+        dict.fromkeys(query for query, _ in accesses if not names.isdisjoint(planned.get(query, ())))
+    )
 
 
 def _policy_columns(table: TableSheet) -> frozenset[str]:

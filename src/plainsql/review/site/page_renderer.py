@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
 
@@ -56,6 +56,7 @@ class _Renderer:
             "cost": _cost,
             "duration": _duration,
         }
+        self._whole_tables = [table for table in review.tables if not table.parent]
         self._tables = {table.name: table for table in review.tables}
         self._queries = {query.name: query for query in review.queries}
         self._letters = {
@@ -70,7 +71,7 @@ class _Renderer:
         review = self._review
         yield self._page("index.html", "overview.html", groups=_groups(review), **_overview(review))
         yield self._page("queries/index.html", "queries.html", modules=_by_module(review.queries))
-        yield self._page("tables/index.html", "tables.html", schemas=_by_schema(review.tables))
+        yield self._page("tables/index.html", "tables.html", schemas=_by_schema(self._whole_tables))
         yield self._page("matrix.html", "matrix.html", groups=_groups(review))
         yield self._page("findings.html", "findings.html", allowances=_allowances(review))
         yield self._page(
@@ -92,7 +93,8 @@ class _Renderer:
                 "table.html",
                 table=table,
                 lines=self._lines(table.definition),
-                siblings=[other.name for other in review.tables if other.schema == table.schema],
+                partitions=[other for other in review.tables if other.parent == table.name],
+                siblings=[other.name for other in self._whole_tables if other.schema == table.schema],
             )
         yield self._page("migrations/index.html", "migrations.html")
         for migration in review.migrations:
@@ -214,13 +216,21 @@ def _by_schema(tables: Sequence[TableSheet]) -> list[tuple[str, list[TableSheet]
 def _groups(review: Review) -> list[tuple[str, list[QuerySheet], list[TableSheet]]]:
     """Return the queries by the first part of their names, each group with the tables that it uses."""
     groups: dict[str, list[QuerySheet]] = defaultdict(list)
+    parents = {table.name: table.parent for table in review.tables}
     for query in review.queries:
         groups[query.name.partition(".")[0] if "." in query.name else ""].append(query)
     found = []
     for name, queries in sorted(groups.items()):
-        used = {access.table for query in queries for access in query.accesses}
+        used = {_whole(access.table, parents) for query in queries for access in query.accesses}
         found.append((name, queries, [table for table in review.tables if table.name in used]))
     return found
+
+
+def _whole(table: str, parents: Mapping[str, str]) -> str:
+    """Return the partitioned table that a partition belongs to in the end, and other tables as they are."""
+    while parents.get(table):
+        table = parents[table]
+    return table
 
 
 def _allowances(review: Review) -> list[tuple[QuerySheet, Any]]:
