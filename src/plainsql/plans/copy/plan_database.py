@@ -40,6 +40,7 @@ from plainsql.plans.statistics.production_statistics import (
     IndexStatistics,
     ProductionStatistics,
     TableStatistics,
+    masked_columns,
 )
 from plainsql.plans.statistics.statistics_files import read_statistics
 from plainsql.plans.statistics.statistics_folder import statistics_folder
@@ -82,6 +83,11 @@ class PlanDatabase:
         """
         notes = statistics_notes(self.stats, self.restored, sorted(self.assumed_tables), (), tables=tables)
         return tuple(notes)
+
+    @property
+    def masked_columns(self) -> frozenset[str]:
+        """The columns whose texts are placeholders: estimates for ranges and prefixes of texts are wrong."""
+        return frozenset() if self.stats is None else masked_columns(self.stats)
 
     def connect(self, role: str | None = None) -> psycopg.Connection[Any]:
         """Return a new connection in autocommit mode. Statements can be explained, and change nothing.

@@ -17,7 +17,7 @@ from psycopg import sql
 
 from plainsql.plans.statistics.production_statistics import ColumnStatistics
 
-__all__ = ["FEW_VALUES", "ColumnType", "Values", "array_literal", "handling", "hide_values"]
+__all__ = ["FEW_VALUES", "ColumnType", "Values", "array_literal", "handling", "hide_values", "is_secret"]
 
 FEW_VALUES: Final = 50
 """The distinct values up to which the texts of a column are kept."""
@@ -35,10 +35,14 @@ _TEXTS: Final = frozenset(("text", "varchar", "bpchar", "name", "citext", "jsonb
 _DOCUMENTS: Final = frozenset(("jsonb", "bytea", "tsvector"))
 """Types whose values are never kept: each may hold several facts about a person."""
 _SECRET: Final = re.compile(
-    r"passw|passphrase|secret|token|api_?key|private_?key|credential|hash|salt|signature|iban|ssn",
+    r"passw|passphrase|passport|pwd|kennwort|geheim|secret|token|credential|hash|salt|signature|iban|cookie"
+    r"|(api|access|private|secret|license)_?key|kreditkarte|credit_?card|(account|konto)_?(number|nummer)"
+    r"|(?<![a-z])(pins?|puk|otps?|totp|mfa|cvv2?|cvc2?|o?auth|cards?|pan|ssn|jwt|bearer|tax_?id)(?![a-z])",
     re.IGNORECASE,
 )
 """Names of columns whose texts are never kept, however few they are."""
+_HUMP: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+"""The place between two words of a name such as ``cardNumber``."""
 _DIGITS: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
 _UNQUOTED: Final = re.compile(r"[A-Za-z0-9_.:+-]+", re.ASCII)
 
@@ -72,15 +76,23 @@ class Values(NamedTuple):
     common: list[str] | None
     bounds: list[str] | None
     elements: list[str] | None
+    secret: bool = False
+    """True if its values are made of a column whose name says that it is a secret."""
 
 
-def handling(column: str, type: ColumnType, n_distinct: float) -> Handling:
+def is_secret(text: str) -> bool:
+    """Return True if a name, or a name in an expression, says that its texts are secrets."""
+    return _SECRET.search(_HUMP.sub("_", text)) is not None
+
+
+def handling(column: str, type: ColumnType, n_distinct: float, *, secret: bool = False) -> Handling:
     """Return the way in which the values of a column are treated."""
     if type.kind == "e" or type.name in _KEPT:
         return "keep"
     if type.name not in _TEXTS:
         return "omit"
-    if 1 <= n_distinct <= FEW_VALUES and type.name not in _DOCUMENTS and not _SECRET.search(column):
+    few = 1 <= n_distinct <= FEW_VALUES and type.name not in _DOCUMENTS
+    if few and not secret and not is_secret(column):
         return "keep"
     # A placeholder may not pass the check of a domain.
     return "omit" if type.is_domain else "hide"
@@ -96,7 +108,8 @@ def hide_values(connection: psycopg.Connection[Any], columns: Sequence[Values], 
     """
     hidden: list[Values] = []
     for each in columns:
-        how = "keep" if keep_all else handling(each.column, each.type, each.statistics.n_distinct)
+        count = each.statistics.n_distinct
+        how = "keep" if keep_all else handling(each.column, each.type, count, secret=each.secret)
         if how == "hide":
             hidden.append(each)
         elif how == "keep":

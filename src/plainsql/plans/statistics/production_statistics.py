@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
+from msgspec import Meta
 
 __all__ = [
     "FORMAT",
@@ -17,6 +19,8 @@ __all__ = [
     "Production",
     "ProductionStatistics",
     "TableStatistics",
+    "masked_columns",
+    "never_analysed",
 ]
 
 FORMAT = 1
@@ -27,21 +31,33 @@ USER_TABLES: Final = (
 )
 """The condition that leaves out the system's tables and the records of migrations: ``n`` is their schema."""
 
+_PLACEHOLDER: Final = re.compile(r'\{"(\{\\")?~[0-9a-z]+["\\]')
+"""The beginning of an array of placeholders such as ``~07``, or of arrays of them."""
+
+_MAX_ROWS: Final = 10**15
+"""More than the 4,294,967,295 pages of PostgreSQL's largest table can hold."""
+_MAX_COUNT: Final = 2**32 - 1
+_MAX_HEIGHT: Final = 32
+Count = Annotated[int, Meta(ge=0, le=_MAX_COUNT)]
+Height = Annotated[int, Meta(ge=0, le=_MAX_HEIGHT)]
+Rows = Annotated[float, Meta(ge=0, le=_MAX_ROWS)]
+Share = Annotated[float, Meta(ge=0, le=1)]
+
 
 class ColumnStatistics(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """A row of ``pg_stats``, under the names of its columns. Arrays are texts as PostgreSQL writes them."""
 
-    null_frac: float = 0.0
-    avg_width: int = 0
-    n_distinct: float = 0.0
-    correlation: float | None = None
+    null_frac: Share = 0.0
+    avg_width: Count = 0
+    n_distinct: Annotated[float, Meta(ge=-1, le=_MAX_ROWS)] = 0.0
+    correlation: Annotated[float, Meta(ge=-1.001, le=1.001)] | None = None
     most_common_vals: str | None = None
     most_common_freqs: str | None = None
     histogram_bounds: str | None = None
     most_common_elems: str | None = None
     most_common_elem_freqs: str | None = None
     elem_count_histogram: str | None = None
-    range_empty_frac: float | None = None
+    range_empty_frac: Share | None = None
     range_length_histogram: str | None = None
     range_bounds_histogram: str | None = None
 
@@ -49,13 +65,13 @@ class ColumnStatistics(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_
 class GinCounters(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """The counters in the metapage of a GIN index: the pending ones of now, the others of its last vacuum."""
 
-    pending_pages: int
-    pending_rows: int = 0
-    total_pages: int | None = None
+    pending_pages: Count
+    pending_rows: Count = 0
+    total_pages: Count | None = None
     """None, as the three below, if the role could not read them."""
-    entry_pages: int | None = None
-    data_pages: int | None = None
-    entries: int | None = None
+    entry_pages: Count | None = None
+    data_pages: Count | None = None
+    entries: Count | None = None
 
 
 class IndexStatistics(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -63,13 +79,13 @@ class IndexStatistics(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_u
 
     method: str
     """The access method: ``btree``, ``gin``, …"""
-    rows: float = 0.0
+    rows: Rows = 0.0
     """Rows at the last analyze or vacuum (``reltuples``)."""
-    pages: int = 0
+    pages: Count = 0
     """Pages at that time (``relpages``)."""
-    file_pages: int = 0
+    file_pages: Count = 0
     """Pages of its file when it was read."""
-    height: int | None = None
+    height: Height | None = None
     """The levels above the leaves of a B-tree; None for other methods, and if production did not show it."""
     first: str | None = None
     """The smallest value of the first column in a B-tree, and with ``last`` the greatest."""
@@ -95,13 +111,13 @@ class ExtendedStatistics(msgspec.Struct, kw_only=True, omit_defaults=True, forbi
 class TableStatistics(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """The size of a table, a partitioned table or a materialized view, with its columns and indexes."""
 
-    rows: float = -1.0
+    rows: Annotated[float, Meta(ge=-1, le=_MAX_ROWS)] = -1.0
     """Rows at the last analyze or vacuum (``reltuples``); -1 if there was none."""
-    pages: int = 0
+    pages: Count = 0
     """Pages at that time (``relpages``)."""
-    all_visible: int = 0
+    all_visible: Count = 0
     """Pages at that time whose rows every transaction sees (``relallvisible``)."""
-    file_pages: int = 0
+    file_pages: Count = 0
     """Pages of its file when it was read."""
     columns: dict[str, ColumnStatistics] = {}
     inherited: dict[str, ColumnStatistics] = {}
@@ -142,3 +158,25 @@ class ProductionStatistics(msgspec.Struct, kw_only=True):
     production: Production
     schemas: dict[str, dict[str, TableStatistics]]
     """The tables of each schema by their names."""
+
+
+def never_analysed(statistics: ProductionStatistics) -> list[str]:
+    """Return the tables that have pages and no statistics, as ``schema.table``."""
+    return [
+        f"{schema}.{name}"
+        for schema, tables in statistics.schemas.items()
+        for name, table in tables.items()
+        if table.rows < 0 and table.file_pages > 0
+    ]
+
+
+def masked_columns(statistics: ProductionStatistics) -> frozenset[str]:
+    """Return the columns whose texts are placeholders, as ``schema.table.column``."""
+    return frozenset(
+        f"{schema}.{name}.{column}"
+        for schema, tables in statistics.schemas.items()
+        for name, table in tables.items()
+        for own in (table.columns, table.inherited)
+        for column, facts in own.items()
+        if any(_PLACEHOLDER.match(each or "") for each in (facts.most_common_vals, facts.histogram_bounds))
+    )

@@ -20,6 +20,7 @@ import msgspec
 
 from plainsql.errors import Place, SettingsError
 from plainsql.files import read_file, remove_leftovers, replace_file
+from plainsql.plans.statistics.fact_forms import wrong_fact, wrong_setting
 from plainsql.plans.statistics.production_statistics import (
     FORMAT,
     ColumnStatistics,
@@ -34,6 +35,9 @@ __all__ = ["read_statistics", "write_statistics"]
 
 _PRODUCTION: Final = "production.toml"
 _SCHEMAS: Final = "schemas"
+_WRITTEN_BY: Final = "Written by: plainsql stats pull"
+_HEADER_BYTES: Final = 1024
+"""The most bytes of the first line, which names plainsql as the writer."""
 _AGAIN: Final = "write the files again: plainsql stats pull"
 _PLAIN_KEY: Final = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 _PLAIN_NAME: Final = re.compile(r"[a-z0-9_]", re.ASCII)
@@ -55,13 +59,19 @@ _T = TypeVar("_T")
 def write_statistics(folder: Path, statistics: ProductionStatistics) -> list[Path]:
     """Write the files of a folder, all or none, and return the files that changed.
 
-    Files of schemas that production does not have any more are removed.
+    Files of schemas that production does not have any more are removed, if plainsql wrote them.
 
-    Raises ``SettingsError`` if the folder holds files of another kind, and the errors of ``replace_file``.
+    Raises ``SettingsError`` if the folder holds files of another kind or is a file, and the errors of
+    ``replace_file``.
     """
-    _refuse_foreign(folder)
     schemas = folder / _SCHEMAS
-    schemas.mkdir(parents=True, exist_ok=True)
+    _refuse_foreign(folder)
+    try:
+        schemas.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise SettingsError(
+            f"{folder}: expected a folder, got a file", hint="name a folder of its own: -o stats/"
+        ) from None
     texts = {folder / _PRODUCTION: _production_text(statistics.production)}
     for schema, tables in sorted(statistics.schemas.items()):
         texts[schemas / f"{_file_name(schema)}.toml"] = _schema_text(schema, tables)
@@ -78,12 +88,25 @@ def write_statistics(folder: Path, statistics: ProductionStatistics) -> list[Pat
 
 
 def _refuse_foreign(folder: Path) -> None:
-    """Refuse a folder with files, and without statistics: it was named by mistake."""
+    """Refuse files that plainsql did not write: they would be replaced or removed."""
+    for path in (folder / _PRODUCTION, *sorted((folder / _SCHEMAS).glob("*.toml"))):
+        if path.is_file() and not _is_written(path):
+            raise SettingsError(
+                f"{_shown(path)}: another program wrote this file, and it is kept",
+                hint="move it, or name a folder of its own: -o stats/",
+            )
     if folder.is_dir() and not (folder / _PRODUCTION).exists() and any(folder.glob("*.*")):
         raise SettingsError(
             f"{_shown(folder)} holds other files, and no {_PRODUCTION}",
             hint="name a folder of its own: -o stats/",
         )
+
+
+def _is_written(path: Path) -> bool:
+    """Return True if the first line of a file says that plainsql wrote it."""
+    with path.open("rb") as file:
+        line = file.readline(_HEADER_BYTES).decode(errors="replace").strip()
+    return line.startswith("#") and line.endswith(_WRITTEN_BY)
 
 
 def _content(path: Path) -> bytes | None:
@@ -98,7 +121,7 @@ def _file_name(schema: str) -> str:
 
 
 def _production_text(production: Production) -> str:
-    lines = ["# A production database as PostgreSQL's planner sees it. Written by: plainsql stats pull"]
+    lines = [f"# A production database as PostgreSQL's planner sees it. {_WRITTEN_BY}"]
     facts = msgspec.structs.asdict(production)
     settings, roles = facts.pop("settings"), facts.pop("roles")
     lines += _facts(facts, Production)
@@ -109,7 +132,7 @@ def _production_text(production: Production) -> str:
 
 
 def _schema_text(schema: str, tables: Mapping[str, TableStatistics]) -> str:
-    lines = [f"# Statistics of the schema {_one_line(schema)}. Written by: plainsql stats pull"]
+    lines = [f"# Statistics of the schema {_one_line(schema)}. {_WRITTEN_BY}"]
     lines += [f"format = {FORMAT}", f"schema = {_string(schema)}"]
     for name, table in sorted(tables.items()):
         lines += _table_lines(f"tables.{_key(name)}", table)
@@ -206,6 +229,11 @@ def read_statistics(folder: Path) -> ProductionStatistics:
     if production.taken.tzinfo is None or not re.match(r"\d+", production.server):
         key = "server" if production.taken.tzinfo else "taken"
         raise source.error(f"{key}: expected {_EXPECTED[key]}", (key,))
+    owners: list[tuple[tuple[str, ...], dict[str, str]]] = [(("settings",), production.settings)]
+    owners += [(("roles", role), own) for role, own in production.roles.items()]
+    for place, own in owners:
+        if wrong := wrong_setting(own):
+            raise source.error(f"{wrong[0]}: {wrong[1]}", (*place, wrong[0]))
     schemas: dict[str, dict[str, TableStatistics]] = {}
     for path in sorted((folder / _SCHEMAS).glob("*.toml")):
         schema, tables = _read_schema(_Source.read(path))
@@ -301,18 +329,21 @@ class _Source:
     def convert(self, place: tuple[str, ...], kind: type[_T], without: tuple[str, ...] = ()) -> _T:
         table = {key: value for key, value in self._at(place).items() if key not in without}
         try:
-            return msgspec.convert(table, kind)
+            found = msgspec.convert(table, kind)
         except msgspec.ValidationError as error:
             message, _, path = str(error).partition(" - at `$")
             key = path.strip("`").lstrip(".").partition(".")[0].partition("[")[0]
-            if found := re.search(r"(unknown|required) field `(.*)`$", message):
-                missing = found[1] == "required"
-                key, name = ("", found[2]) if missing else (found[2], found[2])
+            if field := re.search(r"(unknown|required) field `(.*)`$", message):
+                missing = field[1] == "required"
+                key, name = ("", field[2]) if missing else (field[2], field[2])
                 message = f"the key {name} is missing" if missing else f"unknown key {name!r}"
             else:
                 message = re.sub(r"`(\w+)`", lambda kind: _KINDS.get(kind[1], kind[1]), message)
                 message = f"{key}: {message[:1].lower()}{message[1:]}"
             raise self.error(message, (*place, *([key] if key else ()))) from None
+        if isinstance(found, msgspec.Struct) and (wrong := wrong_fact(found)):
+            raise self.error(f"{wrong[0]}: {wrong[1]}", (*place, wrong[0]))
+        return found
 
     def _at(self, place: tuple[str, ...]) -> Any:
         found: Any = self.document

@@ -24,6 +24,7 @@ from plainsql.plans.statistics.production_catalog import (
 )
 from plainsql.plans.statistics.production_session import production_session
 from plainsql.plans.statistics.production_statistics import FORMAT, Production, ProductionStatistics
+from plainsql.plans.statistics.secret_columns import SecretColumns
 from plainsql.plans.statistics.tree_heights import read_heights
 
 __all__ = ["pull_statistics"]
@@ -43,7 +44,7 @@ def pull_statistics(
         incomplete: leave out the tables whose statistics the role cannot see.
 
     Raises ``ConnectError`` if the server cannot be reached, if the role does not see all statistics, or if
-    the pages of the server have another size; ``SettingsError`` if there is no such schema.
+    the pages of the server have another size; ``SettingsError`` if there is no such schema, or no table.
     """
     with production_session(url) as connection:
         production = _read_production(connection, with_values=with_values)
@@ -55,6 +56,7 @@ def pull_statistics(
         production.hidden = [str(each) for each in hidden]
         left_out = {each.oid for each in hidden}
         tables = [table for table in tables if table.oid not in left_out]
+        _require_tables(connection, tables, hidden=len(hidden))
         indexes = read_indexes(connection, [table.oid for table in tables])
         extended = read_extended(connection, [table.oid for table in tables])
         for table in tables:
@@ -103,6 +105,22 @@ def _require_schemas(tables: Sequence[ProductionTable], schemas: Sequence[str]) 
         )
 
 
+def _require_tables(
+    connection: psycopg.Connection[Any], tables: Sequence[ProductionTable], *, hidden: int
+) -> None:
+    """Refuse a database without tables: its URL names the wrong one, and good files would become empty."""
+    if tables:
+        return
+    info = connection.info
+    where = f"the database {info.dbname!r} at {info.host or 'localhost'}:{info.port}"
+    if hidden:
+        raise SettingsError(
+            f"{where}: the role {info.user} cannot see the statistics of any table",
+            hint="leave out --incomplete: the error names the missing right",
+        )
+    raise SettingsError(f"{where} has no tables of its own", hint="name production's database in the URL")
+
+
 def _add_columns(
     connection: psycopg.Connection[Any],
     tables: Sequence[ProductionTable],
@@ -113,6 +131,12 @@ def _add_columns(
     of_tables = {table.oid: table.statistics for table in tables}
     of_indexes = {index.oid: index.statistics for index in indexes}
     found = read_columns(connection, [*of_tables, *of_indexes])
+    if not with_values:
+        secrets = SecretColumns.read(connection)
+        found = [
+            (oid, number, inherited, values._replace(secret=secrets.has(oid, number)))
+            for oid, number, inherited, values in found
+        ]
     hide_values(connection, [values for *_, values in found], keep_all=with_values)
     for oid, number, inherited, values in found:
         if oid in of_indexes:
