@@ -44,12 +44,16 @@ def project_layers(project: Project) -> dict[str, Layer]:
     found = {
         folder.name: Layer(folder.name, root, project.sql_folder / folder.name)
         for folder in root.iterdir()
-        if folder.is_dir() and any(folder.glob("*.sql"))
+        if folder.is_dir() and _has_migrations(folder)
     }
-    # schema.sql is the schema that the migrations make.
-    if any(file.name != "schema.sql" for file in root.glob("*.sql")):
+    if _has_migrations(root):
         found[_WITHOUT_LAYER] = Layer(_WITHOUT_LAYER, root, project.sql_folder, is_flat=True)
     return found
+
+
+def _has_migrations(folder: Path) -> bool:
+    # schema.sql is the schema that the migrations make.
+    return any(file.name != "schema.sql" for file in folder.glob("*.sql"))
 
 
 def packaged_layers() -> dict[str, Layer]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from plainsql.check.problems import Problem
 from plainsql.check.project_check import check_project
 from plainsql.settings import Project
 
@@ -11,6 +12,7 @@ QUERY = "-- It.\n-- returns: value\nselect 1::int as one\n"
 
 SCHEMA = """
 create table p (id bigint primary key, a int, b int, unique (a, b), constraint p_b unique (b));
+create table "Odd T" (id int primary key, "P" int constraint "Odd fk" references p); --! foreign-key-unindexed
 create table bare (id bigint primary key, p bigint references p (id)); --! foreign-key-unindexed
 create table swapped (id bigint primary key, a int, b int, foreign key (a, b) references p (a, b));
 create index on swapped (b, a, id);
@@ -91,7 +93,16 @@ def test_each_lint_is_at_its_statement_and_nowhere_else(tmp_path: Path, database
         if "--! " in line
     }
     found = lint(tmp_path, database_url, SCHEMA.replace("--! ", "-- "))
-    assert found == expected
+    assert places(found) == expected
+    said = {problem.message: problem.hint for problem in found}
+    alone = "in a migration of its own that starts with '-- transactional: false': "
+    assert said['no index serves the foreign key "Odd fk" of public."Odd T" ("P")'] == (
+        f'{alone}create index concurrently on public."Odd T" ("P")'
+    )
+    assert said["the index public.i_b_too is redundant: public.i_b has the same columns"] == (
+        f"{alone}drop index concurrently public.i_b_too"
+    )
+    assert 'the policy "own rows" of public.open has no effect: row security is not enabled' in said
 
 
 def test_a_comment_above_any_statement_about_the_object_allows(tmp_path: Path, database_url: str) -> None:
@@ -110,16 +121,27 @@ def test_a_comment_above_any_statement_about_the_object_allows(tmp_path: Path, d
         "comment on index \"Odd\" is 'small';\n"
         "-- allow: redundant-index:\n"
         "comment on column a.x is 'no reason is given above';\n"
+        "-- allow: missing-primary-key\n"
+        "comment on column b.x is 'none either';\n"
     )
-    assert lint(tmp_path, database_url, first, later) == {("allow", 5)}
+    found = lint(tmp_path, database_url, first, later)
+    assert places(found) == {("allow", 5), ("allow", 7)}
+    assert [problem.hint for problem in found] == [
+        "write the reason after it: allow: redundant-index: its size is a fraction of the other one's",
+        "write the reason after it: allow: missing-primary-key: rows are only added, by a log",
+    ]
 
 
-def lint(folder: Path, url: str, *migrations: str) -> set[tuple[str, int]]:
-    """Return the findings of migrations with their lines."""
+def lint(folder: Path, url: str, *migrations: str) -> list[Problem]:
+    """Return the findings of migrations."""
     files = {f"migrations/{number:04}_it.sql": text for number, text in enumerate(migrations, 1)}
     for name, text in ({"sql/it.sql": QUERY} | files).items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
     checked = check_project(Project(root=folder), url, lint=True)
     assert checked.errors == ()
-    return {(problem.name, problem.line) for problem in checked.findings}
+    return list(checked.findings)
+
+
+def places(found: list[Problem]) -> set[tuple[str, int]]:
+    return {(problem.name, problem.line) for problem in found}

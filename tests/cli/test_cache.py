@@ -184,7 +184,7 @@ def test_an_audit_that_no_process_answers_says_so(process: Command, redis_of_mod
         (["--sample", "101%"], "--sample: expected a part"),
         (["--sample", "1%%"], "--sample: expected a part"),
         (["--sample", "nan"], "--sample: expected a part"),
-        (["--seconds", "0"], "--seconds: expected more than 0"),
+        (["--seconds", "0"], "--seconds: expected seconds above 0"),
         ([], "no Redis is configured"),
         (["--redis", "unix:///nowhere/redis.sock"], "cannot be reached"),
     ],

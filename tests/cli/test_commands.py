@@ -155,6 +155,35 @@ def test_bad_usage_exits_with_2_and_says_so(command: Command, arguments: list[st
     assert "Traceback" not in done.err
 
 
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (
+            "migrate --wait=-3",
+            "--wait: expected seconds from 0 to 2147483648, got -3\nHINT: for example: --wait 60",
+        ),
+        ("migrate --wait abc", "--wait: expected seconds from 0 to 2147483648, got abc\nHINT: "),
+        ("migrate --lock-timeout=inf", "--lock-timeout: expected seconds from 0 to 2147482, got inf\nHINT: "),
+        ("migrate --lock-retries=-1", "--lock-retries: expected an integer from 0 to 2147483647, got -1\n"),
+        ("migrate rollback --steps 0", "--steps: expected an integer from 1 to 2147483647, got 0\nHINT: "),
+        ("migrate mark 1 --wait nan", "--wait: expected seconds from 0 to 2147483648, got nan\nHINT: "),
+        ("migrate trace --may-block=-1", "--may-block: expected seconds from 0 to 2147483648, got -1\n"),
+        ("explain q --timeout 0", "--timeout: expected seconds above 0, at most 2147482, got 0\nHINT: "),
+        ("explain q --variants x", "--variants: expected an integer from 1 to 1000, got x\nHINT: "),
+        ("review --port 70000", "--port: expected an integer from 0 to 65535, got 70000\nHINT: "),
+        ("slow --limit 0", "--limit: expected an integer from 1 to 2147483647, got 0\nHINT: "),
+        ("db cleanup --days=-1", "--days: expected an integer from 0 to 2147483647, got -1\nHINT: "),
+        ("migrate statsu", 'migrate has no command "statsu"\nHINT: did you mean status?\n'),
+        ("migrate up", 'migrate has no command "up"\nHINT: its commands are '),
+        ("slow notes", "slow: unexpected argument 'notes'\nHINT: plainsql slow --help lists its arguments\n"),
+    ],
+)
+def test_a_number_or_word_that_does_not_fit_is_named(command: Command, line: str, message: str) -> None:
+    done = command(*line.split())
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith(message)
+
+
 def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--version"]) == 0
     lines = capsys.readouterr().out.splitlines()

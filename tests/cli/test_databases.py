@@ -8,9 +8,12 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from cyclopts import App
 
 import plainsql
 import plainsql.sync
+from plainsql.cli.app import app
+from plainsql.cli.databases import run_on_databases
 from plainsql.errors import SettingsError
 from plainsql.query import Args, one
 from plainsql.settings import Project, database_url, use_database
@@ -72,6 +75,13 @@ def test_each_has_its_own_migrations_modules_and_checks(
     assert (done.code, done.err) == (0, "")
     assert [line for line in done.out.splitlines() if line.startswith("[")] == ["[shop]", "[reports]"]
     assert (tables(urls["shop"]), tables(urls["reports"])) == ({"orders"}, {"fact"})
+    # The command of a hint works in this project.
+    done = command("migrate", "schema", "--check", "--db", "reports", "--scratch", urls["reports"])
+    hint = "HINT: write it with plainsql --db reports migrate schema\n"
+    assert (done.code, done.err.endswith(hint)) == (1, True)
+    done = command("migrate", "mark", "0009", "--db", "shop", "--dry-run")
+    assert (done.code, done.err.endswith("HINT: see 'plainsql --db shop migrate status'\n")) == (2, True)
+    assert command("--db", "shop", "migrate", "status", "--check").code == 0
     done = command("generate")
     assert (done.code, done.err) == (0, "")
     assert (folder / "queries/shop/orders.py").is_file()
@@ -119,6 +129,7 @@ def test_files_and_queries_name_their_database(write: Write, command: Command, u
     ("arguments", "message"),
     [
         (["run", "nothing"], "run works on one database: name it"),
+        (["grants", "--role", "app"], "grants works on one database: name it"),
         (["migrate", "rollback"], "migrate rollback works on one database: name it"),
         (["migrate", "--database", "postgresql://x"], "migrate works on one database: name it"),
         (["db", "stats"], "db stats works on one database: name it"),
@@ -138,6 +149,54 @@ def test_a_command_that_needs_a_name_says_so(
     assert done.err.startswith(message)
     if arguments[-1] != "--db":
         assert "HINT: the databases are shop, reports: pass --db reports" in done.err
+
+
+def test_every_command_knows_whether_it_works_on_one_database(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(write(PROJECT))
+    found: dict[str, set[str]] = {}
+    for words in commands(app):
+        if words[0] == "marketplace":  # a plugin
+            continue
+        for more in ([], ["--some"], [] if words == ("migrate",) else ["word"]):
+            ran: list[list[str]] = []
+            try:
+                run_on_databases([*words, *more], None, ran.append)
+            except SettingsError as error:
+                kind = error.message
+            else:
+                kind = "in turn" if len(ran) > 1 else "none"
+            found.setdefault(kind, set()).add(" ".join(words))
+    one = (
+        "activity, cache drain, cache triggers, crypto rotate, db cleanup, db drop, db export, db import, "
+        "db stats, describe, explain, grants, import, migrate mark, migrate new, migrate rollback, "
+        "migrate schema, migrate trace, migrate verify, review, run, schema diff, schema pull, slow, "
+        "stats pull"
+    )
+    assert found == {
+        **{f"{words} works on one database: name it": {words} for words in one.split(", ")},
+        "in turn": {"check", "generate", "plans", "migrate", "migrate status", "db doctor"},
+        # They use the server of scratch databases, a Redis, or no project at all.
+        "none": {
+            "cache audit",
+            "completion",
+            "crypto new-key",
+            "demo",
+            "init",
+            "scratch drop",
+            "scratch list",
+        },
+    }
+
+
+def commands(group: App, *words: str) -> Iterator[tuple[str, ...]]:
+    """Yield the words of each command below a group."""
+    if words and group.default_command is not None:
+        yield words
+    for name in group:
+        if not name.startswith("-"):
+            yield from commands(group[name], *words, name)
 
 
 def test_a_query_of_two_databases_needs_the_name(

@@ -11,6 +11,13 @@ from tests.cli.conftest import GET, NOTES, Command, Write
 
 LEAST = 'grant select, insert (text, stars) on public.notes to "user";\n'
 
+LOG = """
+create table log (line text);
+create function note_line() returns trigger language plpgsql
+as 'begin insert into log values (new.text); return new; end';
+create trigger noted after insert on notes for each row execute function note_line();
+"""
+
 
 def test_the_least_grants_are_printed_and_compared(write: Write, command: Command, configured: str) -> None:
     folder = write({**NOTES, "sql/notes/get.sql": GET})
@@ -44,6 +51,23 @@ def test_the_least_grants_are_printed_and_compared(write: Write, command: Comman
             assert found.err == f"{role}: 2 missing, 1 wider than the queries need, 0 not judged\n"
             connection.execute(found.out.encode())
             assert command(*compare).code == 0
+            (folder / "migrations" / "0002_log.sql").write_text(LOG)
+            migrate.apply(configured, folder / "migrations")
+            found = command(*compare)
+            assert found.code == 0
+            assert found.out == (
+                "-- not known: trigger function public.note_line(), with the rights of the role\n"
+                f"-- perhaps: grant select, insert on public.log to {role};\n"
+            )
+            assert found.err == f"{role}: 0 missing, 0 wider than the queries need, 1 not judged\n"
+            connection.execute(f"grant pg_write_all_data to {role}".encode())
+            found = command(*compare)
+            assert found.code == 1
+            assert found.out.startswith(
+                f"-- wider than the queries need: {role} is a member of pg_write_all_data\n"
+                f"revoke pg_write_all_data from {role};\n-- not known: "
+            )
+            assert found.err == f"{role}: 0 missing, 1 wider than the queries need, 1 not judged\n"
             (folder / "sql" / "notes" / "get.sql").write_text(GET.replace("from notes", "from nothing"))
             broken = command("grants", "--role", "user")
             assert broken.code == 2

@@ -338,7 +338,7 @@ def test_the_command_says_how_far_it_came_when_it_is_interrupted(
         (["channels"], "expected schema.table.column, got 'channels'"),
         (["vault.channels.phone"], "no header calls vault.channels.phone encrypted"),
         (["--keys", "id"], "--keys needs the column"),
-        ([COLUMN, "--batch", "0"], "--batch: expected 1 or more, got 0"),
+        ([COLUMN, "--batch", "0"], "--batch: expected an integer from 1 to 2147483647, got 0"),
         ([COLUMN, "--set", "app.tenant"], "--set: expected name=value"),
     ],
 )

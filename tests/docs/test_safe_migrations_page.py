@@ -19,6 +19,7 @@ INTRODUCTION = {
     "Sizes of production",
     "Allow a hazard",
     "Write all rows of a table",
+    "Change a partitioned table",
     "Locks",
     "Tables of the examples",
 }
@@ -71,6 +72,18 @@ def test_the_first_example_has_the_hazard_and_the_safe_way_none(
     assert found[0].hint
     assert right
     assert hazards(connection, tmp_path / "right", *right, query=query) == []
+
+
+def test_the_steps_for_a_partitioned_table_have_no_hazard(
+    tmp_path: Path, connection: psycopg.Connection[Any]
+) -> None:
+    if connection.info.server_version < 180000:
+        pytest.skip("a foreign key of a partitioned table is not valid from PostgreSQL 18 on")
+    steps = [block.code for block in sections()["Change a partitioned table"]]
+    assert len(steps) == 8
+    assert hazards(connection, tmp_path / "steps", *steps) == []
+    invalid = "select i.indexrelid::regclass::text from pg_catalog.pg_index as i where not i.indisvalid"
+    assert connection.execute(invalid).fetchall() == []
 
 
 @pytest.mark.parametrize("name", ["create-index", "lock-comment", "lock-timeout-missing"])

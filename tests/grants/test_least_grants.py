@@ -8,6 +8,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from msgspec.structs import replace
 
 from plainsql import migrate
 from plainsql.errors import PlainsqlError
@@ -125,7 +126,17 @@ def test_a_role_with_other_grants_gets_the_sql_that_corrects_them(
         }
         for text in correction(found, least):
             connection.execute(text.encode())
-        assert compare_grants(connection, least, ROLE) == type(found)(ROLE, False)
+        corrected = compare_grants(connection, least, ROLE)
+        assert replace(corrected, unknown=()) == type(found)(ROLE, False)
+        # The columns that a body in PL/pgSQL uses are not known, and the role has a part of the table's.
+        assert {(each.what, each.tables, each.privileges) for each in corrected.unknown} == {
+            ("trigger function assistant.require_live_user()", ("assistant.users",), ("update",)),
+            (
+                "trigger function assistant.require_live_conversation()",
+                ("assistant.conversations",),
+                ("update",),
+            ),
+        }
         assert refused(connection, [text for variants in texts.values() for text in variants]) == []
         assert compare_grants(connection, least, "postgres").is_superuser
         with pytest.raises(PlainsqlError, match="the database has no role 'nobody_here'"):

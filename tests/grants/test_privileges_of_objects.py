@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from plainsql.errors import ContractError
-from plainsql.grants.held_privileges import compare_grants
+from plainsql.grants.held_privileges import Comparison, compare_grants, correction
 from plainsql.grants.least_grants import LeastGrants, grant_statements, least_grants
 from plainsql.grants.needed_privileges import needed_privileges
 from tests.grants.test_least_grants import ROLE, granted, refused, without
@@ -136,15 +136,85 @@ def test_a_trigger_whose_body_is_not_parsed_is_named_with_its_tables(
     with connection.transaction(force_rollback=True):
         granted(connection, least)
         connection.execute(f"grant select, insert, delete on shop.log to {ROLE}".encode())
-        wider = compare_grants(connection, least, ROLE).wider
+        found = compare_grants(connection, least, ROLE)
+        assert found.unknown == ()
+        wider = found.wider
         perhaps = "trigger function shop.note_line()"
         assert {each.privilege: each.perhaps for each in wider} == {
             "select": perhaps,
             "insert": perhaps,
             "delete": "",
         }
+        connection.execute(f"revoke select on shop.log from {ROLE}".encode())
+        connection.execute(f"grant select (line) on shop.log to {ROLE}".encode())
+        connection.execute(f"revoke insert on shop.log from {ROLE}".encode())
+        found = compare_grants(connection, least, ROLE)
+        assert [*correction(found, least)] == [
+            f"-- wider than the queries need\nrevoke delete on shop.log from {ROLE};",
+            f"-- perhaps wider, {perhaps} may need it: select (line) on shop.log, granted to {ROLE}",
+            f"{unknown}\n-- perhaps: grant insert on shop.log to {ROLE};",
+        ]
     with pytest.raises(ContractError, match='bad is refused: relation "nothing" does not exist'):
         least_of(connection, {"bad": "select 1 from nothing"})
     # The transactions in which statements are prepared leave nothing behind.
     (left,) = connection.execute("select count(*) from pg_roles where rolname ~ '^plainsql_(probe|test)'")
     assert left == (0,)
+
+
+# The statements that give the role more, and the powers that they give.
+POWERS = {
+    "grant pg_read_all_data, pg_write_all_data to {role}": {
+        "revoke pg_read_all_data from {role}": "{role} is a member of pg_read_all_data",
+        "revoke pg_write_all_data from {role}": "{role} is a member of pg_write_all_data",
+    },
+    "alter role {role} bypassrls createrole createdb replication": {
+        f"alter role {{role}} no{name}": f"{{role}} has {name}"
+        for name in ("createrole", "createdb", "replication", "bypassrls")
+    },
+    # One chain of memberships: the first that does not inherit is the one to take away.
+    "grant {t}_owner to {role} with inherit false; grant {t}_more to {t}_owner; alter table shop.log owner to"
+    " {t}_more; alter role {t}_owner bypassrls; grant pg_signal_backend to {t}_more": {
+        "revoke {t}_owner from {role}": (
+            "{role} can set role {t}_owner, a member of pg_signal_backend; {role} can set role {t}_owner, "
+            "which has bypassrls; {role} can set role {t}_owner, a member of {t}_more, which owns shop.log"
+        )
+    },
+    "grant {t}_owner to {role} with inherit false, set false, admin true; grant delete on shop.log"
+    " to {t}_owner": {
+        "revoke {t}_owner from {role}": "{role} can set role {t}_owner, which has delete on shop.log"
+    },
+    # What it inherits may be needed: the attribute alone is taken.
+    "grant {t}_owner to {role}; alter role {t}_owner bypassrls; grant pg_monitor to {t}_owner": {
+        "revoke pg_monitor from {t}_owner": "{role} is a member of pg_monitor",
+        "alter role {t}_owner nobypassrls": "{role} can set role {t}_owner, which has bypassrls",
+    },
+    "grant {t}_owner to {role}; alter role {t}_owner superuser": {
+        "revoke {t}_owner from {role}": "{role} can set role {t}_owner, which has superuser"
+    },
+    # These give nothing that is not needed, or that can be used.
+    "grant {t}_owner to {role} with inherit false; grant select (label) on shop.tags to {t}_owner": {},
+    "grant {t}_owner to {role} with inherit false, set false; alter table shop.log owner to {t}_owner": {},
+    "grant {t}_owner to {role} with inherit true, set false; alter role {t}_owner bypassrls": {},
+}
+
+
+def test_powers_without_a_grant_on_an_object_are_wider(shop: tuple[Connection, LeastGrants]) -> None:
+    connection, least = shop
+    names = {"role": ROLE, "t": "plainsql_test"}
+    for statements, expected in POWERS.items():
+        with connection.transaction(force_rollback=True):
+            connection.execute(b"create role plainsql_test_owner; create role plainsql_test_more")
+            granted(connection, least)
+            connection.execute(f"revoke select (label) on shop.tags from {ROLE}".encode())
+            connection.execute(statements.format(**names).encode())
+            found = compare_grants(connection, least, ROLE)
+            powers = {each.statement: each.what for each in found.powers}
+            assert powers == {key.format(**names): what.format(**names) for key, what in expected.items()}
+            # A predefined role covers no grant that is missing.
+            assert [each.name for each in found.missing] == ["shop.tags"]
+            for text in correction(found, least):
+                connection.execute(text.encode())
+            assert compare_grants(connection, least, ROLE) == Comparison(ROLE, False)
+            # The role itself may compare: it needs no schema.
+            connection.execute(f"revoke usage on schema shop from {ROLE}; set local role {ROLE}".encode())
+            assert [each.name for each in compare_grants(connection, least, ROLE).missing] == ["shop"]

@@ -93,7 +93,15 @@ def test_savepoints_and_nontransactional_files_may_control_transactions(write: W
 
 
 def test_a_byte_order_mark_and_other_files_are_no_matter(write: Write) -> None:
-    folder = write({"0001_a.sql": b"\xef\xbb\xbfselect 1;", "README.md": "x", ".0002_b.sql.swp": "x"})
+    folder = write(
+        {
+            "0001_a.sql": b"\xef\xbb\xbfselect 1;",
+            "README.md": "x",
+            ".0002_b.sql.swp": "x",
+            # The schemas that the migrations make: of this folder, and of databases whose folders are in it.
+            **dict.fromkeys(("schema.sql", "shop/schema.sql", "shop/old/schema.sql"), "create table t ();"),
+        }
+    )
     assert [migration.script.source for migration in migrate.read_folder(folder).migrations] == ["select 1;"]
 
 

@@ -105,7 +105,12 @@ def test_the_error_of_a_timed_out_run_names_the_holder_of_the_lock(
         other.execute("select pg_advisory_lock(%s)", (lock.KEY,))
         pid = other.info.backend_pid
         with pytest.raises(
-            migrate.LockedError, match=rf"waited 0\.1 s\nDETAIL: held by pid {pid} \(the deploy\)"
+            migrate.LockedError,
+            match=(
+                rf"waited 0\.1 s\nDETAIL: held by pid {pid} \(the deploy\), user .*, "
+                r"connected since \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC\n"
+                rf"HINT: wait for it to end; or end it with select pg_terminate_backend\({pid}\)"
+            ),
         ):
             migrate.apply(fresh_database_url, folder, wait=0.1)
 

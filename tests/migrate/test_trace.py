@@ -277,6 +277,102 @@ def test_sizes_make_a_hazard_an_error_a_warning_or_nothing(
     assert [estimate_seconds((), (), (each,), sizes) for each in built] == [1.0, 5.0, 30.0]
 
 
+PARTS = """
+create domain plain as int;
+create domain positive as int check (value > 0);
+create table sales (amount plain);
+create table days (id bigint not null, at date not null, n bigint) partition by range (at);
+create table "2025" partition of days for values from ('2025-01-01') to ('2026-01-01');
+create index days_n on days (n);
+create function mark() returns void language sql begin atomic update orders set state = 'new'; end;
+"""
+# The hazards of a migration, with a part of the message and of the hint of the last one.
+FOUND: dict[str, tuple[list[str], str, str]] = {
+    'alter table orders alter code type varchar(10) collate "POSIX"': (
+        ["alter-type-rewrite"],
+        "builds public.orders_code_idx again for the collation of code",
+        'character varying(10) collate "POSIX"',
+    ),
+    "alter domain plain set not null": (
+        ["validate-at-once"],
+        "reads all rows of public.sales for the not null of the domain public.plain",
+        "alter domain public.plain add check (value is not null) not valid",
+    ),
+    "alter domain plain add constraint even check (value % 2 = 0)": (
+        ["validate-at-once"],
+        "for even of the domain public.plain",
+        "alter domain public.plain validate constraint even",
+    ),
+    "alter table orders add column taxed positive": (
+        ["add-column-domain"],
+        "check the domain public.positive of the new column taxed",
+        "add taxed as integer",
+    ),
+    "do $$ begin alter table orders add column more int; update orders set amount = 1; end $$": (
+        ["work-under-lock"],
+        "reads all rows of public.orders while reads and writes of public.orders wait",
+        "split it",
+    ),
+    "do $$ begin update orders set amount = 1; end $$": (["whole-table-write"], "public.orders", "batches"),
+    "select mark()": (["whole-table-write"], "public.orders", ""),
+    "insert into orders (id) values (1); do $$ begin update orders set amount = 1; end $$": (
+        ["whole-table-write"],
+        "public.orders",
+        "",
+    ),
+    "do $$ begin update orders set amount = 1 where id = 1; end $$": ([], "", ""),
+    "insert into orders (id) values (1); select from orders for update": ([], "", ""),
+    "insert into orders (id) select o.id + 1 from orders as o": ([], "", ""),
+    "create index on days (id)": (
+        ["create-index"],
+        "builds public.days_id_idx while writes of public.days wait",
+        "create index on only public.days",
+    ),
+    "drop index days_n": (["drop-index"], "public.days_n", "no other way for a partitioned table"),
+    "alter table days add primary key (id, at)": (
+        ["add-unique-constraint"],
+        "reads and writes of public.days",
+        "alter table only public.days add constraint days_pkey primary key",
+    ),
+    "alter table days add foreign key (n) references customers": (
+        ["validate-at-once"],
+        "reads all rows of public.days",
+        "alter table public.days validate constraint days_n_fkey",
+    ),
+    "alter table days alter n set not null": (["set-not-null"], "public.days", ""),
+    "alter table days drop n": (["drop-column"], "drops n of public.days", ""),
+    "-- allow: create-index\ncreate index on orders (state)": (
+        ["allow", "create-index"],
+        "public.orders",
+        "",
+    ),
+    "-- Allow: drop-column: x\nselect 1": (["allow"], "got '-- Allow: drop-column: x'", ""),
+    "-- allow: create-indx: x\nselect 1": (["allow"], "'create-indx'", "did you mean create-index?"),
+    "-- allow create-index: x\nselect 1": (["allow"], "got '-- allow create-index: x'", ""),
+    "select 1; -- allow: create-index: x": (["allow"], "after a statement", "above the statement"),
+    "select 1;\n-- allow: create-index: x": (["allow"], "no statement is below it", ""),
+    "-- Allow nulls: they are right.\n-- allow: the owner may\nselect 1": ([], "", ""),
+}
+
+
+def test_hazards_name_the_table_that_was_changed_and_a_way_that_works(
+    write: Write, connection: psycopg.Connection[Any]
+) -> None:
+    folder = write({"0001_it.sql": TABLES + PARTS})
+    for sql, (hazards, message, hint) in FOUND.items():
+        (folder / "0002_it.sql").write_text(sql)
+        (trace,) = run(connection, folder)
+        assert names(trace) == hazards, sql
+        if hazards:
+            assert message in trace.hazards[-1].message, sql
+            assert hint in (trace.hazards[-1].hint or ""), sql
+
+
+def test_truncate_works_in_an_instant(write: Write, connection: psycopg.Connection[Any]) -> None:
+    (trace,) = run(connection, write({"0001_it.sql": TABLES, "0002_it.sql": "truncate orders;"}))
+    assert (names(trace), trace.time, trace.statements[0].scans) == (["truncate"], "instant", ())
+
+
 COMMENTS = {
     "none on existing tables.": ["it says none, and the trace has share on shop.a, share on shop.b"],
     "share on shop.a and shop.b: writers\n-- wait. Time: minutes.": [],

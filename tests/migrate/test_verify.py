@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 
 import psycopg
@@ -53,19 +54,28 @@ def test_every_difference_is_named_at_its_file(
             "got column old integer not null"
         ),
         (
-            "0007_g.rollback.sql: the rollback failed: cannot drop type mood because other objects "
-            "depend on it (SQLSTATE 2BP01) (line 2)"
+            "0007_g.rollback.sql:2:1: the rollback failed: cannot drop type mood because other objects "
+            "depend on it (SQLSTATE 2BP01)"
         ),
+        "    drop type mood;",
+        "    ^",
         "0008_h.rollback.sql: after the rollback, view public.v: expected none, got it",
         (
-            '0008_h.sql: it cannot be applied again after its rollback: relation "v" already exists '
-            "(SQLSTATE 42P07) (line 1)"
+            '0008_h.sql:1:1: it cannot be applied again after its rollback: relation "v" already exists '
+            "(SQLSTATE 42P07)"
         ),
+        "    create view v as select a.id from a as a;",
+        "    ^",
         "0006_f: no rollback, so it was only applied",
         "0004_d: its rollback keeps something: the function is safe to keep",
         "not verified, because one before cannot be applied again: 0009_i",
         "verified 6 migrations: 3 with differences; rows are not compared",
     ]
+    with pytest.raises(SystemExit) as stopped:
+        app(["verify", "--scratch", server.url(), "--json"])
+    found = json.loads(capsys.readouterr().out)
+    assert (stopped.value.code, found["not_run"], len(found["verified"])) == (1, ["0009_i"], 6)
+    assert [each["place"]["line"] for each in found["differences"] if each["place"]] == [2, 1]
 
 
 def test_a_second_run_that_differs_is_named_at_the_migration(write: Write, fresh_database_url: str) -> None:

@@ -24,6 +24,8 @@ from typing import cast
 import msgspec
 
 from plainsql import statements
+from plainsql.analysis.findings.definer_findings import SCHEMA_FINDINGS
+from plainsql.analysis.findings.schema_lints import SCHEMA_LINTS
 from plainsql.analysis.representative_variants import representative_variants
 from plainsql.analysis.scratch_database import empty_databases
 from plainsql.check.allowed import AllowedFindings
@@ -108,6 +110,7 @@ def trace_migrations(
             sizes=sizes,
             max_blocked_s=max_blocked_s,
             old_queries=old_queries,
+            other_findings=(*SCHEMA_FINDINGS, *SCHEMA_LINTS),
         )
     return tuple(_with_settings(trace, allowed) for trace in traces)
 

@@ -77,6 +77,7 @@ _REMEDIES: Final = {
     "vector-dimension": "Compare vectors of one dimension: PostgreSQL refuses every call.",
     "vector-operator": "Order by the operator of the index, or make an index for this one.",
     "view-bypasses-policies": "Set security_invoker on the view.",
+    "wide-grant": "Grant what the queries need: `plainsql grants` prints it.",
 }
 
 RULES: Final = {

@@ -23,6 +23,23 @@ __all__ = ["schema_problems"]
 
 _OF_MIGRATIONS: Final = (*SCHEMA_FINDINGS, *SCHEMA_LINTS, *HAZARDS)
 """The names that a comment in a migration may allow."""
+_REASONS: Final = {
+    "drop-column": "no code in production uses it any more",
+    "drop-not-null": "the code in production accepts null",
+    "drop-table": "no code in production uses it any more",
+    "foreign-key-unindexed": "no row of the referenced table is deleted",
+    "missing-primary-key": "rows are only added, by a log",
+    "policy-per-row": "it reads the column of the row",
+    "policy-without-row-security": "a later migration enables it",
+    "query-fails": "no code in production runs it any more",
+    "redundant-index": "its size is a fraction of the other one's",
+    "rename-column": "no code in production uses it any more",
+    "rename-table": "no code in production uses it any more",
+    "row-security-without-policy": "the owner alone reads it",
+    "view-bypasses-policies": "it shows totals of all tenants",
+    "wide-grant": "an administrator uses it at the prompt",
+}
+"""Reasons that fit a finding, for the hint about a missing one."""
 _MIN_WORD_CHARS: Final = 4
 """The letters of a word by which a statement is recognised: not those of `a`, `of`, `not`."""
 
@@ -137,11 +154,17 @@ def _allowances(allowed: Iterable[MigrationAllowance]) -> Iterator[Problem]:
             )
         elif not each.reason:
             message = f"the reason why {each.finding} is allowed is missing"
-            hint = f"write, for example, allow: {each.finding}: superusers alone may execute it"
+            hint = f"write the reason after it: allow: {each.finding}: {_example_reason(each.finding)}"
         else:
             continue
         place = each.place
         yield Problem("allow", place.path, place.line, place.column, message, None, hint, place.excerpt)
+
+
+def _example_reason(finding: str) -> str:
+    return _REASONS.get(finding) or (
+        "superusers alone may execute it" if finding in SCHEMA_FINDINGS else "the table is small"
+    )
 
 
 def _may_allow(migrations: Path) -> bool:

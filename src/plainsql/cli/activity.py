@@ -36,6 +36,10 @@ def _show(found: Activity) -> None:
         states[session.state or "hidden"] = states.get(session.state or "hidden", 0) + 1
     states["idle"] = states.get("idle", 0) + found.idle
     print(f"{found.database}: " + ", ".join(f"{count} {state}" for state, count in states.items()))
+    if found.hidden:
+        print(f"hidden: {found.hidden} session" + ("" if found.hidden == 1 else "s"))
+    for note in found.notes:
+        print(f"note: {note}")
     if found.sessions:
         print()
         print_table(
@@ -49,10 +53,6 @@ def _show(found: Activity) -> None:
             "1 prepared transaction" if found.prepared == 1 else f"{found.prepared} prepared transactions"
         )
         print(f"{prepared}, the oldest since {_age(found.oldest_prepared_s)}")
-    if found.hidden:
-        print(f"\nhidden: {found.hidden} session" + ("" if found.hidden == 1 else "s"))
-    for note in found.notes:
-        print(f"\nnote: {note}")
 
 
 def _cells(line: Line) -> list[str]:

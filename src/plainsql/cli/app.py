@@ -21,6 +21,7 @@ from plainsql.cli.plugin_commands import add_plugin, add_plugins
 from plainsql.cli.plugins import PluginError
 from plainsql.cli.signals import interrupting_signals
 from plainsql.cli.streams import standard_streams
+from plainsql.cli.usage_errors import print_usage_error
 from plainsql.cli.version import version
 from plainsql.deprecation import PlainsqlDeprecationWarning
 from plainsql.errors import PlainsqlError, SettingsError
@@ -94,8 +95,9 @@ def main(arguments: list[str] | None = None) -> int:
                 raise
             _complain(f"this command needs {name}\nHINT: pip install 'plainsql[cli]'")
             return COULD_NOT_RUN
-        except cyclopts.CycloptsError:
-            return COULD_NOT_RUN  # cyclopts has printed it
+        except cyclopts.CycloptsError as error:
+            print_usage_error(error)
+            return COULD_NOT_RUN
         except KeyboardInterrupt as interrupt:
             _complain(str(interrupt) or "interrupted")
             return signals.exit_code
@@ -122,7 +124,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(arguments: list[str]) -> object:
-    return app(arguments, exit_on_error=False, result_action="return_value")
+    return app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
 
 
 def _prepare(arguments: Sequence[str]) -> None:

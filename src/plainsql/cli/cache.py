@@ -15,6 +15,7 @@ from cyclopts import App, Parameter
 
 from plainsql.cli.cache_triggers import triggers
 from plainsql.cli.exit_codes import COULD_NOT_RUN, FINDINGS, FINE
+from plainsql.cli.number_range import NumberRange
 from plainsql.errors import PlainsqlError, SettingsError
 from plainsql.settings import redis_url, resolve_database
 
@@ -40,6 +41,7 @@ _FIRST_PROCESS_WAIT_S = 10.0
 """The limit for the first process to take part: processes poll every two seconds."""
 _LAST_REPORT_WAIT_S = 5.0
 """The limit for processes to report their results after the end."""
+_SECONDS = NumberRange("seconds", 0, 86_400, "60", above_low=True)
 
 app.command(triggers)
 
@@ -48,7 +50,7 @@ app.command(triggers)
 def audit(
     *,
     sample: str = "1%",
-    seconds: float = 60.0,
+    seconds: Annotated[float, Parameter(validator=_SECONDS)] = 60.0,
     redis: Annotated[str | None, Parameter(show_default=False)] = None,
     json_: Annotated[bool, _JSON] = False,
 ) -> int:
@@ -74,8 +76,6 @@ def audit(
         Print one JSON object and nothing else.
     """
     rate = _part(sample)
-    if not 0 < seconds <= 86_400:
-        raise PlainsqlError(f"--seconds: expected more than 0 and at most 86400, got {seconds:g}")
     url = _redis(redis)
     tally = asyncio.run(_audit(url, rate, seconds, quiet=json_))
     if not tally.processes:

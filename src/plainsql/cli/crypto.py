@@ -18,6 +18,7 @@ from cyclopts import App, Parameter
 
 from plainsql import crypto, statements
 from plainsql.cli.exit_codes import FINDINGS, FINE
+from plainsql.cli.number_range import NumberRange
 from plainsql.cli.project import values_of_tenant
 from plainsql.connect_errors import cannot_connect
 from plainsql.crypto import KeyRing, Rotation
@@ -32,6 +33,7 @@ __all__ = ["app"]
 
 _MAX_LISTED_ROWS: Final = 10
 """The number of undecryptable rows that are listed; the others are counted."""
+_BATCH: Final = NumberRange("an integer", 1, 2**31 - 1, "500")
 
 app = App(
     name="crypto",
@@ -56,7 +58,7 @@ def rotate(
     *,
     database: str | None = None,
     keys: str | None = None,
-    batch: int = 500,
+    batch: Annotated[int, Parameter(validator=_BATCH)] = 500,
     set_: Annotated[tuple[str, ...], Parameter(name="--set", negative=(), show_default=False)] = (),
     tenant: Annotated[str | None, Parameter(show_default=False)] = None,
     json_: Annotated[bool, Parameter(name="--json", negative=(), show_default=False)] = False,
@@ -87,8 +89,6 @@ def rotate(
     json_
         Print a JSON array with one object for each column, and nothing else.
     """
-    if batch < 1:
-        raise PlainsqlError(f"--batch: expected 1 or more, got {batch}")
     settings = [_setting(text) for text in set_]
     if tenant is not None:
         settings += values_of_tenant(tenant).items()

@@ -19,6 +19,7 @@ _OF_A_DATABASE: Final = (
     ("generate",),
     ("describe",),
     ("explain",),
+    ("grants",),
     ("plans",),
     ("review",),
     ("run",),
@@ -32,10 +33,8 @@ _OF_A_DATABASE: Final = (
     *(("cache", "triggers"), ("cache", "drain"), ("crypto", "rotate")),
 )
 """The commands that work on one database."""
-_WITHOUT_GROUP: Final = frozenset(
-    ("check", "generate", "describe", "explain", "plans", "review", "run", "slow", "activity")
-)
-"""The commands whose second word is an argument, and no command."""
+_GROUPS: Final = frozenset({"cache", "crypto", "db", "migrate", "schema", "stats"})
+"""The commands whose second word is a command; that of any other is an argument."""
 _OF_ALL: Final = (
     *(("check",), ("generate",), ("plans",), ("migrate",), ("migrate", "status"), ("db", "doctor")),
 )
@@ -139,9 +138,7 @@ def _runs(arguments: list[str], name: str | None) -> list[_Run]:
 def _command(arguments: Sequence[str]) -> tuple[str, ...]:
     """Return the words of a command: two of a group of commands, one of any other."""
     words = tuple(arguments[:2])
-    if not words or words[0] in _WITHOUT_GROUP or words[1:2] == ():
-        return words[:1]
-    return words[:1] if words[1].startswith("-") else words
+    return words if words[:1] and words[0] in _GROUPS and not words[-1].startswith("-") else words[:1]
 
 
 def _owned(command: tuple[str, ...], arguments: list[str], projects: list[Project]) -> Iterator[_Run]:

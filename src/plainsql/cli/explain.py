@@ -17,6 +17,7 @@ from plainsql.application import project_search_path
 from plainsql.cli.assignments import Given, read_assignments
 from plainsql.cli.exit_codes import FINDINGS, FINE
 from plainsql.cli.literals import read_types, to_text
+from plainsql.cli.number_range import NumberRange
 from plainsql.cli.plan_trees import print_explained
 from plainsql.cli.project import packaged_layer, values_of_tenant
 from plainsql.cli.run import find_statement
@@ -34,6 +35,8 @@ __all__ = ["explain"]
 _FLAG = Parameter(negative=(), show_default=False)
 _TIMEOUT_S: Final = 30.0
 _VARIANTS: Final = 4
+_TIMEOUT: Final = NumberRange("seconds", 0, 2**31 // 1000 - 1, "30", above_low=True)
+_MOST_VARIANTS: Final = NumberRange("an integer", 1, 1000, "4")
 _LOCK_TIMEOUT: Final = "5s"
 _ENCRYPTED: Final = "\\x00"
 """The value of an encrypted parameter in a plan: no condition compares what is stored."""
@@ -50,8 +53,8 @@ def explain(
     stats: Annotated[Path | None, Parameter(show_default=False)] = None,
     analyze: Annotated[bool, _FLAG] = False,
     write: Annotated[bool, _FLAG] = False,
-    timeout: float = _TIMEOUT_S,
-    variants: int = _VARIANTS,
+    timeout: Annotated[float, Parameter(validator=_TIMEOUT)] = _TIMEOUT_S,
+    variants: Annotated[int, Parameter(validator=_MOST_VARIANTS)] = _VARIANTS,
     json: Annotated[bool, _FLAG] = False,
 ) -> int:
     """Show the plans of a query: generic, for typical values, and the one that the plan cache takes.
@@ -91,9 +94,7 @@ def explain(
         Print JSON and nothing else.
     """
     project = Project.load()
-    _check_options(
-        tenant, user, database, stats, analyze=analyze, write=write, timeout=timeout, variants=variants
-    )
+    _check_options(tenant, user, database, stats, analyze=analyze, write=write)
     statement = find_statement(project, query)
     packaged = packaged_layer(query)
     if packaged is not None and Path(statement.path).resolve().is_relative_to(packaged.sql_folder.resolve()):
@@ -138,8 +139,6 @@ def _check_options(
     *,
     analyze: bool,
     write: bool,
-    timeout: float,
-    variants: int,
 ) -> None:
     if user is not None and tenant is None:
         raise PlainsqlError("--user needs --tenant", hint="name the tenant as well: --tenant ID --user ID")
@@ -147,14 +146,6 @@ def _check_options(
         raise SettingsError(
             "--analyze executes the query, and no database is named",
             hint="name the database to execute it on: --database URL",
-        )
-    if timeout <= 0:
-        raise SettingsError(
-            "--timeout: expected seconds above 0", hint=f"for example: --timeout {_TIMEOUT_S:.0f}"
-        )
-    if variants < 1:
-        raise SettingsError(
-            f"--variants: expected 1 or more, got {variants}", hint=f"for example: --variants {_VARIANTS}"
         )
     if write and not analyze:
         raise SettingsError(

@@ -70,8 +70,14 @@ def grants(
             print(printable(text))
         print(_summary(comparison), file=sys.stderr)
     definite = [each for each in comparison.wider if not each.perhaps]
-    found = comparison.is_superuser or comparison.missing or comparison.absent or definite
-    return FINDINGS if found else FINE
+    found = (
+        comparison.is_superuser,
+        comparison.missing,
+        comparison.absent,
+        comparison.powers,
+        definite,
+    )
+    return FINDINGS if any(found) else FINE
 
 
 def _summary(comparison: Comparison) -> str:
@@ -80,8 +86,8 @@ def _summary(comparison: Comparison) -> str:
     perhaps = sum(bool(each.perhaps) for each in comparison.wider)
     counts = [
         f"{len(comparison.missing)} missing",
-        f"{len(comparison.wider) - perhaps} wider than the queries need",
-        f"{perhaps} not judged",
+        f"{len(comparison.wider) - perhaps + len(comparison.powers)} wider than the queries need",
+        f"{perhaps + len(comparison.unknown)} not judged",
     ]
     lines = [f"{comparison.role}: {', '.join(counts)}"]
     lines += [f"{name}: the database has no such object" for name in comparison.absent]

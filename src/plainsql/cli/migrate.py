@@ -13,9 +13,10 @@ from cyclopts import App, Parameter
 
 from plainsql.cli.exit_codes import COULD_NOT_RUN, FINDINGS, FINE
 from plainsql.cli.migrate_schema import schema
-from plainsql.cli.migrate_target import Target, guarded, own_folder
+from plainsql.cli.migrate_target import Target, guarded, of_database, own_folder
 from plainsql.cli.migrate_trace import trace
 from plainsql.cli.migrate_verify import verify
+from plainsql.cli.number_range import LOCK_RETRIES, LOCK_TIMEOUT, WAIT, NumberRange
 from plainsql.settings import Project, resolve_database
 
 if TYPE_CHECKING:
@@ -23,8 +24,11 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-_WAIT_S = 60.0
+_WAIT_S = 120.0
+"""A run that retries a lock five times takes up to 98 seconds for it."""
+_SERVER_WAIT_S = 60.0
 _EVERY = Target()
+_STEPS = NumberRange("an integer", 1, 2**31 - 1, "2")
 
 app = App(
     name="migrate",
@@ -47,20 +51,25 @@ app.command(schema)
 class RunOptions:
     """The options of a run: its time limits, and the pooler."""
 
-    lock_timeout: Annotated[float | None, Parameter(name="--lock-timeout")] = None
+    lock_timeout: Annotated[float | None, Parameter(name="--lock-timeout", validator=LOCK_TIMEOUT)] = None
     """Seconds that a statement waits for a lock; 0 is no limit. By default lock_timeout of pyproject.toml,
     or 5."""
-    lock_retries: Annotated[int | None, Parameter(name="--lock-retries")] = None
+    lock_retries: Annotated[int | None, Parameter(name="--lock-retries", validator=LOCK_RETRIES)] = None
     """Number of tries after the first that got no lock in time; the migration is rolled back before. By
     default lock_retries of pyproject.toml, or 5."""
     wait: Annotated[
         tuple[float, ...] | None,
         Parameter(
-            name="--wait", consume_multiple=(0, 1), negative=(), show_default=False, metavar="[SECONDS]"
+            name="--wait",
+            consume_multiple=(0, 1),
+            negative=(),
+            show_default=False,
+            metavar="[SECONDS]",
+            validator=WAIT,
         ),
     ] = None
-    """Wait for a server that is starting, and for another run of migrations to end; 60 seconds if none are
-    given. Without it, only the other run is waited for."""
+    """Wait for a server that is starting, by default 60 seconds, and for another run of migrations to end, by
+    default 120. Without it, only the other run is waited for."""
     pooler: Annotated[Literal["session"] | None, Parameter(name="--pooler", show_default=False)] = None
     """A pooler in session mode is in front of the server. Without this, and in transaction mode, poolers are
     refused."""
@@ -70,8 +79,7 @@ class RunOptions:
         """The seconds to wait for another run, and for the server."""
         if self.wait is None:
             return _WAIT_S, 0.0
-        seconds = self.wait[0] if self.wait else _WAIT_S
-        return seconds, seconds
+        return (self.wait[0], self.wait[0]) if self.wait else (_WAIT_S, _SERVER_WAIT_S)
 
     @property
     def lock_limit(self) -> tuple[float, int]:
@@ -134,7 +142,7 @@ def rollback(
     target: Target = _EVERY,
     options: RunOptions = RunOptions(),
     to: str | None = None,
-    steps: int | None = None,
+    steps: Annotated[int | None, Parameter(validator=_STEPS)] = None,
     all_: Annotated[bool, Parameter(name="--all", negative=(), show_default=False)] = False,
     dry_run: Annotated[bool, _DRY] = False,
     yes: Annotated[bool, Parameter(name=["--yes", "-y"], negative=(), show_default=False)] = False,
@@ -194,7 +202,7 @@ def mark(
     dry_run: Annotated[bool, _DRY] = False,
     force: Annotated[bool, Parameter(name="--force", negative=(), show_default=False)] = False,
     yes: Annotated[bool, Parameter(name=["--yes", "-y"], negative=(), show_default=False)] = False,
-    wait: float = _WAIT_S,
+    wait: Annotated[float, Parameter(validator=WAIT)] = _WAIT_S,
     pooler: Annotated[Literal["session"] | None, Parameter(show_default=False)] = None,
     scratch: str | None = None,
 ) -> int:
@@ -489,4 +497,4 @@ def _cut_off(item: MigrationStatus) -> str:
             f"plainsql migrate (from its top), or plainsql migrate rollback; ended by hand: "
             f"plainsql migrate mark {item.name}"
         )
-    return f"{item.name}: {what} cut off; recorded last at {at}{far}\nHINT: {ways}"
+    return f"{item.name}: {what} cut off; recorded last at {at}{far}\nHINT: {of_database(ways)}"

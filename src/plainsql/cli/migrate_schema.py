@@ -11,7 +11,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from plainsql.cli.exit_codes import FINDINGS, FINE
-from plainsql.cli.migrate_target import Target, guarded
+from plainsql.cli.migrate_target import Target, guarded, of_database
 from plainsql.cli.text_file import read_text, write_text
 from plainsql.errors import Place, SettingsError
 from plainsql.settings import Project
@@ -81,5 +81,6 @@ def _compare(file: Path, text: str) -> int:
     was, now = ((each or "").splitlines(keepends=True) for each in (before, text))
     sys.stdout.writelines(difflib.unified_diff(was, now, shown, "the migrations"))
     state = "does not exist" if before is None else "is not the schema that the migrations make"
-    print(f"{shown} {state}\nHINT: write it with plainsql migrate schema", file=sys.stderr)
+    hint = of_database("write it with plainsql migrate schema")
+    print(f"{shown} {state}\nHINT: {hint}", file=sys.stderr)
     return FINDINGS

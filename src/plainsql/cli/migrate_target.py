@@ -16,7 +16,7 @@ from plainsql.errors import PlainsqlError, SettingsError
 from plainsql.layers.files import migrations_folder
 from plainsql.settings import Project
 
-__all__ = ["Target", "guarded", "own_folder"]
+__all__ = ["Target", "guarded", "of_database", "own_folder"]
 
 
 def own_folder() -> Path:
@@ -68,12 +68,22 @@ def guarded(run: Callable[[], int]) -> int:
     try:
         return run()
     except (PlainsqlError, ModuleNotFoundError) as error:
+        if isinstance(error, PlainsqlError) and error.hint:
+            error.hint = of_database(error.hint)
         print(error, file=sys.stderr)
         return _exit_code(error)
     except KeyboardInterrupt as interrupt:
         if str(interrupt):  # it says which part of the interrupted file is kept
             raise
         raise KeyboardInterrupt("interrupted; only the migrations reported as done are kept") from None
+
+
+def of_database(text: str) -> str:
+    """Return a text whose commands of ``plainsql migrate`` name the database, in a project with several."""
+    if "plainsql migrate" not in text:
+        return text
+    name = Project.load().name
+    return text.replace("plainsql migrate", f"plainsql --db {name} migrate") if name else text
 
 
 def _exit_code(error: Exception) -> int:

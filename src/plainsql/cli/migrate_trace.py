@@ -14,6 +14,7 @@ from cyclopts import Parameter
 
 import plainsql
 from plainsql.cli.exit_codes import COULD_NOT_RUN, FINDINGS, FINE
+from plainsql.cli.number_range import LOCK_TIMEOUT, NumberRange
 from plainsql.cli.project import repository_root
 from plainsql.errors import MigrationError, Place, PlainsqlError, SettingsError, printable
 from plainsql.layers.files import migrations_folder
@@ -26,6 +27,7 @@ __all__ = ["trace"]
 
 _FLAG = Parameter(negative=(), show_default=False)
 _MAX_SQL_CHARS = 90
+_MAY_BLOCK = NumberRange("seconds", 0, 2**31, "1")
 
 
 def trace(
@@ -35,9 +37,9 @@ def trace(
     database: str | None = None,
     folder: Path | None = None,
     layer: Annotated[tuple[str, ...], Parameter(negative=(), show_default=False)] = (),
-    lock_timeout: float | None = None,
+    lock_timeout: Annotated[float | None, Parameter(validator=LOCK_TIMEOUT)] = None,
     stats: Path | None = None,
-    may_block: float = 1.0,
+    may_block: Annotated[float, Parameter(validator=_MAY_BLOCK)] = 1.0,
     scratch: str | None = None,
     json: Annotated[bool, _FLAG] = False,
     format: Literal["text", "github", "sarif"] = "text",

@@ -21,6 +21,7 @@ def verify(
     folder: Annotated[Path | None, Parameter(name="--folder")] = None,
     layer: Annotated[tuple[str, ...], Parameter(name="--layer", negative=(), show_default=False)] = (),
     scratch: str | None = None,
+    json: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
 ) -> int:
     """Apply each migration, roll it back and apply it again on a scratch database; compare the schema.
 
@@ -38,11 +39,14 @@ def verify(
         Only this layer; repeat it for several, which run in that order.
     scratch
         URL of the server for the scratch database; by default the embedded server.
+    json
+        Print a JSON object and nothing else.
     """
 
     def run() -> int:
         from plainsql import migrate
         from plainsql.analysis.scratch_database import empty_databases, url_of
+        from plainsql.cli.db.common import print_json
 
         target = Target(folder=folder, layer=layer)
         path = target.path
@@ -53,6 +57,9 @@ def verify(
                 where = "on the scratch database, which is dropped: no other database was changed"
                 error.detail = f"{error.detail}\n        {where}" if error.detail else where
                 raise
+        if json:
+            print_json(found)
+            return FINE if found.is_fine else FINDINGS
         return _show_verification(found)
 
     return guarded(run)

@@ -12,6 +12,7 @@ from cyclopts import Parameter
 
 import plainsql
 from plainsql.cli.exit_codes import FINE
+from plainsql.cli.number_range import NumberRange
 from plainsql.cli.project import load_project
 from plainsql.cli.review_changes import changes_text, print_changes
 from plainsql.errors import SettingsError
@@ -23,13 +24,14 @@ from plainsql.review.site.site_server import serve_site
 __all__ = ["review"]
 
 _FLAG = Parameter(negative=(), show_default=False)
+_PORT = NumberRange("an integer", 0, 65535, "8777")
 
 
 def review(
     *,
     output: Annotated[Path | None, Parameter(alias="-o")] = None,
     serve: Annotated[bool, _FLAG] = False,
-    port: int = 8777,
+    port: Annotated[int, Parameter(validator=_PORT)] = 8777,
     since: str | None = None,
     format: Literal["markdown", "json"] | None = None,
     scratch: str | None = None,

@@ -12,8 +12,8 @@ from rich.cells import cell_len
 
 from plainsql.cli.db.common import COMMON, Common, connected, print_json
 from plainsql.cli.exit_codes import FINE
+from plainsql.cli.number_range import NumberRange
 from plainsql.cli.tables import print_table
-from plainsql.errors import PlainsqlError
 from plainsql.settings import Project
 from plainsql.workload.counters import Counters, read_counters
 from plainsql.workload.query_files import QueryFiles
@@ -25,12 +25,13 @@ __all__ = ["slow"]
 _SHOWN_OTHERS = 5
 """The most lines of statements that are no queries."""
 _HIDDEN_DEFAULT = Parameter(show_default=False)
+_LIMIT = NumberRange("an integer", 1, 2**31 - 1, "20")
 
 
 def slow(
     *,
     sort: Sort = "total",
-    limit: int = 20,
+    limit: Annotated[int, Parameter(validator=_LIMIT)] = 20,
     since: Annotated[Path | None, _HIDDEN_DEFAULT] = None,
     save: Annotated[Path | None, _HIDDEN_DEFAULT] = None,
     common: Common = COMMON,
@@ -54,8 +55,6 @@ def slow(
     save
         Write the counters into a file, for a later --since.
     """
-    if limit < 1:
-        raise PlainsqlError(f"--limit: expected at least 1, got {limit}")
     earlier = read_snapshot(since) if since is not None else None
     with connected(common.database) as session:
         reading = read_counters(session.connection)
@@ -81,6 +80,11 @@ def _show(workload: Workload, limit: int) -> None:
         f"{workload.database}: {_count(workload.total.calls, 'statement')} in "
         f"{_duration(workload.total.total_ms)}{began}"
     )
+    if workload.hidden.calls:
+        share = workload.hidden.total_ms / (workload.total.total_ms or 1)
+        print(f"hidden: {_count(workload.hidden.calls, 'statement')}, {_share(share)} of the time")
+    for note in workload.notes:
+        print(f"note: {note}")
     if workload.queries:
         print()
         _print_aligned(
@@ -92,7 +96,7 @@ def _show(workload: Workload, limit: int) -> None:
         )
     if len(workload.queries) > limit:
         print(f"{len(workload.queries) - limit} more queries (--limit shows them)")
-    if not workload.queries:
+    if not (workload.queries or workload.hidden.calls):
         print("no statement is of a query: each ends in its query's name, as in /* leads.get */")
     if workload.others:
         rest = sum((each.counters for each in workload.others), Counters())
@@ -107,15 +111,10 @@ def _show(workload: Workload, limit: int) -> None:
                 for each in workload.others[:_SHOWN_OTHERS]
             ],
         )
-    if workload.hidden.calls:
-        share = workload.hidden.total_ms / (workload.total.total_ms or 1)
-        print(f"\nhidden: {_count(workload.hidden.calls, 'statement')}, {_share(share)} of the time")
     if workload.nested.calls:
         print(
             f"\ninside of functions: {_count(workload.nested.calls, 'statement')}, counted with their caller"
         )
-    for note in workload.notes:
-        print(f"\nnote: {note}")
 
 
 _NUMBERS = ["calls", "total", "mean", "share", "rows", "hit", "read", "temp"]

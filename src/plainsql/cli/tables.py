@@ -16,6 +16,8 @@ __all__ = ["Column", "print_rows", "print_table", "shorten"]
 
 _MAX_CELL_WIDTH = 48
 """The maximum width of a value in a table, in terminal cells."""
+_MIN_FOLDED_WIDTH = 20
+"""The minimum width of a folded column, in terminal cells."""
 _MAX_VECTOR_NUMBERS = 3
 """The count of a vector's numbers that are printed."""
 
@@ -67,23 +69,50 @@ def print_rows(
 def print_table(
     headings: Sequence[str], rows: Sequence[Sequence[str]], *, styles: Sequence[str | None] = ()
 ) -> None:
-    """Print a table with complete cells: folded at a terminal, else one line a row.
+    """Print a table with complete cells.
 
-    ``styles`` are the styles of the rows at a terminal.
+    At a terminal, long cells are folded; one that is too narrow for that gets a block for each row. Elsewhere
+    there is one line a row. ``styles`` are the styles of the rows at a terminal.
     """
     if sys.stdout.isatty():
+        console = Console(highlight=False)
+        styled = [*styles, *[None] * (len(rows) - len(styles))]
+        widths = [max(map(cell_len, column)) for column in zip(headings, *rows, strict=True)]
+        needed = sum(min(width, _MIN_FOLDED_WIDTH) for width in widths) + 3 * len(widths) + 1
+        if needed > console.width:
+            for row, style in zip(rows, styled, strict=True):
+                _print_block(console, headings, row, style)
+            return
         table = Table(box=box.ROUNDED, border_style="dim", header_style="bold")
-        for heading in headings:
-            table.add_column(heading, overflow="fold")
-        for number, row in enumerate(rows):
-            style = styles[number] if number < len(styles) else None
+        for heading, width in zip(headings, widths, strict=True):
+            table.add_column(heading, overflow="fold", min_width=min(width, _MIN_FOLDED_WIDTH))
+        for row, style in zip(rows, styled, strict=True):
             table.add_row(*(Text(cell) for cell in row), style=style)
-        Console(highlight=False).print(table)
+        console.print(table)
         return
     widths = [max(map(cell_len, column)) for column in zip(headings, *rows, strict=True)]
     for line in (headings, *rows):
         cells = (_padded(cell, width) for cell, width in zip(line, widths, strict=True))
         print("  ".join(cells).rstrip())
+
+
+def _print_block(console: Console, headings: Sequence[str], row: Sequence[str], style: str | None) -> None:
+    """Print the first cell, and below it as many of the others on a line as fit.
+
+    Empty cells are left out.
+    """
+    console.print(Text(row[0].rstrip(), style=style or "bold"), overflow="fold")
+    line = Text()
+    for heading, cell in zip(headings[1:], map(str.strip, row[1:]), strict=True):
+        if not cell:
+            continue
+        pair = Text(f"  {heading} ", style="dim").append_text(Text(cell, style=style or "not dim"))
+        if line and line.cell_len + pair.cell_len > console.width:
+            console.print(line, overflow="fold")
+            line = Text()
+        line.append_text(pair)
+    if line:
+        console.print(line, overflow="fold")
 
 
 def shorten(value: str | None, column: Column, most: int = _MAX_CELL_WIDTH) -> str:

@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from plainsql.errors import PlainsqlError
-from plainsql.grants.least_grants import Grant, LeastGrants, ObjectKind, shown_object, shown_privilege
+from plainsql.grants.least_grants import (
+    Grant,
+    LeastGrants,
+    ObjectKind,
+    UnknownGrant,
+    shown_object,
+    shown_privilege,
+    unknown_comment,
+)
+from plainsql.grants.role_powers import (
+    ReachedRole,
+    RolePower,
+    merged_powers,
+    powers_of_roles,
+    reached_roles,
+)
 
 __all__ = ["Comparison", "WiderGrant", "compare_grants", "correction"]
 
@@ -18,7 +33,8 @@ _ROLE: Final = """
 select r.oid::bigint, quote_ident(r.rolname), r.rolsuper from pg_catalog.pg_roles as r where r.rolname = %s
 """
 
-# The role's own grants, those of roles whose privileges it inherits, and those of PUBLIC.
+# The role's own grants, those of roles whose privileges it inherits, those of roles that it can become, and
+# those of PUBLIC. A predefined role, such as pg_read_all_data, has none: the server knows what it may.
 _HELD: Final = """
 with grants as (
   select 'table' as kind, format('%%I.%%I', n.nspname, c.relname) as name, c.relkind = 'S' as is_sequence,
@@ -50,33 +66,44 @@ with grants as (
 )
 select case when g.is_sequence then 'sequence' else g.kind end, g.name, coalesce(g.col, ''),
   case when g.grantee = 0 then 'public' else quote_ident(pg_get_userbyid(g.grantee)) end,
-  lower(g.privilege_type), g.grantee = g.owner
+  lower(g.privilege_type), g.grantee = g.owner,
+  case when g.grantee = 0 or pg_has_role(%(role)s::oid, g.grantee, 'usage') then 0 else g.grantee::bigint end
 from grants as g
-where (g.grantee = 0 or pg_has_role(%(role)s::oid, g.grantee, 'usage'))
-  and g.name !~ '^(pg_|information_schema)'
+where (
+    g.grantee = 0 or pg_has_role(%(role)s::oid, g.grantee, 'usage') or g.grantee = any (%(reached)s::oid[])
+  )
+  and g.name !~ '^(pg_|information_schema(\\.|$))'
 order by 1, 2, 4, 5, g.number
 """
 
-_HAS: Final = {
-    "schema": "select has_schema_privilege(%s::oid, to_regnamespace(%s)::oid, %s)",
-    "function": "select has_function_privilege(%s::oid, to_regprocedure(%s)::oid, %s)",
-    "sequence": "select has_sequence_privilege(%s::oid, to_regclass(%s)::oid, %s)",
-    "table": "select has_table_privilege(%s::oid, to_regclass(%s)::oid, %s)",
-}
-_HAS_ANY: Final = "select has_any_column_privilege(%s::oid, to_regclass(%s)::oid, %s)"
-_HAS_COLUMNS: Final = """
-select quote_ident(a.attname)
-from pg_catalog.pg_attribute as a
-where a.attrelid = to_regclass(%s) and not a.attisdropped
-  and has_column_privilege(%s::oid, a.attrelid, a.attnum, %s)
-"""
-_OWN_COLUMNS: Final = """
-select quote_ident(a.attname)
-from pg_catalog.pg_attribute as a
-where a.attrelid = to_regclass(%s) and not a.attisdropped and a.attnum > 0
+# By their names: to_regclass is refused to a role that may not use the schema.
+_OBJECTS: Final = """
+select 'schema', quote_ident(n.nspname), false, '{}'::text[]
+from pg_catalog.pg_namespace as n
+union all
+select 'function', format('%%I.%%I(%%s)', n.nspname, p.proname, oidvectortypes(p.proargtypes)),
+  has_function_privilege(%(role)s::oid, p.oid, 'execute'), '{}'
+from pg_catalog.pg_proc as p
+inner join pg_catalog.pg_namespace as n on n.oid = p.pronamespace
+where n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
+union all
+select case when c.relkind = 'S' then 'sequence' else 'table' end, format('%%I.%%I', n.nspname, c.relname),
+  false,
+  array(
+    select quote_ident(a.attname)
+    from pg_catalog.pg_attribute as a
+    where a.attrelid = c.oid and not a.attisdropped and a.attnum > 0
+  )
+from pg_catalog.pg_class as c
+inner join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
+where c.relkind in ('r', 'p', 'v', 'm', 'f', 'S')
+  and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
 """
 _RECORDS: Final = ("_yoyo_migration", "_yoyo_log", "_yoyo_version", "yoyo_lock", "plainsql_migration")
 """The starts of the names of tables with the records of migrations: health checks read them."""
+
+_Row = tuple[str, str, str, str, str, bool]
+"""The kind, name and column of an object, the grantee, the privilege, and True if the grantee owns it."""
 
 
 class WiderGrant(Struct, frozen=True):
@@ -106,6 +133,10 @@ class Comparison(Struct, frozen=True):
     absent: tuple[str, ...] = ()
     """The objects that the database does not have."""
     wider: tuple[WiderGrant, ...] = ()
+    powers: tuple[RolePower, ...] = ()
+    """The powers that no query needs, and no grant on an object shows."""
+    unknown: tuple[UnknownGrant, ...] = ()
+    """The parts of the queries whose privileges are not known, with those that the role does not have."""
 
 
 def compare_grants(connection: Any, least: LeastGrants, role: str) -> Comparison:
@@ -123,39 +154,93 @@ def compare_grants(connection: Any, least: LeastGrants, role: str) -> Comparison
         return Comparison(shown, True)
     with connection.transaction(force_rollback=True):  # which restores the search_path
         connection.execute("select pg_catalog.set_config('search_path', '', true)")
-        missing: list[Grant] = []
-        absent: list[str] = []
-        for grant in least.grants:
-            lacks = _lacking(connection, oid, grant)
-            if lacks is None:
-                absent.append(grant.name)
-            elif lacks:
-                missing.append(lacks[0])
-        held = connection.execute(_HELD, {"role": oid}).fetchall()
-    return Comparison(shown, False, tuple(missing), tuple(dict.fromkeys(absent)), tuple(_wider(least, held)))
+        roles = reached_roles(connection, oid)
+        objects = {row[:2]: row[2:] for row in connection.execute(_OBJECTS, {"role": oid})}
+        reached = {"role": oid, "reached": [each.oid for each in roles]}
+        held = [(row[:6], row[6]) for row in connection.execute(_HELD, reached)]
+    inherited = [row for row, becomes in held if not becomes]
+    has = _HeldPrivileges(objects, inherited)
+    missing: list[Grant] = []
+    absent: list[str] = []
+    for grant in least.grants:
+        if (grant.kind, grant.name) not in objects:
+            absent.append(grant.name)
+        elif lacks := has.lacking(grant):
+            missing.append(lacks)
+    powers = [*powers_of_roles(roles)]
+    for each in roles[1:]:
+        if each.gate:
+            wider = _wider(least, (row for row, becomes in held if becomes == each.oid))
+            powers += _powers_of_grants(shown, each, [*wider])
+    return Comparison(
+        shown,
+        False,
+        tuple(missing),
+        tuple(dict.fromkeys(absent)),
+        tuple(_wider(least, inherited)),
+        merged_powers(powers),
+        tuple(has.unknown(least)),
+    )
 
 
-def _lacking(connection: Any, role: int, grant: Grant) -> list[Grant] | None:
-    """Return the part of a grant that a role lacks, if any; ``None`` without the object."""
-    # Either of them allows nextval.
-    enough = "usage, update" if (grant.kind, grant.privilege) == ("sequence", "usage") else grant.privilege
-    (has,) = connection.execute(_HAS[grant.kind], (role, grant.name, enough)).fetchone()
-    if has is None:
-        return None
-    if has or grant.kind != "table":
-        return [] if has else [grant]
-    if grant.privilege in ("delete", "truncate"):
-        return [grant]
-    if grant.is_any:
-        (any_,) = connection.execute(_HAS_ANY, (role, grant.name, grant.privilege)).fetchone()
-        return [] if any_ else [grant]
-    held = {name for (name,) in connection.execute(_HAS_COLUMNS, (grant.name, role, grant.privilege))}
-    own = [name for (name,) in connection.execute(_OWN_COLUMNS, (grant.name,))]
-    lacks = tuple(name for name in grant.columns or own if name not in held)
-    return [replace(grant, columns=lacks if grant.columns else ())] if lacks else []
+class _HeldPrivileges:
+    """The privileges that a role has by grants, not by a predefined role."""
+
+    def __init__(
+        self, objects: Mapping[tuple[str, str], tuple[bool, list[str]]], rows: Iterable[_Row]
+    ) -> None:
+        self._objects = objects
+        self._columns: dict[tuple[str, str, str], set[str]] = defaultdict(set)
+        """The columns of each privilege, ``""`` for the whole object."""
+        for kind, name, column, _, privilege, _ in rows:
+            self._columns[kind, name, privilege].add(column)
+
+    def lacking(self, grant: Grant) -> Grant | None:
+        """Return the part of a grant on an object of the database that the role lacks, if any."""
+        executable, _ = self._objects[grant.kind, grant.name]
+        if grant.kind == "function":
+            return None if executable else grant
+        held = self._columns[grant.kind, grant.name, grant.privilege]
+        # Either of them allows nextval.
+        if (grant.kind, grant.privilege) == ("sequence", "usage"):
+            held = held | self._columns["sequence", grant.name, "update"]
+        if "" in held or (grant.is_any and held):
+            return None
+        if not grant.columns:
+            return None if self._has_all(grant.name, grant.privilege) else grant
+        lacks = tuple(name for name in grant.columns if name not in held)
+        return (grant if grant.is_any else replace(grant, columns=lacks)) if lacks else None
+
+    def unknown(self, least: LeastGrants) -> Iterator[UnknownGrant]:
+        """Yield what is not known, with the tables on which the role lacks a privilege that it may need."""
+        for each in least.unknown:
+            tables: dict[tuple[str, ...], list[str]] = {} if each.tables else {each.privileges: []}
+            for table in each.tables:
+                lacks = tuple(name for name in each.privileges if not self._has_all(table, name))
+                if lacks:
+                    tables.setdefault(lacks, []).append(table)
+            for lacks, names in tables.items():
+                yield replace(each, tables=tuple(names), privileges=lacks)
+
+    def _has_all(self, table: str, privilege: str) -> bool:
+        held = self._columns["table", table, privilege]
+        _, columns = self._objects.get(("table", table), (False, []))
+        return "" in held or (bool(columns) and held.issuperset(columns))
 
 
-def _wider(least: LeastGrants, held: Iterable[tuple[str, str, str, str, str, bool]]) -> Iterator[WiderGrant]:
+def _powers_of_grants(role: str, reached: ReachedRole, wider: list[WiderGrant]) -> Iterator[RolePower]:
+    """Yield the power of a role that can become another one, if that one has more than the queries need."""
+    first = next((each for each in wider if each.by_owner), wider[0] if wider else None)
+    if first is not None and reached.gate is not None:
+        taken = Grant(first.kind, first.name, first.privilege, first.columns)
+        what = "owns" if first.by_owner else f"has {shown_privilege(taken)} on"
+        via = "" if reached.gate_role == reached.name else f", a member of {reached.name}"
+        yield RolePower(
+            f"{role} can set role {reached.gate_role}{via}, which {what} {shown_object(taken)}", reached.gate
+        )
+
+
+def _wider(least: LeastGrants, held: Iterable[_Row]) -> Iterator[WiderGrant]:
     needed = {(grant.kind, grant.name, grant.privilege): grant for grant in least.grants}
     columns: dict[tuple[Any, ...], list[str]] = defaultdict(list)
     for kind, name, column, grantee, privilege, by_owner in held:
@@ -188,24 +273,36 @@ def _with_reason(least: LeastGrants, wider: WiderGrant) -> WiderGrant:
 
 
 def correction(comparison: Comparison, least: LeastGrants) -> Iterator[str]:
-    """Yield SQL that gives a role what its queries need, and takes what they do not."""
+    """Yield SQL that gives a role what its queries need, and takes what they do not.
+
+    What is not judged follows as comments.
+    """
     role = comparison.role
     for grant in comparison.missing:
         some = ", ".join(grant.queries[:3]) + (
             f" and {len(grant.queries) - 3} more" if grant.queries[3:] else ""
         )
         yield f"-- missing: {some}\ngrant {shown_privilege(grant)} on {shown_object(grant)} to {role};"
+    for power in comparison.powers:
+        yield f"{_comment(f'wider than the queries need: {power.what}')}\n{power.statement};"
     needed = {(grant.kind, grant.name, grant.privilege): grant for grant in least.grants}
     for wider in comparison.wider:
         taken = Grant(wider.kind, wider.name, wider.privilege, wider.columns)
         what = f"{shown_privilege(taken)} on {shown_object(taken)}"
         if wider.by_owner:
-            yield f"-- {wider.grantee} owns {shown_object(taken)}, and may {wider.privilege}"
+            yield _comment(f"{wider.grantee} owns {shown_object(taken)}, and may {wider.privilege}")
         elif wider.perhaps:
-            yield f"-- perhaps wider, {wider.perhaps} may need it: {what}, granted to {wider.grantee}"
+            yield _comment(f"perhaps wider, {wider.perhaps} may need it: {what}, granted to {wider.grantee}")
         else:
             lines = [f"-- wider than the queries need\nrevoke {what} from {wider.grantee};"]
             kept = needed.get((wider.kind, wider.name, wider.privilege))
             if kept is not None and not wider.columns:
                 lines.append(f"grant {shown_privilege(kept)} on {shown_object(kept)} to {role};")
             yield "\n".join(lines)
+    for unknown in comparison.unknown:
+        yield unknown_comment(unknown, role)
+
+
+def _comment(text: str) -> str:
+    """Return a comment of one line: a name may have line breaks."""
+    return f"-- {' '.join(text.split())}"

@@ -18,6 +18,7 @@ __all__ = [
     "least_grants",
     "shown_object",
     "shown_privilege",
+    "unknown_comment",
 ]
 
 ObjectKind = Literal["schema", "table", "sequence", "function"]
@@ -45,7 +46,7 @@ class UnknownGrant(Struct, frozen=True):
 
     what: str
     tables: tuple[str, ...]
-    """The relations that it names, as ``schema.table``; with none, it may use any."""
+    """The relations that it names, as SQL writes them; with none, it may use any."""
     privileges: tuple[str, ...]
     """The privileges that it may need on them."""
     queries: tuple[str, ...]
@@ -132,13 +133,18 @@ def grant_statements(least: LeastGrants, *, queries: bool = False) -> Iterator[s
         listed = ", ".join(map(shown_privilege, grants))
         yield "\n".join([*comments, f"grant {listed} on {shown_object(grants[0])} to {least.role};"])
     for unknown in least.unknown:
-        first = f"-- not known: {_one_line(unknown.what)}, with the rights of the role"
-        perhaps = [
-            f"-- perhaps: grant {', '.join(unknown.privileges)} on {_one_line(table)} to {least.role};"
-            for table in unknown.tables
-        ]
-        comments = [f"--   {', '.join(unknown.queries)}"] if queries else []
-        yield "\n".join([first, *comments, *perhaps])
+        yield unknown_comment(unknown, least.role, queries=queries)
+
+
+def unknown_comment(unknown: UnknownGrant, role: str, *, queries: bool = False) -> str:
+    """Return a part whose privileges are not known, with those that it may need, as comments in SQL."""
+    lines = [f"-- not known: {_one_line(unknown.what)}, with the rights of the role"]
+    lines += [f"--   {', '.join(unknown.queries)}"] if queries else []
+    lines += [
+        f"-- perhaps: grant {', '.join(unknown.privileges)} on {_one_line(table)} to {role};"
+        for table in unknown.tables
+    ]
+    return "\n".join(lines)
 
 
 def shown_object(grant: Grant) -> str:

@@ -65,7 +65,7 @@ class UnknownNeed:
 
     what: str
     tables: tuple[str, ...] = ()
-    """The relations that its text names, as ``schema.table``; with none, it may use any."""
+    """The relations that its text names, as SQL writes them; with none, it may use any."""
     privileges: tuple[str, ...] = _ALL
     """The privileges that it may need on them."""
 
@@ -209,7 +209,7 @@ class _Collector:
                 self._needs.functions.setdefault(each.oid, {})[query] = None
         path = set(_WORD.findall(function.search_path.lower()))
         tables = tuple(
-            f"{relation.schema}.{relation.name}"
+            relation.shown
             for relation in self._objects.relations.values()
             if relation.kind != "S"
             and verbs.issuperset(_WORD.findall(relation.name.lower()))

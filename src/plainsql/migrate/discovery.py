@@ -33,7 +33,10 @@ _FILE_NAME = re.compile(
 )
 LAYER_NAME = re.compile(r"[a-z][a-z0-9_]{0,40}")
 SCHEMA_FILE = "schema.sql"
-"""The file of ``plainsql migrate schema``, in the folder of the migrations: it is none of them."""
+"""The file of ``plainsql migrate schema``, in the folder of the migrations: it is none of them.
+
+A layer's folder may be the folder of a database of several, with a file of its own.
+"""
 _NAMING = "name it NNNN_<what>.sql, with four digits; its undoing NNNN_<what>.rollback.sql"
 _TRANSACTION_CONTROL = {"begin", "start", "commit", "end", "abort", "rollback"}
 
@@ -174,7 +177,6 @@ def display_path(path: Path) -> str:
 
 def _files_by_layer(root: Path, errors: list[MigrationError]) -> Iterable[tuple[str | None, list[Path]]]:
     flat, layers = _sql_files(root)
-    flat = [file for file in flat if file.name != SCHEMA_FILE]
     if flat:
         yield None, flat
     for folder in layers:
@@ -183,6 +185,7 @@ def _files_by_layer(root: Path, errors: list[MigrationError]) -> Iterable[tuple[
             errors.extend(
                 _wrong(display_path(lost), "is too deep to be run", "move it up, into its layer's folder")
                 for lost in sorted(nested.rglob("*.sql"))
+                if lost.name != SCHEMA_FILE
             )
         if files and not LAYER_NAME.fullmatch(folder.name):
             errors.append(
@@ -198,7 +201,11 @@ def _files_by_layer(root: Path, errors: list[MigrationError]) -> Iterable[tuple[
 
 def _sql_files(folder: Path) -> tuple[list[Path], list[Path]]:
     entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
-    files = [entry for entry in entries if entry.suffix.lower() == ".sql" and entry.is_file()]
+    files = [
+        entry
+        for entry in entries
+        if entry.suffix.lower() == ".sql" and entry.name != SCHEMA_FILE and entry.is_file()
+    ]
     return files, [entry for entry in entries if entry.is_dir()]
 
 

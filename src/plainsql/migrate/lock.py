@@ -26,7 +26,8 @@ KEY = 0x706C_6169_6E73_716C
 _MIN_POLL_INTERVAL_S, _MAX_POLL_INTERVAL_S = 0.05, 1.0
 
 _HOLDER = """
-select a.pid, a.application_name, a.usename, coalesce(host(a.client_addr), 'a local socket'), a.backend_start
+select a.pid, a.application_name, a.usename, coalesce(host(a.client_addr), 'a local socket'),
+  to_char(a.backend_start at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS')
 from pg_locks as l
 inner join pg_stat_activity as a on a.pid = l.pid
 where l.locktype = 'advisory'
@@ -75,7 +76,7 @@ def held(
 def _acquire(connection: Connection, function: str, wait: float, on_waiting: Callable[[str], None]) -> None:
     deadline, pause, is_reported = time.monotonic() + wait, _MIN_POLL_INTERVAL_S, False
     while not _try_lock(connection, function):
-        holder = _holder(connection)
+        pid, holder = _holder(connection)
         if not is_reported:
             on_waiting(holder)
             is_reported = True
@@ -84,7 +85,8 @@ def _acquire(connection: Connection, function: str, wait: float, on_waiting: Cal
             raise LockedError(
                 f"another run of migrations holds the lock: waited {wait:g} s",
                 detail=f"held by {holder}",
-                hint="wait for it to end; or end it with select pg_terminate_backend(<pid>)",
+                hint="wait for it to end"
+                + (f"; or end it with select pg_terminate_backend({pid})" if pid is not None else ""),
             )
         # Half of the pause is random: runs that were started together do not poll together.
         time.sleep(min(random.uniform(pause / 2, pause), left))
@@ -96,10 +98,11 @@ def _try_lock(connection: Connection, function: str) -> bool:
     return row is not None and row[0] is True
 
 
-def _holder(connection: Connection) -> str:
+def _holder(connection: Connection) -> tuple[int | None, str]:
+    """Return the process that holds the lock, and its description."""
     row = connection.execute(_HOLDER, {"high": KEY >> 32, "low": KEY & 0xFFFF_FFFF}).fetchone()
     if row is None:
-        return "a run that has just ended"
+        return None, "a run that has just ended"
     pid, application, user, host, since = row
     named = application or "no application_name"
-    return f"pid {pid} ({named}), user {user}, from {host}, connected since {since}"
+    return int(str(pid)), f"pid {pid} ({named}), user {user}, from {host}, connected since {since} UTC"

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from plainsql.errors import MigrationError
+from plainsql.errors import MigrationError, Place
 from plainsql.migrate import comparison, lock
 from plainsql.migrate.connection import Connection, connected
 from plainsql.migrate.discovery import Migration, read_folder
@@ -48,9 +48,13 @@ class SchemaDifference:
     """The file to correct: the rollback, or the migration if only its second run differs."""
     text: str
     """The object, what was expected and what was found."""
+    place: Place | None = None
+    """The place of the error, if one of them failed."""
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.text}"
+        if self.place is None or not self.place.line:
+            return f"{self.path}: {self.text}"
+        return "\n".join(filter(None, [f"{self.place}: {self.text}", self.place.caret()]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +148,8 @@ class _Run:
         try:
             self._run(migration, "rollback")
         except MigrationFailedError as error:
-            self._add(migration, migration.rollback_path, f"the rollback failed: {_one_line(error)}")
+            failure = f"the rollback failed: {error.message}"
+            self._add(migration, migration.rollback_path, failure, error.place)
             return migration.rollback_transactional  # it has changed nothing
         reason = migration.rollback.header.keeps if migration.rollback else ""
         if reason and dump_of(self._connection) != before:
@@ -154,8 +159,8 @@ class _Run:
         try:
             self._run(migration, "apply")
         except MigrationFailedError as error:
-            failure = f"it cannot be applied again after its rollback: {_one_line(error)}"
-            self._add(migration, migration.path, failure)
+            failure = f"it cannot be applied again after its rollback: {error.message}"
+            self._add(migration, migration.path, failure, error.place)
             return False
         self._compare(migration, migration.path, after, "after its second run")
         return True
@@ -164,8 +169,8 @@ class _Run:
         for line in schema_differences(expected, dump_of(self._connection)):
             self._add(migration, path, f"{when}, {line}")
 
-    def _add(self, migration: Migration, path: str, text: str) -> None:
-        self._differences.append(SchemaDifference(migration.name, path, text))
+    def _add(self, migration: Migration, path: str, text: str, place: Place | None = None) -> None:
+        self._differences.append(SchemaDifference(migration.name, path, text, place))
 
     def _run(self, migration: Migration, direction: Direction) -> None:
         limit = LockLimit()
@@ -216,11 +221,6 @@ def _objects(text: str) -> dict[str, list[str]]:
         elif line.strip():
             lines.append(line.strip())
     return found
-
-
-def _one_line(error: MigrationFailedError) -> str:
-    place = error.place
-    return f"{error.message} (line {place.line})" if place is not None and place.line else error.message
 
 
 def _refuse_used(connection: Connection) -> None:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from psycopg import errors
+from psycopg import errors, sql
 
 from plainsql.errors import MigrationError
 from plainsql.migrate import comparison, lock
@@ -24,6 +24,8 @@ from plainsql.options import check
 from plainsql.pooler import Pooler
 
 __all__ = ["Confirm", "ConfirmMarks", "apply", "mark", "rollback", "status"]
+
+_READ_ONLY_SOURCE = b"select source from pg_settings where name = 'default_transaction_read_only'"
 
 Confirm = Callable[[Sequence[Step]], bool]
 ConfirmMarks = Callable[[Sequence[Mark]], bool]
@@ -55,7 +57,7 @@ def apply(
     allow_edited: bool = False,
     lock_timeout: float = 5.0,
     lock_retries: int = 5,
-    wait: float = 60.0,
+    wait: float = 120.0,
     server_wait: float = 0.0,
     pooler: Pooler | None = None,
     on_progress: OnProgress | None = None,
@@ -75,7 +77,7 @@ def apply(
             ``lock_timeout`` itself has its own.
         lock_retries: the number of tries after the first one that got no lock in time, each after a growing
             random pause. The migration is rolled back before.
-        wait: seconds to wait for another run to end.
+        wait: seconds to wait for another run to end; the default covers five retries for one lock.
         server_wait: seconds to wait for a server that is starting: nothing listens there yet, its name is not
             known yet, or it does not accept connections yet. A refused login or database fails immediately.
         pooler: ``session`` if a pooler in session mode is in front of the server. By default every pooler is
@@ -135,7 +137,7 @@ def rollback(
     confirm: Confirm | None = None,
     lock_timeout: float = 5.0,
     lock_retries: int = 5,
-    wait: float = 60.0,
+    wait: float = 120.0,
     server_wait: float = 0.0,
     pooler: Pooler | None = None,
     on_progress: OnProgress | None = None,
@@ -215,7 +217,7 @@ def mark(
     dry_run: bool = False,
     force: bool = False,
     confirm: ConfirmMarks | None = None,
-    wait: float = 60.0,
+    wait: float = 120.0,
     pooler: Pooler | None = None,
     on_progress: OnProgress | None = None,
 ) -> tuple[Mark, ...]:
@@ -352,9 +354,20 @@ def _refuse_read_only(connection: Connection) -> None:
         )
     raise MigrationError(
         "transactions are read-only here (default_transaction_read_only is on); nothing was run",
-        hint=f"connect as another role, or: alter role {connection.info.user} "
-        "set default_transaction_read_only = off",
+        hint=_read_only_hint(connection),
     )
+
+
+def _read_only_hint(connection: Connection) -> str:
+    """Return the way to write again: settings of the connection itself override those of the role."""
+    row = connection.execute(_READ_ONLY_SOURCE).fetchone()
+    if row is not None and row[0] in ("client", "session"):
+        return (
+            "this connection sets it: remove default_transaction_read_only from PGOPTIONS, "
+            "or from options in the URL"
+        )
+    role = sql.Identifier(connection.info.user).as_string(connection)
+    return f"connect as another role, or: alter role {role} set default_transaction_read_only = off"
 
 
 def _ignore(progress: Progress) -> None:

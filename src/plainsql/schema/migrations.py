@@ -33,7 +33,7 @@ class MigrationsFolder:
         """Return the digest of the migrations, without rollbacks and the file of their schema."""
         digest = hashlib.sha256(repr((self.to, self.layers)).encode() if self.to or self.layers else b"")
         for file in sorted(self.folder.rglob("*.sql")):
-            if not file.name.endswith(".rollback.sql") and file != self.folder / SCHEMA_FILE:
+            if not file.name.endswith(".rollback.sql") and file.name != SCHEMA_FILE:
                 digest.update(str(file.relative_to(self.folder)).encode() + b"\0" + file.read_bytes() + b"\0")
         return digest.hexdigest()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-from plainsql.analysis.findings.schema_lints import USER_RELATIONS, SchemaLint
+from plainsql.analysis.findings.schema_lints import USER_RELATIONS, SchemaLint, quoted
 from plainsql.analysis.nodes import Node, read_tree
 
 __all__ = ["policy_lints"]
@@ -102,7 +102,7 @@ def policy_lints(connection: Any, oldest_server: int = 0) -> Iterator[SchemaLint
         else:
             yield SchemaLint(
                 "policy-without-row-security",
-                f"the policy {policy} of {qualified} has no effect: row security is not enabled",
+                f"the policy {quoted(policy)} of {qualified} has no effect: row security is not enabled",
                 "every role with rights for the table reads all of its rows",
                 f"in a new migration: alter table {qualified} enable row level security",
                 ((f"policy {policy} on {table}",),),
@@ -132,12 +132,13 @@ def _per_row(connection: Any) -> Iterator[SchemaLint]:
         if not calls:
             continue
         name, is_volatile = functions[calls[0]]
+        function = quoted(name)
         reason = "its arguments are the same for all rows of a statement"
         yield SchemaLint(
             "policy-per-row",
-            f"the policy {policy} of {qualified} evaluates {name}() for each row that it filters",
+            f"the policy {quoted(policy)} of {qualified} evaluates {function}() for each row that it filters",
             f"{reason}, and no index serves a volatile function" if is_volatile else reason,
-            f"in a new migration: alter policy … on {qualified}, with (select {name}(…)): evaluated once",
+            f"in a new migration: alter policy … on {qualified}, with (select {function}(…)): evaluated once",
             ((f"policy {policy} on {table}",),),
             table,
         )

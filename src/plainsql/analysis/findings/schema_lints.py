@@ -5,10 +5,11 @@ Each is proved from the catalogs of the scratch database. None is about names or
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["SCHEMA_LINTS", "USER_RELATIONS", "SchemaLint"]
+__all__ = ["SCHEMA_LINTS", "USER_RELATIONS", "SchemaLint", "quoted"]
 
 SCHEMA_LINTS: Final = {
     "foreign-key-unindexed": "a foreign key whose columns no index begins with",
@@ -52,3 +53,8 @@ class SchemaLint:
     place. An allowance above any of them counts."""
     relation: str
     """The table or view, if no statement has the words."""
+
+
+def quoted(name: str) -> str:
+    """Return a name as an identifier of SQL, for a message."""
+    return name if re.fullmatch(r"[a-z_][a-z0-9_]*", name) else '"' + name.replace('"', '""') + '"'

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Final
 
-from plainsql.analysis.findings.schema_lints import USER_RELATIONS, SchemaLint
+from plainsql.analysis.findings.schema_lints import USER_RELATIONS, SchemaLint, quoted
 
 __all__ = ["table_lints"]
 
@@ -119,6 +119,7 @@ where not i.indisexclusion and not x.relispartition and {USER_RELATIONS}
 order by n.nspname, c.relname, x.relname
 """
 
+_ALONE: Final = "in a migration of its own that starts with '-- transactional: false'"
 _OTHER_DIRECTION: Final = 3
 """The bits of a column's options that reading an index backwards inverts: descending, nulls first."""
 
@@ -159,9 +160,9 @@ def table_lints(connection: Any) -> Iterator[SchemaLint]:
     for table, qualified, name, referenced, columns, listed in connection.execute(_FOREIGN_KEYS.encode()):
         yield SchemaLint(
             "foreign-key-unindexed",
-            f"no index serves the foreign key {name} of {qualified} ({listed})",
+            f"no index serves the foreign key {quoted(name)} of {qualified} ({listed})",
             f"each delete or change of a key in {referenced} reads all of {qualified}",
-            f"in a new migration: create index concurrently on {qualified} ({listed})",
+            f"{_ALONE}: create index concurrently on {qualified} ({listed})",
             ((name,), (table, "references", *columns), (table, "foreign", *columns)),
             table,
         )
@@ -187,15 +188,16 @@ def _redundant(indexes: list[_Index]) -> Iterator[SchemaLint]:
         other = max(better, key=lambda each: (len(each.keys), each.worth))
         same = len(other.keys) == len(index.keys)
         what = "has the same columns" if same else "begins with its columns"
-        drop = f"drop index concurrently {index.qualified_name}"
+        drop = f"{_ALONE}: drop index concurrently {index.qualified_name}"
         if index.constraint is not None:
-            drop = f"alter table {index.qualified_table} drop constraint {_identifier(index.constraint)}"
+            constraint = quoted(index.constraint)
+            drop = f"in a new migration: alter table {index.qualified_table} drop constraint {constraint}"
         columns = [column for column in index.columns if re.fullmatch(r"\w+", column)]
         yield SchemaLint(
             "redundant-index",
             f"the index {index.qualified_name} is redundant: {other.qualified_name} {what}",
             "each write maintains both, and each takes space in memory and on disk",
-            f"in a new migration: {drop}",
+            drop,
             ((index.name,), ("index", f"on {index.table}", *columns), (index.table, *columns)),
             index.table,
         )
@@ -226,7 +228,3 @@ def _does_the_work(other: _Index, index: _Index) -> bool:
     is_duplicate = same and set(index.columns) == set(other.columns)
     both_are = is_duplicate and other.is_unique == index.is_unique
     return not both_are or other.worth > index.worth
-
-
-def _identifier(name: str) -> str:
-    return name if re.fullmatch(r"[a-z_][a-z0-9_]*", name) else '"' + name.replace('"', '""') + '"'

@@ -26,6 +26,7 @@ from plainsql.cli.db.common import COMMON, FLAG, Common, Session, connected, pri
 from plainsql.cli.db.layer_selection import Layer, present_layers
 from plainsql.cli.db.progress import Bars, bars
 from plainsql.cli.exit_codes import FINE
+from plainsql.cli.number_range import NumberRange
 from plainsql.cli.project import values_of_tenant
 from plainsql.cli.tables import Column, print_rows
 from plainsql.errors import ContractError, Place, PlainsqlError
@@ -69,10 +70,14 @@ class _Done:
     seconds: float
 
 
+_DAYS = NumberRange("an integer", 0, 2**31 - 1, "30")
+_BATCH = NumberRange("an integer", 1, 2**31 - 1, "1000")
+
+
 def cleanup(
     *layers: str,
-    days: Annotated[int | None, Parameter(show_default=False)] = None,
-    batch: Annotated[int | None, Parameter(show_default=False)] = None,
+    days: Annotated[int | None, Parameter(show_default=False, validator=_DAYS)] = None,
+    batch: Annotated[int | None, Parameter(show_default=False, validator=_BATCH)] = None,
     dry_run: Annotated[bool, FLAG] = False,
     tenant: Annotated[str | None, Parameter(show_default=False)] = None,
     common: Common = COMMON,

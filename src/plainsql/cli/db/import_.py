@@ -14,11 +14,14 @@ from plainsql.cli.db.common import COMMON, FLAG, Common, Session, connected, pri
 from plainsql.cli.db.layer_selection import known_layers
 from plainsql.cli.db.progress import bars
 from plainsql.cli.exit_codes import COULD_NOT_RUN, FINDINGS, FINE
+from plainsql.cli.number_range import NumberRange
 
 if TYPE_CHECKING:
     from plainsql.transfer import Replaced
 
 __all__ = ["import_"]
+
+_MAX_LINE = NumberRange("MiB", 1, 4096, "128")
 
 
 def import_(
@@ -27,7 +30,7 @@ def import_(
     /,
     *layers: str,
     replace: Annotated[bool, FLAG] = False,
-    max_line: int = 64,
+    max_line: Annotated[int, Parameter(validator=_MAX_LINE)] = 64,
     common: Common = COMMON,
 ) -> int:
     """Import a file of ``plainsql db export`` into a database with the same migrations.
@@ -52,9 +55,6 @@ def import_(
     """
     if str(file).startswith("-") and str(file) != "-":
         print(f"unknown option: {file}", file=sys.stderr)
-        return COULD_NOT_RUN
-    if not 1 <= max_line <= 4096:
-        print(f"--max-line: expected 1 to 4096 MiB, got {max_line}", file=sys.stderr)
         return COULD_NOT_RUN
     from plainsql.transfer import TransferError, Transferred, check_file, import_file, open_file
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import Final
 
@@ -30,11 +31,13 @@ _KINDS: Final = {
     "I": "index",
     "S": "sequence",
 }
+_Change = tuple[Column, Column | None]
+"""A column before and after, ``None`` for one that is new or gone."""
 _PLAIN: Final = re.compile(r"[a-z_][a-z0-9_]*", re.ASCII)
 
 
 def quoted(name: str) -> str:
-    """Return a name as SQL writes it."""
+    """Return a name as SQL writes it, if it is not a key word."""
     return name if _PLAIN.fullmatch(name) else '"' + name.replace('"', '""') + '"'
 
 
@@ -64,6 +67,26 @@ class Effects:
     def is_production(self, oid: int | None) -> bool:
         """Return True if a relation existed before the batch, or is an index of a table that did."""
         return oid in self.production
+
+    def ancestors(self, oid: int | None) -> Iterator[int]:
+        """Yield the partitioned table or index that a relation is a part of, then that of it, to the top."""
+        while oid is not None:
+            found = self.after.relations.get(oid) or self.before.relations.get(oid)
+            oid = found.parent if found else None
+            if oid is not None:
+                yield oid
+
+    def top(self, oid: int) -> int:
+        """Return the topmost partitioned table or index that a relation is a part of, or the relation."""
+        return [oid, *self.ancestors(oid)][-1]
+
+    def among(self, tables: Iterable[int], table: int) -> bool:
+        """Return True if a table or one of its partitions is among some tables."""
+        return any(oid == table or table in self.ancestors(oid) for oid in tables)
+
+    def is_partitioned(self, oid: int | None) -> bool:
+        found = self.before.relations.get(oid or 0) or self.after.relations.get(oid or 0)
+        return found is not None and found.kind == "p"
 
     def name(self, oid: int | None) -> str:
         """Return the name of a relation as it was before the statement; else after it."""
@@ -163,7 +186,15 @@ class Effects:
 
     @cached_property
     def scanned(self) -> dict[int, int]:
-        """Existing tables that are read from first to last, with the number of scans."""
+        """Existing tables that are read from first to last, with the number of scans.
+
+        ``truncate`` reads none: its scans are those of the empty table.
+        """
+        return {} if self.statement.words[:1] == ("truncate",) else self.begun_scans
+
+    @cached_property
+    def begun_scans(self) -> dict[int, int]:
+        """Existing tables with the number of scans that began, those of an emptied table included."""
         return {
             oid: now.scans - before
             for oid, now in self.after.relations.items()
@@ -177,8 +208,12 @@ class Effects:
         return found.scans if found else 0
 
     def scans_production(self, *tables: int) -> bool:
-        """Return True if one of the tables, or with none any production table, is scanned."""
-        return any(oid in self.scanned and self.is_production(oid) for oid in tables or self.scanned)
+        """Return True if one of the tables or a partition of one is scanned.
+
+        Without tables, return True if any table of production is.
+        """
+        scanned = [oid for oid in self.scanned if self.is_production(oid)]
+        return any(self.among(scanned, table) for table in tables) if tables else bool(scanned)
 
     @cached_property
     def built(self) -> tuple[Relation, ...]:
@@ -221,28 +256,46 @@ class Effects:
             if self.is_production(each.table) and each.table in self.after.relations
         ]
 
+    def _without_inherited(self, changes: Sequence[_Change]) -> Iterator[_Change]:
+        """Yield the changes of columns, without those that a partition has from its partitioned table."""
+        changed = {(old.table, old.name) for old, _ in changes}
+        for old, new in changes:
+            if not any((oid, old.name) in changed for oid in self.ancestors(old.table)):
+                yield old, new
+
     @cached_property
     def dropped_columns(self) -> tuple[Column, ...]:
-        return tuple(each for each, now in self._columns() if now is None)
+        """Dropped columns of production tables, of a partitioned table once."""
+        dropped = self._without_inherited([(each, None) for each, now in self._columns() if now is None])
+        return tuple(each for each, _ in dropped)
 
     @cached_property
     def changed_columns(self) -> tuple[tuple[Column, Column], ...]:
-        """Columns of production tables that differ, before and after."""
-        return tuple((each, now) for each, now in self._columns() if now is not None and now != each)
+        """Columns of production tables that differ, before and after; of a partitioned table once."""
+        changed = [(each, now) for each, now in self._columns() if now is not None and now != each]
+        return tuple((each, now) for each, now in self._without_inherited(changed) if now is not None)
 
     @cached_property
     def added_columns(self) -> tuple[Column, ...]:
-        """New columns of production tables."""
-        return tuple(
-            each
+        """New columns of production tables, of a partitioned table once."""
+        added = [
+            (each, None)
             for key, each in self.after.columns.items()
             if key not in self.before.columns and self.is_production(each.table)
-        )
+        ]
+        return tuple(each for each, _ in self._without_inherited(added))
 
     @cached_property
     def added_constraints(self) -> tuple[Constraint, ...]:
+        """New constraints, of a partitioned table once."""
+        added = [each for oid, each in self.after.constraints.items() if oid not in self.before.constraints]
+        oids = {each.oid for each in added}
+        names = {(each.table, each.name) for each in added}
         return tuple(
-            each for oid, each in self.after.constraints.items() if oid not in self.before.constraints
+            each
+            for each in added
+            if each.parent not in oids
+            and not any((oid, each.name) in names for oid in self.ancestors(each.table or None))
         )
 
     @cached_property

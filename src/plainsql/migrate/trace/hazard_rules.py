@@ -7,11 +7,15 @@ of the statement only to name a kind that leaves the same trace as another, such
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import Final, NamedTuple
 
-from plainsql.migrate.trace.catalog_changes import Effects, quoted
-from plainsql.migrate.trace.snapshot import Relation, Snapshot
+from plainsql.migrate.script import Statement
+from plainsql.migrate.trace.catalog_changes import Effects
+from plainsql.migrate.trace.hazards import SIZED
+from plainsql.migrate.trace.snapshot import Constraint, Relation, Snapshot
 
 __all__ = ["Found", "hazards_of"]
 
@@ -52,6 +56,9 @@ def hazards_of(effects: Effects, final: Snapshot) -> list[Found]:
     found += _gone(effects, final)
     if not any(each.tables and each.name in _REWRITES for each in found):
         found += _other_rewrites(effects)
+    if not any(each.name in _CLAIMS for each in found) and (other := _other_work(effects)) is not None:
+        found = [each for each in found if each.name != "whole-table-write"]
+        found.append(other)
     return found
 
 
@@ -60,8 +67,8 @@ def hazards_of(effects: Effects, final: Snapshot) -> list[Found]:
 
 def _columns(effects: Effects) -> Iterator[Found]:
     for column in effects.added_columns:
-        table, name = effects.name(column.table), quoted(column.name)
-        rewritten = column.table in effects.rewritten_tables
+        table, name = effects.name(column.table), column.sql_name
+        rewritten = effects.among(effects.rewritten_tables, column.table)
         if column.generated == "s" and rewritten:
             yield Found(
                 "add-column-generated",
@@ -74,6 +81,15 @@ def _columns(effects: Effects) -> Iterator[Found]:
                 "add-column-identity",
                 f"rewrites {table} to number its rows in the new column {name} while reads and writes wait",
                 "add a plain column, set its default to the next value of a sequence, number rows in batches",
+                (table,),
+            )
+        elif column.checked_domain is not None and rewritten:
+            yield Found(
+                "add-column-domain",
+                f"rewrites {table} to check the domain {column.domain} of the new column {name} "
+                "while reads and writes wait",
+                f"add {name} as {column.checked_domain}, with the check of the domain not valid; "
+                "validate it in a later migration",
                 (table,),
             )
         elif column.has_default and rewritten:
@@ -95,7 +111,7 @@ def _columns(effects: Effects) -> Iterator[Found]:
 def _not_null(effects: Effects) -> Iterator[Found]:
     for old, new in effects.changed_columns:
         if new.not_null and not old.not_null and effects.scans_production(new.table):
-            table, name = effects.name(new.table), quoted(new.name)
+            table, name = effects.name(new.table), new.sql_name
             yield Found(
                 "set-not-null",
                 f"reads all rows of {table} for the not null of {name} while reads and writes wait",
@@ -107,11 +123,11 @@ def _not_null(effects: Effects) -> Iterator[Found]:
 
 def _types(effects: Effects) -> Iterator[Found]:
     for old, new in effects.changed_columns:
-        if old.type == new.type:
+        if (old.type, old.collation) == (new.type, new.collation):
             continue
-        table, name = effects.name(new.table), quoted(new.name)
-        indexes = [each.name for each in effects.built if each.table == new.table]
-        if new.table in effects.rewritten_tables:
+        table, name = effects.name(new.table), new.sql_name
+        indexes = [each.name for each in effects.built if effects.among([each.table or 0], new.table)]
+        if effects.among(effects.rewritten_tables, new.table):
             does = f"rewrites {table} and its indexes"
         elif indexes:
             does = f"builds {', '.join(sorted(indexes))} again"
@@ -119,10 +135,13 @@ def _types(effects: Effects) -> Iterator[Found]:
             does = f"reads all rows of {table}"
         else:
             continue
+        then = new.type + (f" collate {new.collation}" if new.collation else "")
+        what = "type" if old.type != new.type else "collation"
+        now = old.type + (f" collate {old.collation}" if old.collation else "")
         yield Found(
             "alter-type-rewrite",
-            f"{does} for the type of {name}, {old.type} to {new.type}, while reads and writes wait",
-            f"add a new column of type {new.type}, write both, fill it in batches, then use it instead",
+            f"{does} for the {what} of {name}, {now} to {then}, while reads and writes wait",
+            f"add a new column of type {then}, write both, fill it in batches, then use it instead",
             (table,),
         )
 
@@ -133,31 +152,31 @@ def _types(effects: Effects) -> Iterator[Found]:
 def _constraints(effects: Effects) -> Iterator[Found]:
     built = {each.oid for each in effects.built}
     for constraint in effects.added_constraints:
-        name = quoted(constraint.name)
-        if constraint.domain and constraint.kind == "c":
-            tables = tuple(effects.name(oid) for oid in effects.scanned if effects.is_production(oid))
-            if constraint.is_valid and tables:
-                yield Found(
-                    "validate-at-once",
-                    f"reads all rows of {', '.join(tables)} for {name} of a domain while writes wait",
-                    f"add {name} not valid, then: alter domain … validate constraint {name}, "
-                    "in a later migration",
-                    tables,
-                )
+        name = constraint.sql_name
+        if constraint.domain is not None:
+            yield from _domain_constraint(effects, constraint, constraint.domain)
             continue
         if not effects.is_production(constraint.table):
             continue
         table = effects.name(constraint.table)
-        if constraint.kind in "pu" and constraint.index in built:
+        is_built = effects.among(built, constraint.index)
+        if constraint.kind in "pu" and is_built:
             kind = "primary key" if constraint.kind == "p" else "unique"
+            way = f"create unique index concurrently, {_OUTSIDE}; then: alter table {table} "
+            way += f"add constraint {name} {kind} using index …"
+            if effects.is_partitioned(constraint.table):
+                index = effects.name(constraint.index)
+                way = (
+                    f"alter table only {table} add constraint {name} {kind} (…), add it to each partition "
+                    f"using an index made concurrently, then: alter index {index} attach partition …"
+                )
             yield Found(
                 "add-unique-constraint",
                 f"builds the index of {name} while reads and writes of {table} wait",
-                f"create unique index concurrently, {_OUTSIDE}; then: alter table {table} "
-                f"add constraint {name} {kind} using index …",
+                way,
                 (table,),
             )
-        elif constraint.kind == "x" and constraint.index in built:
+        elif constraint.kind == "x" and is_built:
             yield Found(
                 "add-exclusion-constraint",
                 f"builds the index of {name} while reads and writes of {table} wait",
@@ -166,19 +185,49 @@ def _constraints(effects: Effects) -> Iterator[Found]:
             )
         elif constraint.kind in "cf" and constraint.is_valid and effects.scans_production(constraint.table):
             waits = effects.blocks(constraint.table)
+            since = ""
+            if constraint.kind == "f" and effects.is_partitioned(constraint.table):
+                since = " (PostgreSQL 18; earlier to each partition first)"
             yield Found(
                 "validate-at-once",
                 f"reads all rows of {table} for {name} while {waits} wait",
-                f"add {name} not valid, then: alter table {table} validate constraint {name}, "
+                f"add {name} not valid{since}, then: alter table {table} validate constraint {name}, "
                 "in a later migration",
                 (table,),
             )
 
 
+def _domain_constraint(effects: Effects, constraint: Constraint, domain: str) -> Iterator[Found]:
+    tables = tuple(effects.name(oid) for oid in effects.scanned if effects.is_production(oid))
+    if not (constraint.is_valid and tables):
+        return
+    read = f"reads all rows of {', '.join(tables)}"
+    if constraint.kind == "n":
+        yield Found(
+            "validate-at-once",
+            f"{read} for the not null of the domain {domain} while writes wait",
+            f"alter domain {domain} add check (value is not null) not valid, and validate it "
+            "in a later migration",
+            tables,
+        )
+        return
+    name = constraint.sql_name
+    yield Found(
+        "validate-at-once",
+        f"{read} for {name} of the domain {domain} while writes wait",
+        f"add {name} not valid, then: alter domain {domain} validate constraint {name}, in a later migration",
+        tables,
+    )
+
+
 def _indexes(effects: Effects) -> Iterator[Found]:
     of_constraints = {each.index for each in effects.after.constraints.values() if each.index}
     if "index" in effects.statement.words[:3]:
-        for index in effects.built:
+        tops = {effects.top(each.oid) for each in effects.built}
+        of_new = {oid for oid in tops if oid not in effects.before.relations}
+        parts = [each.oid for each in effects.built if effects.top(each.oid) not in of_new]
+        for oid in sorted(of_new.union(parts), key=lambda each: effects.after.relations[each].name):
+            index = effects.after.relations[oid]
             blocks = effects.blocks(index.table or 0)
             if (
                 index.oid not in of_constraints
@@ -189,17 +238,25 @@ def _indexes(effects: Effects) -> Iterator[Found]:
                 and "concurrently" not in effects.statement.words
             ):
                 table = effects.name(index.table)
+                way = f"write create index concurrently, {_OUTSIDE}"
+                if index.kind == "I":
+                    way = (
+                        f"create index on only {table}, create one on each partition concurrently, "
+                        f"then: alter index {index.name} attach partition …"
+                    )
                 yield Found(
                     "create-index",
                     f"builds {index.name} while {blocks} of {table} wait",
-                    f"write create index concurrently, {_OUTSIDE}",
+                    way,
                     (table,),
                 )
     dropped_tables = {each.oid for each in effects.dropped_relations if each.kind in "rpm"}
     constraints = {each.index for each in effects.before.constraints.values() if each.index}
+    dropped = {each.oid for each in effects.dropped_relations}
     for index in effects.dropped_relations:
         if (
             index.kind in "iI"
+            and not dropped.intersection(effects.ancestors(index.oid))
             and effects.statement.words[:2] == ("drop", "index")
             and "concurrently" not in effects.statement.words
             and index.table not in dropped_tables
@@ -209,7 +266,10 @@ def _indexes(effects: Effects) -> Iterator[Found]:
             yield Found(
                 "drop-index",
                 f"drops {index.name} while reads and writes of {table} wait",
-                f"write drop index concurrently, {_OUTSIDE}",
+                "PostgreSQL has no other way for a partitioned table: drop it in a quiet hour, "
+                "and allow this with that reason"
+                if index.kind == "I"
+                else f"write drop index concurrently, {_OUTSIDE}",
                 (table,),
             )
 
@@ -259,7 +319,7 @@ def _maintenance(effects: Effects) -> Iterator[Found]:
             and effects.is_production(oid)
             and (now := effects.after.relations.get(oid)) is not None
             # A table that the transaction has rewritten is emptied in place, and its indexes are built.
-            and (now.file != each.file or oid in effects.scanned)
+            and (now.file != each.file or oid in effects.begun_scans)
         )
         if emptied:
             yield Found(
@@ -317,16 +377,45 @@ def _partitions(effects: Effects) -> Iterator[Found]:
 
 
 _WRITES: Final = frozenset({"update", "delete", "merge"})
+_WRITES_OF_BODY: Final = re.compile(r"\b(?:update|delete|merge|execute|call)\b", re.IGNORECASE)
+_TARGET: Final = re.compile(
+    r"""insert\s+into\s+(?:(?:"(?:[^"]|"")+"|\w+)\s*\.\s*)?("(?:[^"]|"")+"|\w+)""", re.IGNORECASE
+)
+
+
+def _may_write(statement: Statement) -> bool:
+    """Return True if a statement may update or delete rows of a table that is locked already.
+
+    Its own locks do not show that, unlike those of a table that it locks first.
+    """
+    if statement.words[:1] == ("do",):
+        return _WRITES_OF_BODY.search(statement.text) is not None
+    words = ("", *statement.words)
+    return statement.words[:1] == ("call",) or any(
+        word in _WRITES and before not in ("for", "key") for before, word in pairwise(words)
+    )
 
 
 def _writes(effects: Effects) -> Iterator[Found]:
-    if not _WRITES.intersection(effects.statement.words):
+    statement = effects.statement
+    if statement.words[:1] == ("alter",):
         return
-    written = {oid for oid, mode in effects.recorded.held | effects.after.locks if mode == "row exclusive"}
+    written = {oid for oid, mode in effects.recorded.held if mode == "row exclusive"}
+    if _may_write(statement):
+        written |= {oid for oid, mode in effects.after.locks if mode == "row exclusive"}
+    elif (target := _TARGET.match(statement.text)) is not None:
+        # It adds rows to a table that it reads.
+        name = _last(target[1]) if target[1].startswith('"') else target[1].lower()
+        written = {oid for oid in written if _last(effects.name(oid)) != name}
     tables = tuple(
-        sorted(effects.name(oid) for oid in effects.scanned if oid in written and effects.is_production(oid))
+        sorted(
+            effects.name(oid)
+            for oid in effects.scanned
+            # Only a refresh writes a materialized view.
+            if oid in written and effects.is_production(oid) and effects.after.relations[oid].kind != "m"
+        )
     )
-    if tables and effects.statement.words[:1] != ("alter",):
+    if tables:
         yield Found(
             "whole-table-write",
             f"writes the rows of {', '.join(tables)} in one transaction, which keeps them locked",
@@ -354,7 +443,7 @@ def _gone(effects: Effects, final: Snapshot) -> Iterator[Found]:
         if column.name != now.name and column.name not in final.columns_of(table):
             yield Found(
                 "rename-column",
-                f"renames {quoted(column.name)} of {table}: the code in production uses the old name",
+                f"renames {column.sql_name} of {table}: the code in production uses the old name",
                 "add a new column, write both, fill it in batches; drop the old one when no code uses it",
                 (table,),
                 (column.name,),
@@ -362,7 +451,7 @@ def _gone(effects: Effects, final: Snapshot) -> Iterator[Found]:
         if column.not_null and not now.not_null:
             yield Found(
                 "drop-not-null",
-                f"allows null in {quoted(now.name)} of {table}, which the code in production does not expect",
+                f"allows null in {now.sql_name} of {table}, which the code in production does not expect",
                 "deploy code that expects null first, then allow this with that reason",
                 (table,),
                 read_name=column.name,
@@ -372,7 +461,7 @@ def _gone(effects: Effects, final: Snapshot) -> Iterator[Found]:
         if column.name not in final.columns_of(table):
             yield Found(
                 "drop-column",
-                f"drops {quoted(column.name)} of {table}, which the code in production may use",
+                f"drops {column.sql_name} of {table}, which the code in production may use",
                 "deploy code that does not use it first, then allow this with that reason",
                 (table,),
                 (column.name,),
@@ -397,7 +486,7 @@ def _dropped(effects: Effects, final: Snapshot, relation: Relation) -> Iterator[
         if column.table == relation.oid and column.name not in kept:
             yield Found(
                 "drop-column",
-                f"drops {relation.name}, and its replacement has no column {quoted(column.name)}",
+                f"drops {relation.name}, and its replacement has no column {column.sql_name}",
                 "deploy code that does not use it first, then allow this with that reason",
                 (relation.name,),
                 (column.name,),
@@ -421,8 +510,35 @@ def _other_rewrites(effects: Effects) -> Iterator[Found]:
         )
 
 
+def _other_work(effects: Effects) -> Found | None:
+    """Return the hazard of work on a table of production while the statement blocks one."""
+    built = {each.name: each.table for each in effects.built if effects.is_production(each.table)}
+    built |= {
+        each.name: each.table
+        for each in effects.rewritten
+        if each.table is not None and effects.is_production(each.table)
+    }
+    read = [oid for oid in effects.scanned if effects.is_production(oid) and oid not in built.values()]
+    blocking = effects.blocking_tables
+    # A concurrent statement releases its first locks before it works, as that of `reindex` on partitions.
+    if not blocking or not (built or read) or "concurrently" in effects.statement.words:
+        return None
+    does = [f"builds {', '.join(sorted(built))}"] if built else []
+    does += [f"reads all rows of {', '.join(sorted(map(effects.name, read)))}"] if read else []
+    blocked = "reads and writes" if "reads and writes" in blocking.values() else "writes"
+    return Found(
+        "work-under-lock",
+        f"{' and '.join(does)} while {blocked} of {', '.join(sorted(map(effects.name, blocking)))} wait",
+        "split it into migrations: one that locks without work, one that works without such a lock",
+        tuple(sorted({effects.name(oid) for oid in (*built.values(), *read)})),
+    )
+
+
+# They describe the work of their statement. A column that is required reads the rows only to fail.
+_CLAIMS: Final = (SIZED - {"whole-table-write"}) | {"truncate", "add-column-required"}
 _REWRITES: Final = frozenset(
     {
+        "add-column-domain",
         "add-column-generated",
         "add-column-identity",
         "add-column-volatile-default",

@@ -7,6 +7,7 @@ from typing import Final
 __all__ = ["HAZARDS", "SIZED"]
 
 HAZARDS: Final = {
+    "add-column-domain": "a new column of a domain with a check: the table is rewritten to check it",
     "add-column-generated": "a new stored column: the table is rewritten to compute it",
     "add-column-identity": "a new identity column: the table is rewritten to number its rows",
     "add-column-required": "a new column that is not null and has no default: it fails if the table has rows",
@@ -38,12 +39,13 @@ HAZARDS: Final = {
     "vacuum-full": "`vacuum full`: the table is rewritten while reads and writes wait",
     "validate-at-once": "all rows are read for a new constraint while writes wait",
     "whole-table-write": "all rows of a table are written in one transaction",
-    "work-under-lock": "long work in a transaction that already blocks the application",
+    "work-under-lock": "long work under a lock that blocks the application",
 }
 """The hazards that a comment or a setting may allow."""
 
 SIZED: Final = frozenset(
     {
+        "add-column-domain",
         "add-column-generated",
         "add-column-identity",
         "add-column-volatile-default",

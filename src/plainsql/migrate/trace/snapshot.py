@@ -41,6 +41,8 @@ class Relation(msgspec.Struct, frozen=True):
     """The table of an index."""
     method: str = ""
     """The access method of an index."""
+    parent: int | None = None
+    """The partitioned table or index of a partition, or the first table that it inherits from."""
 
 
 class Column(msgspec.Struct, frozen=True):
@@ -49,12 +51,20 @@ class Column(msgspec.Struct, frozen=True):
     table: int
     number: int
     name: str
+    sql_name: str
+    """Quoted if SQL needs it."""
     type: str
     not_null: bool
     has_default: bool
     is_identity: bool
     generated: str
     """``s`` for stored, ``v`` for virtual, empty for neither."""
+    collation: str = ""
+    """Empty for that of the type."""
+    domain: str | None = None
+    """The name of its domain, quoted if SQL needs it."""
+    checked_domain: str | None = None
+    """The base type of a domain with a constraint; ``None`` for another type."""
 
 
 class Constraint(msgspec.Struct, frozen=True):
@@ -62,11 +72,16 @@ class Constraint(msgspec.Struct, frozen=True):
 
     oid: int
     name: str
+    sql_name: str
+    """Quoted if SQL needs it."""
     kind: str
     """The ``contype`` of ``pg_constraint``."""
     table: int
     """0 for a domain's."""
-    domain: int
+    domain: str | None
+    """The name of the domain, quoted if SQL needs it; ``None`` for a constraint of a table."""
+    parent: int
+    """The constraint of the partitioned table that it belongs to; 0 without one."""
     referenced: int
     """The table that a foreign key refers to; else 0."""
     index: int
@@ -140,7 +155,11 @@ select json_build_object(
       'file', coalesce(pg_catalog.pg_relation_filenode(r.oid)::bigint, 0),
       'is_partition', r.relispartition,
       'scans', coalesce(pg_catalog.pg_stat_get_xact_numscans(r.oid), 0),
-      'table', i.indrelid::bigint, 'method', coalesce(m.amname, '')
+      'table', i.indrelid::bigint, 'method', coalesce(m.amname, ''),
+      'parent', (
+        select p.inhparent::bigint from pg_catalog.pg_inherits as p
+        where p.inhrelid = r.oid order by p.inhseqno limit 1
+      )
     )), '[]')
     from relations as r
     left join pg_catalog.pg_index as i on i.indexrelid = r.oid
@@ -149,18 +168,43 @@ select json_build_object(
   'columns', (
     select coalesce(json_agg(json_build_object(
       'table', a.attrelid::bigint, 'number', a.attnum, 'name', a.attname,
+      'sql_name', pg_catalog.quote_ident(a.attname),
       'type', pg_catalog.format_type(a.atttypid, a.atttypmod),
       'not_null', a.attnotnull, 'has_default', a.atthasdef, 'is_identity', a.attidentity <> '',
-      'generated', a.attgenerated
+      'generated', a.attgenerated,
+      'collation', case
+        when a.attcollation <> t.typcollation then a.attcollation::pg_catalog.regcollation::text else ''
+      end,
+      'domain', case when t.typtype = 'd' then pg_catalog.format('%I.%I', n.nspname, t.typname) end,
+      'checked_domain', case
+        when t.typtype = 'd'
+          and (
+            exists (select from pg_catalog.pg_constraint as k where k.contypid = t.oid)
+            or exists (select from pg_catalog.pg_type as b where b.oid = t.typbasetype and b.typtype = 'd')
+            or t.typnotnull
+          )
+        then pg_catalog.format_type(t.typbasetype, t.typtypmod)
+      end
     )), '[]')
     from relations as r
     inner join pg_catalog.pg_attribute as a on a.attrelid = r.oid
+    inner join pg_catalog.pg_type as t on t.oid = a.atttypid
+    inner join pg_catalog.pg_namespace as n on n.oid = t.typnamespace
     where r.relkind in ('r', 'p', 'v', 'm', 'f') and a.attnum > 0 and not a.attisdropped
   ),
   'constraints', (
     select coalesce(json_agg(json_build_object(
-      'oid', k.oid::bigint, 'name', k.conname, 'kind', k.contype, 'table', k.conrelid::bigint,
-      'domain', k.contypid::bigint, 'referenced', k.confrelid::bigint, 'index', k.conindid::bigint,
+      'oid', k.oid::bigint, 'name', k.conname,
+      'sql_name', pg_catalog.quote_ident(k.conname), 'kind', k.contype, 'table', k.conrelid::bigint,
+      'domain', case
+        when k.contypid <> 0 then (
+          select pg_catalog.format('%I.%I', n.nspname, t.typname)
+          from pg_catalog.pg_type as t
+          inner join pg_catalog.pg_namespace as n on n.oid = t.typnamespace
+          where t.oid = k.contypid
+        )
+      end,
+      'parent', k.conparentid::bigint, 'referenced', k.confrelid::bigint, 'index', k.conindid::bigint,
       'is_valid', k.convalidated
     )), '[]')
     from pg_catalog.pg_constraint as k

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -10,11 +10,11 @@ import msgspec
 from plainsql.migrate.connection import Connection
 from plainsql.migrate.discovery import Migration
 from plainsql.migrate.script import Script, place_at
-from plainsql.migrate.trace.allowances import allowances_of
+from plainsql.migrate.trace.allowances import allowances_of, wrong_allowances
 from plainsql.migrate.trace.catalog_changes import Effects
 from plainsql.migrate.trace.durations import estimate_seconds, time_class_of
 from plainsql.migrate.trace.hazard_rules import Found, hazards_of
-from plainsql.migrate.trace.hazards import SIZED
+from plainsql.migrate.trace.hazards import HAZARDS, SIZED
 from plainsql.migrate.trace.lock_comment import compare_comment
 from plainsql.migrate.trace.model import Blocks, Hazard, MigrationTrace, StatementTrace, TableSize
 from plainsql.migrate.trace.old_queries import BrokenQuery, OldQueries
@@ -39,6 +39,7 @@ def trace_run(
     sizes: Mapping[str, TableSize] | None = None,
     max_blocked_s: float = 1.0,
     old_queries: OldQueries | None = None,
+    other_findings: Collection[str] = (),
 ) -> tuple[MigrationTrace, ...]:
     """Run migrations on an empty scratch database, and return the traces of the chosen ones.
 
@@ -53,6 +54,8 @@ def trace_run(
         max_blocked_s: the seconds for which a lock may block the application, if sizes are known. A hazard
             above is an error, one below a warning, and one far below is not reported.
         old_queries: the queries of the code in production; ``None`` if they are not known.
+        other_findings: the names of the findings that a comment in a migration may allow, in addition to
+            the hazards.
 
     Raises ``MigrationError`` if the server refuses a statement.
     """
@@ -75,7 +78,7 @@ def trace_run(
         recorded = record_migration(connection, migration, lock_timeout=lock_timeout)
         broken = old_queries.broken(connection) if old_queries is not None else None
         trace = _Trace(migration, existing, production, recorded, sizes, max_blocked_s, old_queries)
-        traces.append(trace.result(broken))
+        traces.append(trace.result(broken, (*HAZARDS, *other_findings)))
     return tuple(traces)
 
 
@@ -105,7 +108,7 @@ class _Trace:
         """Return True if the code in production may read a column of this name."""
         return self._old_queries is None or self._old_queries.mention(column)
 
-    def result(self, broken: Sequence[BrokenQuery] | None) -> MigrationTrace:
+    def result(self, broken: Sequence[BrokenQuery] | None, may_be_allowed: Collection[str]) -> MigrationTrace:
         statements = tuple(self._statement(each) for each in self._effects)
         trace = MigrationTrace(
             name=self._migration.name,
@@ -115,6 +118,7 @@ class _Trace:
         )
         comment = compare_comment(self._script, trace.locks, self._existing.names)
         found = self._hazards(broken)
+        found += self._wrong_allowances(may_be_allowed)
         if comment is not None and comment.contradictions:
             place = place_at(self._migration.path, self._script.source, _offset(self._script, comment.line))
             found.insert(
@@ -246,6 +250,19 @@ class _Trace:
         if seconds < self._max_blocked_s * _HARMLESS_PART:
             return None
         return "warning" if seconds <= self._max_blocked_s else "error"
+
+    def _wrong_allowances(self, known: Collection[str]) -> Iterator[Hazard]:
+        for wrong in wrong_allowances(self._script, known):
+            place = place_at(self._migration.path, self._script.source, wrong.start)
+            yield Hazard(
+                name="allow",
+                message=wrong.message,
+                hint=wrong.hint,
+                path=place.path,
+                line=place.line,
+                column=place.column,
+                excerpt=place.excerpt,
+            )
 
     def _failing(self, broken: Sequence[BrokenQuery]) -> list[Hazard]:
         statement = self._script.statements[0]

@@ -69,7 +69,8 @@ def _proofs(folder: Folder, outcome: Verification) -> dict[str, RollbackProof]:
     for each in outcome.differences:
         # The path is relative to the working folder of the run that was kept.
         in_rollback = each.path.endswith(".rollback.sql")
-        differences[each.migration].append(RollbackDifference(each.text, in_rollback))
+        line = f" (line {each.place.line})" if each.place and each.place.line else ""
+        differences[each.migration].append(RollbackDifference(each.text + line, in_rollback))
     kept = dict(outcome.kept)
     return {each.name: _proof(each, differences, kept, outcome) for each in folder.migrations}
 
