@@ -47,7 +47,7 @@ class ParameterType(NamedTuple):
     """The type of a parameter, as a message names it."""
 
     name: str
-    """As SQL writes it: ``bigint``, ``text[]``, ``shop.state``."""
+    """The name in SQL: ``bigint``, ``text[]``, ``shop.state``."""
     base: str
     """The name in ``pg_type``; for a domain, that of its base type."""
     is_array: bool
