@@ -14,23 +14,23 @@ def test_privileges_that_no_query_needs_are_named(connection: psycopg.Connection
         connection.execute(
             b"""
             create schema shop;
-            create role plainsql_test_app;
-            create role plainsql_test_owner;
+            create role plainsql_test_wide;
+            create role plainsql_test_wide_owner;
             create table shop.items (id int primary key);
             create table shop.enough (id int primary key);
             create table shop.emptied (id int primary key);
             create table shop.owned (id int primary key);
-            alter table shop.owned owner to plainsql_test_owner;
-            grant truncate, trigger, select, insert on shop.items to plainsql_test_app;
-            grant select, insert, update, delete on shop.enough to plainsql_test_app;
-            grant truncate on shop.emptied to plainsql_test_app;
+            alter table shop.owned owner to plainsql_test_wide_owner;
+            grant truncate, trigger, select, insert on shop.items to plainsql_test_wide;
+            grant select, insert, update, delete on shop.enough to plainsql_test_wide;
+            grant truncate on shop.emptied to plainsql_test_wide;
             grant references on shop.enough to public;
-            grant all on shop.enough to plainsql_test_owner;
-            grant usage, create on schema shop to plainsql_test_app, plainsql_test_owner;
+            grant all on shop.enough to plainsql_test_wide_owner;
+            grant usage, create on schema shop to plainsql_test_wide, plainsql_test_wide_owner;
             """
         )
         found = {lint.message: lint.words[0] for lint in grant_lints(connection, {"shop.emptied"})}
-    app, needless = "plainsql_test_app", "which no query needs"
+    app, needless = "plainsql_test_wide", "which no query needs"
     assert found == {
         f"{app} has create on schema shop, {needless}": ("grant", "create", "shop", app),
         f"{app} has trigger, truncate on shop.items, {needless}": ("grant", "items", app),
