@@ -66,7 +66,7 @@ def statistics_notes(
         yield f"the role that read the statistics could not see those of {_listed(hidden)}"
     if production.unread:
         yield f"not read from production: {_listed(production.unread)}"
-    if never := never_analysed(stats):
+    if never := [name for name in never_analysed(stats) if tables is None or name in tables]:
         yield f"never analysed: analyze {_listed(never)}"
     if assumed:
         yield f"no statistics of {_listed(assumed)}: {rows} rows are assumed in each"
