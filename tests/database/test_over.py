@@ -454,12 +454,17 @@ async def test_errors_of_the_server_keep_their_class_and_name_the_query(existing
         await shop.divide(plainsql.over(existing), a="x", b=0)  # type: ignore[call-overload]
 
 
-async def test_a_lost_connection_is_reported_as_lost(existing: Any, outside: Any) -> None:
+@pytest.mark.parametrize("earlier_calls", [0, 1])
+async def test_a_lost_connection_is_reported_as_lost(existing: Any, outside: Any, earlier_calls: int) -> None:
     db = plainsql.over(existing)
-    await shop.names(db)
+    for _ in range(earlier_calls):  # the first call also reads which extension types there are
+        await shop.names(db)
+    sleep = count("select from pg_sleep(60)")
+    call = asyncio.create_task(sleep(db))
+    await asyncio.sleep(0)  # in progress: without a call, asyncpg may notice the loss before the next one
     await outside.execute("select pg_terminate_backend($1)", existing.get_server_pid())
     with pytest.raises(plainsql.ConnectionLostError):
-        await shop.names(db)
+        await call
     with pytest.raises(PlainsqlError, match=r"^over\(\): the connection is closed$"):
         await shop.names(db)
 

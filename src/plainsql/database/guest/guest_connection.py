@@ -22,6 +22,7 @@ from asyncpg.protocol import protocol
 
 from plainsql.database.execution.asyncpg_version import IS_KNOWN
 from plainsql.database.pool.codecs import Codecs
+from plainsql.database.pool.lost_connection import as_lost
 from plainsql.database.pool.resettable_connection import ResettableConnection
 from plainsql.errors import PlainsqlError
 
@@ -165,7 +166,8 @@ class GuestConnection(ResettableConnection):
 async def guest_on(original: Any) -> GuestConnection:
     """Return the guest on a program's connection. The first time it reads which extension types there are.
 
-    Raises ``PlainsqlError`` if the connection is closed, or has another encoding than UTF-8.
+    Raises ``PlainsqlError`` if the connection is closed, or has another encoding than UTF-8, and
+    ``ConnectionLostError`` if it is lost meanwhile.
     """
     if original.is_closed():
         raise PlainsqlError("over(): the connection is closed")
@@ -189,6 +191,8 @@ async def guest_on(original: Any) -> GuestConnection:
                     "does not know",
                     hint="install asyncpg 0.32, or a newer plainsql",
                 ) from error
+            if (lost := as_lost(error, original)) is not error:
+                raise lost from error  # nothing of the program's was sent
             raise
         guest.busy = False
     return guest
