@@ -9,13 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from plainsql.migrate.schema_text import PART, changed_parts, objects_of
+
 __all__ = ["differences"]
 
 _NOT_COMPARED = re.compile(r"(?:owner|grants) ")
 _TAIL_NOT_COMPARED = re.compile(r"(?: grants|, version) \S+$")
 _KINDS_NOT_COMPARED = ("default privileges ", "publication ", "subscription ")
 _TABLES = ("table ", "partitioned table ", "foreign table ")
-_PART = re.compile(r'(?P<kind>column|constraint) (?P<name>"(?:[^"]|"")+"|\S+)')
 
 
 def differences(expected: str, found: str) -> list[str]:
@@ -41,27 +42,21 @@ def _compare(expected: dict[str, list[str]], found: dict[str, list[str]]) -> Ite
 
 def _parts(expected: list[str], found: list[str]) -> Iterator[str]:
     """Yield the differences of two tables; the order of columns is none."""
-    wanted, there = _by_name(expected), _by_name(found)
-    for name in [*wanted, *(name for name in there if name not in wanted)]:
-        if wanted.get(name) != there.get(name):
-            yield f"expected {wanted.get(name) or f'no {name}'}, got {there.get(name) or 'none'}"
+    for name, wanted, there in changed_parts(_by_name(expected), _by_name(found)):
+        yield f"expected {wanted or f'no {name}'}, got {there or 'none'}"
 
 
 def _by_name(lines: list[str]) -> dict[str, str]:
     found = {}
     for line in lines:
-        part = _PART.match(line)
+        part = PART.match(line)
         found[part[0] if part else line] = line
     return found
 
 
 def _objects(text: str) -> dict[str, list[str]]:
     """Return the compared lines of each object, by its kind and name."""
-    found: dict[str, list[str]] = {}
-    lines: list[str] = []
-    for line in text.splitlines():
-        if line and not line.startswith(" "):
-            lines = found[line] = []
-        elif line.strip() and not _NOT_COMPARED.match(line.strip()):
-            lines.append(_TAIL_NOT_COMPARED.sub("", line.strip()))
-    return found
+    return {
+        name: [_TAIL_NOT_COMPARED.sub("", line) for line in lines if not _NOT_COMPARED.match(line)]
+        for name, lines in objects_of(text).items()
+    }

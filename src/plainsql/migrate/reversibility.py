@@ -7,7 +7,6 @@ those that its rollback loses, are not.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -22,11 +21,11 @@ from plainsql.migrate.lock_limit import LockLimit
 from plainsql.migrate.plan import plan_step
 from plainsql.migrate.results import Direction, OnProgress, Progress
 from plainsql.migrate.schema import dump_of
+from plainsql.migrate.schema_text import PART, changed_parts, objects_of
 from plainsql.options import check
 
 __all__ = ["SchemaDifference", "Verification", "schema_differences", "verify"]
 
-_PART = re.compile(r'(?:column|constraint) (?:"(?:[^"]|"")+"|\S+)')
 _USED = """
 select format('%I.%I', n.nspname, c.relname)
 from pg_class as c
@@ -184,7 +183,7 @@ def schema_differences(expected: str, found: str) -> Iterator[str]:
 
     The order of columns is none: PostgreSQL puts a column that is added again at the end.
     """
-    wanted, there = _objects(expected), _objects(found)
+    wanted, there = objects_of(expected), objects_of(found)
     for name in sorted({*wanted, *there}):
         if name not in there:
             yield f"{name}: expected it, got none"
@@ -196,30 +195,17 @@ def schema_differences(expected: str, found: str) -> Iterator[str]:
 
 def _parts(expected: list[str], found: list[str]) -> Iterator[str]:
     """Yield the differing lines of an object: columns and constraints by their names."""
-    wanted, there = _by_name(expected), _by_name(found)
-    for name in [*wanted, *(name for name in there if name not in wanted)]:
-        if wanted.get(name) != there.get(name):
-            yield f"expected {wanted.get(name, 'none')}, got {there.get(name, 'none')}"
+    for _, wanted, there in changed_parts(_by_name(expected), _by_name(found)):
+        yield f"expected {wanted or 'none'}, got {there or 'none'}"
 
 
 def _by_name(lines: list[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for at, line in enumerate(lines):
-        part = _PART.match(line)
+        part = PART.match(line)
         # A line of another kind has the name of its first word, such as owner; the rest is a body.
         key = part[0] if part else line.partition(" ")[0]
         found[key if key not in found else f"{key} {at}"] = line
-    return found
-
-
-def _objects(text: str) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
-    lines: list[str] = []
-    for line in text.splitlines():
-        if line and not line.startswith(" "):
-            lines = found[line] = []
-        elif line.strip():
-            lines.append(line.strip())
     return found
 
 
