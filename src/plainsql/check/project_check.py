@@ -15,6 +15,7 @@ from plainsql.check.allowed import AllowedFindings
 from plainsql.check.analysed_statements import AnalysedStatements, analyse_statements
 from plainsql.check.analysis_cache import AnalysisCache
 from plainsql.check.assumed_columns import unneeded_columns
+from plainsql.check.declared_types import own_types_of
 from plainsql.check.generated_modules import SoundModules, generate_modules, generate_sound_modules
 from plainsql.check.problems import (
     WRONG_WHEN_CACHED,
@@ -25,6 +26,7 @@ from plainsql.check.problems import (
 )
 from plainsql.check.schema_findings import schema_problems
 from plainsql.check.statement_errors import fault_error
+from plainsql.codegen.own_types import NO_OWN_TYPES, OwnTypes
 from plainsql.codegen.source_places import statement_place
 from plainsql.errors import PlainsqlError, SqlFileError
 from plainsql.schema import SchemaSource, schema_source
@@ -49,13 +51,15 @@ class ProjectCheck:
     modules: int
     analysed: bool = True
     """False if the errors left nothing to analyse, or no database to do it on: no findings are known."""
+    own_types: OwnTypes = NO_OWN_TYPES
+    """The project's own Python types."""
 
     def sound_modules(self, project: Project) -> SoundModules | None:
         """Return the modules of the statements without an error; ``None`` if none can be made."""
         if not self.analysed:
             return None
         return generate_sound_modules(
-            self.inspection.checked, project, {problem.path for problem in self.errors}
+            self.inspection.checked, project, {problem.path for problem in self.errors}, self.own_types
         )
 
     def outdated(self, project: Project) -> list[Problem]:
@@ -108,7 +112,7 @@ def check_project(
     chosen = tuple(s for s in catalog.values() if not wanted or Path(s.path).resolve() in wanted)
     errors = [problem for error in unsound for problem in problems_of_files(error)]
     try:
-        inspection, of_schema = _analyse(
+        inspection, of_schema, own_types = _analyse(
             project,
             scratch,
             chosen,
@@ -125,7 +129,7 @@ def check_project(
         # There is no database to use, but these files are wrong without one: they are reported first.
         return ProjectCheck((), AnalysedStatements((), ()), tuple(errors), (), {}, 0, False)
     errors += [refusal(error) for error in inspection.errors]
-    made = generate_modules(inspection.checked, project, verify=not errors)
+    made = generate_modules(inspection.checked, project, verify=not errors, own_types=own_types)
     errors += [refusal(error) for error in made.errors]
     caches = any(statement.cache is not None for statement in catalog.values())
     found: list[Problem] = [*of_schema]
@@ -152,6 +156,7 @@ def check_project(
         tuple(sorted(findings, key=lambda problem: problem.order)),
         made.files,
         made.modules,
+        own_types=own_types,
     )
 
 
@@ -166,7 +171,7 @@ def _analyse(
     lint: bool,
     source: SchemaSource,
     home: Project,
-) -> tuple[AnalysedStatements, list[Problem]]:
+) -> tuple[AnalysedStatements, list[Problem], OwnTypes]:
     assumptions = Assumptions(project.oldest_server, project.not_null)
     own = replace(home, search_path=project.search_path)
     with scratch_database(source, scratch, project=own, rebuild=no_cache) as connection:
@@ -177,6 +182,7 @@ def _analyse(
             no_cache=no_cache,
         )
         unneeded = list(unneeded_columns(connection, project))
+        own_types = own_types_of(connection, project)
         inspection = analyse_statements(connection, chosen, cache, assumptions)
         found = (
             schema_problems(
@@ -193,7 +199,7 @@ def _analyse(
         found += unneeded
     # The cached analyses of a file that cannot be read now are kept until it can.
     cache.save(keep_others=keep_others)
-    return inspection, found
+    return inspection, found, own_types
 
 
 def _truncated(inspection: AnalysedStatements) -> frozenset[str]:

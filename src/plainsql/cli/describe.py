@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,6 +15,7 @@ from plainsql.check.project_check import check_project
 from plainsql.cli.exit_codes import FINDINGS, FINE
 from plainsql.cli.project import has_sql, no_project, packaged_layer
 from plainsql.cli.tables import print_table
+from plainsql.codegen.described_types import types_of
 from plainsql.codegen.modules import Checked
 from plainsql.errors import PlainsqlError, SettingsError, SqlFolderError, printable
 from plainsql.settings import Project
@@ -74,9 +76,13 @@ def describe(
         if json:
             facts = {"id": checked.statement.name, **as_json(checked.analysis)}
             facts |= _facts_of_file(checked)
+            facts["types"] = [
+                {"name": name, "type": type, "because": because}
+                for name, type, because in types_of(checked, found.own_types)
+            ]
             sys.stdout.write(msgspec.json.encode(facts).decode() + "\n")
         else:
-            _print(checked)
+            _print(checked, types_of(checked, found.own_types))
     return FINDINGS if found.errors else FINE
 
 
@@ -142,7 +148,7 @@ def _facts_of_file(checked: Checked) -> dict[str, Any]:
     }
 
 
-def _print(checked: Checked) -> None:
+def _print(checked: Checked, types: Iterable[tuple[str, str, str]]) -> None:
     statement, analysis = checked.statement, checked.analysis
     print(f"{statement.name}  {statement.path}")
     if statement.description:
@@ -179,6 +185,8 @@ def _print(checked: Checked) -> None:
                 for column in analysis.columns
             ],
         )
+    for name, type, because in types:
+        print(printable(f"{name} is {type}: {because}"))
     for what in ("reads", "writes"):
         uses = {str(use) for variant in checked.variants for use in getattr(variant, what)}
         if uses:

@@ -11,9 +11,10 @@ from plainsql.analysis.model import Analysis, TableUse
 from plainsql.codegen.classes import Classes, RowClass
 from plainsql.codegen.dependency_arguments import dependency_arguments, dependency_names
 from plainsql.codegen.encryption import encrypt_expression
+from plainsql.codegen.imported_names import ImportedNames
 from plainsql.codegen.modules import Module, QueryFunction
 from plainsql.codegen.planned_parameters import PlannedParameter
-from plainsql.codegen.python_types import Annotation
+from plainsql.codegen.python_types import Annotation, imported_path
 from plainsql.codegen.source_names import docstring_text, one_line, string_literal
 from plainsql.statements import Parameter
 
@@ -79,6 +80,8 @@ class Names:
         self.called = {name for function in module.functions for name in _called(function)}
         """The names that the bodies of functions call."""
         self.used_builtins: set[str] = set()
+        self.own = ImportedNames(module, self._taken | self._taken_in_bodies)
+        """The names of the project's own types and functions."""
 
     def of(self, name: str) -> str:
         """Return the module's name for an import."""
@@ -94,7 +97,8 @@ class Names:
         def replace(match: re.Match[str]) -> str:
             word = match[0]
             if match[1]:
-                return self._classes.name(match[1])
+                path = imported_path(match[1])
+                return self._classes.name(match[1]) if path is None else self.own.name(path)
             if word not in imported and word not in _BUILTINS:
                 return word
             written = self.of(word)
@@ -135,11 +139,14 @@ def _imports(module: Module, names: Names) -> str:
             wanted[name].add(imported)
     wanted["plainsql.rows"] |= {c.base for c in module.classes}
     wanted["builtins"] |= names.used_builtins
+    for path in names.own.paths:
+        wanted[path.rpartition(".")[0]].add(path.rpartition(".")[2])
     blocks: dict[bool, list[str]] = {False: [], True: []}
     for name in sorted(wanted):
         if wanted[name]:
             imported_names = ", ".join(
-                _imported(imported, names.of(imported)) for imported in sorted(wanted[name])
+                _imported(imported, names.own.written(name, imported) or names.of(imported))
+                for imported in sorted(wanted[name])
             )
             blocks[name.split(".")[0] not in _STANDARD_MODULES].append(
                 f"from {name} import {imported_names}\n"
@@ -152,6 +159,8 @@ def _called(function: QueryFunction) -> Iterator[str]:
     for planned in function.parameters:
         if planned.wrap:
             yield planned.wrap
+        if planned.convert:
+            yield planned.convert
         if planned.required:
             yield "NullError"
     for parameter in function.statement.parameters:
@@ -164,6 +173,7 @@ def _called(function: QueryFunction) -> Iterator[str]:
 
 
 _HOME_OF_CALLED = {
+    **dict.fromkeys(("dumped", "dumped_bounds", "dumped_elements"), "plainsql.query"),
     **dict.fromkeys(("bits", "bounded", "composite", "elements", "NullError", "tuples"), "plainsql.query"),
     "encrypt": "plainsql.crypto",
     "Decimal": "decimal",
@@ -288,6 +298,9 @@ def _values(function: QueryFunction, names: Names) -> str:
     of_sql = {parameter.name: parameter for parameter in function.statement.parameters}
     for planned in function.parameters:
         text, parameter = planned.name, of_sql.get(planned.name)
+        if planned.convert:
+            to_db = names.annotation(Annotation(planned.to_db))
+            text = f'{names.of(planned.convert)}("{planned.name}", {text}, {to_db})'
         if planned.wrap:
             text = f"{names.of(planned.wrap)}({text})"
         if parameter is not None and parameter.encryption is not None:

@@ -4,6 +4,7 @@
 decorators of generated modules. Nothing here knows a driver.
 """
 
+from plainsql.conversions import dumped, dumped_bounds, dumped_elements
 from plainsql.query.binding import Args, Binder, NullError, bounded
 from plainsql.query.compiled import CompiledQuery, QueryFacts
 from plainsql.query.declare import count, many, one, optional
@@ -29,6 +30,9 @@ __all__ = [
     "bounded",
     "composite",
     "count",
+    "dumped",
+    "dumped_bounds",
+    "dumped_elements",
     "elements",
     "many",
     "one",

@@ -34,6 +34,10 @@ _NUMBER: Final = r"[-+]?[0-9](?:_?[0-9])*(?:\.[0-9]+)?"
 _RANGE: Final = re.compile(rf"({_NUMBER})?[ \t]*\.\.[ \t]*({_NUMBER})?")
 _STRING: Final = re.compile(r"'((?:[^']|'')*)'")
 _TYPE_WORD: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")
+_PARAMETER_TYPE: Final = re.compile(
+    r"((?:list\[)*(?:[a-z_]\w*\.)*(?:(?<=\.)\w+|[A-Z]\w*|int|float|str|bool|bytes)\]*)(?=[ \t]|\Z)"
+)
+"""The type of a parameter in front of its bounds: it has a module, a capital letter, or is built in."""
 _DURATION: Final = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h|d))+")
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _FINDING: Final = re.compile(r"([a-z][a-z0-9]*(?:-[a-z0-9]+)*)[ \t]*:[ \t]*")
@@ -54,6 +58,7 @@ class Keys:
             "autobatch",
             "returns",
             "table",
+            "types",
         ),
     )
 
@@ -64,6 +69,8 @@ class Keys:
         self.bounds: dict[str, Bounds] = {}
         self.bounds_offsets: dict[str, int] = {}
         self.encrypted: dict[str, Encryption] = {}
+        self.types: dict[str, str] = {}
+        """The types of parameters, as written."""
         self.columns: list[ColumnHint] = []
         self.cache: CachePolicy | None = None
         self.allow: list[Allowance] = []
@@ -217,6 +224,10 @@ def _read_param(source: Source, entry: Entry, keys: Keys) -> None:
         return
     low: Number | None = None
     high: Number | None = None
+    if named := _PARAMETER_TYPE.match(value):
+        _check_type(source, named[1], entry.value_offset)
+        keys.types[entry.name] = named[1]
+        value = value[named.end() :]
     if value.strip():
         found = _RANGE.fullmatch(value.strip())
         if found is None or not (found[1] or found[2]):

@@ -100,6 +100,8 @@ class Parameter:
     """All its places, in the order of the text; at least one."""
     bounds: Bounds | None = None
     encryption: Encryption | None = None
+    type: str | None = None
+    """The Python type that the header gives it, as written: ``shop.types.CustomerId``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +128,7 @@ class ColumnHint:
 
     name: str
     type: str | None
-    """The Python type of a JSON column as written: ``whatsapp.Payload``, ``list[whatsapp.Item]``."""
+    """The Python type as written: ``whatsapp.Payload``, ``list[whatsapp.Item]``."""
     nullable: bool | None
     """``None`` leaves it to the analysis."""
     place: Place

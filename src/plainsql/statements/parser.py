@@ -75,6 +75,7 @@ def parse(text: str, *, name: str, path: str) -> Statement:
                 tuple(compiled.source.place(offset) for offset in offsets),
                 keys.bounds.get(parameter),
                 keys.encrypted.get(parameter),
+                keys.types.get(parameter),
             )
             for parameter, offsets in compiled.offsets.items()
         ),
@@ -167,7 +168,13 @@ def _check_parameters(source: Source, compiled: Compiled, keys: Keys, errors: li
         if name in compiled.choices:
             values = compiled.choices[name]
             flag = values == FLAG_VALUES
-            if bounds.low is not None or bounds.high is not None:
+            if name in keys.types:
+                errors.append(
+                    source.error(
+                        offset, f"{name} chooses lines, and has no type of its own", hint="remove the type"
+                    )
+                )
+            elif bounds.low is not None or bounds.high is not None:
                 what = "flag" if flag else "choice"
                 errors.append(
                     source.error(offset, f"{name} is a {what} and has no bounds", hint="remove the bounds")
