@@ -186,14 +186,16 @@ class Analyser:
                 nullable_, because = True, "no strict operator uses it"
             else:
                 nullable_, because = sites[0].nullable, sites[0].because
+            written = tuple(sorted({site.column for site in sites if site.column is not None}))
             facts.append(
                 ParameterFact(
                     name,
                     type_,
                     nullable_,
                     because,
-                    written_to=tuple(sorted({site.column for site in sites if site.column is not None})),
+                    written_to=written,
                     compared=any(site.compared for site in sites),
+                    comment=self.catalog.comment_on(written[0]) if len(written) == 1 else "",
                 )
             )
         return tuple(facts)
@@ -228,6 +230,7 @@ class Analyser:
                     else None,
                     nullable_in_group=verdict.nullable_when_matched if verdict.joins else verdict.nullable,
                     position=positions[i],
+                    comment=self.catalog.comment(column.table, column.number),
                 )
             )
         return tuple(facts)

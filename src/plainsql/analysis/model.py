@@ -107,6 +107,8 @@ class ParameterFact:
     """The columns into which the statement writes the value unchanged."""
     compared: bool = False
     """True if an operator compares the value."""
+    comment: str = ""
+    """The comment on the column, if the statement writes the value into one column only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +135,8 @@ class ColumnFact:
     """The position of its alias or expression: 1-based, in characters of the analysed text; 0 if it is not
     known.
     """
+    comment: str = ""
+    """The comment on the column that it comes from unchanged."""
 
 
 @dataclass(frozen=True, slots=True)

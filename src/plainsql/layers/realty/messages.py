@@ -37,6 +37,7 @@ class Message(Row, frozen=True):
     id: UUID
     conversation_id: UUID
     type: Literal["human", "ai-assistant"]
+    """Who said it"""
     content: str
     created_at: datetime
 
@@ -81,6 +82,7 @@ def append(*, conversation_id: UUID, type: Literal["human", "ai-assistant"], con
     concurrent messages the conversation keeps the later: the row is locked and read again before the
     comparison.
 
+    type: Who said it.
     Reads realty.conversations, realty.messages.
     Writes realty.conversations, realty.messages.
     SQL: sql/realty/messages/append.sql
@@ -134,6 +136,7 @@ def create(*, conversation_id: UUID, type: Literal["human", "ai-assistant"], con
 
     To continue a conversation, use ``append``.
 
+    type: Who said it.
     Reads realty.messages.
     Writes realty.messages.
     SQL: sql/realty/messages/create.sql
@@ -332,6 +335,7 @@ def update(
     Implementation: the last assignment changes nothing: it keeps the list valid when the optional
     lines before it are left out.
 
+    type: Who said it.
     Reads realty.messages.
     Writes realty.messages.
     SQL: sql/realty/messages/update.sql
