@@ -32,6 +32,7 @@ from plainsql.analysis.nodes import Node, read_tree
 from plainsql.analysis.nullability.parameter_uses import ParameterUse, parameter_uses
 from plainsql.analysis.nullability.query_nullability import Nullability
 from plainsql.analysis.nullability.verdict import OuterJoin, Verdict, nullable
+from plainsql.analysis.origins.statement_origins import with_origins
 from plainsql.analysis.tree.output_positions import OutputPositions
 from plainsql.analysis.tree.query_sites import query_sites
 from plainsql.analysis.tree.query_tree import QueryTree, Scope
@@ -126,9 +127,10 @@ class Analyser:
         effects = effects_of(self.catalog, sites, tuple(names))
         examined = Examined(scope, nullability, TextPositions(sql))
         columns = self._columns(described, verdicts, OutputPositions(sql, scope))
+        origins = with_origins(self.catalog, scopes, scope, facts, columns)
         return Analysis(
-            parameters=facts,
-            columns=columns,
+            parameters=origins.parameters,
+            columns=origins.columns,
             rows=rows,
             rows_because=because,
             reads=tuple(effects.reads),
