@@ -150,8 +150,13 @@ def _imports(module: Module) -> Iterable[tuple[str, str, Statement | None]]:
 
 _HOME_OF_IMPORTS = {
     **dict.fromkeys(
-        ("Args", "bits", "bounded", "composite", "elements", "NullError", "tuples"), "plainsql.query"
+        (
+            *("Args", "bits", "bounded", "composite", "elements", "NullError", "parameter_types"),
+            "tuples",
+        ),
+        "plainsql.query",
     ),
+    **dict.fromkeys(("NotRequired", "TYPE_CHECKING", "TypedDict"), "typing"),
     **dict.fromkeys(("count", "many", "one", "optional"), "plainsql.query"),
     **dict.fromkeys(("CachedRead", "Change", "Dependency"), "plainsql.dependencies"),
     **dict.fromkeys(("Composite", "Row"), "plainsql.rows"),

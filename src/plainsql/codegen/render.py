@@ -11,6 +11,7 @@ from plainsql.codegen.dependency_arguments import dependency_arguments, dependen
 from plainsql.codegen.docstrings import field_docstring, query_docstring
 from plainsql.codegen.encryption import encrypt_expression
 from plainsql.codegen.modules import Module, QueryFunction
+from plainsql.codegen.parameter_types import parameter_type_names, render_parameter_types
 from plainsql.codegen.planned_parameters import PlannedParameter
 from plainsql.codegen.python_types import Annotation
 from plainsql.codegen.source_names import docstring_text, one_line, string_literal
@@ -35,6 +36,7 @@ def render(module: Module, sql: str) -> str:
     body = "".join(
         [
             *(_class(row, names) for row in _in_order(module.classes)),
+            render_parameter_types(module, names),
             *(_function(function, names, sql) for function in module.functions),
         ]
     )
@@ -48,7 +50,7 @@ def render(module: Module, sql: str) -> str:
         f'"""{docstring_text(f"The queries of {folder}.")}"""\n\n'
         "from __future__ import annotations\n\n"
         f"{_imports(module, names)}\n"
-        f"__all__ = {_listed(module)}\n"
+        f"__all__ = {_listed(module, names)}\n"
         f"{body}"
     )
 
@@ -69,8 +71,10 @@ class Names:
     """
 
     def __init__(self, module: Module) -> None:
+        self.parameter_types = parameter_type_names(module)
+        """The name of the ``TypedDict`` of each function's parameters."""
         self._classes = module.classes
-        self._taken = {row.name for row in module.classes}
+        self._taken = {row.name for row in module.classes} | set(self.parameter_types.values())
         self._taken |= {function.statement.function for function in module.functions}
         self._taken |= {field.name for row in module.classes for field in row.fields}
         # In the body of a function, its parameters hide the names that it calls.
@@ -109,13 +113,14 @@ _ANNOTATION_TOKEN = re.compile(r"""\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'|Â«([^Â
 _BUILTINS = {"bool", "bytes", "dict", "float", "int", "list", "str", "tuple"}
 
 
-def _listed(module: Module) -> str:
+def _listed(module: Module, names: Names) -> str:
     """Return the module's public names as a list."""
-    names = sorted([*(c.name for c in module.classes), *(f.statement.function for f in module.functions)])
-    one_line = "[" + ", ".join(f'"{name}"' for name in names) + "]"
+    functions = [function.statement.function for function in module.functions]
+    public = sorted([*(c.name for c in module.classes), *names.parameter_types.values(), *functions])
+    one_line = "[" + ", ".join(f'"{name}"' for name in public) + "]"
     if len(one_line) < _WIDTH - 10:
         return one_line
-    return "[\n" + "".join(f'    "{name}",\n' for name in names) + "]"
+    return "[\n" + "".join(f'    "{name}",\n' for name in public) + "]"
 
 
 def _imports(module: Module, names: Names) -> str:
@@ -127,6 +132,11 @@ def _imports(module: Module, names: Names) -> str:
         annotations += [planned.annotation for planned in function.parameters]
         if function.item is not None:
             annotations.append(function.item)
+    if names.parameter_types:
+        wanted["plainsql.query"].add("parameter_types")
+        wanted["typing"] |= {"TYPE_CHECKING", "TypedDict"}
+        if any(planned.default for function in module.functions for planned in function.parameters):
+            wanted["typing"].add("NotRequired")
     for name in names.called:
         wanted[_HOME_OF_CALLED[name]].add(name)
     for annotation in annotations:
@@ -220,8 +230,11 @@ def _function(function: QueryFunction, names: Names, sql: str) -> str:
     statement = function.statement
     path = f"{sql}/{statement.name.replace('.', '/')}.sql"
     decorator = names.of(statement.returns.kind)
-    if function.item is not None:
-        decorator += f"[{names.annotation(function.item)}]"
+    types = [] if function.item is None else [names.annotation(function.item)]
+    if (parameters := names.parameter_types.get(statement.function)) is not None:
+        types.append(string_literal(parameters))
+    if types:
+        decorator += f"[{', '.join(types)}]"
     return (
         f"\n\n@{decorator}({string_literal(statement.name)}, {string_literal(path)}, {statement.body_line}, "
         f'"""\\\n{docstring_text(statement.body + chr(10))}"""{_facts(function, names)})\n'
