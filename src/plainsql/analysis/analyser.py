@@ -17,6 +17,7 @@ from plainsql.analysis.deep_stack import with_deep_stack
 from plainsql.analysis.describer import Describer, Description, RefusedError
 from plainsql.analysis.effects.cache_dependencies import changes_of, dependencies_of
 from plainsql.analysis.effects.statement_effects import effects_of
+from plainsql.analysis.effects.violations import explained_arbiters, violations_of
 from plainsql.analysis.findings.cacheability import caching_findings
 from plainsql.analysis.findings.examined import Examined, TextPositions
 from plainsql.analysis.findings.frozen_literals import frozen_literals
@@ -156,6 +157,13 @@ class Analyser:
                 *self._of_server(examined),
             ),
             dependencies=dependencies_of(self.catalog, effects),
+            violations=violations_of(
+                self.catalog,
+                sites,
+                effects.writes,
+                nullability,
+                lambda: explained_arbiters(self._connection, sql),
+            ),
             changes=() if not effects.not_read_only else changes_of(self.catalog, effects),
             caching=(
                 *caching_findings(self.catalog, effects, examined.places),

@@ -14,6 +14,7 @@ from plainsql.dependencies import CachedRead, Change
 from plainsql.deprecation import warn_of_old_module
 from plainsql.query.compiled import QueryFacts
 from plainsql.query.query import CountQuery, ManyQuery, OneQuery, OptionalQuery
+from plainsql.sqlstate_errors import ServerError
 from plainsql.types import Args
 
 __all__ = ["count", "many", "one", "optional"]
@@ -56,6 +57,7 @@ class _Declared:
         autobatch: bool = True,
         more_columns: bool = False,
         not_null: tuple[str, ...] = (),
+        errors: Mapping[str, type[ServerError]] | None = None,
         **former: Unpack[_FormerFacts],
     ) -> None:
         if former:
@@ -76,6 +78,7 @@ class _Declared:
             autobatch,
             more_columns,
             not_null,
+            errors,
         )
 
 
