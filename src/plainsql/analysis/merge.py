@@ -56,6 +56,7 @@ def merge_variants(variants: Sequence[Analysis]) -> Analysis:
         lost_by_batching=next((v.lost_by_batching for v in variants if v.lost_by_batching), ""),
         dependencies=all_of(lambda variant: variant.dependencies),
         changes=all_of(lambda variant: variant.changes),
+        violations=all_of(lambda variant: variant.violations),
     )
 
 

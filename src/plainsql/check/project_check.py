@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 from plainsql import codegen, statements
 from plainsql.analysis.assumptions import Assumptions
@@ -16,7 +17,12 @@ from plainsql.check.analysed_statements import AnalysedStatements, analyse_state
 from plainsql.check.analysis_cache import AnalysisCache
 from plainsql.check.assumed_columns import unneeded_columns
 from plainsql.check.declared_types import own_types_of
-from plainsql.check.generated_modules import SoundModules, generate_modules, generate_sound_modules
+from plainsql.check.generated_modules import (
+    GeneratedModules,
+    SoundModules,
+    generate_modules,
+    generate_sound_modules,
+)
 from plainsql.check.problems import (
     WRONG_WHEN_CACHED,
     Problem,
@@ -26,14 +32,23 @@ from plainsql.check.problems import (
 )
 from plainsql.check.schema_findings import schema_problems
 from plainsql.check.statement_errors import fault_error
-from plainsql.codegen.own_types import NO_OWN_TYPES, OwnTypes
+from plainsql.codegen import Checked
+from plainsql.codegen.own_types import OwnTypes
 from plainsql.codegen.source_places import statement_place
 from plainsql.errors import PlainsqlError, SqlFileError
 from plainsql.schema import SchemaSource, schema_source
 from plainsql.settings import Project
 from plainsql.statements import Statement
 
-__all__ = ["ProjectCheck", "check_project"]
+__all__ = ["Generate", "ProjectCheck", "check_project", "judge", "truncated_tables"]
+
+
+class Generate(Protocol):
+    """A function that makes the modules of statements, as ``generate_modules`` does."""
+
+    def __call__(
+        self, checked: Sequence[Checked], project: Project, /, *, verify: bool, own_types: OwnTypes
+    ) -> GeneratedModules: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +66,16 @@ class ProjectCheck:
     modules: int
     analysed: bool = True
     """False if the errors left nothing to analyse, or no database to do it on: no findings are known."""
-    own_types: OwnTypes = NO_OWN_TYPES
-    """The project's own Python types."""
 
     def sound_modules(self, project: Project) -> SoundModules | None:
         """Return the modules of the statements without an error; ``None`` if none can be made."""
         if not self.analysed:
             return None
         return generate_sound_modules(
-            self.inspection.checked, project, {problem.path for problem in self.errors}, self.own_types
+            self.inspection.checked,
+            project,
+            {problem.path for problem in self.errors},
+            self.inspection.own_types,
         )
 
     def outdated(self, project: Project) -> list[Problem]:
@@ -112,7 +128,7 @@ def check_project(
     chosen = tuple(s for s in catalog.values() if not wanted or Path(s.path).resolve() in wanted)
     errors = [problem for error in unsound for problem in problems_of_files(error)]
     try:
-        inspection, of_schema, own_types = _analyse(
+        inspection, of_schema = _analyse(
             project,
             scratch,
             chosen,
@@ -128,10 +144,50 @@ def check_project(
             raise
         # There is no database to use, but these files are wrong without one: they are reported first.
         return ProjectCheck((), AnalysedStatements((), ()), tuple(errors), (), {}, 0, False)
-    errors += [refusal(error) for error in inspection.errors]
-    made = generate_modules(inspection.checked, project, verify=not errors, own_types=own_types)
+    return judge(
+        project,
+        allowed,
+        chosen,
+        errors,
+        inspection,
+        of_schema,
+        caches=any(statement.cache is not None for statement in catalog.values()),
+        everything=not wanted,
+        lint=lint,
+    )
+
+
+def judge(
+    project: Project,
+    allowed: AllowedFindings,
+    chosen: tuple[Statement, ...],
+    errors: Sequence[Problem],
+    inspection: AnalysedStatements,
+    of_schema: Sequence[Problem],
+    *,
+    caches: bool,
+    everything: bool,
+    lint: bool = False,
+    generate: Generate = generate_modules,
+) -> ProjectCheck:
+    """Return the check of analysed statements: their modules, their errors and their findings.
+
+    Args:
+        project: the settings of the project.
+        allowed: the allowances of its settings.
+        chosen: the statements.
+        errors: the errors of files that cannot be loaded.
+        inspection: the analyses of the statements.
+        of_schema: the findings about the schema.
+        caches: true if any query of the project is cached.
+        everything: true if the statements are all of the project's.
+        lint: true if ``of_schema`` has the lints.
+        generate: makes the modules.
+    """
+    errors = [*errors, *(refusal(error) for error in inspection.errors)]
+    own_types = inspection.own_types
+    made = generate(inspection.checked, project, verify=not errors, own_types=own_types)
     errors += [refusal(error) for error in made.errors]
-    caches = any(statement.cache is not None for statement in catalog.values())
     found: list[Problem] = [*of_schema]
     for checked in inspection.checked:
         try:
@@ -146,7 +202,7 @@ def check_project(
         problem for problem in found if problem.name in WRONG_WHEN_CACHED and problem.path not in refused
     ]
     findings = [problem for problem in found if problem.name not in WRONG_WHEN_CACHED]
-    if not wanted:
+    if everything:
         refused = {problem.path for problem in errors}
         findings += allowed.problems({s.path for s in chosen} | refused, refused, lint=lint)
     return ProjectCheck(
@@ -156,7 +212,6 @@ def check_project(
         tuple(sorted(findings, key=lambda problem: problem.order)),
         made.files,
         made.modules,
-        own_types=own_types,
     )
 
 
@@ -171,7 +226,7 @@ def _analyse(
     lint: bool,
     source: SchemaSource,
     home: Project,
-) -> tuple[AnalysedStatements, list[Problem], OwnTypes]:
+) -> tuple[AnalysedStatements, list[Problem]]:
     assumptions = Assumptions(project.oldest_server, project.not_null)
     own = replace(home, search_path=project.search_path)
     with scratch_database(source, scratch, project=own, rebuild=no_cache) as connection:
@@ -191,7 +246,7 @@ def _analyse(
                 owned=project.owns_schema,
                 oldest_server=project.oldest_server,
                 lint=lint,
-                truncated=_truncated(inspection),
+                truncated=truncated_tables(inspection),
             )
             if of_schema
             else []
@@ -199,10 +254,10 @@ def _analyse(
         found += unneeded
     # The cached analyses of a file that cannot be read now are kept until it can.
     cache.save(keep_others=keep_others)
-    return inspection, found, own_types
+    return replace(inspection, own_types=own_types), found
 
 
-def _truncated(inspection: AnalysedStatements) -> frozenset[str]:
+def truncated_tables(inspection: AnalysedStatements) -> frozenset[str]:
     """Return the tables that statements truncate, as ``schema.table``."""
     variants = (analysis for checked in inspection.checked for analysis in checked.variants)
     return frozenset(str(use) for each in variants for use in each.writes if use.action == "truncate")

@@ -19,7 +19,7 @@ from plainsql.codegen.source_places import column_place
 from plainsql.errors import ContractError, Place
 from plainsql.statements import Parameter, Statement
 
-__all__ = ["annotate_column", "annotate_value"]
+__all__ = ["annotate_column", "annotate_value", "column_description"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +88,12 @@ def annotate_value(
         statement, f":{parameter.name}", type, place, True, own, in_header=parameter.type is not None
     )
     return _annotate(classes, subject, own_types)
+
+
+def column_description(statement: Statement, column: ColumnFact) -> str:
+    """Return the text of a column in the header or, without one, the comment on the table's column."""
+    texts = (hint.description for hint in statement.columns if hint.name == column.name)
+    return next(filter(None, texts), column.comment)
 
 
 def _annotate(classes: Classes, subject: _Subject, own_types: OwnAnnotations) -> Annotation:
