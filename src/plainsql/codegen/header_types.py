@@ -64,7 +64,8 @@ def type_in_header(
         )
     if inner == annotate(_leaf(type)).text:
         return USUAL
-    return own.types.named(json_types.path_of(inner, statement))
+    in_settings = any(each.path == inner for each in own.types.all())
+    return own.types.named(inner if in_settings else json_types.path_of(inner, statement))
 
 
 def _leaf(type: PgType) -> PgType:

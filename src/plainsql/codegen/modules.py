@@ -110,10 +110,10 @@ def plan_modules(
     raised: do not write a module with errors.
     """
     modules: dict[str, Module] = {}
-    errors: list[ContractError] = []
+    own = OwnAnnotations(own_types, SourceDefinitions(package, folder))
+    errors: list[ContractError] = list(own.missing())
     column_bindings = ColumnBindings()
     json_types = JsonTypes(package, folder)
-    own = OwnAnnotations(own_types, SourceDefinitions(package, folder))
     for item in checked:
         statement = item.statement
         below = statement.module.replace(".", "/")

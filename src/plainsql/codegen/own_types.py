@@ -188,18 +188,35 @@ class OwnAnnotations:
             part = part.element
         return (kind, import_reference(own.to_db)) if own is not None and own.to_db else ("", "")
 
+    def missing(self) -> Iterator[ContractError]:
+        """Yield an error for each name in the settings that no module defines."""
+        for own in self.types.all():
+            for path in filter(None, (own.path, own.from_db, own.to_db)):
+                if (missing := self._missing(path)) is not None:
+                    message, hint = missing
+                    yield ContractError(
+                        f"[tool.plainsql.types]: {path}: {message}",
+                        place=self.types.places.get(own),
+                        hint=hint,
+                    )
+
+    def _missing(self, path: str) -> tuple[str, str] | None:
+        """Return the problem with a path and its remedy; ``None`` if there is none, or if it is not known."""
+        kind = self._definitions.of(path).kind
+        module, _, name = path.rpartition(".")
+        if kind == "no module":
+            return f"there is no module {module}", f"define {name} in {module.replace('.', '/')}.py"
+        if kind == "missing":
+            return f"{module} does not define {name}", f"define {name} there, or correct the name"
+        return None
+
     def problem(self, own: OwnType, type: PgType) -> tuple[str, str] | None:
         """Return why values of a type cannot have an own type, and what to do; ``None`` if they can."""
         leaf = type
         while leaf.kind in ("array", "domain") and leaf.element is not None:
             leaf = leaf.element
-        for path in (own.path, own.from_db, own.to_db):
-            kind = self._definitions.of(path).kind if path else ""
-            module, _, name = path.rpartition(".")
-            if kind == "no module":
-                return f"there is no module {module}", f"define {name} in {module.replace('.', '/')}.py"
-            if kind == "missing":
-                return f"{module} does not define {name}", f"define {name} there, or correct the name"
+        if own not in self.types.all() and (missing := self._missing(own.path)) is not None:
+            return missing
         definition = self._definitions.of(own.path)
         if own.from_db or leaf.name in ("json", "jsonb"):
             return None
