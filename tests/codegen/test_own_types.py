@@ -149,6 +149,17 @@ update shops set color = coalesce(:color, color), phone = :phone where id = :id 
 -- param id: own_{n}.types.SaleId 1..99 = 10
 select s.id, s.total + :plus as twice, s.total as note from sales as s where s.id = :id
 """,
+    "kept": """-- Kept in the cache.
+-- returns: many Kept
+-- cache: 5m
+select s.id, s.total, s.parts, s.extra, p.id as "shop.id", p.phone as "shop.phone", p.color as "shop.color"
+from sales as s left join shops as p on p.id = s.shop_id and p.phone = :phone where s.id = :id limit 1
+""",
+    "highest": """-- The highest.
+-- returns: value
+-- cache: 5m
+select max(s.total) as highest from sales as s where s.shop_id = :shop
+""",
     "negative": """-- A converter that raises.
 -- returns: value
 select s.total from sales as s where s.id = :id
@@ -265,6 +276,28 @@ def test_every_way_to_run_a_query_converts(
         return [made.extra, *streamed]
 
     assert tables.run(asynchronous) == [types.Extra({"n": 30}), money(30), money(31)]
+
+
+async def test_a_cached_result_is_the_one_that_was_read(
+    load: Load, files: dict[str, str], types: Any, fresh_database_url: str, redis_url: str
+) -> None:
+    """It is stored as the database has it, and made again by the project's functions."""
+    a: Any = load("a", files)
+    phone, shop = types.Phone("+34 1"), types.ShopId(1)
+    with psycopg.connect(fresh_database_url, autocommit=True) as connection:
+        connection.execute(SCHEMA.encode() + b"update sales set parts = '{2.5}' where id = 10")
+        async with plainsql.connect(fresh_database_url, redis=redis_url) as db:
+            while db.cache.stats().fills < 2:  # nothing of a table is stored for its first second
+                (read,) = await a.kept(db, id=10, phone=phone)
+                assert await a.highest(db, shop=shop) == types.Money(300)
+        connection.execute("delete from sales")  # no cache knows of it
+        async with plainsql.connect(fresh_database_url, redis=redis_url) as db:
+            assert await a.kept(db, id=10, phone=phone) == [read]
+            assert await a.highest(db, shop=shop) == types.Money(300)
+            assert db.cache.stats().hits == 2
+    assert (read.total, read.parts) == (types.Money(150), [types.Money(250)])
+    assert (read.extra, read.shop) == (types.Extra({"a": 1}), a.Shop(1, phone, types.Color.RED))
+    assert type(read.shop.color) is types.Color
 
 
 def test_a_converter_that_raises_is_named_without_the_value(
