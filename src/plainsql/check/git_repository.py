@@ -116,7 +116,10 @@ class Repository:
         if answer.returncode or not answer.stdout.strip():
             shallow = self._shallow_hint(name)
             detail = "the clone is shallow: it has a part of the history" if shallow else None
-            hint = shallow or "name a tag, a branch or a commit of this repository: git tag, git branch --all"
+            hint = (
+                shallow
+                or "fetch it: git fetch --tags; or name a tag, a branch or a commit of this repository"
+            )
             raise SettingsError(f"{ref}: there is no such commit", detail=detail, hint=hint)
         return answer.stdout.decode().strip()
 
@@ -179,7 +182,7 @@ def _git(folder: Path, *words: str, given: bytes = b"") -> subprocess.CompletedP
             check=False,
         )
     except OSError:
-        raise SettingsError("git is not installed", hint="install git, or leave out --since") from None
+        raise SettingsError("git is not installed", hint="install git") from None
 
 
 def _refused(what: str, answer: subprocess.CompletedProcess[bytes]) -> PlainsqlError:

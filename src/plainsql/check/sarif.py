@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from plainsql.check.problem_rules import ERRORS, RULES
 from plainsql.check.problems import Problem
+from plainsql.check.release.release_findings import RELEASE_FINDINGS
 from plainsql.errors import printable
 from plainsql.migrate.trace.hazards import HAZARDS
 
@@ -69,7 +70,11 @@ def sarif_log(problems: Sequence[Problem], root: Path, *, version: str) -> dict[
 
 def _rule(name: str) -> dict[str, Any]:
     rule = RULES[name]
-    file = "safe-migrations.md" if name in HAZARDS else "findings.md"
+    file = "findings.md"
+    if name in HAZARDS:
+        file = "safe-migrations.md"
+    elif name in RELEASE_FINDINGS:
+        file = "releases.md"
     page = f"{_PAGES}/{file}#{'errors-that-cannot-be-allowed' if name in ERRORS else name}"
     help_text = f"{rule.meaning}\n\n{rule.remedy}"
     return {

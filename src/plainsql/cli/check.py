@@ -18,6 +18,7 @@ from plainsql.check.cache_map import CacheEntry, invalidations
 from plainsql.check.problems import Problem
 from plainsql.check.project_check import check_project
 from plainsql.check.sarif import sarif_log
+from plainsql.cli.check_release import refuse_options, release_report
 from plainsql.cli.exit_codes import FINDINGS, FINE
 from plainsql.cli.project import load_project, repository_root
 from plainsql.errors import SettingsError, printable
@@ -39,6 +40,7 @@ def check(
     baseline: Path | None = None,
     update_baseline: Annotated[bool, _FLAG] = False,
     prune_baseline: Annotated[bool, _FLAG] = False,
+    release: str | None = None,
 ) -> int:
     """Check every query against PostgreSQL: its SQL, its header, its generated module.
 
@@ -77,9 +79,29 @@ def check(
         Write the findings of today to the baseline, the new ones too.
     prune_baseline
         Remove the findings that are gone from the baseline, and add none.
+    release
+        Check the queries of a running release instead, on the schema of this working tree: a tag, a branch
+        or a commit of git, such as v1.4. Reports what breaks between the migrations and the restart.
     """
     began = time.perf_counter()
     project = load_project()
+    if release is not None:
+        refuse_options(
+            files=bool(files),
+            schema=schema,
+            cache_map=cache_map,
+            sql_only=sql_only,
+            baseline=baseline is not None,
+            update_baseline=update_baseline,
+            prune_baseline=prune_baseline,
+        )
+        in_work_tree = format in ("github", "sarif")
+        broken, lines = release_report(
+            project, release, scratch, no_cache=no_cache, in_work_tree=in_work_tree
+        )
+        _print(broken, None, format)
+        print("\n".join(lines), file=sys.stdout if format == "text" else sys.stderr)
+        return FINDINGS if broken else FINE
     only = _only(project, files)
     accepted = _baseline(project, baseline, update=update_baseline, prune=prune_baseline)
     lint = (schema or project.check_schema) and not only
