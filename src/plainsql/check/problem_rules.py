@@ -34,6 +34,10 @@ ERRORS: Final = {
         "plainsql itself fails on the query; the other files are checked anyway.",
         "Report it with the query.",
     ),
+    "fragment": Rule(
+        "A copy of a fragment is not what the fragment makes, or a mark of one is wrong.",
+        "Run `plainsql generate`, or correct the mark.",
+    ),
     "outdated": Rule("A generated module does not match the SQL.", "Run `plainsql generate`."),
     "refused": Rule("PostgreSQL refuses the query.", "Correct the SQL: it cannot run on this schema."),
     "settings": Rule(

@@ -15,6 +15,7 @@ from plainsql.check.allowed import AllowedFindings
 from plainsql.check.analysed_statements import AnalysedStatements, analyse_statements
 from plainsql.check.analysis_cache import AnalysisCache
 from plainsql.check.assumed_columns import unneeded_columns
+from plainsql.check.fragment_copies import read_copies
 from plainsql.check.generated_modules import SoundModules, generate_modules, generate_sound_modules
 from plainsql.check.problems import (
     WRONG_WHEN_CACHED,
@@ -49,6 +50,8 @@ class ProjectCheck:
     modules: int
     analysed: bool = True
     """False if the errors left nothing to analyse, or no database to do it on: no findings are known."""
+    notes: tuple[str, ...] = ()
+    """Remarks that are no problems: fragments that no file uses."""
 
     def sound_modules(self, project: Project) -> SoundModules | None:
         """Return the modules of the statements without an error; ``None`` if none can be made."""
@@ -107,6 +110,10 @@ def check_project(
     wanted = {file.resolve() for file in only}
     chosen = tuple(s for s in catalog.values() if not wanted or Path(s.path).resolve() in wanted)
     errors = [problem for error in unsound for problem in problems_of_files(error)]
+    copies = read_copies(project.sql_folder)
+    errors += [
+        problem for problem in copies.problems() if not wanted or Path(problem.path).resolve() in wanted
+    ]
     try:
         inspection, of_schema = _analyse(
             project,
@@ -152,6 +159,7 @@ def check_project(
         tuple(sorted(findings, key=lambda problem: problem.order)),
         made.files,
         made.modules,
+        notes=() if wanted else tuple(f"{path}: no file uses this fragment" for path in copies.unused),
     )
 
 

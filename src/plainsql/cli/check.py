@@ -23,6 +23,7 @@ from plainsql.cli.exit_codes import FINDINGS, FINE
 from plainsql.cli.project import load_project, repository_root
 from plainsql.errors import SettingsError, printable
 from plainsql.settings import Project
+from plainsql.statements.discovery import FRAGMENTS_FOLDER
 
 __all__ = ["annotation", "check"]
 
@@ -56,7 +57,7 @@ def check(
     ----------
     files
         Only these files and folders of the SQL folder, and no modules; by default all. For a file of the
-        migrations, all queries are checked.
+        migrations and for a fragment, all queries are checked.
     scratch
         URL of a server to build the scratch database on; by default the one named for it, else the embedded
         server.
@@ -133,6 +134,7 @@ def check(
             notes.append(
                 f"cached: {_counted(len(entries), 'read')}, made stale by {_counted(len(writes), 'write')}"
             )
+    notes = [*(f"note: {note}" for note in found.notes), *notes]
     for note in (written, *notes) if written else notes:
         print(note, file=sys.stdout if format == "text" else sys.stderr)
     return FINDINGS if problems else FINE
@@ -193,7 +195,7 @@ def _only(project: Project, files: Sequence[Path]) -> list[Path]:
         path = _from_root(file).resolve()
         if not path.exists():
             raise SettingsError(f"{file}: there is no such file", hint="name files of the SQL folder")
-        if path.is_relative_to(migrations):
+        if path.is_relative_to(migrations) or FRAGMENTS_FOLDER in path.parts[len(sql.parts) :]:
             return []
         inside = sorted(path.rglob("*.sql")) if path.is_dir() else [path] if path.suffix == ".sql" else []
         if not path.is_relative_to(sql) or not inside:
