@@ -15,11 +15,13 @@ from cyclopts import Parameter
 import plainsql
 from plainsql.check.baseline import Baseline
 from plainsql.check.cache_map import CacheEntry, invalidations
+from plainsql.check.finding_pages import finding_page
 from plainsql.check.problems import Problem
 from plainsql.check.project_check import check_project
 from plainsql.check.sarif import sarif_log
 from plainsql.cli.check_release import refuse_options, release_report
 from plainsql.cli.exit_codes import FINDINGS, FINE
+from plainsql.cli.markdown import print_markdown
 from plainsql.cli.project import load_project, repository_root
 from plainsql.errors import SettingsError, printable
 from plainsql.settings import Project
@@ -42,6 +44,7 @@ def check(
     update_baseline: Annotated[bool, _FLAG] = False,
     prune_baseline: Annotated[bool, _FLAG] = False,
     release: str | None = None,
+    explain: str | None = None,
 ) -> int:
     """Check every query against PostgreSQL: its SQL, its header, its generated module.
 
@@ -83,7 +86,12 @@ def check(
     release
         Check the queries of a running release instead, on the schema of this working tree: a tag, a branch
         or a commit of git, such as v1.4. Reports what breaks between the migrations and the restart.
+    explain
+        Print the page of a finding, and check nothing.
     """
+    if explain is not None:
+        print_markdown(finding_page(explain))
+        return FINE
     began = time.perf_counter()
     project = load_project()
     if release is not None:
