@@ -93,6 +93,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "limits": FLOOR | {"settings", "application", "redis_connection"},
     "sessions": FLOOR | {"settings", "application", "redis_connection"},
     "crypto": FLOOR | {"settings"},
+    "scaffold": {"errors", "statements"},
     "check": CORE | {"settings", "connect_errors", "schema", "analysis", "codegen", "migrate"},
     "grants": CORE | {"settings", "connect_errors", "schema", "analysis", "cache"},
     "plans": CORE
@@ -123,7 +124,7 @@ LIBRARY_HOMES: dict[str, set[str]] = {
     "matplotlib": {"layers"},
     "opentelemetry": {"otel"},
     "pgvector": {"vector", "database", "sync"},
-    "psycopg": {"sync", "migrate", "schema", "analysis", "transfer", "plans", "workload"},
+    "psycopg": {"sync", "migrate", "schema", "analysis", "scaffold", "transfer", "plans", "workload"},
     "pytest": {"testing"},
     "psycopg_pool": {"sync"},
     "redis": {"cache", "health", "limits", "redis_connection", "sessions"},
