@@ -9,6 +9,7 @@ from typing import Any
 from plainsql.analysis import Analyser, Analysis, RefusedError
 from plainsql.analysis.assumptions import NO_ASSUMPTIONS, Assumptions
 from plainsql.analysis.batched_plans import lost_by_batching
+from plainsql.analysis.conflict_targets import refuse_conflict_targets
 from plainsql.analysis.model import PgType
 from plainsql.analysis.preparation import prepare_all
 from plainsql.analysis.representative_variants import representative_variants
@@ -109,6 +110,7 @@ def _analyse(
             analysis = analyser.analyse(
                 variant.sql, variant.parameters, accepting=_null_by_default(statement)
             )
+            refuse_conflict_targets(connection, variant.sql)
         except RefusedError as error:
             error.hint = hint_of_schemas(connection, variant.sql, error) or error.hint
             raise _refused(analyser, error, variant, variants) from None

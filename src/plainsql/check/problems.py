@@ -52,8 +52,8 @@ class Problem(msgspec.Struct, frozen=True):
     """One problem that a check reports."""
 
     name: str
-    """A finding's name, or ``sql-file``, ``refused``, ``contract``, ``fault``, ``outdated``, ``allow``,
-    ``baseline``, ``settings``."""
+    """A finding's name, or ``sql-file``, ``refused``, ``contract``, ``fault``, ``fragment``,
+    ``outdated``, ``allow``, ``baseline``, ``settings``."""
     path: str
     line: int
     column: int

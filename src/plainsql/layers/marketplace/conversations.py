@@ -161,6 +161,7 @@ cancelled as (
     c.id = :id
     and c.status = 'ACTIVE'
   returning
+    -- begin fragment conversation_columns
     c.id,
     c.wallapop_chat_id,
     c.product_id,
@@ -176,6 +177,7 @@ cancelled as (
     c.completed_at,
     c.created_at,
     c.updated_at
+    -- end fragment conversation_columns
 ),
 
 freed as (
@@ -253,6 +255,7 @@ completed as (
   inner join sold as s on t.product_id = s.id
   where c.id = t.id
   returning
+    -- begin fragment conversation_columns
     c.id,
     c.wallapop_chat_id,
     c.product_id,
@@ -268,6 +271,7 @@ completed as (
     c.completed_at,
     c.created_at,
     c.updated_at
+    -- end fragment conversation_columns
 ),
 
 counted as (
@@ -346,6 +350,7 @@ values (
   :completed_at
 )
 returning
+  -- begin fragment conversation_columns
   c.id,
   c.wallapop_chat_id,
   c.product_id,
@@ -361,6 +366,7 @@ returning
   c.completed_at,
   c.created_at,
   c.updated_at
+  -- end fragment conversation_columns
 """, changes=(
     Change("marketplace.conversations", (
         ("buyer_id", "returned", "buyer_id"),
@@ -415,6 +421,7 @@ def delete(*, id: int) -> Args:
 
 @many[Conversation, "ForBuyerParameters"]("marketplace.conversations.for_buyer", "sql/marketplace/conversations/for_buyer.sql", 6, """\
 select
+  -- begin fragment conversation_columns
   c.id,
   c.wallapop_chat_id,
   c.product_id,
@@ -430,6 +437,7 @@ select
   c.completed_at,
   c.created_at,
   c.updated_at
+  -- end fragment conversation_columns
 from marketplace.conversations as c
 where
   c.buyer_id = :buyer_id
@@ -461,6 +469,7 @@ def for_buyer(
 
 @many[Conversation, "ForProductParameters"]("marketplace.conversations.for_product", "sql/marketplace/conversations/for_product.sql", 6, """\
 select
+  -- begin fragment conversation_columns
   c.id,
   c.wallapop_chat_id,
   c.product_id,
@@ -476,6 +485,7 @@ select
   c.completed_at,
   c.created_at,
   c.updated_at
+  -- end fragment conversation_columns
 from marketplace.conversations as c
 where
   c.product_id = :product_id
@@ -507,6 +517,7 @@ def for_product(
 
 @optional[Conversation, "GetByIdParameters"]("marketplace.conversations.get_by_id", "sql/marketplace/conversations/get_by_id.sql", 3, """\
 select
+  -- begin fragment conversation_columns
   c.id,
   c.wallapop_chat_id,
   c.product_id,
@@ -522,6 +533,7 @@ select
   c.completed_at,
   c.created_at,
   c.updated_at
+  -- end fragment conversation_columns
 from marketplace.conversations as c
 where c.id = :id
 """, read_only=True, session_clean=True, by_key=True)
@@ -538,6 +550,7 @@ def get_by_id(*, id: int) -> Args:
 
 @optional[Conversation, "GetByWallapopChatIdParameters"]("marketplace.conversations.get_by_wallapop_chat_id", "sql/marketplace/conversations/get_by_wallapop_chat_id.sql", 3, """\
 select
+  -- begin fragment conversation_columns
   c.id,
   c.wallapop_chat_id,
   c.product_id,
@@ -553,6 +566,7 @@ select
   c.completed_at,
   c.created_at,
   c.updated_at
+  -- end fragment conversation_columns
 from marketplace.conversations as c
 where c.wallapop_chat_id = :wallapop_chat_id
 """, read_only=True, session_clean=True, by_key=True)
@@ -569,6 +583,7 @@ def get_by_wallapop_chat_id(*, wallapop_chat_id: str) -> Args:
 
 @many[Conversation, "ListParameters"]("marketplace.conversations.list", "sql/marketplace/conversations/list.sql", 6, """\
 select
+  -- begin fragment conversation_columns
   c.id,
   c.wallapop_chat_id,
   c.product_id,
@@ -584,6 +599,7 @@ select
   c.completed_at,
   c.created_at,
   c.updated_at
+  -- end fragment conversation_columns
 from marketplace.conversations as c
 where (c.created_at, c.id) < (:after_created_at, :after_id)  --?
 order by c.created_at desc, c.id desc
@@ -610,6 +626,7 @@ def list(
 
 @many[Conversation, "ListActiveParameters"]("marketplace.conversations.list_active", "sql/marketplace/conversations/list_active.sql", 7, """\
 select
+  -- begin fragment conversation_columns
   c.id,
   c.wallapop_chat_id,
   c.product_id,
@@ -625,6 +642,7 @@ select
   c.completed_at,
   c.created_at,
   c.updated_at
+  -- end fragment conversation_columns
 from marketplace.conversations as c
 where
   c.status = 'ACTIVE'
@@ -665,6 +683,7 @@ where
       and b.is_blocked
   )
 returning
+  -- begin fragment conversation_columns
   c.id,
   c.wallapop_chat_id,
   c.product_id,
@@ -680,6 +699,7 @@ returning
   c.completed_at,
   c.created_at,
   c.updated_at
+  -- end fragment conversation_columns
 """, changes=(
     Change("marketplace.conversations"),
 ))
@@ -701,6 +721,7 @@ def reopen(*, id: int) -> Args:
 with
 known as (
   select
+    -- begin fragment conversation_columns
     c.id,
     c.wallapop_chat_id,
     c.product_id,
@@ -716,6 +737,7 @@ known as (
     c.completed_at,
     c.created_at,
     c.updated_at
+    -- end fragment conversation_columns
   from marketplace.conversations as c
   where c.wallapop_chat_id = :wallapop_chat_id
 ),
@@ -818,6 +840,7 @@ set
   updated_at = c.updated_at
 where c.id = :id
 returning
+  -- begin fragment conversation_columns
   c.id,
   c.wallapop_chat_id,
   c.product_id,
@@ -833,6 +856,7 @@ returning
   c.completed_at,
   c.created_at,
   c.updated_at
+  -- end fragment conversation_columns
 """, changes=(
     Change("marketplace.conversations"),
 ))
