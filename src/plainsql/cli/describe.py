@@ -14,6 +14,7 @@ from plainsql.check.project_check import check_project
 from plainsql.cli.exit_codes import FINDINGS, FINE
 from plainsql.cli.project import has_sql, no_project, packaged_layer
 from plainsql.cli.tables import print_table
+from plainsql.codegen.error_classes import classes_by_constraint, listed_violations
 from plainsql.codegen.modules import Checked
 from plainsql.errors import PlainsqlError, SettingsError, SqlFolderError, printable
 from plainsql.settings import Project
@@ -103,6 +104,7 @@ def _named(project: Project, name: str) -> tuple[Project, Path]:
 def _facts_of_file(checked: Checked) -> dict[str, Any]:
     """Return the facts of the header and of the marks as plain values, with those of the analysis."""
     known, statement = checked.parameters, checked.statement
+    classes = classes_by_constraint(statement, checked.analysis)
     parameters: list[dict[str, Any]] = []
     for parameter in statement.parameters:
         fact, bounds = known[parameter.name], parameter.bounds
@@ -127,6 +129,18 @@ def _facts_of_file(checked: Checked) -> dict[str, Any]:
         "choices": [
             {"name": choice.name, "values": choice.values, "default": choice.default}
             for choice in statement.choices
+        ],
+        "violations": [
+            {
+                "kind": violation.kind,
+                "name": violation.name or None,
+                "table": violation.table,
+                "columns": violation.columns,
+                "via": violation.via or None,
+                "at_commit": violation.deferred,
+                "error": classes.get(violation.name),
+            }
+            for violation in checked.analysis.violations
         ],
         "examples": [dict(example.values) for example in statement.examples],
         "columns": [
@@ -183,6 +197,9 @@ def _print(checked: Checked) -> None:
         uses = {str(use) for variant in checked.variants for use in getattr(variant, what)}
         if uses:
             print(printable(f"{what} {', '.join(sorted(uses))}"))
+    classes = classes_by_constraint(statement, analysis)
+    for listed in dict.fromkeys(listed_violations(analysis, classes)):
+        print(printable(f"may violate {listed}"))
 
 
 def _in_brackets_if_optional(name: str, may: bool) -> str:

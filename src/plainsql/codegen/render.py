@@ -11,6 +11,7 @@ from plainsql.analysis.model import Analysis, TableUse
 from plainsql.codegen.classes import Classes, RowClass
 from plainsql.codegen.dependency_arguments import dependency_arguments, dependency_names
 from plainsql.codegen.encryption import encrypt_expression
+from plainsql.codegen.error_classes import ErrorClass, own_violations
 from plainsql.codegen.modules import Module, QueryFunction
 from plainsql.codegen.planned_parameters import PlannedParameter
 from plainsql.codegen.python_types import Annotation
@@ -36,6 +37,7 @@ def render(module: Module, sql: str) -> str:
     body = "".join(
         [
             *(_class(row, names) for row in _in_order(module.classes)),
+            *(_error_class(error, names) for error in module.errors),
             *(_function(function, names, sql) for function in module.functions),
         ]
     )
@@ -73,6 +75,7 @@ class Names:
         self._classes = module.classes
         self._taken = {row.name for row in module.classes}
         self._taken |= {function.statement.function for function in module.functions}
+        self._taken |= {error.name for error in module.errors}
         self._taken |= {field.name for row in module.classes for field in row.fields}
         # In the body of a function, its parameters hide the names that it calls.
         self._taken_in_bodies = {p.name for function in module.functions for p in function.parameters}
@@ -112,7 +115,8 @@ _BUILTINS = {"bool", "bytes", "dict", "float", "int", "list", "str", "tuple"}
 
 def _listed(module: Module) -> str:
     """Return the module's public names as a list."""
-    names = sorted([*(c.name for c in module.classes), *(f.statement.function for f in module.functions)])
+    listed = (*module.classes, *module.errors)
+    names = sorted([*(c.name for c in listed), *(f.statement.function for f in module.functions)])
     one_line = "[" + ", ".join(f'"{name}"' for name in names) + "]"
     if len(one_line) < _WIDTH - 10:
         return one_line
@@ -133,6 +137,7 @@ def _imports(module: Module, names: Names) -> str:
     for annotation in annotations:
         for name, imported in annotation.imports:
             wanted[name].add(imported)
+    wanted["plainsql.sqlstate_errors"] |= {error.base for error in module.errors}
     wanted["plainsql.rows"] |= {c.base for c in module.classes}
     wanted["builtins"] |= names.used_builtins
     blocks: dict[bool, list[str]] = {False: [], True: []}
@@ -213,6 +218,12 @@ def _class(row: RowClass, names: Names) -> str:
     return f'\n\nclass {row.name}({names.of(row.base)}, frozen=True):\n    """{described}"""\n\n{fields}'
 
 
+def _error_class(error: ErrorClass, names: Names) -> str:
+    constraints = " or ".join(f"`{name}`" for name in sorted(error.constraints))
+    described = docstring_text(one_line(f"A row violates {constraints}."))
+    return f'\n\nclass {error.name}({names.of(error.base)}):\n    """{described}"""\n'
+
+
 def _function(function: QueryFunction, names: Names, sql: str) -> str:
     statement = function.statement
     path = f"{sql}/{statement.name.replace('.', '/')}.sql"
@@ -245,6 +256,9 @@ def _facts(function: QueryFunction, names: Names) -> str:
         facts.append(f"row_security={{{listed}}}")
     if function.not_null:
         facts.append(f"not_null={_tuple(function.not_null)}")
+    if function.errors:
+        pairs = sorted(function.errors.items())
+        facts.append(f"errors={{{', '.join(f'{string_literal(key)}: {name}' for key, name in pairs)}}}")
     written = "".join(f", {fact}" for fact in facts) + dependency_arguments(function, names.of)
     if function.read_only and not statement.autobatch:
         written += ", autobatch=False"
@@ -306,7 +320,7 @@ def _values(function: QueryFunction, names: Names) -> str:
 def _docstring(function: QueryFunction, path: str) -> str:
     statement = function.statement
     description = statement.description.strip() or f"{statement.function.replace('_', ' ').capitalize()}."
-    facts = [*_bounds(function), *_tables(function.analysis), f"SQL: {path}"]
+    facts = [*_bounds(function), *_tables(function.analysis), *_violations(function), f"SQL: {path}"]
     text = docstring_text(description + "\n\n" + "\n".join(map(one_line, facts)) + "\n")
     return textwrap.indent(f'"""{text}"""\n', "    ", lambda line: bool(line.strip()))
 
@@ -326,6 +340,15 @@ def _bounds(function: QueryFunction) -> list[str]:
         low, high = ("" if b is None else b for b in (bounds.low, bounds.high))
         default = f", {bounds.default} by default" if bounds.has_default else ""
         lines.append(f"{parameter.name}: {low}..{high}{default}.")
+    return lines
+
+
+def _violations(function: QueryFunction) -> list[str]:
+    """Return the constraints of what the statement writes, and the tables of those that follow from it."""
+    listed, tables = own_violations(function.analysis, function.errors)
+    lines = [f"May violate {', '.join(listed)}."] if listed else []
+    if tables:
+        lines.append(f"Triggers and foreign keys may violate constraints of {', '.join(tables)}.")
     return lines
 
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Final, cast
 from plainsql.errors import SqlFileError
 from plainsql.statements.header import Entry, close_match
 from plainsql.statements.header_encryption import read_encryption
+from plainsql.statements.header_errors import read_error
 from plainsql.statements.header_examples import ExampleLine, read_example
-from plainsql.statements.model import Allowance, Bounds, CachePolicy, ColumnHint, Returns
+from plainsql.statements.model import Allowance, Bounds, CachePolicy, ColumnHint, NamedError, Returns
 from plainsql.statements.source import Source
 from plainsql.statements.suggestions import RESERVED_ROW_NAMES, returns_form, row_name
 
@@ -50,6 +51,7 @@ class Keys:
             "cache",
             "columns",
             "encrypted",
+            "errors",
             "examples",
             "autobatch",
             "returns",
@@ -69,6 +71,7 @@ class Keys:
         self.allow: list[Allowance] = []
         self.autobatch = True
         self.examples: list[ExampleLine] = []
+        self.errors: list[NamedError] = []
 
 
 def read_keys(source: Source, entries: list[Entry], table: str, errors: list[SqlFileError]) -> Keys:
@@ -414,6 +417,10 @@ def _read_example(source: Source, entry: Entry, keys: Keys) -> None:
     keys.examples.append(read_example(source, entry.value, entry.value_offset, entry.key_offset, constant))
 
 
+def _read_error(source: Source, entry: Entry, keys: Keys) -> None:
+    keys.errors.append(read_error(source, entry.name, entry.name_offset, entry.value, entry.value_offset))
+
+
 _READERS: Final = {
     "returns": _read_returns,
     "param": _read_param,
@@ -422,6 +429,7 @@ _READERS: Final = {
     "allow": _read_allow,
     "autobatch": _read_autobatch,
     "example": _read_example,
+    "error": _read_error,
 }
 _EXAMPLES: Final = {
     "returns": f"write {FORMS}",
@@ -431,4 +439,5 @@ _EXAMPLES: Final = {
     "allow": "write, for example, allow: missing-index: the table has forty rows",
     "autobatch": "write autobatch: off, or remove the line",
     "example": "write, for example, example: id = 42, state = 'open'",
+    "error": "write, for example, error customers_email_key: EmailTaken",
 }

@@ -92,6 +92,7 @@ def parse(text: str, *, name: str, path: str) -> Statement:
         body_line=line,
         compiled=compiled,
         examples=tuple(examples),
+        errors=tuple(keys.errors),
     )
 
 

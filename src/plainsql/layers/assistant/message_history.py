@@ -154,6 +154,8 @@ def add_message(
 
     Reads assistant.conversations, assistant.message_history.
     Writes assistant.audit_log, assistant.conversations, assistant.message_history.
+    May violate message_history_confidence_score_range, message_history_conversation_id_fkey, message_history_pkey, message_history_processing_time_ms_not_negative, message_history_something_said.
+    Triggers and foreign keys may violate constraints of assistant.audit_log, assistant.conversations, assistant.message_history.
     SQL: sql/assistant/message_history/add_message.sql
     """
     if conversation_id is None:
@@ -349,6 +351,8 @@ def create(
 
     Reads assistant.message_history.
     Writes assistant.audit_log, assistant.message_history.
+    May violate message_history_confidence_score_range, message_history_conversation_id_fkey, message_history_pkey, message_history_processing_time_ms_not_negative, message_history_something_said.
+    Triggers and foreign keys may violate constraints of assistant.audit_log, assistant.message_history.
     SQL: sql/assistant/message_history/create.sql
     """
     if conversation_id is None:
@@ -493,6 +497,7 @@ def purge(*, id: int) -> Args:
 
     Reads assistant.message_history.
     Writes assistant.audit_log, assistant.message_history.
+    Triggers and foreign keys may violate constraints of assistant.audit_log.
     SQL: sql/assistant/message_history/purge.sql
     """
     if id is None:
@@ -533,6 +538,7 @@ def purge_deleted(*, before: datetime, limit: int = 1000) -> Args:
     limit: 1..10000, 1000 by default.
     Reads assistant.message_history.
     Writes assistant.audit_log, assistant.message_history.
+    Triggers and foreign keys may violate constraints of assistant.audit_log.
     SQL: sql/assistant/message_history/purge_deleted.sql
     """
     if before is None or limit is None:
@@ -600,6 +606,7 @@ def restore(*, id: int) -> Args:
 
     Reads assistant.message_history.
     Writes assistant.audit_log, assistant.message_history.
+    Triggers and foreign keys may violate constraints of assistant.audit_log, assistant.message_history.
     SQL: sql/assistant/message_history/restore.sql
     """
     if id is None:
@@ -623,6 +630,7 @@ def soft_delete(*, id: int) -> Args:
 
     Reads assistant.message_history.
     Writes assistant.audit_log, assistant.message_history.
+    Triggers and foreign keys may violate constraints of assistant.audit_log, assistant.message_history.
     SQL: sql/assistant/message_history/soft_delete.sql
     """
     if id is None:
@@ -678,6 +686,8 @@ def update(
 
     Reads assistant.message_history.
     Writes assistant.audit_log, assistant.message_history.
+    May violate message_history_processing_time_ms_not_negative, message_history_confidence_score_range, message_history_something_said.
+    Triggers and foreign keys may violate constraints of assistant.audit_log, assistant.message_history.
     SQL: sql/assistant/message_history/update.sql
     """
     if entities_extracted is None or id is None:

@@ -251,6 +251,7 @@ def claim_due_reminders(*, limit: int = 100) -> Args:
     limit: 1..1000, 100 by default.
     Reads assistant.notes.
     Writes assistant.audit_log, assistant.notes.
+    Triggers and foreign keys may violate constraints of assistant.audit_log, assistant.notes.
     SQL: sql/assistant/notes/claim_due_reminders.sql
     """
     if limit is None:
@@ -347,6 +348,8 @@ def create(
 
     Reads assistant.notes.
     Writes assistant.audit_log, assistant.notes.
+    May violate notes_content_not_empty, notes_extra_data_is_object, notes_pkey, notes_tags_not_empty, notes_tags_one_row, notes_user_id_fkey.
+    Triggers and foreign keys may violate constraints of assistant.audit_log, assistant.notes.
     SQL: sql/assistant/notes/create.sql
     """
     if user_id is None or content is None or priority is None or is_pinned is None:
@@ -504,6 +507,7 @@ def purge(*, id: int) -> Args:
 
     Reads assistant.notes.
     Writes assistant.audit_log, assistant.notes.
+    Triggers and foreign keys may violate constraints of assistant.audit_log.
     SQL: sql/assistant/notes/purge.sql
     """
     if id is None:
@@ -544,6 +548,7 @@ def purge_deleted(*, before: datetime, limit: int = 1000) -> Args:
     limit: 1..10000, 1000 by default.
     Reads assistant.notes.
     Writes assistant.audit_log, assistant.notes.
+    Triggers and foreign keys may violate constraints of assistant.audit_log.
     SQL: sql/assistant/notes/purge_deleted.sql
     """
     if before is None or limit is None:
@@ -569,6 +574,7 @@ def restore(*, id: int) -> Args:
 
     Reads assistant.notes.
     Writes assistant.audit_log, assistant.notes.
+    Triggers and foreign keys may violate constraints of assistant.audit_log, assistant.notes.
     SQL: sql/assistant/notes/restore.sql
     """
     if id is None:
@@ -695,6 +701,7 @@ def soft_delete(*, id: int) -> Args:
 
     Reads assistant.notes.
     Writes assistant.audit_log, assistant.notes.
+    Triggers and foreign keys may violate constraints of assistant.audit_log, assistant.notes.
     SQL: sql/assistant/notes/soft_delete.sql
     """
     if id is None:
@@ -735,6 +742,7 @@ def toggle_pin(*, id: int) -> Args:
 
     Reads assistant.notes.
     Writes assistant.audit_log, assistant.notes.
+    Triggers and foreign keys may violate constraints of assistant.audit_log, assistant.notes.
     SQL: sql/assistant/notes/toggle_pin.sql
     """
     if id is None:
@@ -797,6 +805,8 @@ def update(
 
     Reads assistant.notes.
     Writes assistant.audit_log, assistant.notes.
+    May violate notes_extra_data_is_object, notes_tags_not_empty, notes_tags_one_row, notes_content_not_empty.
+    Triggers and foreign keys may violate constraints of assistant.audit_log, assistant.notes.
     SQL: sql/assistant/notes/update.sql
     """
     if (

@@ -126,6 +126,8 @@ def create(
 
     Reads assistant.users.
     Writes assistant.audit_log, assistant.users.
+    May violate users_pkey, users_preferences_is_object, users_telegram_id_key, users_tenant_id_not_empty, users_timezone_known.
+    Triggers and foreign keys may violate constraints of assistant.audit_log.
     SQL: sql/assistant/users/create.sql
     """
     if timezone is None or is_active is None:
@@ -283,6 +285,8 @@ def get_or_create_from_telegram(
 
     Reads assistant.users.
     Writes assistant.audit_log, assistant.conversations, assistant.events, assistant.message_history, assistant.notes, assistant.users.
+    May violate users_pkey, users_preferences_is_object, users_telegram_id_key, users_tenant_id_not_empty, users_timezone_known.
+    Triggers and foreign keys may violate constraints of assistant.audit_log, assistant.conversations, assistant.events, assistant.message_history, assistant.notes, assistant.users.
     SQL: sql/assistant/users/get_or_create_from_telegram.sql
     """
     return (telegram_id, username, first_name, last_name, language_code)
@@ -393,6 +397,7 @@ def purge(*, id: int) -> Args:
 
     Reads assistant.users.
     Writes assistant.audit_log, assistant.conversations, assistant.events, assistant.message_history, assistant.notes, assistant.users.
+    Triggers and foreign keys may violate constraints of assistant.audit_log.
     SQL: sql/assistant/users/purge.sql
     """
     if id is None:
@@ -437,6 +442,7 @@ def purge_deleted(*, before: datetime, limit: int = 1000) -> Args:
     limit: 1..10000, 1000 by default.
     Reads assistant.users.
     Writes assistant.audit_log, assistant.conversations, assistant.events, assistant.message_history, assistant.notes, assistant.users.
+    Triggers and foreign keys may violate constraints of assistant.audit_log.
     SQL: sql/assistant/users/purge_deleted.sql
     """
     if before is None or limit is None:
@@ -466,6 +472,8 @@ def restore(*, id: int) -> Args:
 
     Reads assistant.users.
     Writes assistant.audit_log, assistant.conversations, assistant.events, assistant.message_history, assistant.notes, assistant.users.
+    May violate users_telegram_id_key.
+    Triggers and foreign keys may violate constraints of assistant.audit_log, assistant.conversations, assistant.events, assistant.message_history, assistant.notes, assistant.users.
     SQL: sql/assistant/users/restore.sql
     """
     if id is None:
@@ -510,6 +518,8 @@ def soft_delete(*, id: int) -> Args:
 
     Reads assistant.users.
     Writes assistant.audit_log, assistant.conversations, assistant.events, assistant.message_history, assistant.notes, assistant.users.
+    May violate users_telegram_id_key.
+    Triggers and foreign keys may violate constraints of assistant.audit_log, assistant.conversations, assistant.events, assistant.message_history, assistant.notes, assistant.users.
     SQL: sql/assistant/users/soft_delete.sql
     """
     if id is None:
@@ -571,6 +581,8 @@ def update(
 
     Reads assistant.users.
     Writes assistant.audit_log, assistant.conversations, assistant.events, assistant.message_history, assistant.notes, assistant.users.
+    May violate users_preferences_is_object, users_timezone_known, users_telegram_id_key.
+    Triggers and foreign keys may violate constraints of assistant.audit_log, assistant.conversations, assistant.events, assistant.message_history, assistant.notes, assistant.users.
     SQL: sql/assistant/users/update.sql
     """
     if timezone is None or is_active is None or preferences is None or id is None:
@@ -622,6 +634,8 @@ def update_preferences(*, preferences: Json, id: int) -> Args:
 
     Reads assistant.users.
     Writes assistant.audit_log, assistant.conversations, assistant.events, assistant.message_history, assistant.notes, assistant.users.
+    May violate users_preferences_is_object.
+    Triggers and foreign keys may violate constraints of assistant.audit_log, assistant.conversations, assistant.events, assistant.message_history, assistant.notes, assistant.users.
     SQL: sql/assistant/users/update_preferences.sql
     """
     if preferences is None or id is None:

@@ -120,6 +120,8 @@ def block(*, id: int) -> Args:
 
     Reads marketplace.buyers, marketplace.conversations, marketplace.products.
     Writes marketplace.buyers, marketplace.conversations, marketplace.products.
+    May violate buyers_trust_score_range, conversations_completed_has_time, products_reserved_for_when_reserved, products_reserved_has_time, products_sold_has_time_and_price, products_sold_to_when_sold.
+    Triggers and foreign keys may violate constraints of marketplace.buyers, marketplace.conversations, marketplace.messages, marketplace.products.
     SQL: sql/marketplace/buyers/block.sql
     """
     if id is None:
@@ -200,6 +202,7 @@ def create(
 
     Reads marketplace.buyers.
     Writes marketplace.buyers.
+    May violate buyers_completed_purchases_not_negative, buyers_email_has_at, buyers_phone_not_empty, buyers_pkey, buyers_profile_data_is_object, buyers_total_conversations_not_negative, buyers_trust_score_range, buyers_wallapop_user_id_key, buyers_wallapop_user_id_not_empty.
     SQL: sql/marketplace/buyers/create.sql
     """
     if wallapop_user_id is None or is_verified is None:
@@ -273,6 +276,8 @@ def create_or_update(
 
     Reads marketplace.buyers.
     Writes marketplace.buyers.
+    May violate buyers_completed_purchases_not_negative, buyers_email_has_at, buyers_phone_not_empty, buyers_pkey, buyers_profile_data_is_object, buyers_total_conversations_not_negative, buyers_trust_score_range, buyers_wallapop_user_id_not_empty.
+    Triggers and foreign keys may violate constraints of marketplace.buyers.
     SQL: sql/marketplace/buyers/create_or_update.sql
     """
     if wallapop_user_id is None:
@@ -294,6 +299,7 @@ def delete(*, id: int) -> Args:
 
     Reads marketplace.buyers.
     Writes marketplace.buyers, marketplace.conversations, marketplace.messages, marketplace.products.
+    Triggers and foreign keys may violate constraints of marketplace.conversations, marketplace.products.
     SQL: sql/marketplace/buyers/delete.sql
     """
     if id is None:
@@ -481,6 +487,8 @@ def recompute_trust_scores(*, after_id: int = 0, limit: int = 1000) -> Args:
     limit: 1..10000, 1000 by default.
     Reads marketplace.buyers, marketplace.conversations.
     Writes marketplace.buyers.
+    May violate buyers_trust_score_range.
+    Triggers and foreign keys may violate constraints of marketplace.buyers.
     SQL: sql/marketplace/buyers/recompute_trust_scores.sql
     """
     if after_id is None or limit is None:
@@ -537,6 +545,8 @@ def unblock(*, id: int) -> Args:
 
     Reads marketplace.buyers, marketplace.conversations.
     Writes marketplace.buyers, marketplace.conversations.
+    May violate buyers_trust_score_range, conversations_completed_has_time.
+    Triggers and foreign keys may violate constraints of marketplace.buyers, marketplace.conversations, marketplace.messages.
     SQL: sql/marketplace/buyers/unblock.sql
     """
     if id is None:
@@ -594,6 +604,8 @@ def update(
 
     Reads marketplace.buyers.
     Writes marketplace.buyers.
+    May violate buyers_profile_data_is_object, buyers_email_has_at, buyers_phone_not_empty, buyers_trust_score_range.
+    Triggers and foreign keys may violate constraints of marketplace.buyers.
     SQL: sql/marketplace/buyers/update.sql
     """
     if is_verified is None or trust_score is None or profile_data is None or id is None:

@@ -116,6 +116,8 @@ def activate(*, id: int) -> Args:
 
     Reads marketplace.products.
     Writes marketplace.products.
+    May violate products_reserved_for_when_reserved, products_reserved_has_time, products_sold_has_time_and_price, products_sold_to_when_sold.
+    Triggers and foreign keys may violate constraints of marketplace.conversations, marketplace.products.
     SQL: sql/marketplace/products/activate.sql
     """
     if id is None:
@@ -139,6 +141,8 @@ def bump_views(*, by: int = 1, id: int) -> Args:
     by: 1.., 1 by default.
     Reads marketplace.products.
     Writes marketplace.products.
+    May violate products_views_count_not_negative.
+    Triggers and foreign keys may violate constraints of marketplace.conversations, marketplace.products.
     SQL: sql/marketplace/products/bump_views.sql
     """
     if by is None or id is None:
@@ -250,6 +254,8 @@ def create(
 
     Reads marketplace.products.
     Writes marketplace.products.
+    May violate products_category_not_empty, products_currency_is_code, products_favorites_count_not_negative, products_pkey, products_price_not_negative, products_reserved_for_id_fkey, products_reserved_for_when_reserved, products_reserved_has_time, products_sold_has_time_and_price, products_sold_price_not_negative, products_sold_to_id_fkey, products_sold_to_when_sold, products_title_not_empty, products_views_count_not_negative, products_wallapop_id_key, products_wallapop_id_not_empty.
+    Triggers and foreign keys may violate constraints of marketplace.products.
     SQL: sql/marketplace/products/create.sql
     """
     if (
@@ -314,6 +320,8 @@ def deactivate(*, id: int) -> Args:
 
     Reads marketplace.products.
     Writes marketplace.products.
+    May violate products_reserved_for_when_reserved, products_reserved_has_time, products_sold_has_time_and_price, products_sold_to_when_sold.
+    Triggers and foreign keys may violate constraints of marketplace.conversations, marketplace.products.
     SQL: sql/marketplace/products/deactivate.sql
     """
     if id is None:
@@ -335,6 +343,7 @@ def delete(*, id: int) -> Args:
 
     Reads marketplace.products.
     Writes marketplace.products.
+    May violate conversations_product_id_fkey.
     SQL: sql/marketplace/products/delete.sql
     """
     if id is None:
@@ -599,6 +608,8 @@ def release(*, id: int) -> Args:
 
     Reads marketplace.products.
     Writes marketplace.products.
+    May violate products_reserved_for_when_reserved, products_reserved_has_time, products_sold_has_time_and_price, products_sold_to_when_sold.
+    Triggers and foreign keys may violate constraints of marketplace.conversations, marketplace.products.
     SQL: sql/marketplace/products/release.sql
     """
     if id is None:
@@ -655,6 +666,8 @@ def reserve(*, buyer_id: int | None = None, id: int) -> Args:
 
     Reads marketplace.buyers, marketplace.products.
     Writes marketplace.products.
+    May violate products_reserved_for_id_fkey, products_reserved_for_when_reserved, products_reserved_has_time, products_sold_has_time_and_price, products_sold_to_when_sold.
+    Triggers and foreign keys may violate constraints of marketplace.conversations, marketplace.products.
     SQL: sql/marketplace/products/reserve.sql
     """
     if id is None:
@@ -726,6 +739,8 @@ def sell(*, price: Decimal | None = None, buyer_id: int | None = None, id: int) 
 
     Reads marketplace.buyers, marketplace.products.
     Writes marketplace.buyers, marketplace.products.
+    May violate buyers_completed_purchases_not_negative, products_reserved_for_when_reserved, products_reserved_has_time, products_sold_has_time_and_price, products_sold_price_not_negative, products_sold_to_id_fkey, products_sold_to_when_sold.
+    Triggers and foreign keys may violate constraints of marketplace.buyers, marketplace.conversations, marketplace.products.
     SQL: sql/marketplace/products/sell.sql
     """
     if id is None:
@@ -821,6 +836,8 @@ def update(
 
     Reads marketplace.products.
     Writes marketplace.products.
+    May violate products_category_not_empty, products_currency_is_code, products_price_not_negative, products_title_not_empty.
+    Triggers and foreign keys may violate constraints of marketplace.conversations, marketplace.products.
     SQL: sql/marketplace/products/update.sql
     """
     if (
@@ -921,6 +938,8 @@ def upsert_by_wallapop_id(
 
     Reads marketplace.products.
     Writes marketplace.products.
+    May violate products_category_not_empty, products_currency_is_code, products_favorites_count_not_negative, products_pkey, products_price_not_negative, products_reserved_for_id_fkey, products_reserved_for_when_reserved, products_reserved_has_time, products_sold_has_time_and_price, products_sold_price_not_negative, products_sold_to_id_fkey, products_sold_to_when_sold, products_title_not_empty, products_views_count_not_negative, products_wallapop_id_not_empty.
+    Triggers and foreign keys may violate constraints of marketplace.conversations, marketplace.products.
     SQL: sql/marketplace/products/upsert_by_wallapop_id.sql
     """
     if wallapop_id is None or title is None or price is None:

@@ -13,10 +13,12 @@ from uuid import UUID
 from plainsql.dependencies import Change
 from plainsql.query import Args, NullError, bounded, count as count_, many, one, optional
 from plainsql.rows import Row
+from plainsql.sqlstate_errors import UniqueViolation
 from plainsql.types import UNSET, UnsetType
 
 __all__ = [
     "Lead",
+    "TelegramChatTaken",
     "count",
     "create",
     "delete",
@@ -41,6 +43,10 @@ class Lead(Row, frozen=True):
     updated_at: datetime
 
 
+class TelegramChatTaken(UniqueViolation):
+    """A row violates `leads_telegram_chat_id_key`."""
+
+
 @one[int]("realty.leads.count", "sql/realty/leads/count.sql", 3, """\
 select count(*) as total
 from realty.leads as l
@@ -57,7 +63,7 @@ def count(*, since: datetime | UnsetType = UNSET) -> Args:
     return (since,)
 
 
-@one[Lead]("realty.leads.create", "sql/realty/leads/create.sql", 9, """\
+@one[Lead]("realty.leads.create", "sql/realty/leads/create.sql", 10, """\
 insert into realty.leads as l (
   name,
   email,
@@ -78,7 +84,7 @@ returning
   l.telegram_chat_id,
   l.created_at,
   l.updated_at
-""", session_clean=True, changes=(
+""", session_clean=True, errors={"leads_telegram_chat_id_key": TelegramChatTaken}, changes=(
     Change("realty.leads", (
         ("id", "returned", "id"),
         ("phone", "parameter", "phone"),
@@ -94,10 +100,11 @@ def create(
 ) -> Args:
     """Create a lead.
 
-    A Telegram chat belongs to one lead only: a second lead is refused (unique violation).
+    A Telegram chat belongs to one lead only: a second lead raises TelegramChatTaken.
 
     Reads realty.leads.
     Writes realty.leads.
+    May violate leads_email_has_at, leads_name_not_empty, leads_phone_not_empty, leads_pkey, leads_telegram_chat_id_key (TelegramChatTaken), leads_telegram_chat_id_not_empty.
     SQL: sql/realty/leads/create.sql
     """
     return (name, email, phone, telegram_chat_id)
@@ -117,6 +124,7 @@ def delete(*, id: UUID) -> Args:
 
     Reads realty.leads.
     Writes realty.appointments, realty.conversations, realty.leads, realty.messages.
+    Triggers and foreign keys may violate constraints of realty.appointments.
     SQL: sql/realty/leads/delete.sql
     """
     if id is None:
@@ -250,6 +258,8 @@ def get_or_create_from_telegram(*, telegram_chat_id: str | None, name: str | Non
 
     Reads realty.leads.
     Writes realty.leads.
+    May violate leads_email_has_at, leads_name_not_empty, leads_phone_not_empty, leads_pkey, leads_telegram_chat_id_key, leads_telegram_chat_id_not_empty.
+    Triggers and foreign keys may violate constraints of realty.leads.
     SQL: sql/realty/leads/get_or_create_from_telegram.sql
     """
     return (telegram_chat_id, name)
@@ -320,6 +330,8 @@ def update(
 
     Reads realty.leads.
     Writes realty.leads.
+    May violate leads_telegram_chat_id_key, leads_telegram_chat_id_not_empty, leads_phone_not_empty, leads_email_has_at, leads_name_not_empty.
+    Triggers and foreign keys may violate constraints of realty.leads.
     SQL: sql/realty/leads/update.sql
     """
     if id is None:

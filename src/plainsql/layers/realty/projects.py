@@ -177,6 +177,7 @@ def create(
 
     Reads realty.projects.
     Writes realty.projects.
+    May violate projects_brochure_url_is_http, projects_district_not_empty, projects_name_not_empty, projects_pkey, projects_video_url_is_http.
     SQL: sql/realty/projects/create.sql
     """
     if (
@@ -216,6 +217,8 @@ def delete(*, id: UUID) -> Args:
 
     Reads realty.projects.
     Writes realty.conversations, realty.projects, realty.properties.
+    May violate appointments_project_id_fkey.
+    Triggers and foreign keys may violate constraints of realty.appointments, realty.conversations.
     SQL: sql/realty/projects/delete.sql
     """
     if id is None:
@@ -621,6 +624,7 @@ def set_embedding(*, embedding: Vector | Sequence[float] | SupportsArray | None,
 
     Reads realty.projects.
     Writes realty.projects.
+    Triggers and foreign keys may violate constraints of realty.projects.
     SQL: sql/realty/projects/set_embedding.sql
     """
     if id is None:
@@ -680,6 +684,8 @@ def update(
 
     Reads realty.projects.
     Writes realty.projects.
+    May violate projects_brochure_url_is_http, projects_video_url_is_http, projects_district_not_empty, projects_name_not_empty.
+    Triggers and foreign keys may violate constraints of realty.projects.
     SQL: sql/realty/projects/update.sql
     """
     if (

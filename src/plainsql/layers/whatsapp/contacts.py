@@ -73,6 +73,7 @@ def block(*, id: UUID) -> Args:
 
     Reads whatsapp.contacts.
     Writes whatsapp.contacts.
+    Triggers and foreign keys may violate constraints of whatsapp.contacts.
     SQL: sql/whatsapp/contacts/block.sql
     """
     if id is None:
@@ -144,6 +145,7 @@ def create(
 
     Reads whatsapp.contacts.
     Writes whatsapp.contacts.
+    May violate contacts_phone_number_key, contacts_phone_number_not_empty, contacts_pkey.
     SQL: sql/whatsapp/contacts/create.sql
     """
     if phone_number is None or is_blocked is None:
@@ -165,6 +167,7 @@ def delete(*, id: UUID) -> Args:
 
     Reads whatsapp.contacts.
     Writes whatsapp.contacts, whatsapp.messages.
+    Triggers and foreign keys may violate constraints of whatsapp.messages.
     SQL: sql/whatsapp/contacts/delete.sql
     """
     if id is None:
@@ -314,6 +317,8 @@ def save(
 
     Reads whatsapp.contacts.
     Writes whatsapp.contacts.
+    May violate contacts_phone_number_not_empty, contacts_pkey.
+    Triggers and foreign keys may violate constraints of whatsapp.contacts.
     SQL: sql/whatsapp/contacts/save.sql
     """
     if phone_number is None:
@@ -351,6 +356,7 @@ def touch_last_seen(*, seen_at: datetime | None = None, id: UUID) -> Args:
 
     Reads whatsapp.contacts.
     Writes whatsapp.contacts.
+    Triggers and foreign keys may violate constraints of whatsapp.contacts.
     SQL: sql/whatsapp/contacts/touch_last_seen.sql
     """
     if id is None:
@@ -386,6 +392,7 @@ def unblock(*, id: UUID) -> Args:
 
     Reads whatsapp.contacts.
     Writes whatsapp.contacts.
+    Triggers and foreign keys may violate constraints of whatsapp.contacts.
     SQL: sql/whatsapp/contacts/unblock.sql
     """
     if id is None:
@@ -431,6 +438,8 @@ def update(
 
     Reads whatsapp.contacts.
     Writes whatsapp.contacts.
+    May violate contacts_phone_number_key, contacts_phone_number_not_empty.
+    Triggers and foreign keys may violate constraints of whatsapp.contacts.
     SQL: sql/whatsapp/contacts/update.sql
     """
     if phone_number is None or is_blocked is None or id is None:

@@ -107,6 +107,7 @@ def create(
 
     Reads whatsapp.media_files.
     Writes whatsapp.media_files.
+    May violate media_files_file_size_not_negative, media_files_file_type_not_empty, media_files_pkey, media_files_whatsapp_media_id_key, media_files_whatsapp_media_id_not_empty.
     SQL: sql/whatsapp/media_files/create.sql
     """
     if file_type is None:
@@ -129,6 +130,7 @@ def delete(*, id: UUID) -> Args:
 
     Reads whatsapp.media_files.
     Writes whatsapp.media_files, whatsapp.messages.
+    Triggers and foreign keys may violate constraints of whatsapp.messages.
     SQL: sql/whatsapp/media_files/delete.sql
     """
     if id is None:
@@ -280,6 +282,8 @@ def save(
 
     Reads whatsapp.media_files.
     Writes whatsapp.media_files.
+    May violate media_files_file_size_not_negative, media_files_file_type_not_empty, media_files_pkey, media_files_whatsapp_media_id_not_empty.
+    Triggers and foreign keys may violate constraints of whatsapp.media_files.
     SQL: sql/whatsapp/media_files/save.sql
     """
     if file_type is None:
@@ -325,6 +329,8 @@ def update(
 
     Reads whatsapp.media_files.
     Writes whatsapp.media_files.
+    May violate media_files_file_size_not_negative, media_files_file_type_not_empty, media_files_whatsapp_media_id_key, media_files_whatsapp_media_id_not_empty.
+    Triggers and foreign keys may violate constraints of whatsapp.media_files.
     SQL: sql/whatsapp/media_files/update.sql
     """
     if file_type is None or id is None:
