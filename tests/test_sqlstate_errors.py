@@ -214,8 +214,7 @@ def test_violations_are_of_both_classes_in_every_call_of_psycopg(paper_url: str)
             with pytest.raises(plainsql.UniqueViolation) as raised:
                 call()
             assert raised.value.constraint in ("one_name", "one_a_shelf")
-            driver: Any = raised.value
-            assert isinstance(driver, errors.UniqueViolation)
+            assert isinstance(raised.value, errors.UniqueViolation)
         for call in (calls["batch"], calls["execute_many"], over, pooled):
             with pytest.raises(NameTaken) as raised:
                 call()

@@ -78,7 +78,7 @@ def test_the_module_exports_the_classes_and_both_drivers_raise_them(
     assert {"NameTaken", "TooManyStars", "MealServed", "NoSuchCook"} < set(kitchen.__all__)
     listed = 'May violate "Odd, one" (NameTaken), cooks_pkey, few_stars (TooManyStars), one_name (NameTaken).'
     assert listed in kitchen.add.__doc__
-    calls = [
+    calls: list[tuple[Any, dict[str, Any], Any, str]] = [
         (kitchen.add, {"id": 2, "name": "Ana", "stars": 1, "odd": 2}, kitchen.NameTaken, "one_name"),
         (kitchen.add, {"id": 2, "name": "Eva", "stars": 1, "odd": 1}, kitchen.NameTaken, "Odd, one"),
         (kitchen.add, {"id": 2, "name": "Eva", "stars": 4, "odd": 2}, kitchen.TooManyStars, "few_stars"),

@@ -14,6 +14,7 @@ __all__ = [
     "ColumnFact",
     "ColumnRef",
     "Finding",
+    "Origin",
     "ParameterFact",
     "PgType",
     "RowCount",
@@ -92,6 +93,19 @@ class ColumnRef:
         return f"{self.schema}.{self.table}.{self.column}"
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Origin:
+    """One source of a value that is unchanged, or one use of a parameter that gives it the same meaning."""
+
+    columns: tuple[ColumnRef, ...] = ()
+    """The column, then the columns below it: a view's, that of its table, that of a partitioned table."""
+    references: tuple[ColumnRef, ...] = ()
+    """The columns that foreign keys of these refer to, directly or through others: they hold the same values.
+    """
+    domains: tuple[str, ...] = ()
+    """The domain of the value as ``schema.name``, then the domains below it."""
+
+
 @dataclass(frozen=True, slots=True)
 class ParameterFact:
     """The facts about one parameter of a statement."""
@@ -108,6 +122,10 @@ class ParameterFact:
     """The columns into which the statement writes the value unchanged."""
     compared: bool = False
     """True if an operator compares the value."""
+    comment: str = ""
+    """The comment on the column, if the statement writes the value into one column only."""
+    origins: tuple[Origin, ...] = ()
+    """The columns that it is compared with or stored in, as one value or as the elements of an array."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +152,10 @@ class ColumnFact:
     """The position of its alias or expression: 1-based, in characters of the analysed text; 0 if it is not
     known.
     """
+    comment: str = ""
+    """The comment on the column that it comes from unchanged."""
+    origins: tuple[Origin, ...] = ()
+    """All sources of its values, or of the elements of its arrays; empty if one of them is not known."""
 
 
 @dataclass(frozen=True, slots=True)

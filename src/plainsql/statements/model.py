@@ -101,6 +101,8 @@ class Parameter:
     """All its places, in the order of the text; at least one."""
     bounds: Bounds | None = None
     encryption: Encryption | None = None
+    description: str = ""
+    """The text after the two dashes of its ``param`` line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +116,8 @@ class Choice:
     """``False`` for a flag without a default in the header."""
     place: Place
     """The place of its first mark."""
+    description: str = ""
+    """The text after the two dashes of its ``param`` line."""
 
     @property
     def is_flag(self) -> bool:
@@ -132,6 +136,8 @@ class ColumnHint:
     """``None`` leaves it to the analysis."""
     place: Place
     encryption: Encryption | None = None
+    description: str = ""
+    """The text after the two dashes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +220,8 @@ class Statement:
     compiled: Compiled
     examples: tuple[Example, ...] = ()
     errors: tuple[NamedError, ...] = ()
+    deprecated: str = ""
+    """The text of the ``deprecated`` line; empty if the query is not deprecated."""
 
     @property
     def encryptions(self) -> tuple[Encryption, ...]:

@@ -84,6 +84,17 @@ class Catalog:
             return None
         return ColumnRef(found.schema, found.name, found.columns[number].name)
 
+    def comment(self, relation: int, number: int) -> str:
+        """Return the comment on a column; empty if there is none."""
+        found = self.relation(relation) if relation else None
+        return found.columns[number].comment if found is not None and number in found.columns else ""
+
+    def comment_on(self, column: ColumnRef) -> str:
+        """Return the comment on a column of a user schema; empty if there is none."""
+        found = self.relation_named(column.schema, column.table)
+        named = (each for each in found.columns.values() if each.name == column.column) if found else ()
+        return next((each.comment for each in named), "")
+
     def assume_not_null(self, names: Iterable[str]) -> None:
         """Take these columns as never null: ``schema.table.column`` or ``table.column``.
 

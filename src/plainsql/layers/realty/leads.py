@@ -8,17 +8,27 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import NotRequired, TYPE_CHECKING, TypedDict
 from uuid import UUID
 
 from plainsql.dependencies import Change
-from plainsql.query import Args, NullError, bounded, count as count_, many, one, optional
+from plainsql.query import Args, NullError, bounded, count as count_, many, one, optional, parameter_types
 from plainsql.rows import Row
 from plainsql.sqlstate_errors import UniqueViolation
 from plainsql.types import UNSET, UnsetType
 
 __all__ = [
+    "CountParameters",
+    "CreateParameters",
+    "DeleteParameters",
+    "GetByIdParameters",
+    "GetByPhoneParameters",
+    "GetByTelegramChatIdParameters",
+    "GetOrCreateFromTelegramParameters",
     "Lead",
+    "ListParameters",
     "TelegramChatTaken",
+    "UpdateParameters",
     "count",
     "create",
     "delete",
@@ -39,6 +49,7 @@ class Lead(Row, frozen=True):
     email: str | None
     phone: str | None
     telegram_chat_id: str | None
+    """The private Telegram chat in which this lead talks to us"""
     created_at: datetime
     updated_at: datetime
 
@@ -47,7 +58,49 @@ class TelegramChatTaken(UniqueViolation):
     """A row violates `leads_telegram_chat_id_key`."""
 
 
-@one[int]("realty.leads.count", "sql/realty/leads/count.sql", 3, """\
+if TYPE_CHECKING:
+    CountParameters = TypedDict("CountParameters", {"since": NotRequired[datetime | UnsetType]})
+    CreateParameters = TypedDict("CreateParameters", {
+        "name": NotRequired[str | None],
+        "email": NotRequired[str | None],
+        "phone": NotRequired[str | None],
+        "telegram_chat_id": NotRequired[str | None],
+    })
+    DeleteParameters = TypedDict("DeleteParameters", {"id": UUID})
+    GetByIdParameters = TypedDict("GetByIdParameters", {"id": UUID})
+    GetByPhoneParameters = TypedDict("GetByPhoneParameters", {"phone": str})
+    GetByTelegramChatIdParameters = TypedDict("GetByTelegramChatIdParameters", {"telegram_chat_id": str})
+    GetOrCreateFromTelegramParameters = TypedDict("GetOrCreateFromTelegramParameters", {
+        "telegram_chat_id": str | None,
+        "name": NotRequired[str | None],
+    })
+    ListParameters = TypedDict("ListParameters", {
+        "after_created_at": NotRequired[datetime | UnsetType],
+        "after_id": NotRequired[UUID | UnsetType],
+        "limit": NotRequired[int],
+    })
+    UpdateParameters = TypedDict("UpdateParameters", {
+        "name": NotRequired[str | None | UnsetType],
+        "email": NotRequired[str | None | UnsetType],
+        "phone": NotRequired[str | None | UnsetType],
+        "telegram_chat_id": NotRequired[str | None | UnsetType],
+        "id": UUID,
+    })
+else:
+    __getattr__ = parameter_types(__name__, {
+        "CountParameters": "count",
+        "CreateParameters": "create",
+        "DeleteParameters": "delete",
+        "GetByIdParameters": "get_by_id",
+        "GetByPhoneParameters": "get_by_phone",
+        "GetByTelegramChatIdParameters": "get_by_telegram_chat_id",
+        "GetOrCreateFromTelegramParameters": "get_or_create_from_telegram",
+        "ListParameters": "list",
+        "UpdateParameters": "update",
+    })
+
+
+@one[int, "CountParameters"]("realty.leads.count", "sql/realty/leads/count.sql", 3, """\
 select count(*) as total
 from realty.leads as l
 where l.created_at >= :since  --?
@@ -63,7 +116,7 @@ def count(*, since: datetime | UnsetType = UNSET) -> Args:
     return (since,)
 
 
-@one[Lead]("realty.leads.create", "sql/realty/leads/create.sql", 10, """\
+@one[Lead, "CreateParameters"]("realty.leads.create", "sql/realty/leads/create.sql", 10, """\
 insert into realty.leads as l (
   name,
   email,
@@ -102,6 +155,7 @@ def create(
 
     A Telegram chat belongs to one lead only: a second lead raises TelegramChatTaken.
 
+    telegram_chat_id: The private Telegram chat in which this lead talks to us.
     Reads realty.leads.
     Writes realty.leads.
     May violate leads_email_has_at, leads_name_not_empty, leads_phone_not_empty, leads_pkey, leads_telegram_chat_id_key (TelegramChatTaken), leads_telegram_chat_id_not_empty.
@@ -110,7 +164,7 @@ def create(
     return (name, email, phone, telegram_chat_id)
 
 
-@count_("realty.leads.delete", "sql/realty/leads/delete.sql", 3, """\
+@count_["DeleteParameters"]("realty.leads.delete", "sql/realty/leads/delete.sql", 3, """\
 delete from realty.leads as l
 where l.id = :id
 """, session_clean=True, changes=(
@@ -132,7 +186,7 @@ def delete(*, id: UUID) -> Args:
     return (id,)
 
 
-@optional[Lead]("realty.leads.get_by_id", "sql/realty/leads/get_by_id.sql", 3, """\
+@optional[Lead, "GetByIdParameters"]("realty.leads.get_by_id", "sql/realty/leads/get_by_id.sql", 3, """\
 select
   l.id,
   l.name,
@@ -155,7 +209,7 @@ def get_by_id(*, id: UUID) -> Args:
     return (id,)
 
 
-@optional[Lead]("realty.leads.get_by_phone", "sql/realty/leads/get_by_phone.sql", 3, """\
+@optional[Lead, "GetByPhoneParameters"]("realty.leads.get_by_phone", "sql/realty/leads/get_by_phone.sql", 3, """\
 select
   l.id,
   l.name,
@@ -180,7 +234,7 @@ def get_by_phone(*, phone: str) -> Args:
     return (phone,)
 
 
-@optional[Lead]("realty.leads.get_by_telegram_chat_id", "sql/realty/leads/get_by_telegram_chat_id.sql", 3, """\
+@optional[Lead, "GetByTelegramChatIdParameters"]("realty.leads.get_by_telegram_chat_id", "sql/realty/leads/get_by_telegram_chat_id.sql", 3, """\
 select
   l.id,
   l.name,
@@ -203,7 +257,7 @@ def get_by_telegram_chat_id(*, telegram_chat_id: str) -> Args:
     return (telegram_chat_id,)
 
 
-@one[Lead]("realty.leads.get_or_create_from_telegram", "sql/realty/leads/get_or_create_from_telegram.sql", 14, """\
+@one[Lead, "GetOrCreateFromTelegramParameters"]("realty.leads.get_or_create_from_telegram", "sql/realty/leads/get_or_create_from_telegram.sql", 14, """\
 with
 known as (
   select
@@ -256,6 +310,7 @@ def get_or_create_from_telegram(*, telegram_chat_id: str | None, name: str | Non
     began, "known" cannot see its row, and "on conflict do nothing" would return no row at all. "do
     update" waits for that call, locks its row and returns it.
 
+    telegram_chat_id: The private Telegram chat in which this lead talks to us.
     Reads realty.leads.
     Writes realty.leads.
     May violate leads_email_has_at, leads_name_not_empty, leads_phone_not_empty, leads_pkey, leads_telegram_chat_id_key, leads_telegram_chat_id_not_empty.
@@ -265,7 +320,7 @@ def get_or_create_from_telegram(*, telegram_chat_id: str | None, name: str | Non
     return (telegram_chat_id, name)
 
 
-@many[Lead]("realty.leads.list", "sql/realty/leads/list.sql", 6, """\
+@many[Lead, "ListParameters"]("realty.leads.list", "sql/realty/leads/list.sql", 6, """\
 select
   l.id,
   l.name,
@@ -298,7 +353,7 @@ def list(
     return (after_created_at, after_id, bounded("limit", limit, 1, 200))
 
 
-@optional[Lead]("realty.leads.update", "sql/realty/leads/update.sql", 3, """\
+@optional[Lead, "UpdateParameters"]("realty.leads.update", "sql/realty/leads/update.sql", 3, """\
 update realty.leads as l
 set
   name = :name,                          --?
@@ -328,6 +383,7 @@ def update(
 ) -> Args:
     """Change the given columns of a lead, and leave the others.
 
+    telegram_chat_id: The private Telegram chat in which this lead talks to us.
     Reads realty.leads.
     Writes realty.leads.
     May violate leads_telegram_chat_id_key, leads_telegram_chat_id_not_empty, leads_phone_not_empty, leads_email_has_at, leads_name_not_empty.
