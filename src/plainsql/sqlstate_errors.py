@@ -39,7 +39,8 @@ __all__ = [
 class ServerError(PlainsqlError):
     """An error that the PostgreSQL server reports; also of the driver's class."""
 
-    sqlstate: str = ""
+    # `str`; the drivers declare it differently, and a type checker wants all bases to agree.
+    sqlstate: Any = None
     """The five characters of the condition: ``23505``."""
     constraint: str | None = None
     """The name of the violated constraint, or of the unique index."""
@@ -82,55 +83,55 @@ class ConstraintViolation(ServerError):  # noqa: N818 (the condition's name)
 class UniqueViolation(ConstraintViolation):
     """A row has the key of another row: ``.constraint`` is the key, or the unique index."""
 
-    sqlstate = "23505"
+    sqlstate: Any = "23505"
 
 
 class ForeignKeyViolation(ConstraintViolation):
     """A row refers to a row that does not exist, or rows refer to one that is deleted or changed."""
 
-    sqlstate = "23503"
+    sqlstate: Any = "23503"
 
 
 class RestrictViolation(ForeignKeyViolation):
     """A foreign key with ``restrict`` keeps the row: from PostgreSQL 18 on it has a condition of its own."""
 
-    sqlstate = "23001"
+    sqlstate: Any = "23001"
 
 
 class CheckViolation(ConstraintViolation):
     """A check of a table or of a domain refuses a row, or no partition takes it."""
 
-    sqlstate = "23514"
+    sqlstate: Any = "23514"
 
 
 class NotNullViolation(ConstraintViolation):
     """A column that is not null gets a null: ``.column`` is its name."""
 
-    sqlstate = "23502"
+    sqlstate: Any = "23502"
 
 
 class ExclusionViolation(ConstraintViolation):
     """An exclusion constraint refuses a row that conflicts with another one."""
 
-    sqlstate = "23P01"
+    sqlstate: Any = "23P01"
 
 
 class SerializationFailure(ServerError):  # noqa: N818 (the condition's name)
     """The transaction collides with another one: run it again, as ``db.retry`` does."""
 
-    sqlstate = "40001"
+    sqlstate: Any = "40001"
 
 
 class DeadlockDetected(ServerError):  # noqa: N818 (the condition's name)
     """Two transactions wait for each other, and this one is ended: run it again, as ``db.retry`` does."""
 
-    sqlstate = "40P01"
+    sqlstate: Any = "40P01"
 
 
 class QueryCanceled(ServerError):  # noqa: N818 (the condition's name)
     """A statement is ended before its end: by a time limit, by an operator, or by a cancellation."""
 
-    sqlstate = "57014"
+    sqlstate: Any = "57014"
 
 
 class StatementTimeoutError(QueryCanceled, TimeoutError):
@@ -140,19 +141,19 @@ class StatementTimeoutError(QueryCanceled, TimeoutError):
 class LockNotAvailable(ServerError):  # noqa: N818 (the condition's name)
     """A lock is not free: ``nowait``, or ``lock_timeout`` is over."""
 
-    sqlstate = "55P03"
+    sqlstate: Any = "55P03"
 
 
 class ReadOnlySqlTransaction(ServerError):  # noqa: N818 (the condition's name)
     """A write in a read-only transaction, or on a standby."""
 
-    sqlstate = "25006"
+    sqlstate: Any = "25006"
 
 
 class InsufficientPrivilege(ServerError):  # noqa: N818 (the condition's name)
     """The role lacks a privilege, or row-level security refuses a row."""
 
-    sqlstate = "42501"
+    sqlstate: Any = "42501"
 
 
 _CLASSES: dict[str, type[ServerError]] = {

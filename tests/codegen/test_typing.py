@@ -55,10 +55,10 @@ def _compare(checker: str, errors: list[tuple[str, int, str]], output: str) -> N
                 expected[path, number] = wanted
                 wanted = ""
         assert any(known == path for known, _ in expected), f"{path} has no wrong line for {checker}"
-    assert {(path, line) for path, line, _ in errors} == expected.keys(), output
-    for (path, line), text in expected.items():
-        found = [error for at, number, error in errors if (at, number) == (path, line)]
-        assert any(text in error for error in found), (path, line, text, found)
+    assert {(path, number) for path, number, _ in errors} == expected.keys(), output
+    for place, text in expected.items():
+        found = [error for path, number, error in errors if (path, number) == place]
+        assert any(text in error for error in found), (place, text, found)
 
 
 def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
