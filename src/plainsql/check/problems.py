@@ -122,6 +122,8 @@ def findings_of(checked: Checked, *, caches: bool = False) -> Iterable[Problem]:
             )
             # A finding about the whole statement is reported once for each message.
             key = (finding.name, place.line, place.column, "" if finding.position else finding.message)
+            if finding.name == "unbounded" and statement.paged:
+                continue  # its pages bound the rows
             if finding.name in allowed:
                 used.add(finding.name)
             elif key not in seen:  # once, however many variants have it

@@ -20,6 +20,7 @@ from plainsql.codegen.classes import Classes, Field, nested_class, row_class, ro
 from plainsql.codegen.encryption import ENCRYPTED_PARAMETER, ColumnBindings, check_encrypted
 from plainsql.codegen.error_classes import ErrorClass, classes_by_constraint, error_classes
 from plainsql.codegen.json_types import JsonTypes
+from plainsql.codegen.page_orders import page_orders
 from plainsql.codegen.planned_parameters import PlannedParameter, plan_choices, plan_parameter
 from plainsql.codegen.python_types import Annotation, reference
 from plainsql.codegen.source_names import is_field_name, normalized
@@ -27,6 +28,7 @@ from plainsql.codegen.source_places import column_place, key_place, statement_pl
 from plainsql.dependencies import CachedRead, Change
 from plainsql.errors import ContractError, Place
 from plainsql.statements import Statement, Variant
+from plainsql.statements.page_text import PageOrder
 
 _RETURNING_ACTIONS = ("insert", "update", "delete")
 
@@ -79,6 +81,8 @@ class QueryFunction:
     changes: tuple[Change, ...] = ()
     errors: dict[str, str] = field(default_factory=dict)
     """By constraint: the class of the error, as the header names it."""
+    pages: tuple[PageOrder, ...] = ()
+    """Proved: the orders of its pages."""
 
 
 @dataclass(slots=True)
@@ -174,7 +178,8 @@ _HOME_OF_IMPORTS = {
         "plainsql.query",
     ),
     **dict.fromkeys(("NotRequired", "TYPE_CHECKING", "TypedDict"), "typing"),
-    **dict.fromkeys(("count", "many", "one", "optional"), "plainsql.query"),
+    **dict.fromkeys(("count", "many", "one", "optional", "paged"), "plainsql.query"),
+    **dict.fromkeys(("PageKey", "PageOrder"), "plainsql.query"),
     **dict.fromkeys(("CachedRead", "Change", "Dependency"), "plainsql.dependencies"),
     **dict.fromkeys(("Composite", "Row"), "plainsql.rows"),
     "encrypt": "plainsql.crypto",
@@ -241,6 +246,7 @@ def _plan_function(item: Checked, module: Module, json_types: JsonTypes) -> Quer
         cache,
         changes,
         classes_by_constraint(statement, analysis),
+        page_orders(statement, item.variants, item.texts),
     )
 
 

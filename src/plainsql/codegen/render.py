@@ -12,6 +12,7 @@ from plainsql.codegen.docstrings import field_docstring, query_docstring
 from plainsql.codegen.encryption import encrypt_expression
 from plainsql.codegen.error_classes import ErrorClass
 from plainsql.codegen.modules import Module, QueryFunction
+from plainsql.codegen.page_orders import orders_text
 from plainsql.codegen.parameter_types import parameter_type_names, render_parameter_types
 from plainsql.codegen.planned_parameters import PlannedParameter
 from plainsql.codegen.python_types import Annotation
@@ -131,7 +132,8 @@ def _imports(module: Module, names: Names) -> str:
     wanted: dict[str, set[str]] = defaultdict(set)
     annotations = [f.annotation for c in module.classes for f in c.fields]
     for function in module.functions:
-        wanted["plainsql.query"] |= {"Args", function.statement.returns.kind}
+        wanted["plainsql.query"] |= {"Args", _decorator(function)}
+        wanted["plainsql.query"] |= {"PageKey", "PageOrder"} if function.pages else set()
         wanted["plainsql.dependencies"] |= dependency_names(function)
         annotations += [planned.annotation for planned in function.parameters]
         if function.item is not None:
@@ -240,7 +242,7 @@ def _error_class(error: ErrorClass, names: Names) -> str:
 def _function(function: QueryFunction, names: Names, sql: str) -> str:
     statement = function.statement
     path = f"{sql}/{statement.name.replace('.', '/')}.sql"
-    decorator = names.of(statement.returns.kind)
+    decorator = names.of(_decorator(function))
     types = [] if function.item is None else [names.annotation(function.item)]
     if (parameters := names.parameter_types.get(statement.function)) is not None:
         types.append(string_literal(parameters))
@@ -255,6 +257,10 @@ def _function(function: QueryFunction, names: Names, sql: str) -> str:
         f"{_null_check(function, names)}"
         f"    return {_values(function, names)}\n"
     )
+
+
+def _decorator(function: QueryFunction) -> str:
+    return "paged" if function.pages else function.statement.returns.kind
 
 
 def _facts(function: QueryFunction, names: Names) -> str:
@@ -273,6 +279,8 @@ def _facts(function: QueryFunction, names: Names) -> str:
         facts.append(f"row_security={{{listed}}}")
     if function.not_null:
         facts.append(f"not_null={_tuple(function.not_null)}")
+    if function.pages:
+        facts.append(f"pages={orders_text(function.pages, names.of)}")
     if function.errors:
         pairs = sorted(function.errors.items())
         facts.append(f"errors={{{', '.join(f'{string_literal(key)}: {name}' for key, name in pairs)}}}")

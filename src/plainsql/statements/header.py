@@ -41,6 +41,7 @@ KEYS: Final = {
     "autobatch": "",
     "example": "",
     "error": "customers_email_key",
+    "page": "",
     "deprecated": "",
 }
 """Every key, with an example of the name for those that take one: ``param limit: …``."""

@@ -58,6 +58,7 @@ class Keys:
             "encrypted",
             "errors",
             "examples",
+            "paged",
             "autobatch",
             "returns",
             "table",
@@ -77,6 +78,7 @@ class Keys:
         self.autobatch = True
         self.examples: list[ExampleLine] = []
         self.errors: list[NamedError] = []
+        self.paged = False
         self.deprecated = ""
         self.described: dict[str, tuple[str, int]] = {}
         """The text of each ``param`` line that has one, and the offset of the parameter's name."""
@@ -113,6 +115,14 @@ def read_keys(source: Source, entries: list[Entry], table: str, errors: list[Sql
                 seen["cache", ""],
                 "a count of affected rows cannot be cached",
                 hint="remove the line: a write invalidates cached reads without it",
+            )
+        )
+    if keys.paged and keys.returns and keys.returns.kind != "many":
+        errors.append(
+            source.error(
+                seen["page", ""],
+                f"'returns: {keys.returns}' has no pages",
+                hint="declare 'returns: many …', or remove the line",
             )
         )
     _check_encrypted(source, seen, keys, errors)
@@ -456,6 +466,16 @@ def _read_deprecated(source: Source, entry: Entry, keys: Keys) -> None:
     keys.deprecated = entry.value
 
 
+def _read_page(source: Source, entry: Entry, keys: Keys) -> None:
+    if entry.value != "key":
+        raise source.error(
+            entry.value_offset,
+            f"page cannot be {entry.value!r}, expected key",
+            hint="write page: key, and end the order by in a unique key",
+        )
+    keys.paged = True
+
+
 _READERS: Final = {
     "returns": _read_returns,
     "param": _read_param,
@@ -465,6 +485,7 @@ _READERS: Final = {
     "autobatch": _read_autobatch,
     "example": _read_example,
     "error": _read_error,
+    "page": _read_page,
     "deprecated": _read_deprecated,
 }
 _EXAMPLES: Final = {
@@ -475,6 +496,7 @@ _EXAMPLES: Final = {
     "allow": "write, for example, allow: missing-index: the table has forty rows",
     "autobatch": "write autobatch: off, or remove the line",
     "example": "write, for example, example: id = 42, state = 'open'",
+    "page": "write page: key",
     "error": "write, for example, error customers_email_key: EmailTaken",
     "deprecated": "write, for example, deprecated: use leads.get_by_key",
 }

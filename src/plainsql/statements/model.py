@@ -220,6 +220,8 @@ class Statement:
     compiled: Compiled
     examples: tuple[Example, ...] = ()
     errors: tuple[NamedError, ...] = ()
+    paged: bool = False
+    """True if ``page: key`` declares pages."""
     deprecated: str = ""
     """The text of the ``deprecated`` line; empty if the query is not deprecated."""
 

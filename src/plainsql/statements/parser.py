@@ -98,6 +98,7 @@ def parse(text: str, *, name: str, path: str) -> Statement:
         compiled=compiled,
         examples=tuple(examples),
         errors=tuple(keys.errors),
+        paged=keys.paged,
         deprecated=keys.deprecated,
     )
 
