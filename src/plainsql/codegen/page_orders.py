@@ -7,7 +7,7 @@ from itertools import combinations
 from typing import Final
 
 from plainsql.analysis.model import Analysis
-from plainsql.codegen.source_names import is_field_name, string_literal
+from plainsql.codegen.source_names import is_field_name, normalized, string_literal
 from plainsql.codegen.source_places import key_place
 from plainsql.errors import ContractError
 from plainsql.statements import Statement, Variant
@@ -34,6 +34,7 @@ def page_orders(
     """
     if not statement.paged:
         return ()
+    hidden = {hint.name for hint in statement.columns if hint.encryption is not None}
     for analysis in variants:
         if analysis.not_paged_because:
             raise _error(
@@ -52,10 +53,16 @@ def page_orders(
                     f"a page's token cannot hold {key.column}, a value of the type {types[key.column]}",
                     "order by a number, a text, a time, a uuid or a boolean",
                 )
-            if not is_field_name(key.column):
+            if key.column in hidden:
                 raise _error(
                     statement,
-                    f"the order has {key.column!r}, a column of a nested row",
+                    f"a page's token cannot hold {key.column}: it is encrypted",
+                    "order by a column that is not",
+                )
+            if not is_field_name(key.column) or normalized(key.column) != key.column:
+                raise _error(
+                    statement,
+                    f"the order has {key.column!r}, which is no field of the row itself",
                     "select it again under a plain name, and order by that",
                 )
     return _by_choices(statement, variants, texts)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeVar, get_
 
 import msgspec
 
-from plainsql.errors import BindError, OptionError, PageTokenError
+from plainsql.errors import BindError, ContractError, OptionError, PageTokenError
 from plainsql.query.texts import QueryText, QueryTexts
 from plainsql.rows import Row
 from plainsql.statements.page_text import PageOrder, page_sql, total_sql
@@ -69,7 +69,7 @@ class Page(Generic[T]):
     next: str | None
     """The token of the next page; None on the last one."""
     total: int | None = None
-    """The number of rows of all pages, if the request asked for it."""
+    """The number of rows of all pages, if the request has ``total``."""
 
 
 class _PageArgs(NamedTuple):
@@ -220,7 +220,14 @@ class PageCalls(Generic[T]):
 
     def _token(self, request: PageRequest, fingerprint: bytes, order: PageOrder, last: Any) -> str:
         values = [getattr(last, key.column) if isinstance(last, Row) else last for key in order.keys]
-        content = fingerprint + msgspec.msgpack.encode(values)
+        try:
+            content = fingerprint + msgspec.msgpack.encode(values)
+        except TypeError:
+            kinds = ", ".join(sorted({type(value).__name__ for value in values}))
+            raise ContractError(
+                f"{self._query.name}: a page's token cannot hold the values of its order: {kinds}",
+                hint="order by columns that have numbers, texts and times in Python",
+            ) from None
         if request.key is not None:
             content = _signature(request.key, content) + content
         return urlsafe_b64encode(content).rstrip(b"=").decode()

@@ -8,16 +8,17 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import NotRequired, TYPE_CHECKING, TypedDict
+from typing import Literal, NotRequired, TYPE_CHECKING, TypedDict
 from uuid import UUID
 
 from plainsql.dependencies import Change
-from plainsql.query import Args, NullError, bounded, count as count_, many, one, optional, parameter_types
+from plainsql.query import Args, NullError, PageKey, PageOrder, bounded, count as count_, many, one, optional, paged, parameter_types
 from plainsql.rows import Row
 from plainsql.sqlstate_errors import UniqueViolation
 from plainsql.types import UNSET, UnsetType
 
 __all__ = [
+    "BrowseParameters",
     "CountParameters",
     "CreateParameters",
     "DeleteParameters",
@@ -29,6 +30,7 @@ __all__ = [
     "ListParameters",
     "TelegramChatTaken",
     "UpdateParameters",
+    "browse",
     "count",
     "create",
     "delete",
@@ -59,6 +61,10 @@ class TelegramChatTaken(UniqueViolation):
 
 
 if TYPE_CHECKING:
+    BrowseParameters = TypedDict("BrowseParameters", {
+        "since": NotRequired[datetime | UnsetType],
+        "order": NotRequired[Literal["newest", "oldest"]],
+    })
     CountParameters = TypedDict("CountParameters", {"since": NotRequired[datetime | UnsetType]})
     CreateParameters = TypedDict("CreateParameters", {
         "name": NotRequired[str | None],
@@ -88,6 +94,7 @@ if TYPE_CHECKING:
     })
 else:
     __getattr__ = parameter_types(__name__, {
+        "BrowseParameters": "browse",
         "CountParameters": "count",
         "CreateParameters": "create",
         "DeleteParameters": "delete",
@@ -98,6 +105,33 @@ else:
         "ListParameters": "list",
         "UpdateParameters": "update",
     })
+
+
+@paged[Lead, "BrowseParameters"]("realty.leads.browse", "sql/realty/leads/browse.sql", 5, """\
+select
+  l.id,
+  l.name,
+  l.email,
+  l.phone,
+  l.telegram_chat_id,
+  l.created_at,
+  l.updated_at
+from realty.leads as l
+where l.created_at >= :since     --?
+order by
+  l.created_at desc, l.id desc,  --? order=newest
+  l.created_at, l.id,            --? order=oldest
+  l.id
+""", read_only=True, session_clean=True, pages=(PageOrder((PageKey("created_at", descending=True, nulls_first=True), PageKey("id", descending=True, nulls_first=True),), (("order", "newest"),)), PageOrder((PageKey("created_at"), PageKey("id"),), (("order", "oldest"),)),))
+def browse(*, since: datetime | UnsetType = UNSET, order: Literal["newest", "oldest"] = "newest") -> Args:
+    """Leads, a page at a time.
+
+    Reads realty.leads.
+    SQL: sql/realty/leads/browse.sql
+    """
+    if since is None:
+        raise NullError
+    return (since, order)
 
 
 @one[int, "CountParameters"]("realty.leads.count", "sql/realty/leads/count.sql", 3, """\
