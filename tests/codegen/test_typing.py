@@ -56,9 +56,9 @@ def _compare(checker: str, errors: list[tuple[str, int, str]], output: str) -> N
                 wanted = ""
         assert any(known == path for known, _ in expected), f"{path} has no wrong line for {checker}"
     assert {(path, line) for path, line, _ in errors} == expected.keys(), output
-    for (path, line), text in expected.items():
-        found = [error for at, number, error in errors if (at, number) == (path, line)]
-        assert any(text in error for error in found), (path, line, text, found)
+    for place, wanted in expected.items():
+        found = [error for path, line, error in errors if (path, line) == place]
+        assert any(wanted in error for error in found), (place, wanted, found)
 
 
 def _run(command: list[str]) -> subprocess.CompletedProcess[str]:

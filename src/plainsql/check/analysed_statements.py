@@ -13,6 +13,7 @@ from plainsql.analysis.model import PgType
 from plainsql.analysis.preparation import prepare_all
 from plainsql.analysis.representative_variants import representative_variants
 from plainsql.check.analysis_cache import AnalysisCache
+from plainsql.check.copied_tables import check_copied_table
 from plainsql.check.missing_names import hint_of_schemas
 from plainsql.check.statement_errors import describe_lines_taken, fault_error, placed_refusal
 from plainsql.codegen import Checked
@@ -108,6 +109,7 @@ def _analyse(
             raise _refused(analyser, refused, variant, variants)
         prepared.append((variant, [analyser.catalog.type(oid) for oid in answer.parameters]))
     _check_parameter_types(statement, prepared)
+    check_copied_table(connection, statement)
     return analyses
 
 

@@ -12,10 +12,10 @@ from plainsql.codegen.classes import Classes, RowClass
 from plainsql.codegen.dependency_arguments import dependency_arguments, dependency_names
 from plainsql.codegen.encryption import encrypt_expression
 from plainsql.codegen.modules import Module, QueryFunction
-from plainsql.codegen.parameter_types import parameter_type_names, render_parameter_types
 from plainsql.codegen.planned_parameters import PlannedParameter
 from plainsql.codegen.python_types import Annotation
 from plainsql.codegen.source_names import docstring_text, one_line, string_literal
+from plainsql.codegen.typed_dicts import parameter_type_names, render_parameter_types, rows_alias
 from plainsql.statements import Parameter
 
 __all__ = ["MARK", "render", "render_package"]
@@ -72,12 +72,15 @@ class Names:
     """
 
     def __init__(self, module: Module) -> None:
-        self.parameter_types = parameter_type_names(module)
-        """The name of the ``TypedDict`` of each function's parameters."""
+        self.parameter_types, self.row_types = parameter_type_names(module)
+        """The names of the ``TypedDict`` of each function's parameters and the ``Protocol`` of its rows."""
         self._classes = module.classes
-        self._taken = {row.name for row in module.classes} | set(self.parameter_types.values())
+        self._taken = {row.name for row in module.classes} | {*self.parameter_types.values()}
+        self._taken |= {*self.row_types.values()}
         self._taken |= {function.statement.function for function in module.functions}
         self._taken |= {field.name for row in module.classes for field in row.fields}
+        copies = [function for function in module.functions if function.statement.returns.copied]
+        self._taken |= {planned.name for function in copies for planned in function.parameters}
         # In the body of a function, its parameters hide the names that it calls.
         self._taken_in_bodies = {p.name for function in module.functions for p in function.parameters}
         self.called = {name for function in module.functions for name in _called(function)}
@@ -111,13 +114,20 @@ class Names:
 
 _ANNOTATION_TOKEN = re.compile(r"""\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'|«([^»]*)»|[^\W\d]\w*""")
 """The tokens of an annotation: a string, a class of the module, a name."""
-_BUILTINS = {"bool", "bytes", "dict", "float", "int", "list", "str", "tuple"}
+_BUILTINS = {"bool", "bytes", "dict", "float", "int", "list", "property", "str", "tuple"}
 
 
 def _listed(module: Module, names: Names) -> str:
     """Return the module's public names as a list."""
     functions = [function.statement.function for function in module.functions]
-    public = sorted([*(c.name for c in module.classes), *names.parameter_types.values(), *functions])
+    public = sorted(
+        [
+            *(c.name for c in module.classes),
+            *names.parameter_types.values(),
+            *names.row_types.values(),
+            *functions,
+        ]
+    )
     one_line = "[" + ", ".join(f'"{name}"' for name in public) + "]"
     if len(one_line) < _WIDTH - 10:
         return one_line
@@ -128,7 +138,9 @@ def _imports(module: Module, names: Names) -> str:
     wanted: dict[str, set[str]] = defaultdict(set)
     annotations = [f.annotation for c in module.classes for f in c.fields]
     for function in module.functions:
-        wanted["plainsql.query"] |= {"Args", function.statement.returns.kind}
+        wanted["plainsql.query"] |= {"Args", _decorator(function)}
+        if function.statement.returns.copied:
+            wanted["typing"].add("Protocol")
         wanted["plainsql.dependencies"] |= dependency_names(function)
         annotations += [planned.annotation for planned in function.parameters]
         if function.item is not None:
@@ -226,9 +238,11 @@ def _class(row: RowClass, names: Names) -> str:
 def _function(function: QueryFunction, names: Names, sql: str) -> str:
     statement = function.statement
     path = f"{sql}/{statement.name.replace('.', '/')}.sql"
-    decorator = names.of(statement.returns.kind)
+    decorator = names.of(_decorator(function))
     types = [] if function.item is None else [names.annotation(function.item)]
-    if (parameters := names.parameter_types.get(statement.function)) is not None:
+    if statement.returns.copied:
+        types.append(string_literal(rows_alias(function, names)))
+    elif (parameters := names.parameter_types.get(statement.function)) is not None:
         types.append(string_literal(parameters))
     if types:
         decorator += f"[{', '.join(types)}]"
@@ -240,6 +254,11 @@ def _function(function: QueryFunction, names: Names, sql: str) -> str:
         f"{_null_check(function, names)}"
         f"    return {_values(function, names)}\n"
     )
+
+
+def _decorator(function: QueryFunction) -> str:
+    returns = function.statement.returns
+    return "copied" if returns.copied else returns.kind
 
 
 def _facts(function: QueryFunction, names: Names) -> str:

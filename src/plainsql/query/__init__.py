@@ -6,7 +6,8 @@ decorators of generated modules. Nothing here knows a driver.
 
 from plainsql.query.binding import Args, Binder, NullError, bounded
 from plainsql.query.compiled import CompiledQuery, QueryFacts
-from plainsql.query.declare import count, many, one, optional
+from plainsql.query.copy_query import CompiledCopy, CopyQuery
+from plainsql.query.declare import copied, count, many, one, optional
 from plainsql.query.description import Described
 from plainsql.query.parameter_types import parameter_types
 from plainsql.query.query import CountQuery, ManyQuery, OneQuery, OptionalQuery, Query
@@ -16,7 +17,9 @@ from plainsql.rows import bits, composite, elements, tuples
 __all__ = [
     "Args",
     "Binder",
+    "CompiledCopy",
     "CompiledQuery",
+    "CopyQuery",
     "CountQuery",
     "Described",
     "ManyQuery",
@@ -29,6 +32,7 @@ __all__ = [
     "bits",
     "bounded",
     "composite",
+    "copied",
     "count",
     "elements",
     "many",

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypedDict, T
 from plainsql.dependencies import CachedRead, Change
 from plainsql.deprecation import warn_of_old_module
 from plainsql.query.compiled import QueryFacts
+from plainsql.query.copy_query import CopyQuery
 from plainsql.query.query import CountQuery, ManyQuery, OneQuery, OptionalQuery
 from plainsql.types import Args
 
-__all__ = ["count", "many", "one", "optional"]
+__all__ = ["copied", "count", "many", "one", "optional"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -25,8 +26,9 @@ if TYPE_CHECKING:
     from typing_extensions import TypeVar as TypeVarWithDefault
 
     S = TypeVarWithDefault("S", bound=Mapping[str, Any], default=Any)
+    C = TypeVarWithDefault("C", default=Any)
 else:
-    S = Any
+    S = C = Any
 
 
 class _FormerFacts(TypedDict, total=False):
@@ -86,6 +88,8 @@ if TYPE_CHECKING:
 
     class _DeclareCount(_Declared, Generic[S]): ...
 
+    class _DeclareCopied(_Declared, Generic[C]): ...
+
 else:
 
     class _Declare(_Declared):
@@ -108,6 +112,8 @@ else:
 
         def __class_getitem__(cls, parameters):
             return cls
+
+    _DeclareCopied = _DeclareCount
 
 
 class one(_Declare[T, S]):  # noqa: N801 (reads as a decorator)
@@ -138,3 +144,12 @@ class count(_DeclareCount[S]):  # noqa: N801
 
     def __call__(self, bind: Callable[P, Args]) -> CountQuery[P, S]:
         return CountQuery(*self.source, bind, int, self.facts)
+
+
+class copied(_DeclareCopied[C]):  # noqa: N801
+    """Declare a COPY into a table, which takes rows and returns their number."""
+
+    __slots__ = ()
+
+    def __call__(self, bind: Callable[P, Args]) -> CopyQuery[P, C]:
+        return CopyQuery(*self.source, bind, int, self.facts)

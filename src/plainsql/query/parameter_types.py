@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from types import new_class
-from typing import Any, NotRequired, TypedDict
+from typing import Any, NotRequired, Protocol, TypedDict
 
 __all__ = ["parameter_types"]
 
@@ -24,7 +24,8 @@ def parameter_types(module: str, functions: Mapping[str, str]) -> Callable[[str]
         if name not in functions:
             raise AttributeError(f"module {module!r} has no attribute {name!r}")
         namespace = vars(sys.modules[module])
-        return namespace.setdefault(name, _typed_dict(name, module, namespace[functions[name]]._bind))
+        make = _protocol if name.rstrip("0123456789").endswith("Row") else _typed_dict
+        return namespace.setdefault(name, make(name, module, namespace[functions[name]]._bind))
 
     return find
 
@@ -43,3 +44,9 @@ def _typed_dict(name: str, module: str, bind: Any) -> type:
         "__annotations__": keys,
     }
     return new_class(name, (TypedDict,), exec_body=lambda namespace: namespace.update(body))
+
+
+def _protocol(name: str, module: str, bind: Any) -> type:
+    keys = {key: annotation for key, annotation in bind.__annotations__.items() if key != "return"}
+    body = {"__module__": module, "__doc__": f"A row of ``{bind.__name__}``.", "__annotations__": keys}
+    return new_class(name, (Protocol,), exec_body=lambda namespace: namespace.update(body))

@@ -38,6 +38,8 @@ class Signature:
     def text(self, method: str = "") -> str:
         """Return the signature as a call is written: ``get_by_id(db, id: UUID)``, or a call of a method."""
         expected, required = self.names()
+        if method == "copy":
+            return f"{self._name.rpartition('.')[2]}(db, rows)"
         called = self._name.rpartition(".")[2] + (f".{method}" if method else "")
         if method in ("batch", "execute_many"):
             keys = ", ".join(f"{name!r}: …" for name in required or expected)

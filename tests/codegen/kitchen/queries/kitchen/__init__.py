@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from datetime import date as date_, datetime, time, timedelta
 from decimal import Decimal
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
-from typing import Annotated, Literal, NotRequired, TYPE_CHECKING, TypedDict
+from typing import Annotated, Literal, NotRequired, Protocol, TYPE_CHECKING, TypedDict
 from uuid import UUID
 
 from plainsql.dependencies import Change
-from plainsql.query import Args, NullError, bits, bounded as bounded_, composite, count as count_, elements, many, one, optional, parameter_types
+from plainsql.query import Args, NullError, bits, bounded as bounded_, composite, copied, count as count_, elements, many, one, optional, parameter_types
 from plainsql.rows import Composite, Row
 from plainsql.types import BitString, JSON, Json, Point, Range, SupportsArray, UNSET, UnsetType
 from plainsql.vector import HalfVector, SparseVector, Vector
@@ -34,6 +34,8 @@ __all__ = [
     "GetParameters",
     "IntParameters",
     "ListParameters",
+    "LoadParameters",
+    "LoadRow",
     "NamesParameters",
     "Recipe",
     "SaveParameters",
@@ -50,6 +52,7 @@ __all__ = [
     "get",
     "int",
     "list",
+    "load",
     "names",
     "save",
     "store",
@@ -173,6 +176,16 @@ if TYPE_CHECKING:
         "limit": NotRequired[int_],
         "order": NotRequired[Literal["newest", "name"]],
     })
+    LoadParameters = TypedDict("LoadParameters", {
+        "name": str,
+        "type": Literal["plain", "it's", "two \"words\"", "back\\slash", "línea"],
+        "date": date_,
+        "class_": str | None,
+        "recipe": Recipe | None,
+        "payload": Json,
+        "tags": list_[str],
+        "embedding": Vector | Sequence[float] | SupportsArray | None,
+    })
     NamesParameters = TypedDict("NamesParameters", {
         "classified": NotRequired[bool],
         "festive": NotRequired[bool],
@@ -231,6 +244,24 @@ if TYPE_CHECKING:
         "tags": list_[str],
         "embedding": Vector | Sequence[float] | SupportsArray | None,
     })
+    class LoadRow(Protocol):
+        @property
+        def name(self) -> str: ...
+        @property
+        def type(self) -> Literal["plain", "it's", "two \"words\"", "back\\slash", "línea"]: ...
+        @property
+        def date(self) -> date_: ...
+        @property
+        def class_(self) -> str | None: ...
+        @property
+        def recipe(self) -> Recipe | None: ...
+        @property
+        def payload(self) -> Json: ...
+        @property
+        def tags(self) -> list_[str]: ...
+        @property
+        def embedding(self) -> Vector | Sequence[float] | SupportsArray | None: ...
+    _LoadRow = LoadRow | LoadParameters | tuple[str, Literal["plain", "it's", "two \"words\"", "back\\slash", "línea"], date_, str | None, Recipe | None, Json, list_[str], Vector | Sequence[float] | SupportsArray | None]
 else:
     __getattr__ = parameter_types(__name__, {
         "DefaultsParameters": "defaults",
@@ -239,6 +270,8 @@ else:
         "GetParameters": "get",
         "IntParameters": "int",
         "ListParameters": "list",
+        "LoadParameters": "load",
+        "LoadRow": "load",
         "NamesParameters": "names",
         "SaveParameters": "save",
         "StoreParameters": "store",
@@ -460,6 +493,32 @@ def list(
     if type is None or least is None or date is None or id is None or limit is None:
         raise NullError
     return (type, least, date, id, bounded_("limit", limit, 1, 200), order)
+
+
+@copied["_LoadRow"]("kitchen.load", "sql/kitchen/load.sql", 4, """\
+copy dishes (name, type, date, class_, recipe, payload, tags, embedding) from stdin
+""", session_clean=True, changes=(
+    Change("public.dishes"),
+))
+def load(
+    *,
+    name: str,
+    type: Literal["plain", "it's", "two \"words\"", "back\\slash", "línea"],
+    date: date_,
+    class_: str | None,
+    recipe: Recipe | None,
+    payload: Json,
+    tags: list_[str],
+    embedding: Vector | Sequence[float] | SupportsArray | None,
+) -> Args:
+    """Load dishes from a menu.
+
+    Writes public.dishes.
+    SQL: sql/kitchen/load.sql
+    """
+    if name is None or type is None or date is None or payload is None or tags is None:
+        raise NullError
+    return (name, type, date, class_, composite(recipe), payload, tags, embedding)
 
 
 @many[str, "NamesParameters"]("kitchen.names", "sql/kitchen/names.sql", 4, """\
