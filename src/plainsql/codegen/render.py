@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-import textwrap
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
-from plainsql.analysis.model import Analysis, TableUse
 from plainsql.codegen.classes import Classes, RowClass
 from plainsql.codegen.dependency_arguments import dependency_arguments, dependency_names
+from plainsql.codegen.docstrings import field_docstring, query_docstring
 from plainsql.codegen.encryption import encrypt_expression
 from plainsql.codegen.modules import Module, QueryFunction
 from plainsql.codegen.planned_parameters import PlannedParameter
@@ -171,6 +170,8 @@ def _imports(module: Module, names: Names) -> str:
 
 def _called(function: QueryFunction) -> Iterator[str]:
     """Yield the functions and classes that a function's body calls."""
+    if function.statement.deprecated:
+        yield "warn_of_deprecated_query"
     for planned in function.parameters:
         if planned.wrap:
             yield planned.wrap
@@ -188,6 +189,7 @@ def _called(function: QueryFunction) -> Iterator[str]:
 _HOME_OF_CALLED = {
     **dict.fromkeys(("bits", "bounded", "composite", "elements", "NullError", "tuples"), "plainsql.query"),
     "encrypt": "plainsql.crypto",
+    "warn_of_deprecated_query": "plainsql.deprecation",
     "Decimal": "decimal",
 }
 """The modules of the names that bodies call."""
@@ -229,6 +231,7 @@ def _in_order(classes: Classes) -> list[RowClass]:
 def _class(row: RowClass, names: Names) -> str:
     fields = "".join(
         f"    {f.name}: {names.annotation(f.annotation.or_null() if f.nullable else f.annotation)}\n"
+        f"{field_docstring(f.description)}"
         for f in row.fields
     )
     described = docstring_text(one_line(row.described))
@@ -250,7 +253,8 @@ def _function(function: QueryFunction, names: Names, sql: str) -> str:
         f"\n\n@{decorator}({string_literal(statement.name)}, {string_literal(path)}, {statement.body_line}, "
         f'"""\\\n{docstring_text(statement.body + chr(10))}"""{_facts(function, names)})\n'
         f"{_signature(function, names)}"
-        f"{_docstring(function, path)}"
+        f"{query_docstring(function, path)}"
+        f"{_deprecation(function, names)}"
         f"{_null_check(function, names)}"
         f"    return {_values(function, names)}\n"
     )
@@ -283,6 +287,15 @@ def _facts(function: QueryFunction, names: Names) -> str:
     if any(allowance.finding == "star" for allowance in statement.allow):
         written += ", more_columns=True"
     return written
+
+
+def _deprecation(function: QueryFunction, names: Names) -> str:
+    """Return the call that warns the caller of a deprecated query."""
+    statement = function.statement
+    if not statement.deprecated:
+        return ""
+    texts = f"{string_literal(statement.name)}, {string_literal(statement.deprecated)}"
+    return f"    {names.of('warn_of_deprecated_query')}({texts})\n"
 
 
 def _null_check(function: QueryFunction, names: Names) -> str:
@@ -335,39 +348,7 @@ def _values(function: QueryFunction, names: Names) -> str:
     return one_line
 
 
-def _docstring(function: QueryFunction, path: str) -> str:
-    statement = function.statement
-    description = statement.description.strip() or f"{statement.function.replace('_', ' ').capitalize()}."
-    facts = [*_bounds(function), *_tables(function.analysis), f"SQL: {path}"]
-    text = docstring_text(description + "\n\n" + "\n".join(map(one_line, facts)) + "\n")
-    return textwrap.indent(f'"""{text}"""\n', "    ", lambda line: bool(line.strip()))
-
-
 def _tuple(texts: Sequence[str]) -> str:
     """Return a tuple of strings as source."""
     parts = ", ".join(map(string_literal, texts))
     return f"({parts}{',' if len(texts) == 1 else ''})"
-
-
-def _bounds(function: QueryFunction) -> list[str]:
-    lines = []
-    for parameter in function.statement.parameters:
-        bounds = parameter.bounds
-        if bounds is None or (bounds.low is None and bounds.high is None):
-            continue
-        low, high = ("" if b is None else b for b in (bounds.low, bounds.high))
-        default = f", {bounds.default} by default" if bounds.has_default else ""
-        lines.append(f"{parameter.name}: {low}..{high}{default}.")
-    return lines
-
-
-def _tables(analysis: Analysis) -> list[str]:
-    def listed(uses: Iterable[TableUse]) -> str:
-        return ", ".join(sorted({str(use) for use in uses}))
-
-    lines = []
-    if analysis.reads:
-        lines.append(f"Reads {listed(analysis.reads)}.")
-    if analysis.writes:
-        lines.append(f"Writes {listed(analysis.writes)}.")
-    return lines

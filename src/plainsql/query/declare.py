@@ -15,6 +15,7 @@ from plainsql.deprecation import warn_of_old_module
 from plainsql.query.compiled import QueryFacts
 from plainsql.query.copy_query import CopyQuery
 from plainsql.query.query import CountQuery, ManyQuery, OneQuery, OptionalQuery
+from plainsql.sqlstate_errors import ServerError
 from plainsql.types import Args
 
 __all__ = ["copied", "count", "many", "one", "optional"]
@@ -58,6 +59,7 @@ class _Declared:
         autobatch: bool = True,
         more_columns: bool = False,
         not_null: tuple[str, ...] = (),
+        errors: Mapping[str, type[ServerError]] | None = None,
         **former: Unpack[_FormerFacts],
     ) -> None:
         if former:
@@ -78,6 +80,7 @@ class _Declared:
             autobatch,
             more_columns,
             not_null,
+            errors,
         )
 
 

@@ -16,7 +16,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from plainsql.statements.catalog import Catalog, load, load_sound
+    from plainsql.statements.catalog import Catalog, LoadedFile, load, load_sound
     from plainsql.statements.compilation import compile_body
     from plainsql.statements.model import (
         Allowance,
@@ -46,6 +46,7 @@ __all__ = [
     "Encryption",
     "Example",
     "Kind",
+    "LoadedFile",
     "Parameter",
     "Returns",
     "Statement",
@@ -61,7 +62,7 @@ __all__ = [
 
 _HOMES = {
     "compilation": ("compile_body",),
-    "catalog": ("Catalog", "load", "load_sound"),
+    "catalog": ("Catalog", "LoadedFile", "load", "load_sound"),
     "model": (
         "Allowance",
         "Bounds",

@@ -33,12 +33,18 @@ class AuditEntry(Row, frozen=True):
     id: int
     tenant_id: str
     actor: str | None
+    """Who: the user that app.jwt_user named"""
     db_role: str
+    """The role that was logged in"""
     action: str
+    """What was done: insert, update, soft_delete, restore or purge"""
     table_name: str
     row_id: int
+    """The id of the row in its table"""
     old: Json | None
+    """What was there before: of a purge the whole row, else the columns that changed"""
     new: Json | None
+    """What is there now: of an insert the whole row, else the columns that changed"""
     created_at: datetime
 
 

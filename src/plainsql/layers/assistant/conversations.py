@@ -57,12 +57,17 @@ class Conversation(Row, frozen=True):
     tenant_id: str
     user_id: int
     session_id: str
+    """What the channel calls the conversation"""
     current_state: str
+    """Where the dialogue stands"""
     context_data: Json
+    """What the dialogue has gathered so far"""
     last_message_id: str | None
+    """What the channel calls the last message"""
     is_active: bool
     started_at: datetime
     last_activity: datetime
+    """When something last happened in it"""
     created_at: datetime
     created_by: str | None
     updated_at: datetime
@@ -245,6 +250,8 @@ def create(
 
     A session id that another conversation has is refused (unique violation).
 
+    session_id: What the channel calls the conversation.
+    current_state: Where the dialogue stands.
     Reads assistant.conversations.
     Writes assistant.audit_log, assistant.conversations.
     SQL: sql/assistant/conversations/create.sql
@@ -443,6 +450,7 @@ def get_or_start(*, session_id: str, user_id: int) -> Args:
 
     Implementation: see users/get_or_create_from_telegram.sql.
 
+    session_id: What the channel calls the conversation.
     Reads assistant.conversations.
     Writes assistant.audit_log, assistant.conversations, assistant.message_history.
     SQL: sql/assistant/conversations/get_or_start.sql
@@ -720,6 +728,11 @@ def update(
 ) -> Args:
     """Change the given columns of a conversation, and leave the others.
 
+    session_id: What the channel calls the conversation.
+    current_state: Where the dialogue stands.
+    context_data: What the dialogue has gathered so far.
+    last_message_id: What the channel calls the last message.
+    last_activity: When something last happened in it.
     Reads assistant.conversations.
     Writes assistant.audit_log, assistant.conversations, assistant.message_history.
     SQL: sql/assistant/conversations/update.sql
@@ -779,6 +792,7 @@ def update_state(
     The given context is merged into its context. No row is returned if the conversation is in
     another state by now: of two concurrent moves, one succeeds.
 
+    new_state: Where the dialogue stands.
     Reads assistant.conversations.
     Writes assistant.audit_log, assistant.conversations, assistant.message_history.
     SQL: sql/assistant/conversations/update_state.sql

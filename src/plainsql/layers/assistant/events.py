@@ -67,15 +67,22 @@ class Event(Row, frozen=True):
     description: str | None
     start_datetime: datetime
     end_datetime: datetime | None
+    """Null where it is not known how long it takes"""
     location: str | None
     event_type: str | None
     status: str
+    """pending, completed or cancelled"""
     reminder_minutes: int | None
+    """How long before the start the user wants to be reminded; null for not at all"""
     recurrence_rule: str | None
+    """How it comes back, as RFC 5545 writes it: \"FREQ=WEEKLY;BYDAY=MO\""""
     external_id: str | None
+    """What another calendar calls it; unique for a user"""
     extra_data: Json
     remind_at: datetime | None
+    """When the user is to be reminded, computed"""
     reminded_at: datetime | None
+    """When the reminder was taken to be sent; null again once its time changes"""
     created_at: datetime
     created_by: str | None
     updated_at: datetime
@@ -94,15 +101,22 @@ class Occurrence(Row, frozen=True):
     description: str | None
     start_datetime: datetime
     end_datetime: datetime | None
+    """Null where it is not known how long it takes"""
     location: str | None
     event_type: str | None
     status: str
+    """pending, completed or cancelled"""
     reminder_minutes: int | None
+    """How long before the start the user wants to be reminded; null for not at all"""
     recurrence_rule: str | None
+    """How it comes back, as RFC 5545 writes it: \"FREQ=WEEKLY;BYDAY=MO\""""
     external_id: str | None
+    """What another calendar calls it; unique for a user"""
     extra_data: Json
     remind_at: datetime | None
+    """When the user is to be reminded, computed"""
     reminded_at: datetime | None
+    """When the reminder was taken to be sent; null again once its time changes"""
     created_at: datetime
     created_by: str | None
     updated_at: datetime
@@ -587,6 +601,11 @@ def create(
 
     A user that does not exist or is deleted is refused (foreign key violation).
 
+    end_datetime: Null where it is not known how long it takes.
+    status: pending, completed or cancelled.
+    reminder_minutes: How long before the start the user wants to be reminded; null for not at all.
+    recurrence_rule: How it comes back, as RFC 5545 writes it: "FREQ=WEEKLY;BYDAY=MO".
+    external_id: What another calendar calls it; unique for a user.
     Reads assistant.events.
     Writes assistant.audit_log, assistant.events.
     SQL: sql/assistant/events/create.sql
@@ -1064,6 +1083,9 @@ def save_external(
 
     Its status and its reminder stay as they are.
 
+    external_id: What another calendar calls it; unique for a user.
+    end_datetime: Null where it is not known how long it takes.
+    recurrence_rule: How it comes back, as RFC 5545 writes it: "FREQ=WEEKLY;BYDAY=MO".
     Reads assistant.events.
     Writes assistant.audit_log, assistant.events.
     SQL: sql/assistant/events/save_external.sql
@@ -1231,6 +1253,10 @@ def update(
 ) -> Args:
     """Change the given columns of an event, and leave the others.
 
+    end_datetime: Null where it is not known how long it takes.
+    status: pending, completed or cancelled.
+    reminder_minutes: How long before the start the user wants to be reminded; null for not at all.
+    recurrence_rule: How it comes back, as RFC 5545 writes it: "FREQ=WEEKLY;BYDAY=MO".
     Reads assistant.events.
     Writes assistant.audit_log, assistant.events.
     SQL: sql/assistant/events/update.sql

@@ -53,6 +53,7 @@ class IntentStatistics(Row, frozen=True):
     """A row of `assistant.message_history`."""
 
     intent: str | None
+    """What the user was taken to want"""
     messages: int
     mean_confidence: float | None
     p50_processing_time_ms: float | None
@@ -66,11 +67,15 @@ class Message(Row, frozen=True):
     tenant_id: str
     conversation_id: int
     message_id: str | None
+    """What the channel calls the message"""
     user_message: str | None
     bot_response: str | None
     intent_detected: str | None
+    """What the user was taken to want"""
     entities_extracted: Json
+    """What was found in the text: dates, names, places"""
     confidence_score: float | None
+    """How sure of the intent, 0 to 1"""
     processing_time_ms: int | None
     created_at: datetime
     created_by: str | None
@@ -252,6 +257,9 @@ def add_message(
 
     Implementation: it is one statement, so that no reader sees one change without the other.
 
+    message_id: What the channel calls the message.
+    intent_detected: What the user was taken to want.
+    confidence_score: How sure of the intent, 0 to 1.
     Reads assistant.conversations, assistant.message_history.
     Writes assistant.audit_log, assistant.conversations, assistant.message_history.
     SQL: sql/assistant/message_history/add_message.sql
@@ -447,6 +455,9 @@ def create(
 
     To continue a conversation, use ``add_message``.
 
+    message_id: What the channel calls the message.
+    intent_detected: What the user was taken to want.
+    confidence_score: How sure of the intent, 0 to 1.
     Reads assistant.message_history.
     Writes assistant.audit_log, assistant.message_history.
     SQL: sql/assistant/message_history/create.sql
@@ -776,6 +787,10 @@ def update(
 ) -> Args:
     """Change the given columns of a message, and leave the others.
 
+    message_id: What the channel calls the message.
+    intent_detected: What the user was taken to want.
+    entities_extracted: What was found in the text: dates, names, places.
+    confidence_score: How sure of the intent, 0 to 1.
     Reads assistant.message_history.
     Writes assistant.audit_log, assistant.message_history.
     SQL: sql/assistant/message_history/update.sql

@@ -63,11 +63,14 @@ class Note(Row, frozen=True):
     category: str | None
     tags: list_[str]
     priority: int
+    """The higher, the more important"""
     is_pinned: bool
     reminder_datetime: datetime | None
     language_code: str | None
+    """What it is written in: the user's language unless told otherwise"""
     extra_data: Json
     reminded_at: datetime | None
+    """When the reminder was taken to be sent; null again once its time changes"""
     created_at: datetime
     created_by: str | None
     updated_at: datetime
@@ -85,11 +88,14 @@ class NoteMatch(Row, frozen=True):
     category: str | None
     tags: list_[str]
     priority: int
+    """The higher, the more important"""
     is_pinned: bool
     reminder_datetime: datetime | None
     language_code: str | None
+    """What it is written in: the user's language unless told otherwise"""
     extra_data: Json
     reminded_at: datetime | None
+    """When the reminder was taken to be sent; null again once its time changes"""
     created_at: datetime
     created_by: str | None
     updated_at: datetime
@@ -450,6 +456,8 @@ def create(
     Its language is its user's unless one is given. A user that does not exist or is deleted is
     refused (foreign key violation).
 
+    priority: The higher, the more important.
+    language_code: What it is written in: the user's language unless told otherwise.
     Reads assistant.notes.
     Writes assistant.audit_log, assistant.notes.
     SQL: sql/assistant/notes/create.sql
@@ -900,6 +908,8 @@ def update(
 ) -> Args:
     """Change the given columns of a note, and leave the others.
 
+    priority: The higher, the more important.
+    language_code: What it is written in: the user's language unless told otherwise.
     Reads assistant.notes.
     Writes assistant.audit_log, assistant.notes.
     SQL: sql/assistant/notes/update.sql

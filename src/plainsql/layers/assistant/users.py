@@ -52,12 +52,16 @@ class User(Row, frozen=True):
     id: int
     tenant_id: str
     telegram_id: int | None
+    """Who this is on Telegram"""
     username: str | None
     first_name: str | None
     last_name: str | None
     language_code: str | None
+    """As Telegram says it: "es", "pt-br"; the language of the user's notes unless told otherwise"""
     timezone: str
+    """Where the user's day begins: \"America/Lima\""""
     is_active: bool
+    """Whether the assistant still writes to this user"""
     preferences: Json
     created_at: datetime
     created_by: str | None
@@ -206,6 +210,10 @@ def create(
 
     A Telegram account belongs to one user only: a second user is refused (unique violation).
 
+    telegram_id: Who this is on Telegram.
+    language_code: As Telegram says it: "es", "pt-br"; the language of the user's notes unless told otherwise.
+    timezone: Where the user's day begins: "America/Lima".
+    is_active: Whether the assistant still writes to this user.
     Reads assistant.users.
     Writes assistant.audit_log, assistant.users.
     SQL: sql/assistant/users/create.sql
@@ -363,6 +371,8 @@ def get_or_create_from_telegram(
     conflict do nothing" would return no row at all. "do update" waits for that call, locks its row
     and returns it.
 
+    telegram_id: Who this is on Telegram.
+    language_code: As Telegram says it: "es", "pt-br"; the language of the user's notes unless told otherwise.
     Reads assistant.users.
     Writes assistant.audit_log, assistant.conversations, assistant.events, assistant.message_history, assistant.notes, assistant.users.
     SQL: sql/assistant/users/get_or_create_from_telegram.sql
@@ -651,6 +661,10 @@ def update(
 ) -> Args:
     """Change the given columns of a user, and leave the others.
 
+    telegram_id: Who this is on Telegram.
+    language_code: As Telegram says it: "es", "pt-br"; the language of the user's notes unless told otherwise.
+    timezone: Where the user's day begins: "America/Lima".
+    is_active: Whether the assistant still writes to this user.
     Reads assistant.users.
     Writes assistant.audit_log, assistant.conversations, assistant.events, assistant.message_history, assistant.notes, assistant.users.
     SQL: sql/assistant/users/update.sql

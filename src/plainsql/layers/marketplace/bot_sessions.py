@@ -50,6 +50,7 @@ class BotSession(Row, frozen=True):
     started_at: datetime
     last_activity_at: datetime
     ended_at: datetime | None
+    """Null as long as it runs, or where it died unseen"""
     actions_count: int
     errors_count: int
     details: Json
@@ -220,6 +221,7 @@ def create(
 
     The bot starts its sessions with ``open``.
 
+    ended_at: Null as long as it runs, or where it died unseen.
     Reads marketplace.bot_sessions.
     Writes marketplace.bot_sessions.
     SQL: sql/marketplace/bot_sessions/create.sql
@@ -510,6 +512,7 @@ def update(
 
     ``heartbeat`` continues a session, and ``close`` ends it.
 
+    ended_at: Null as long as it runs, or where it died unseen.
     Reads marketplace.bot_sessions.
     Writes marketplace.bot_sessions.
     SQL: sql/marketplace/bot_sessions/update.sql

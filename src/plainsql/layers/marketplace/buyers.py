@@ -53,10 +53,13 @@ class Buyer(Row, frozen=True):
     is_verified: bool
     is_blocked: bool
     trust_score: float
+    """0 (none) to 1: kept by buyers.recompute_trust_scores; 0.5 for one of whom nothing is known"""
     phone: str | None
     email: str | None
     total_conversations: int
+    """How many conversations were begun: kept by conversations.start"""
     completed_purchases: int
+    """What they bought: kept by conversations.complete and products.sell"""
     profile_data: Json
     created_at: datetime
     updated_at: datetime
@@ -664,6 +667,7 @@ def update(
 
     To block or unblock a buyer, use ``block`` and ``unblock``.
 
+    trust_score: 0 (none) to 1: kept by buyers.recompute_trust_scores; 0.5 for one of whom nothing is known.
     Reads marketplace.buyers.
     Writes marketplace.buyers.
     SQL: sql/marketplace/buyers/update.sql

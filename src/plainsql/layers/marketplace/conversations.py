@@ -57,14 +57,19 @@ class Conversation(Row, frozen=True):
     product_id: int
     buyer_id: int
     status: Literal["ACTIVE", "COMPLETED", "CANCELLED", "BLOCKED", "ARCHIVED"]
+    """Moves by complete, cancel, reopen, cleanup and the blocking of the buyer"""
     message_count: int
+    """Kept by messages.append"""
     last_message_at: datetime | None
+    """When the last message was written: kept by messages.append"""
     negotiated_price: Decimal | None
     meeting_location: str | None
     meeting_time: datetime | None
     intent_detected: str | None
     sentiment_score: float | None
+    """-1 (angry) to 1 (delighted)"""
     completed_at: datetime | None
+    """When the sale was agreed; stays when the conversation is archived"""
     created_at: datetime
     updated_at: datetime
 
@@ -378,6 +383,8 @@ def create(
 
     The bot starts its conversations with ``start``.
 
+    status: Moves by complete, cancel, reopen, cleanup and the blocking of the buyer.
+    completed_at: When the sale was agreed; stays when the conversation is archived.
     Reads marketplace.conversations.
     Writes marketplace.conversations.
     SQL: sql/marketplace/conversations/create.sql
@@ -843,6 +850,7 @@ def update(
     They are its offer, the agreed place and time, and the detected intent and sentiment.
     ``complete``, ``cancel`` and ``reopen`` change its status; ``cleanup.conversations`` archives it.
 
+    sentiment_score: -1 (angry) to 1 (delighted).
     Reads marketplace.conversations.
     Writes marketplace.conversations.
     SQL: sql/marketplace/conversations/update.sql

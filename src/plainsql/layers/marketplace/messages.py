@@ -53,17 +53,22 @@ class Message(Row, frozen=True):
 
     id: int
     wallapop_message_id: str | None
+    """The platform's own id, by which a message that is delivered twice is known; null for our own"""
     conversation_id: int
     buyer_id: int | None
+    """Who wrote it; null where it was the bot"""
     content: str
     message_type: Literal["USER_MESSAGE", "BOT_MESSAGE", "SYSTEM_MESSAGE"]
     intent: str | None
     entities: Json | None
     sentiment: str | None
+    """As the classifier names it: \"negative\""""
     is_read: bool
     is_processed: bool
     claimed_until: datetime | None
+    """Until when a worker has it; then it is free again, should the worker have died"""
     claims: int
+    """How many times a worker has taken it up"""
     created_at: datetime
     updated_at: datetime
 
@@ -269,6 +274,8 @@ def append(
     Concurrent messages are all counted, and the latest time stays: the conversation is locked and
     read again for each. xmax is 0 in a row that was inserted, and not in one that existed.
 
+    wallapop_message_id: The platform's own id, by which a message that is delivered twice is known; null for our own.
+    sentiment: As the classifier names it: "negative".
     Reads marketplace.conversations, marketplace.messages.
     Writes marketplace.conversations, marketplace.messages.
     SQL: sql/marketplace/messages/append.sql
@@ -464,6 +471,9 @@ def create(
 
     To continue a conversation, use ``append``.
 
+    wallapop_message_id: The platform's own id, by which a message that is delivered twice is known; null for our own.
+    buyer_id: Who wrote it; null where it was the bot.
+    sentiment: As the classifier names it: "negative".
     Reads marketplace.messages.
     Writes marketplace.messages.
     SQL: sql/marketplace/messages/create.sql
@@ -703,6 +713,7 @@ def mark_processed(
 
     No row is returned if it was already processed: of two workers, one gets no row.
 
+    sentiment: As the classifier names it: "negative".
     Reads marketplace.messages.
     Writes marketplace.messages.
     SQL: sql/marketplace/messages/mark_processed.sql
@@ -825,6 +836,7 @@ def update(
 ) -> Args:
     """Change the given columns of a message, and leave the others.
 
+    sentiment: As the classifier names it: "negative".
     Reads marketplace.messages.
     Writes marketplace.messages.
     SQL: sql/marketplace/messages/update.sql

@@ -64,17 +64,23 @@ class Product(Row, frozen=True):
     price: Decimal
     currency: str
     status: Literal["AVAILABLE", "RESERVED", "SOLD", "INACTIVE"]
+    """Moves by reserve, release, sell, deactivate, activate; what is sold stays so"""
     category: str | None
     condition: str | None
+    """As the platform has it: \"as_good_as_new\""""
     location: str | None
     views_count: int
     favorites_count: int
     listed_at: datetime
+    """When it was put up: the time to sale begins here"""
     reserved_at: datetime | None
     reserved_for_id: int | None
+    """The buyer it is kept for; null where it is kept for nobody in particular"""
     sold_at: datetime | None
     sold_to_id: int | None
+    """The buyer, where they are known"""
     sold_price: Decimal | None
+    """What was paid, which may not be the price"""
     created_at: datetime
     updated_at: datetime
 
@@ -84,15 +90,19 @@ class ProductStanding(Row, frozen=True):
 
     id: int
     status: Literal["AVAILABLE", "RESERVED", "SOLD", "INACTIVE"]
+    """Moves by reserve, release, sell, deactivate, activate; what is sold stays so"""
     can_be_reserved: bool
     can_be_sold: bool
     reserved_for_id: int | None
+    """The buyer it is kept for; null where it is kept for nobody in particular"""
     reserved_for_username: str | None
     reserved_at: datetime | None
     sold_to_id: int | None
+    """The buyer, where they are known"""
     sold_to_username: str | None
     sold_at: datetime | None
     sold_price: Decimal | None
+    """What was paid, which may not be the price"""
 
 
 if TYPE_CHECKING:
@@ -360,6 +370,9 @@ def create(
 
     To save a product of the platform, as often as it is seen, use ``upsert_by_wallapop_id``.
 
+    status: Moves by reserve, release, sell, deactivate, activate; what is sold stays so.
+    condition: As the platform has it: "as_good_as_new".
+    sold_price: What was paid, which may not be the price.
     Reads marketplace.products.
     Writes marketplace.products.
     SQL: sql/marketplace/products/create.sql
@@ -765,6 +778,7 @@ def reserve(*, buyer_id: int | None = None, id: int) -> Args:
     Of many concurrent calls one succeeds: the others wait for its row, read it again, and find it
     RESERVED.
 
+    buyer_id: The buyer it is kept for; null where it is kept for nobody in particular.
     Reads marketplace.buyers, marketplace.products.
     Writes marketplace.products.
     SQL: sql/marketplace/products/reserve.sql
@@ -931,6 +945,8 @@ def update(
     ``reserve``, ``release``, ``sell``, ``deactivate`` and ``activate`` change its status;
     ``bump_views`` and ``upsert_by_wallapop_id`` change its counts.
 
+    condition: As the platform has it: "as_good_as_new".
+    listed_at: When it was put up: the time to sale begins here.
     Reads marketplace.products.
     Writes marketplace.products.
     SQL: sql/marketplace/products/update.sql
@@ -1031,6 +1047,7 @@ def upsert_by_wallapop_id(
 
     Calls can race: the second one updates the row that the first one inserted.
 
+    condition: As the platform has it: "as_good_as_new".
     Reads marketplace.products.
     Writes marketplace.products.
     SQL: sql/marketplace/products/upsert_by_wallapop_id.sql

@@ -54,6 +54,7 @@ class AgendaEntry(Row, frozen=True):
     lead_name: str | None
     lead_phone: str | None
     lead_telegram_chat_id: str | None
+    """The private Telegram chat in which this lead talks to us"""
     conversation_id: UUID
     project_id: UUID
     project_name: str
@@ -74,6 +75,7 @@ class Appointment(Row, frozen=True):
     scheduled_for: datetime
     notes: str | None
     cancelled_at: datetime | None
+    """Null as long as the visit is to take place"""
     created_at: datetime
 
 
@@ -380,6 +382,7 @@ def create(
 
     To book a visit for a lead, use ``book``.
 
+    cancelled_at: Null as long as the visit is to take place.
     Reads realty.appointments.
     Writes realty.appointments.
     SQL: sql/realty/appointments/create.sql
@@ -596,6 +599,7 @@ def update(
     Implementation: the last assignment changes nothing: it keeps the list valid when the optional
     lines before it are left out.
 
+    cancelled_at: Null as long as the visit is to take place.
     Reads realty.appointments.
     Writes realty.appointments.
     SQL: sql/realty/appointments/update.sql

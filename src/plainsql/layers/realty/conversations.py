@@ -45,8 +45,11 @@ class Conversation(Row, frozen=True):
     id: UUID
     lead_id: UUID
     most_recent_project_id: UUID | None
+    """The project the talk was last about"""
     last_message_at: datetime
+    """When the last message was written; at first, when the talk began"""
     is_answered_by_lead: bool
+    """Whether the last word is the lead's"""
     created_at: datetime
     updated_at: datetime
 
@@ -146,6 +149,7 @@ def create(*, lead_id: UUID, most_recent_project_id: UUID | None = None) -> Args
 
     The time of its last message is now, until a message is appended.
 
+    most_recent_project_id: The project the talk was last about.
     Reads realty.conversations.
     Writes realty.conversations.
     SQL: sql/realty/conversations/create.sql
@@ -332,6 +336,8 @@ def touch(
 
     Use it for what was said elsewhere: ``messages.append`` does this by itself.
 
+    most_recent_project_id: The project the talk was last about.
+    is_answered_by_lead: Whether the last word is the lead's.
     Reads realty.conversations.
     Writes realty.conversations.
     SQL: sql/realty/conversations/touch.sql
@@ -372,6 +378,9 @@ def update(
 ) -> Args:
     """Change the given columns of a conversation, and leave the others.
 
+    most_recent_project_id: The project the talk was last about.
+    last_message_at: When the last message was written; at first, when the talk began.
+    is_answered_by_lead: Whether the last word is the lead's.
     Reads realty.conversations.
     Writes realty.appointments, realty.conversations.
     SQL: sql/realty/conversations/update.sql

@@ -47,6 +47,7 @@ class Lead(Row, frozen=True):
     email: str | None
     phone: str | None
     telegram_chat_id: str | None
+    """The private Telegram chat in which this lead talks to us"""
     created_at: datetime
     updated_at: datetime
 
@@ -148,6 +149,7 @@ def create(
 
     A Telegram chat belongs to one lead only: a second lead is refused (unique violation).
 
+    telegram_chat_id: The private Telegram chat in which this lead talks to us.
     Reads realty.leads.
     Writes realty.leads.
     SQL: sql/realty/leads/create.sql
@@ -300,6 +302,7 @@ def get_or_create_from_telegram(*, telegram_chat_id: str | None, name: str | Non
     began, "known" cannot see its row, and "on conflict do nothing" would return no row at all. "do
     update" waits for that call, locks its row and returns it.
 
+    telegram_chat_id: The private Telegram chat in which this lead talks to us.
     Reads realty.leads.
     Writes realty.leads.
     SQL: sql/realty/leads/get_or_create_from_telegram.sql
@@ -370,6 +373,7 @@ def update(
 ) -> Args:
     """Change the given columns of a lead, and leave the others.
 
+    telegram_chat_id: The private Telegram chat in which this lead talks to us.
     Reads realty.leads.
     Writes realty.leads.
     SQL: sql/realty/leads/update.sql

@@ -47,6 +47,7 @@ class Message(Row, frozen=True):
     id: UUID
     conversation_id: UUID
     type: Literal["human", "ai-assistant"]
+    """Who said it"""
     content: str
     created_at: datetime
 
@@ -138,6 +139,7 @@ def append(*, conversation_id: UUID, type: Literal["human", "ai-assistant"], con
     concurrent messages the conversation keeps the later: the row is locked and read again before the
     comparison.
 
+    type: Who said it.
     Reads realty.conversations, realty.messages.
     Writes realty.conversations, realty.messages.
     SQL: sql/realty/messages/append.sql
@@ -191,6 +193,7 @@ def create(*, conversation_id: UUID, type: Literal["human", "ai-assistant"], con
 
     To continue a conversation, use ``append``.
 
+    type: Who said it.
     Reads realty.messages.
     Writes realty.messages.
     SQL: sql/realty/messages/create.sql
@@ -389,6 +392,7 @@ def update(
     Implementation: the last assignment changes nothing: it keeps the list valid when the optional
     lines before it are left out.
 
+    type: Who said it.
     Reads realty.messages.
     Writes realty.messages.
     SQL: sql/realty/messages/update.sql

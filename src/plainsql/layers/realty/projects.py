@@ -57,6 +57,7 @@ class Project(Row, frozen=True):
     district: str
     address: str | None
     reference: str | None
+    """How to find the place: \"a two-minute walk from the park\""""
     details: str | None
     video_url: str | None
     brochure_url: str | None
@@ -75,6 +76,7 @@ class ProjectHybridMatch(Row, frozen=True):
     district: str
     address: str | None
     reference: str | None
+    """How to find the place: \"a two-minute walk from the park\""""
     details: str | None
     video_url: str | None
     brochure_url: str | None
@@ -94,6 +96,7 @@ class ProjectMatch(Row, frozen=True):
     district: str
     address: str | None
     reference: str | None
+    """How to find the place: \"a two-minute walk from the park\""""
     details: str | None
     video_url: str | None
     brochure_url: str | None
@@ -270,6 +273,7 @@ def create(
 
     Its embedding is set later, by ``set_embedding``.
 
+    reference: How to find the place: "a two-minute walk from the park".
     Reads realty.projects.
     Writes realty.projects.
     SQL: sql/realty/projects/create.sql
@@ -714,6 +718,7 @@ def set_embedding(*, embedding: Vector | Sequence[float] | SupportsArray | None,
     It has 1,536 numbers. Any length but zero is accepted, because the cosine distance does not
     depend on it. ``list_without_embedding`` lists a project whose embedding is null.
 
+    embedding: The meaning of the project's text; null until it is computed.
     Reads realty.projects.
     Writes realty.projects.
     SQL: sql/realty/projects/set_embedding.sql
@@ -773,6 +778,7 @@ def update(
 
     The embedding stays that of the old text until ``set_embedding`` replaces it.
 
+    reference: How to find the place: "a two-minute walk from the park".
     Reads realty.projects.
     Writes realty.projects.
     SQL: sql/realty/projects/update.sql

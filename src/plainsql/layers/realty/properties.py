@@ -62,8 +62,10 @@ class Property(Row, frozen=True):
     type: str
     description: str
     pricing: int
+    """The asking price, in whole units of the agency's currency"""
     view_type: str | None
     floor_no: str | None
+    """As it is printed: \"3\", \"PH\", \"12-13\""""
     created_at: datetime
     updated_at: datetime
 
@@ -76,8 +78,10 @@ class Typology(Row, frozen=True):
     description: str | None
     type: str
     num_bedrooms: int
+    """0 is a studio"""
     num_bathrooms: int
     area_m2: str | None
+    """As it is printed: \"62\", \"62.5\", \"60 - 75\""""
     created_at: datetime
     updated_at: datetime
 
@@ -92,8 +96,10 @@ class PropertyHybridMatch(Row, frozen=True):
     type: str
     description: str
     pricing: int
+    """The asking price, in whole units of the agency's currency"""
     view_type: str | None
     floor_no: str | None
+    """As it is printed: \"3\", \"PH\", \"12-13\""""
     created_at: datetime
     updated_at: datetime
     project_name: str
@@ -112,8 +118,10 @@ class PropertyMatch(Row, frozen=True):
     type: str
     description: str
     pricing: int
+    """The asking price, in whole units of the agency's currency"""
     view_type: str | None
     floor_no: str | None
+    """As it is printed: \"3\", \"PH\", \"12-13\""""
     created_at: datetime
     updated_at: datetime
     project_name: str
@@ -140,8 +148,10 @@ class PropertyWithTypology(Row, frozen=True):
     type: str
     description: str
     pricing: int
+    """The asking price, in whole units of the agency's currency"""
     view_type: str | None
     floor_no: str | None
+    """As it is printed: \"3\", \"PH\", \"12-13\""""
     created_at: datetime
     updated_at: datetime
     typology: Typology
@@ -308,6 +318,8 @@ def create(
 
     Its embedding is set later, by ``set_embedding``.
 
+    pricing: The asking price, in whole units of the agency's currency.
+    floor_no: As it is printed: "3", "PH", "12-13".
     Reads realty.properties.
     Writes realty.properties.
     SQL: sql/realty/properties/create.sql
@@ -817,6 +829,7 @@ def set_embedding(*, embedding: Vector | Sequence[float] | SupportsArray | None,
     It has 1,536 numbers. Any length but zero is accepted, because the cosine distance does not
     depend on it. ``list_without_embedding`` lists a property whose embedding is null.
 
+    embedding: The meaning of the property's text; null until it is computed.
     Reads realty.properties.
     Writes realty.properties.
     SQL: sql/realty/properties/set_embedding.sql
@@ -871,6 +884,8 @@ def update(
 
     The embedding stays that of the old text until ``set_embedding`` replaces it.
 
+    pricing: The asking price, in whole units of the agency's currency.
+    floor_no: As it is printed: "3", "PH", "12-13".
     Reads realty.properties.
     Writes realty.appointments, realty.properties.
     SQL: sql/realty/properties/update.sql

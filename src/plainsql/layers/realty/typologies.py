@@ -41,8 +41,10 @@ class Typology(Row, frozen=True):
     description: str | None
     type: str
     num_bedrooms: int
+    """0 is a studio"""
     num_bathrooms: int
     area_m2: str | None
+    """As it is printed: \"62\", \"62.5\", \"60 - 75\""""
     created_at: datetime
     updated_at: datetime
 
@@ -141,6 +143,8 @@ def create(
 ) -> Args:
     """Create a typology: a floor plan that many properties share.
 
+    num_bedrooms: 0 is a studio.
+    area_m2: As it is printed: "62", "62.5", "60 - 75".
     Reads realty.typologies.
     Writes realty.typologies.
     SQL: sql/realty/typologies/create.sql
@@ -266,6 +270,8 @@ def update(
 ) -> Args:
     """Change the given columns of a typology, and leave the others.
 
+    num_bedrooms: 0 is a studio.
+    area_m2: As it is printed: "62", "62.5", "60 - 75".
     Reads realty.typologies.
     Writes realty.typologies.
     SQL: sql/realty/typologies/update.sql

@@ -57,13 +57,19 @@ class Channel(Row, frozen=True):
     id: UUID
     tenant_id: UUID
     organization_id: UUID
+    """Whose number it is, among the organizations of a tenant"""
     phone_number_id: str
+    """The number's id at WhatsApp, which its webhooks carry; not the number itself"""
     business_account_id: str
+    """The WhatsApp Business account's id"""
     display_phone_number: str | None
     display_name: str | None
     status: str
+    """pending until it is verified; suspended sends nothing"""
     is_verified: bool
+    """Whether WhatsApp has verified the number"""
     messages_per_second: int
+    """What WhatsApp lets this number send: 80, or 250 where it was raised"""
     created_at: datetime
     updated_at: datetime
 
@@ -74,6 +80,7 @@ class ChannelToken(Row, frozen=True):
     id: UUID
     tenant_id: UUID
     access_token: Annotated[Secret, Encrypted("whatsapp.channels.access_token", "tenant_id", "id")]
+    """Encrypted, bound to this tenant and id: a copy in another row cannot be read"""
 
 
 if TYPE_CHECKING:
@@ -228,6 +235,11 @@ def create(
     The caller passes tenant and id, because the access token is encrypted for this row before it is
     sent. The row-level security policy refuses any tenant but the current one.
 
+    organization_id: Whose number it is, among the organizations of a tenant.
+    phone_number_id: The number's id at WhatsApp, which its webhooks carry; not the number itself.
+    business_account_id: The WhatsApp Business account's id.
+    messages_per_second: What WhatsApp lets this number send: 80, or 250 where it was raised.
+    access_token: Encrypted, bound to this tenant and id: a copy in another row cannot be read.
     Reads whatsapp.channels.
     Writes whatsapp.channels.
     SQL: sql/whatsapp/channels/create.sql
@@ -559,6 +571,7 @@ def rotate_access_token(*, access_token: str, tenant_id: UUID, id: UUID) -> Args
 
     The new token is encrypted for this row of this tenant.
 
+    access_token: Encrypted, bound to this tenant and id: a copy in another row cannot be read.
     Reads whatsapp.channels.
     Writes whatsapp.channels.
     SQL: sql/whatsapp/channels/rotate_access_token.sql
@@ -657,6 +670,12 @@ def update(
 
     To change its access token, use ``rotate_access_token``.
 
+    organization_id: Whose number it is, among the organizations of a tenant.
+    phone_number_id: The number's id at WhatsApp, which its webhooks carry; not the number itself.
+    business_account_id: The WhatsApp Business account's id.
+    status: pending until it is verified; suspended sends nothing.
+    is_verified: Whether WhatsApp has verified the number.
+    messages_per_second: What WhatsApp lets this number send: 80, or 250 where it was raised.
     Reads whatsapp.channels.
     Writes whatsapp.channels.
     SQL: sql/whatsapp/channels/update.sql

@@ -49,10 +49,13 @@ class Contact(Row, frozen=True):
     id: UUID
     tenant_id: UUID
     phone_number: str
+    """As WhatsApp writes it: digits, country first"""
     display_name: str | None
     profile_pic_url: str | None
     last_seen: datetime | None
+    """When we last heard of them"""
     is_blocked: bool
+    """Whether the tenant wants nothing to do with them"""
     created_at: datetime
     updated_at: datetime
 
@@ -207,6 +210,9 @@ def create(
 
     A second contact with the same number is refused (unique violation); ``save`` accepts it.
 
+    phone_number: As WhatsApp writes it: digits, country first.
+    last_seen: When we last heard of them.
+    is_blocked: Whether the tenant wants nothing to do with them.
     Reads whatsapp.contacts.
     Writes whatsapp.contacts.
     SQL: sql/whatsapp/contacts/create.sql
@@ -377,6 +383,8 @@ def save(
 
     Any number of calls can race.
 
+    phone_number: As WhatsApp writes it: digits, country first.
+    last_seen: When we last heard of them.
     Reads whatsapp.contacts.
     Writes whatsapp.contacts.
     SQL: sql/whatsapp/contacts/save.sql
@@ -494,6 +502,9 @@ def update(
 ) -> Args:
     """Change the given columns of a contact, and leave the others.
 
+    phone_number: As WhatsApp writes it: digits, country first.
+    last_seen: When we last heard of them.
+    is_blocked: Whether the tenant wants nothing to do with them.
     Reads whatsapp.contacts.
     Writes whatsapp.contacts.
     SQL: sql/whatsapp/contacts/update.sql

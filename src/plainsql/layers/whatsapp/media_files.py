@@ -43,10 +43,14 @@ class MediaFile(Row, frozen=True):
     id: UUID
     tenant_id: UUID
     whatsapp_media_id: str | None
+    """Its id at WhatsApp; null until it is uploaded there"""
     file_name: str | None
     file_type: str
+    """A media type: image/jpeg"""
     file_size: int | None
+    """Bytes"""
     storage_url: str | None
+    """Where our copy is: WhatsApp keeps its own for 30 days"""
     created_at: datetime
     updated_at: datetime
 
@@ -159,6 +163,10 @@ def create(
     A second file with the same ``whatsapp_media_id`` is refused (unique violation); ``save`` accepts
     it.
 
+    whatsapp_media_id: Its id at WhatsApp; null until it is uploaded there.
+    file_type: A media type: image/jpeg.
+    file_size: Bytes.
+    storage_url: Where our copy is: WhatsApp keeps its own for 30 days.
     Reads whatsapp.media_files.
     Writes whatsapp.media_files.
     SQL: sql/whatsapp/media_files/create.sql
@@ -332,6 +340,10 @@ def save(
 
     Any number of calls can race.
 
+    whatsapp_media_id: Its id at WhatsApp; null until it is uploaded there.
+    file_type: A media type: image/jpeg.
+    file_size: Bytes.
+    storage_url: Where our copy is: WhatsApp keeps its own for 30 days.
     Reads whatsapp.media_files.
     Writes whatsapp.media_files.
     SQL: sql/whatsapp/media_files/save.sql
@@ -377,6 +389,10 @@ def update(
 ) -> Args:
     """Change the given columns of a media file, and leave the others.
 
+    whatsapp_media_id: Its id at WhatsApp; null until it is uploaded there.
+    file_type: A media type: image/jpeg.
+    file_size: Bytes.
+    storage_url: Where our copy is: WhatsApp keeps its own for 30 days.
     Reads whatsapp.media_files.
     Writes whatsapp.media_files.
     SQL: sql/whatsapp/media_files/update.sql

@@ -44,9 +44,12 @@ class MessageTemplate(Row, frozen=True):
     tenant_id: UUID
     name: str
     language: str
+    """As WhatsApp writes it: es, en_US"""
     category: str
     body: str
+    """With its placeholders: \"Hola {{1}}\""""
     status: str
+    """What WhatsApp says; only approved can be sent"""
     created_at: datetime
     updated_at: datetime
 
@@ -154,6 +157,9 @@ def create(*, name: str, language: str, category: str, body: str, status: str = 
     A second template with the same name and language is refused (unique violation); ``save`` accepts
     it.
 
+    language: As WhatsApp writes it: es, en_US.
+    body: With its placeholders: "Hola {{1}}".
+    status: What WhatsApp says; only approved can be sent.
     Reads whatsapp.message_templates.
     Writes whatsapp.message_templates.
     SQL: sql/whatsapp/message_templates/create.sql
@@ -322,6 +328,9 @@ def save(*, name: str, language: str, category: str, body: str, status: str = "p
 
     Any number of calls can race.
 
+    language: As WhatsApp writes it: es, en_US.
+    body: With its placeholders: "Hola {{1}}".
+    status: What WhatsApp says; only approved can be sent.
     Reads whatsapp.message_templates.
     Writes whatsapp.message_templates.
     SQL: sql/whatsapp/message_templates/save.sql
@@ -370,6 +379,9 @@ def update(
 ) -> Args:
     """Change the given columns of a template, and leave the others.
 
+    language: As WhatsApp writes it: es, en_US.
+    body: With its placeholders: "Hola {{1}}".
+    status: What WhatsApp says; only approved can be sent.
     Reads whatsapp.message_templates.
     Writes whatsapp.message_templates.
     SQL: sql/whatsapp/message_templates/update.sql

@@ -62,16 +62,25 @@ class Message(Row, frozen=True):
     channel_id: UUID
     contact_id: UUID | None
     whatsapp_msg_id: str | None
+    """Its id at WhatsApp (wamid), which its status webhooks carry; null until it is sent"""
     phone_number: str
+    """The other side's number, as in contacts"""
     message_type: str
+    """As WhatsApp calls it: text, image, audio, document, template, interactive"""
     content: str | None
+    """The text, or the caption of a file"""
     status: str
+    """Outbound: queued, sent, delivered, read, and failed before delivered; inbound: received"""
     direction: str
     media_id: UUID | None
     idempotency_key: bytes | None
+    """Whoever saves an outbound message again under its key gets the first one"""
     retry_count: int
+    """How often it was claimed to be sent again"""
     next_attempt_at: datetime | None
+    """When a worker may take it: after a failure, or where its sender is not heard of again"""
     error_message: str | None
+    """Why it failed last"""
     sent_at: datetime | None
     delivered_at: datetime | None
     read_at: datetime | None
@@ -84,6 +93,7 @@ class StatusCount(Row, frozen=True):
 
     direction: str
     status: str
+    """Outbound: queued, sent, delivered, read, and failed before delivered; inbound: received"""
     total: int
 
 
@@ -409,6 +419,15 @@ def create(
 
     To continue a conversation, use ``save_inbound`` and ``save_outbound``.
 
+    whatsapp_msg_id: Its id at WhatsApp (wamid), which its status webhooks carry; null until it is sent.
+    phone_number: The other side's number, as in contacts.
+    message_type: As WhatsApp calls it: text, image, audio, document, template, interactive.
+    content: The text, or the caption of a file.
+    status: Outbound: queued, sent, delivered, read, and failed before delivered; inbound: received.
+    idempotency_key: Whoever saves an outbound message again under its key gets the first one.
+    retry_count: How often it was claimed to be sent again.
+    next_attempt_at: When a worker may take it: after a failure, or where its sender is not heard of again.
+    error_message: Why it failed last.
     Reads whatsapp.messages.
     Writes whatsapp.messages.
     SQL: sql/whatsapp/messages/create.sql
@@ -801,6 +820,10 @@ def save_inbound(
     ``sent_at`` is the time at which the sender wrote it, according to the webhook; ``created_at`` is
     the time at which it arrived.
 
+    whatsapp_msg_id: Its id at WhatsApp (wamid), which its status webhooks carry; null until it is sent.
+    phone_number: The other side's number, as in contacts.
+    message_type: As WhatsApp calls it: text, image, audio, document, template, interactive.
+    content: The text, or the caption of a file.
     Reads whatsapp.messages.
     Writes whatsapp.messages.
     SQL: sql/whatsapp/messages/save_inbound.sql
@@ -924,6 +947,10 @@ def save_outbound(
 
     Implementation: see ``realty.leads.get_or_create_from_telegram``, which has the same three cases.
 
+    idempotency_key: Whoever saves an outbound message again under its key gets the first one.
+    phone_number: The other side's number, as in contacts.
+    message_type: As WhatsApp calls it: text, image, audio, document, template, interactive.
+    content: The text, or the caption of a file.
     lease_s: 1..86400, 900 by default.
     Reads whatsapp.messages.
     Writes whatsapp.messages.
@@ -1030,6 +1057,9 @@ def update(
 
     To change its status, use ``update_status``.
 
+    content: The text, or the caption of a file.
+    next_attempt_at: When a worker may take it: after a failure, or where its sender is not heard of again.
+    error_message: Why it failed last.
     Reads whatsapp.messages.
     Writes whatsapp.messages.
     SQL: sql/whatsapp/messages/update.sql
@@ -1132,6 +1162,8 @@ def update_status(
     message that cannot succeed. A worker that passes the ``retry_count`` of its claim changes
     nothing if another worker has claimed the message since.
 
+    status: Outbound: queued, sent, delivered, read, and failed before delivered; inbound: received.
+    error_message: Why it failed last.
     max_attempts: 0..100, 5 by default.
     first_delay_s: 1..86400, 30 by default.
     Reads whatsapp.messages.
@@ -1237,6 +1269,8 @@ def update_status_by_whatsapp_msg_id(
     No row is returned either if the sender has not saved that id yet: call ``mark_failed`` for the
     event, and it is due again later.
 
+    status: Outbound: queued, sent, delivered, read, and failed before delivered; inbound: received.
+    error_message: Why it failed last.
     max_attempts: 0..100, 5 by default.
     first_delay_s: 1..86400, 30 by default.
     Reads whatsapp.messages.

@@ -52,8 +52,11 @@ class WebhookEvent(Row, frozen=True):
     payload: Json
     processed: bool
     error_message: str | None
+    """Why it was in vain last"""
     retry_count: int
+    """How often it was tried in vain"""
     next_attempt_at: datetime | None
+    """When a worker may take it; null where it is processed, or given up"""
     processed_at: datetime | None
     created_at: datetime
     updated_at: datetime
@@ -253,6 +256,9 @@ def create(
 
     An event that was logged before is refused (unique violation). To save a webhook, use ``log``.
 
+    error_message: Why it was in vain last.
+    retry_count: How often it was tried in vain.
+    next_attempt_at: When a worker may take it; null where it is processed, or given up.
     Reads whatsapp.webhook_events.
     Writes whatsapp.webhook_events.
     SQL: sql/whatsapp/webhook_events/create.sql
@@ -455,6 +461,7 @@ def mark_failed(
     It is not due again once ``max_attempts`` is reached. No row is returned if it is already
     processed.
 
+    error_message: Why it was in vain last.
     max_attempts: 0..100, 5 by default.
     first_delay_s: 1..86400, 30 by default.
     Reads whatsapp.webhook_events.
@@ -597,6 +604,9 @@ def update(
     A time in ``next_attempt_at`` puts an event that was given up back into the queue. Its payload
     and its time of arrival cannot be changed.
 
+    error_message: Why it was in vain last.
+    retry_count: How often it was tried in vain.
+    next_attempt_at: When a worker may take it; null where it is processed, or given up.
     Reads whatsapp.webhook_events.
     Writes whatsapp.webhook_events.
     SQL: sql/whatsapp/webhook_events/update.sql
