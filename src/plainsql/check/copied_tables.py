@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from plainsql.copy_rows import qualified_name
 from plainsql.errors import ContractError
 from plainsql.statements import Statement
 
@@ -15,7 +14,10 @@ select c.relkind = 'v' and not exists (
   select from pg_catalog.pg_trigger as t where t.tgrelid = c.oid and t.tgtype & 68 = 68
 )
 from pg_catalog.pg_class as c
-where c.oid = pg_catalog.to_regclass(%s)
+where c.oid = pg_catalog.to_regclass((
+  select string_agg(quote_ident(n.part), '.' order by n.number)
+  from unnest(string_to_array(%s, '.')) with ordinality as n (part, number)
+))
 """
 """Reports whether a relation is a view without a trigger ``instead of insert``."""
 
@@ -25,7 +27,7 @@ def check_copied_table(connection: Any, statement: Statement) -> None:
     if not statement.returns.copied:
         return
     compiled: Any = statement.compiled
-    found = connection.execute(_IS_VIEW, [qualified_name(compiled.table)]).fetchone()
+    found = connection.execute(_IS_VIEW, [compiled.table]).fetchone()
     if found is not None and found[0]:
         raise ContractError(
             f"{compiled.table} is a view, and COPY stores no rows in one",
