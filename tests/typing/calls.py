@@ -163,6 +163,19 @@ async def rows_of_a_copy(
     kitchen.load(script, rows)
 
 
+class Hired(msgspec.Struct):
+    dish: str
+    name: str
+    mail: str | None = None
+
+
+async def a_list_of_rows(db: Database, script: SyncDatabase, hired: list[Hired]) -> None:
+    assert_type(await kitchen.add_cooks(db, cooks=hired), list[kitchen.CookWithDish])
+    assert_type(kitchen.add_cooks(script, cooks=(each for each in hired)), list[kitchen.CookWithDish])
+    await kitchen.add_cooks(db, cooks=[("soup", "Ana", None), {"dish": "soup", "name": "Bob", "mail": None}])
+    await kitchen.add_cooks.batch(db, [{"cooks": hired, "type": "plain"}])
+
+
 async def parameters_that_a_program_fills(db: Database, script: SyncDatabase) -> None:
     parameters: kitchen.ListParameters = {}
     parameters["type"] = "plain"

@@ -21,11 +21,13 @@ from plainsql.codegen.encryption import ENCRYPTED_PARAMETER, ColumnBindings, che
 from plainsql.codegen.json_types import JsonTypes
 from plainsql.codegen.planned_parameters import PlannedParameter, plan_choices, plan_parameter
 from plainsql.codegen.python_types import Annotation, reference
+from plainsql.codegen.row_parameters import plan_rows
 from plainsql.codegen.source_names import is_field_name, normalized
 from plainsql.codegen.source_places import column_place, key_place, statement_place
 from plainsql.dependencies import CachedRead, Change
 from plainsql.errors import ContractError, Place
 from plainsql.statements import Statement, Variant
+from plainsql.statements.row_parameters import rows_of
 
 _RETURNING_ACTIONS = ("insert", "update", "delete")
 
@@ -151,7 +153,7 @@ def _imports(module: Module) -> Iterable[tuple[str, str, Statement | None]]:
 _HOME_OF_IMPORTS = {
     **dict.fromkeys(
         (
-            *("Args", "bits", "bounded", "composite", "elements", "NullError", "parameter_types"),
+            *("Args", "bits", "bounded", "columns", "composite", "elements", "NullError", "parameter_types"),
             "tuples",
         ),
         "plainsql.query",
@@ -411,7 +413,13 @@ def _plan_parameters(item: Checked, module: Module) -> tuple[PlannedParameter, .
     statement = item.statement
     facts = item.parameters
     planned: list[PlannedParameter] = []
+    rows = rows_of(facts)
     for parameter in statement.parameters:
+        name, is_column, column = parameter.name.partition(".")
+        if is_column:
+            if column == rows[name][0]:
+                planned.append(plan_rows(module.classes, statement, name, rows[name], facts))
+            continue
         fact = facts[parameter.name]
         annotation = ENCRYPTED_PARAMETER
         if parameter.encryption is None:

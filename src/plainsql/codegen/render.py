@@ -14,7 +14,7 @@ from plainsql.codegen.modules import Module, QueryFunction
 from plainsql.codegen.planned_parameters import PlannedParameter
 from plainsql.codegen.python_types import Annotation
 from plainsql.codegen.source_names import docstring_text, one_line, string_literal
-from plainsql.codegen.typed_dicts import parameter_type_names, render_parameter_types, rows_alias
+from plainsql.codegen.typed_dicts import render_parameter_types, rows_alias, type_names
 from plainsql.statements import Parameter
 
 __all__ = ["MARK", "render", "render_package"]
@@ -71,15 +71,17 @@ class Names:
     """
 
     def __init__(self, module: Module) -> None:
-        self.parameter_types, self.row_types = parameter_type_names(module)
-        """The names of the ``TypedDict`` of each function's parameters and the ``Protocol`` of its rows."""
+        self.types = type_names(module)
+        """The names of the types that the module declares for calls."""
         self._classes = module.classes
-        self._taken = {row.name for row in module.classes} | {*self.parameter_types.values()}
-        self._taken |= {*self.row_types.values()}
+        self._taken = {row.name for row in module.classes}
+        self._taken |= {name for names in self.types for name in names.values()}
         self._taken |= {function.statement.function for function in module.functions}
         self._taken |= {field.name for row in module.classes for field in row.fields}
         copies = [function for function in module.functions if function.statement.returns.copied]
         self._taken |= {planned.name for function in copies for planned in function.parameters}
+        parameters = [planned for function in module.functions for planned in function.parameters]
+        self._taken |= {field.name for planned in parameters for field in planned.fields}
         # In the body of a function, its parameters hide the names that it calls.
         self._taken_in_bodies = {p.name for function in module.functions for p in function.parameters}
         self.called = {name for function in module.functions for name in _called(function)}
@@ -99,6 +101,8 @@ class Names:
 
         def replace(match: re.Match[str]) -> str:
             word = match[0]
+            if match[1] and match[1].startswith("rows "):
+                return rows_alias(match[1].removeprefix("rows "), self)
             if match[1]:
                 return self._classes.name(match[1])
             if word not in imported and word not in _BUILTINS:
@@ -122,8 +126,7 @@ def _listed(module: Module, names: Names) -> str:
     public = sorted(
         [
             *(c.name for c in module.classes),
-            *names.parameter_types.values(),
-            *names.row_types.values(),
+            *(name for each in names.types for name in each.values()),
             *functions,
         ]
     )
@@ -138,13 +141,15 @@ def _imports(module: Module, names: Names) -> str:
     annotations = [f.annotation for c in module.classes for f in c.fields]
     for function in module.functions:
         wanted["plainsql.query"] |= {"Args", _decorator(function)}
-        if function.statement.returns.copied:
+        fields = [field for planned in function.parameters for field in planned.fields]
+        if fields or function.statement.returns.copied:
             wanted["typing"].add("Protocol")
+        annotations += [field.annotation for field in fields]
         wanted["plainsql.dependencies"] |= dependency_names(function)
         annotations += [planned.annotation for planned in function.parameters]
         if function.item is not None:
             annotations.append(function.item)
-    if names.parameter_types:
+    if names.types.parameters:
         wanted["plainsql.query"].add("parameter_types")
         wanted["typing"] |= {"TYPE_CHECKING", "TypedDict"}
         if any(planned.default for function in module.functions for planned in function.parameters):
@@ -175,6 +180,9 @@ def _called(function: QueryFunction) -> Iterator[str]:
     for planned in function.parameters:
         if planned.wrap:
             yield planned.wrap
+        if planned.fields:
+            yield "columns"
+            yield from (field.wrap for field in planned.fields if field.wrap)
         if planned.required:
             yield "NullError"
     for parameter in function.statement.parameters:
@@ -187,7 +195,8 @@ def _called(function: QueryFunction) -> Iterator[str]:
 
 
 _HOME_OF_CALLED = {
-    **dict.fromkeys(("bits", "bounded", "composite", "elements", "NullError", "tuples"), "plainsql.query"),
+    **dict.fromkeys(("bits", "bounded", "columns", "composite", "elements"), "plainsql.query"),
+    **dict.fromkeys(("NullError", "tuples"), "plainsql.query"),
     "encrypt": "plainsql.crypto",
     "warn_of_deprecated_query": "plainsql.deprecation",
     "Decimal": "decimal",
@@ -244,8 +253,8 @@ def _function(function: QueryFunction, names: Names, sql: str) -> str:
     decorator = names.of(_decorator(function))
     types = [] if function.item is None else [names.annotation(function.item)]
     if statement.returns.copied:
-        types.append(string_literal(rows_alias(function, names)))
-    elif (parameters := names.parameter_types.get(statement.function)) is not None:
+        types.append(string_literal(rows_alias(statement.function, names)))
+    elif (parameters := names.types.parameters.get(statement.function)) is not None:
         types.append(string_literal(parameters))
     if types:
         decorator += f"[{', '.join(types)}]"
@@ -333,6 +342,8 @@ def _values(function: QueryFunction, names: Names) -> str:
     of_sql = {parameter.name: parameter for parameter in function.statement.parameters}
     for planned in function.parameters:
         text, parameter = planned.name, of_sql.get(planned.name)
+        if planned.fields:
+            text = f"*{_columns(planned, names)}"
         if planned.wrap:
             text = f"{names.of(planned.wrap)}({text})"
         if parameter is not None and parameter.encryption is not None:
@@ -346,6 +357,14 @@ def _values(function: QueryFunction, names: Names) -> str:
     if encrypts or len(f"    return {one_line}") > _WIDTH:
         return "(\n" + "".join(f"        {part},\n" for part in parts) + "    )"
     return one_line
+
+
+def _columns(planned: PlannedParameter, names: Names) -> str:
+    """Return the call that makes a list for each column of a list of rows."""
+    wraps = [names.of(field.wrap) if field.wrap else "None" for field in planned.fields]
+    wrapped = f", ({', '.join(wraps)},)" if any(field.wrap for field in planned.fields) else ""
+    fields = _tuple([field.name for field in planned.fields])
+    return f"{names.of('columns')}({string_literal(planned.name)}, {planned.name}, {fields}{wrapped})"
 
 
 def _tuple(texts: Sequence[str]) -> str:

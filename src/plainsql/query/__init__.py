@@ -11,6 +11,7 @@ from plainsql.query.declare import copied, count, many, one, optional
 from plainsql.query.description import Described
 from plainsql.query.parameter_types import parameter_types
 from plainsql.query.query import CountQuery, ManyQuery, OneQuery, OptionalQuery, Query
+from plainsql.query.row_columns import columns
 from plainsql.query.texts import QueryText
 from plainsql.rows import bits, composite, elements, tuples
 
@@ -31,6 +32,7 @@ __all__ = [
     "QueryText",
     "bits",
     "bounded",
+    "columns",
     "composite",
     "copied",
     "count",

@@ -31,7 +31,8 @@ class Signature:
         """Return the names of all parameters, and of those that must be given."""
         bind = self._bind
         if isinstance(bind, Binder):
-            return list(bind.names), [name for name in bind.names if name not in bind.defaults]
+            defaults = {name.partition(".")[0] for name in bind.defaults}
+            return bind.called(), [name for name in bind.called() if name not in defaults]
         names = list(bind.__code__.co_varnames[: bind.__code__.co_kwonlyargcount])
         return names, [name for name in names if name not in (bind.__kwdefaults__ or {})]
 

@@ -16,6 +16,7 @@ from plainsql.statements.header_values import FORMS, Keys, read_keys
 from plainsql.statements.model import Choice, Parameter, Statement
 from plainsql.statements.optional_lines import FLAG_VALUES
 from plainsql.statements.other_tools import lone_at, other_tools_mark
+from plainsql.statements.row_parameters import check_rows
 from plainsql.statements.scanner import scan
 from plainsql.statements.source import Source
 from plainsql.statements.statement_kinds import check_kind
@@ -60,6 +61,12 @@ def parse(text: str, *, name: str, path: str) -> Statement:
             errors += [error for error in (check_kind(compiled.source), lone_at(compiled.source)) if error]
     if compiled is None:
         _raise(errors)
+    errors += check_rows(
+        compiled.source,
+        compiled.parameters,
+        {name: starts[0] for name, starts in compiled.offsets.items()},
+        compiled.optional,
+    )
     errors += copy_errors(source, compiled, keys, entries)
     _check_parameters(source, compiled, keys, errors)
     examples = check_examples(source, compiled, keys.examples, keys.bounds, errors)

@@ -1,11 +1,12 @@
-"""``returns: copied``: a COPY that is checked, typed and called as other queries are."""
+"""Rows as arguments: ``returns: copied``, and lists of rows as one parameter of ``unnest``."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping
+import re
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_type_hints
 
 import asyncpg
 import msgspec
@@ -17,6 +18,7 @@ import plainsql.sync
 from plainsql import BindError, codegen
 from plainsql.check.project_check import check_project
 from plainsql.settings import Project
+from plainsql.statements import parse
 from plainsql.testing import Databases
 
 SCHEMA = """
@@ -44,6 +46,20 @@ FILES = {
     "load_letters": HEADER + "copy letters (text) from stdin",
     "everyone": "-- All.\n-- returns: many Customer\nselect id, name, email from customers order by id",
     "letters": "-- All.\n-- returns: many value\nselect text from letters order by text",
+    "add": """-- Add them, all with the same mood.
+-- returns: many value
+insert into customers (name, email, mood, doc)
+select v.name, v.email, :mood, v.doc
+from unnest(:customers.name::text[], :customers.email::text[], :customers.doc::jsonb[])
+  as v (name, email, doc)
+returning name""",
+    "pick": """-- Those with one of these names, or all.
+-- returns: many value
+select c.name
+from customers as c
+where true
+  and c.name in (select v.name from unnest(:marks.name::text[]) as v (name))  --?
+order by c.name""",
     "count": "-- How many.\n-- returns: value\n-- cache: 5m\nselect count(*) as total from customers",
 }
 
@@ -212,6 +228,59 @@ async def test_a_tenant_copies_its_own_rows_alone(
         assert await q.letters(db.tenant("b")) == []
         with pytest.raises(plainsql.PlainsqlError, match="tenant"):
             await q.load_letters(db, [("three",)])
+
+
+async def test_a_list_of_rows_is_one_parameter_over_both_drivers(loaded: tuple[Any, str, Project]) -> None:
+    q, url, project = loaded
+    given = [
+        Named("p@x", "Pia", doc=[1]),
+        {"name": "Quin", "email": None, "doc": {"a": 1}},
+        ("Ria", None, None),
+    ]
+    lists = plainsql.load(project.root / "sql")
+    async with plainsql.connect(url) as db:
+        await db.copy_in("customers", [("Xu",)], columns=["name"])
+        assert await q.add(db, mood="ok", customers=iter(given)) == ["Pia", "Quin", "Ria"]
+        assert await q.add(db, mood="ok", customers=[]) == []
+        assert await lists.add(db, mood="bad", customers=[("Sam", None, None)]) == ["Sam"]
+        assert await q.pick(db, marks=[("Pia",), {"name": "Sam"}]) == ["Pia", "Sam"]
+        assert {"Pia", "Quin", "Ria", "Sam", "Xu"} <= {*await q.pick(db)}
+        sets = [{"mood": "ok", "customers": [("Tea", None, None)]}, {"mood": "bad", "customers": []}]
+        assert await q.add.batch(db, sets) == [["Tea"], []]
+        for wrong, text in (
+            ([("Ana",)], "add: customers: row 1: expected 3 values, got 1"),
+            ([given[0], {"name": "A", "email": None}], "add: customers: row 2: it has no 'doc'"),
+            ([{"nam": "A"}], "add: customers: row 1: there is no field 'nam'"),
+            ([7], "add: customers: row 1: int has no field 'name'"),
+            ({"name": "A"}, "add: customers: expected an iterable of rows, got dict"),
+            ([(7, None, None)], "add: customers.name: expected text[], got list"),
+        ):
+            with pytest.raises(BindError) as raised:
+                await q.add(db, mood="ok", customers=wrong)
+            assert text in str(raised.value)
+    with plainsql.sync.connect(url) as script:
+        script.connection.execute("delete from customers where email is not null")
+        assert q.add(script, mood="ok", customers=given) == ["Pia", "Quin", "Ria"]
+        assert lists.pick(script, marks=[Named(None, "Sam")]) == ["Sam"]
+        stored = script.connection.execute("select doc::text from customers where name = 'Pia'")
+        assert stored.fetchall() == [("[1]",)]
+    hints = get_type_hints(q.AddParameters)  # at run time as well
+    assert hints["customers"] == Iterable[Any]
+    assert get_type_hints(q.AddCustomersDict) == {"name": str, "email": str | None, "doc": Any | None}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("unnest(:a.x, :a.y::int[])", "the type of :a.x is missing"),
+        ("unnest(:a.x::int[], :b::int[], :a.y::int[])", "the columns of :a are not next to each other"),
+        ("unnest(:a.x::int[], :a::int[])", ":a is a list of rows, and cannot be a value as well"),
+        ("unnest(:a.class::int[])", "'class' cannot be the name of a field in Python"),
+    ],
+)
+def test_the_columns_of_a_list_of_rows_are_refused(text: str, message: str) -> None:
+    with pytest.raises(plainsql.PlainsqlError, match=re.escape(message)):
+        parse(f"-- A.\n-- returns: many X\nselect 1 as x from {text} as v", name="a.b", path="b.sql")
 
 
 def test_check_refuses_a_copy_that_postgresql_would_refuse(
