@@ -160,6 +160,10 @@ from sales as s left join shops as p on p.id = s.shop_id and p.phone = :phone wh
 -- cache: 5m
 select max(s.total) as highest from sales as s where s.shop_id = :shop
 """,
+    "load": """-- Named like what the module imports.
+-- returns: optional Money
+select s.total as dump, s.shop_id as "Annotated" from sales as s where s.total = :load and s.id = :dump
+""",
     "negative": """-- A converter that raises.
 -- returns: value
 select s.total from sales as s where s.id = :id
@@ -248,6 +252,13 @@ def test_values_are_made_and_sent_in_every_form(
     assert ask(a.paint, id=1, color=types.Color.BLUE, phone=types.Phone("7")) is types.Color.BLUE
     assert ask(a.paint, id=1, color=None, phone=None) is types.Color.BLUE
     assert ask(a.paint, id=2, color=None, phone=None) is None
+
+
+def test_names_of_the_project_do_not_hide_those_of_the_queries(
+    load: Load, files: dict[str, str], types: Any, tables: Sides
+) -> None:
+    a: Any = load("a", files)
+    assert tables.ask(a.load, load=types.Money(150), dump=10) == a.Money(types.Money(150), 1)
 
 
 def test_every_way_to_run_a_query_converts(

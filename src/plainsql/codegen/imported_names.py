@@ -39,10 +39,10 @@ class ImportedNames:
         used = {*taken, *imported, *_OF_PLAINSQL, *dir(builtins), *keyword.kwlist}
         self._names: dict[str, str] = {}
         for path in paths:
-            source, _, name = path.rpartition(".")
-            alone = [other for other in paths if other.rpartition(".")[2] == name] == [path]
-            if not alone or name in used:
-                name = f"{source.rpartition('.')[2]}_{name}"
+            name = next(
+                (each for each in _candidates(path) if each not in used and _is_alone(each, path, paths)),
+                path.replace(".", "_"),
+            )
             while name in used:
                 name += "_"
             used.add(name)
@@ -60,6 +60,17 @@ class ImportedNames:
     def written(self, module: str, name: str) -> str | None:
         """Return the module's name for an import; ``None`` if it is not one from the project."""
         return self._names.get(f"{module}.{name}")
+
+
+def _candidates(path: str) -> Iterator[str]:
+    """Yield the names that an import may have, the shortest first: ``load``, ``money_load``."""
+    parts = path.split(".")
+    for start in range(len(parts) - 1, -1, -1):
+        yield "_".join(parts[start:])
+
+
+def _is_alone(name: str, path: str, paths: Collection[str]) -> bool:
+    return not any(name in _candidates(other) for other in paths if other != path)
 
 
 def _paths(module: Module) -> Iterator[str]:
