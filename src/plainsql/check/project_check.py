@@ -17,6 +17,7 @@ from plainsql.check.analysed_statements import AnalysedStatements, analyse_state
 from plainsql.check.analysis_cache import AnalysisCache
 from plainsql.check.assumed_columns import unneeded_columns
 from plainsql.check.declared_types import own_types_of
+from plainsql.check.fragment_copies import read_copies
 from plainsql.check.generated_modules import (
     GeneratedModules,
     SoundModules,
@@ -66,6 +67,8 @@ class ProjectCheck:
     modules: int
     analysed: bool = True
     """False if the errors left nothing to analyse, or no database to do it on: no findings are known."""
+    notes: tuple[str, ...] = ()
+    """Remarks that are no problems: fragments that no file uses."""
 
     def sound_modules(self, project: Project) -> SoundModules | None:
         """Return the modules of the statements without an error; ``None`` if none can be made."""
@@ -127,6 +130,10 @@ def check_project(
     wanted = {file.resolve() for file in only}
     chosen = tuple(s for s in catalog.values() if not wanted or Path(s.path).resolve() in wanted)
     errors = [problem for error in unsound for problem in problems_of_files(error)]
+    copies = read_copies(project.sql_folder)
+    errors += [
+        problem for problem in copies.problems() if not wanted or Path(problem.path).resolve() in wanted
+    ]
     try:
         inspection, of_schema = _analyse(
             project,
@@ -144,7 +151,7 @@ def check_project(
             raise
         # There is no database to use, but these files are wrong without one: they are reported first.
         return ProjectCheck((), AnalysedStatements((), ()), tuple(errors), (), {}, 0, False)
-    return judge(
+    found = judge(
         project,
         allowed,
         chosen,
@@ -155,6 +162,8 @@ def check_project(
         everything=not wanted,
         lint=lint,
     )
+    unused = () if wanted else tuple(f"{path}: no file uses this fragment" for path in copies.unused)
+    return replace(found, notes=unused)
 
 
 def judge(

@@ -17,6 +17,7 @@ from plainsql.cli.project import has_sql, no_project, packaged_layer
 from plainsql.cli.tables import print_table
 from plainsql.codegen.annotations import column_description
 from plainsql.codegen.described_types import types_of
+from plainsql.codegen.error_classes import classes_by_constraint, listed_violations
 from plainsql.codegen.modules import Checked
 from plainsql.errors import PlainsqlError, SettingsError, SqlFolderError, printable
 from plainsql.settings import Project
@@ -110,6 +111,7 @@ def _named(project: Project, name: str) -> tuple[Project, Path]:
 def _facts_of_file(checked: Checked) -> dict[str, Any]:
     """Return the facts of the header and of the marks as plain values, with those of the analysis."""
     known, statement = checked.parameters, checked.statement
+    classes = classes_by_constraint(statement, checked.analysis)
     parameters: list[dict[str, Any]] = []
     for parameter in statement.parameters:
         fact, bounds = known[parameter.name], parameter.bounds
@@ -141,6 +143,18 @@ def _facts_of_file(checked: Checked) -> dict[str, Any]:
                 "description": choice.description,
             }
             for choice in statement.choices
+        ],
+        "violations": [
+            {
+                "kind": violation.kind,
+                "name": violation.name or None,
+                "table": violation.table,
+                "columns": violation.columns,
+                "via": violation.via or None,
+                "at_commit": violation.deferred,
+                "error": classes.get(violation.name),
+            }
+            for violation in checked.analysis.violations
         ],
         "examples": [dict(example.values) for example in statement.examples],
         "columns": [
@@ -204,6 +218,9 @@ def _print(checked: Checked, types: Iterable[tuple[str, str, str]]) -> None:
         uses = {str(use) for variant in checked.variants for use in getattr(variant, what)}
         if uses:
             print(printable(f"{what} {', '.join(sorted(uses))}"))
+    classes = classes_by_constraint(statement, analysis)
+    for listed in dict.fromkeys(listed_violations(analysis, classes)):
+        print(printable(f"may violate {listed}"))
 
 
 def _print_described(heading: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:

@@ -18,9 +18,11 @@ from plainsql.analysis.model import Analysis, ColumnFact, ParameterFact
 from plainsql.codegen.annotations import annotate_column, annotate_value, column_description
 from plainsql.codegen.classes import Classes, Field, nested_class, row_class, row_key, side_by_side
 from plainsql.codegen.encryption import ENCRYPTED_PARAMETER, ColumnBindings, check_encrypted
+from plainsql.codegen.error_classes import ErrorClass, classes_by_constraint, error_classes
 from plainsql.codegen.header_types import USUAL, type_in_header
 from plainsql.codegen.json_types import JsonTypes
 from plainsql.codegen.own_types import NO_OWN_TYPES, OwnAnnotations, OwnType, OwnTypes, contradiction
+from plainsql.codegen.page_orders import page_orders
 from plainsql.codegen.planned_parameters import PlannedParameter, plan_choices, plan_parameter
 from plainsql.codegen.python_types import Annotation, reference
 from plainsql.codegen.source_definitions import SourceDefinitions
@@ -29,6 +31,7 @@ from plainsql.codegen.source_places import column_place, key_place, statement_pl
 from plainsql.dependencies import CachedRead, Change
 from plainsql.errors import ContractError, Place
 from plainsql.statements import Parameter, Statement, Variant
+from plainsql.statements.page_text import PageOrder
 
 _RETURNING_ACTIONS = ("insert", "update", "delete")
 
@@ -79,6 +82,10 @@ class QueryFunction:
     """Columns that are never null only because the header says so."""
     cache: CachedRead | None = None
     changes: tuple[Change, ...] = ()
+    errors: dict[str, str] = field(default_factory=dict)
+    """By constraint: the class of the error, as the header names it."""
+    pages: tuple[PageOrder, ...] = ()
+    """Proved: the orders of its pages."""
 
 
 @dataclass(slots=True)
@@ -95,6 +102,8 @@ class Module:
     """True if it is a folder even without modules in it: its layer's ``types`` live there."""
     classes: Classes = field(default_factory=Classes)
     functions: list[QueryFunction] = field(default_factory=list)
+    errors: list[ErrorClass] = field(default_factory=list)
+    """The classes of errors that the headers name."""
 
 
 def plan_modules(
@@ -135,6 +144,7 @@ def plan_modules(
     for module in modules.values():
         errors += _import_twice(module, json_types)
         errors += [error for f in module.functions for error in json_types.missing(f.statement)]
+        errors += _plan_errors(module)
         module.classes.choose_names(_own_names(module))
     imported = {name for module in modules.values() for name, _, _ in _imports(module)}
     for module in modules.values():
@@ -142,7 +152,18 @@ def plan_modules(
     return [modules[name] for name in sorted(modules)], errors
 
 
+def _plan_errors(module: Module) -> list[ContractError]:
+    """Add the classes of errors to a module, and return the contradictions."""
+    # Nested rows and composites are named after the errors.
+    rows = [row for row in module.classes if row.key == row_key(row.name)]
+    taken = {row.name: f"the row of {row.source.path}" for row in rows}
+    taken |= {f.statement.function: f"the query {f.statement.name}" for f in module.functions}
+    module.errors, errors = error_classes([(f.statement, f.analysis) for f in module.functions], taken)
+    return errors
+
+
 def _own_names(module: Module) -> Iterable[str]:
+    yield from (error.name for error in module.errors)
     yield from (field.name for row in module.classes for field in row.fields)
     yield from (function.statement.function for function in module.functions)
 
@@ -167,7 +188,8 @@ _HOME_OF_IMPORTS = {
     ),
     **dict.fromkeys(("dumped", "dumped_bounds", "dumped_elements"), "plainsql.query"),
     **dict.fromkeys(("NotRequired", "TYPE_CHECKING", "TypedDict"), "typing"),
-    **dict.fromkeys(("count", "many", "one", "optional"), "plainsql.query"),
+    **dict.fromkeys(("count", "many", "one", "optional", "paged"), "plainsql.query"),
+    **dict.fromkeys(("PageKey", "PageOrder"), "plainsql.query"),
     **dict.fromkeys(("CachedRead", "Change", "Dependency"), "plainsql.dependencies"),
     **dict.fromkeys(("Composite", "Row"), "plainsql.rows"),
     "encrypt": "plainsql.crypto",
@@ -233,6 +255,8 @@ def _plan_function(item: Checked, module: Module, json_types: JsonTypes) -> Quer
         not_null,
         cache,
         changes,
+        classes_by_constraint(statement, analysis),
+        page_orders(statement, item.variants, item.texts),
     )
 
 

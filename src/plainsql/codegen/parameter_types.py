@@ -22,6 +22,7 @@ def parameter_type_names(module: Module) -> dict[str, str]:
     A name that the module has already gets a number.
     """
     taken = {row.name for row in module.classes} | {f.statement.function for f in module.functions}
+    taken |= {error.name for error in module.errors}
     names: dict[str, str] = {}
     for function in sorted(module.functions, key=lambda function: function.statement.name):
         if function.parameters:

@@ -10,8 +10,10 @@ from plainsql.codegen.classes import Classes, RowClass
 from plainsql.codegen.dependency_arguments import dependency_arguments, dependency_names
 from plainsql.codegen.docstrings import field_docstring, query_docstring
 from plainsql.codegen.encryption import encrypt_expression
+from plainsql.codegen.error_classes import ErrorClass
 from plainsql.codegen.imported_names import ImportedNames
 from plainsql.codegen.modules import Module, QueryFunction
+from plainsql.codegen.page_orders import orders_text
 from plainsql.codegen.parameter_types import parameter_type_names, render_parameter_types
 from plainsql.codegen.planned_parameters import PlannedParameter
 from plainsql.codegen.python_types import Annotation, imported_path
@@ -37,6 +39,7 @@ def render(module: Module, sql: str) -> str:
     body = "".join(
         [
             *(_class(row, names) for row in _in_order(module.classes)),
+            *(_error_class(error, names) for error in module.errors),
             render_parameter_types(module, names),
             *(_function(function, names, sql) for function in module.functions),
         ]
@@ -77,6 +80,7 @@ class Names:
         self._classes = module.classes
         self._taken = {row.name for row in module.classes} | set(self.parameter_types.values())
         self._taken |= {function.statement.function for function in module.functions}
+        self._taken |= {error.name for error in module.errors}
         self._taken |= {field.name for row in module.classes for field in row.fields}
         # In the body of a function, its parameters hide the names that it calls.
         self._taken_in_bodies = {p.name for function in module.functions for p in function.parameters}
@@ -120,7 +124,8 @@ _BUILTINS = {"bool", "bytes", "dict", "float", "int", "list", "str", "tuple"}
 def _listed(module: Module, names: Names) -> str:
     """Return the module's public names as a list."""
     functions = [function.statement.function for function in module.functions]
-    public = sorted([*(c.name for c in module.classes), *names.parameter_types.values(), *functions])
+    classes = [each.name for each in (*module.classes, *module.errors)]
+    public = sorted([*classes, *names.parameter_types.values(), *functions])
     one_line = "[" + ", ".join(f'"{name}"' for name in public) + "]"
     if len(one_line) < _WIDTH - 10:
         return one_line
@@ -131,7 +136,8 @@ def _imports(module: Module, names: Names) -> str:
     wanted: dict[str, set[str]] = defaultdict(set)
     annotations = [f.annotation for c in module.classes for f in c.fields]
     for function in module.functions:
-        wanted["plainsql.query"] |= {"Args", function.statement.returns.kind}
+        wanted["plainsql.query"] |= {"Args", _decorator(function)}
+        wanted["plainsql.query"] |= {"PageKey", "PageOrder"} if function.pages else set()
         wanted["plainsql.dependencies"] |= dependency_names(function)
         annotations += [planned.annotation for planned in function.parameters]
         if function.item is not None:
@@ -146,6 +152,7 @@ def _imports(module: Module, names: Names) -> str:
     for annotation in annotations:
         for name, imported in annotation.imports:
             wanted[name].add(imported)
+    wanted["plainsql.sqlstate_errors"] |= {error.base for error in module.errors}
     wanted["plainsql.rows"] |= {c.base for c in module.classes}
     wanted["builtins"] |= names.used_builtins
     for path in names.own.paths:
@@ -236,10 +243,16 @@ def _class(row: RowClass, names: Names) -> str:
     return f'\n\nclass {row.name}({names.of(row.base)}, frozen=True):\n    """{described}"""\n\n{fields}'
 
 
+def _error_class(error: ErrorClass, names: Names) -> str:
+    constraints = " or ".join(f"`{name}`" for name in sorted(error.constraints))
+    described = docstring_text(one_line(f"A row violates {constraints}."))
+    return f'\n\nclass {error.name}({names.of(error.base)}):\n    """{described}"""\n'
+
+
 def _function(function: QueryFunction, names: Names, sql: str) -> str:
     statement = function.statement
     path = f"{sql}/{statement.name.replace('.', '/')}.sql"
-    decorator = names.of(statement.returns.kind)
+    decorator = names.of(_decorator(function))
     types = [] if function.item is None else [names.annotation(function.item)]
     if (parameters := names.parameter_types.get(statement.function)) is not None:
         types.append(string_literal(parameters))
@@ -254,6 +267,10 @@ def _function(function: QueryFunction, names: Names, sql: str) -> str:
         f"{_null_check(function, names)}"
         f"    return {_values(function, names)}\n"
     )
+
+
+def _decorator(function: QueryFunction) -> str:
+    return "paged" if function.pages else function.statement.returns.kind
 
 
 def _facts(function: QueryFunction, names: Names) -> str:
@@ -272,6 +289,11 @@ def _facts(function: QueryFunction, names: Names) -> str:
         facts.append(f"row_security={{{listed}}}")
     if function.not_null:
         facts.append(f"not_null={_tuple(function.not_null)}")
+    if function.pages:
+        facts.append(f"pages={orders_text(function.pages, names.of)}")
+    if function.errors:
+        pairs = sorted(function.errors.items())
+        facts.append(f"errors={{{', '.join(f'{string_literal(key)}: {name}' for key, name in pairs)}}}")
     written = "".join(f", {fact}" for fact in facts) + dependency_arguments(function, names.of)
     if function.read_only and not statement.autobatch:
         written += ", autobatch=False"

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypedDict, T
 from plainsql.dependencies import CachedRead, Change
 from plainsql.deprecation import warn_of_old_module
 from plainsql.query.compiled import QueryFacts
-from plainsql.query.query import CountQuery, ManyQuery, OneQuery, OptionalQuery
+from plainsql.query.query import CountQuery, ManyQuery, OneQuery, OptionalQuery, PagedQuery
 from plainsql.sqlstate_errors import ServerError
+from plainsql.statements.page_text import PageOrder
 from plainsql.types import Args
 
-__all__ = ["count", "many", "one", "optional"]
+__all__ = ["count", "many", "one", "optional", "paged"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -58,6 +59,7 @@ class _Declared:
         more_columns: bool = False,
         not_null: tuple[str, ...] = (),
         errors: Mapping[str, type[ServerError]] | None = None,
+        pages: tuple[PageOrder, ...] = (),
         **former: Unpack[_FormerFacts],
     ) -> None:
         if former:
@@ -79,6 +81,7 @@ class _Declared:
             more_columns,
             not_null,
             errors,
+            pages,
         )
 
 
@@ -132,6 +135,13 @@ class many(_Declare[T, S]):  # noqa: N801
 
     def __call__(self, bind: Callable[P, Args]) -> ManyQuery[P, T, S]:
         return ManyQuery(*self.source, bind, self.item, self.facts)
+
+
+class paged(_Declare[T, S]):  # noqa: N801
+    """Declare a query that returns a list of rows, and pages of them by their key."""
+
+    def __call__(self, bind: Callable[P, Args]) -> PagedQuery[P, T, S]:
+        return PagedQuery(*self.source, bind, self.item, self.facts)
 
 
 class count(_DeclareCount[S]):  # noqa: N801

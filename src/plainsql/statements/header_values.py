@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Final, cast
 from plainsql.errors import SqlFileError
 from plainsql.statements.header import Entry, close_match
 from plainsql.statements.header_encryption import read_encryption
+from plainsql.statements.header_errors import read_error
 from plainsql.statements.header_examples import ExampleLine, read_example
-from plainsql.statements.model import Allowance, Bounds, CachePolicy, ColumnHint, Returns
+from plainsql.statements.model import Allowance, Bounds, CachePolicy, ColumnHint, NamedError, Returns
 from plainsql.statements.source import Source
 from plainsql.statements.suggestions import RESERVED_ROW_NAMES, returns_form, row_name
 
@@ -59,7 +60,9 @@ class Keys:
             "deprecated",
             "described",
             "encrypted",
+            "errors",
             "examples",
+            "paged",
             "autobatch",
             "returns",
             "table",
@@ -81,6 +84,8 @@ class Keys:
         self.allow: list[Allowance] = []
         self.autobatch = True
         self.examples: list[ExampleLine] = []
+        self.errors: list[NamedError] = []
+        self.paged = False
         self.deprecated = ""
         self.described: dict[str, tuple[str, int]] = {}
         """The text of each ``param`` line that has one, and the offset of the parameter's name."""
@@ -117,6 +122,14 @@ def read_keys(source: Source, entries: list[Entry], table: str, errors: list[Sql
                 seen["cache", ""],
                 "a count of affected rows cannot be cached",
                 hint="remove the line: a write invalidates cached reads without it",
+            )
+        )
+    if keys.paged and keys.returns and keys.returns.kind != "many":
+        errors.append(
+            source.error(
+                seen["page", ""],
+                f"'returns: {keys.returns}' has no pages",
+                hint="declare 'returns: many …', or remove the line",
             )
         )
     _check_encrypted(source, seen, keys, errors)
@@ -456,8 +469,22 @@ def _read_example(source: Source, entry: Entry, keys: Keys) -> None:
     keys.examples.append(read_example(source, entry.value, entry.value_offset, entry.key_offset, constant))
 
 
+def _read_error(source: Source, entry: Entry, keys: Keys) -> None:
+    keys.errors.append(read_error(source, entry.name, entry.name_offset, entry.value, entry.value_offset))
+
+
 def _read_deprecated(source: Source, entry: Entry, keys: Keys) -> None:
     keys.deprecated = entry.value
+
+
+def _read_page(source: Source, entry: Entry, keys: Keys) -> None:
+    if entry.value != "key":
+        raise source.error(
+            entry.value_offset,
+            f"page cannot be {entry.value!r}, expected key",
+            hint="write page: key, and end the order by in a unique key",
+        )
+    keys.paged = True
 
 
 _READERS: Final = {
@@ -468,6 +495,8 @@ _READERS: Final = {
     "allow": _read_allow,
     "autobatch": _read_autobatch,
     "example": _read_example,
+    "error": _read_error,
+    "page": _read_page,
     "deprecated": _read_deprecated,
 }
 _EXAMPLES: Final = {
@@ -478,5 +507,7 @@ _EXAMPLES: Final = {
     "allow": "write, for example, allow: missing-index: the table has forty rows",
     "autobatch": "write autobatch: off, or remove the line",
     "example": "write, for example, example: id = 42, state = 'open'",
+    "page": "write page: key",
+    "error": "write, for example, error customers_email_key: EmailTaken",
     "deprecated": "write, for example, deprecated: use leads.get_by_key",
 }

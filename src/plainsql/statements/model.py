@@ -24,6 +24,7 @@ __all__ = [
     "ColumnHint",
     "Encryption",
     "Example",
+    "NamedError",
     "Parameter",
     "Returns",
     "Statement",
@@ -184,6 +185,16 @@ def _constant_text(value: Constant) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class NamedError:
+    """``error customers_email_key: EmailTaken``: the class of the error if the constraint is violated."""
+
+    constraint: str
+    """The name of the constraint, or of the unique index, as the server reports it."""
+    name: str
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
 class Statement:
     """One SQL file: one query, its header read and its text compiled."""
 
@@ -210,6 +221,9 @@ class Statement:
     """The 1-based line of the file at which ``body`` begins."""
     compiled: Compiled
     examples: tuple[Example, ...] = ()
+    errors: tuple[NamedError, ...] = ()
+    paged: bool = False
+    """True if ``page: key`` declares pages."""
     deprecated: str = ""
     """The text of the ``deprecated`` line; empty if the query is not deprecated."""
 

@@ -98,6 +98,8 @@ def parse(text: str, *, name: str, path: str) -> Statement:
         body_line=line,
         compiled=compiled,
         examples=tuple(examples),
+        errors=tuple(keys.errors),
+        paged=keys.paged,
         deprecated=keys.deprecated,
     )
 
