@@ -110,7 +110,8 @@ def test_every_public_name_is_listed_and_nothing_else() -> None:
         for node in tree.body:
             if isinstance(node, ast.If):  # the types of the parameters, for type checkers
                 assigned = [each for each in node.body if isinstance(each, ast.Assign)]
-                defined |= {ast.unparse(each.targets[0]) for each in assigned}
+                defined |= {name for each in assigned if (name := ast.unparse(each.targets[0]))[0] != "_"}
+                defined |= {each.name for each in node.body if isinstance(each, ast.ClassDef)}
         (listed,) = (
             ast.literal_eval(node.value)
             for node in tree.body

@@ -127,6 +127,8 @@ class ParameterFact:
     """The comment on the column, if the statement writes the value into one column only."""
     origins: tuple[Origin, ...] = ()
     """The columns that it is compared with or stored in, as one value or as the elements of an array."""
+    elements_not_null: bool = False
+    """True if all of these columns are never null: an element that is null is stored in none of them."""
 
 
 @dataclass(frozen=True, slots=True)

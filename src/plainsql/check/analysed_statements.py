@@ -14,6 +14,7 @@ from plainsql.analysis.model import PgType
 from plainsql.analysis.preparation import prepare_all
 from plainsql.analysis.representative_variants import representative_variants
 from plainsql.check.analysis_cache import AnalysisCache
+from plainsql.check.copied_tables import check_copied_table
 from plainsql.check.missing_names import hint_of_schemas
 from plainsql.check.page_texts import check_page_texts
 from plainsql.check.statement_errors import describe_lines_taken, fault_error, placed_refusal
@@ -133,6 +134,7 @@ def _analyse(
     _check_parameter_types(statement, prepared)
     if statement.paged:
         check_page_texts(connection, statement, zip(chosen, analyses, strict=True))
+    check_copied_table(connection, statement)
     return analyses
 
 

@@ -25,6 +25,7 @@ from plainsql.codegen.own_types import NO_OWN_TYPES, OwnAnnotations, OwnType, Ow
 from plainsql.codegen.page_orders import page_orders
 from plainsql.codegen.planned_parameters import PlannedParameter, plan_choices, plan_parameter
 from plainsql.codegen.python_types import Annotation, reference
+from plainsql.codegen.row_parameters import plan_rows
 from plainsql.codegen.source_definitions import SourceDefinitions
 from plainsql.codegen.source_names import is_field_name, normalized
 from plainsql.codegen.source_places import column_place, key_place, statement_place
@@ -32,6 +33,7 @@ from plainsql.dependencies import CachedRead, Change
 from plainsql.errors import ContractError, Place
 from plainsql.statements import Parameter, Statement, Variant
 from plainsql.statements.page_text import PageOrder
+from plainsql.statements.row_parameters import rows_of
 
 _RETURNING_ACTIONS = ("insert", "update", "delete")
 
@@ -181,15 +183,15 @@ def _imports(module: Module) -> Iterable[tuple[str, str, Statement | None]]:
 _HOME_OF_IMPORTS = {
     **dict.fromkeys(
         (
-            *("Args", "bits", "bounded", "composite", "elements", "NullError", "parameter_types"),
+            *("Args", "bits", "bounded", "columns", "composite", "elements", "NullError", "parameter_types"),
             "tuples",
         ),
         "plainsql.query",
     ),
     **dict.fromkeys(("dumped", "dumped_bounds", "dumped_elements"), "plainsql.query"),
-    **dict.fromkeys(("NotRequired", "TYPE_CHECKING", "TypedDict"), "typing"),
-    **dict.fromkeys(("count", "many", "one", "optional", "paged"), "plainsql.query"),
     **dict.fromkeys(("PageKey", "PageOrder"), "plainsql.query"),
+    **dict.fromkeys(("NotRequired", "Protocol", "TYPE_CHECKING", "TypedDict"), "typing"),
+    **dict.fromkeys(("copied", "count", "many", "one", "optional", "paged"), "plainsql.query"),
     **dict.fromkeys(("CachedRead", "Change", "Dependency"), "plainsql.dependencies"),
     **dict.fromkeys(("Composite", "Row"), "plainsql.rows"),
     "encrypt": "plainsql.crypto",
@@ -445,7 +447,14 @@ def _plan_parameters(item: Checked, module: Module, json_types: JsonTypes) -> tu
     statement = item.statement
     facts = item.parameters
     planned: list[PlannedParameter] = []
+    rows = rows_of(facts)
     for parameter in statement.parameters:
+        name, is_column, column = parameter.name.partition(".")
+        if is_column:
+            if column == rows[name][0]:
+                types = module.own_types.without_types
+                planned.append(plan_rows(module.classes, statement, name, rows[name], facts, types))
+            continue
         fact = facts[parameter.name]
         annotation = ENCRYPTED_PARAMETER
         own = None

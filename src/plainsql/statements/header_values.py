@@ -22,10 +22,14 @@ __all__ = ["FORMS", "Keys", "read_keys"]
 
 FORMS: Final = (
     "one Lead, optional Lead or many Lead (Lead names the row's type),"
-    " value, optional value, many value or count"
+    " value, optional value, many value, count or copied"
 )
 """The values that ``returns:`` may have."""
-_FLAGS: Final = {"value": Returns("one"), "count": Returns("count")}
+_FLAGS: Final = {
+    "value": Returns("one"),
+    "count": Returns("count"),
+    "copied": Returns("count", copied=True),
+}
 _ROW: Final = re.compile(r"[A-Z][A-Za-z0-9]*")
 _MAX_DIGITS: Final = 1000
 """No column in use holds more, and Python reads 4,300 at most."""
@@ -197,7 +201,7 @@ def _read_returns(source: Source, entry: Entry, keys: Keys) -> None:
         if _ROW.fullmatch(kind) and not rest:
             row = row_name(kind) or "Lead"
             hint = f"write one {row}, optional {row} or many {row}"
-        elif meant := close_match(kind, ["one", "optional", "many", "value", "count"], 0.7):
+        elif meant := close_match(kind, ["one", "optional", "many", "value", "count", "copied"], 0.7):
             hint = f"did you mean {returns_form([meant, *rest])}?"
         else:
             hint = f"write {FORMS}"

@@ -40,6 +40,8 @@ class Returns:
     kind: ReturnKind
     row: str | None = None
     """The name of the row type; ``None`` for single values and for a count."""
+    copied: bool = False
+    """True for ``copied``: the count of the rows that a COPY stores."""
 
     @property
     def value(self) -> bool:
@@ -47,9 +49,9 @@ class Returns:
         return self.row is None and self.kind != "count"
 
     def __str__(self) -> str:
-        """The form that the header has: ``optional Lead``, ``many value``, ``value``, ``count``."""
+        """The form in the header: ``optional Lead``, ``many value``, ``value``, ``count``, ``copied``."""
         if self.kind == "count":
-            return "count"
+            return "copied" if self.copied else "count"
         if self.row is None:
             return "value" if self.kind == "one" else f"{self.kind} value"
         return f"{self.kind} {self.row}"
