@@ -25,7 +25,7 @@ _OF_PLAINSQL: Final = (
         "annotations",
     ),
     *("bits", "bounded", "composite", "count", "dumped", "dumped_bounds", "dumped_elements", "elements"),
-    *("encrypt", "many", "one", "optional", "tuples"),
+    *("copied", "columns", "encrypt", "many", "one", "optional", "paged", "sending", "tuples"),
 )
 """The names that any module may import from plainsql."""
 
@@ -80,6 +80,8 @@ def _paths(module: Module) -> Iterator[str]:
     for function in module.functions:
         for planned in function.parameters:
             yield from imported_paths(planned.annotation.text + planned.to_db + planned.default)
+            for each in planned.fields:
+                yield from imported_paths(each.annotation.text + each.to_db)
         if function.item is not None:
             yield from imported_paths(function.item.text)
 
@@ -89,5 +91,6 @@ def _imports(module: Module) -> Iterator[frozenset[tuple[str, str]]]:
         yield from (field.annotation.imports for field in row.fields)
     for function in module.functions:
         yield from (planned.annotation.imports for planned in function.parameters)
+        yield from (each.annotation.imports for p in function.parameters for each in p.fields)
         if function.item is not None:
             yield function.item.imports
