@@ -33,6 +33,7 @@ FLOOR = {
 CORE = FLOOR | {"statements", "rows", "executors", "query"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
+    "built_json": set(),
     "files": {"errors"},
     "fork": set(),
     "dependencies": set(),
@@ -57,7 +58,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "statements": {"deprecation", "errors"},
     "importers": {"errors", "files", "statements"},
     "pydantic_schema": {"errors", "types"},
-    "rows": FLOOR | {"statements", "pydantic_schema"},
+    "rows": FLOOR | {"built_json", "statements", "pydantic_schema"},
     "encoding": {"types"},
     "serialization": {"errors", "types"},
     "executors": FLOOR,

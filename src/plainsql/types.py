@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from asyncpg import BitString, Box, Circle, Line, LineSegment, Path, Point, Polygon, Range
 
 __all__ = [
+    "BUILT_JSON",
     "JSON",
     "UNSET",
     "Args",
@@ -88,7 +89,17 @@ class JsonMark:
         return "JSON"
 
 
+class BuiltJsonMark(JsonMark):
+    """The mark of JSON that a query builds: PostgreSQL writes its values, infinities among them."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "BUILT_JSON"
+
+
 JSON: Final = JsonMark()
+BUILT_JSON: Final = BuiltJsonMark()
 
 Json = Annotated[Any, JSON]
 """Any JSON value: ``None``, ``bool``, ``int``, ``float``, ``str``, ``list`` or ``dict``."""

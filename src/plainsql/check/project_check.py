@@ -25,6 +25,7 @@ from plainsql.check.problems import (
 )
 from plainsql.check.schema_findings import schema_problems
 from plainsql.check.statement_errors import fault_error
+from plainsql.codegen.json_types import JsonTypes
 from plainsql.codegen.source_places import statement_place
 from plainsql.errors import PlainsqlError, SqlFileError
 from plainsql.schema import SchemaSource, schema_source
@@ -129,9 +130,10 @@ def check_project(
     errors += [refusal(error) for error in made.errors]
     caches = any(statement.cache is not None for statement in catalog.values())
     found: list[Problem] = [*of_schema]
+    json_types = JsonTypes(project.import_name, project.output_folder)
     for checked in inspection.checked:
         try:
-            found += findings_of(checked, caches=caches)
+            found += findings_of(checked, caches=caches, json_types=json_types)
         except Exception as error:  # noqa: BLE001 (a fault of ours: the other files are checked all the same)
             errors.append(refusal(fault_error(error, statement_place(checked.statement))))
     found = allowed.without_allowed(found)

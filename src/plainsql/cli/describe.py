@@ -13,6 +13,7 @@ from plainsql.check.jsonl import as_json, describe_lines
 from plainsql.check.project_check import check_project
 from plainsql.cli.exit_codes import FINDINGS, FINE
 from plainsql.cli.project import has_sql, no_project, packaged_layer
+from plainsql.cli.shape_rows import shape_rows
 from plainsql.cli.tables import print_table
 from plainsql.codegen.modules import Checked
 from plainsql.errors import PlainsqlError, SettingsError, SqlFolderError, printable
@@ -136,6 +137,10 @@ def _facts_of_file(checked: Checked) -> dict[str, Any]:
                 "nullable": column.nullable,
                 "because": column.because,
                 "from": str(column.origin) if column.origin else None,
+                "inside": [
+                    {"name": name, "type": type, "nullable": null == "yes", "because": because}
+                    for name, type, null, because in shape_rows(column)
+                ],
             }
             for column in checked.analysis.columns
         ],
@@ -169,14 +174,18 @@ def _print(checked: Checked) -> None:
         print_table(
             ("column", "type", "null", "because", "from"),
             [
-                (
-                    printable(column.name),
-                    printable(str(column.type)),
-                    "yes" if column.nullable else "no",
-                    printable(column.because),
-                    printable(str(column.origin or "")),
-                )
+                row
                 for column in analysis.columns
+                for row in (
+                    (
+                        printable(column.name),
+                        printable(str(column.type)),
+                        "yes" if column.nullable else "no",
+                        printable(column.because),
+                        printable(str(column.origin or "")),
+                    ),
+                    *((*map(printable, inside), "") for inside in shape_rows(column)),
+                )
             ],
         )
     for what in ("reads", "writes"):

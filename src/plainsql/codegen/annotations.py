@@ -6,10 +6,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from plainsql.analysis.model import ColumnFact, PgType
+from plainsql.analysis.model import ColumnFact, PgType, Shape
 from plainsql.codegen.classes import Classes, Field, composite_class
 from plainsql.codegen.driver_support import unsupported
 from plainsql.codegen.encryption import annotate_encrypted
+from plainsql.codegen.json_classes import ShapeAnnotations, json_path, nullable_fields
 from plainsql.codegen.json_types import JsonTypes
 from plainsql.codegen.python_types import Annotation, annotate, annotate_parameter, below_domains
 from plainsql.codegen.source_names import field_names
@@ -29,6 +30,9 @@ class _Subject:
     type: PgType
     place: Place
     is_parameter: bool = False
+    shape: Shape | None = None
+    path: tuple[str, ...] = ()
+    """The names for the classes of its JSON, the row's first."""
 
     def error(self, problem: str) -> ContractError:
         cast = f"{self.name}::text" + "[]" * (below_domains(self.type).kind == "array")
@@ -51,7 +55,9 @@ def annotate_column(
             return annotate_encrypted(hint.encryption)
         if hint.name == column.name and hint.type is not None:
             return json_types.annotate(hint.type, hint.place, column, statement)
-    return _annotate(classes, _Subject(statement, column.name, column.type, column_place(statement, column)))
+    place = column_place(statement, column)
+    shape, path = column.shape, json_path(statement, column)
+    return _annotate(classes, _Subject(statement, column.name, column.type, place, shape=shape, path=path))
 
 
 def annotate_value(classes: Classes, statement: Statement, parameter: Parameter, type: PgType) -> Annotation:
@@ -67,7 +73,11 @@ def _annotate(classes: Classes, subject: _Subject) -> Annotation:
     if problem is not None:
         raise subject.error(f"is {subject.type}: it {problem}")
     try:
-        annotation = annotate_parameter(subject.type) if subject.is_parameter else annotate(subject.type)
+        if subject.is_parameter:
+            annotation = annotate_parameter(subject.type)
+        else:
+            shapes = ShapeAnnotations(classes, subject.statement, subject.path)
+            annotation = shapes.of(subject.type, subject.shape)
         _add_composites(classes, annotation, subject)
     except LookupError as error:
         part: PgType = error.args[0]
@@ -80,11 +90,13 @@ def _annotate(classes: Classes, subject: _Subject) -> Annotation:
 
 
 def _add_composites(classes: Classes, annotation: Annotation, subject: _Subject) -> None:
+    nullable = nullable_fields(subject.type, subject.shape)
     for type in annotation.composites:
+        flags = nullable.get(type.oid) or tuple(not attribute.not_null for attribute in type.attributes)
         fields = []
         names = field_names([attribute.name for attribute in type.attributes])
-        for name, attribute in zip(names, type.attributes, strict=True):
+        for name, attribute, can_be_null in zip(names, type.attributes, flags, strict=True):
             inner = annotate(attribute.type)
             _add_composites(classes, inner, subject)
-            fields.append(Field(name, inner, not attribute.not_null))
+            fields.append(Field(name, inner, can_be_null))
         classes.add(composite_class(type, fields, subject.statement), subject.statement)

@@ -11,6 +11,7 @@ from plainsql.analysis.model import Analysis, TableUse
 from plainsql.codegen.classes import Classes, RowClass
 from plainsql.codegen.dependency_arguments import dependency_arguments, dependency_names
 from plainsql.codegen.encryption import encrypt_expression
+from plainsql.codegen.json_classes import json_keys
 from plainsql.codegen.modules import Module, QueryFunction
 from plainsql.codegen.planned_parameters import PlannedParameter
 from plainsql.codegen.python_types import Annotation
@@ -206,11 +207,16 @@ def _in_order(classes: Classes) -> list[RowClass]:
 
 def _class(row: RowClass, names: Names) -> str:
     fields = "".join(
-        f"    {f.name}: {names.annotation(f.annotation.or_null() if f.nullable else f.annotation)}\n"
+        f"    {f.name}: {names.annotation(f.annotation.or_null() if f.nullable else f.annotation)}"
+        f"{' = None' if f.optional else ''}\n"
         for f in row.fields
     )
     described = docstring_text(one_line(row.described))
-    return f'\n\nclass {row.name}({names.of(row.base)}, frozen=True):\n    """{described}"""\n\n{fields}'
+    options = ", kw_only=True" if any(f.optional for f in row.fields) else ""
+    if keys := json_keys(row.fields):
+        options += f", rename={keys}"
+    bases = f"{names.of(row.base)}, frozen=True{options}"
+    return f'\n\nclass {row.name}({bases}):\n    """{described}"""\n\n{fields}'
 
 
 def _function(function: QueryFunction, names: Names, sql: str) -> str:
