@@ -42,6 +42,8 @@ class Field:
     name: str
     annotation: Annotation
     nullable: bool
+    description: str = ""
+    """The text of its docstring: one line, without a mark at its end."""
     key: str = ""
     """Its key in JSON, if that is another name."""
     optional: bool = False
@@ -76,6 +78,7 @@ class RowClass:
             replace(
                 mine,
                 nullable=mine.nullable or theirs.nullable,
+                description=mine.description or theirs.description,
                 optional=mine.optional or theirs.optional,
             )
             for mine, theirs in zip(self.fields, other.fields, strict=True)
