@@ -24,7 +24,7 @@ import msgspec
 from plainsql import types
 from plainsql.built_json import built_json
 from plainsql.errors import ContractError, DecodeError
-from plainsql.types import BuiltJsonMark, JsonMark, Opaque, RowMark
+from plainsql.types import BuiltJsonMark, JsonMark, Opaque, RecordMark, RowMark
 
 __all__ = [
     "Composite",
@@ -38,6 +38,7 @@ __all__ = [
     "elements",
     "is_plain",
     "leaves",
+    "record_types",
     "refusing_null",
     "tuples",
     "value_builder",
@@ -262,6 +263,23 @@ def leaves(row: type[Row], prefix: str = "") -> list[tuple[str, Any]]:
         name, annotation = prefix + field.name, hints[field.name]
         inner = _nested_row(annotation)
         found += [(name, annotation)] if inner is None else leaves(inner, f"{name}.")
+    return found
+
+
+def record_types(item: Any) -> dict[int, tuple[str, ...]]:
+    """Return the types of the fields of anonymous records, by the column that holds them.
+
+    ``item`` is a row type, or the annotation of the only column.
+    """
+    is_row = isinstance(item, type) and issubclass(item, Row)
+    annotations = [annotation for _, annotation in leaves(item)] if is_row else [item]
+    found: dict[int, tuple[str, ...]] = {}
+    for index, annotation in enumerate(annotations):
+        plain = _without_null(annotation)
+        marks = get_args(plain)[1:] if get_origin(plain) is Annotated else ()
+        for mark in marks:
+            if isinstance(mark, RecordMark):
+                found[index] = mark.types
     return found
 
 

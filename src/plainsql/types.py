@@ -53,6 +53,7 @@ __all__ = [
     "Point",
     "Polygon",
     "Range",
+    "RecordMark",
     "RowMark",
     "SupportsArray",
     "UnsetType",
@@ -96,6 +97,19 @@ class BuiltJsonMark(JsonMark):
 
     def __repr__(self) -> str:
         return "BUILT_JSON"
+
+
+class RecordMark:
+    """The mark of an anonymous ``row(…)``: the types of its fields, which its text does not have."""
+
+    __slots__ = ("types",)
+
+    def __init__(self, *types: str) -> None:
+        self.types = types
+        """The catalog's names: ``int4``, ``text``."""
+
+    def __repr__(self) -> str:
+        return f"RecordMark({', '.join(map(repr, self.types))})"
 
 
 JSON: Final = JsonMark()

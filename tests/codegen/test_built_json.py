@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import math
 from collections.abc import Iterator
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from types import GenericAlias, ModuleType
 from typing import Any
@@ -56,6 +56,13 @@ FILES = {
         "one Claimed",
         "-- column n: not null, elements not null\n-- column m: elements nullable\n",
     ),
+    "paired": query(
+        "row(c.id, c.mail, 1.50, 'infinity'::date, true, '\\x00'::bytea, interval '1 day', now() - now(),"
+        " '2026-01-01 00:00+02'::timestamptz, '\"a,(b)\\'::text) as pair, row(2, null::int) as other",
+        "many Paired",
+        tail="from cooks as c order by c.id\n",
+    ),
+    "one_row": query("row(1::bigint, 'x'::text)", "optional value"),
     "first": query("jsonb_build_object('id', 1) as item, jsonb_build_object('id', 1) as thing", "one First"),
     "second": query(
         "jsonb_build_object('id', null::int) as item, jsonb_build_object('x', 1) as thing", "one Second"
@@ -131,6 +138,35 @@ def test_values_that_json_has_no_form_for_are_those_of_columns(a: ModuleType, si
     assert odd.old == datetime(1899, 12, 31, 23, 40, 28, tzinfo=UTC)
     assert (odd.pair, odd.any, odd.class_, odd.by) == ((1, "x", None), {"a": 1.5}, 1, {"k": "v"})
     assert (odd.self, odd.for_all) == (1, [1, None])
+
+
+def test_an_anonymous_row_is_a_struct_on_both_drivers(a: ModuleType, sides: Sides) -> None:
+    first, second = sides.ask(a.paired)
+    assert list(a.Pair.__annotations__.values()) == [
+        # Parameters of the module have the names of types.
+        *("int", "str | None", "Decimal", "date_", "bool", "bytes", "timedelta", "timedelta"),
+        *("datetime", "str"),
+    ]
+    values = (Decimal("1.50"), date.max, True, b"\0", timedelta(days=1), timedelta(0))
+    moment = datetime(2025, 12, 31, 22, tzinfo=UTC)
+    assert first.pair == a.Pair(1, None, *values, moment, '"a,(b)\\')
+    assert second.pair == a.Pair(2, "b@b.b", *values, moment, '"a,(b)\\')
+    assert first.other == a.Other(2, None)
+    assert sides.ask(a.one_row) == a.OneRow(1, "x")
+    assert list(a.paired.stream(sides.sync)) == [first, second]
+
+
+def test_an_anonymous_row_that_a_driver_cannot_read_is_refused(make: Made) -> None:
+    columns = {
+        "row(1, 'x')": ("it holds unknown, which", "cast its text: row('a'::text)"),
+        "row(1, array[1])": ("it holds integer[], which", "jsonb_build_object(…) as r"),
+        "row(1, '{x}'::mood)": ("it holds mood, which", "cast it: row(…)::some_type, or"),
+        "array_agg(row(1))": ("is a row without a type", "jsonb_build_object(…) as r"),
+    }
+    files = {f"sql/a/q{n}.sql": query(f"{column} as r", f"one T{n}") for n, column in enumerate(columns)}
+    for problem, (message, hint) in zip(make(files).errors, columns.values(), strict=True):
+        assert message in problem.message
+        assert hint in (problem.hint or "")
 
 
 def test_an_element_that_the_header_calls_not_null_is_checked(a: ModuleType, sides: Sides) -> None:

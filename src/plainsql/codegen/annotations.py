@@ -42,6 +42,16 @@ class _Subject:
             hint = f"take it as text: {cast}::{self.type}" if self.is_parameter else f"cast it: {cast}"
         return ContractError(f"{self.statement.name}: {self.name} {problem}", place=self.place, hint=hint)
 
+    def row_error(self, part: PgType, row: PgType) -> ContractError:
+        """Return the error about an anonymous row, or an array of them, that no struct is made for."""
+        problem = "is a row without a type"
+        if part.name not in ("record", "_record") and row.kind != "array":
+            problem += f", and it holds {part}, which the drivers do not read there"
+        hint = f"cast it: row(…)::some_type, or build JSON: jsonb_build_object(…) as {self.name}"
+        if part.name == "unknown":
+            hint = "cast its text: row('a'::text)"
+        return ContractError(f"{self.statement.name}: {self.name} {problem}", place=self.place, hint=hint)
+
 
 def annotate_column(
     classes: Classes, statement: Statement, column: ColumnFact, json_types: JsonTypes
@@ -87,6 +97,8 @@ def _annotate(classes: Classes, subject: _Subject) -> Annotation:
         _add_composites(classes, annotation, subject)
     except LookupError as error:
         part: PgType = error.args[0]
+        if (row := below_domains(subject.type)).name in ("record", "_record"):
+            raise subject.row_error(part, row) from None
         if part is subject.type:
             raise subject.error(f"has the type {part}, which plainsql has no Python type for") from None
         raise subject.error(

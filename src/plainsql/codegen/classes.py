@@ -83,7 +83,7 @@ class RowClass:
             )
             for mine, theirs in zip(self.fields, other.fields, strict=True)
         ]
-        if self.base == "JsonObject":
+        if self.key.startswith("json "):
             # It has no name of its own: the shortest one does not depend on the order of the files.
             self.qualified, self.described = min((each.qualified, each.described) for each in (self, other))
 

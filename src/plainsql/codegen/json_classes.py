@@ -28,6 +28,12 @@ _AS_IN_SQL: Final = frozenset(
 """The types that msgspec decodes from JSON as the drivers deliver them; any other is a text in JSON."""
 
 
+_IN_RECORDS: Final = _AS_IN_SQL | frozenset(
+    {"text", "varchar", "bpchar", "bytea", "interval", "timetz", "oid"}
+)
+"""The types of fields that both drivers read in an anonymous row. asyncpg knows no user's type there."""
+
+
 def json_value(type: PgType) -> Annotation:
     """Return the annotation of a value as ``to_json`` writes it, which is not null."""
     base = below_domains(type)
@@ -63,7 +69,27 @@ class ShapeAnnotations:
                 (element,) = element.parts
             inner = replace(self, path=(*self.path[:-1], singular(self.path[-1]))).of(base.element, element)
             return (inner.or_null() if element.nullable else inner).wrapped("list[{}]")
+        if base.name == "record" and shape.kind == "row" and shape.parts:
+            return self._record(base, shape.parts)
         return annotate(type)
+
+    def _record(self, type: PgType, parts: Sequence[Shape]) -> Annotation:
+        """Return the annotation of an anonymous row, and add its class.
+
+        Raises ``LookupError`` with the type of a field that no driver reads there.
+        """
+        fields: list[Field] = []
+        types: list[str] = []
+        for name, part in zip(field_names([part.name for part in parts]), parts, strict=True):
+            field = below_domains(part.type) if part.type is not None else type
+            if field.kind != "base" or field.name not in _IN_RECORDS:
+                raise LookupError(field)
+            fields.append(Field(name, annotate(field), part.nullable))
+            types.append(field.name)
+        key = self._add(fields, "Composite", f"The row `{'.'.join(self.path[1:])}`.")
+        mark = f"RecordMark({', '.join(map(string_literal, types))})"
+        imports = ("typing", "Annotated"), ("plainsql.types", "RecordMark")
+        return Annotation(reference(key)).wrapped(f"Annotated[{{}}, {mark}]", *imports)
 
     def _json(self, shape: Shape) -> Annotation:
         match shape.kind:
@@ -98,16 +124,20 @@ class ShapeAnnotations:
             nullable = (part.nullable and part.kind != "json") or part.optional
             key = part.name if part.name != name else ""
             fields.append(Field(name, inner, nullable, key=key, optional=part.optional))
+        described = f"The JSON object `{'.'.join(self.path[1:])}` of a row."
+        return Annotation(reference(self._add(fields, "JsonObject", described)))
+
+    def _add(self, fields: list[Field], base: str, described: str) -> str:
+        """Add a class that is named by its place, and return its key."""
         name = class_name(self.path[-1])
         # Two objects of one name and with the same fields are one class, whatever query builds them.
-        written = "".join(f"{field.name}\0{field.key}\0{field.annotation.text}\0" for field in fields)
+        written = base + "".join(f"{field.name}\0{field.key}\0{field.annotation.text}\0" for field in fields)
         key = f"json {name} {hashlib.blake2b(written.encode(), digest_size=8).hexdigest()}"
         qualified = "".join(map(class_name, self.path))
-        described = f"The JSON object `{'.'.join(self.path[1:])}` of a row."
         self.classes.add(
-            RowClass(key, name, qualified, fields, "JsonObject", described, self.statement), self.statement
+            RowClass(key, name, qualified, fields, base, described, self.statement), self.statement
         )
-        return Annotation(reference(key))
+        return key
 
 
 def json_path(statement: Statement, column: ColumnFact) -> tuple[str, ...]:
@@ -115,7 +145,7 @@ def json_path(statement: Statement, column: ColumnFact) -> tuple[str, ...]:
     if statement.returns.row is not None:
         return (statement.returns.row, *column.name.split("."))
     # The column has its function's name if the query gives it none.
-    is_named = not column.name.startswith(("json", "row_to_json", "to_json", "coalesce", "?"))
+    is_named = not column.name.startswith(("json", "row", "to_json", "coalesce", "?"))
     return (class_name(statement.function), column.name if is_named else statement.function)
 
 
