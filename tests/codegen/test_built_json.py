@@ -142,9 +142,9 @@ def test_values_that_json_has_no_form_for_are_those_of_columns(a: ModuleType, si
 
 def test_an_anonymous_row_is_a_struct_on_both_drivers(a: ModuleType, sides: Sides) -> None:
     first, second = sides.ask(a.paired)
-    assert list(a.Pair.__annotations__.values()) == [
+    assert [text.replace("_", "") for text in a.Pair.__annotations__.values()] == [
         # Parameters of the module have the names of types.
-        *("int", "str | None", "Decimal", "date_", "bool", "bytes", "timedelta", "timedelta"),
+        *("int", "str | None", "Decimal", "date", "bool", "bytes", "timedelta", "timedelta"),
         *("datetime", "str"),
     ]
     values = (Decimal("1.50"), date.max, True, b"\0", timedelta(days=1), timedelta(0))

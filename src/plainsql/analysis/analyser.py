@@ -23,6 +23,7 @@ from plainsql.analysis.findings.examined import Examined, TextPositions
 from plainsql.analysis.findings.frozen_literals import frozen_literals
 from plainsql.analysis.findings.index_findings import examine_indexes
 from plainsql.analysis.findings.insert_findings import examine_inserts
+from plainsql.analysis.findings.page_order import page_order
 from plainsql.analysis.findings.row_findings import examine
 from plainsql.analysis.findings.server_findings import examine_versions
 from plainsql.analysis.findings.session_time_zones import session_time_zones
@@ -132,6 +133,7 @@ class Analyser:
         shapes = ValueShapes(nullability).outputs(scope, [column.type for column in columns])
         columns = tuple(replace(each, shape=shape) for each, shape in zip(columns, shapes, strict=True))
         origins = with_origins(self.catalog, scopes, scope, facts, columns)
+        keys, not_paged = page_order(examined, verdicts)
         return Analysis(
             parameters=origins.parameters,
             columns=origins.columns,
@@ -167,6 +169,8 @@ class Analyser:
                 nullability,
                 lambda: explained_arbiters(self._connection, sql),
             ),
+            page_keys=keys,
+            not_paged_because=not_paged,
             changes=() if not effects.not_read_only else changes_of(self.catalog, effects),
             caching=(
                 *caching_findings(self.catalog, effects, examined.places),

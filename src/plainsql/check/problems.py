@@ -12,6 +12,7 @@ from plainsql.analysis.findings.applicable import applicable
 from plainsql.check.declared_columns import unbuilt_types
 from plainsql.check.nested_rows import nested_rows_without_key
 from plainsql.check.statement_errors import FaultError
+from plainsql.check.unviolated_constraints import unviolated_constraints
 from plainsql.codegen import Checked
 from plainsql.codegen.encryption import unbound_encryption
 from plainsql.codegen.json_types import JsonTypes
@@ -40,6 +41,7 @@ FINDINGS: Final = {
     "unbounded": "a `many` without a limit and without a key that bounds it",
     "unproved-one": "`returns: one` or `optional` that no unique key, limit or aggregate proves",
     "unused-parameter": "a parameter that changes nothing",
+    "unviolated-constraint": "`error NAME: Class` of a constraint that the query cannot violate",
     "vector-dimension": "a vector compared with a column of another dimension",
     "vector-operator": "a distance operator that no index on the column serves",
 }
@@ -55,8 +57,8 @@ class Problem(msgspec.Struct, frozen=True):
     """One problem that a check reports."""
 
     name: str
-    """A finding's name, or ``sql-file``, ``refused``, ``contract``, ``fault``, ``outdated``, ``allow``,
-    ``baseline``, ``settings``."""
+    """A finding's name, or ``sql-file``, ``refused``, ``contract``, ``fault``, ``fragment``,
+    ``outdated``, ``allow``, ``baseline``, ``settings``."""
     path: str
     line: int
     column: int
@@ -126,6 +128,8 @@ def findings_of(
             )
             # A finding about the whole statement is reported once for each message.
             key = (finding.name, place.line, place.column, "" if finding.position else finding.message)
+            if finding.name == "unbounded" and statement.paged:
+                continue  # its pages bound the rows
             if finding.name in allowed:
                 used.add(finding.name)
             elif key not in seen:  # once, however many variants have it
@@ -140,7 +144,8 @@ def findings_of(
                     finding.hint or None,
                     place.excerpt,
                 )
-    for finding, place in unbuilt_types(checked, json_types) if json_types is not None else ():
+    unbuilt = unbuilt_types(checked, json_types) if json_types is not None else ()
+    for finding, place in (*unviolated_constraints(checked), *unbuilt):
         if finding.name in allowed:
             used.add(finding.name)
         else:

@@ -9,6 +9,7 @@ from typing import Final
 
 from plainsql.analysis.model import ColumnFact, PgType, Shape
 from plainsql.codegen.classes import Classes, Field, RowClass
+from plainsql.codegen.own_types import OwnAnnotations, OwnType
 from plainsql.codegen.python_types import Annotation, annotate, below_domains, reference
 from plainsql.codegen.source_names import class_name, field_names, singular, string_literal
 from plainsql.statements import Statement
@@ -28,6 +29,7 @@ _AS_IN_SQL: Final = frozenset(
 """The types that msgspec decodes from JSON as the drivers deliver them; any other is a text in JSON."""
 
 
+_TEXTS: Final = frozenset({"text", "varchar", "bpchar", "citext"})
 _IN_RECORDS: Final = _AS_IN_SQL | frozenset(
     {"text", "varchar", "bpchar", "bytea", "interval", "timetz", "oid"}
 )
@@ -50,6 +52,9 @@ class ShapeAnnotations:
     statement: Statement
     path: tuple[str, ...]
     """The names for classes: the row's, then that of the column and of each key inside."""
+    own_types: OwnAnnotations
+    own: OwnType | None = None
+    """The type of the project that its values, or the elements of its arrays, have."""
 
     def of(self, type: PgType, shape: Shape | None) -> Annotation:
         """Return the annotation of an SQL value, which is not null.
@@ -57,9 +62,9 @@ class ShapeAnnotations:
         Raises ``LookupError`` as ``annotate`` does.
         """
         base = below_domains(type)
-        if shape is None:
-            return annotate(type)
-        if base.name in ("json", "jsonb") and shape.kind in BUILT_KINDS:
+        if shape is None or (self.own is None and self.own_types.types.of_type(type) is not None):
+            return self._usual(type)
+        if self.own is None and base.name in ("json", "jsonb") and shape.kind in BUILT_KINDS:
             imports = ("typing", "Annotated"), ("plainsql.types", "BUILT_JSON")
             return self._json(shape).wrapped("Annotated[{}, BUILT_JSON]", *imports)
         if base.kind == "array" and base.element is not None and shape.kind == "array" and shape.parts:
@@ -71,7 +76,12 @@ class ShapeAnnotations:
             return (inner.or_null() if element.nullable else inner).wrapped("list[{}]")
         if base.name == "record" and shape.kind == "row" and shape.parts:
             return self._record(base, shape.parts)
-        return annotate(type)
+        return self._usual(type)
+
+    def _usual(self, type: PgType) -> Annotation:
+        """Return the annotation of a value without its shape."""
+        own = self.own
+        return self.own_types.annotate(type) if own is None else self.own_types.at_leaf(type, own)
 
     def _record(self, type: PgType, parts: Sequence[Shape]) -> Annotation:
         """Return the annotation of an anonymous row, and add its class.
@@ -94,7 +104,10 @@ class ShapeAnnotations:
     def _json(self, shape: Shape) -> Annotation:
         match shape.kind:
             case "scalar" if shape.type is not None:
-                return json_value(shape.type)
+                base = below_domains(shape.type)
+                is_same = base.kind == "enum" or base.name in _AS_IN_SQL | _TEXTS
+                own = self.own_types.in_json(shape.type, shape.origins) if is_same else None
+                return own or json_value(shape.type)
             case "null":
                 return Annotation("None")
             case "list":

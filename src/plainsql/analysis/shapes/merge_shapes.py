@@ -89,7 +89,7 @@ def _sql(one: Shape, other: Shape) -> Shape | None:
     if one.kind != other.kind or _oid(one) != _oid(other):
         return None
     if one.kind == "value":
-        return one
+        return _with_both_origins(one, other)
     if len(one.parts) != len(other.parts):
         # An array of no elements has no part.
         return (one if one.parts else other) if one.kind == "array" else None
@@ -101,7 +101,7 @@ def _sql(one: Shape, other: Shape) -> Shape | None:
 def _json(one: Shape, other: Shape) -> Shape:
     kinds = {one.kind, other.kind}
     if kinds == {"scalar"} and _oid(one) == _oid(other):
-        return one
+        return _with_both_origins(one, other)
     if kinds == {"object"}:
         return replace(one, parts=tuple(_fields(one, other)))
     if kinds == {"tuple"} and len(one.parts) == len(other.parts):
@@ -126,6 +126,11 @@ def _fields(one: Shape, other: Shape) -> Iterator[Shape]:
         yield replace(part, optional=True) if match is None else (_pair(part, match) or ANY_JSON)
     for part in theirs.values():
         yield replace(part, optional=True)
+
+
+def _with_both_origins(one: Shape, other: Shape) -> Shape:
+    known = one.origins and other.origins
+    return replace(one, origins=tuple(sorted({*one.origins, *other.origins})) if known else ())
 
 
 def _oid(shape: Shape) -> int:

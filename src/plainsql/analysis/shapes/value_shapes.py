@@ -10,6 +10,7 @@ from plainsql.analysis.model import PgType, Shape
 from plainsql.analysis.nodes import Node
 from plainsql.analysis.nullability.query_nullability import Nullability
 from plainsql.analysis.nullability.verdict import Context
+from plainsql.analysis.origins.value_origins import ValueOrigins
 from plainsql.analysis.shapes.array_shapes import array_call, array_shape, stored_column_shape
 from plainsql.analysis.shapes.json_shapes import as_json, json_call, json_constant, json_constructor
 from plainsql.analysis.shapes.merge_shapes import ANY_JSON, MAX_PARTS, count_parts, merged
@@ -35,6 +36,7 @@ class ValueShapes:
         self.catalog = prover.catalog
         self._outputs: dict[Hashable, Shape] = {}
         self._active: set[Hashable] = set()
+        self._origins = ValueOrigins(prover.catalog, prover.scopes)
         self._depth = 0
 
     def outputs(self, scope: Scope, types: Iterable[PgType]) -> list[Shape | None]:
@@ -61,6 +63,9 @@ class ValueShapes:
             finally:
                 self._depth -= 1
         shape = known or self.of_type(self.type_of(node))
+        if shape.kind == "value":
+            origins = self._origins.of(node, context.scope)
+            shape = replace(shape, origins=tuple(sorted(origins or ())))
         return replace(shape, nullable=verdict.nullable, because=verdict.because, name="", optional=False)
 
     def json_of(self, node: Node | None, context: Context) -> Shape:
