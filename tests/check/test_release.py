@@ -83,7 +83,9 @@ alter type shop.state add value 'late';
 alter type shop.state rename value 'paid' to 'settled';
 """,
     "0005_orders": """
-alter table shop.orders add column placed_at timestamptz not null;
+alter table shop.orders add column placed_at timestamptz not null, add constraint positive check (total > 0);
+alter table shop.orders rename constraint orders_pkey to orders_key;
+create table shop.lines (order_id bigint references shop.orders (id));
 create table shop.old_orders (customer_id integer not null, total numeric not null);
 create or replace view shop.totals as
 select o.customer_id, o.total from shop.orders as o
@@ -105,6 +107,7 @@ BREAKS = {
     ("release-cache", "orders/totals.sql:4:1", "0005_orders"),
     ("release-columns", "customers/get.sql:3:31", "0004_states"),
     ("release-columns", "orders/all.sql:4:1", "0005_orders"),
+    ("release-constraint", "orders/add.sql:3:1", "0005_orders"),
     ("release-effects", "customers/score.sql:3:1", "0006_notes"),
     ("release-effects", "notes/get.sql:4:1", "0006_notes"),
     ("release-effects", "notes/seen.sql:3:1", "0006_notes"),
@@ -219,7 +222,7 @@ def test_the_command_prints_the_breaks_and_ends_with_one(
     (upsert,) = (each for each in problems if each.path.endswith("upsert.sql"))
     assert upsert.detail == "the migration 0003_keys breaks it: migrations/0003_keys.sql"
     assert upsert.excerpt == "on conflict (email) do update set name = excluded.name"
-    assert printed.err.splitlines()[-1].startswith("14 breaks in 8 queries of v1.4, after 6 new migrations, ")
+    assert printed.err.splitlines()[-1].startswith("15 breaks in 8 queries of v1.4, after 6 new migrations, ")
     # An annotation is shown at a file of the pull request.
     assert main([*options, "--format", "github"]) == 1
     lines = capsys.readouterr().out.splitlines()

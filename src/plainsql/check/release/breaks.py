@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from plainsql.analysis.model import Analysis, ColumnFact, Finding
+from plainsql.analysis.model import Analysis, ColumnFact, Finding, Violation
 from plainsql.check.cache_map import invalidations
 from plainsql.check.problems import Problem
 from plainsql.check.release.type_changes import column_change, parameter_change
@@ -44,8 +45,9 @@ def refused_break(query: str, problem: Problem) -> Break:
 def query_breaks(before: Checked, after: Checked) -> Iterator[Break]:
     """Yield the breaks of one query, analysed on the schema of its release and on the new one."""
     yield from _column_breaks(before, after)
-    yield from _parameter_breaks(before, after)
-    yield from _insert_breaks(before, after)
+    refused = [*_parameter_breaks(before, after), *_insert_breaks(before, after)]
+    yield from refused
+    yield from _constraint_breaks(before, after, nulls=not refused)
     yield from _effect_breaks(before, after)
 
 
@@ -131,6 +133,44 @@ def _insert_breaks(before: Checked, after: Checked) -> Iterator[Break]:
 
 def _failing(analysis: Analysis) -> Iterator[Finding]:
     return (finding for finding in analysis.findings if finding.name == "insert-fails")
+
+
+def _constraint_breaks(before: Checked, after: Checked, *, nulls: bool) -> Iterator[Break]:
+    """Yield the new constraints that the query may violate; with ``nulls``, those of nulls as well.
+
+    A foreign key of another table counts for the queries that write that table: a new one is empty.
+    """
+    statement, old, new = before.statement, before.analysis.violations, after.analysis.violations
+    names, known = {each.name for each in old if each.name}, Counter(map(_rule, old))
+    for each in new:
+        if each.name in names or (each.kind == "not null" and not nulls):
+            continue
+        if not _is_written(each, before.analysis) or any(_implies(other, each) for other in old):
+            continue
+        if known[_rule(each)]:  # it was renamed, or made again
+            known[_rule(each)] -= 1
+            continue
+        what = (
+            f"the not-null column {each}" if each.kind == "not null" else f"the {each.kind} constraint {each}"
+        )
+        message = f"it may violate {what} of {each.table}, which is new"
+        yield Break("release-constraint", statement.name, str(each), message, statement_place(statement))
+
+
+def _is_written(violation: Violation, analysis: Analysis) -> bool:
+    """Return True if a statement itself writes a column of a constraint, or columns that are not known."""
+    uses = [use for use in analysis.writes if str(use) == violation.table and not use.via]
+    return any(not use.columns or set(use.columns) & set(violation.columns) for use in uses)
+
+
+def _implies(old: Violation, new: Violation) -> bool:
+    """Return True if rows that keep one unique constraint keep another one as well."""
+    unique = old.kind == new.kind == "unique" and old.table == new.table
+    return unique and bool(old.columns) and set(old.columns) <= set(new.columns)
+
+
+def _rule(violation: Violation) -> tuple[str, str, tuple[str, ...]]:
+    return (violation.kind, violation.table, violation.columns)
 
 
 def _effect_breaks(before: Checked, after: Checked) -> Iterator[Break]:
