@@ -31,7 +31,7 @@ FLOOR = {
     "types",
     "urls",
 }
-CORE = FLOOR | {"statements", "rows", "executors", "query"}
+CORE = FLOOR | {"statements", "conversions", "rows", "executors", "query"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "files": {"errors"},
@@ -59,11 +59,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "statements": {"deprecation", "errors"},
     "importers": {"errors", "files", "statements"},
     "pydantic_schema": {"errors", "types"},
-    "rows": FLOOR | {"statements", "pydantic_schema"},
+    "conversions": {"errors", "types"},
+    "rows": FLOOR | {"statements", "pydantic_schema", "conversions"},
     "encoding": {"types"},
     "serialization": {"errors", "types"},
     "executors": FLOOR,
-    "query": FLOOR | {"statements", "rows", "encoding", "executors"},
+    "query": FLOOR | {"statements", "conversions", "rows", "encoding", "executors"},
     "copy_rows": CORE,
     "copy_output": CORE | {"copy_rows"},
     "vector": CORE,

@@ -79,6 +79,7 @@ _REMEDIES: Final = {
     "unbounded": "Add a limit, or compare the leading column of an index with a parameter.",
     "unproved-one": "Compare a unique key for equality, add a limit, or declare `returns: many`.",
     "unused-parameter": "Remove it, or use it where it changes the result.",
+    "unviolated-constraint": "Correct the name of the constraint, or remove the line.",
     "vector-dimension": "Compare vectors of one dimension: PostgreSQL refuses every call.",
     "vector-operator": "Order by the operator of the index, or make an index for this one.",
     "view-bypasses-policies": "Set security_invoker on the view.",

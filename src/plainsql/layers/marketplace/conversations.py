@@ -144,8 +144,8 @@ else:
         "ForProductParameters": "for_product",
         "GetByIdParameters": "get_by_id",
         "GetByWallapopChatIdParameters": "get_by_wallapop_chat_id",
-        "ListParameters": "list",
         "ListActiveParameters": "list_active",
+        "ListParameters": "list",
         "ReopenParameters": "reopen",
         "StartParameters": "start",
         "UpdateParameters": "update",
@@ -203,6 +203,8 @@ def cancel(*, id: int) -> Args:
 
     Reads marketplace.conversations, marketplace.products.
     Writes marketplace.conversations, marketplace.products.
+    May violate conversations_completed_has_time, products_reserved_for_when_reserved, products_reserved_has_time, products_sold_has_time_and_price, products_sold_to_when_sold.
+    Triggers and foreign keys may violate constraints of marketplace.conversations, marketplace.messages, marketplace.products.
     SQL: sql/marketplace/conversations/cancel.sql
     """
     if id is None:
@@ -302,6 +304,8 @@ def complete(*, negotiated_price: Decimal | None = None, id: int) -> Args:
 
     Reads marketplace.buyers, marketplace.conversations, marketplace.products.
     Writes marketplace.buyers, marketplace.conversations, marketplace.products.
+    May violate buyers_completed_purchases_not_negative, conversations_completed_has_time, conversations_negotiated_price_not_negative, products_reserved_for_when_reserved, products_reserved_has_time, products_sold_has_time_and_price, products_sold_price_not_negative, products_sold_to_id_fkey, products_sold_to_when_sold.
+    Triggers and foreign keys may violate constraints of marketplace.buyers, marketplace.conversations, marketplace.messages, marketplace.products.
     SQL: sql/marketplace/conversations/complete.sql
     """
     if id is None:
@@ -393,6 +397,8 @@ def create(
     completed_at: When the sale was agreed; stays when the conversation is archived.
     Reads marketplace.conversations.
     Writes marketplace.conversations.
+    May violate conversations_buyer_id_fkey, conversations_completed_has_time, conversations_message_count_not_negative, conversations_negotiated_price_not_negative, conversations_pkey, conversations_product_id_fkey, conversations_sentiment_score_range, conversations_wallapop_chat_id_key, conversations_wallapop_chat_id_not_empty.
+    Triggers and foreign keys may violate constraints of marketplace.conversations.
     SQL: sql/marketplace/conversations/create.sql
     """
     if wallapop_chat_id is None or product_id is None or buyer_id is None or status is None:
@@ -710,6 +716,8 @@ def reopen(*, id: int) -> Args:
 
     Reads marketplace.buyers, marketplace.conversations.
     Writes marketplace.conversations.
+    May violate conversations_completed_has_time.
+    Triggers and foreign keys may violate constraints of marketplace.conversations, marketplace.messages.
     SQL: sql/marketplace/conversations/reopen.sql
     """
     if id is None:
@@ -822,6 +830,8 @@ def start(*, wallapop_chat_id: str, product_id: int, buyer_id: int) -> Args:
 
     Reads marketplace.buyers, marketplace.conversations.
     Writes marketplace.buyers, marketplace.conversations.
+    May violate buyers_total_conversations_not_negative, conversations_buyer_id_fkey, conversations_completed_has_time, conversations_message_count_not_negative, conversations_negotiated_price_not_negative, conversations_pkey, conversations_product_id_fkey, conversations_sentiment_score_range, conversations_wallapop_chat_id_key, conversations_wallapop_chat_id_not_empty.
+    Triggers and foreign keys may violate constraints of marketplace.buyers, marketplace.conversations, marketplace.messages.
     SQL: sql/marketplace/conversations/start.sql
     """
     if wallapop_chat_id is None or product_id is None or buyer_id is None:
@@ -877,6 +887,8 @@ def update(
     sentiment_score: -1 (angry) to 1 (delighted).
     Reads marketplace.conversations.
     Writes marketplace.conversations.
+    May violate conversations_sentiment_score_range, conversations_negotiated_price_not_negative.
+    Triggers and foreign keys may violate constraints of marketplace.conversations, marketplace.messages.
     SQL: sql/marketplace/conversations/update.sql
     """
     if id is None:
