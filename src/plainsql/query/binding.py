@@ -6,8 +6,11 @@ from collections.abc import Sequence
 from numbers import Number
 from typing import Any, TypeVar
 
+from plainsql.deprecation import warn_of_deprecated_query
 from plainsql.errors import BindError
+from plainsql.query.row_columns import columns
 from plainsql.rows import composite
+from plainsql.statements.row_parameters import rows_of
 from plainsql.types import UNSET, Args
 
 __all__ = ["Args", "Binder", "NullError", "bounded"]
@@ -24,14 +27,29 @@ class Binder:
         defaults: dict[str, object],
         bounds: dict[str, tuple[Any, Any]],
         row_name: str | None,
+        warning: tuple[str, str] | None = None,
     ) -> None:
         self.names = tuple(names)
+        self.rows = rows_of(names)
+        """The columns of each parameter that is a list of rows."""
         self.defaults = defaults
         self.bounds = bounds
         self.row_name = row_name
         """None if the query returns single values."""
+        self.warning = warning
+        """The name and the ``deprecated`` text of a deprecated query."""
+
+    def called(self) -> list[str]:
+        """Return the names of a call's parameters: a list of rows is one."""
+        return list(dict.fromkeys(name.partition(".")[0] for name in self.names))
 
     def __call__(self, /, **kwargs: object) -> Args:
+        if self.warning is not None:
+            warn_of_deprecated_query(*self.warning)
+        for rows in self.rows.keys() & kwargs.keys():
+            fields = self.rows[rows]
+            lists = columns(rows, kwargs.pop(rows), fields)
+            kwargs |= {f"{rows}.{field}": values for field, values in zip(fields, lists, strict=True)}
         if self.defaults:
             kwargs = {**self.defaults, **kwargs}
         if len(kwargs) != len(self.names) or any(name not in kwargs for name in self.names):

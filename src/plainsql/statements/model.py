@@ -24,6 +24,7 @@ __all__ = [
     "ColumnHint",
     "Encryption",
     "Example",
+    "NamedError",
     "Parameter",
     "Returns",
     "Statement",
@@ -39,6 +40,8 @@ class Returns:
     kind: ReturnKind
     row: str | None = None
     """The name of the row type; ``None`` for single values and for a count."""
+    copied: bool = False
+    """True for ``copied``: the count of the rows that a COPY stores."""
 
     @property
     def value(self) -> bool:
@@ -46,9 +49,9 @@ class Returns:
         return self.row is None and self.kind != "count"
 
     def __str__(self) -> str:
-        """The form that the header has: ``optional Lead``, ``many value``, ``value``, ``count``."""
+        """The form in the header: ``optional Lead``, ``many value``, ``value``, ``count``, ``copied``."""
         if self.kind == "count":
-            return "count"
+            return "copied" if self.copied else "count"
         if self.row is None:
             return "value" if self.kind == "one" else f"{self.kind} value"
         return f"{self.kind} {self.row}"
@@ -100,6 +103,10 @@ class Parameter:
     """All its places, in the order of the text; at least one."""
     bounds: Bounds | None = None
     encryption: Encryption | None = None
+    type: str | None = None
+    """The Python type that the header gives it, as written: ``shop.types.CustomerId``."""
+    description: str = ""
+    """The text after the two dashes of its ``param`` line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +120,8 @@ class Choice:
     """``False`` for a flag without a default in the header."""
     place: Place
     """The place of its first mark."""
+    description: str = ""
+    """The text after the two dashes of its ``param`` line."""
 
     @property
     def is_flag(self) -> bool:
@@ -126,11 +135,13 @@ class ColumnHint:
 
     name: str
     type: str | None
-    """The Python type of a JSON column as written: ``whatsapp.Payload``, ``list[whatsapp.Item]``."""
+    """The Python type as written: ``whatsapp.Payload``, ``list[whatsapp.Item]``."""
     nullable: bool | None
     """``None`` leaves it to the analysis."""
     place: Place
     encryption: Encryption | None = None
+    description: str = ""
+    """The text after the two dashes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +187,16 @@ def _constant_text(value: Constant) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class NamedError:
+    """``error customers_email_key: EmailTaken``: the class of the error if the constraint is violated."""
+
+    constraint: str
+    """The name of the constraint, or of the unique index, as the server reports it."""
+    name: str
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
 class Statement:
     """One SQL file: one query, its header read and its text compiled."""
 
@@ -202,6 +223,11 @@ class Statement:
     """The 1-based line of the file at which ``body`` begins."""
     compiled: Compiled
     examples: tuple[Example, ...] = ()
+    errors: tuple[NamedError, ...] = ()
+    paged: bool = False
+    """True if ``page: key`` declares pages."""
+    deprecated: str = ""
+    """The text of the ``deprecated`` line; empty if the query is not deprecated."""
 
     @property
     def encryptions(self) -> tuple[Encryption, ...]:

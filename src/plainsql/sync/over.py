@@ -15,9 +15,10 @@ from plainsql.copy_rows import Progress
 from plainsql.errors import BindError, TransactionError
 from plainsql.options import check
 from plainsql.outcome_notes import NOT_COMMITTED
-from plainsql.query import Args, CompiledQuery, Query
+from plainsql.query import Args, CompiledCopy, CompiledQuery, Query
 from plainsql.sync.batch import execute_many, run_batch
-from plainsql.sync.copy import SyncOutput, copy_in, copy_out
+from plainsql.sync.copy import SyncOutput, copy_in, copy_out, copy_query
+from plainsql.sync.driver_errors import classified_errors, classify_error
 from plainsql.sync.execution import execute, iterate
 from plainsql.sync.guest_connection import GuestConnection
 from plainsql.sync.lending_executor import LendingExecutor
@@ -122,6 +123,11 @@ class GuestExecutor:
         with self._enter(None) as shared, shared.psycopg.transaction():
             return copy_in(shared, table, rows, columns, progress)
 
+    def copy_rows(self, query: CompiledCopy, rows: Iterable[Any], progress: Progress | None = None, /) -> int:
+        """Copy rows into the table of a query; call the query instead."""
+        with self._enter(query) as shared, shared.psycopg.transaction():
+            return copy_query(shared, query, rows, progress)
+
     def copy_out(
         self,
         query: Query[..., Any, Any],
@@ -170,7 +176,7 @@ class GuestExecutor:
                 hint="pass them to the call that opens the outer transaction",
             )
         shared.raise_if_failed()
-        with shared.psycopg.transaction():
+        with classified_errors(), shared.psycopg.transaction():
             if options:
                 shared.run_command(f"set transaction {', '.join(options)}")
             inner = GuestExecutor(self._source, self._prefetch)
@@ -205,6 +211,7 @@ class GuestExecutor:
                     TenantGuard(_tenant_setting()).check(shared, query)
                 yield shared
             except (psycopg.Error, OSError) as error:
+                classify_error(error)
                 if not in_transaction:
                     add_note(shared, error, read_only=query is not None and query.read_only)
                 elif shared.is_lost:
@@ -280,7 +287,7 @@ class GuestPoolExecutor(LendingExecutor):
     @contextmanager
     def _borrow(self) -> Iterator[GuestExecutor]:
         acquired: AbstractContextManager[psycopg.Connection[Any]] = self._pool.connection()
-        with acquired as connection:
+        with classified_errors(), acquired as connection:
             yield GuestExecutor(_Given(connection), self._prefetch)
 
 

@@ -9,15 +9,29 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Literal
+from typing import Literal, NotRequired, TYPE_CHECKING, TypedDict
 
 from plainsql.dependencies import Change
-from plainsql.query import Args, NullError, bounded, count as count_, many, one, optional
+from plainsql.query import Args, NullError, bounded, count as count_, many, one, optional, parameter_types
 from plainsql.rows import Row
 from plainsql.types import UNSET, UnsetType
 
 __all__ = [
+    "CancelParameters",
+    "CompleteParameters",
     "Conversation",
+    "CountParameters",
+    "CreateParameters",
+    "DeleteParameters",
+    "ForBuyerParameters",
+    "ForProductParameters",
+    "GetByIdParameters",
+    "GetByWallapopChatIdParameters",
+    "ListActiveParameters",
+    "ListParameters",
+    "ReopenParameters",
+    "StartParameters",
+    "UpdateParameters",
     "cancel",
     "complete",
     "count",
@@ -43,19 +57,102 @@ class Conversation(Row, frozen=True):
     product_id: int
     buyer_id: int
     status: Literal["ACTIVE", "COMPLETED", "CANCELLED", "BLOCKED", "ARCHIVED"]
+    """Moves by complete, cancel, reopen, cleanup and the blocking of the buyer"""
     message_count: int
+    """Kept by messages.append"""
     last_message_at: datetime | None
+    """When the last message was written: kept by messages.append"""
     negotiated_price: Decimal | None
     meeting_location: str | None
     meeting_time: datetime | None
     intent_detected: str | None
     sentiment_score: float | None
+    """-1 (angry) to 1 (delighted)"""
     completed_at: datetime | None
+    """When the sale was agreed; stays when the conversation is archived"""
     created_at: datetime
     updated_at: datetime
 
 
-@optional[Conversation]("marketplace.conversations.cancel", "sql/marketplace/conversations/cancel.sql", 5, """\
+if TYPE_CHECKING:
+    CancelParameters = TypedDict("CancelParameters", {"id": int})
+    CompleteParameters = TypedDict("CompleteParameters", {
+        "negotiated_price": NotRequired[Decimal | None],
+        "id": int,
+    })
+    CountParameters = TypedDict("CountParameters", {
+        "status": NotRequired[Literal["ACTIVE", "COMPLETED", "CANCELLED", "BLOCKED", "ARCHIVED"] | UnsetType],
+        "since": NotRequired[datetime | UnsetType],
+    })
+    CreateParameters = TypedDict("CreateParameters", {
+        "wallapop_chat_id": str,
+        "product_id": int,
+        "buyer_id": int,
+        "status": NotRequired[Literal["ACTIVE", "COMPLETED", "CANCELLED", "BLOCKED", "ARCHIVED"]],
+        "negotiated_price": NotRequired[Decimal | None],
+        "completed_at": NotRequired[datetime | None],
+    })
+    DeleteParameters = TypedDict("DeleteParameters", {"id": int})
+    ForBuyerParameters = TypedDict("ForBuyerParameters", {
+        "buyer_id": int,
+        "status": NotRequired[Literal["ACTIVE", "COMPLETED", "CANCELLED", "BLOCKED", "ARCHIVED"] | UnsetType],
+        "after_created_at": NotRequired[datetime | UnsetType],
+        "after_id": NotRequired[int | UnsetType],
+        "limit": NotRequired[int],
+    })
+    ForProductParameters = TypedDict("ForProductParameters", {
+        "product_id": int,
+        "status": NotRequired[Literal["ACTIVE", "COMPLETED", "CANCELLED", "BLOCKED", "ARCHIVED"] | UnsetType],
+        "after_created_at": NotRequired[datetime | UnsetType],
+        "after_id": NotRequired[int | UnsetType],
+        "limit": NotRequired[int],
+    })
+    GetByIdParameters = TypedDict("GetByIdParameters", {"id": int})
+    GetByWallapopChatIdParameters = TypedDict("GetByWallapopChatIdParameters", {"wallapop_chat_id": str})
+    ListParameters = TypedDict("ListParameters", {
+        "after_created_at": NotRequired[datetime | UnsetType],
+        "after_id": NotRequired[int | UnsetType],
+        "limit": NotRequired[int],
+    })
+    ListActiveParameters = TypedDict("ListActiveParameters", {
+        "after_updated_at": NotRequired[datetime | UnsetType],
+        "after_id": NotRequired[int | UnsetType],
+        "limit": NotRequired[int],
+    })
+    ReopenParameters = TypedDict("ReopenParameters", {"id": int})
+    StartParameters = TypedDict("StartParameters", {
+        "wallapop_chat_id": str,
+        "product_id": int,
+        "buyer_id": int,
+    })
+    UpdateParameters = TypedDict("UpdateParameters", {
+        "negotiated_price": NotRequired[Decimal | None | UnsetType],
+        "meeting_location": NotRequired[str | None | UnsetType],
+        "meeting_time": NotRequired[datetime | None | UnsetType],
+        "intent_detected": NotRequired[str | None | UnsetType],
+        "sentiment_score": NotRequired[float | None | UnsetType],
+        "id": int,
+    })
+else:
+    __getattr__ = parameter_types(__name__, {
+        "CancelParameters": "cancel",
+        "CompleteParameters": "complete",
+        "CountParameters": "count",
+        "CreateParameters": "create",
+        "DeleteParameters": "delete",
+        "ForBuyerParameters": "for_buyer",
+        "ForProductParameters": "for_product",
+        "GetByIdParameters": "get_by_id",
+        "GetByWallapopChatIdParameters": "get_by_wallapop_chat_id",
+        "ListActiveParameters": "list_active",
+        "ListParameters": "list",
+        "ReopenParameters": "reopen",
+        "StartParameters": "start",
+        "UpdateParameters": "update",
+    })
+
+
+@optional[Conversation, "CancelParameters"]("marketplace.conversations.cancel", "sql/marketplace/conversations/cancel.sql", 5, """\
 with
 cancelled as (
   update marketplace.conversations as c
@@ -64,6 +161,7 @@ cancelled as (
     c.id = :id
     and c.status = 'ACTIVE'
   returning
+    -- begin fragment conversation_columns
     c.id,
     c.wallapop_chat_id,
     c.product_id,
@@ -79,6 +177,7 @@ cancelled as (
     c.completed_at,
     c.created_at,
     c.updated_at
+    -- end fragment conversation_columns
 ),
 
 freed as (
@@ -104,6 +203,8 @@ def cancel(*, id: int) -> Args:
 
     Reads marketplace.conversations, marketplace.products.
     Writes marketplace.conversations, marketplace.products.
+    May violate conversations_completed_has_time, products_reserved_for_when_reserved, products_reserved_has_time, products_sold_has_time_and_price, products_sold_to_when_sold.
+    Triggers and foreign keys may violate constraints of marketplace.conversations, marketplace.messages, marketplace.products.
     SQL: sql/marketplace/conversations/cancel.sql
     """
     if id is None:
@@ -111,7 +212,7 @@ def cancel(*, id: int) -> Args:
     return (id,)
 
 
-@optional[Conversation]("marketplace.conversations.complete", "sql/marketplace/conversations/complete.sql", 13, """\
+@optional[Conversation, "CompleteParameters"]("marketplace.conversations.complete", "sql/marketplace/conversations/complete.sql", 13, """\
 with
 talk as (
   select
@@ -156,6 +257,7 @@ completed as (
   inner join sold as s on t.product_id = s.id
   where c.id = t.id
   returning
+    -- begin fragment conversation_columns
     c.id,
     c.wallapop_chat_id,
     c.product_id,
@@ -171,6 +273,7 @@ completed as (
     c.completed_at,
     c.created_at,
     c.updated_at
+    -- end fragment conversation_columns
 ),
 
 counted as (
@@ -201,6 +304,8 @@ def complete(*, negotiated_price: Decimal | None = None, id: int) -> Args:
 
     Reads marketplace.buyers, marketplace.conversations, marketplace.products.
     Writes marketplace.buyers, marketplace.conversations, marketplace.products.
+    May violate buyers_completed_purchases_not_negative, conversations_completed_has_time, conversations_negotiated_price_not_negative, products_reserved_for_when_reserved, products_reserved_has_time, products_sold_has_time_and_price, products_sold_price_not_negative, products_sold_to_id_fkey, products_sold_to_when_sold.
+    Triggers and foreign keys may violate constraints of marketplace.buyers, marketplace.conversations, marketplace.messages, marketplace.products.
     SQL: sql/marketplace/conversations/complete.sql
     """
     if id is None:
@@ -208,7 +313,7 @@ def complete(*, negotiated_price: Decimal | None = None, id: int) -> Args:
     return (negotiated_price, id)
 
 
-@one[int]("marketplace.conversations.count", "sql/marketplace/conversations/count.sql", 3, """\
+@one[int, "CountParameters"]("marketplace.conversations.count", "sql/marketplace/conversations/count.sql", 3, """\
 select count(*) as total
 from marketplace.conversations as c
 where
@@ -231,7 +336,7 @@ def count(
     return (status, since)
 
 
-@one[Conversation]("marketplace.conversations.create", "sql/marketplace/conversations/create.sql", 8, """\
+@one[Conversation, "CreateParameters"]("marketplace.conversations.create", "sql/marketplace/conversations/create.sql", 8, """\
 insert into marketplace.conversations as c (
   wallapop_chat_id,
   product_id,
@@ -249,6 +354,7 @@ values (
   :completed_at
 )
 returning
+  -- begin fragment conversation_columns
   c.id,
   c.wallapop_chat_id,
   c.product_id,
@@ -264,6 +370,7 @@ returning
   c.completed_at,
   c.created_at,
   c.updated_at
+  -- end fragment conversation_columns
 """, changes=(
     Change("marketplace.conversations", (
         ("buyer_id", "returned", "buyer_id"),
@@ -286,8 +393,12 @@ def create(
 
     The bot starts its conversations with ``start``.
 
+    status: Moves by complete, cancel, reopen, cleanup and the blocking of the buyer.
+    completed_at: When the sale was agreed; stays when the conversation is archived.
     Reads marketplace.conversations.
     Writes marketplace.conversations.
+    May violate conversations_buyer_id_fkey, conversations_completed_has_time, conversations_message_count_not_negative, conversations_negotiated_price_not_negative, conversations_pkey, conversations_product_id_fkey, conversations_sentiment_score_range, conversations_wallapop_chat_id_key, conversations_wallapop_chat_id_not_empty.
+    Triggers and foreign keys may violate constraints of marketplace.conversations.
     SQL: sql/marketplace/conversations/create.sql
     """
     if wallapop_chat_id is None or product_id is None or buyer_id is None or status is None:
@@ -295,7 +406,7 @@ def create(
     return (wallapop_chat_id, product_id, buyer_id, status, negotiated_price, completed_at)
 
 
-@count_("marketplace.conversations.delete", "sql/marketplace/conversations/delete.sql", 3, """\
+@count_["DeleteParameters"]("marketplace.conversations.delete", "sql/marketplace/conversations/delete.sql", 3, """\
 delete from marketplace.conversations as c
 where c.id = :id
 """, session_clean=True, changes=(
@@ -314,8 +425,9 @@ def delete(*, id: int) -> Args:
     return (id,)
 
 
-@many[Conversation]("marketplace.conversations.for_buyer", "sql/marketplace/conversations/for_buyer.sql", 6, """\
+@many[Conversation, "ForBuyerParameters"]("marketplace.conversations.for_buyer", "sql/marketplace/conversations/for_buyer.sql", 6, """\
 select
+  -- begin fragment conversation_columns
   c.id,
   c.wallapop_chat_id,
   c.product_id,
@@ -331,6 +443,7 @@ select
   c.completed_at,
   c.created_at,
   c.updated_at
+  -- end fragment conversation_columns
 from marketplace.conversations as c
 where
   c.buyer_id = :buyer_id
@@ -360,8 +473,9 @@ def for_buyer(
     return (buyer_id, status, after_created_at, after_id, bounded("limit", limit, 1, 200))
 
 
-@many[Conversation]("marketplace.conversations.for_product", "sql/marketplace/conversations/for_product.sql", 6, """\
+@many[Conversation, "ForProductParameters"]("marketplace.conversations.for_product", "sql/marketplace/conversations/for_product.sql", 6, """\
 select
+  -- begin fragment conversation_columns
   c.id,
   c.wallapop_chat_id,
   c.product_id,
@@ -377,6 +491,7 @@ select
   c.completed_at,
   c.created_at,
   c.updated_at
+  -- end fragment conversation_columns
 from marketplace.conversations as c
 where
   c.product_id = :product_id
@@ -406,8 +521,9 @@ def for_product(
     return (product_id, status, after_created_at, after_id, bounded("limit", limit, 1, 200))
 
 
-@optional[Conversation]("marketplace.conversations.get_by_id", "sql/marketplace/conversations/get_by_id.sql", 3, """\
+@optional[Conversation, "GetByIdParameters"]("marketplace.conversations.get_by_id", "sql/marketplace/conversations/get_by_id.sql", 3, """\
 select
+  -- begin fragment conversation_columns
   c.id,
   c.wallapop_chat_id,
   c.product_id,
@@ -423,6 +539,7 @@ select
   c.completed_at,
   c.created_at,
   c.updated_at
+  -- end fragment conversation_columns
 from marketplace.conversations as c
 where c.id = :id
 """, read_only=True, session_clean=True, by_key=True)
@@ -437,8 +554,9 @@ def get_by_id(*, id: int) -> Args:
     return (id,)
 
 
-@optional[Conversation]("marketplace.conversations.get_by_wallapop_chat_id", "sql/marketplace/conversations/get_by_wallapop_chat_id.sql", 3, """\
+@optional[Conversation, "GetByWallapopChatIdParameters"]("marketplace.conversations.get_by_wallapop_chat_id", "sql/marketplace/conversations/get_by_wallapop_chat_id.sql", 3, """\
 select
+  -- begin fragment conversation_columns
   c.id,
   c.wallapop_chat_id,
   c.product_id,
@@ -454,6 +572,7 @@ select
   c.completed_at,
   c.created_at,
   c.updated_at
+  -- end fragment conversation_columns
 from marketplace.conversations as c
 where c.wallapop_chat_id = :wallapop_chat_id
 """, read_only=True, session_clean=True, by_key=True)
@@ -468,8 +587,9 @@ def get_by_wallapop_chat_id(*, wallapop_chat_id: str) -> Args:
     return (wallapop_chat_id,)
 
 
-@many[Conversation]("marketplace.conversations.list", "sql/marketplace/conversations/list.sql", 6, """\
+@many[Conversation, "ListParameters"]("marketplace.conversations.list", "sql/marketplace/conversations/list.sql", 6, """\
 select
+  -- begin fragment conversation_columns
   c.id,
   c.wallapop_chat_id,
   c.product_id,
@@ -485,6 +605,7 @@ select
   c.completed_at,
   c.created_at,
   c.updated_at
+  -- end fragment conversation_columns
 from marketplace.conversations as c
 where (c.created_at, c.id) < (:after_created_at, :after_id)  --?
 order by c.created_at desc, c.id desc
@@ -509,8 +630,9 @@ def list(
     return (after_created_at, after_id, bounded("limit", limit, 1, 200))
 
 
-@many[Conversation]("marketplace.conversations.list_active", "sql/marketplace/conversations/list_active.sql", 7, """\
+@many[Conversation, "ListActiveParameters"]("marketplace.conversations.list_active", "sql/marketplace/conversations/list_active.sql", 7, """\
 select
+  -- begin fragment conversation_columns
   c.id,
   c.wallapop_chat_id,
   c.product_id,
@@ -526,6 +648,7 @@ select
   c.completed_at,
   c.created_at,
   c.updated_at
+  -- end fragment conversation_columns
 from marketplace.conversations as c
 where
   c.status = 'ACTIVE'
@@ -553,7 +676,7 @@ def list_active(
     return (after_updated_at, after_id, bounded("limit", limit, 1, 200))
 
 
-@optional[Conversation]("marketplace.conversations.reopen", "sql/marketplace/conversations/reopen.sql", 5, """\
+@optional[Conversation, "ReopenParameters"]("marketplace.conversations.reopen", "sql/marketplace/conversations/reopen.sql", 5, """\
 update marketplace.conversations as c
 set status = 'ACTIVE'
 where
@@ -566,6 +689,7 @@ where
       and b.is_blocked
   )
 returning
+  -- begin fragment conversation_columns
   c.id,
   c.wallapop_chat_id,
   c.product_id,
@@ -581,6 +705,7 @@ returning
   c.completed_at,
   c.created_at,
   c.updated_at
+  -- end fragment conversation_columns
 """, changes=(
     Change("marketplace.conversations"),
 ))
@@ -591,6 +716,8 @@ def reopen(*, id: int) -> Args:
 
     Reads marketplace.buyers, marketplace.conversations.
     Writes marketplace.conversations.
+    May violate conversations_completed_has_time.
+    Triggers and foreign keys may violate constraints of marketplace.conversations, marketplace.messages.
     SQL: sql/marketplace/conversations/reopen.sql
     """
     if id is None:
@@ -598,10 +725,11 @@ def reopen(*, id: int) -> Args:
     return (id,)
 
 
-@optional[Conversation]("marketplace.conversations.start", "sql/marketplace/conversations/start.sql", 14, """\
+@optional[Conversation, "StartParameters"]("marketplace.conversations.start", "sql/marketplace/conversations/start.sql", 14, """\
 with
 known as (
   select
+    -- begin fragment conversation_columns
     c.id,
     c.wallapop_chat_id,
     c.product_id,
@@ -617,6 +745,7 @@ known as (
     c.completed_at,
     c.created_at,
     c.updated_at
+    -- end fragment conversation_columns
   from marketplace.conversations as c
   where c.wallapop_chat_id = :wallapop_chat_id
 ),
@@ -701,6 +830,8 @@ def start(*, wallapop_chat_id: str, product_id: int, buyer_id: int) -> Args:
 
     Reads marketplace.buyers, marketplace.conversations.
     Writes marketplace.buyers, marketplace.conversations.
+    May violate buyers_total_conversations_not_negative, conversations_buyer_id_fkey, conversations_completed_has_time, conversations_message_count_not_negative, conversations_negotiated_price_not_negative, conversations_pkey, conversations_product_id_fkey, conversations_sentiment_score_range, conversations_wallapop_chat_id_key, conversations_wallapop_chat_id_not_empty.
+    Triggers and foreign keys may violate constraints of marketplace.buyers, marketplace.conversations, marketplace.messages.
     SQL: sql/marketplace/conversations/start.sql
     """
     if wallapop_chat_id is None or product_id is None or buyer_id is None:
@@ -708,7 +839,7 @@ def start(*, wallapop_chat_id: str, product_id: int, buyer_id: int) -> Args:
     return (wallapop_chat_id, product_id, buyer_id)
 
 
-@optional[Conversation]("marketplace.conversations.update", "sql/marketplace/conversations/update.sql", 6, """\
+@optional[Conversation, "UpdateParameters"]("marketplace.conversations.update", "sql/marketplace/conversations/update.sql", 6, """\
 update marketplace.conversations as c
 set
   negotiated_price = :negotiated_price,  --?
@@ -719,6 +850,7 @@ set
   updated_at = c.updated_at
 where c.id = :id
 returning
+  -- begin fragment conversation_columns
   c.id,
   c.wallapop_chat_id,
   c.product_id,
@@ -734,6 +866,7 @@ returning
   c.completed_at,
   c.created_at,
   c.updated_at
+  -- end fragment conversation_columns
 """, changes=(
     Change("marketplace.conversations"),
 ))
@@ -751,8 +884,11 @@ def update(
     They are its offer, the agreed place and time, and the detected intent and sentiment.
     ``complete``, ``cancel`` and ``reopen`` change its status; ``cleanup.conversations`` archives it.
 
+    sentiment_score: -1 (angry) to 1 (delighted).
     Reads marketplace.conversations.
     Writes marketplace.conversations.
+    May violate conversations_sentiment_score_range, conversations_negotiated_price_not_negative.
+    Triggers and foreign keys may violate constraints of marketplace.conversations, marketplace.messages.
     SQL: sql/marketplace/conversations/update.sql
     """
     if id is None:

@@ -8,15 +8,29 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Literal, NotRequired, TYPE_CHECKING, TypedDict
 from uuid import UUID
 
 from plainsql.dependencies import Change
-from plainsql.query import Args, NullError, bounded, count as count_, many, one, optional
+from plainsql.query import Args, NullError, PageKey, PageOrder, bounded, count as count_, many, one, optional, paged, parameter_types
 from plainsql.rows import Row
+from plainsql.sqlstate_errors import UniqueViolation
 from plainsql.types import UNSET, UnsetType
 
 __all__ = [
+    "BrowseParameters",
+    "CountParameters",
+    "CreateParameters",
+    "DeleteParameters",
+    "GetByIdParameters",
+    "GetByPhoneParameters",
+    "GetByTelegramChatIdParameters",
+    "GetOrCreateFromTelegramParameters",
     "Lead",
+    "ListParameters",
+    "TelegramChatTaken",
+    "UpdateParameters",
+    "browse",
     "count",
     "create",
     "delete",
@@ -37,11 +51,90 @@ class Lead(Row, frozen=True):
     email: str | None
     phone: str | None
     telegram_chat_id: str | None
+    """The private Telegram chat in which this lead talks to us"""
     created_at: datetime
     updated_at: datetime
 
 
-@one[int]("realty.leads.count", "sql/realty/leads/count.sql", 3, """\
+class TelegramChatTaken(UniqueViolation):
+    """A row violates `leads_telegram_chat_id_key`."""
+
+
+if TYPE_CHECKING:
+    BrowseParameters = TypedDict("BrowseParameters", {
+        "since": NotRequired[datetime | UnsetType],
+        "order": NotRequired[Literal["newest", "oldest"]],
+    })
+    CountParameters = TypedDict("CountParameters", {"since": NotRequired[datetime | UnsetType]})
+    CreateParameters = TypedDict("CreateParameters", {
+        "name": NotRequired[str | None],
+        "email": NotRequired[str | None],
+        "phone": NotRequired[str | None],
+        "telegram_chat_id": NotRequired[str | None],
+    })
+    DeleteParameters = TypedDict("DeleteParameters", {"id": UUID})
+    GetByIdParameters = TypedDict("GetByIdParameters", {"id": UUID})
+    GetByPhoneParameters = TypedDict("GetByPhoneParameters", {"phone": str})
+    GetByTelegramChatIdParameters = TypedDict("GetByTelegramChatIdParameters", {"telegram_chat_id": str})
+    GetOrCreateFromTelegramParameters = TypedDict("GetOrCreateFromTelegramParameters", {
+        "telegram_chat_id": str | None,
+        "name": NotRequired[str | None],
+    })
+    ListParameters = TypedDict("ListParameters", {
+        "after_created_at": NotRequired[datetime | UnsetType],
+        "after_id": NotRequired[UUID | UnsetType],
+        "limit": NotRequired[int],
+    })
+    UpdateParameters = TypedDict("UpdateParameters", {
+        "name": NotRequired[str | None | UnsetType],
+        "email": NotRequired[str | None | UnsetType],
+        "phone": NotRequired[str | None | UnsetType],
+        "telegram_chat_id": NotRequired[str | None | UnsetType],
+        "id": UUID,
+    })
+else:
+    __getattr__ = parameter_types(__name__, {
+        "BrowseParameters": "browse",
+        "CountParameters": "count",
+        "CreateParameters": "create",
+        "DeleteParameters": "delete",
+        "GetByIdParameters": "get_by_id",
+        "GetByPhoneParameters": "get_by_phone",
+        "GetByTelegramChatIdParameters": "get_by_telegram_chat_id",
+        "GetOrCreateFromTelegramParameters": "get_or_create_from_telegram",
+        "ListParameters": "list",
+        "UpdateParameters": "update",
+    })
+
+
+@paged[Lead, "BrowseParameters"]("realty.leads.browse", "sql/realty/leads/browse.sql", 5, """\
+select
+  l.id,
+  l.name,
+  l.email,
+  l.phone,
+  l.telegram_chat_id,
+  l.created_at,
+  l.updated_at
+from realty.leads as l
+where l.created_at >= :since     --?
+order by
+  l.created_at desc, l.id desc,  --? order=newest
+  l.created_at, l.id,            --? order=oldest
+  l.id
+""", read_only=True, session_clean=True, pages=(PageOrder((PageKey("created_at", descending=True, nulls_first=True), PageKey("id", descending=True, nulls_first=True),), (("order", "newest"),)), PageOrder((PageKey("created_at"), PageKey("id"),), (("order", "oldest"),)),))
+def browse(*, since: datetime | UnsetType = UNSET, order: Literal["newest", "oldest"] = "newest") -> Args:
+    """Leads, a page at a time.
+
+    Reads realty.leads.
+    SQL: sql/realty/leads/browse.sql
+    """
+    if since is None:
+        raise NullError
+    return (since, order)
+
+
+@one[int, "CountParameters"]("realty.leads.count", "sql/realty/leads/count.sql", 3, """\
 select count(*) as total
 from realty.leads as l
 where l.created_at >= :since  --?
@@ -57,7 +150,7 @@ def count(*, since: datetime | UnsetType = UNSET) -> Args:
     return (since,)
 
 
-@one[Lead]("realty.leads.create", "sql/realty/leads/create.sql", 9, """\
+@one[Lead, "CreateParameters"]("realty.leads.create", "sql/realty/leads/create.sql", 10, """\
 insert into realty.leads as l (
   name,
   email,
@@ -78,7 +171,7 @@ returning
   l.telegram_chat_id,
   l.created_at,
   l.updated_at
-""", session_clean=True, changes=(
+""", session_clean=True, errors={"leads_telegram_chat_id_key": TelegramChatTaken}, changes=(
     Change("realty.leads", (
         ("id", "returned", "id"),
         ("phone", "parameter", "phone"),
@@ -94,16 +187,18 @@ def create(
 ) -> Args:
     """Create a lead.
 
-    A Telegram chat belongs to one lead only: a second lead is refused (unique violation).
+    A Telegram chat belongs to one lead only: a second lead raises TelegramChatTaken.
 
+    telegram_chat_id: The private Telegram chat in which this lead talks to us.
     Reads realty.leads.
     Writes realty.leads.
+    May violate leads_email_has_at, leads_name_not_empty, leads_phone_not_empty, leads_pkey, leads_telegram_chat_id_key (TelegramChatTaken), leads_telegram_chat_id_not_empty.
     SQL: sql/realty/leads/create.sql
     """
     return (name, email, phone, telegram_chat_id)
 
 
-@count_("realty.leads.delete", "sql/realty/leads/delete.sql", 3, """\
+@count_["DeleteParameters"]("realty.leads.delete", "sql/realty/leads/delete.sql", 3, """\
 delete from realty.leads as l
 where l.id = :id
 """, session_clean=True, changes=(
@@ -117,6 +212,7 @@ def delete(*, id: UUID) -> Args:
 
     Reads realty.leads.
     Writes realty.appointments, realty.conversations, realty.leads, realty.messages.
+    Triggers and foreign keys may violate constraints of realty.appointments.
     SQL: sql/realty/leads/delete.sql
     """
     if id is None:
@@ -124,7 +220,7 @@ def delete(*, id: UUID) -> Args:
     return (id,)
 
 
-@optional[Lead]("realty.leads.get_by_id", "sql/realty/leads/get_by_id.sql", 3, """\
+@optional[Lead, "GetByIdParameters"]("realty.leads.get_by_id", "sql/realty/leads/get_by_id.sql", 3, """\
 select
   l.id,
   l.name,
@@ -147,7 +243,7 @@ def get_by_id(*, id: UUID) -> Args:
     return (id,)
 
 
-@optional[Lead]("realty.leads.get_by_phone", "sql/realty/leads/get_by_phone.sql", 3, """\
+@optional[Lead, "GetByPhoneParameters"]("realty.leads.get_by_phone", "sql/realty/leads/get_by_phone.sql", 3, """\
 select
   l.id,
   l.name,
@@ -172,7 +268,7 @@ def get_by_phone(*, phone: str) -> Args:
     return (phone,)
 
 
-@optional[Lead]("realty.leads.get_by_telegram_chat_id", "sql/realty/leads/get_by_telegram_chat_id.sql", 3, """\
+@optional[Lead, "GetByTelegramChatIdParameters"]("realty.leads.get_by_telegram_chat_id", "sql/realty/leads/get_by_telegram_chat_id.sql", 3, """\
 select
   l.id,
   l.name,
@@ -195,7 +291,7 @@ def get_by_telegram_chat_id(*, telegram_chat_id: str) -> Args:
     return (telegram_chat_id,)
 
 
-@one[Lead]("realty.leads.get_or_create_from_telegram", "sql/realty/leads/get_or_create_from_telegram.sql", 14, """\
+@one[Lead, "GetOrCreateFromTelegramParameters"]("realty.leads.get_or_create_from_telegram", "sql/realty/leads/get_or_create_from_telegram.sql", 14, """\
 with
 known as (
   select
@@ -248,14 +344,17 @@ def get_or_create_from_telegram(*, telegram_chat_id: str | None, name: str | Non
     began, "known" cannot see its row, and "on conflict do nothing" would return no row at all. "do
     update" waits for that call, locks its row and returns it.
 
+    telegram_chat_id: The private Telegram chat in which this lead talks to us.
     Reads realty.leads.
     Writes realty.leads.
+    May violate leads_email_has_at, leads_name_not_empty, leads_phone_not_empty, leads_pkey, leads_telegram_chat_id_key, leads_telegram_chat_id_not_empty.
+    Triggers and foreign keys may violate constraints of realty.leads.
     SQL: sql/realty/leads/get_or_create_from_telegram.sql
     """
     return (telegram_chat_id, name)
 
 
-@many[Lead]("realty.leads.list", "sql/realty/leads/list.sql", 6, """\
+@many[Lead, "ListParameters"]("realty.leads.list", "sql/realty/leads/list.sql", 6, """\
 select
   l.id,
   l.name,
@@ -288,7 +387,7 @@ def list(
     return (after_created_at, after_id, bounded("limit", limit, 1, 200))
 
 
-@optional[Lead]("realty.leads.update", "sql/realty/leads/update.sql", 3, """\
+@optional[Lead, "UpdateParameters"]("realty.leads.update", "sql/realty/leads/update.sql", 3, """\
 update realty.leads as l
 set
   name = :name,                          --?
@@ -318,8 +417,11 @@ def update(
 ) -> Args:
     """Change the given columns of a lead, and leave the others.
 
+    telegram_chat_id: The private Telegram chat in which this lead talks to us.
     Reads realty.leads.
     Writes realty.leads.
+    May violate leads_telegram_chat_id_key, leads_telegram_chat_id_not_empty, leads_phone_not_empty, leads_email_has_at, leads_name_not_empty.
+    Triggers and foreign keys may violate constraints of realty.leads.
     SQL: sql/realty/leads/update.sql
     """
     if id is None:
