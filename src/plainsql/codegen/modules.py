@@ -193,7 +193,7 @@ _HOME_OF_IMPORTS = {
     **dict.fromkeys(("NotRequired", "Protocol", "TYPE_CHECKING", "TypedDict"), "typing"),
     **dict.fromkeys(("copied", "count", "many", "one", "optional", "paged"), "plainsql.query"),
     **dict.fromkeys(("CachedRead", "Change", "Dependency"), "plainsql.dependencies"),
-    **dict.fromkeys(("Composite", "Row"), "plainsql.rows"),
+    **dict.fromkeys(("Composite", "JsonObject", "Row"), "plainsql.rows"),
     "encrypt": "plainsql.crypto",
     "warn_of_deprecated_query": "plainsql.deprecation",
 }
@@ -272,7 +272,13 @@ def _claimed_not_null(item: Checked) -> tuple[str, ...]:
     # The columns of all variants have the same names and types.
     claimed |= {c.name for each in item.variants for c in each.columns if c.assumed and c.name not in hints}
     columns = item.analysis.columns
-    return tuple(normalized(c.name) for c in columns if c.name in claimed and c.type.name != "void")
+    elements = tuple(
+        f"{normalized(hint.name)}[]" for hint in item.statement.columns if hint.elements is False
+    )
+    return (
+        *(normalized(c.name) for c in columns if c.name in claimed and c.type.name != "void"),
+        *elements,
+    )
 
 
 def _cache(item: Checked) -> CachedRead | None:

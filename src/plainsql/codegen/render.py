@@ -12,6 +12,7 @@ from plainsql.codegen.docstrings import field_docstring, query_docstring
 from plainsql.codegen.encryption import encrypt_expression
 from plainsql.codegen.error_classes import ErrorClass
 from plainsql.codegen.imported_names import ImportedNames
+from plainsql.codegen.json_classes import json_keys
 from plainsql.codegen.modules import Module, QueryFunction
 from plainsql.codegen.page_orders import orders_text
 from plainsql.codegen.planned_parameters import PlannedParameter, RowField
@@ -255,12 +256,16 @@ def _in_order(classes: Classes) -> list[RowClass]:
 
 def _class(row: RowClass, names: Names) -> str:
     fields = "".join(
-        f"    {f.name}: {names.annotation(f.annotation.or_null() if f.nullable else f.annotation)}\n"
-        f"{field_docstring(f.description)}"
+        f"    {f.name}: {names.annotation(f.annotation.or_null() if f.nullable else f.annotation)}"
+        f"{' = None' if f.optional else ''}\n{field_docstring(f.description)}"
         for f in row.fields
     )
     described = docstring_text(one_line(row.described))
-    return f'\n\nclass {row.name}({names.of(row.base)}, frozen=True):\n    """{described}"""\n\n{fields}'
+    options = ", kw_only=True" if any(f.optional for f in row.fields) else ""
+    if keys := json_keys(row.fields):
+        options += f", rename={keys}"
+    bases = f"{names.of(row.base)}, frozen=True{options}"
+    return f'\n\nclass {row.name}({bases}):\n    """{described}"""\n\n{fields}'
 
 
 def _error_class(error: ErrorClass, names: Names) -> str:
