@@ -7,6 +7,7 @@ column needs on its way is read from the row type's annotations, once for each q
 - ``Annotated[T, JSON]``: the JSON text is decoded straight into ``T``;
 - a ``Composite``: its record becomes the struct;
 - a ``Row`` as a field: the next columns, as many as it has fields, become a nested row;
+- a list of ``Row``: the next columns become a child row of each joined row (``plainsql.query.child_lists``);
 - ``Annotated[T, RowMark]``: the value is read together with other fields of its row;
 - lists of these, of any depth.
 """
@@ -31,12 +32,15 @@ __all__ = [
     "Row",
     "bits",
     "builder",
+    "child_row",
     "composite",
     "dynamic_row",
     "elements",
+    "has_child_lists",
     "is_plain",
     "leaves",
     "refusing_null",
+    "row_maker",
     "tuples",
     "value_builder",
     "width",
@@ -183,7 +187,8 @@ def dynamic_row(
     """Make a row type from the names of columns, as the server describes them.
 
     ``json`` holds the positions of columns that arrive as JSON text. Nested columns (``"lead.id"``) become
-    a nested row, and are null together. ``marks`` are those of columns that are read with others.
+    a nested row, and are null together. Columns of a list (``"orders[].id"``) become child rows. ``marks``
+    are those of columns that are read with others.
 
     Raises ``ContractError`` if the names cannot be those of fields.
     """
@@ -197,12 +202,25 @@ def dynamic_row(
                 f"{name} has no column {column!r}, which the header says is encrypted",
                 hint="select it, or remove the line",
             )
+    annotations: list[Any] = [
+        Annotated[object, marked[column]] if column in marked else Json if index in json else object
+        for index, column in enumerate(columns)
+    ]
+    row = _dynamic(name, [*zip(columns, annotations, strict=True)])
+    if (order := [column for column, _ in leaves(row)]) != [*columns]:
+        wrong = next(column for column, wanted in zip(columns, order, strict=True) if column != wanted)
+        raise ContractError(
+            f"the column {wrong!r} of {name} is not next to the other columns of its list",
+            hint="put the columns of a list side by side",
+        )
+    return row
+
+
+def _dynamic(name: str, columns: Sequence[tuple[str, Any]]) -> type[Row]:
+    """Make a row type of the names of its columns, without those of the rows around it."""
     fields: list[tuple[str, Any]] = []
     groups: dict[str, list[tuple[str, Any]]] = {}
-    for index, column in enumerate(columns):
-        annotation: Any = Json if index in json else object
-        if column in marked:
-            annotation = Annotated[object, marked[column]]
+    for column, annotation in columns:
         outer, dot, inner = column.partition(".")
         if not dot:
             fields.append((column, annotation))
@@ -210,14 +228,12 @@ def dynamic_row(
         if outer not in groups:
             fields.append((outer, outer))
         groups.setdefault(outer, []).append((inner, annotation))
-    nested = {
-        outer: msgspec.defstruct(outer.title().replace("_", ""), inner, bases=(Row,), frozen=True, gc=False)
-        for outer, inner in groups.items()
-    }
-    resolved = [
-        (column, Union[nested[column], None] if column in nested else annotation)  # noqa: UP007 (run time)
-        for column, annotation in fields
-    ]
+    nested: dict[str, Any] = {}
+    for outer, columns_of_row in groups.items():
+        is_list = outer.endswith("[]")
+        row: Any = _dynamic(outer.removesuffix("[]").title().replace("_", ""), columns_of_row)
+        nested[outer] = list.__class_getitem__(row) if is_list else Union[row, None]  # noqa: UP007 (run time)
+    resolved = [(field.removesuffix("[]"), nested.get(field, annotation)) for field, annotation in fields]
     made: type[Row] = msgspec.defstruct(name, resolved, bases=(Row,), frozen=True, gc=False)  # type: ignore[assignment]
     return made
 
@@ -225,8 +241,10 @@ def dynamic_row(
 def _check_names(name: str, columns: Sequence[str]) -> None:
     outers: list[str] = []
     for column in columns:
-        outer, dot, inner = column.partition(".")
-        if not outer.isidentifier() or (dot and not inner.isidentifier()):
+        outer, dot, _ = column.partition(".")
+        *lists, own = column.split("[].")
+        parts = [*lists, *own.split(".", 1)]
+        if not all(map(str.isidentifier, parts)):
             raise ContractError(
                 f"the column {column!r} cannot be a field of {name}", hint="give it a name: … as total"
             )
@@ -254,9 +272,32 @@ def leaves(row: type[Row], prefix: str = "") -> list[tuple[str, Any]]:
     found: list[tuple[str, Any]] = []
     for field in msgspec.structs.fields(row):
         name, annotation = prefix + field.name, hints[field.name]
+        if (child := child_row(annotation)) is not None:
+            found += leaves(child, f"{name}[].")
+            continue
         inner = _nested_row(annotation)
         found += [(name, annotation)] if inner is None else leaves(inner, f"{name}.")
     return found
+
+
+def child_row(annotation: Any) -> type[Row] | None:
+    """Return the type of child rows if an annotation is a list of them."""
+    return _nested_row(get_args(annotation)[0]) if get_origin(annotation) is list else None
+
+
+def has_child_lists(row: type[Row]) -> bool:
+    """Return whether a row has lists of child rows."""
+    return any(child_row(hint) is not None for hint in get_type_hints(row, include_extras=True).values())
+
+
+def row_maker(row: type[Row]) -> Callable[..., Any]:
+    """Return the function that makes a row of its columns' values, in which a list of child rows is one
+    value.
+    """
+    if is_plain(row):
+        return row
+    make, _ = _nested_maker(row, get_type_hints(row, include_extras=True))
+    return lambda *values: make(values)
 
 
 def refusing_null(build: Build, item: Any, names: Sequence[str], query: str, file: str) -> Build:
@@ -295,6 +336,11 @@ def _columns(
     """The columns of a row: name, position, and the columns of the nested row that may be missing with it."""
     hints = get_type_hints(row, include_extras=True)
     for field in msgspec.structs.fields(row):
+        if (child := child_row(hints[field.name])) is not None:
+            end = start + width(child)
+            yield from _columns(child, start, f"{prefix}{field.name}[].", slice(start, end))
+            start = end
+            continue
         inner = _nested_row(hints[field.name])
         if inner is None:
             yield prefix + field.name, start, group
@@ -302,7 +348,7 @@ def _columns(
             continue
         end = start + width(inner)
         nullable = _without_null(hints[field.name]) is not hints[field.name]
-        yield from _columns(inner, start, f"{field.name}.", slice(start, end) if nullable else group)
+        yield from _columns(inner, start, f"{prefix}{field.name}.", slice(start, end) if nullable else group)
         start = end
 
 

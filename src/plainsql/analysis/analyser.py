@@ -22,6 +22,7 @@ from plainsql.analysis.findings.examined import Examined, TextPositions
 from plainsql.analysis.findings.frozen_literals import frozen_literals
 from plainsql.analysis.findings.index_findings import examine_indexes
 from plainsql.analysis.findings.insert_findings import examine_inserts
+from plainsql.analysis.findings.parent_keys import Parents, parents_of
 from plainsql.analysis.findings.row_findings import examine
 from plainsql.analysis.findings.server_findings import examine_versions
 from plainsql.analysis.findings.session_time_zones import session_time_zones
@@ -126,6 +127,8 @@ class Analyser:
         effects = effects_of(self.catalog, sites, tuple(names))
         examined = Examined(scope, nullability, TextPositions(sql))
         columns = self._columns(described, verdicts, OutputPositions(sql, scope))
+        parents = parents_of(examined, columns)
+        rows, because = _rows_of_parents(parents, rows, because)
         return Analysis(
             parameters=facts,
             columns=columns,
@@ -145,14 +148,17 @@ class Analyser:
             opaque=tuple(sorted(effects.opaque)),
             by_key=reads_by_key(cardinality, scope),
             findings=(
-                *examine(examined),
+                *(each for each in examine(examined) if not _is_of_joined_rows(each, parents)),
                 *examine_indexes(examined),
                 *frozen_literals(examined),
                 *session_time_zones(examined),
                 *stars(examined),
                 *examine_inserts(examined),
                 *self._of_server(examined),
+                *parents.findings,
             ),
+            levels=parents.levels,
+            contiguous=parents.contiguous,
             dependencies=dependencies_of(self.catalog, effects),
             changes=() if not effects.not_read_only else changes_of(self.catalog, effects),
             caching=(
@@ -231,6 +237,21 @@ class Analyser:
                 )
             )
         return tuple(facts)
+
+
+def _rows_of_parents(parents: Parents, rows: RowCount, because: str) -> tuple[RowCount, str]:
+    """Return the number of parents if rows are grouped by one, else that of the rows."""
+    if parents.at_most_one is None or rows == "none":
+        return rows, because
+    if not parents.at_most_one.proved:
+        return "many", parents.at_most_one.because
+    return ("one" if parents.at_least_one else "optional"), parents.at_most_one.because
+
+
+def _is_of_joined_rows(finding: Finding, parents: Parents) -> bool:
+    """Return whether a finding counts joined rows, and there is at most one parent."""
+    most = parents.at_most_one
+    return finding.name == "unproved-one" and most is not None and most.proved
 
 
 def _with_assumed(analysis: Analysis, proved: Analysis) -> Analysis:

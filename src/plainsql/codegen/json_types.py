@@ -73,6 +73,8 @@ class JsonTypes:
     def named(self, statement: Statement) -> Iterator[tuple[ColumnHint, str, str, str]]:
         """Yield the types that a header names: its line, the written type, its module, its name there."""
         for hint in statement.columns:
+            if hint.name.endswith("[]"):  # the class of a list's rows, which the module itself has
+                continue
             for word in _WORD.findall(hint.type or ""):
                 path, _, name = word.rpartition(".")
                 if path or name not in _BUILTINS:

@@ -19,6 +19,7 @@ from plainsql.codegen.annotations import annotate_column, annotate_value
 from plainsql.codegen.classes import Classes, Field, nested_class, row_class, row_key, side_by_side
 from plainsql.codegen.encryption import ENCRYPTED_PARAMETER, ColumnBindings, check_encrypted
 from plainsql.codegen.json_types import JsonTypes
+from plainsql.codegen.list_classes import add_lists, list_keys
 from plainsql.codegen.planned_parameters import PlannedParameter, plan_choices, plan_parameter
 from plainsql.codegen.python_types import Annotation, reference
 from plainsql.codegen.source_names import is_field_name, normalized
@@ -26,6 +27,7 @@ from plainsql.codegen.source_places import column_place, key_place, statement_pl
 from plainsql.dependencies import CachedRead, Change
 from plainsql.errors import ContractError, Place
 from plainsql.statements import Statement, Variant
+from plainsql.statements.column_paths import has_lists
 
 _RETURNING_ACTIONS = ("insert", "update", "delete")
 
@@ -76,6 +78,8 @@ class QueryFunction:
     """Columns that are never null only because the header says so."""
     cache: CachedRead | None = None
     changes: tuple[Change, ...] = ()
+    list_keys: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """The proved keys of its parents and of their lists of child rows; empty without lists."""
 
 
 @dataclass(slots=True)
@@ -217,6 +221,7 @@ def _plan_function(item: Checked, module: Module, json_types: JsonTypes) -> Quer
         not_null,
         cache,
         changes,
+        list_keys(analysis) if statement.returns.row is not None else {},
     )
 
 
@@ -297,12 +302,31 @@ def _check_same_columns(statement: Statement, first: Analysis, other: Analysis) 
 def _add_row(
     module: Module, name: str, variants: Sequence[Analysis], statement: Statement, json_types: JsonTypes
 ) -> None:
+    def plain(row: str, variants: Sequence[Analysis], prefix: str = "") -> list[Field]:
+        return _fields(module, row, variants, statement, json_types, prefix)
+
+    if has_lists(column.name for column in variants[0].columns):
+        fields = add_lists(module.classes, name, variants, statement, plain)
+    else:
+        fields = plain(name, variants)
+    module.classes.add(row_class(name, fields, statement), statement)
+
+
+def _fields(
+    module: Module,
+    name: str,
+    variants: Sequence[Analysis],
+    statement: Statement,
+    json_types: JsonTypes,
+    prefix: str = "",
+) -> list[Field]:
+    """Return the fields of columns that are not in lists; ``prefix`` is left out of their names."""
     fields: list[Field] = []
     groups: dict[str, list[int]] = {}
     previous = ""
     for number in range(1, len(variants[0].columns) + 1):
         column = merge_column(variants, number - 1)
-        outer, dot, inner = column.name.partition(".")
+        outer, dot, inner = column.name.removeprefix(prefix).partition(".")
         if not is_field_name(outer) or (dot and not is_field_name(inner)):
             raise _error(
                 statement,
@@ -326,13 +350,13 @@ def _add_row(
             annotation = annotate_column(module.classes, statement, column, json_types)
             fields.append(Field(outer, annotation, column.nullable))
         previous = outer if dot else ""
-    outers = [normalized(column.name.partition(".")[0]) for column in variants[0].columns]
+    outers = [normalized(c.name.removeprefix(prefix).partition(".")[0]) for c in variants[0].columns]
     _refuse_duplicates(statement, [f.name for f in fields], outers, variants[0].columns)
     for outer, indexes in groups.items():
         parts = [[variant.columns[index] for index in indexes] for variant in variants]
-        nullable = _add_nested(module, name, outer, parts, statement, json_types)
+        nullable = _add_nested(module, name, outer, parts, statement, json_types, prefix)
         fields = [Field(f.name, f.annotation, nullable) if f.name == outer else f for f in fields]
-    module.classes.add(row_class(name, fields, statement), statement)
+    return fields
 
 
 def _alias_hint(statement: Statement, column: ColumnFact, number: int, count: int) -> str:
@@ -344,6 +368,8 @@ def _alias_hint(statement: Statement, column: ColumnFact, number: int, count: in
                 f"declare 'returns: {'value' if kind == 'one' else f'{kind} value'}': it is the only column"
             )
         return "give it an alias: as total"
+    if column.name.endswith("[]"):
+        return f'name a field of the list\'s rows: as "{column.name}.id"'
     names = [re.sub(r"\W+", "_", part).strip("_") for part in column.name.split(".", 1)]
     names = [f"{name}_" if iskeyword(name) else name for name in names]
     if not all(map(is_field_name, names)):
@@ -374,6 +400,7 @@ def _add_nested(
     variants: list[list[ColumnFact]],
     statement: Statement,
     json_types: JsonTypes,
+    prefix: str = "",
 ) -> bool:
     """Add the class of a nested row; return whether the nested row can be null.
 
@@ -388,7 +415,8 @@ def _add_nested(
             columns[index].nullable_in_group if grouped else columns[index].nullable
             for columns, grouped in zip(variants, together, strict=True)
         )
-        inner.append(Field(normalized(column.name.partition(".")[2]), annotation, nullable))
+        own = column.name.removeprefix(prefix).partition(".")[2]
+        inner.append(Field(normalized(own), annotation, nullable))
     names = [f.name for f in inner]
     _refuse_duplicates(statement, names, names, variants[0])
     module.classes.add(nested_class(row, outer, inner, statement), statement)

@@ -48,6 +48,8 @@ class _Declared:
         autobatch: bool = True,
         more_columns: bool = False,
         not_null: tuple[str, ...] = (),
+        list_keys: Mapping[str, tuple[str, ...]] | None = None,
+        contiguous: bool = False,
         **former: Unpack[_FormerFacts],
     ) -> None:
         if former:
@@ -68,6 +70,8 @@ class _Declared:
             autobatch,
             more_columns,
             not_null,
+            list_keys,
+            contiguous,
         )
 
 

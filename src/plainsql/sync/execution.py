@@ -53,6 +53,7 @@ def iterate(shared: SharedConnection, query: CompiledQuery[T, Any], args: Args, 
     with shared.lock:
         try:
             prepared = prepare(shared, query, text)
+            run = query.run()
             data = dump(query, text, prepared, values)
         except psycopg.Error as error:
             error.add_note(server_note(error, query, text))
@@ -79,9 +80,11 @@ def iterate(shared: SharedConnection, query: CompiledQuery[T, Any], args: Args, 
                 except psycopg.Error as error:
                     error.add_note(query.error_note(text, None))
                     raise
-                rows = query.build(_records(shared, query, text, prepared, result))
+                records = _records(shared, query, text, prepared, result)
+                rows = query.build(records) if run is None else run.add(records)
             yield from rows
-            if len(rows) < prefetch:
+            if len(records) < prefetch:
+                yield from run.end() if run is not None else ()
                 return
     finally:
         if cursor is not None:
