@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import msgspec
 from cyclopts import Parameter
 
+from plainsql.analysis import Analysis
 from plainsql.check.jsonl import as_json, describe_lines
 from plainsql.check.project_check import check_project
 from plainsql.cli.exit_codes import FINDINGS, FINE
@@ -17,6 +18,7 @@ from plainsql.cli.tables import print_table
 from plainsql.codegen.modules import Checked
 from plainsql.errors import PlainsqlError, SettingsError, SqlFolderError, printable
 from plainsql.settings import Project
+from plainsql.statements.column_paths import levels_of
 from plainsql.statements.discovery import find_files
 from plainsql.statements.header import close_match
 
@@ -139,6 +141,11 @@ def _facts_of_file(checked: Checked) -> dict[str, Any]:
             }
             for column in checked.analysis.columns
         ],
+        "lists": [
+            {"name": level.path.removesuffix("."), "key": level.key, "because": level.because}
+            for level in checked.analysis.levels
+        ],
+        "contiguous": checked.analysis.contiguous,
     }
 
 
@@ -179,10 +186,35 @@ def _print(checked: Checked) -> None:
                 for column in analysis.columns
             ],
         )
+    _print_lists(analysis)
     for what in ("reads", "writes"):
         uses = {str(use) for variant in checked.variants for use in getattr(variant, what)}
         if uses:
             print(printable(f"{what} {', '.join(sorted(uses))}"))
+
+
+def _print_lists(analysis: Analysis) -> None:
+    """Print the keys of parents and of lists of child rows, and whether parents can be streamed."""
+    proved = {level.path: level for level in analysis.levels}
+    paths = levels_of(column.name for column in analysis.columns)
+    if len(paths) == 1:
+        return
+    print_table(
+        ("list", "key", "because"),
+        [
+            (
+                printable(path.removesuffix(".") or "parents"),
+                printable(", ".join(proved[path].key) if path in proved else "all columns"),
+                printable(proved[path].because if path in proved else "no key is proved"),
+            )
+            for path in paths
+        ],
+    )
+    print(
+        "streams: the rows of a parent follow one another"
+        if analysis.contiguous
+        else "does not stream: the order does not begin with a key of the parent"
+    )
 
 
 def _in_brackets_if_optional(name: str, may: bool) -> str:

@@ -107,8 +107,6 @@ class CompiledQuery(Generic[T, R]):
         """The facts as they were declared."""
         self._bind = bind
         self._build: Build | None = None
-        self._has_lists = False
-        """True if rows are grouped; known when ``_build`` is."""
         self._make: Callable[..., T] | None = None
         """Makes a row of a record's values, if none of them needs a conversion."""
         self._expected: tuple[Expectation, ...] = ()
@@ -156,7 +154,7 @@ class CompiledQuery(Generic[T, R]):
         if (build := self._build) is None:
             item: Any = self.item
             if isinstance(item, type) and issubclass(item, Row):
-                lists = self._has_lists = has_child_lists(item)
+                lists = has_child_lists(item)
                 build = grouped_builder(item, self.facts.list_keys or {}) if lists else builder(item)
                 if self.more_columns:
                     build = _shortened(build, width(item))
@@ -204,8 +202,9 @@ class CompiledQuery(Generic[T, R]):
 
     def _parents(self, records: Sequence[Record]) -> list[T] | None:
         """Return the parents of joined rows, or None for rows without lists."""
-        parents = self.build(records) if records else []
-        return parents if self._has_lists else None
+        item: Any = self.item
+        has_lists = isinstance(item, type) and issubclass(item, Row) and has_child_lists(item)
+        return self.build(records) if records and has_lists else None
 
     def _first(self, records: Sequence[Record]) -> T:
         if (make := self._make) is not None:

@@ -386,7 +386,7 @@ class _Proof:
                 return AtMostOne(False, f"no unique key of {entry.alias if entry else 'the parent'} is bound")
         first = self._variables[self._levels[""].key[0]]
         because = rows.because.get(first[0], "") if first is not None else ""
-        return AtMostOne(True, f"one parent: {because or 'its key is bound'}")
+        return AtMostOne(True, because or "the key of the parent is bound")
 
     def _is_contiguous(self) -> bool:
         """Return whether the rows of each parent follow one another: the order begins with a key of it."""
