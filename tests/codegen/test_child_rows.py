@@ -210,7 +210,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 @pytest.fixture(scope="module")
 def checked(project: Project, database_url: str) -> ProjectCheck:
-    """The check of all queries, of which those of ``FOUND`` have findings."""
+    """The check of all queries; those of ``FOUND`` have findings."""
     found = {name: f"-- It.\n-- returns: many {row_name(name)}\nselect {q[0]}\n" for name, q in FOUND.items()}
     found["several"] = found["several"].replace("many", "optional")
     write(

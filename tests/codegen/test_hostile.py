@@ -7,7 +7,7 @@ import builtins
 import sys
 from collections.abc import Iterator
 from types import ModuleType
-from typing import Any, get_type_hints
+from typing import Any, get_type_hints, is_typeddict
 from zlib import crc32
 
 import msgspec
@@ -181,6 +181,8 @@ def _resolve(module: ModuleType) -> None:
         if isinstance(value, Query):
             assert value.parameters == ("a", "b")
             value.compiled.build([])
+        elif is_typeddict(value):
+            assert list(get_type_hints(value, include_extras=True)) == ["a", "b"]
         elif issubclass(value, Row):
             builder(value)
         else:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-import textwrap
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
-from plainsql.analysis.model import Analysis, TableUse
 from plainsql.codegen.classes import Classes, RowClass
 from plainsql.codegen.dependency_arguments import dependency_arguments, dependency_names
+from plainsql.codegen.docstrings import field_docstring, query_docstring
 from plainsql.codegen.encryption import encrypt_expression
 from plainsql.codegen.modules import Module, QueryFunction
+from plainsql.codegen.parameter_types import parameter_type_names, render_parameter_types
 from plainsql.codegen.planned_parameters import PlannedParameter
 from plainsql.codegen.python_types import Annotation
 from plainsql.codegen.source_names import docstring_text, one_line, string_literal
@@ -36,6 +36,7 @@ def render(module: Module, sql: str) -> str:
     body = "".join(
         [
             *(_class(row, names) for row in _in_order(module.classes)),
+            render_parameter_types(module, names),
             *(_function(function, names, sql) for function in module.functions),
         ]
     )
@@ -49,7 +50,7 @@ def render(module: Module, sql: str) -> str:
         f'"""{docstring_text(f"The queries of {folder}.")}"""\n\n'
         "from __future__ import annotations\n\n"
         f"{_imports(module, names)}\n"
-        f"__all__ = {_listed(module)}\n"
+        f"__all__ = {_listed(module, names)}\n"
         f"{body}"
     )
 
@@ -70,8 +71,10 @@ class Names:
     """
 
     def __init__(self, module: Module) -> None:
+        self.parameter_types = parameter_type_names(module)
+        """The name of the ``TypedDict`` of each function's parameters."""
         self._classes = module.classes
-        self._taken = {row.name for row in module.classes}
+        self._taken = {row.name for row in module.classes} | set(self.parameter_types.values())
         self._taken |= {function.statement.function for function in module.functions}
         self._taken |= {field.name for row in module.classes for field in row.fields}
         # In the body of a function, its parameters hide the names that it calls.
@@ -110,13 +113,14 @@ _ANNOTATION_TOKEN = re.compile(r"""\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'|Â«([^Â
 _BUILTINS = {"bool", "bytes", "dict", "float", "int", "list", "str", "tuple"}
 
 
-def _listed(module: Module) -> str:
+def _listed(module: Module, names: Names) -> str:
     """Return the module's public names as a list."""
-    names = sorted([*(c.name for c in module.classes), *(f.statement.function for f in module.functions)])
-    one_line = "[" + ", ".join(f'"{name}"' for name in names) + "]"
+    functions = [function.statement.function for function in module.functions]
+    public = sorted([*(c.name for c in module.classes), *names.parameter_types.values(), *functions])
+    one_line = "[" + ", ".join(f'"{name}"' for name in public) + "]"
     if len(one_line) < _WIDTH - 10:
         return one_line
-    return "[\n" + "".join(f'    "{name}",\n' for name in names) + "]"
+    return "[\n" + "".join(f'    "{name}",\n' for name in public) + "]"
 
 
 def _imports(module: Module, names: Names) -> str:
@@ -128,6 +132,11 @@ def _imports(module: Module, names: Names) -> str:
         annotations += [planned.annotation for planned in function.parameters]
         if function.item is not None:
             annotations.append(function.item)
+    if names.parameter_types:
+        wanted["plainsql.query"].add("parameter_types")
+        wanted["typing"] |= {"TYPE_CHECKING", "TypedDict"}
+        if any(planned.default for function in module.functions for planned in function.parameters):
+            wanted["typing"].add("NotRequired")
     for name in names.called:
         wanted[_HOME_OF_CALLED[name]].add(name)
     for annotation in annotations:
@@ -149,6 +158,8 @@ def _imports(module: Module, names: Names) -> str:
 
 def _called(function: QueryFunction) -> Iterator[str]:
     """Yield the functions and classes that a function's body calls."""
+    if function.statement.deprecated:
+        yield "warn_of_deprecated_query"
     for planned in function.parameters:
         if planned.wrap:
             yield planned.wrap
@@ -166,6 +177,7 @@ def _called(function: QueryFunction) -> Iterator[str]:
 _HOME_OF_CALLED = {
     **dict.fromkeys(("bits", "bounded", "composite", "elements", "NullError", "tuples"), "plainsql.query"),
     "encrypt": "plainsql.crypto",
+    "warn_of_deprecated_query": "plainsql.deprecation",
     "Decimal": "decimal",
 }
 """The modules of the names that bodies call."""
@@ -207,6 +219,7 @@ def _in_order(classes: Classes) -> list[RowClass]:
 def _class(row: RowClass, names: Names) -> str:
     fields = "".join(
         f"    {f.name}: {names.annotation(f.annotation.or_null() if f.nullable else f.annotation)}\n"
+        f"{field_docstring(f.description)}"
         for f in row.fields
     )
     described = docstring_text(one_line(row.described))
@@ -217,13 +230,17 @@ def _function(function: QueryFunction, names: Names, sql: str) -> str:
     statement = function.statement
     path = f"{sql}/{statement.name.replace('.', '/')}.sql"
     decorator = names.of(statement.returns.kind)
-    if function.item is not None:
-        decorator += f"[{names.annotation(function.item)}]"
+    types = [] if function.item is None else [names.annotation(function.item)]
+    if (parameters := names.parameter_types.get(statement.function)) is not None:
+        types.append(string_literal(parameters))
+    if types:
+        decorator += f"[{', '.join(types)}]"
     return (
         f"\n\n@{decorator}({string_literal(statement.name)}, {string_literal(path)}, {statement.body_line}, "
         f'"""\\\n{docstring_text(statement.body + chr(10))}"""{_facts(function, names)})\n'
         f"{_signature(function, names)}"
-        f"{_docstring(function, path)}"
+        f"{query_docstring(function, path)}"
+        f"{_deprecation(function, names)}"
         f"{_null_check(function, names)}"
         f"    return {_values(function, names)}\n"
     )
@@ -256,6 +273,15 @@ def _facts(function: QueryFunction, names: Names) -> str:
     if any(allowance.finding == "star" for allowance in statement.allow):
         written += ", more_columns=True"
     return written
+
+
+def _deprecation(function: QueryFunction, names: Names) -> str:
+    """Return the call that warns the caller of a deprecated query."""
+    statement = function.statement
+    if not statement.deprecated:
+        return ""
+    texts = f"{string_literal(statement.name)}, {string_literal(statement.deprecated)}"
+    return f"    {names.of('warn_of_deprecated_query')}({texts})\n"
 
 
 def _null_check(function: QueryFunction, names: Names) -> str:
@@ -308,39 +334,7 @@ def _values(function: QueryFunction, names: Names) -> str:
     return one_line
 
 
-def _docstring(function: QueryFunction, path: str) -> str:
-    statement = function.statement
-    description = statement.description.strip() or f"{statement.function.replace('_', ' ').capitalize()}."
-    facts = [*_bounds(function), *_tables(function.analysis), f"SQL: {path}"]
-    text = docstring_text(description + "\n\n" + "\n".join(map(one_line, facts)) + "\n")
-    return textwrap.indent(f'"""{text}"""\n', "    ", lambda line: bool(line.strip()))
-
-
 def _tuple(texts: Sequence[str]) -> str:
     """Return a tuple of strings as source."""
     parts = ", ".join(map(string_literal, texts))
     return f"({parts}{',' if len(texts) == 1 else ''})"
-
-
-def _bounds(function: QueryFunction) -> list[str]:
-    lines = []
-    for parameter in function.statement.parameters:
-        bounds = parameter.bounds
-        if bounds is None or (bounds.low is None and bounds.high is None):
-            continue
-        low, high = ("" if b is None else b for b in (bounds.low, bounds.high))
-        default = f", {bounds.default} by default" if bounds.has_default else ""
-        lines.append(f"{parameter.name}: {low}..{high}{default}.")
-    return lines
-
-
-def _tables(analysis: Analysis) -> list[str]:
-    def listed(uses: Iterable[TableUse]) -> str:
-        return ", ".join(sorted({str(use) for use in uses}))
-
-    lines = []
-    if analysis.reads:
-        lines.append(f"Reads {listed(analysis.reads)}.")
-    if analysis.writes:
-        lines.append(f"Writes {listed(analysis.writes)}.")
-    return lines
