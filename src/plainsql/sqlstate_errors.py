@@ -39,8 +39,7 @@ __all__ = [
 class ServerError(PlainsqlError):
     """An error that the PostgreSQL server reports; also of the driver's class."""
 
-    # `str`; the drivers declare it differently, and a type checker wants all bases to agree.
-    sqlstate: Any = None
+    sqlstate: str = ""
     """The five characters of the condition: ``23505``."""
     constraint: str | None = None
     """The name of the violated constraint, or of the unique index."""
@@ -83,55 +82,55 @@ class ConstraintViolation(ServerError):  # noqa: N818 (the condition's name)
 class UniqueViolation(ConstraintViolation):
     """A row has the key of another row: ``.constraint`` is the key, or the unique index."""
 
-    sqlstate: Any = "23505"
+    sqlstate = "23505"
 
 
 class ForeignKeyViolation(ConstraintViolation):
     """A row refers to a row that does not exist, or rows refer to one that is deleted or changed."""
 
-    sqlstate: Any = "23503"
+    sqlstate = "23503"
 
 
 class RestrictViolation(ForeignKeyViolation):
     """A foreign key with ``restrict`` keeps the row: from PostgreSQL 18 on it has a condition of its own."""
 
-    sqlstate: Any = "23001"
+    sqlstate = "23001"
 
 
 class CheckViolation(ConstraintViolation):
     """A check of a table, of a domain or of a view refuses a row, or no partition takes it."""
 
-    sqlstate: Any = "23514"
+    sqlstate = "23514"
 
 
 class NotNullViolation(ConstraintViolation):
     """A column that is not null gets a null: ``.column`` is its name."""
 
-    sqlstate: Any = "23502"
+    sqlstate = "23502"
 
 
 class ExclusionViolation(ConstraintViolation):
     """An exclusion constraint refuses a row that conflicts with another one."""
 
-    sqlstate: Any = "23P01"
+    sqlstate = "23P01"
 
 
 class SerializationFailure(ServerError):  # noqa: N818 (the condition's name)
     """The transaction collides with another one: run it again, as ``db.retry`` does."""
 
-    sqlstate: Any = "40001"
+    sqlstate = "40001"
 
 
 class DeadlockDetected(ServerError):  # noqa: N818 (the condition's name)
     """Two transactions wait for each other, and this one is ended: run it again, as ``db.retry`` does."""
 
-    sqlstate: Any = "40P01"
+    sqlstate = "40P01"
 
 
 class QueryCanceled(ServerError):  # noqa: N818 (the condition's name)
     """A statement is ended before its end: by a time limit, by an operator, or by a cancellation."""
 
-    sqlstate: Any = "57014"
+    sqlstate = "57014"
 
 
 class StatementTimeoutError(QueryCanceled, TimeoutError):
@@ -141,19 +140,19 @@ class StatementTimeoutError(QueryCanceled, TimeoutError):
 class LockNotAvailable(ServerError):  # noqa: N818 (the condition's name)
     """A lock is not free: ``nowait``, or ``lock_timeout`` is over."""
 
-    sqlstate: Any = "55P03"
+    sqlstate = "55P03"
 
 
 class ReadOnlySqlTransaction(ServerError):  # noqa: N818 (the condition's name)
     """A write in a read-only transaction, or on a standby."""
 
-    sqlstate: Any = "25006"
+    sqlstate = "25006"
 
 
 class InsufficientPrivilege(ServerError):  # noqa: N818 (the condition's name)
     """The role lacks a privilege, or row-level security refuses a row."""
 
-    sqlstate: Any = "42501"
+    sqlstate = "42501"
 
 
 _CLASSES: dict[str, type[ServerError]] = {
