@@ -90,6 +90,11 @@ QUERIES = {
     + "-- column orders[]: Purchase\n"
     + 'select\n  c.tenant,\n  c.name,\n  o.id as "orders[].id",\n  c.name as "orders[].buyer"\n'
     + f"{LEFT}where c.tenant = :tenant\norder by c.name, o.id\n",
+    "wide": HEAD.format("many Wide")
+    + "select\n  c.id,\n  (select count(*) from tags as t where t.customer_id = c.id) as tags,\n"
+    + '  h.id as "phone.id",\n  h.number as "phone.number",\n  o.id as "orders[].id"\n'
+    + f"{LEFT}left join phones as h on h.id = c.id\nwhere true\n  and c.tenant = :tenant  --?\n"
+    + "order by c.id, o.id\n",
     "paged": HEAD.format("many Customer")
     + 'select\n  c.id,\n  c.name,\n  o.id as "orders[].id",\n  o.total as "orders[].total",\n'
     + '  o.note as "orders[].note"\nfrom (select id, name from customers order by id limit :limit) as c\n'
@@ -295,6 +300,13 @@ def test_lists_are_nested_and_duplicates_are_kept_in_a_chain(shop: Any, sides: S
     assert second.orders == []
     assert [(order.id, len(order.items)) for order in third.orders] == [(11, 1), (13, 0)]
     assert [[tag.tag for tag in each.tags] for each in sides.ask(shop.inner)] == [["vip", "vip"], ["new"]]
+
+
+def test_all_that_the_key_determines_may_be_of_the_parent(shop: Any, sides: Sides) -> None:
+    ana, bob, other = sides.ask(shop.wide)
+    assert ana == shop.Wide(1, 2, shop.Phone(1, "111"), [shop.WideOrder(10), shop.WideOrder(12)])
+    assert (bob.tags, bob.phone, bob.orders) == (0, shop.Phone(2, "222"), [])
+    assert sides.stream(shop.wide, tenant=2) == [other]
 
 
 def test_two_lists_of_a_parent_have_each_row_once(shop: Any, sides: Sides) -> None:

@@ -19,10 +19,12 @@ from plainsql.analysis.catalog.relations import Relation
 from plainsql.analysis.catalog.server_catalog import Catalog
 from plainsql.analysis.conditions.equalities import (
     Equality,
+    calls_volatile,
     collect_equalities,
     equality_families,
     is_repeatable,
     lateral_variables,
+    outer_variables,
     plain_variable,
     strip_relabel,
 )
@@ -178,7 +180,16 @@ class UniqueRows:
                 return isinstance(alias, Node) and self.has_one_value(alias)
             if variable in self.columns and self._present(expression):
                 return True
-        return self._expression(expression)
+        if self._expression(expression):
+            return True
+        # A sub-select has one value if the outer columns that it refers to have one.
+        parts = [*expression_children(expression)]
+        return (
+            any(part.kind == "SUBLINK" for part in parts)
+            and all(part.kind not in ("AGGREF", "GROUPINGFUNC", "WINDOWFUNC") for part in parts)
+            and not calls_volatile(self._catalog, expression)
+            and all(levels == 0 and self._variable(part) for part, levels in outer_variables(expression))
+        )
 
     def _determines(self, equality: Equality) -> bool:
         if equality.only_for is not None and equality.variable[0] not in equality.only_for:
