@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
+from itertools import starmap
 from operator import itemgetter
 from typing import Any, Generic, TypeVar, get_args, get_type_hints
 
@@ -52,25 +53,30 @@ def grouped_builder(row: type[Row], keys: _Keys) -> Build:
 
 
 def _chain_builder(parent: _Level, child: _Level, shown: int, columns: int) -> Build:
-    """Make the builder of parents with one list, which is most of them."""
-    key_of, make_parent, make_child = parent.key, parent.make, child.make
+    """Make the builder of parents with one list, which is most of them.
+
+    A child is made of every record, without a call of Python if no value needs a conversion; that of a record
+    without a child is dropped.
+    """
+    key_of, make_parent, make_children, mark_of = parent.key, parent.make, child.make_all, itemgetter(shown)
 
     def build(records: Iterable[Record]) -> list[Any]:
+        records = records if isinstance(records, list) else list(records)
+        if records and len(records[0]) != columns:
+            raise TypeError
         rows: list[Any] = []
         known: dict[Any, list[Any]] = {}
         last, children = _NO_KEY, list[Any]()
-        for record in records:
-            if len(record) != columns:
-                raise TypeError
-            key = key_of(record)
+        keys, marks = map(key_of, records), map(mark_of, records)
+        for record, key, mark, made in zip(records, keys, marks, make_children(records), strict=True):
             if key != last:
                 found = known.get(key)
                 if found is None:
                     found = known[key] = []
                     rows.append(make_parent(record, (found,)))
                 last, children = key, found
-            if record[shown] is not None:
-                children.append(make_child(record, ()))
+            if mark is not None:
+                children.append(made)
         return rows
 
     return build
@@ -84,11 +90,12 @@ _Rows = tuple[list[Any], dict[Any, Any]]
 class _Level:
     """The columns of the parents, or of the rows of one list."""
 
-    __slots__ = ("absent", "is_distinct", "key", "lists", "make", "shown")
+    __slots__ = ("absent", "is_distinct", "key", "lists", "make", "make_all", "shown")
 
     def __init__(
         self,
         make: Callable[[Record, Sequence[Any]], Any],
+        make_all: Callable[[Iterable[Record]], Iterable[Any]],
         key: _Get,
         shown: int | None,
         absent: Callable[[Record], bool],
@@ -98,6 +105,8 @@ class _Level:
     ) -> None:
         self.make = make
         """Makes a row of a record and its lists."""
+        self.make_all = make_all
+        """Makes a row of each record; of a level without lists."""
         self.key = key
         self.shown = shown
         """The column that is null if there is no row; None if all columns are."""
@@ -149,8 +158,10 @@ def _level_of(row: type[Row], keys: _Keys) -> _Level:
             at = end
         key = keys.get(path)
         positions = own if key is None else [names[name] for name in key]
+        make, values = row_maker(row), _values(own)
         made = _Level(
-            _maker(row_maker(row), own, [place if place >= 0 else len(own) - place - 1 for place in order]),
+            _maker(make, own, [place if place >= 0 else len(own) - place - 1 for place in order]),
+            lambda records: starmap(make, map(values, records)),
             _key(positions, proved=key is not None, annotations=annotations),
             None if key is None else positions[0],
             _absence(positions, path, proved=key is not None),
