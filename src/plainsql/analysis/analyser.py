@@ -23,6 +23,7 @@ from plainsql.analysis.findings.examined import Examined, TextPositions
 from plainsql.analysis.findings.frozen_literals import frozen_literals
 from plainsql.analysis.findings.index_findings import examine_indexes
 from plainsql.analysis.findings.insert_findings import examine_inserts
+from plainsql.analysis.findings.page_order import page_order
 from plainsql.analysis.findings.parent_keys import Parents, parents_of
 from plainsql.analysis.findings.row_findings import examine
 from plainsql.analysis.findings.server_findings import examine_versions
@@ -132,6 +133,7 @@ class Analyser:
         parents = parents_of(examined, columns)
         rows, because = _rows_of_parents(parents, rows, because)
         origins = with_origins(self.catalog, scopes, scope, facts, columns)
+        keys, not_paged = page_order(examined, verdicts)
         return Analysis(
             parameters=origins.parameters,
             columns=origins.columns,
@@ -170,6 +172,8 @@ class Analyser:
                 nullability,
                 lambda: explained_arbiters(self._connection, sql),
             ),
+            page_keys=keys,
+            not_paged_because=not_paged,
             changes=() if not effects.not_read_only else changes_of(self.catalog, effects),
             caching=(
                 *caching_findings(self.catalog, effects, examined.places),

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from plainsql.analysis.model import PgType
-from plainsql.codegen.python_types import Annotation
+from plainsql.codegen.python_types import Annotation, imported_path, reference
 from plainsql.codegen.source_names import class_name, singular
 from plainsql.codegen.source_places import key_place
 from plainsql.errors import ContractError
@@ -134,12 +134,14 @@ class Classes:
 
     def name(self, key: str) -> str:
         """Return the name of the class with this key."""
+        if (path := imported_path(key)) is not None:
+            return path.rpartition(".")[2]
         return self._by_key[key].name
 
     def referred(self, row: RowClass) -> list[RowClass]:
         """Return the classes that a class's annotations name, in their order."""
         keys = [key for field in row.fields for key in _REFERENCE.findall(field.annotation.text)]
-        return [self._by_key[key] for key in keys]
+        return [self._by_key[key] for key in keys if imported_path(key) is None]
 
     def add(self, new: RowClass, statement: Statement) -> None:
         """Add a class, or merge it with the class of its key.
@@ -181,15 +183,16 @@ class Classes:
                 row.name = f"{row.qualified}{number}"
             chosen.add(row.name)
 
-    def _full_shape(self, row: RowClass) -> list[tuple[str, object]]:
-        """Return the shape of a class, with the shapes of the classes that it names, not their keys."""
-        return [
-            (name, [_REFERENCE.sub("", text), *(self._full_shape(inner) for inner in self._named(text))])
-            for name, text in row.shape
-        ]
-
-    def _named(self, annotation: str) -> list[RowClass]:
-        return [self._by_key[key] for key in _REFERENCE.findall(annotation)]
+    def _full_shape(self, row: RowClass) -> list[tuple[str, str, object]]:
+        """Return the shape of a class, with the shapes of the nested classes that it names."""
+        shape: list[tuple[str, str, object]] = []
+        for name, annotation in row.shape:
+            text = annotation
+            keys = [key for key in _REFERENCE.findall(annotation) if key.startswith("nested ")]
+            for key in keys:
+                text = text.replace(reference(key), "")
+            shape.append((name, text, [self._full_shape(self._by_key[key]) for key in keys]))
+        return shape
 
     def _grouped(self, kind: str) -> list[tuple[str, list[RowClass]]]:
         """Return the classes of a kind that share a name, in an order that depends on the SQL alone."""
