@@ -200,6 +200,10 @@ REFUSED = {
         f'c.id, c.id as orders, o.id as "orders[].id" {LEFT}where c.id = 1',
         "two fields are called 'orders'",
     ),
+    "paged": (
+        f'c.id, o.id as "orders[].id" {LEFT}where c.tenant = 1\norder by c.id, o.id',
+        "a page of it would count children, not parents",
+    ),
     "type": (
         f'c.id, o.id as "orders[].id" {LEFT}where c.id = 1',
         "orders[] is a list of rows, and its line can only name their class",
@@ -401,6 +405,7 @@ def test_names_that_make_no_lists_are_refused(tmp_path: Path, database_url: str)
         f"a/{name}": f"-- It.\n-- returns: many {row_name(name)}\nselect {text}\n"
         for name, (text, _) in REFUSED.items()
     }
+    queries["a/paged"] = queries["a/paged"].replace("select", "-- page: key\nselect")
     queries["a/type"] = queries["a/type"].replace("select", '-- column "orders[]": list[int]\nselect')
     write(tmp_path, queries)
     errors = check_project(Project(root=tmp_path), database_url).errors
