@@ -15,7 +15,7 @@ column needs on its way is read from the row type's annotations, once for each q
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import starmap
 from types import NoneType, UnionType
@@ -24,23 +24,25 @@ from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 import msgspec
 
 from plainsql import types
+from plainsql.built_json import built_json
 from plainsql.conversions import bounds_loader, conversion_of, dumper, loader, map_bounds
 from plainsql.errors import ContractError, DecodeError
-from plainsql.types import JsonMark, Opaque, RowMark
+from plainsql.types import BuiltJsonMark, JsonMark, Opaque, RecordMark, RowMark
 
 __all__ = [
     "Composite",
+    "JsonObject",
     "Record",
     "Row",
     "bits",
     "builder",
     "child_row",
     "composite",
-    "dynamic_row",
     "elements",
     "has_child_lists",
     "is_plain",
     "leaves",
+    "record_types",
     "refusing_null",
     "row_maker",
     "tuples",
@@ -68,6 +70,10 @@ class Row(_PydanticStruct, frozen=True, gc=False):
 
     FastAPI and Pydantic take a row type as a response model. ``plainsql.to_json`` writes rows as JSON.
     """
+
+
+class JsonObject(_PydanticStruct, frozen=True, gc=False):
+    """An object of the JSON that a query builds, its fields named by its keys."""
 
 
 class Composite(_PydanticStruct, frozen=True, gc=False):
@@ -180,87 +186,6 @@ def _unreadable(where: str, value: object) -> DecodeError:
     )
 
 
-def dynamic_row(
-    name: str,
-    columns: Sequence[str],
-    json: frozenset[int] = frozenset(),
-    marks: Mapping[str, RowMark] | None = None,
-) -> type[Row]:
-    """Make a row type from the names of columns, as the server describes them.
-
-    ``json`` holds the positions of columns that arrive as JSON text. Nested columns (``"lead.id"``) become
-    a nested row, and are null together. Columns of a list (``"orders[].id"``) become child rows. ``marks``
-    are those of columns that are read with others.
-
-    Raises ``ContractError`` if the names cannot be those of fields.
-    """
-    from plainsql.types import Json
-
-    _check_names(name, columns)
-    marked = marks or {}
-    for column in marked:
-        if column not in columns:
-            raise ContractError(
-                f"{name} has no column {column!r}, which the header says is encrypted",
-                hint="select it, or remove the line",
-            )
-    annotations: list[Any] = [
-        Annotated[object, marked[column]] if column in marked else Json if index in json else object
-        for index, column in enumerate(columns)
-    ]
-    row = _dynamic(name, [*zip(columns, annotations, strict=True)])
-    if (order := [column for column, _ in leaves(row)]) != [*columns]:
-        wrong = next(column for column, wanted in zip(columns, order, strict=True) if column != wanted)
-        raise ContractError(
-            f"the column {wrong!r} of {name} is not next to the other columns of its list",
-            hint="put the columns of a list side by side",
-        )
-    return row
-
-
-def _dynamic(name: str, columns: Sequence[tuple[str, Any]]) -> type[Row]:
-    """Make a row type of the names of its columns, without those of the rows around it."""
-    fields: list[tuple[str, Any]] = []
-    groups: dict[str, list[tuple[str, Any]]] = {}
-    for column, annotation in columns:
-        outer, dot, inner = column.partition(".")
-        if not dot:
-            fields.append((column, annotation))
-            continue
-        if outer not in groups:
-            fields.append((outer, outer))
-        groups.setdefault(outer, []).append((inner, annotation))
-    nested: dict[str, Any] = {}
-    for outer, columns_of_row in groups.items():
-        is_list = outer.endswith("[]")
-        row: Any = _dynamic(outer.removesuffix("[]").title().replace("_", ""), columns_of_row)
-        nested[outer] = list.__class_getitem__(row) if is_list else Union[row, None]  # noqa: UP007 (run time)
-    resolved = [(field.removesuffix("[]"), nested.get(field, annotation)) for field, annotation in fields]
-    made: type[Row] = msgspec.defstruct(name, resolved, bases=(Row,), frozen=True, gc=False)  # type: ignore[assignment]
-    return made
-
-
-def _check_names(name: str, columns: Sequence[str]) -> None:
-    outers: list[str] = []
-    for column in columns:
-        outer, dot, _ = column.partition(".")
-        *lists, own = column.split("[].")
-        parts = [*lists, *own.split(".", 1)]
-        if not all(map(str.isidentifier, parts)):
-            raise ContractError(
-                f"the column {column!r} cannot be a field of {name}", hint="give it a name: … as total"
-            )
-        if not outers or outers[-1] != outer or not dot:
-            outers.append(outer)
-    # The columns of a nested row are adjacent: rows are built by position.
-    twice = next((field for names in (outers, columns) for field in names if names.count(field) > 1), None)
-    if twice is not None:
-        raise ContractError(
-            f"{name} would have the field {twice!r} twice",
-            hint="give each column a name of its own, and put the columns of a nested row side by side",
-        )
-
-
 def width(row: type[Row]) -> int:
     """The number of columns that a row takes, those of its nested rows among them."""
     return len(leaves(row))
@@ -302,15 +227,34 @@ def row_maker(row: type[Row]) -> Callable[..., Any]:
     return lambda *values: make(values)
 
 
+def record_types(item: Any) -> dict[int, tuple[str, ...]]:
+    """Return the types of the fields of anonymous records, by the column that holds them.
+
+    ``item`` is a row type, or the annotation of the only column.
+    """
+    is_row = isinstance(item, type) and issubclass(item, Row)
+    annotations = [annotation for _, annotation in leaves(item)] if is_row else [item]
+    found: dict[int, tuple[str, ...]] = {}
+    for index, annotation in enumerate(annotations):
+        plain = _without_null(annotation)
+        marks = get_args(plain)[1:] if get_origin(plain) is Annotated else ()
+        for mark in marks:
+            if isinstance(mark, RecordMark):
+                found[index] = mark.types
+    return found
+
+
 def refusing_null(build: Build, item: Any, names: Sequence[str], query: str, file: str) -> Build:
     """Make a builder that raises ``DecodeError`` for a null in one of the named columns.
 
-    A nested row's column (``"lead.id"``) may be null if there is no nested row.
+    A nested row's column (``"lead.id"``) may be null if there is no nested row. ``"tags[]"`` names the
+    elements of a column's arrays.
     """
+    columns: list[tuple[str, int, slice | None]] = [(names[0].removesuffix("[]"), 0, None)]
     if isinstance(item, type) and issubclass(item, Row):
-        checks = [column for column in _columns(item, 0, "", None) if column[0] in names]
-    else:
-        checks = [(names[0], 0, None)]
+        columns = list(_columns(item, 0, "", None))
+    checks = [column for column in columns if column[0] in names]
+    of_elements = [(name, index) for name, index, _ in columns if f"{name}[]" in names]
 
     def build_checked(records: Iterable[Record]) -> list[Any]:
         records = list(records)
@@ -322,9 +266,21 @@ def refusing_null(build: Build, item: Any, names: Sequence[str], query: str, fil
                         f"{query}: {name} is null, and the header says that it is not",
                         hint=f"remove 'column {name}: not null' from {file}, or correct the data",
                     )
+        for name, index in of_elements:
+            for record in records if records and len(records[0]) > index else ():
+                if record[index] is not None and _holds_null(record[index]):
+                    raise DecodeError(
+                        f"{query}: an element of {name} is null, and the header says that none is",
+                        hint=f"remove 'elements not null' from {file}, or correct the data",
+                    )
         return build(records)
 
     return build_checked
+
+
+def _holds_null(array: Any) -> bool:
+    """Return whether an element of an array is null, in any dimension."""
+    return any(each is None or (isinstance(each, list) and _holds_null(each)) for each in array)
 
 
 def _is_there(nested: Sequence[Any]) -> bool:
@@ -441,7 +397,8 @@ def _decoder(annotation: Any, where: str) -> Decode | None:
     if get_origin(annotation) is Annotated:
         target, *marks = get_args(annotation)
         if any(isinstance(mark, JsonMark) for mark in marks):
-            return _json_decoder(target, where)
+            is_built = any(isinstance(mark, BuiltJsonMark) for mark in marks)
+            return _json_decoder(target, where, built_json if is_built else None)
         if (conversion := conversion_of(annotation)) is not None:
             return loader(conversion, _decoder(conversion.base, where), where)
         return _decoder(target, where)
@@ -464,12 +421,18 @@ def _is_range(annotation: Any) -> bool:
     return getattr(get_origin(annotation), "__name__", "") == "Range"
 
 
-def _json_decoder(target: Any, where: str) -> Decode:
+def _json_decoder(target: Any, where: str, again: Callable[[Any, bytes | str], Any] | None = None) -> Decode:
+    """Return the decoder of JSON into a type; ``again`` takes the values that msgspec does not know."""
     decode = msgspec.json.Decoder(target).decode
 
     def decode_json(text: bytes | str) -> Any:
         try:
-            return decode(text)
+            try:
+                return decode(text)
+            except msgspec.ValidationError:
+                if again is None:
+                    raise
+                return again(target, text)
         except msgspec.DecodeError as error:
             # msgspec's message names the path and the types, never the value.
             raise DecodeError(

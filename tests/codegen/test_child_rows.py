@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import importlib
 from collections.abc import Iterator
 from decimal import Decimal
@@ -21,11 +22,13 @@ import plainsql.sync
 from plainsql import codegen
 from plainsql.check.problems import Problem
 from plainsql.check.project_check import ProjectCheck, check_project
+from plainsql.crypto import KEYS_VARIABLE
 from plainsql.database.caching.cached_queries import cached_query_of
 from plainsql.settings import Project
 from plainsql.statements.suggestions import row_name
 from plainsql.testing import Databases
-from tests.codegen.conftest import Sides
+from tests.codegen.conftest import OWN_TYPES, Sides
+from tests.codegen.kitchen.own_types import Money
 
 SCHEMA = """
 create table customers (
@@ -35,7 +38,7 @@ create table customers (
 create table products (id bigint primary key, name text not null, color text);
 create table orders (
   id bigint primary key, customer_id bigint not null references customers (id), total numeric(9, 2) not null,
-  note text, data jsonb
+  note text, data jsonb, price numeric(9, 2) not null default 1.5, code bytea
 );
 create table items (
   order_id bigint not null references orders (id), line integer not null, product_id bigint
@@ -95,6 +98,15 @@ QUERIES = {
     + '  h.id as "phone.id",\n  h.number as "phone.number",\n  o.id as "orders[].id"\n'
     + f"{LEFT}left join phones as h on h.id = c.id\nwhere true\n  and c.tenant = :tenant  --?\n"
     + "order by c.id, o.id\n",
+    "typed": HEAD.format("many Typed")
+    + "-- column orders[].code: encrypted as public.orders.code (id)\n"
+    + 'select\n  c.id,\n  o.id as "orders[].id",\n  o.price as "orders[].price",\n'
+    + '  o.code as "orders[].code",\n'
+    + "  jsonb_build_object('note', o.note) as \"orders[].built\"\n"
+    + f"{LEFT}where c.id = any(:ids)\norder by c.id, o.id\n",
+    "set_code": HEAD.format("count")
+    + "-- param code: encrypted as public.orders.code (id)\n"
+    + "update orders as o\nset code = :code\nwhere o.id = :id\n",
     "paged": HEAD.format("many Customer")
     + 'select\n  c.id,\n  c.name,\n  o.id as "orders[].id",\n  o.total as "orders[].total",\n'
     + '  o.note as "orders[].note"\nfrom (select id, name from customers order by id limit :limit) as c\n'
@@ -214,7 +226,8 @@ REFUSED = {
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    return Project(root=tmp_path_factory.mktemp("children"), output="children_package")
+    root = tmp_path_factory.mktemp("children")
+    return Project(root=root, output="children_package", types={"*.price": OWN_TYPES["*.price"]})
 
 
 @pytest.fixture(scope="module")
@@ -311,6 +324,19 @@ def test_all_that_the_key_determines_may_be_of_the_parent(shop: Any, sides: Side
     assert ana == shop.Wide(1, 2, shop.Phone(1, "111"), [shop.WideOrder(10), shop.WideOrder(12)])
     assert (bob.tags, bob.phone, bob.orders) == (0, shop.Phone(2, "222"), [])
     assert sides.stream(shop.wide, tenant=2) == [other]
+
+
+def test_columns_of_children_are_converted_decoded_and_decrypted(
+    shop: Any, sides: Sides, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(KEYS_VARIABLE, f"one:{base64.b64encode(b'o' * 32).decode()}")
+    sides.ask(shop.set_code, id=10, code="secret")
+    ana, bob = sides.ask(shop.typed, ids=[1, 2])
+    assert bob.orders == []
+    first, second = ana.orders
+    assert (first.price, first.code, second.code) == (Money(150), "secret", None)
+    assert [order.built.note for order in ana.orders] == [None, "late"]
+    assert sides.stream(shop.typed, ids=[1, 2]) == [ana, bob]
 
 
 def test_two_lists_of_a_parent_have_each_row_once(shop: Any, sides: Sides) -> None:

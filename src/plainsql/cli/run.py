@@ -36,8 +36,8 @@ from plainsql.errors import (
 from plainsql.migrate.pooler_check import is_behind_pooler
 from plainsql.query import Args, Query, QueryText
 from plainsql.query.child_lists import grouped_builder
+from plainsql.query.dynamic_rows import dynamic_row
 from plainsql.query_folder import make_query
-from plainsql.rows import dynamic_row
 from plainsql.settings import Project, resolve_database
 from plainsql.statements import Statement, parse
 from plainsql.statements.column_paths import has_lists, level_of

@@ -16,6 +16,7 @@ from plainsql.dependencies import CachedRead, Change
 from plainsql.errors import BindError, ContractError
 from plainsql.query.child_lists import ParentRun, grouped_builder
 from plainsql.query.description import Described, Expectation, expectations, mismatch
+from plainsql.query.dynamic_rows import dynamic_row
 from plainsql.query.signature import Signature, row_count_error
 from plainsql.query.texts import QueryTexts
 from plainsql.rows import (
@@ -23,7 +24,6 @@ from plainsql.rows import (
     Record,
     Row,
     builder,
-    dynamic_row,
     has_child_lists,
     is_plain,
     refusing_null,
@@ -80,6 +80,8 @@ class QueryFacts:
     """By constraint: the class of the error if the statement violates it."""
     pages: tuple[PageOrder, ...] = ()
     """Proved: the total orders of its rows, by which pages are read; empty without ``page: key``."""
+    sent: Mapping[str, Callable[[Any], Any]] | None = None
+    """By column of a copy: the function that makes the value to send of a type of the project's own."""
 
 
 class CompiledQuery(Generic[T, R]):

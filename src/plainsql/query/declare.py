@@ -65,6 +65,7 @@ class _Declared:
         contiguous: bool = False,
         errors: Mapping[str, type[ServerError]] | None = None,
         pages: tuple[PageOrder, ...] = (),
+        sent: Mapping[str, Callable[[Any], Any]] | None = None,
         **former: Unpack[_FormerFacts],
     ) -> None:
         if former:
@@ -89,6 +90,7 @@ class _Declared:
             contiguous,
             errors,
             pages,
+            sent,
         )
 
 
