@@ -87,7 +87,8 @@ def _check_names(name: str, columns: Sequence[str]) -> None:
         if not outers or outers[-1] != outer or not dot:
             outers.append(outer)
     # The columns of a nested row are adjacent: rows are built by position.
-    twice = next((field for names in (outers, columns) for field in names if names.count(field) > 1), None)
+    fields = [outer.removesuffix("[]") for outer in outers]
+    twice = next((field for names in (fields, columns) for field in names if names.count(field) > 1), None)
     if twice is not None:
         raise ContractError(
             f"{name} would have the field {twice!r} twice",
