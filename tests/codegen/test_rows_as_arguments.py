@@ -203,12 +203,15 @@ async def test_a_copy_invalidates_cached_reads_of_its_table(
             await q.load(tx, [Named(None, "Lea"), Named(None, "Mia")])
         assert await q.count(db) == before + 3
 
+        await db.sql("insert into customers (name) values (:name)", name="Pam")  # nothing is known of it
+        assert await q.count(db) == before + 4
+
         def script() -> None:
             with plainsql.sync.connect(url, redis=redis_url) as sync:
                 q.load(sync, [Named(None, "Noa")])
 
         await asyncio.to_thread(script)
-        assert await q.count(db) == before + 4
+        assert await q.count(db) == before + 5
 
 
 async def test_a_tenant_copies_its_own_rows_alone(

@@ -21,7 +21,7 @@ from plainsql.codegen.encryption import ENCRYPTED_PARAMETER, ColumnBindings, che
 from plainsql.codegen.json_types import JsonTypes
 from plainsql.codegen.planned_parameters import PlannedParameter, plan_choices, plan_parameter
 from plainsql.codegen.python_types import Annotation, reference
-from plainsql.codegen.row_parameters import plan_rows
+from plainsql.codegen.planned_rows import plan_rows
 from plainsql.codegen.source_names import is_field_name, normalized
 from plainsql.codegen.source_places import column_place, key_place, statement_place
 from plainsql.dependencies import CachedRead, Change
