@@ -31,7 +31,7 @@ FLOOR = {
     "types",
     "urls",
 }
-CORE = FLOOR | {"statements", "rows", "executors", "query"}
+CORE = FLOOR | {"statements", "conversions", "rows", "executors", "query"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "files": {"errors"},
@@ -59,11 +59,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "statements": {"deprecation", "errors"},
     "importers": {"errors", "files", "statements"},
     "pydantic_schema": {"errors", "types"},
-    "rows": FLOOR | {"statements", "pydantic_schema"},
+    "conversions": {"errors", "types"},
+    "rows": FLOOR | {"statements", "pydantic_schema", "conversions"},
     "encoding": {"types"},
     "serialization": {"errors", "types"},
     "executors": FLOOR,
-    "query": FLOOR | {"statements", "rows", "encoding", "executors"},
+    "query": FLOOR | {"statements", "conversions", "rows", "encoding", "executors"},
     "copy_rows": CORE,
     "copy_output": CORE | {"copy_rows"},
     "vector": CORE,
@@ -93,6 +94,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "limits": FLOOR | {"settings", "application", "redis_connection"},
     "sessions": FLOOR | {"settings", "application", "redis_connection"},
     "crypto": FLOOR | {"settings"},
+    "scaffold": {"errors", "statements"},
     "check": CORE | {"settings", "connect_errors", "schema", "analysis", "codegen", "migrate"},
     "grants": CORE | {"settings", "connect_errors", "schema", "analysis", "cache"},
     "plans": CORE
@@ -123,7 +125,7 @@ LIBRARY_HOMES: dict[str, set[str]] = {
     "matplotlib": {"layers"},
     "opentelemetry": {"otel"},
     "pgvector": {"vector", "database", "sync"},
-    "psycopg": {"sync", "migrate", "schema", "analysis", "transfer", "plans", "workload"},
+    "psycopg": {"sync", "migrate", "schema", "analysis", "scaffold", "transfer", "plans", "workload"},
     "pytest": {"testing"},
     "psycopg_pool": {"sync"},
     "redis": {"cache", "health", "limits", "redis_connection", "sessions"},

@@ -6,7 +6,7 @@ import asyncio
 import copy
 import pickle
 from collections.abc import Callable, Generator
-from typing import Any
+from typing import Any, cast
 
 import asyncpg
 import psycopg
@@ -214,7 +214,7 @@ def test_violations_are_of_both_classes_in_every_call_of_psycopg(paper_url: str)
             with pytest.raises(plainsql.UniqueViolation) as raised:
                 call()
             assert raised.value.constraint in ("one_name", "one_a_shelf")
-            assert isinstance(raised.value, errors.UniqueViolation)
+            assert isinstance(cast("object", raised.value), errors.UniqueViolation)
         for call in (calls["batch"], calls["execute_many"], over, pooled):
             with pytest.raises(NameTaken) as raised:
                 call()

@@ -25,7 +25,9 @@ def test_the_generated_package_equals_the_golden_one(generate: Generate) -> None
     files = generate(KITCHEN).files
     if os.environ.get("PLAINSQL_UPDATE_GOLDEN"):
         codegen.write(files, QUERIES)
-    assert sorted(map(str, files)) == ["kitchen/__init__.py", "kitchen/deep.py", "queries.py"]
+    assert sorted(map(str, files)) == [
+        *("kitchen/__init__.py", "kitchen/bookings.py", "kitchen/deep.py", "queries.py")
+    ]
     for path, source in files.items():
         assert source == (QUERIES / path).read_text(encoding="utf-8"), path
 

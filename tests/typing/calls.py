@@ -19,8 +19,9 @@ from plainsql.query import CountQuery, ManyQuery, OneQuery, OptionalQuery
 from plainsql.sync import Database as SyncDatabase
 from plainsql.types import SupportsArray
 from plainsql.vector import Vector
+from tests.codegen.kitchen.own_types import BookingId, GuestId, Money
 from tests.codegen.kitchen.queries import kitchen
-from tests.codegen.kitchen.queries.kitchen import deep
+from tests.codegen.kitchen.queries.kitchen import bookings, deep
 from tests.codegen.kitchen.queries.kitchen.types import Item, Payload
 from tests.codegen.kitchen.queries.queries import ping
 
@@ -36,6 +37,19 @@ async def each_kind_of_result(db: Database) -> None:
     assert_type(await kitchen.int(db, str=1, list=[1]), list[int | None])
     assert_type(await kitchen.update(db, id=1, stars=None), int)
     assert_type(await deep.nearest(db, embedding=[1.0, 0.0], farthest=1.0), list[deep.Near])
+
+
+async def own_types_follow_their_columns(db: Database, guest: GuestId) -> None:
+    booking = await bookings.add(db, guest_id=guest, price=Money(100))
+    assert_type(booking.id, BookingId)
+    assert_type(booking.guest_id, GuestId)
+    assert_type(booking.price, Money)
+    (of_guest,) = await bookings.of_guests(db, guests=[guest], before=booking.id)
+    assert_type(of_guest.guest, GuestId)
+    if of_guest.last is not None:
+        assert_type(of_guest.last.id, BookingId)
+        assert_type(of_guest.last.prices, list[Money])
+    assert_type(await bookings.highest(db, most=Money(1)), Money | None)
 
 
 async def whatever_numpy_can_read_is_a_vector(

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from plainsql.dependencies import Change, Dependency
+from plainsql.statements.page_text import PageKey
 
 __all__ = [
     "Action",
@@ -272,6 +273,10 @@ class Analysis:
     """The rows that the statement may change; one entry for each table."""
     violations: tuple[Violation, ...] = ()
     """The constraints that its writes may violate, in the order of tables and names."""
+    page_keys: tuple[PageKey, ...] = ()
+    """The columns of a total order of its rows, all of them selected."""
+    not_paged_because: str = ""
+    """The reason why ``page_keys`` is empty, in one phrase."""
     caching: tuple[Finding, ...] = ()
     """Findings that count only if results are cached: the statement's own, or any query's for
     ``hidden-writes``.

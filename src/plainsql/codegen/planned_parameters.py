@@ -36,6 +36,10 @@ class PlannedParameter:
     """The function of ``plainsql.query`` that the value passes through; empty if there is none."""
     required: bool = False
     """True if null is refused."""
+    convert: str = ""
+    """The function of ``plainsql.query`` that sends the value through ``to_db``; empty if there is none."""
+    to_db: str = ""
+    """A reference to the project's function that makes the value to send."""
     fields: tuple[RowField, ...] = ()
     """The fields of a row, if the parameter is a list of rows."""
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from plainsql.analysis.model import ParameterFact
 from plainsql.codegen.annotations import annotate_value
 from plainsql.codegen.classes import Classes
+from plainsql.codegen.own_types import OwnAnnotations
 from plainsql.codegen.planned_parameters import PlannedParameter, RowField, plan_parameter
 from plainsql.codegen.python_types import Annotation, below_domains, reference
 from plainsql.errors import ContractError
@@ -21,6 +22,7 @@ def plan_rows(
     rows: str,
     names: tuple[str, ...],
     facts: Mapping[str, ParameterFact],
+    own_types: OwnAnnotations,
 ) -> PlannedParameter:
     """Plan the parameter of a list of rows; ``names`` are those of its fields.
 
@@ -38,7 +40,11 @@ def plan_rows(
                 place=parameter.places[0],
                 hint=f"write :{parameter.name}::{fact.type}[]",
             )
-        annotation = annotate_value(classes, statement, parameter, array.element)
+        found = own_types.types.of_parameter(fact)
+        # A type that is converted by functions stays the database's: nothing converts the fields of a row.
+        own = found[0].type if len(found) == 1 and not found[0].type.from_db else None
+        types = own_types if own is not None else own_types.without_types
+        annotation = annotate_value(classes, statement, parameter, array.element, types, own)
         planned = plan_parameter(statement, parameter, fact, annotation)
         annotation = annotation if fact.elements_not_null else annotation.or_null()
         fields.append(RowField(name, annotation, planned.wrap))

@@ -10,9 +10,12 @@ from plainsql.codegen.classes import Classes, RowClass
 from plainsql.codegen.dependency_arguments import dependency_arguments, dependency_names
 from plainsql.codegen.docstrings import field_docstring, query_docstring
 from plainsql.codegen.encryption import encrypt_expression
+from plainsql.codegen.error_classes import ErrorClass
+from plainsql.codegen.imported_names import ImportedNames
 from plainsql.codegen.modules import Module, QueryFunction
+from plainsql.codegen.page_orders import orders_text
 from plainsql.codegen.planned_parameters import PlannedParameter
-from plainsql.codegen.python_types import Annotation
+from plainsql.codegen.python_types import Annotation, imported_path
 from plainsql.codegen.source_names import docstring_text, one_line, string_literal
 from plainsql.codegen.typed_dicts import render_parameter_types, rows_alias, type_names
 from plainsql.statements import Parameter
@@ -36,6 +39,7 @@ def render(module: Module, sql: str) -> str:
     body = "".join(
         [
             *(_class(row, names) for row in _in_order(module.classes)),
+            *(_error_class(error, names) for error in module.errors),
             render_parameter_types(module, names),
             *(_function(function, names, sql) for function in module.functions),
         ]
@@ -77,6 +81,7 @@ class Names:
         self._taken = {row.name for row in module.classes}
         self._taken |= {name for names in self.types for name in names.values()}
         self._taken |= {function.statement.function for function in module.functions}
+        self._taken |= {error.name for error in module.errors}
         self._taken |= {field.name for row in module.classes for field in row.fields}
         copies = [function for function in module.functions if function.statement.returns.copied]
         self._taken |= {planned.name for function in copies for planned in function.parameters}
@@ -87,6 +92,8 @@ class Names:
         self.called = {name for function in module.functions for name in _called(function)}
         """The names that the bodies of functions call."""
         self.used_builtins: set[str] = set()
+        self.own = ImportedNames(module, self._taken | self._taken_in_bodies)
+        """The names of the project's own types and functions."""
 
     def of(self, name: str) -> str:
         """Return the module's name for an import."""
@@ -104,7 +111,8 @@ class Names:
             if match[1] and match[1].startswith("rows "):
                 return rows_alias(match[1].removeprefix("rows "), self)
             if match[1]:
-                return self._classes.name(match[1])
+                path = imported_path(match[1])
+                return self._classes.name(match[1]) if path is None else self.own.name(path)
             if word not in imported and word not in _BUILTINS:
                 return word
             written = self.of(word)
@@ -123,13 +131,9 @@ _BUILTINS = {"bool", "bytes", "dict", "float", "int", "list", "property", "str",
 def _listed(module: Module, names: Names) -> str:
     """Return the module's public names as a list."""
     functions = [function.statement.function for function in module.functions]
-    public = sorted(
-        [
-            *(c.name for c in module.classes),
-            *(name for each in names.types for name in each.values()),
-            *functions,
-        ]
-    )
+    classes = [each.name for each in (*module.classes, *module.errors)]
+    types = [name for each in names.types for name in each.values()]
+    public = sorted([*classes, *types, *functions])
     one_line = "[" + ", ".join(f'"{name}"' for name in public) + "]"
     if len(one_line) < _WIDTH - 10:
         return one_line
@@ -141,6 +145,7 @@ def _imports(module: Module, names: Names) -> str:
     annotations = [f.annotation for c in module.classes for f in c.fields]
     for function in module.functions:
         wanted["plainsql.query"] |= {"Args", _decorator(function)}
+        wanted["plainsql.query"] |= {"PageKey", "PageOrder"} if function.pages else set()
         fields = [field for planned in function.parameters for field in planned.fields]
         if fields or function.statement.returns.copied:
             wanted["typing"].add("Protocol")
@@ -159,13 +164,17 @@ def _imports(module: Module, names: Names) -> str:
     for annotation in annotations:
         for name, imported in annotation.imports:
             wanted[name].add(imported)
+    wanted["plainsql.sqlstate_errors"] |= {error.base for error in module.errors}
     wanted["plainsql.rows"] |= {c.base for c in module.classes}
     wanted["builtins"] |= names.used_builtins
+    for path in names.own.paths:
+        wanted[path.rpartition(".")[0]].add(path.rpartition(".")[2])
     blocks: dict[bool, list[str]] = {False: [], True: []}
     for name in sorted(wanted):
         if wanted[name]:
             imported_names = ", ".join(
-                _imported(imported, names.of(imported)) for imported in sorted(wanted[name])
+                _imported(imported, names.own.written(name, imported) or names.of(imported))
+                for imported in sorted(wanted[name])
             )
             blocks[name.split(".")[0] not in _STANDARD_MODULES].append(
                 f"from {name} import {imported_names}\n"
@@ -180,6 +189,8 @@ def _called(function: QueryFunction) -> Iterator[str]:
     for planned in function.parameters:
         if planned.wrap:
             yield planned.wrap
+        if planned.convert:
+            yield planned.convert
         if planned.fields:
             yield "columns"
             yield from (field.wrap for field in planned.fields if field.wrap)
@@ -195,6 +206,7 @@ def _called(function: QueryFunction) -> Iterator[str]:
 
 
 _HOME_OF_CALLED = {
+    **dict.fromkeys(("dumped", "dumped_bounds", "dumped_elements"), "plainsql.query"),
     **dict.fromkeys(("bits", "bounded", "columns", "composite", "elements"), "plainsql.query"),
     **dict.fromkeys(("NullError", "tuples"), "plainsql.query"),
     "encrypt": "plainsql.crypto",
@@ -247,6 +259,12 @@ def _class(row: RowClass, names: Names) -> str:
     return f'\n\nclass {row.name}({names.of(row.base)}, frozen=True):\n    """{described}"""\n\n{fields}'
 
 
+def _error_class(error: ErrorClass, names: Names) -> str:
+    constraints = " or ".join(f"`{name}`" for name in sorted(error.constraints))
+    described = docstring_text(one_line(f"A row violates {constraints}."))
+    return f'\n\nclass {error.name}({names.of(error.base)}):\n    """{described}"""\n'
+
+
 def _function(function: QueryFunction, names: Names, sql: str) -> str:
     statement = function.statement
     path = f"{sql}/{statement.name.replace('.', '/')}.sql"
@@ -271,13 +289,15 @@ def _function(function: QueryFunction, names: Names, sql: str) -> str:
 
 def _decorator(function: QueryFunction) -> str:
     returns = function.statement.returns
-    return "copied" if returns.copied else returns.kind
+    return "paged" if function.pages else "copied" if returns.copied else returns.kind
 
 
 def _facts(function: QueryFunction, names: Names) -> str:
     """Return the proofs about a query as the arguments of its decorator after the text."""
     statement = function.statement
     facts: list[str] = []
+    if statement.returns.copied and any(planned.convert for planned in function.parameters):
+        facts.append("converts=True")
     if function.read_only:
         facts.append("read_only=True")
     if function.session_clean:
@@ -290,6 +310,11 @@ def _facts(function: QueryFunction, names: Names) -> str:
         facts.append(f"row_security={{{listed}}}")
     if function.not_null:
         facts.append(f"not_null={_tuple(function.not_null)}")
+    if function.pages:
+        facts.append(f"pages={orders_text(function.pages, names.of)}")
+    if function.errors:
+        pairs = sorted(function.errors.items())
+        facts.append(f"errors={{{', '.join(f'{string_literal(key)}: {name}' for key, name in pairs)}}}")
     written = "".join(f", {fact}" for fact in facts) + dependency_arguments(function, names.of)
     if function.read_only and not statement.autobatch:
         written += ", autobatch=False"
@@ -342,6 +367,9 @@ def _values(function: QueryFunction, names: Names) -> str:
     of_sql = {parameter.name: parameter for parameter in function.statement.parameters}
     for planned in function.parameters:
         text, parameter = planned.name, of_sql.get(planned.name)
+        if planned.convert:
+            to_db = names.annotation(Annotation(planned.to_db))
+            text = f'{names.of(planned.convert)}("{planned.name}", {text}, {to_db})'
         if planned.fields:
             text = f"*{_columns(planned, names)}"
         if planned.wrap:

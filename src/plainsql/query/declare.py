@@ -14,10 +14,12 @@ from plainsql.dependencies import CachedRead, Change
 from plainsql.deprecation import warn_of_old_module
 from plainsql.query.compiled import QueryFacts
 from plainsql.query.copy_query import CopyQuery
-from plainsql.query.query import CountQuery, ManyQuery, OneQuery, OptionalQuery
+from plainsql.query.query import CountQuery, ManyQuery, OneQuery, OptionalQuery, PagedQuery
 from plainsql.sqlstate_errors import ServerError
+from plainsql.statements.page_text import PageOrder
 from plainsql.types import Args
 
+__all__ = ["count", "many", "one", "optional", "paged"]
 __all__ = ["copied", "count", "many", "one", "optional"]
 
 P = ParamSpec("P")
@@ -60,6 +62,7 @@ class _Declared:
         more_columns: bool = False,
         not_null: tuple[str, ...] = (),
         errors: Mapping[str, type[ServerError]] | None = None,
+        pages: tuple[PageOrder, ...] = (),
         **former: Unpack[_FormerFacts],
     ) -> None:
         if former:
@@ -81,6 +84,7 @@ class _Declared:
             more_columns,
             not_null,
             errors,
+            pages,
         )
 
 
@@ -140,6 +144,13 @@ class many(_Declare[T, S]):  # noqa: N801
         return ManyQuery(*self.source, bind, self.item, self.facts)
 
 
+class paged(_Declare[T, S]):  # noqa: N801
+    """Declare a query that returns a list of rows, and pages of them by their key."""
+
+    def __call__(self, bind: Callable[P, Args]) -> PagedQuery[P, T, S]:
+        return PagedQuery(*self.source, bind, self.item, self.facts)
+
+
 class count(_DeclareCount[S]):  # noqa: N801
     """Declare a query that returns the number of rows it affected."""
 
@@ -152,7 +163,13 @@ class count(_DeclareCount[S]):  # noqa: N801
 class copied(_DeclareCopied[C]):  # noqa: N801
     """Declare a COPY into a table, which takes rows and returns their number."""
 
-    __slots__ = ()
+    __slots__ = ("converts",)
+
+    def __init__(self, *source: Any, converts: bool = False, **facts: Any) -> None:
+        super().__init__(*source, **facts)
+        self.converts = converts
 
     def __call__(self, bind: Callable[P, Args]) -> CopyQuery[P, C]:
-        return CopyQuery(*self.source, bind, int, self.facts)
+        query: CopyQuery[P, C] = CopyQuery(*self.source, bind, int, self.facts)
+        query.compiled.converts = self.converts
+        return query

@@ -8,10 +8,12 @@ run time. Both keep the text of the file as it was reviewed, and compile it on t
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
+from dataclasses import replace
 from inspect import Signature as CallSignature
 from types import GenericAlias
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, TypeVar, overload
 
+from plainsql.errors import BindError
 from plainsql.executors import AsyncExecutor, SyncExecutor
 from plainsql.query.binding import Binder
 from plainsql.query.compiled import (
@@ -22,10 +24,12 @@ from plainsql.query.compiled import (
     CompiledQuery,
     QueryFacts,
 )
+from plainsql.query.pages import Page, PageCalls, PageRequest
 from plainsql.query.parameter_sets import bind_sets
 from plainsql.query.texts import QueryTexts
 from plainsql.types import Args
 
+__all__ = ["CountQuery", "ManyQuery", "OneQuery", "OptionalQuery", "PagedQuery", "Query"]
 __all__ = ["CountQuery", "ManyQuery", "OneQuery", "OptionalQuery", "Query", "QueryFile"]
 
 P = ParamSpec("P")
@@ -234,6 +238,48 @@ class ManyQuery(Query[P, T, list[T], S]):
 
     kind = "many"
     _compiled_class = CompiledMany
+
+
+class PagedQuery(ManyQuery[P, T, S]):
+    """A query that returns a list of rows, and pages of them by their key."""
+
+    _calls: PageCalls[T] | None = None
+
+    @overload
+    def page(
+        self, db: AsyncExecutor, request: PageRequest, /, *args: P.args, **kwargs: P.kwargs
+    ) -> Coroutine[Any, Any, Page[T]]: ...
+    @overload
+    def page(
+        self, db: SyncExecutor, request: PageRequest, /, *args: P.args, **kwargs: P.kwargs
+    ) -> Page[T]: ...
+    def page(self, db: Any, request: PageRequest, /, *args: P.args, **kwargs: P.kwargs) -> Any:
+        """Read one page: the rows behind the last one of the page before, in the query's own order.
+
+        Raises ``PageTokenError`` if ``request.after`` is no token of these pages.
+        """
+        compiled = self.compiled
+        values = compiled.bind(args, kwargs)
+        try:
+            run = db.run
+        except AttributeError:
+            raise compiled.signature.executor_error(db, "page") from None
+        given: Any = request
+        if not isinstance(given, PageRequest):
+            raise BindError(
+                f"{compiled.name}: expected a PageRequest, got {type(given).__name__}",
+                hint="pass plainsql.PageRequest(size=20, after=token)",
+            )
+        if self._calls is None:
+            self._calls = PageCalls(compiled, compiled.facts.pages, self._derive)
+        return self._calls.page(run, request, values)
+
+    def _derive(self, texts: Any, kind: str) -> CompiledQuery[Any, Any]:
+        """Make a compiled query of other texts, which returns this query's rows or one number."""
+        facts = replace(self.compiled.facts, by_key=False, cache=None, changes=(), autobatch=False, pages=())
+        if kind == "many":
+            return CompiledMany(texts, self._bind, self.compiled.item, facts)
+        return CompiledOne(texts, self._bind, int, replace(facts, more_columns=False, not_null=()))
 
 
 class CountQuery(Query[P, Any, int, S]):

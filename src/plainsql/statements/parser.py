@@ -85,6 +85,7 @@ def parse(text: str, *, name: str, path: str) -> Statement:
                 tuple(compiled.source.place(offset) for offset in offsets),
                 keys.bounds.get(parameter),
                 keys.encrypted.get(parameter),
+                keys.types.get(parameter),
                 *keys.described.get(parameter, ())[:1],
             )
             for parameter, offsets in compiled.offsets.items()
@@ -107,6 +108,8 @@ def parse(text: str, *, name: str, path: str) -> Statement:
         body_line=line,
         compiled=compiled,
         examples=tuple(examples),
+        errors=tuple(keys.errors),
+        paged=keys.paged,
         deprecated=keys.deprecated,
     )
 
@@ -188,7 +191,13 @@ def _check_parameters(source: Source, compiled: Compiled, keys: Keys, errors: li
         if name in compiled.choices:
             values = compiled.choices[name]
             flag = values == FLAG_VALUES
-            if bounds.low is not None or bounds.high is not None:
+            if name in keys.types:
+                errors.append(
+                    source.error(
+                        offset, f"{name} chooses lines, and has no type of its own", hint="remove the type"
+                    )
+                )
+            elif bounds.low is not None or bounds.high is not None:
                 what = "flag" if flag else "choice"
                 errors.append(
                     source.error(offset, f"{name} is a {what} and has no bounds", hint="remove the bounds")

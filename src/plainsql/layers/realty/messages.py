@@ -142,6 +142,8 @@ def append(*, conversation_id: UUID, type: Literal["human", "ai-assistant"], con
     type: Who said it.
     Reads realty.conversations, realty.messages.
     Writes realty.conversations, realty.messages.
+    May violate messages_conversation_id_fkey, messages_pkey.
+    Triggers and foreign keys may violate constraints of realty.conversations.
     SQL: sql/realty/messages/append.sql
     """
     if conversation_id is None or type is None or content is None:
@@ -196,6 +198,7 @@ def create(*, conversation_id: UUID, type: Literal["human", "ai-assistant"], con
     type: Who said it.
     Reads realty.messages.
     Writes realty.messages.
+    May violate messages_conversation_id_fkey, messages_pkey.
     SQL: sql/realty/messages/create.sql
     """
     if conversation_id is None or type is None or content is None:

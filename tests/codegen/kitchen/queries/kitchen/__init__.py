@@ -335,6 +335,7 @@ def add_cooks(
 
     Reads public.cooks, public.dishes.
     Writes public.cooks.
+    May violate name not null, cooks_dish_id_fkey, cooks_pkey, email_check.
     SQL: sql/kitchen/add_cooks.sql
     """
     if cooks is None or type is None:
@@ -575,6 +576,7 @@ def load(
     """Load dishes from a menu.
 
     Writes public.dishes.
+    May violate dishes_pkey, dishes_stars_check.
     SQL: sql/kitchen/load.sql
     """
     if name is None or type is None or date is None or payload is None or tags is None:
@@ -628,6 +630,7 @@ def save(
 
     Reads public.dishes.
     Writes public.dishes.
+    May violate dishes_pkey, dishes_stars_check.
     SQL: sql/kitchen/save.sql
     """
     if name is None:
@@ -741,6 +744,7 @@ def store(
 
     Reads public.everything.
     Writes public.everything.
+    May violate email_check, everything_pkey.
     SQL: sql/kitchen/store.sql
     """
     if (
@@ -845,6 +849,7 @@ def update(
 
     Reads public.dishes.
     Writes public.dishes.
+    May violate dishes_stars_check.
     SQL: sql/kitchen/update.sql
     """
     if id is None:
@@ -876,6 +881,7 @@ def write(
     stars: 1..5, None by default.
     Reads public.dishes.
     Writes public.dishes.
+    May violate dishes_pkey, dishes_stars_check.
     SQL: sql/kitchen/write.sql
     """
     if name is None or type is None or payload is None or tags is None:
