@@ -190,6 +190,10 @@ async def a_list_of_rows(db: Database, script: SyncDatabase, hired: list[Hired])
     await kitchen.add_cooks.batch(db, [{"cooks": hired, "type": "plain"}])
 
 
+async def parameters_of_other_calls(db: Database) -> None:
+    await db.cache.forget(kitchen.get, id=1)
+
+
 async def statements_in_no_file(db: Database, script: SyncDatabase) -> None:
     assert_type(await db.sql("select 1", type=int), list[int])
     assert_type(await db.sql("select 1", type=Hired, returns="one", since=1), Hired)

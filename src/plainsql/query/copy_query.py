@@ -80,8 +80,10 @@ class CopyQuery(QueryFile[P, Any, int, Any], Generic[P, C]):
                 hint=f"call {self.compiled.signature.text('copy')}",
             )
         if self.compiled.converts:
-            several = isinstance(rows, AsyncIterable)
-            rows = self._converted_as_they_come(rows) if several else self._converted(rows)
+            if isinstance(rows, AsyncIterable):
+                rows = self._converted_as_they_come(rows)
+            else:
+                rows = self._converted(rows)
         return copy(self.compiled, rows, progress)
 
     def _converted(self, rows: Iterable[Any]) -> Iterator[Args]:
