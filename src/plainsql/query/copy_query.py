@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable, Iterator
+from collections.abc import AsyncIterable, Callable, Coroutine, Iterable
 from inspect import Parameter
 from inspect import Signature as CallSignature
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
 from plainsql.errors import BindError
 from plainsql.executors import AsyncExecutor, SyncExecutor
-from plainsql.query.binding import NullError
 from plainsql.query.compiled import CompiledCount
 from plainsql.query.query import QueryFile
-from plainsql.query.row_columns import values_of_row
-from plainsql.types import Args
+from plainsql.query.sent_rows import sent_rows
 
 if TYPE_CHECKING:
     from plainsql.statements.copy_statement import CopyStatement
@@ -27,9 +25,6 @@ C = TypeVar("C")
 
 class CompiledCopy(CompiledCount):
     """A compiled COPY. Its text is the equivalent insert of one row."""
-
-    converts = False
-    """True if the query's function converts values of own types."""
 
     @property
     def statement(self) -> CopyStatement:
@@ -79,35 +74,9 @@ class CopyQuery(QueryFile[P, Any, int, Any], Generic[P, C]):
                 f"{self.name}: expected an iterable of rows, got {type(rows).__name__}",
                 hint=f"call {self.compiled.signature.text('copy')}",
             )
-        if self.compiled.converts:
-            if isinstance(rows, AsyncIterable):
-                rows = self._converted_as_they_come(rows)
-            else:
-                rows = self._converted(rows)
+        if self.compiled.facts.sent:
+            rows = sent_rows(self.name, rows, self.compiled.statement.columns, self.compiled.facts.sent)
         return copy(self.compiled, rows, progress)
-
-    def _converted(self, rows: Iterable[Any]) -> Iterator[Args]:
-        """Convert the values of own types with their functions, as the query's function does."""
-        for number, row in enumerate(rows, 1):
-            yield self._convert(number, row)
-
-    async def _converted_as_they_come(self, rows: AsyncIterable[Any]) -> AsyncIterator[Args]:
-        number = 0
-        async for row in rows:
-            number += 1
-            yield self._convert(number, row)
-
-    def _convert(self, number: int, row: Any) -> Args:
-        fields = self.compiled.statement.columns
-        values = values_of_row(self.name, number, row, fields)
-        bind: Any = self._bind
-        try:
-            return bind(**dict(zip(fields, values, strict=True)))  # type: ignore[no-any-return]
-        except NullError:
-            nulls = ", ".join(field for field, value in zip(fields, values, strict=True) if value is None)
-            raise BindError(f"{self.name}: row {number}: one of {nulls} cannot be null") from None
-        except BindError as error:
-            raise BindError(f"{self.name}: row {number}: {error.message}", hint=error.hint) from None
 
     if not TYPE_CHECKING:
 

@@ -63,6 +63,7 @@ class _Declared:
         not_null: tuple[str, ...] = (),
         errors: Mapping[str, type[ServerError]] | None = None,
         pages: tuple[PageOrder, ...] = (),
+        sent: Mapping[str, Callable[[Any], Any]] | None = None,
         **former: Unpack[_FormerFacts],
     ) -> None:
         if former:
@@ -85,6 +86,7 @@ class _Declared:
             not_null,
             errors,
             pages,
+            sent,
         )
 
 
@@ -163,13 +165,7 @@ class count(_DeclareCount[S]):  # noqa: N801
 class copied(_DeclareCopied[C]):  # noqa: N801
     """Declare a COPY into a table, which takes rows and returns their number."""
 
-    __slots__ = ("converts",)
-
-    def __init__(self, *source: Any, converts: bool = False, **facts: Any) -> None:
-        super().__init__(*source, **facts)
-        self.converts = converts
+    __slots__ = ()
 
     def __call__(self, bind: Callable[P, Args]) -> CopyQuery[P, C]:
-        query: CopyQuery[P, C] = CopyQuery(*self.source, bind, int, self.facts)
-        query.compiled.converts = self.converts
-        return query
+        return CopyQuery(*self.source, bind, int, self.facts)

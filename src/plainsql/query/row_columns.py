@@ -12,7 +12,7 @@ from typing import Any
 from plainsql.errors import BindError
 from plainsql.types import UNSET
 
-__all__ = ["columns", "values_of_row"]
+__all__ = ["columns"]
 
 
 def columns(
@@ -29,15 +29,14 @@ def columns(
         return (UNSET,) * len(fields)
     if not isinstance(rows, Iterable) or isinstance(rows, str | bytes | Mapping):
         raise BindError(f"{name}: expected an iterable of rows, got {type(rows).__name__}")
-    tuples = [values_of_row(name, number, row, fields) for number, row in enumerate(rows, 1)]
+    tuples = [_values(name, number, row, fields) for number, row in enumerate(rows, 1)]
     found = [list(values) for values in zip(*tuples, strict=True)] if tuples else [[] for _ in fields]
     if not wraps:
         return tuple(found)
     return tuple(values if wrap is None else wrap(values) for values, wrap in zip(found, wraps, strict=True))
 
 
-def values_of_row(name: str, number: int, row: Any, fields: Sequence[str]) -> tuple[Any, ...]:
-    """Return the values of a row, in the order of ``fields``. Raises ``BindError``."""
+def _values(name: str, number: int, row: Any, fields: Sequence[str]) -> tuple[Any, ...]:
     try:
         if isinstance(row, tuple | list):
             if len(row) == len(fields):
