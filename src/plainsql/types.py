@@ -28,7 +28,7 @@ vector, halfvec, sparsevec  ``plainsql.vector``'s ``Vector``, ``HalfVector``, ``
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import GenericAlias
 from typing import TYPE_CHECKING, Annotated, Any, Final, Protocol
 
@@ -38,12 +38,14 @@ if TYPE_CHECKING:
     from asyncpg import BitString, Box, Circle, Line, LineSegment, Path, Point, Polygon, Range
 
 __all__ = [
+    "BUILT_JSON",
     "JSON",
     "UNSET",
     "Args",
     "BitString",
     "Box",
     "Circle",
+    "Converted",
     "Json",
     "Line",
     "LineSegment",
@@ -52,6 +54,7 @@ __all__ = [
     "Point",
     "Polygon",
     "Range",
+    "RecordMark",
     "RowMark",
     "SupportsArray",
     "UnsetType",
@@ -88,10 +91,54 @@ class JsonMark:
         return "JSON"
 
 
+class BuiltJsonMark(JsonMark):
+    """The mark of JSON that a query builds: PostgreSQL writes its values, infinities among them."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "BUILT_JSON"
+
+
+class RecordMark:
+    """The mark of an anonymous ``row(…)``: the types of its fields, which its text does not have."""
+
+    __slots__ = ("types",)
+
+    def __init__(self, *types: str) -> None:
+        self.types = types
+        """The catalog's names: ``int4``, ``text``."""
+
+    def __repr__(self) -> str:
+        return f"RecordMark({', '.join(map(repr, self.types))})"
+
+
 JSON: Final = JsonMark()
+BUILT_JSON: Final = BuiltJsonMark()
 
 Json = Annotated[Any, JSON]
 """Any JSON value: ``None``, ``bool``, ``int``, ``float``, ``str``, ``list`` or ``dict``."""
+
+
+class Converted:
+    """The mark of an annotation whose values functions of the project convert, one by one and never null:
+    ``Annotated[Money, Converted(load, dump, Decimal)]``.
+    """
+
+    __slots__ = ("base", "from_db", "to_db")
+
+    def __init__(
+        self, from_db: Callable[[Any], Any], to_db: Callable[[Any], Any] | None, base: Any = object
+    ) -> None:
+        self.from_db = from_db
+        """Makes the value of one that arrived, which has the type ``base``."""
+        self.to_db = to_db
+        """Makes the value to send; ``None`` if values are sent as they are."""
+        self.base = base
+
+    def __repr__(self) -> str:
+        names = ", ".join(getattr(each, "__qualname__", repr(each)) for each in (self.from_db, self.to_db))
+        return f"Converted({names})"
 
 
 class RowMark(ABC):

@@ -16,14 +16,18 @@ import plainsql
 from plainsql.check.baseline import Baseline
 from plainsql.check.cache_map import CacheEntry, invalidations
 from plainsql.check.finding_pages import finding_page
-from plainsql.check.problems import Problem
+from plainsql.check.problems import Edit, Problem
 from plainsql.check.project_check import check_project
+from plainsql.check.quick_fixes import apply_edits, with_fixes
 from plainsql.check.sarif import sarif_log
+from plainsql.cli.check_release import refuse_options, release_report
 from plainsql.cli.exit_codes import FINDINGS, FINE
 from plainsql.cli.markdown import print_markdown
 from plainsql.cli.project import load_project, repository_root
-from plainsql.errors import SettingsError, printable
+from plainsql.errors import SettingsError, SqlFileError, printable
+from plainsql.files import replace_file
 from plainsql.settings import Project
+from plainsql.statements.discovery import FRAGMENTS_FOLDER, read_text
 
 __all__ = ["annotation", "check"]
 
@@ -41,6 +45,8 @@ def check(
     baseline: Path | None = None,
     update_baseline: Annotated[bool, _FLAG] = False,
     prune_baseline: Annotated[bool, _FLAG] = False,
+    fix: Annotated[bool, _FLAG] = False,
+    release: str | None = None,
     explain: str | None = None,
 ) -> int:
     """Check every query against PostgreSQL: its SQL, its header, its generated module.
@@ -57,7 +63,7 @@ def check(
     ----------
     files
         Only these files and folders of the SQL folder, and no modules; by default all. For a file of the
-        migrations, all queries are checked.
+        migrations and for a fragment, all queries are checked.
     scratch
         URL of a server to build the scratch database on; by default the one named for it, else the embedded
         server.
@@ -80,6 +86,12 @@ def check(
         Write the findings of today to the baseline, the new ones too.
     prune_baseline
         Remove the findings that are gone from the baseline, and add none.
+    fix
+        Make the edits of the problems that have one (a star is written out, a name is corrected, a cast is
+        added), and check again.
+    release
+        Check the queries of a running release instead, on the schema of this working tree: a tag, a branch
+        or a commit of git, such as v1.4. Reports what breaks between the migrations and the restart.
     explain
         Print the page of a finding, and check nothing.
     """
@@ -88,6 +100,24 @@ def check(
         return FINE
     began = time.perf_counter()
     project = load_project()
+    if release is not None:
+        refuse_options(
+            files=bool(files),
+            schema=schema,
+            cache_map=cache_map,
+            sql_only=sql_only,
+            baseline=baseline is not None,
+            update_baseline=update_baseline,
+            prune_baseline=prune_baseline,
+            fix=fix,
+        )
+        in_work_tree = format in ("github", "sarif")
+        broken, lines = release_report(
+            project, release, scratch, no_cache=no_cache, in_work_tree=in_work_tree
+        )
+        _print(broken, None, format)
+        print("\n".join(lines), file=sys.stdout if format == "text" else sys.stderr)
+        return FINDINGS if broken else FINE
     only = _only(project, files)
     accepted = _baseline(project, baseline, update=update_baseline, prune=prune_baseline)
     lint = (schema or project.check_schema) and not only
@@ -105,6 +135,19 @@ def check(
         found_here -= len(problems) - len(gone)
     if not found.errors and not files and not sql_only:
         problems += found.outdated(project)
+    if format != "text" or fix:
+        problems = with_fixes(problems, _text)
+    if fix and (fixed := _apply_fixes(problems)):
+        print(f"fixed {_counted(fixed, 'problem')}", file=sys.stdout if format == "text" else sys.stderr)
+        return check(
+            *files,
+            scratch=scratch,
+            format=format,
+            schema=schema,
+            cache_map=cache_map,
+            sql_only=sql_only,
+            baseline=baseline,
+        )
     took = time.perf_counter() - began
     summary = f"{_counted(len(found.statements), 'query', 'queries')}, {took:.1f} s"
     if accepted is not None and found_here:
@@ -119,6 +162,7 @@ def check(
             notes.append(
                 f"cached: {_counted(len(entries), 'read')}, made stale by {_counted(len(writes), 'write')}"
             )
+    notes = [*(f"note: {note}" for note in found.notes), *notes]
     for note in (written, *notes) if written else notes:
         print(note, file=sys.stdout if format == "text" else sys.stderr)
     return FINDINGS if problems else FINE
@@ -140,6 +184,30 @@ def _print(problems: Sequence[Problem], entries: Sequence[CacheEntry] | None, fo
             print(f"{problem}\n")
         for entry in entries or ():
             print(f"{printable(_entry(entry))}\n")
+
+
+def _apply_fixes(problems: Sequence[Problem]) -> int:
+    """Make the edits of problems in their files; return the number of problems."""
+    edits: dict[str, list[Edit]] = {}
+    fixed = 0
+    for problem in problems:
+        if problem.fix is not None:
+            edits.setdefault(problem.path, []).extend(problem.fix.edits)
+            fixed += 1
+    for path, changes in edits.items():
+        text = _text(path)
+        if text is not None:
+            with replace_file(Path(path)) as file:
+                file.write(apply_edits(text, changes).encode())
+    return fixed
+
+
+def _text(path: str) -> str | None:
+    """Return the text of a SQL file of a problem; ``None`` for other files, and for one that is not text."""
+    try:
+        return read_text(Path(path)) if path.endswith(".sql") else None
+    except SqlFileError:
+        return None
 
 
 def _baseline(project: Project, file: Path | None, *, update: bool, prune: bool) -> Baseline | None:
@@ -179,7 +247,7 @@ def _only(project: Project, files: Sequence[Path]) -> list[Path]:
         path = _from_root(file).resolve()
         if not path.exists():
             raise SettingsError(f"{file}: there is no such file", hint="name files of the SQL folder")
-        if path.is_relative_to(migrations):
+        if path.is_relative_to(migrations) or FRAGMENTS_FOLDER in path.parts[len(sql.parts) :]:
             return []
         inside = sorted(path.rglob("*.sql")) if path.is_dir() else [path] if path.suffix == ".sql" else []
         if not path.is_relative_to(sql) or not inside:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,8 +14,10 @@ from plainsql.check.jsonl import as_json, describe_lines
 from plainsql.check.project_check import check_project
 from plainsql.cli.exit_codes import FINDINGS, FINE
 from plainsql.cli.project import has_sql, no_project, packaged_layer
+from plainsql.cli.shape_rows import shape_rows
 from plainsql.cli.tables import print_table
 from plainsql.codegen.annotations import column_description
+from plainsql.codegen.described_types import types_of
 from plainsql.codegen.error_classes import classes_by_constraint, listed_violations
 from plainsql.codegen.modules import Checked
 from plainsql.errors import PlainsqlError, SettingsError, SqlFolderError, printable
@@ -77,9 +79,13 @@ def describe(
         if json:
             facts = {"id": checked.statement.name, **as_json(checked.analysis)}
             facts |= _facts_of_file(checked)
+            facts["types"] = [
+                {"name": name, "type": type, "because": because}
+                for name, type, because in types_of(checked, found.inspection.own_types)
+            ]
             sys.stdout.write(msgspec.json.encode(facts).decode() + "\n")
         else:
-            _print(checked)
+            _print(checked, types_of(checked, found.inspection.own_types))
     return FINDINGS if found.errors else FINE
 
 
@@ -160,13 +166,17 @@ def _facts_of_file(checked: Checked) -> dict[str, Any]:
                 "because": column.because,
                 "from": str(column.origin) if column.origin else None,
                 "description": column_description(statement, column),
+                "inside": [
+                    {"name": name, "type": type, "nullable": null == "yes", "because": because}
+                    for name, type, null, because in shape_rows(column)
+                ],
             }
             for column in checked.analysis.columns
         ],
     }
 
 
-def _print(checked: Checked) -> None:
+def _print(checked: Checked, types: Iterable[tuple[str, str, str]]) -> None:
     statement, analysis = checked.statement, checked.analysis
     print(f"{statement.name}  {statement.path}")
     if statement.description:
@@ -196,17 +206,23 @@ def _print(checked: Checked) -> None:
         _print_described(
             ("column", "type", "null", "because", "from"),
             [
-                (
-                    printable(column.name),
-                    printable(str(column.type)),
-                    "yes" if column.nullable else "no",
-                    printable(column.because),
-                    printable(str(column.origin or "")),
-                    printable(column_description(statement, column)),
-                )
+                row
                 for column in analysis.columns
+                for row in (
+                    (
+                        printable(column.name),
+                        printable(str(column.type)),
+                        "yes" if column.nullable else "no",
+                        printable(column.because),
+                        printable(str(column.origin or "")),
+                        printable(column_description(statement, column)),
+                    ),
+                    *((*map(printable, inside), "", "") for inside in shape_rows(column)),
+                )
             ],
         )
+    for name, type, because in types:
+        print(printable(f"{name} is {type}: {because}"))
     for what in ("reads", "writes"):
         uses = {str(use) for variant in checked.variants for use in getattr(variant, what)}
         if uses:

@@ -19,16 +19,21 @@ from plainsql.codegen.annotations import annotate_column, annotate_value, column
 from plainsql.codegen.classes import Classes, Field, nested_class, row_class, row_key, side_by_side
 from plainsql.codegen.encryption import ENCRYPTED_PARAMETER, ColumnBindings, check_encrypted
 from plainsql.codegen.error_classes import ErrorClass, classes_by_constraint, error_classes
+from plainsql.codegen.header_types import USUAL, own_type_of
 from plainsql.codegen.json_types import JsonTypes
+from plainsql.codegen.own_types import NO_OWN_TYPES, OwnAnnotations, OwnTypes
 from plainsql.codegen.page_orders import page_orders
 from plainsql.codegen.planned_parameters import PlannedParameter, plan_choices, plan_parameter
 from plainsql.codegen.python_types import Annotation, reference
+from plainsql.codegen.row_parameters import plan_rows
+from plainsql.codegen.source_definitions import SourceDefinitions
 from plainsql.codegen.source_names import is_field_name, normalized
 from plainsql.codegen.source_places import column_place, key_place, statement_place
 from plainsql.dependencies import CachedRead, Change
 from plainsql.errors import ContractError, Place
 from plainsql.statements import Statement, Variant
 from plainsql.statements.page_text import PageOrder
+from plainsql.statements.row_parameters import rows_of
 
 _RETURNING_ACTIONS = ("insert", "update", "delete")
 
@@ -93,6 +98,8 @@ class Module:
     """The dotted name relative to the generated package: ``realty.leads``."""
     folder: str
     """The SQL folder it is made from, relative to the folder of all queries; empty for that folder itself."""
+    own_types: OwnAnnotations
+    """The types of the project that values have in place of the usual ones."""
     package: bool = False
     """True if it is a folder even without modules in it: its layer's ``types`` live there."""
     classes: Classes = field(default_factory=Classes)
@@ -102,7 +109,10 @@ class Module:
 
 
 def plan_modules(
-    checked: Iterable[Checked], package: str, folder: Path | None = None
+    checked: Iterable[Checked],
+    package: str,
+    folder: Path | None = None,
+    own_types: OwnTypes = NO_OWN_TYPES,
 ) -> tuple[list[Module], list[ContractError]]:
     """Plan the modules of a package, in the order of their names.
 
@@ -111,13 +121,14 @@ def plan_modules(
     raised: do not write a module with errors.
     """
     modules: dict[str, Module] = {}
-    errors: list[ContractError] = []
+    own = OwnAnnotations(own_types, SourceDefinitions(package, folder))
+    errors: list[ContractError] = list(own.missing())
     column_bindings = ColumnBindings()
     json_types = JsonTypes(package, folder)
     for item in checked:
         statement = item.statement
         below = statement.module.replace(".", "/")
-        module = modules.setdefault(statement.module, Module(statement.module or "queries", below))
+        module = modules.setdefault(statement.module, Module(statement.module or "queries", below, own))
         try:
             module.functions.append(_plan_function(item, module, json_types))
             column_bindings.check(statement, item.variants)
@@ -172,16 +183,17 @@ def _imports(module: Module) -> Iterable[tuple[str, str, Statement | None]]:
 _HOME_OF_IMPORTS = {
     **dict.fromkeys(
         (
-            *("Args", "bits", "bounded", "composite", "elements", "NullError", "parameter_types"),
+            *("Args", "bits", "bounded", "columns", "composite", "elements", "NullError", "parameter_types"),
             "tuples",
         ),
         "plainsql.query",
     ),
-    **dict.fromkeys(("NotRequired", "TYPE_CHECKING", "TypedDict"), "typing"),
-    **dict.fromkeys(("count", "many", "one", "optional", "paged"), "plainsql.query"),
+    **dict.fromkeys(("dumped", "dumped_bounds", "dumped_elements", "sending"), "plainsql.query"),
     **dict.fromkeys(("PageKey", "PageOrder"), "plainsql.query"),
+    **dict.fromkeys(("NotRequired", "Protocol", "TYPE_CHECKING", "TypedDict"), "typing"),
+    **dict.fromkeys(("copied", "count", "many", "one", "optional", "paged"), "plainsql.query"),
     **dict.fromkeys(("CachedRead", "Change", "Dependency"), "plainsql.dependencies"),
-    **dict.fromkeys(("Composite", "Row"), "plainsql.rows"),
+    **dict.fromkeys(("Composite", "JsonObject", "Row"), "plainsql.rows"),
     "encrypt": "plainsql.crypto",
     "warn_of_deprecated_query": "plainsql.deprecation",
 }
@@ -217,12 +229,12 @@ def _plan_function(item: Checked, module: Module, json_types: JsonTypes) -> Quer
     returned: Annotation | None = None
     if statement.returns.value:
         column = merge_column(item.variants, 0)
-        returned = annotate_column(module.classes, statement, column, json_types)
+        returned = annotate_column(module.classes, statement, column, json_types, module.own_types)
         returned = returned.or_null() if column.nullable else returned
     elif statement.returns.row is not None:
         _add_row(module, statement.returns.row, item.variants, statement, json_types)
         returned = Annotation(reference(row_key(statement.returns.row)))
-    parameters = _plan_parameters(item, module)
+    parameters = _plan_parameters(item, module, json_types)
     row_security = dict(table for variant in item.variants for table in variant.settings)
     session_clean = all(variant.session_safe for variant in item.variants)
     read_only = session_clean and _is_stable_read(item.variants)
@@ -260,7 +272,13 @@ def _claimed_not_null(item: Checked) -> tuple[str, ...]:
     # The columns of all variants have the same names and types.
     claimed |= {c.name for each in item.variants for c in each.columns if c.assumed and c.name not in hints}
     columns = item.analysis.columns
-    return tuple(normalized(c.name) for c in columns if c.name in claimed and c.type.name != "void")
+    elements = tuple(
+        f"{normalized(hint.name)}[]" for hint in item.statement.columns if hint.elements is False
+    )
+    return (
+        *(normalized(c.name) for c in columns if c.name in claimed and c.type.name != "void"),
+        *elements,
+    )
 
 
 def _cache(item: Checked) -> CachedRead | None:
@@ -353,7 +371,7 @@ def _add_row(
             if previous != outer:
                 fields.append(Field(outer, Annotation(reference(f"nested {name}.{outer}")), False))
         else:
-            annotation = annotate_column(module.classes, statement, column, json_types)
+            annotation = annotate_column(module.classes, statement, column, json_types, module.own_types)
             fields.append(Field(outer, annotation, column.nullable, column_description(statement, column)))
         previous = outer if dot else ""
     outers = [normalized(column.name.partition(".")[0]) for column in variants[0].columns]
@@ -413,7 +431,7 @@ def _add_nested(
     together = [_is_null_together(columns) for columns in variants]
     inner = []
     for index, column in enumerate(variants[0]):
-        annotation = annotate_column(module.classes, statement, column, json_types)
+        annotation = annotate_column(module.classes, statement, column, json_types, module.own_types)
         nullable = any(
             columns[index].nullable_in_group if grouped else columns[index].nullable
             for columns, grouped in zip(variants, together, strict=True)
@@ -431,17 +449,34 @@ def _is_null_together(columns: Sequence[ColumnFact]) -> bool:
     return group is not None and all(column.nullable_group == group for column in columns)
 
 
-def _plan_parameters(item: Checked, module: Module) -> tuple[PlannedParameter, ...]:
+def _plan_parameters(item: Checked, module: Module, json_types: JsonTypes) -> tuple[PlannedParameter, ...]:
     statement = item.statement
     facts = item.parameters
     planned: list[PlannedParameter] = []
+    rows = rows_of(facts)
     for parameter in statement.parameters:
+        name, is_column, column = parameter.name.partition(".")
+        if is_column:
+            if column == rows[name][0]:
+                types = module.own_types
+                planned.append(
+                    plan_rows(module.classes, statement, name, rows[name], facts, types, json_types)
+                )
+            continue
         fact = facts[parameter.name]
         annotation = ENCRYPTED_PARAMETER
+        own = None
         if parameter.encryption is None:
-            annotation = annotate_value(module.classes, statement, parameter, fact.type)
+            own = own_type_of(statement, parameter, fact, module.own_types, json_types)
+            annotation = annotate_value(
+                module.classes, statement, parameter, fact.type, module.own_types, own
+            )
         # Keys are checked as well: nothing else looks at them if there is nothing to encrypt.
-        planned.append(plan_parameter(statement, parameter, fact, annotation))
+        each = plan_parameter(statement, parameter, fact, annotation)
+        if parameter.encryption is None:
+            types = module.own_types.without_types if own == USUAL else module.own_types
+            each = types.planned(each, fact.type, None if own == USUAL else own)
+        planned.append(each)
     return (*planned, *plan_choices(statement))
 
 

@@ -12,7 +12,7 @@ from plainsql.codegen.source_names import string_literal
 from plainsql.errors import ContractError, Place
 from plainsql.statements import Bounds, Choice, Parameter, Statement
 
-__all__ = ["PlannedParameter", "plan_choices", "plan_parameter"]
+__all__ = ["PlannedParameter", "RowField", "plan_choices", "plan_parameter"]
 
 _INTEGERS: Final = {
     "int2": (-(2**15), 2**15 - 1),
@@ -36,6 +36,26 @@ class PlannedParameter:
     """The function of ``plainsql.query`` that the value passes through; empty if there is none."""
     required: bool = False
     """True if null is refused."""
+    convert: str = ""
+    """The function of ``plainsql.query`` that sends the value through ``to_db``; empty if there is none."""
+    to_db: str = ""
+    """A reference to the project's function that makes the value to send."""
+    fields: tuple[RowField, ...] = ()
+    """The fields of a row, if the parameter is a list of rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class RowField:
+    """A field of the rows that a parameter takes: a column of ``unnest``."""
+
+    name: str
+    annotation: Annotation
+    wrap: str
+    """The function that the list of its values passes through; empty if there is none."""
+    convert: str = ""
+    """The function of ``plainsql.query`` that sends the list through ``to_db``; empty if there is none."""
+    to_db: str = ""
+    """A reference to the project's function that makes the values to send."""
 
 
 def plan_parameter(

@@ -2,18 +2,48 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 from plainsql.analysis.model import PgType
 from plainsql.codegen.source_names import string_literal
 
-__all__ = ["Annotation", "annotate", "annotate_parameter", "below_domains", "reference"]
+__all__ = [
+    "Annotation",
+    "annotate",
+    "annotate_parameter",
+    "below_domains",
+    "import_reference",
+    "imported_path",
+    "imported_paths",
+    "reference",
+]
 
 
 def reference(key: str) -> str:
     """Return a reference to a class of the module, whose name is chosen when all classes are known."""
     return f"«{key}»"
+
+
+_IMPORT: Final = "import "
+_IMPORTED: Final = re.compile(f"«{_IMPORT}([^»]*)»")
+
+
+def import_reference(path: str) -> str:
+    """Return a reference to ``package.module.Name`` of the project; the module chooses a free name."""
+    return reference(f"{_IMPORT}{path}")
+
+
+def imported_path(key: str) -> str | None:
+    """Return the path that the key of a reference has; ``None`` for the key of a class."""
+    return key.removeprefix(_IMPORT) if key.startswith(_IMPORT) else None
+
+
+def imported_paths(text: str) -> list[str]:
+    """Return the paths of all references to names of the project in a source text."""
+    return _IMPORTED.findall(text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,16 +150,18 @@ _NETWORK: Final = Annotation(
 _SNAPSHOT_TYPES: Final = frozenset({"txid_snapshot", "pg_snapshot"})
 
 
-def annotate(type: PgType) -> Annotation:
-    """Return the annotation of a value that is not null.
+def annotate(type: PgType, own: Callable[[PgType], Annotation | None] | None = None) -> Annotation:
+    """Return the annotation of a value that is not null; ``own`` has those of some types itself.
 
     Raises ``LookupError`` with the type as its argument if plainsql has no Python type for it.
     """
+    if own is not None and (found := own(type)) is not None:
+        return found
     match type.kind:
         case "array" if type.element:
-            return annotate(type.element).wrapped("list[{}]")
+            return annotate(type.element, own).wrapped("list[{}]")
         case "domain" if type.element:
-            return annotate(type.element)
+            return annotate(type.element, own)
         case "enum":
             if not type.labels:
                 return Annotation("str")
@@ -138,11 +170,11 @@ def annotate(type: PgType) -> Annotation:
         case "composite":
             return Annotation(reference(f"type {type.oid}"), composites=(type,))
         case "range" if type.element:
-            return annotate(type.element).wrapped("Range[{}]", (_TYPES, "Range"))
+            return annotate(type.element, own).wrapped("Range[{}]", (_TYPES, "Range"))
         case "multirange" if type.element:
             element = type.element.element if type.element.kind == "range" else type.element
             if element is not None:
-                return annotate(element).wrapped("list[Range[{}]]", (_TYPES, "Range"))
+                return annotate(element, own).wrapped("list[Range[{}]]", (_TYPES, "Range"))
         case _:
             pass
     if type.name in _BASE_TYPES:

@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypedDict, T
 from plainsql.dependencies import CachedRead, Change
 from plainsql.deprecation import warn_of_old_module
 from plainsql.query.compiled import QueryFacts
+from plainsql.query.copy_query import CopyQuery
 from plainsql.query.query import CountQuery, ManyQuery, OneQuery, OptionalQuery, PagedQuery
 from plainsql.sqlstate_errors import ServerError
 from plainsql.statements.page_text import PageOrder
 from plainsql.types import Args
 
 __all__ = ["count", "many", "one", "optional", "paged"]
+__all__ = ["copied", "count", "many", "one", "optional"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -27,8 +29,9 @@ if TYPE_CHECKING:
     from typing_extensions import TypeVar as TypeVarWithDefault
 
     S = TypeVarWithDefault("S", bound=Mapping[str, Any], default=Any)
+    C = TypeVarWithDefault("C", default=Any)
 else:
-    S = Any
+    S = C = Any
 
 
 class _FormerFacts(TypedDict, total=False):
@@ -60,6 +63,7 @@ class _Declared:
         not_null: tuple[str, ...] = (),
         errors: Mapping[str, type[ServerError]] | None = None,
         pages: tuple[PageOrder, ...] = (),
+        sent: Mapping[str, Callable[[Any], Any]] | None = None,
         **former: Unpack[_FormerFacts],
     ) -> None:
         if former:
@@ -82,6 +86,7 @@ class _Declared:
             not_null,
             errors,
             pages,
+            sent,
         )
 
 
@@ -91,6 +96,8 @@ if TYPE_CHECKING:
         item: Any
 
     class _DeclareCount(_Declared, Generic[S]): ...
+
+    class _DeclareCopied(_Declared, Generic[C]): ...
 
 else:
 
@@ -114,6 +121,8 @@ else:
 
         def __class_getitem__(cls, parameters):
             return cls
+
+    _DeclareCopied = _DeclareCount
 
 
 class one(_Declare[T, S]):  # noqa: N801 (reads as a decorator)
@@ -151,3 +160,12 @@ class count(_DeclareCount[S]):  # noqa: N801
 
     def __call__(self, bind: Callable[P, Args]) -> CountQuery[P, S]:
         return CountQuery(*self.source, bind, int, self.facts)
+
+
+class copied(_DeclareCopied[C]):  # noqa: N801
+    """Declare a COPY into a table, which takes rows and returns their number."""
+
+    __slots__ = ()
+
+    def __call__(self, bind: Callable[P, Args]) -> CopyQuery[P, C]:
+        return CopyQuery(*self.source, bind, int, self.facts)

@@ -30,6 +30,7 @@ from plainsql.query.texts import QueryTexts
 from plainsql.types import Args
 
 __all__ = ["CountQuery", "ManyQuery", "OneQuery", "OptionalQuery", "PagedQuery", "Query"]
+__all__ = ["CountQuery", "ManyQuery", "OneQuery", "OptionalQuery", "Query", "QueryFile"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -56,15 +57,15 @@ _NO_FACTS = QueryFacts()
 class _ShownSignature:
     """The ``__signature__`` of a query object, for `inspect` and completion; the class itself has none."""
 
-    def __get__(self, query: Query[..., Any, Any] | None, owner: type) -> CallSignature | None:
+    def __get__(self, query: QueryFile[..., Any, Any] | None, owner: type) -> CallSignature | None:
         return None if query is None else query.signature
 
 
-class Query(_Typed[P, T, R, S]):
-    """One SQL file. Calling it with an executor and its parameters, by name, runs it."""
+class QueryFile(_Typed[P, T, R, S]):
+    """One SQL file as an object: what the query objects of every kind have."""
 
     kind: ClassVar[str]
-    """``one``, ``optional``, ``many`` or ``count``."""
+    """``one``, ``optional``, ``many``, ``count`` or ``copied``."""
     compiled: CompiledQuery[T, R]
     """The query as executors run it."""
     __signature__ = _ShownSignature()
@@ -95,6 +96,46 @@ class Query(_Typed[P, T, R, S]):
             return type(self), (*source, self._bind, None, self.compiled.facts)
         bind: Any = self._bind
         return str(bind.__qualname__)
+
+    def __repr__(self) -> str:
+        # ``help`` shows it as the heading of an object that is no function.
+        folder = self.name.rpartition(".")[0]
+        call = f"{folder}." * bool(folder) + self.compiled.signature.text()
+        return f"<{type(self).__name__} {call} ({self.file})>"
+
+    @property
+    def name(self) -> str:
+        """The path as a name: ``realty.leads.get_by_id``."""
+        return self.compiled.name
+
+    @property
+    def file(self) -> str:
+        """The SQL file, relative to the project."""
+        return self.compiled.file
+
+    @property
+    def sql(self) -> str:
+        """The statement as the file has it, with ``:name`` for parameters."""
+        return self.compiled.sql
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """The names of its parameters, in the order of the SQL, then of its choices."""
+        return self.compiled.parameters
+
+    @property
+    def item(self) -> Any:
+        """The type of a row or a single value; None until the first call if the query was loaded."""
+        return self.compiled.item
+
+    @property
+    def signature(self) -> CallSignature:
+        """The signature of a call, with the annotations of the parameters and of the result."""
+        return self.compiled.signature.inspected(self.kind, self.compiled.item)
+
+
+class Query(QueryFile[P, T, R, S]):
+    """One SQL file. Calling it with an executor and its parameters, by name, runs it."""
 
     @overload
     def __call__(self, db: AsyncExecutor, /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]: ...
@@ -176,42 +217,6 @@ class Query(_Typed[P, T, R, S]):
         except AttributeError:
             raise compiled.signature.executor_error(db, "execute_many") from None
         return run(compiled, bind_sets(compiled.name, compiled.bind, sets))
-
-    def __repr__(self) -> str:
-        # ``help`` shows it as the heading of an object that is no function.
-        folder = self.name.rpartition(".")[0]
-        call = f"{folder}." * bool(folder) + self.compiled.signature.text()
-        return f"<{type(self).__name__} {call} ({self.file})>"
-
-    @property
-    def name(self) -> str:
-        """The path as a name: ``realty.leads.get_by_id``."""
-        return self.compiled.name
-
-    @property
-    def file(self) -> str:
-        """The SQL file, relative to the project."""
-        return self.compiled.file
-
-    @property
-    def sql(self) -> str:
-        """The statement as the file has it, with ``:name`` for parameters."""
-        return self.compiled.sql
-
-    @property
-    def parameters(self) -> tuple[str, ...]:
-        """The names of its parameters, in the order of the SQL, then of its choices."""
-        return self.compiled.parameters
-
-    @property
-    def item(self) -> Any:
-        """The type of a row or a single value; None until the first call if the query was loaded."""
-        return self.compiled.item
-
-    @property
-    def signature(self) -> CallSignature:
-        """The signature of a call, with the annotations of the parameters and of the result."""
-        return self.compiled.signature.inspected(self.kind, self.compiled.item)
 
 
 class OneQuery(Query[P, T, T, S]):

@@ -22,10 +22,14 @@ __all__ = ["FORMS", "Keys", "read_keys"]
 
 FORMS: Final = (
     "one Lead, optional Lead or many Lead (Lead names the row's type),"
-    " value, optional value, many value or count"
+    " value, optional value, many value, count or copied"
 )
 """The values that ``returns:`` may have."""
-_FLAGS: Final = {"value": Returns("one"), "count": Returns("count")}
+_FLAGS: Final = {
+    "value": Returns("one"),
+    "count": Returns("count"),
+    "copied": Returns("count", copied=True),
+}
 _ROW: Final = re.compile(r"[A-Z][A-Za-z0-9]*")
 _MAX_DIGITS: Final = 1000
 """No column in use holds more, and Python reads 4,300 at most."""
@@ -35,6 +39,11 @@ _NUMBER: Final = r"[-+]?[0-9](?:_?[0-9])*(?:\.[0-9]+)?"
 _RANGE: Final = re.compile(rf"({_NUMBER})?[ \t]*\.\.[ \t]*({_NUMBER})?")
 _STRING: Final = re.compile(r"'((?:[^']|'')*)'")
 _TYPE_WORD: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")
+_ELEMENTS: Final = re.compile(r"(?:^|,?[ \t]+)elements[ \t]+(not null|nullable)$")
+_PARAMETER_TYPE: Final = re.compile(
+    r"((?:list\[)*(?:[a-z_]\w*\.)*(?:(?<=\.)\w+|[A-Z]\w*|int|float|str|bool|bytes)\]*)(?=[ \t]|\Z)"
+)
+"""The type of a parameter in front of its bounds: it has a module, a capital letter, or is built in."""
 _DURATION: Final = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h|d))+")
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DESCRIBED: Final = ("param", "column")
@@ -62,6 +71,7 @@ class Keys:
             "autobatch",
             "returns",
             "table",
+            "types",
         ),
     )
 
@@ -72,6 +82,8 @@ class Keys:
         self.bounds: dict[str, Bounds] = {}
         self.bounds_offsets: dict[str, int] = {}
         self.encrypted: dict[str, Encryption] = {}
+        self.types: dict[str, str] = {}
+        """The types of parameters, as written."""
         self.columns: list[ColumnHint] = []
         self.cache: CachePolicy | None = None
         self.allow: list[Allowance] = []
@@ -190,7 +202,7 @@ def _read_returns(source: Source, entry: Entry, keys: Keys) -> None:
         if _ROW.fullmatch(kind) and not rest:
             row = row_name(kind) or "Lead"
             hint = f"write one {row}, optional {row} or many {row}"
-        elif meant := close_match(kind, ["one", "optional", "many", "value", "count"], 0.7):
+        elif meant := close_match(kind, ["one", "optional", "many", "value", "count", "copied"], 0.7):
             hint = f"did you mean {returns_form([meant, *rest])}?"
         else:
             hint = f"write {FORMS}"
@@ -261,6 +273,10 @@ def _read_param(source: Source, entry: Entry, keys: Keys) -> None:
         return
     low: Number | None = None
     high: Number | None = None
+    if named := _PARAMETER_TYPE.match(value):
+        _check_type(source, named[1], entry.value_offset)
+        keys.types[entry.name] = named[1]
+        value = value[named.end() :]
     if value.strip():
         found = _RANGE.fullmatch(value.strip())
         if found is None or not (found[1] or found[2]):
@@ -341,6 +357,9 @@ def _read_column(source: Source, entry: Entry, keys: Keys) -> None:
         name = name[1:-1].replace('""', '"')
     value = entry.value
     nullable: bool | None = None
+    elements = None
+    if (found := _ELEMENTS.search(value)) is not None:
+        elements, value = found[1] == "nullable", value[: found.start()]
     for ending, answer in (("not null", False), ("nullable", True)):
         if value == ending or value.endswith(" " + ending):
             nullable = answer
@@ -351,7 +370,9 @@ def _read_column(source: Source, entry: Entry, keys: Keys) -> None:
     if value:
         _check_type(source, value, entry.value_offset)
     place = source.place(entry.name_offset)
-    keys.columns.append(ColumnHint(name, value or None, nullable, place, encryption, entry.description))
+    keys.columns.append(
+        ColumnHint(name, value or None, nullable, place, encryption, entry.description, elements)
+    )
 
 
 def _check_type(source: Source, value: str, offset: int) -> None:

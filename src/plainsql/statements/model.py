@@ -40,6 +40,8 @@ class Returns:
     kind: ReturnKind
     row: str | None = None
     """The name of the row type; ``None`` for single values and for a count."""
+    copied: bool = False
+    """True for ``copied``: the count of the rows that a COPY stores."""
 
     @property
     def value(self) -> bool:
@@ -47,9 +49,9 @@ class Returns:
         return self.row is None and self.kind != "count"
 
     def __str__(self) -> str:
-        """The form that the header has: ``optional Lead``, ``many value``, ``value``, ``count``."""
+        """The form in the header: ``optional Lead``, ``many value``, ``value``, ``count``, ``copied``."""
         if self.kind == "count":
-            return "count"
+            return "copied" if self.copied else "count"
         if self.row is None:
             return "value" if self.kind == "one" else f"{self.kind} value"
         return f"{self.kind} {self.row}"
@@ -101,6 +103,8 @@ class Parameter:
     """All its places, in the order of the text; at least one."""
     bounds: Bounds | None = None
     encryption: Encryption | None = None
+    type: str | None = None
+    """The Python type that the header gives it, as written: ``shop.types.CustomerId``."""
     description: str = ""
     """The text after the two dashes of its ``param`` line."""
 
@@ -131,13 +135,21 @@ class ColumnHint:
 
     name: str
     type: str | None
-    """The Python type of a JSON column as written: ``whatsapp.Payload``, ``list[whatsapp.Item]``."""
+    """The Python type as written: ``whatsapp.Payload``, ``list[whatsapp.Item]``."""
     nullable: bool | None
     """``None`` leaves it to the analysis."""
     place: Place
     encryption: Encryption | None = None
     description: str = ""
     """The text after the two dashes."""
+    elements: bool | None = None
+    """True if elements of its array may be null, False if none is; ``None`` leaves it to the analysis."""
+
+    @property
+    def not_null(self) -> tuple[str, ...]:
+        """Return the names of what it calls not null: the column, and ``tags[]`` for its elements."""
+        names = [self.name] if self.nullable is False else []
+        return (*names, f"{self.name}[]") if self.elements is False else tuple(names)
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,8 +109,8 @@ else:
         "GetByIdParameters": "get_by_id",
         "GetBySessionKeyParameters": "get_by_session_key",
         "HeartbeatParameters": "heartbeat",
-        "ListParameters": "list",
         "ListOpenParameters": "list_open",
+        "ListParameters": "list",
         "OpenParameters": "open",
         "UpdateParameters": "update",
     })

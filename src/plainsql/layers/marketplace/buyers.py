@@ -121,8 +121,8 @@ else:
     __getattr__ = parameter_types(__name__, {
         "BlockParameters": "block",
         "CountParameters": "count",
-        "CreateParameters": "create",
         "CreateOrUpdateParameters": "create_or_update",
+        "CreateParameters": "create",
         "DeleteParameters": "delete",
         "GetByIdParameters": "get_by_id",
         "GetByWallapopUserIdParameters": "get_by_wallapop_user_id",

@@ -144,8 +144,8 @@ else:
         "ForProductParameters": "for_product",
         "GetByIdParameters": "get_by_id",
         "GetByWallapopChatIdParameters": "get_by_wallapop_chat_id",
-        "ListParameters": "list",
         "ListActiveParameters": "list_active",
+        "ListParameters": "list",
         "ReopenParameters": "reopen",
         "StartParameters": "start",
         "UpdateParameters": "update",
@@ -161,6 +161,7 @@ cancelled as (
     c.id = :id
     and c.status = 'ACTIVE'
   returning
+    -- begin fragment conversation_columns
     c.id,
     c.wallapop_chat_id,
     c.product_id,
@@ -176,6 +177,7 @@ cancelled as (
     c.completed_at,
     c.created_at,
     c.updated_at
+    -- end fragment conversation_columns
 ),
 
 freed as (
@@ -255,6 +257,7 @@ completed as (
   inner join sold as s on t.product_id = s.id
   where c.id = t.id
   returning
+    -- begin fragment conversation_columns
     c.id,
     c.wallapop_chat_id,
     c.product_id,
@@ -270,6 +273,7 @@ completed as (
     c.completed_at,
     c.created_at,
     c.updated_at
+    -- end fragment conversation_columns
 ),
 
 counted as (
@@ -350,6 +354,7 @@ values (
   :completed_at
 )
 returning
+  -- begin fragment conversation_columns
   c.id,
   c.wallapop_chat_id,
   c.product_id,
@@ -365,6 +370,7 @@ returning
   c.completed_at,
   c.created_at,
   c.updated_at
+  -- end fragment conversation_columns
 """, changes=(
     Change("marketplace.conversations", (
         ("buyer_id", "returned", "buyer_id"),
@@ -421,6 +427,7 @@ def delete(*, id: int) -> Args:
 
 @many[Conversation, "ForBuyerParameters"]("marketplace.conversations.for_buyer", "sql/marketplace/conversations/for_buyer.sql", 6, """\
 select
+  -- begin fragment conversation_columns
   c.id,
   c.wallapop_chat_id,
   c.product_id,
@@ -436,6 +443,7 @@ select
   c.completed_at,
   c.created_at,
   c.updated_at
+  -- end fragment conversation_columns
 from marketplace.conversations as c
 where
   c.buyer_id = :buyer_id
@@ -467,6 +475,7 @@ def for_buyer(
 
 @many[Conversation, "ForProductParameters"]("marketplace.conversations.for_product", "sql/marketplace/conversations/for_product.sql", 6, """\
 select
+  -- begin fragment conversation_columns
   c.id,
   c.wallapop_chat_id,
   c.product_id,
@@ -482,6 +491,7 @@ select
   c.completed_at,
   c.created_at,
   c.updated_at
+  -- end fragment conversation_columns
 from marketplace.conversations as c
 where
   c.product_id = :product_id
@@ -513,6 +523,7 @@ def for_product(
 
 @optional[Conversation, "GetByIdParameters"]("marketplace.conversations.get_by_id", "sql/marketplace/conversations/get_by_id.sql", 3, """\
 select
+  -- begin fragment conversation_columns
   c.id,
   c.wallapop_chat_id,
   c.product_id,
@@ -528,6 +539,7 @@ select
   c.completed_at,
   c.created_at,
   c.updated_at
+  -- end fragment conversation_columns
 from marketplace.conversations as c
 where c.id = :id
 """, read_only=True, session_clean=True, by_key=True)
@@ -544,6 +556,7 @@ def get_by_id(*, id: int) -> Args:
 
 @optional[Conversation, "GetByWallapopChatIdParameters"]("marketplace.conversations.get_by_wallapop_chat_id", "sql/marketplace/conversations/get_by_wallapop_chat_id.sql", 3, """\
 select
+  -- begin fragment conversation_columns
   c.id,
   c.wallapop_chat_id,
   c.product_id,
@@ -559,6 +572,7 @@ select
   c.completed_at,
   c.created_at,
   c.updated_at
+  -- end fragment conversation_columns
 from marketplace.conversations as c
 where c.wallapop_chat_id = :wallapop_chat_id
 """, read_only=True, session_clean=True, by_key=True)
@@ -575,6 +589,7 @@ def get_by_wallapop_chat_id(*, wallapop_chat_id: str) -> Args:
 
 @many[Conversation, "ListParameters"]("marketplace.conversations.list", "sql/marketplace/conversations/list.sql", 6, """\
 select
+  -- begin fragment conversation_columns
   c.id,
   c.wallapop_chat_id,
   c.product_id,
@@ -590,6 +605,7 @@ select
   c.completed_at,
   c.created_at,
   c.updated_at
+  -- end fragment conversation_columns
 from marketplace.conversations as c
 where (c.created_at, c.id) < (:after_created_at, :after_id)  --?
 order by c.created_at desc, c.id desc
@@ -616,6 +632,7 @@ def list(
 
 @many[Conversation, "ListActiveParameters"]("marketplace.conversations.list_active", "sql/marketplace/conversations/list_active.sql", 7, """\
 select
+  -- begin fragment conversation_columns
   c.id,
   c.wallapop_chat_id,
   c.product_id,
@@ -631,6 +648,7 @@ select
   c.completed_at,
   c.created_at,
   c.updated_at
+  -- end fragment conversation_columns
 from marketplace.conversations as c
 where
   c.status = 'ACTIVE'
@@ -671,6 +689,7 @@ where
       and b.is_blocked
   )
 returning
+  -- begin fragment conversation_columns
   c.id,
   c.wallapop_chat_id,
   c.product_id,
@@ -686,6 +705,7 @@ returning
   c.completed_at,
   c.created_at,
   c.updated_at
+  -- end fragment conversation_columns
 """, changes=(
     Change("marketplace.conversations"),
 ))
@@ -709,6 +729,7 @@ def reopen(*, id: int) -> Args:
 with
 known as (
   select
+    -- begin fragment conversation_columns
     c.id,
     c.wallapop_chat_id,
     c.product_id,
@@ -724,6 +745,7 @@ known as (
     c.completed_at,
     c.created_at,
     c.updated_at
+    -- end fragment conversation_columns
   from marketplace.conversations as c
   where c.wallapop_chat_id = :wallapop_chat_id
 ),
@@ -828,6 +850,7 @@ set
   updated_at = c.updated_at
 where c.id = :id
 returning
+  -- begin fragment conversation_columns
   c.id,
   c.wallapop_chat_id,
   c.product_id,
@@ -843,6 +866,7 @@ returning
   c.completed_at,
   c.created_at,
   c.updated_at
+  -- end fragment conversation_columns
 """, changes=(
     Change("marketplace.conversations"),
 ))

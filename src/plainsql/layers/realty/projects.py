@@ -191,8 +191,8 @@ else:
         "GetEmbeddingParameters": "get_embedding",
         "ListParameters": "list",
         "ListWithoutEmbeddingParameters": "list_without_embedding",
-        "SearchParameters": "search",
         "SearchHybridParameters": "search_hybrid",
+        "SearchParameters": "search",
         "SetEmbeddingParameters": "set_embedding",
         "UpdateParameters": "update",
     })

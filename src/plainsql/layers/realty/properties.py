@@ -236,11 +236,11 @@ else:
         "DeleteParameters": "delete",
         "GetByIdParameters": "get_by_id",
         "GetEmbeddingParameters": "get_embedding",
-        "ListParameters": "list",
         "ListByProjectParameters": "list_by_project",
+        "ListParameters": "list",
         "ListWithoutEmbeddingParameters": "list_without_embedding",
-        "SearchParameters": "search",
         "SearchHybridParameters": "search_hybrid",
+        "SearchParameters": "search",
         "SetEmbeddingParameters": "set_embedding",
         "UpdateParameters": "update",
     })

@@ -211,8 +211,8 @@ else:
         "SaveOutboundParameters": "save_outbound",
         "StatsParameters": "stats",
         "UpdateParameters": "update",
-        "UpdateStatusParameters": "update_status",
         "UpdateStatusByWhatsappMsgIdParameters": "update_status_by_whatsapp_msg_id",
+        "UpdateStatusParameters": "update_status",
     })
 
 

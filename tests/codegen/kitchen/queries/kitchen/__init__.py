@@ -8,41 +8,60 @@
 from __future__ import annotations
 
 from builtins import int as int_, list as list_
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date as date_, datetime, time, timedelta
 from decimal import Decimal
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
-from typing import Annotated, Literal, NotRequired, TYPE_CHECKING, TypedDict
+from typing import Annotated, Literal, NotRequired, Protocol, TYPE_CHECKING, TypedDict
 from uuid import UUID
 
 from plainsql.dependencies import Change
-from plainsql.query import Args, NullError, bits, bounded as bounded_, composite, count as count_, elements, many, one, optional, parameter_types
-from plainsql.rows import Composite, Row
-from plainsql.types import BitString, JSON, Json, Point, Range, SupportsArray, UNSET, UnsetType
+from plainsql.query import Args, NullError, bits, bounded as bounded_, columns, composite, copied, count as count_, elements, many, one, optional, parameter_types
+from plainsql.rows import Composite, JsonObject, Row
+from plainsql.types import BUILT_JSON, BitString, JSON, Json, Point, Range, SupportsArray, UNSET, UnsetType
 from plainsql.vector import HalfVector, SparseVector, Vector
 from tests.codegen.kitchen.queries.kitchen.types import Item, Payload
 
 __all__ = [
+    "AddCooksCooksDict",
+    "AddCooksCooksRow",
+    "AddCooksParameters",
+    "Built",
+    "BuiltParameters",
+    "BuiltStoredRecipe",
+    "BuiltStoredRecipeStep",
     "Cook",
+    "CookWithDish",
+    "Cooks",
     "DefaultsParameters",
     "Dish",
     "DishWithCook",
+    "Dishes",
     "Documents",
     "DocumentsParameters",
     "Everything",
     "EverythingParameters",
     "GetParameters",
+    "Helper",
     "IntParameters",
     "ListParameters",
+    "LoadParameters",
+    "LoadRow",
+    "Main",
     "NamesParameters",
     "Recipe",
     "SaveParameters",
+    "Short",
     "Step",
     "StoreParameters",
+    "Stored",
+    "Summary",
     "TagsParameters",
     "UpdateParameters",
     "WriteParameters",
+    "add_cooks",
     "best",
+    "built",
     "count",
     "defaults",
     "documents",
@@ -50,6 +69,7 @@ __all__ = [
     "get",
     "int",
     "list",
+    "load",
     "names",
     "save",
     "store",
@@ -59,10 +79,136 @@ __all__ = [
 ]
 
 
+class Step(Composite, frozen=True):
+    """The composite type `step`."""
+
+    what: str | None
+    minutes: int_ | None
+    done: bool | None
+
+
+class Recipe(Composite, frozen=True):
+    """The composite type `recipe`."""
+
+    steps: list_[Step] | None
+    main: Step | None
+    mood: Literal["plain", "it's", "two \"words\"", "back\\slash", "línea"] | None
+
+
+class Dishes(Composite, frozen=True):
+    """The composite type `dishes`."""
+
+    id: int_
+    name: str
+    type: Literal["plain", "it's", "two \"words\"", "back\\slash", "línea"]
+    date: date_
+    class_: str | None
+    stars: int_ | None
+    recipe: Recipe | None
+    payload: Json
+    items: Json | None
+    tags: list_[str]
+    embedding: Vector | None
+
+
+class Cooks(Composite, frozen=True):
+    """The composite type `cooks`."""
+
+    id: int_
+    dish_id: int_
+    name: str
+    mail: str | None
+
+
+class BuiltStoredRecipeStep(JsonObject, frozen=True):
+    """The JSON object `stored.recipe.step` of a row."""
+
+    what: str | None
+    minutes: int_ | None
+    done: bool | None
+
+
+class Main(JsonObject, frozen=True):
+    """The JSON object `stored.recipe.main` of a row."""
+
+    what: str | None
+    minutes: int_ | None
+    done: bool | None
+
+
+class BuiltStoredRecipe(JsonObject, frozen=True):
+    """The JSON object `stored.recipe` of a row."""
+
+    steps: list_[BuiltStoredRecipeStep | None] | None
+    main: Main | None
+    mood: Literal["plain", "it's", "two \"words\"", "back\\slash", "línea"] | None
+
+
+class Stored(JsonObject, frozen=True):
+    """The JSON object `stored` of a row."""
+
+    id: int_
+    name: str
+    type: Literal["plain", "it's", "two \"words\"", "back\\slash", "línea"]
+    date: date_
+    class_: str | None
+    stars: int_ | None
+    recipe: BuiltStoredRecipe | None
+    payload: Json
+    items: Json
+    tags: list_[str | None]
+    embedding: str | None
+
+
+class Helper(JsonObject, frozen=True, rename={"e_mail": "e-mail"}):
+    """The JSON object `helper` of a row."""
+
+    id: int_
+    e_mail: str | None
+
+
+class Summary(JsonObject, frozen=True):
+    """The JSON object `summary` of a row."""
+
+    at: date_
+    pair: tuple[int_, str]
+    by: dict[str, str | None]
+
+
+class Short(JsonObject, frozen=True, kw_only=True, rename={"class_": "class"}):
+    """The JSON object `short` of a row."""
+
+    id: int_
+    class_: str | None = None
+
+
+class Built(Row, frozen=True):
+    """A row of `kitchen`."""
+
+    id: int_
+    whole: Dishes
+    names: list_[str | None]
+    mails: list_[str | None]
+    some: list_[str] | None
+    cooks: list_[Cooks | None]
+    stored: Annotated[Stored, BUILT_JSON]
+    helpers: Annotated[list_[Helper], BUILT_JSON]
+    summary: Annotated[Summary, BUILT_JSON]
+    short: Annotated[Short, BUILT_JSON]
+
+
 class Cook(Row, frozen=True):
     """The nested `cook` of a row."""
 
     id: int_
+    name: str
+    mail: str | None
+
+
+class CookWithDish(Row, frozen=True):
+    """A row of `kitchen`."""
+
+    dish_id: int_
     name: str
     mail: str | None
 
@@ -84,22 +230,6 @@ class DishWithCook(Row, frozen=True):
     id: int_
     name: str
     cook: Cook | None
-
-
-class Step(Composite, frozen=True):
-    """The composite type `step`."""
-
-    what: str | None
-    minutes: int_ | None
-    done: bool | None
-
-
-class Recipe(Composite, frozen=True):
-    """The composite type `recipe`."""
-
-    steps: list_[Step] | None
-    main: Step | None
-    mood: Literal["plain", "it's", "two \"words\"", "back\\slash", "línea"] | None
 
 
 class Documents(Row, frozen=True):
@@ -148,6 +278,20 @@ class Everything(Row, frozen=True):
 
 
 if TYPE_CHECKING:
+    AddCooksCooksDict = TypedDict("AddCooksCooksDict", {"dish": str, "name": str, "mail": str | None})
+    class AddCooksCooksRow(Protocol):
+        @property
+        def dish(self) -> str: ...
+        @property
+        def name(self) -> str: ...
+        @property
+        def mail(self) -> str | None: ...
+    _AddCooksCooksRow = AddCooksCooksRow | AddCooksCooksDict | tuple[str, str, str | None]
+    AddCooksParameters = TypedDict("AddCooksParameters", {
+        "cooks": Iterable[_AddCooksCooksRow],
+        "type": NotRequired[Literal["plain", "it's", "two \"words\"", "back\\slash", "línea"] | UnsetType],
+    })
+    BuiltParameters = TypedDict("BuiltParameters", {"limit": int_})
     DefaultsParameters = TypedDict("DefaultsParameters", {
         "ratio": Decimal | None,
         "price": NotRequired[Decimal | None],
@@ -173,6 +317,34 @@ if TYPE_CHECKING:
         "limit": NotRequired[int_],
         "order": NotRequired[Literal["newest", "name"]],
     })
+    LoadParameters = TypedDict("LoadParameters", {
+        "name": str,
+        "type": Literal["plain", "it's", "two \"words\"", "back\\slash", "línea"],
+        "date": date_,
+        "class_": str | None,
+        "recipe": Recipe | None,
+        "payload": Json,
+        "tags": list_[str],
+        "embedding": Vector | Sequence[float] | SupportsArray | None,
+    })
+    class LoadRow(Protocol):
+        @property
+        def name(self) -> str: ...
+        @property
+        def type(self) -> Literal["plain", "it's", "two \"words\"", "back\\slash", "línea"]: ...
+        @property
+        def date(self) -> date_: ...
+        @property
+        def class_(self) -> str | None: ...
+        @property
+        def recipe(self) -> Recipe | None: ...
+        @property
+        def payload(self) -> Json: ...
+        @property
+        def tags(self) -> list_[str]: ...
+        @property
+        def embedding(self) -> Vector | Sequence[float] | SupportsArray | None: ...
+    _LoadRow = LoadRow | LoadParameters | tuple[str, Literal["plain", "it's", "two \"words\"", "back\\slash", "línea"], date_, str | None, Recipe | None, Json, list_[str], Vector | Sequence[float] | SupportsArray | None]
     NamesParameters = TypedDict("NamesParameters", {
         "classified": NotRequired[bool],
         "festive": NotRequired[bool],
@@ -233,12 +405,18 @@ if TYPE_CHECKING:
     })
 else:
     __getattr__ = parameter_types(__name__, {
+        "AddCooksCooksDict": {"dish": "str", "name": "str", "mail": "str | None"},
+        "AddCooksCooksRow": {"dish": "str", "name": "str", "mail": "str | None"},
+        "AddCooksParameters": "add_cooks",
+        "BuiltParameters": "built",
         "DefaultsParameters": "defaults",
         "DocumentsParameters": "documents",
         "EverythingParameters": "everything",
         "GetParameters": "get",
         "IntParameters": "int",
         "ListParameters": "list",
+        "LoadParameters": "load",
+        "LoadRow": "load",
         "NamesParameters": "names",
         "SaveParameters": "save",
         "StoreParameters": "store",
@@ -246,6 +424,39 @@ else:
         "UpdateParameters": "update",
         "WriteParameters": "write",
     })
+
+
+@many[CookWithDish, "AddCooksParameters"]("kitchen.add_cooks", "sql/kitchen/add_cooks.sql", 4, """\
+insert into cooks as c (dish_id, name, mail)
+select
+  d.id,
+  v.name,
+  v.mail
+from unnest(:cooks.dish::text[], :cooks.name::text[], :cooks.mail::email[]) as v (dish, name, mail)
+inner join dishes as d on v.dish = d.name
+where d.type = :type  --?
+returning
+  c.dish_id,
+  c.name,
+  c.mail
+""", session_clean=True, changes=(
+    Change("public.cooks", (("dish_id", "returned", "dish_id"),)),
+))
+def add_cooks(
+    *,
+    cooks: Iterable[_AddCooksCooksRow],
+    type: Literal["plain", "it's", "two \"words\"", "back\\slash", "línea"] | UnsetType = UNSET,
+) -> Args:
+    """Add cooks to the dishes with these names.
+
+    Reads public.cooks, public.dishes.
+    Writes public.cooks.
+    May violate name not null, cooks_dish_id_fkey, cooks_pkey, email_check.
+    SQL: sql/kitchen/add_cooks.sql
+    """
+    if cooks is None or type is None:
+        raise NullError
+    return (*columns("cooks", cooks, ("dish", "name", "mail")), type)
 
 
 @one[int_ | None]("kitchen.best", "sql/kitchen/best.sql", 3, """\
@@ -259,6 +470,39 @@ def best() -> Args:
     SQL: sql/kitchen/best.sql
     """
     return ()
+
+
+@many[Built, "BuiltParameters"]("kitchen.built", "sql/kitchen/built.sql", 4, """\
+select
+  d.id,
+  d as whole,
+  array_agg(c.name) as names,
+  array_agg(c.mail) as mails,
+  array_agg(c.name) filter (where c.id is not null) as some,
+  array_agg(c) as cooks,
+  to_jsonb(d) as stored,
+  coalesce(
+    jsonb_agg(jsonb_build_object('id', c.id, 'e-mail', c.mail) order by c.id) filter (where c.id is not null),
+    '[]'
+  ) as helpers,
+  json_build_object('at', d.date, 'pair', json_build_array(d.id, d.name), 'by', json_object_agg(c.id, c.name))
+    as summary,
+  json_strip_nulls(json_build_object('id', d.id, 'class', d.class_)) as short
+from dishes as d
+left join cooks as c on c.dish_id = d.id
+group by d.id
+order by d.id
+limit :limit
+""", read_only=True, session_clean=True, not_null=("some[]",))
+def built(*, limit: int_) -> Args:
+    """Dishes with what the query builds of their cooks.
+
+    Reads public.cooks, public.dishes.
+    SQL: sql/kitchen/built.sql
+    """
+    if limit is None:
+        raise NullError
+    return (limit,)
 
 
 @one[int_]("kitchen.count", "sql/kitchen/count.sql", 2, """\
@@ -462,6 +706,33 @@ def list(
     return (type, least, date, id, bounded_("limit", limit, 1, 200), order)
 
 
+@copied["_LoadRow"]("kitchen.load", "sql/kitchen/load.sql", 4, """\
+copy dishes (name, type, date, class_, recipe, payload, tags, embedding) from stdin
+""", session_clean=True, changes=(
+    Change("public.dishes"),
+))
+def load(
+    *,
+    name: str,
+    type: Literal["plain", "it's", "two \"words\"", "back\\slash", "línea"],
+    date: date_,
+    class_: str | None,
+    recipe: Recipe | None,
+    payload: Json,
+    tags: list_[str],
+    embedding: Vector | Sequence[float] | SupportsArray | None,
+) -> Args:
+    """Load dishes from a menu.
+
+    Writes public.dishes.
+    May violate dishes_pkey, dishes_stars_check.
+    SQL: sql/kitchen/load.sql
+    """
+    if name is None or type is None or date is None or payload is None or tags is None:
+        raise NullError
+    return (name, type, date, class_, composite(recipe), payload, tags, embedding)
+
+
 @many[str, "NamesParameters"]("kitchen.names", "sql/kitchen/names.sql", 4, """\
 select d.name
 from dishes as d
@@ -508,6 +779,7 @@ def save(
 
     Reads public.dishes.
     Writes public.dishes.
+    May violate dishes_pkey, dishes_stars_check.
     SQL: sql/kitchen/save.sql
     """
     if name is None:
@@ -621,6 +893,7 @@ def store(
 
     Reads public.everything.
     Writes public.everything.
+    May violate email_check, everything_pkey.
     SQL: sql/kitchen/store.sql
     """
     if (
@@ -725,6 +998,7 @@ def update(
 
     Reads public.dishes.
     Writes public.dishes.
+    May violate dishes_stars_check.
     SQL: sql/kitchen/update.sql
     """
     if id is None:
@@ -756,6 +1030,7 @@ def write(
     stars: 1..5, None by default.
     Reads public.dishes.
     Writes public.dishes.
+    May violate dishes_pkey, dishes_stars_check.
     SQL: sql/kitchen/write.sql
     """
     if name is None or type is None or payload is None or tags is None:
