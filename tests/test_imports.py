@@ -34,6 +34,7 @@ FLOOR = {
 CORE = FLOOR | {"statements", "conversions", "rows", "executors", "query"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
+    "built_json": set(),
     "files": {"errors"},
     "fork": set(),
     "dependencies": set(),
@@ -51,7 +52,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "urls": {"errors", "options"},
     "conninfo": FLOOR,
     "embedded": FLOOR,
-    "settings": FLOOR | {"embedded"},
+    "setting_kinds": set(),
+    "settings": FLOOR | {"embedded", "setting_kinds"},
     "application": FLOOR | {"settings"},
     "connect_errors": FLOOR | {"conninfo"},
     "layer_folders": {"errors", "settings"},
@@ -60,7 +62,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "importers": {"errors", "files", "statements"},
     "pydantic_schema": {"errors", "types"},
     "conversions": {"errors", "types"},
-    "rows": FLOOR | {"statements", "pydantic_schema", "conversions"},
+    "rows": FLOOR | {"built_json", "statements", "pydantic_schema", "conversions"},
     "encoding": {"types"},
     "serialization": {"errors", "types"},
     "executors": FLOOR,

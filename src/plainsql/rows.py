@@ -23,12 +23,14 @@ from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 import msgspec
 
 from plainsql import types
+from plainsql.built_json import built_json
 from plainsql.conversions import bounds_loader, conversion_of, dumper, loader, map_bounds
 from plainsql.errors import ContractError, DecodeError
-from plainsql.types import JsonMark, Opaque, RowMark
+from plainsql.types import BuiltJsonMark, JsonMark, Opaque, RecordMark, RowMark
 
 __all__ = [
     "Composite",
+    "JsonObject",
     "Record",
     "Row",
     "bits",
@@ -38,6 +40,7 @@ __all__ = [
     "elements",
     "is_plain",
     "leaves",
+    "record_types",
     "refusing_null",
     "tuples",
     "value_builder",
@@ -64,6 +67,10 @@ class Row(_PydanticStruct, frozen=True, gc=False):
 
     FastAPI and Pydantic take a row type as a response model. ``plainsql.to_json`` writes rows as JSON.
     """
+
+
+class JsonObject(_PydanticStruct, frozen=True, gc=False):
+    """An object of the JSON that a query builds, its fields named by its keys."""
 
 
 class Composite(_PydanticStruct, frozen=True, gc=False):
@@ -261,15 +268,34 @@ def leaves(row: type[Row], prefix: str = "") -> list[tuple[str, Any]]:
     return found
 
 
+def record_types(item: Any) -> dict[int, tuple[str, ...]]:
+    """Return the types of the fields of anonymous records, by the column that holds them.
+
+    ``item`` is a row type, or the annotation of the only column.
+    """
+    is_row = isinstance(item, type) and issubclass(item, Row)
+    annotations = [annotation for _, annotation in leaves(item)] if is_row else [item]
+    found: dict[int, tuple[str, ...]] = {}
+    for index, annotation in enumerate(annotations):
+        plain = _without_null(annotation)
+        marks = get_args(plain)[1:] if get_origin(plain) is Annotated else ()
+        for mark in marks:
+            if isinstance(mark, RecordMark):
+                found[index] = mark.types
+    return found
+
+
 def refusing_null(build: Build, item: Any, names: Sequence[str], query: str, file: str) -> Build:
     """Make a builder that raises ``DecodeError`` for a null in one of the named columns.
 
-    A nested row's column (``"lead.id"``) may be null if there is no nested row.
+    A nested row's column (``"lead.id"``) may be null if there is no nested row. ``"tags[]"`` names the
+    elements of a column's arrays.
     """
+    columns: list[tuple[str, int, slice | None]] = [(names[0].removesuffix("[]"), 0, None)]
     if isinstance(item, type) and issubclass(item, Row):
-        checks = [column for column in _columns(item, 0, "", None) if column[0] in names]
-    else:
-        checks = [(names[0], 0, None)]
+        columns = list(_columns(item, 0, "", None))
+    checks = [column for column in columns if column[0] in names]
+    of_elements = [(name, index) for name, index, _ in columns if f"{name}[]" in names]
 
     def build_checked(records: Iterable[Record]) -> list[Any]:
         records = list(records)
@@ -281,9 +307,21 @@ def refusing_null(build: Build, item: Any, names: Sequence[str], query: str, fil
                         f"{query}: {name} is null, and the header says that it is not",
                         hint=f"remove 'column {name}: not null' from {file}, or correct the data",
                     )
+        for name, index in of_elements:
+            for record in records if records and len(records[0]) > index else ():
+                if record[index] is not None and _holds_null(record[index]):
+                    raise DecodeError(
+                        f"{query}: an element of {name} is null, and the header says that none is",
+                        hint=f"remove 'elements not null' from {file}, or correct the data",
+                    )
         return build(records)
 
     return build_checked
+
+
+def _holds_null(array: Any) -> bool:
+    """Return whether an element of an array is null, in any dimension."""
+    return any(each is None or (isinstance(each, list) and _holds_null(each)) for each in array)
 
 
 def _is_there(nested: Sequence[Any]) -> bool:
@@ -395,7 +433,8 @@ def _decoder(annotation: Any, where: str) -> Decode | None:
     if get_origin(annotation) is Annotated:
         target, *marks = get_args(annotation)
         if any(isinstance(mark, JsonMark) for mark in marks):
-            return _json_decoder(target, where)
+            is_built = any(isinstance(mark, BuiltJsonMark) for mark in marks)
+            return _json_decoder(target, where, built_json if is_built else None)
         if (conversion := conversion_of(annotation)) is not None:
             return loader(conversion, _decoder(conversion.base, where), where)
         return _decoder(target, where)
@@ -418,12 +457,18 @@ def _is_range(annotation: Any) -> bool:
     return getattr(get_origin(annotation), "__name__", "") == "Range"
 
 
-def _json_decoder(target: Any, where: str) -> Decode:
+def _json_decoder(target: Any, where: str, again: Callable[[Any, bytes | str], Any] | None = None) -> Decode:
+    """Return the decoder of JSON into a type; ``again`` takes the values that msgspec does not know."""
     decode = msgspec.json.Decoder(target).decode
 
     def decode_json(text: bytes | str) -> Any:
         try:
-            return decode(text)
+            try:
+                return decode(text)
+            except msgspec.ValidationError:
+                if again is None:
+                    raise
+                return again(target, text)
         except msgspec.DecodeError as error:
             # msgspec's message names the path and the types, never the value.
             raise DecodeError(

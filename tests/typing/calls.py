@@ -85,6 +85,21 @@ def rows_and_what_is_in_them(
     dish.stars = 1  # type: ignore[misc]
 
 
+def values_that_the_query_builds(row: kitchen.Built) -> None:
+    assert_type(row.names, list[str | None])
+    assert_type(row.some, list[str] | None)
+    assert_type(row.cooks, list[kitchen.Cooks | None])
+    assert_type(row.whole.id, int)
+    assert_type(row.whole.stars, int | None)
+    assert_type(row.helpers, list[kitchen.Helper])
+    assert_type(row.helpers[0].e_mail, str | None)
+    assert_type(row.stored.date, date)
+    assert_type(row.stored.tags, list[str | None])
+    assert_type(row.summary.pair, tuple[int, str])
+    assert_type(row.summary.by, dict[str, str | None])
+    assert_type(row.short.class_, str | None)
+
+
 def values_of_every_type(row: kitchen.Everything) -> None:
     assert_type(row.id, UUID)
     assert_type(row.a_numeric, Decimal)

@@ -35,6 +35,7 @@ from plainsql.analysis.nullability.parameter_uses import ParameterUse, parameter
 from plainsql.analysis.nullability.query_nullability import Nullability
 from plainsql.analysis.nullability.verdict import OuterJoin, Verdict, nullable
 from plainsql.analysis.origins.statement_origins import with_origins
+from plainsql.analysis.shapes.value_shapes import ValueShapes
 from plainsql.analysis.tree.output_positions import OutputPositions
 from plainsql.analysis.tree.query_sites import query_sites
 from plainsql.analysis.tree.query_tree import QueryTree, Scope
@@ -129,6 +130,8 @@ class Analyser:
         effects = effects_of(self.catalog, sites, tuple(names))
         examined = Examined(scope, nullability, TextPositions(sql))
         columns = self._columns(described, verdicts, OutputPositions(sql, scope))
+        shapes = ValueShapes(nullability).outputs(scope, [column.type for column in columns])
+        columns = tuple(replace(each, shape=shape) for each, shape in zip(columns, shapes, strict=True))
         origins = with_origins(self.catalog, scopes, scope, facts, columns)
         keys, not_paged = page_order(examined, verdicts)
         return Analysis(

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from plainsql.analysis.model import Analysis, ColumnFact, ParameterFact, RowCount, Volatility
+from plainsql.analysis.shapes.merge_shapes import merged
 
 __all__ = ["merge_column", "merge_parameters", "merge_variants"]
 
@@ -84,8 +85,13 @@ def merge_column(variants: Sequence[Analysis], index: int) -> ColumnFact:
 def _most_nullable(facts: Sequence[ColumnFact]) -> ColumnFact:
     found = next((fact for fact in facts if fact.nullable), facts[0])
     inside = any(fact.nullable_in_group for fact in facts if fact.nullable)
+    shapes = [fact.shape for fact in facts if fact.shape is not None]
     known = all(fact.origins for fact in facts)
     origins = tuple(sorted({origin for fact in facts for origin in fact.origins})) if known else ()
     return replace(
-        found, position=facts[0].position, nullable_in_group=found.nullable and inside, origins=origins
+        found,
+        position=facts[0].position,
+        nullable_in_group=found.nullable and inside,
+        shape=merged(shapes) if len(shapes) == len(facts) else None,
+        origins=origins,
     )

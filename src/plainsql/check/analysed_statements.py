@@ -15,6 +15,7 @@ from plainsql.analysis.preparation import prepare_all
 from plainsql.analysis.representative_variants import representative_variants
 from plainsql.check.analysis_cache import AnalysisCache
 from plainsql.check.copied_tables import check_copied_table
+from plainsql.check.element_claims import with_element_claims
 from plainsql.check.missing_names import hint_of_schemas
 from plainsql.check.page_texts import check_page_texts
 from plainsql.check.statement_errors import describe_lines_taken, fault_error, placed_refusal
@@ -96,7 +97,7 @@ def _analyse_statement(
     if analyses is None or len(analyses) != len(chosen):
         analyses = _analyse(analyser, connection, statement, variants, chosen)
         cache.put(key, analyses)
-    return _with_overrides(Checked(statement, tuple(analyses), chosen))
+    return with_element_claims(_with_overrides(Checked(statement, tuple(analyses), chosen)))
 
 
 def _analyse(

@@ -6,6 +6,8 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
+from typing import Final
 
 from plainsql.check.problems import Problem, problem_of
 from plainsql.errors import Place, SqlFileError
@@ -15,6 +17,8 @@ from plainsql.statements.fragment_files import FragmentFolders
 from plainsql.statements.fragments import Drift, expand
 
 __all__ = ["FragmentCopies", "read_copies", "write_copies"]
+
+_NO_TEXTS: Final[Mapping[Path, str]] = MappingProxyType({})
 
 
 @dataclass(slots=True)

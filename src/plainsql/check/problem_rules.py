@@ -64,6 +64,7 @@ _REMEDIES: Final = {
     "generic-plan": "Make the limit a parameter: PostgreSQL then keeps planning with the values.",
     "hidden-writes": "Declare in a migration what it writes.",
     "insert-fails": "Insert a value for it, or give the column a default in a migration.",
+    "json-type": "Change the type or the query, or remove the line: a type is generated.",
     "missing-primary-key": "Add a primary key, or choose a replica identity.",
     "nested-without-key": "Select a column that is never null, such as the key.",
     "not-in-nullable": "Write `not exists`, or exclude the nulls.",

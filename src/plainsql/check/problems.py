@@ -9,11 +9,13 @@ from typing import Final
 import msgspec
 
 from plainsql.analysis.findings.applicable import applicable
+from plainsql.check.declared_columns import unbuilt_types
 from plainsql.check.nested_rows import nested_rows_without_key
 from plainsql.check.statement_errors import FaultError
 from plainsql.check.unviolated_constraints import unviolated_constraints
 from plainsql.codegen import Checked
 from plainsql.codegen.encryption import unbound_encryption
+from plainsql.codegen.json_types import JsonTypes
 from plainsql.errors import Place, PlainsqlError, SqlFileError, SqlFolderError
 
 __all__ = [
@@ -37,6 +39,7 @@ FINDINGS: Final = {
     "generic-plan": "a vector search whose filter is a parameter and whose limit is a constant",
     "hidden-writes": "a write whose trigger or function may write any table, if results are cached",
     "insert-fails": "an insert that leaves out a column that refuses null and has no default",
+    "json-type": "a JSON column whose declared type is not what the query builds",
     "nested-without-key": "a nested row of an outer join that looks like no match",
     "not-in-nullable": "`not in` over nullable values",
     "partial-order": "rows that a limit cuts off are ordered only in part",
@@ -126,10 +129,13 @@ def refusal(error: PlainsqlError) -> Problem:
     return problem_of(error, "refused" if getattr(error, "sqlstate", None) else "contract")
 
 
-def findings_of(checked: Checked, *, caches: bool = False) -> Iterable[Problem]:
+def findings_of(
+    checked: Checked, *, caches: bool = False, json_types: JsonTypes | None = None
+) -> Iterable[Problem]:
     """Yield the findings about a statement that its header does not allow, and the errors in its allowances.
 
-    ``caches`` is true if any query of the project is cached.
+    ``caches`` is true if any query of the project is cached. ``json_types`` are the types that headers may
+    name; without them, none is compared with the JSON that a query builds.
     """
     statement = checked.statement
     allowed = {allowance.finding: allowance for allowance in statement.allow}
@@ -166,7 +172,8 @@ def findings_of(checked: Checked, *, caches: bool = False) -> Iterable[Problem]:
                     finding.hint or None,
                     place.excerpt,
                 )
-    for finding, place in unviolated_constraints(checked):
+    unbuilt = unbuilt_types(checked, json_types) if json_types is not None else ()
+    for finding, place in (*unviolated_constraints(checked), *unbuilt):
         if finding.name in allowed:
             used.add(finding.name)
         else:

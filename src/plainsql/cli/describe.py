@@ -14,6 +14,7 @@ from plainsql.check.jsonl import as_json, describe_lines
 from plainsql.check.project_check import check_project
 from plainsql.cli.exit_codes import FINDINGS, FINE
 from plainsql.cli.project import has_sql, no_project, packaged_layer
+from plainsql.cli.shape_rows import shape_rows
 from plainsql.cli.tables import print_table
 from plainsql.codegen.annotations import column_description
 from plainsql.codegen.described_types import types_of
@@ -165,6 +166,10 @@ def _facts_of_file(checked: Checked) -> dict[str, Any]:
                 "because": column.because,
                 "from": str(column.origin) if column.origin else None,
                 "description": column_description(statement, column),
+                "inside": [
+                    {"name": name, "type": type, "nullable": null == "yes", "because": because}
+                    for name, type, null, because in shape_rows(column)
+                ],
             }
             for column in checked.analysis.columns
         ],
@@ -201,15 +206,19 @@ def _print(checked: Checked, types: Iterable[tuple[str, str, str]]) -> None:
         _print_described(
             ("column", "type", "null", "because", "from"),
             [
-                (
-                    printable(column.name),
-                    printable(str(column.type)),
-                    "yes" if column.nullable else "no",
-                    printable(column.because),
-                    printable(str(column.origin or "")),
-                    printable(column_description(statement, column)),
-                )
+                row
                 for column in analysis.columns
+                for row in (
+                    (
+                        printable(column.name),
+                        printable(str(column.type)),
+                        "yes" if column.nullable else "no",
+                        printable(column.because),
+                        printable(str(column.origin or "")),
+                        printable(column_description(statement, column)),
+                    ),
+                    *((*map(printable, inside), "", "") for inside in shape_rows(column)),
+                )
             ],
         )
     for name, type, because in types:

@@ -11,7 +11,7 @@ import keyword
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from plainsql.analysis.model import PgType
 from plainsql.codegen.python_types import Annotation, imported_path
@@ -44,6 +44,10 @@ class Field:
     nullable: bool
     description: str = ""
     """The text of its docstring: one line, without a mark at its end."""
+    key: str = ""
+    """Its key in JSON, if that is another name."""
+    optional: bool = False
+    """True if its key may be missing in JSON."""
 
 
 @dataclass(slots=True, eq=False)
@@ -71,14 +75,17 @@ class RowClass:
     def absorb(self, other: RowClass) -> None:
         """Make a field nullable if it is in another class of the same shape."""
         self.fields = [
-            Field(
-                mine.name,
-                mine.annotation,
-                mine.nullable or theirs.nullable,
-                mine.description or theirs.description,
+            replace(
+                mine,
+                nullable=mine.nullable or theirs.nullable,
+                description=mine.description or theirs.description,
+                optional=mine.optional or theirs.optional,
             )
             for mine, theirs in zip(self.fields, other.fields, strict=True)
         ]
+        if self.key.startswith("json "):
+            # It has no name of its own: the shortest one does not depend on the order of the files.
+            self.qualified, self.described = min((each.qualified, each.described) for each in (self, other))
 
 
 def row_key(name: str) -> str:
@@ -159,6 +166,11 @@ class Classes:
                 chosen.add(name)
             else:
                 ambiguous += composites
+        for name, objects in self._grouped("json "):
+            if len(objects) == 1 and name not in chosen | taken:
+                chosen.add(name)
+            else:
+                ambiguous += objects
         for row in ambiguous:
             row.name, number = row.qualified, 1
             while row.name in chosen | taken:

@@ -19,9 +19,9 @@ from plainsql.codegen.annotations import annotate_column, annotate_value, column
 from plainsql.codegen.classes import Classes, Field, nested_class, row_class, row_key, side_by_side
 from plainsql.codegen.encryption import ENCRYPTED_PARAMETER, ColumnBindings, check_encrypted
 from plainsql.codegen.error_classes import ErrorClass, classes_by_constraint, error_classes
-from plainsql.codegen.header_types import USUAL, type_in_header
+from plainsql.codegen.header_types import USUAL, own_type_of
 from plainsql.codegen.json_types import JsonTypes
-from plainsql.codegen.own_types import NO_OWN_TYPES, OwnAnnotations, OwnType, OwnTypes, contradiction
+from plainsql.codegen.own_types import NO_OWN_TYPES, OwnAnnotations, OwnTypes
 from plainsql.codegen.page_orders import page_orders
 from plainsql.codegen.planned_parameters import PlannedParameter, plan_choices, plan_parameter
 from plainsql.codegen.python_types import Annotation, reference
@@ -31,7 +31,7 @@ from plainsql.codegen.source_names import is_field_name, normalized
 from plainsql.codegen.source_places import column_place, key_place, statement_place
 from plainsql.dependencies import CachedRead, Change
 from plainsql.errors import ContractError, Place
-from plainsql.statements import Parameter, Statement, Variant
+from plainsql.statements import Statement, Variant
 from plainsql.statements.page_text import PageOrder
 from plainsql.statements.row_parameters import rows_of
 
@@ -188,12 +188,12 @@ _HOME_OF_IMPORTS = {
         ),
         "plainsql.query",
     ),
-    **dict.fromkeys(("dumped", "dumped_bounds", "dumped_elements"), "plainsql.query"),
+    **dict.fromkeys(("dumped", "dumped_bounds", "dumped_elements", "sending"), "plainsql.query"),
     **dict.fromkeys(("PageKey", "PageOrder"), "plainsql.query"),
     **dict.fromkeys(("NotRequired", "Protocol", "TYPE_CHECKING", "TypedDict"), "typing"),
     **dict.fromkeys(("copied", "count", "many", "one", "optional", "paged"), "plainsql.query"),
     **dict.fromkeys(("CachedRead", "Change", "Dependency"), "plainsql.dependencies"),
-    **dict.fromkeys(("Composite", "Row"), "plainsql.rows"),
+    **dict.fromkeys(("Composite", "JsonObject", "Row"), "plainsql.rows"),
     "encrypt": "plainsql.crypto",
     "warn_of_deprecated_query": "plainsql.deprecation",
 }
@@ -272,7 +272,13 @@ def _claimed_not_null(item: Checked) -> tuple[str, ...]:
     # The columns of all variants have the same names and types.
     claimed |= {c.name for each in item.variants for c in each.columns if c.assumed and c.name not in hints}
     columns = item.analysis.columns
-    return tuple(normalized(c.name) for c in columns if c.name in claimed and c.type.name != "void")
+    elements = tuple(
+        f"{normalized(hint.name)}[]" for hint in item.statement.columns if hint.elements is False
+    )
+    return (
+        *(normalized(c.name) for c in columns if c.name in claimed and c.type.name != "void"),
+        *elements,
+    )
 
 
 def _cache(item: Checked) -> CachedRead | None:
@@ -452,14 +458,16 @@ def _plan_parameters(item: Checked, module: Module, json_types: JsonTypes) -> tu
         name, is_column, column = parameter.name.partition(".")
         if is_column:
             if column == rows[name][0]:
-                types = module.own_types.without_types
-                planned.append(plan_rows(module.classes, statement, name, rows[name], facts, types))
+                types = module.own_types
+                planned.append(
+                    plan_rows(module.classes, statement, name, rows[name], facts, types, json_types)
+                )
             continue
         fact = facts[parameter.name]
         annotation = ENCRYPTED_PARAMETER
         own = None
         if parameter.encryption is None:
-            own = _own_type(statement, parameter, fact, module.own_types, json_types)
+            own = own_type_of(statement, parameter, fact, module.own_types, json_types)
             annotation = annotate_value(
                 module.classes, statement, parameter, fact.type, module.own_types, own
             )
@@ -470,29 +478,6 @@ def _plan_parameters(item: Checked, module: Module, json_types: JsonTypes) -> tu
             each = types.planned(each, fact.type, None if own == USUAL else own)
         planned.append(each)
     return (*planned, *plan_choices(statement))
-
-
-def _own_type(
-    statement: Statement,
-    parameter: Parameter,
-    fact: ParameterFact,
-    own_types: OwnAnnotations,
-    json_types: JsonTypes,
-) -> OwnType | None:
-    """Return the own type of a parameter: the header's, or that of the columns that it is compared with or
-    stored in.
-
-    Raises ``ContractError`` if these have different ones.
-    """
-    if parameter.type is not None:
-        place = (parameter.bounds and parameter.bounds.place) or parameter.places[0]
-        return type_in_header(
-            parameter.name, parameter.type, place, fact.type, statement, json_types, own_types
-        )
-    found = own_types.types.of_parameter(fact)
-    if len(found) > 1:
-        raise contradiction(f":{parameter.name}", found, parameter.places[0], statement.name)
-    return found[0].type if found else None
 
 
 def _error(

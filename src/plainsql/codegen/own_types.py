@@ -70,7 +70,11 @@ class OwnTypes:
 
     def of_column(self, column: ColumnFact) -> ChosenType | None:
         """Return the own type of a result column: only if all of its sources have the same one."""
-        return self._same([self._of_origin(origin) for origin in column.origins])
+        return self.of_origins(column.origins)
+
+    def of_origins(self, origins: Iterable[Origin]) -> ChosenType | None:
+        """Return the own type of a value: only if all of its sources have the same one."""
+        return self._same([self._of_origin(origin) for origin in origins])
 
     def of_parameter(self, parameter: ParameterFact) -> list[ChosenType]:
         """Return the different own types of the columns that a parameter is compared with or stored in."""
@@ -164,6 +168,16 @@ class OwnAnnotations:
         text = f"Annotated[{name}, Converted({load}, {dump}, {base.text})]"
         imports = base.imports | {("typing", "Annotated"), (_TYPES, "Converted")}
         return Annotation(text, imports, base.composites)
+
+    def in_json(self, type: PgType, origins: Iterable[Origin]) -> Annotation | None:
+        """Return the annotation of a value in JSON if its own type is a ``NewType``, whose values need no
+        conversion; ``None`` for any other type.
+        """
+        chosen = self.types.of_origins(origins) or self.types.of_type(type)
+        own = chosen.type if chosen is not None else None
+        if own is None or own.from_db or self._definitions.of(own.path).kind != "newtype":
+            return None
+        return Annotation(import_reference(own.path)) if self.problem(own, type) is None else None
 
     def used_in(self, type: PgType) -> Iterator[tuple[PgType, OwnType]]:
         """Yield the types in a type, without attributes of composites, that have an own type themselves."""

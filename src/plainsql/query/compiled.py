@@ -72,6 +72,8 @@ class QueryFacts:
     """By constraint: the class of the error if the statement violates it."""
     pages: tuple[PageOrder, ...] = ()
     """Proved: the total orders of its rows, by which pages are read; empty without ``page: key``."""
+    sent: Mapping[str, Callable[[Any], Any]] | None = None
+    """By column of a copy: the function that makes the value to send of a type of the project's own."""
 
 
 class CompiledQuery(Generic[T, R]):

@@ -63,6 +63,7 @@ class _Declared:
         not_null: tuple[str, ...] = (),
         errors: Mapping[str, type[ServerError]] | None = None,
         pages: tuple[PageOrder, ...] = (),
+        sent: Mapping[str, Callable[[Any], Any]] | None = None,
         **former: Unpack[_FormerFacts],
     ) -> None:
         if former:
@@ -85,6 +86,7 @@ class _Declared:
             not_null,
             errors,
             pages,
+            sent,
         )
 
 

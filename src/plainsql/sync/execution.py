@@ -11,6 +11,7 @@ from psycopg import errors, pq
 
 from plainsql.errors import ContractError, DecodeError
 from plainsql.query import Args, CompiledQuery, QueryText
+from plainsql.rows import record_types
 from plainsql.sync.adapters import DUMP_ERRORS
 from plainsql.sync.connection import Prepared, SharedConnection
 from plainsql.sync.driver_errors import classify_error
@@ -197,6 +198,8 @@ def prepare(shared: SharedConnection, query: CompiledQuery[Any, Any], text: Quer
                 query.set_columns(prepared.columns)
             else:
                 query.compare(prepared.columns)
+                if any(column.type_name == "record" for column in prepared.columns):
+                    shared.read_records(prepared, record_types(query.item))
         except ContractError:
             shared.forget(text.sql)  # the next call describes it again: the tables may fit by then
             raise

@@ -78,6 +78,7 @@ def add(*, guest_id: GuestId, price: Money) -> Args:
 
     Reads public.bookings.
     Writes public.bookings.
+    May violate bookings_guest_id_fkey, bookings_pkey.
     SQL: sql/kitchen/bookings/add.sql
     """
     if guest_id is None or price is None:
