@@ -106,6 +106,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "review": CORE
     | {"settings", "migrate", "connect_errors", "schema", "analysis", "codegen", "check", "plans"},
+    "editor": CORE | {"settings", "schema", "analysis", "codegen", "check", "review"},
 }
 # The modules that users import are above all of these; the layers and the command line are above them.
 FACADE = {"__init__", "fastapi", "litestar", "query_folder", "testing"}
@@ -123,17 +124,20 @@ LIBRARY_HOMES: dict[str, set[str]] = {
     "fastapi": {"fastapi"},
     "jinja2": {"review"},
     "litestar": {"litestar"},
+    "lsprotocol": {"editor"},
     "markupsafe": {"review"},
     "matplotlib": {"layers"},
     "opentelemetry": {"otel"},
     "pgvector": {"vector", "database", "sync"},
     "psycopg": {"sync", "migrate", "schema", "analysis", "scaffold", "transfer", "plans", "workload"},
+    "pygls": {"editor"},
     "pytest": {"testing"},
     "psycopg_pool": {"sync"},
     "redis": {"cache", "health", "limits", "redis_connection", "sessions"},
     "rich": {"cli"},
     "sqlalchemy": {"sync"},
     "uvloop": {"database", "cli"},
+    "watchfiles": {"cli"},
     "yoyo": {"migrate"},
 }
 EVERYWHERE_AT_HOME = {"cli", "testing"}

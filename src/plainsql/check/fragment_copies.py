@@ -54,11 +54,11 @@ class FragmentCopies:
         return sorted(set(found), key=lambda problem: problem.order)
 
 
-def read_copies(folder: Path, texts: Mapping[Path, str] = _NO_TEXTS) -> FragmentCopies:
+def read_copies(folder: Path, unsaved: Mapping[Path, str] | None = None) -> FragmentCopies:
     """Return the copies of fragments in a folder of queries, and in its fragments.
 
-    ``texts`` are the texts of queries that an editor has not saved, by their resolved paths. A file without
-    tokens is left out: its own error says why.
+    A file without tokens is left out: its own error says why. ``unsaved`` are the texts of files that an
+    editor has not saved, by their resolved paths.
     """
     folder = Path(os.path.relpath(folder))
     found, folders = FragmentCopies(), FragmentFolders(folder)
@@ -67,7 +67,7 @@ def read_copies(folder: Path, texts: Mapping[Path, str] = _NO_TEXTS) -> Fragment
     queries = [each.path for each in find_files(folder)[0]]
     for file in (*fragments, *queries):
         try:
-            text = texts.get(file.resolve()) if texts else None
+            text = unsaved.get(file.resolve()) if unsaved else None
             text = read_text(file) if text is None else text
             expansion = expand(text, file, folders)
         except SqlFileError:

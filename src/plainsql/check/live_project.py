@@ -95,8 +95,7 @@ class LiveProject:
             return _unanalysed(problems_of_files(error))
         chosen = tuple(each for each in catalog.values() if module in (None, each.module))
         errors = [problem for error in unsound for problem in problems_of_files(error)]
-        if module is None:
-            errors += read_copies(self.project.sql_folder, texts).problems()
+        errors += read_copies(self.project.sql_folder, texts).problems()
         try:
             session, inspection = self._analyse(chosen)
             of_schema = session.findings(inspection) if module is None else []

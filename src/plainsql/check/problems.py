@@ -18,7 +18,16 @@ from plainsql.codegen.encryption import unbound_encryption
 from plainsql.codegen.json_types import JsonTypes
 from plainsql.errors import Place, PlainsqlError, SqlFileError, SqlFolderError
 
-__all__ = ["FINDINGS", "WRONG_WHEN_CACHED", "Problem", "findings_of", "problem_of", "problems_of_files"]
+__all__ = [
+    "FINDINGS",
+    "WRONG_WHEN_CACHED",
+    "Edit",
+    "Fix",
+    "Problem",
+    "findings_of",
+    "problem_of",
+    "problems_of_files",
+]
 
 FINDINGS: Final = {
     "cache-unsteady": "a cached query whose result depends on time, chance or one session",
@@ -53,6 +62,23 @@ them.
 """
 
 
+class Edit(msgspec.Struct, frozen=True):
+    """A part of a file's text, and what replaces it. Lines and columns begin at 1; the end is exclusive."""
+
+    line: int
+    column: int
+    end_line: int
+    end_column: int
+    text: str
+
+
+class Fix(msgspec.Struct, frozen=True):
+    """The change of the file that removes a problem."""
+
+    title: str
+    edits: tuple[Edit, ...]
+
+
 class Problem(msgspec.Struct, frozen=True):
     """One problem that a check reports."""
 
@@ -66,6 +92,8 @@ class Problem(msgspec.Struct, frozen=True):
     detail: str | None = None
     hint: str | None = None
     excerpt: str = ""
+    fix: Fix | None = None
+    """The change that removes it; see ``check/quick_fixes.py``."""
 
     def __str__(self) -> str:
         place = Place(self.path, self.line, self.column, self.excerpt)
