@@ -24,6 +24,7 @@ from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 import msgspec
 
 from plainsql import types
+from plainsql.base_form import base_form
 from plainsql.built_json import built_json
 from plainsql.conversions import bounds_loader, conversion_of, dumper, loader, map_bounds
 from plainsql.errors import ContractError, DecodeError
@@ -423,6 +424,10 @@ def _is_range(annotation: Any) -> bool:
 
 def _json_decoder(target: Any, where: str, again: Callable[[Any, bytes | str], Any] | None = None) -> Decode:
     """Return the decoder of JSON into a type; ``again`` takes the values that msgspec does not know."""
+    if (form := base_form(target, where)) is not None:
+        decode_base = _json_decoder(form.type, where, again)
+        # Null in JSON stays null.
+        return lambda text: None if (value := decode_base(text)) is None else form.restore(value)
     decode = msgspec.json.Decoder(target).decode
 
     def decode_json(text: bytes | str) -> Any:

@@ -214,6 +214,18 @@ async def a_list_of_rows(db: Database, script: SyncDatabase, hired: list[Hired])
     await kitchen.add_cooks.batch(db, [{"cooks": hired, "type": "plain"}])
 
 
+async def parameters_of_other_calls(db: Database) -> None:
+    await db.cache.forget(kitchen.get, id=1)
+
+
+async def statements_in_no_file(db: Database, script: SyncDatabase) -> None:
+    assert_type(await db.sql("select 1", type=int), list[int])
+    assert_type(await db.sql("select 1", type=Hired, returns="one", since=1), Hired)
+    assert_type(script.sql("select 1", type=str, returns="optional"), str | None)
+    assert_type(script.sql("select 1", type=tuple[int, str]), list[tuple[int, str]])
+    assert_type(await db.sql("delete from dishes where id = :id", id=1), int)
+
+
 async def parameters_that_a_program_fills(db: Database, script: SyncDatabase) -> None:
     parameters: kitchen.ListParameters = {}
     parameters["type"] = "plain"

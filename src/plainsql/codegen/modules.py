@@ -25,8 +25,8 @@ from plainsql.codegen.list_classes import add_lists, list_keys
 from plainsql.codegen.own_types import NO_OWN_TYPES, OwnAnnotations, OwnTypes
 from plainsql.codegen.page_orders import page_orders
 from plainsql.codegen.planned_parameters import PlannedParameter, plan_choices, plan_parameter
+from plainsql.codegen.planned_rows import plan_rows
 from plainsql.codegen.python_types import Annotation, reference
-from plainsql.codegen.row_parameters import plan_rows
 from plainsql.codegen.source_definitions import SourceDefinitions
 from plainsql.codegen.source_names import is_field_name, normalized
 from plainsql.codegen.source_places import column_place, key_place, statement_place

@@ -284,6 +284,8 @@ class QuerySheet(Struct, frozen=True):
     row_security: tuple[str, ...] = ()
     settings: tuple[str, ...] = ()
     """The settings that row-level security requires."""
+    violations: tuple[str, ...] = ()
+    """The constraints that its writes may violate, each with the object that leads there."""
     opaque: tuple[str, ...] = ()
     cached: Cached | None = None
     ends: tuple[Invalidated, ...] = ()
