@@ -13,9 +13,9 @@ from typing import Any
 
 from psycopg import Connection, RawCursor, errors
 
-from plainsql.analysis.catalog.constraints import Constraint, Constraints
 from plainsql.analysis.catalog.relations import Relation
 from plainsql.analysis.catalog.server_catalog import Catalog
+from plainsql.analysis.catalog.table_constraints import Constraint, Constraints
 from plainsql.analysis.model import PgType, TableUse, Violation
 from plainsql.analysis.nodes import Node
 from plainsql.analysis.nullability.query_nullability import Nullability
@@ -75,7 +75,7 @@ class _Collector:
         arbiters: Callable[[], dict[tuple[str, str], set[str]]],
     ) -> None:
         self._catalog = catalog
-        self._constraints: Constraints = catalog.constraints
+        self._constraints: Constraints = catalog.table_constraints
         self._sites = sites
         self._nullability = nullability
         self._arbiters = arbiters
