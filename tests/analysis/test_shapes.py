@@ -177,18 +177,18 @@ def contradiction(shape: Shape, value: Any) -> str:
 
 
 @pytest.fixture(scope="module")
-def connection(database_url: str) -> Iterator[psycopg.Connection[Any]]:
-    with psycopg.connect(database_url, autocommit=True) as connection:
-        connection.execute(SCHEMA.encode())
+def reader(database_url: str) -> Iterator[psycopg.Connection[Any]]:
+    with psycopg.connect(database_url, autocommit=True) as reader:
+        reader.execute(SCHEMA.encode())
         for name in ("pair", "c", "o"):
-            info = CompositeInfo.fetch(connection, name)
+            info = CompositeInfo.fetch(reader, name)
             assert info is not None
-            register_composite(info, connection)
-        yield connection
+            register_composite(info, reader)
+        yield reader
 
 
 @pytest.fixture(scope="module")
-def found(database_url: str, connection: psycopg.Connection[Any]) -> dict[str, Shape | None]:
+def found(database_url: str, reader: psycopg.Connection[Any]) -> dict[str, Shape | None]:
     """The shape of each case's column."""
     with psycopg.connect(database_url, autocommit=True) as other, Analyser(other) as analyser:
         return {sql: analyser.analyse(sql).columns[0].shape for sql in CASES}
@@ -198,23 +198,21 @@ def test_the_inside_of_values_is_what_the_query_proves(found: dict[str, Shape | 
     assert {sql: shown(shape) for sql, shape in found.items()} == CASES
 
 
-def test_no_row_contradicts_a_shape(
-    found: dict[str, Shape | None], connection: psycopg.Connection[Any]
-) -> None:
-    with connection.transaction(force_rollback=True):
-        cursor = psycopg.Cursor(connection)
+def test_no_row_contradicts_a_shape(found: dict[str, Shape | None], reader: psycopg.Connection[Any]) -> None:
+    with reader.transaction(force_rollback=True):
+        cursor = psycopg.Cursor(reader)
         for sql, shape in found.items():
             rows = cursor.execute(sql.encode(), binary=True).fetchall()
             if shape is not None:
                 assert [text for (value,) in rows if (text := contradiction(shape, value))] == [], sql
 
 
-def test_a_chain_that_doubles_a_shape_ends_in_any_json(connection: psycopg.Connection[Any]) -> None:
+def test_a_chain_that_doubles_a_shape_ends_in_any_json(reader: psycopg.Connection[Any]) -> None:
     links = "".join(
         f", t{n} as (select jsonb_build_object('a', t{n - 1}.j, 'b', t{n - 1}.j) as j from t{n - 1})"
         for n in range(1, 40)
     )
     sql = f"with t0 as (select jsonb_build_object('x', 1) as j){links} select t39.j from t39"
-    with Analyser(connection) as analyser:
+    with Analyser(reader) as analyser:
         (column,) = analyser.analyse(sql).columns
     assert column.shape is None or len(shown(column.shape)) < 20_000

@@ -39,6 +39,15 @@ async def each_kind_of_result(db: Database) -> None:
     assert_type(await deep.nearest(db, embedding=[1.0, 0.0], farthest=1.0), list[deep.Near])
 
 
+async def parents_have_lists_of_children(db: Database, script: SyncDatabase) -> None:
+    assert_type(await deep.with_cooks(db, ids=[1]), list[deep.DishOfCooks])
+    assert_type(deep.with_cooks.stream(script, ids=[1]), Iterator[deep.DishOfCooks])
+    async for dish in deep.with_cooks.stream(db, ids=[1]):
+        assert_type(dish.cooks, list[deep.Cook])
+        assert_type([cook.id for cook in dish.cooks], list[int])
+        assert_type([cook.mail for cook in dish.cooks], list[str | None])
+
+
 async def own_types_follow_their_columns(db: Database, guest: GuestId) -> None:
     booking = await bookings.add(db, guest_id=guest, price=Money(100))
     assert_type(booking.id, BookingId)
@@ -203,6 +212,18 @@ async def a_list_of_rows(db: Database, script: SyncDatabase, hired: list[Hired])
     assert_type(kitchen.add_cooks(script, cooks=(each for each in hired)), list[kitchen.CookWithDish])
     await kitchen.add_cooks(db, cooks=[("soup", "Ana", None), {"dish": "soup", "name": "Bob", "mail": None}])
     await kitchen.add_cooks.batch(db, [{"cooks": hired, "type": "plain"}])
+
+
+async def parameters_of_other_calls(db: Database) -> None:
+    await db.cache.forget(kitchen.get, id=1)
+
+
+async def statements_in_no_file(db: Database, script: SyncDatabase) -> None:
+    assert_type(await db.sql("select 1", type=int), list[int])
+    assert_type(await db.sql("select 1", type=Hired, returns="one", since=1), Hired)
+    assert_type(script.sql("select 1", type=str, returns="optional"), str | None)
+    assert_type(script.sql("select 1", type=tuple[int, str]), list[tuple[int, str]])
+    assert_type(await db.sql("delete from dishes where id = :id", id=1), int)
 
 
 async def parameters_that_a_program_fills(db: Database, script: SyncDatabase) -> None:

@@ -26,6 +26,7 @@ from plainsql.database.transaction import Isolation, Transaction, TransactionOpt
 from plainsql.errors import TransactionError
 from plainsql.options import check
 from plainsql.query import Args, CompiledCopy, CompiledQuery, Query
+from plainsql.query.sql_calls import AsyncSql
 
 __all__ = ["GuestExecutor", "over"]
 
@@ -52,7 +53,7 @@ def over(source: Any, *, prefetch: int = 500, on_call: OnCall | None = None) -> 
     return GuestExecutor(source, prefetch, on_call)
 
 
-class GuestExecutor:
+class GuestExecutor(AsyncSql):
     """Runs queries on connections that the program has opened. Made by ``plainsql.over``.
 
     It has no cache and no pool of its own, and shares no round trips between calls.

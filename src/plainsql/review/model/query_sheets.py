@@ -19,6 +19,7 @@ from plainsql.review.model.sheets import (
     AllowanceNote,
     Cached,
     Invalidated,
+    ListSheet,
     ParameterSheet,
     QuerySheet,
     ResultColumn,
@@ -107,6 +108,10 @@ def _analysed(sheet: QuerySheet, item: Checked, tables: Mapping[str, TableSheet]
         not_batched_because=analysis.lost_by_batching,
         parameters=tuple(_parameters(statement, item.parameters)),
         columns=tuple(_columns(item, analysis)),
+        lists=tuple(
+            ListSheet(level.path.removesuffix("."), level.key, level.because) for level in analysis.levels
+        ),
+        streams=analysis.contiguous,
         accesses=accesses,
         triggers=analysis.triggers,
         row_security=analysis.row_security,

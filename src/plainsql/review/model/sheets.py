@@ -22,6 +22,7 @@ __all__ = [
     "IncomingKey",
     "IndexSheet",
     "Invalidated",
+    "ListSheet",
     "MigrationSheet",
     "Note",
     "ParameterSheet",
@@ -111,6 +112,15 @@ class ParameterSheet(Struct, frozen=True):
     is_choice: bool = False
     written_to: tuple[str, ...] = ()
     """The columns into which the value goes unchanged, as ``schema.table.column``."""
+
+
+class ListSheet(Struct, frozen=True):
+    """The parents of a result, or one of its lists of child rows."""
+
+    name: str
+    """``orders[]``; empty for the parents."""
+    key: tuple[str, ...]
+    because: str
 
 
 class ResultColumn(Struct, frozen=True):
@@ -265,6 +275,10 @@ class QuerySheet(Struct, frozen=True):
     """The lines of the file that may be left out, 1-based."""
     parameters: tuple[ParameterSheet, ...] = ()
     columns: tuple[ResultColumn, ...] = ()
+    lists: tuple[ListSheet, ...] = ()
+    """The keys of the parents and of their lists of child rows; empty without lists."""
+    streams: bool = False
+    """True if the rows of each parent are proved to follow one another."""
     accesses: tuple[Access, ...] = ()
     triggers: tuple[str, ...] = ()
     row_security: tuple[str, ...] = ()
