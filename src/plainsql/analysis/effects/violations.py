@@ -75,7 +75,7 @@ class _Collector:
         arbiters: Callable[[], dict[tuple[str, str], set[str]]],
     ) -> None:
         self._catalog = catalog
-        self._constraints: Constraints = catalog.table_constraints
+        self._constraints: Constraints = catalog.constraints
         self._sites = sites
         self._nullability = nullability
         self._arbiters = arbiters
