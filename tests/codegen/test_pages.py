@@ -114,7 +114,8 @@ def test_all_pages_together_are_the_query_in_its_order(people: Any, people_url: 
         for query, parameters in calls:
             expected = query(db, **parameters)
             for size in (1, 7, len(expected), 100):
-                found, token, pages = [], None, 0
+                found: list[Any] = []
+                token, pages = None, 0
                 while pages == 0 or token is not None:
                     request = PageRequest(size, token, key=KEY if size == 7 else None, total=pages == 0)
                     page = query.page(db, request, **parameters)
