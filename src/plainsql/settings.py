@@ -87,6 +87,8 @@ class Project:
     """The package folder of the generated modules, below the root."""
     package: str = ""
     """The import name of that folder; by default its path without a leading ``src``."""
+    enums: str = "literal"
+    """The Python type of an enum: ``literal`` or ``strenum``."""
     database: str = ""
     """A libpq URL; the environment overrides it."""
     scratch: str = ""

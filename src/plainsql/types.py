@@ -13,7 +13,7 @@ uuid                        ``uuid.UUID``
 date, time, timestamp       ``datetime.date``, ``.time``, ``.datetime``; with zone: aware
 interval                    ``datetime.timedelta`` (a month counts 30 days, a year 365)
 json, jsonb                 ``Json``: what msgspec decodes, or the type that the header names
-enum                        ``typing.Literal`` of its labels
+enum                        a named ``typing.Literal`` of its labels, or a ``StrEnum``
 domain                      its base type
 composite                   a ``Composite`` struct
 array                       ``list``, nested for more dimensions

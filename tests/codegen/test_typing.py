@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-CHECKED = ["tests/codegen/kitchen/queries", "tests/typing"]
+CHECKED = ["tests/codegen/kitchen/queries", "tests/codegen/members/queries", "tests/typing"]
 
 
 @pytest.mark.timeout(300)

@@ -17,12 +17,12 @@ from plainsql.query import CountQuery, ManyQuery, OneQuery, OptionalQuery
 from plainsql.sync import Database as SyncDatabase
 from plainsql.types import SupportsArray
 from plainsql.vector import Vector
-from tests.codegen.kitchen.queries import kitchen
+from tests.codegen.kitchen.queries import enums, kitchen
+from tests.codegen.kitchen.queries.enums import Mood
 from tests.codegen.kitchen.queries.kitchen import deep
 from tests.codegen.kitchen.queries.kitchen.types import Item, Payload
 from tests.codegen.kitchen.queries.queries import ping
-
-Mood = Literal["plain", "it's", 'two "words"', "back\\slash", "línea"]
+from tests.codegen.members.queries import dogs
 
 
 async def each_kind_of_result(db: Database) -> None:
@@ -123,3 +123,16 @@ async def sets_of_parameters(db: Database, script: SyncDatabase) -> None:
     assert_type(kitchen.get.batch(script, sets), list[kitchen.DishWithCook | None])
     assert_type(await kitchen.update.execute_many(db, sets), None)
     kitchen.update.execute_many(script, sets)
+
+
+async def an_enum_has_one_name(db: Database, dish: kitchen.Dish) -> None:
+    mood: Mood = dish.type
+    same: kitchen.Mood = mood
+    assert_type(same, Literal["plain", "it's", 'two "words"', "back\\slash", "línea"])
+    assert_type(enums.MOOD_LABELS, tuple[Mood, ...])
+    wrong: Mood = "glad"  # type: ignore[assignment]
+    members: list[dogs.Mood] = list(dogs.Mood)
+    assert_type(await dogs.moods(db), list[dogs.Mood])
+    assert_type(await dogs.with_friend(db, moods=members, mood=dogs.Mood.OK), list[dogs.Pair])
+    await dogs.with_friend(db, moods=[wrong])  # type: ignore[list-item]
+    await dogs.with_friend(db, moods=members, mood=dogs.KennelMood.CALM)  # type: ignore[call-overload]

@@ -11,7 +11,7 @@ from plainsql import codegen
 from plainsql.check.statement_errors import fault_error
 from plainsql.codegen import Checked
 from plainsql.codegen.source_places import statement_place
-from plainsql.errors import Place, PlainsqlError
+from plainsql.errors import ContractError, Place, PlainsqlError, SettingsError
 from plainsql.settings import Project
 
 __all__ = ["GeneratedModules", "SoundModules", "generate_modules", "generate_sound_modules"]
@@ -34,6 +34,8 @@ def generate_modules(checked: Sequence[Checked], project: Project, *, verify: bo
     """
     try:
         return _generated(checked, project, verify=verify)
+    except SettingsError:
+        raise
     except Exception as unforeseen:  # noqa: BLE001 (named with its file, and the others are checked)
         faults: list[PlainsqlError] = []
         sound: list[Checked] = []
@@ -51,11 +53,23 @@ def generate_modules(checked: Sequence[Checked], project: Project, *, verify: bo
 
 
 def _generated(checked: Sequence[Checked], project: Project, *, verify: bool) -> GeneratedModules:
-    modules, errors = codegen.plan_modules(checked, project.import_name, project.output_folder)
+    modules, errors = _planned(checked, project)
     files = codegen.sources(modules, project.sql)
     if verify and not errors:
         errors = list(codegen.verify(files))
     return GeneratedModules(files, len(modules), tuple(errors))
+
+
+def _planned(
+    checked: Sequence[Checked], project: Project
+) -> tuple[list[codegen.Module], list[ContractError]]:
+    if project.enums not in codegen.ENUM_STYLES:
+        raise SettingsError(
+            f"enums in [tool.plainsql]: expected {' or '.join(codegen.ENUM_STYLES)}, got {project.enums!r}",
+            place=Place(str(project.root / "pyproject.toml")),
+            hint='write, for example, enums = "strenum"',
+        )
+    return codegen.plan_modules(checked, project.import_name, project.output_folder, enums=project.enums)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +111,11 @@ def generate_sound_modules(
         errors += made.errors
     names = {_name(path, project) for path in paths}
     kept = codegen.modules_of_queries(names, project.output_folder)
-    modules, _ = codegen.plan_modules(sound, project.import_name, project.output_folder)
+    modules, _ = _planned(sound, project)
     held = {each.module for each in kept.values()}
     written = [module for module in modules if module.name not in held]
     files = codegen.keep(codegen.sources(written, project.sql, others=held), kept)
+    files = codegen.keep_enums(files, kept, project.output_folder)
     found = {query for each in kept.values() for query in each.queries}
     return SoundModules(
         files,

@@ -67,7 +67,8 @@ def _annotate(classes: Classes, subject: _Subject) -> Annotation:
     if problem is not None:
         raise subject.error(f"is {subject.type}: it {problem}")
     try:
-        annotation = annotate_parameter(subject.type) if subject.is_parameter else annotate(subject.type)
+        choose = annotate_parameter if subject.is_parameter else annotate
+        annotation = choose(subject.type, classes.enums.annotation)
         _add_composites(classes, annotation, subject)
     except LookupError as error:
         part: PgType = error.args[0]
@@ -84,7 +85,7 @@ def _add_composites(classes: Classes, annotation: Annotation, subject: _Subject)
         fields = []
         names = field_names([attribute.name for attribute in type.attributes])
         for name, attribute in zip(names, type.attributes, strict=True):
-            inner = annotate(attribute.type)
+            inner = annotate(attribute.type, classes.enums.annotation)
             _add_composites(classes, inner, subject)
             fields.append(Field(name, inner, not attribute.not_null))
         classes.add(composite_class(type, fields, subject.statement), subject.statement)

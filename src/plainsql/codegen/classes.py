@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from plainsql.analysis.model import PgType
+from plainsql.codegen.enums import EnumTypes
 from plainsql.codegen.python_types import Annotation
 from plainsql.codegen.source_names import class_name
 from plainsql.codegen.source_places import key_place
@@ -101,7 +102,9 @@ def composite_class(type: PgType, fields: list[Field], statement: Statement) -> 
 class Classes:
     """The classes of one module."""
 
-    def __init__(self) -> None:
+    def __init__(self, enums: EnumTypes) -> None:
+        self.enums = enums
+        """The enums of the package, which the module imports."""
         self._by_key: dict[str, RowClass] = {}
 
     def __iter__(self) -> Iterator[RowClass]:

@@ -36,6 +36,11 @@ class JsonTypes:
         """Its folder; ``None`` if it is not known, and then no type is looked up."""
         self._known: dict[str, frozenset[str] | None] = {}
 
+    def define(self, module: str, names: frozenset[str]) -> None:
+        """Take the names of a module that is generated: its file need not exist yet."""
+        if names:
+            self._known[module] = names
+
     def annotate(self, written: str, place: Place, column: ColumnFact, statement: Statement) -> Annotation:
         """Return the annotation of a column: ``whatsapp.Payload`` → ``Annotated[Payload, JSON]``.
 

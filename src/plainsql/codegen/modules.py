@@ -18,6 +18,7 @@ from plainsql.analysis.model import Analysis, ColumnFact, ParameterFact
 from plainsql.codegen.annotations import annotate_column, annotate_value
 from plainsql.codegen.classes import Classes, Field, nested_class, row_class, row_key, side_by_side
 from plainsql.codegen.encryption import ENCRYPTED_PARAMETER, ColumnBindings, check_encrypted
+from plainsql.codegen.enums import EnumTypes
 from plainsql.codegen.json_types import JsonTypes
 from plainsql.codegen.planned_parameters import PlannedParameter, plan_choices, plan_parameter
 from plainsql.codegen.python_types import Annotation, reference
@@ -86,29 +87,33 @@ class Module:
     """The dotted name relative to the generated package: ``realty.leads``."""
     folder: str
     """The SQL folder it is made from, relative to the folder of all queries; empty for that folder itself."""
+    classes: Classes
     package: bool = False
     """True if it is a folder even without modules in it: its layer's ``types`` live there."""
-    classes: Classes = field(default_factory=Classes)
     functions: list[QueryFunction] = field(default_factory=list)
 
 
 def plan_modules(
-    checked: Iterable[Checked], package: str, folder: Path | None = None
+    checked: Iterable[Checked], package: str, folder: Path | None = None, *, enums: str = "literal"
 ) -> tuple[list[Module], list[ContractError]]:
     """Plan the modules of a package, in the order of their names.
 
     ``package`` is the import name of the generated package, and ``folder`` its folder, in which the types of
-    JSON columns are looked up. Without a folder, they are assumed to exist. Contradictions are returned, not
-    raised: do not write a module with errors.
+    JSON columns are looked up. Without a folder, they are assumed to exist. ``enums`` is the setting of that
+    name. Contradictions are returned, not raised: do not write a module with errors.
     """
+    checked = list(checked)
     modules: dict[str, Module] = {}
     errors: list[ContractError] = []
     column_bindings = ColumnBindings()
     json_types = JsonTypes(package, folder)
+    enum_types = _enum_types(checked, package, enums, json_types)
     for item in checked:
         statement = item.statement
         below = statement.module.replace(".", "/")
-        module = modules.setdefault(statement.module, Module(statement.module or "queries", below))
+        module = modules.setdefault(
+            statement.module, Module(statement.module or "queries", below, Classes(enum_types))
+        )
         try:
             module.functions.append(_plan_function(item, module, json_types))
             column_bindings.check(statement, item.variants)
@@ -123,6 +128,8 @@ def plan_modules(
                 hint="move the files into a folder, or rename that one",
             )
         )
+    if enum_types:
+        errors += _enums_twice(modules.values())
     for module in modules.values():
         errors += _import_twice(module, json_types)
         errors += [error for f in module.functions for error in json_types.missing(f.statement)]
@@ -131,6 +138,29 @@ def plan_modules(
     for module in modules.values():
         module.package = f"{package}.{module.name}.types" in imported
     return [modules[name] for name in sorted(modules)], errors
+
+
+def _enum_types(checked: Sequence[Checked], package: str, style: str, json_types: JsonTypes) -> EnumTypes:
+    """Return the enums of all queries, and let headers name them."""
+    variants = [analysis for item in checked for analysis in item.variants]
+    types = [column.type for analysis in variants for column in analysis.columns]
+    types += [parameter.type for analysis in variants for parameter in analysis.parameters]
+    named = [each for item in checked for each in json_types.named(item.statement)]
+    module = EnumTypes(package, ()).module
+    enums = EnumTypes(package, types, style, {name for _, _, source, name in named if source != module})
+    json_types.define(module, enums.names)
+    return enums
+
+
+def _enums_twice(modules: Iterable[Module]) -> Iterable[ContractError]:
+    """Yield an error if the queries of a folder make the module that the enums are in."""
+    for module in modules:
+        if module.name == "enums" or module.name.startswith("enums."):
+            yield ContractError(
+                "the folder enums of the SQL folder and the enums of the database make one module, enums",
+                place=Place(module.functions[0].statement.path) if module.functions else None,
+                hint="rename that folder",
+            )
 
 
 def _own_names(module: Module) -> Iterable[str]:
@@ -410,7 +440,7 @@ def _plan_parameters(item: Checked, module: Module) -> tuple[PlannedParameter, .
         if parameter.encryption is None:
             annotation = annotate_value(module.classes, statement, parameter, fact.type)
         # Keys are checked as well: nothing else looks at them if there is nothing to encrypt.
-        planned.append(plan_parameter(statement, parameter, fact, annotation))
+        planned.append(plan_parameter(statement, parameter, fact, annotation, module.classes.enums))
     return (*planned, *plan_choices(statement))
 
 

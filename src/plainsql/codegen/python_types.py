@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 from plainsql.analysis.model import PgType
 from plainsql.codegen.source_names import string_literal
 
-__all__ = ["Annotation", "annotate", "annotate_parameter", "below_domains", "reference"]
+__all__ = [
+    "IMPORTED_NAMES",
+    "Annotation",
+    "OwnAnnotation",
+    "annotate",
+    "annotate_parameter",
+    "below_domains",
+    "reference",
+]
 
 
 def reference(key: str) -> str:
@@ -35,6 +44,14 @@ class Annotation:
     def wrapped(self, outer: str, *imports: tuple[str, str]) -> Annotation:
         """Return ``outer`` with this annotation in the place of ``{}``."""
         return Annotation(outer.format(self.text), self.imports | frozenset(imports), self.composites)
+
+
+OwnAnnotation = Callable[[PgType], Annotation | None]
+"""Returns the annotation that the project has for a type; ``None`` if it has none of its own."""
+
+
+def _no_own_annotation(type: PgType) -> None:
+    """Return ``None``: the project has no annotation of its own."""
 
 
 _DATETIME: Final = "datetime"
@@ -120,16 +137,29 @@ _NETWORK: Final = Annotation(
 _SNAPSHOT_TYPES: Final = frozenset({"txid_snapshot", "pg_snapshot"})
 
 
-def annotate(type: PgType) -> Annotation:
-    """Return the annotation of a value that is not null.
+IMPORTED_NAMES: Final = frozenset(
+    [
+        *(name for name, module in _BASE_TYPES.values() if module),
+        *("Annotated", "Any", "Args", "CachedRead", "Change", "Composite", "Dependency", "Literal"),
+        *("IPv4Address", "IPv4Network", "IPv6Address", "IPv6Network", "JSON", "NullError", "Range", "Row"),
+        *("Sequence", "SupportsArray", "UNSET", "UnsetType"),
+    ]
+)
+"""The names that generated modules import from other modules."""
+
+
+def annotate(type: PgType, own: OwnAnnotation = _no_own_annotation) -> Annotation:
+    """Return the annotation of a value that is not null; ``own`` goes before the built-in ones.
 
     Raises ``LookupError`` with the type as its argument if plainsql has no Python type for it.
     """
+    if (found := own(type)) is not None:
+        return found
     match type.kind:
         case "array" if type.element:
-            return annotate(type.element).wrapped("list[{}]")
+            return annotate(type.element, own).wrapped("list[{}]")
         case "domain" if type.element:
-            return annotate(type.element)
+            return annotate(type.element, own)
         case "enum":
             if not type.labels:
                 return Annotation("str")
@@ -138,11 +168,11 @@ def annotate(type: PgType) -> Annotation:
         case "composite":
             return Annotation(reference(f"type {type.oid}"), composites=(type,))
         case "range" if type.element:
-            return annotate(type.element).wrapped("Range[{}]", (_TYPES, "Range"))
+            return annotate(type.element, own).wrapped("Range[{}]", (_TYPES, "Range"))
         case "multirange" if type.element:
             element = type.element.element if type.element.kind == "range" else type.element
             if element is not None:
-                return annotate(element).wrapped("list[Range[{}]]", (_TYPES, "Range"))
+                return annotate(element, own).wrapped("list[Range[{}]]", (_TYPES, "Range"))
         case _:
             pass
     if type.name in _BASE_TYPES:
@@ -161,7 +191,7 @@ def annotate(type: PgType) -> Annotation:
     raise LookupError(type)
 
 
-def annotate_parameter(type: PgType) -> Annotation:
+def annotate_parameter(type: PgType, own: OwnAnnotation = _no_own_annotation) -> Annotation:
     """Return the annotation of a parameter, which may accept more types than a result has."""
     base = below_domains(type)
     if base.name in ("vector", "halfvec", "sparsevec"):
@@ -175,7 +205,7 @@ def annotate_parameter(type: PgType) -> Annotation:
             "BitString | Sequence[bool] | SupportsArray",
             frozenset({(_TYPES, "BitString"), ("collections.abc", "Sequence"), (_TYPES, "SupportsArray")}),
         )
-    return annotate(type)
+    return annotate(type, own)
 
 
 def below_domains(type: PgType) -> PgType:

@@ -77,6 +77,8 @@ def _twice(names: list[tuple[str, int]], where: str) -> Iterator[tuple[str, int]
 def _defined(node: ast.stmt) -> list[str]:
     if isinstance(node, ast.ImportFrom) and node.module != "__future__":
         return [alias.asname or alias.name for alias in node.names]
+    if isinstance(node, ast.AnnAssign):
+        return [_field(node)]
     return [node.name] if isinstance(node, ast.ClassDef | ast.FunctionDef) else []
 
 

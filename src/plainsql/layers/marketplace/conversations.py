@@ -9,15 +9,16 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Literal
 
 from plainsql.dependencies import Change
+from plainsql.layers.enums import ConversationStatus
 from plainsql.query import Args, NullError, bounded, count as count_, many, one, optional
 from plainsql.rows import Row
 from plainsql.types import UNSET, UnsetType
 
 __all__ = [
     "Conversation",
+    "ConversationStatus",
     "cancel",
     "complete",
     "count",
@@ -42,7 +43,7 @@ class Conversation(Row, frozen=True):
     wallapop_chat_id: str
     product_id: int
     buyer_id: int
-    status: Literal["ACTIVE", "COMPLETED", "CANCELLED", "BLOCKED", "ARCHIVED"]
+    status: ConversationStatus
     message_count: int
     last_message_at: datetime | None
     negotiated_price: Decimal | None
@@ -216,11 +217,7 @@ where
   and c.status = :status      --?
   and c.created_at >= :since  --?
 """, read_only=True, session_clean=True)
-def count(
-    *,
-    status: Literal["ACTIVE", "COMPLETED", "CANCELLED", "BLOCKED", "ARCHIVED"] | UnsetType = UNSET,
-    since: datetime | UnsetType = UNSET,
-) -> Args:
+def count(*, status: ConversationStatus | UnsetType = UNSET, since: datetime | UnsetType = UNSET) -> Args:
     """Count the conversations, of one status and since a time if given.
 
     Reads marketplace.conversations.
@@ -278,7 +275,7 @@ def create(
     wallapop_chat_id: str,
     product_id: int,
     buyer_id: int,
-    status: Literal["ACTIVE", "COMPLETED", "CANCELLED", "BLOCKED", "ARCHIVED"] = "ACTIVE",
+    status: ConversationStatus = "ACTIVE",
     negotiated_price: Decimal | None = None,
     completed_at: datetime | None = None,
 ) -> Args:
@@ -342,7 +339,7 @@ limit :limit
 def for_buyer(
     *,
     buyer_id: int,
-    status: Literal["ACTIVE", "COMPLETED", "CANCELLED", "BLOCKED", "ARCHIVED"] | UnsetType = UNSET,
+    status: ConversationStatus | UnsetType = UNSET,
     after_created_at: datetime | UnsetType = UNSET,
     after_id: int | UnsetType = UNSET,
     limit: int = 50,
@@ -388,7 +385,7 @@ limit :limit
 def for_product(
     *,
     product_id: int,
-    status: Literal["ACTIVE", "COMPLETED", "CANCELLED", "BLOCKED", "ARCHIVED"] | UnsetType = UNSET,
+    status: ConversationStatus | UnsetType = UNSET,
     after_created_at: datetime | UnsetType = UNSET,
     after_id: int | UnsetType = UNSET,
     limit: int = 50,

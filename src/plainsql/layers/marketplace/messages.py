@@ -8,14 +8,15 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
 
 from plainsql.dependencies import Change
+from plainsql.layers.enums import MarketplaceMessageType
 from plainsql.query import Args, NullError, bounded, count as count_, many, one, optional
 from plainsql.rows import Row
 from plainsql.types import Json, UNSET, UnsetType
 
 __all__ = [
+    "MarketplaceMessageType",
     "Message",
     "append",
     "claim_unprocessed",
@@ -42,7 +43,7 @@ class Message(Row, frozen=True):
     conversation_id: int
     buyer_id: int | None
     content: str
-    message_type: Literal["USER_MESSAGE", "BOT_MESSAGE", "SYSTEM_MESSAGE"]
+    message_type: MarketplaceMessageType
     intent: str | None
     entities: Json | None
     sentiment: str | None
@@ -153,7 +154,7 @@ def append(
     *,
     wallapop_message_id: str | None = None,
     conversation_id: int,
-    message_type: Literal["USER_MESSAGE", "BOT_MESSAGE", "SYSTEM_MESSAGE"] = "USER_MESSAGE",
+    message_type: MarketplaceMessageType = "USER_MESSAGE",
     buyer_id: int | None = None,
     content: str,
     intent: str | None = None,
@@ -353,7 +354,7 @@ def create(
     conversation_id: int,
     buyer_id: int | None = None,
     content: str,
-    message_type: Literal["USER_MESSAGE", "BOT_MESSAGE", "SYSTEM_MESSAGE"] = "USER_MESSAGE",
+    message_type: MarketplaceMessageType = "USER_MESSAGE",
     intent: str | None = None,
     entities: Json | None = None,
     sentiment: str | None = None,
@@ -717,7 +718,7 @@ returning
 def update(
     *,
     content: str | UnsetType = UNSET,
-    message_type: Literal["USER_MESSAGE", "BOT_MESSAGE", "SYSTEM_MESSAGE"] | UnsetType = UNSET,
+    message_type: MarketplaceMessageType | UnsetType = UNSET,
     intent: str | None | UnsetType = UNSET,
     entities: Json | None | UnsetType = UNSET,
     sentiment: str | None | UnsetType = UNSET,

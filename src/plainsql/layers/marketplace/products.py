@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import Literal
 
 from plainsql.dependencies import CachedRead, Change, Dependency
+from plainsql.layers.enums import ProductStatus
 from plainsql.query import Args, NullError, bounded, count as count_, many, one, optional
 from plainsql.rows import Row
 from plainsql.types import UNSET, UnsetType
@@ -19,6 +20,7 @@ from plainsql.types import UNSET, UnsetType
 __all__ = [
     "Product",
     "ProductStanding",
+    "ProductStatus",
     "activate",
     "bump_views",
     "count",
@@ -47,7 +49,7 @@ class Product(Row, frozen=True):
     description: str
     price: Decimal
     currency: str
-    status: Literal["AVAILABLE", "RESERVED", "SOLD", "INACTIVE"]
+    status: ProductStatus
     category: str | None
     condition: str | None
     location: str | None
@@ -67,7 +69,7 @@ class ProductStanding(Row, frozen=True):
     """A row of `marketplace.products`."""
 
     id: int
-    status: Literal["AVAILABLE", "RESERVED", "SOLD", "INACTIVE"]
+    status: ProductStatus
     can_be_reserved: bool
     can_be_sold: bool
     reserved_for_id: int | None
@@ -154,11 +156,7 @@ where
   and p.status = :status      --?
   and p.created_at >= :since  --?
 """, read_only=True, session_clean=True)
-def count(
-    *,
-    status: Literal["AVAILABLE", "RESERVED", "SOLD", "INACTIVE"] | UnsetType = UNSET,
-    since: datetime | UnsetType = UNSET,
-) -> Args:
+def count(*, status: ProductStatus | UnsetType = UNSET, since: datetime | UnsetType = UNSET) -> Args:
     """Count the products, of one status and since a time if given.
 
     Reads marketplace.products.
@@ -236,7 +234,7 @@ def create(
     description: str = "",
     price: Decimal,
     currency: str = "EUR",
-    status: Literal["AVAILABLE", "RESERVED", "SOLD", "INACTIVE"] = "AVAILABLE",
+    status: ProductStatus = "AVAILABLE",
     category: str | None = None,
     condition: str | None = None,
     location: str | None = None,
@@ -450,7 +448,7 @@ limit :limit
 """, read_only=True, session_clean=True)
 def list(
     *,
-    status: Literal["AVAILABLE", "RESERVED", "SOLD", "INACTIVE"] | UnsetType = UNSET,
+    status: ProductStatus | UnsetType = UNSET,
     after_created_at: datetime | UnsetType = UNSET,
     after_id: int | UnsetType = UNSET,
     limit: int = 50,

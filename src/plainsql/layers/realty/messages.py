@@ -8,16 +8,17 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
 from uuid import UUID
 
 from plainsql.dependencies import CachedRead, Change, Dependency
+from plainsql.layers.enums import RealtyMessageType
 from plainsql.query import Args, NullError, bounded, count as count_, many, one, optional
 from plainsql.rows import Row
 from plainsql.types import UNSET, UnsetType
 
 __all__ = [
     "Message",
+    "RealtyMessageType",
     "append",
     "count",
     "create",
@@ -36,7 +37,7 @@ class Message(Row, frozen=True):
 
     id: UUID
     conversation_id: UUID
-    type: Literal["human", "ai-assistant"]
+    type: RealtyMessageType
     content: str
     created_at: datetime
 
@@ -74,7 +75,7 @@ from appended as ap
         ("id", "returned", "id"),
     )),
 ))
-def append(*, conversation_id: UUID, type: Literal["human", "ai-assistant"], content: str) -> Args:
+def append(*, conversation_id: UUID, type: RealtyMessageType, content: str) -> Args:
     """Add a message to a conversation, and set the conversation's last message time and sender.
 
     Implementation: it is one statement, so that no reader sees one change without the other. Of two
@@ -129,7 +130,7 @@ returning
         ("id", "returned", "id"),
     )),
 ))
-def create(*, conversation_id: UUID, type: Literal["human", "ai-assistant"], content: str) -> Args:
+def create(*, conversation_id: UUID, type: RealtyMessageType, content: str) -> Args:
     """Insert a message without changing its conversation's last_message_at: for imports.
 
     To continue a conversation, use ``append``.
@@ -323,7 +324,7 @@ returning
 ))
 def update(
     *,
-    type: Literal["human", "ai-assistant"] | UnsetType = UNSET,
+    type: RealtyMessageType | UnsetType = UNSET,
     content: str | UnsetType = UNSET,
     id: UUID,
 ) -> Args:

@@ -20,6 +20,7 @@ from plainsql.query import Args, NullError, bits, bounded as bounded_, composite
 from plainsql.rows import Composite, Row
 from plainsql.types import BitString, JSON, Json, Point, Range, SupportsArray, UNSET, UnsetType
 from plainsql.vector import HalfVector, SparseVector, Vector
+from tests.codegen.kitchen.queries.enums import Mood
 from tests.codegen.kitchen.queries.kitchen.types import Item, Payload
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "DishWithCook",
     "Documents",
     "Everything",
+    "Mood",
     "Recipe",
     "Step",
     "best",
@@ -60,7 +62,7 @@ class Dish(Row, frozen=True):
 
     id: int_
     name: str
-    type: Literal["plain", "it's", "two \"words\"", "back\\slash", "línea"]
+    type: Mood
     date: date_
     class_: str | None
     stars: int_ | None
@@ -87,7 +89,7 @@ class Recipe(Composite, frozen=True):
 
     steps: list_[Step] | None
     main: Step | None
-    mood: Literal["plain", "it's", "two \"words\"", "back\\slash", "línea"] | None
+    mood: Mood | None
 
 
 class Documents(Row, frozen=True):
@@ -126,10 +128,10 @@ class Everything(Row, frozen=True):
     a_half: HalfVector
     a_sparse: SparseVector
     a_mail: str
-    a_mood: Literal["plain", "it's", "two \"words\"", "back\\slash", "línea"]
+    a_mood: Mood
     a_step: Step
     some_numbers: list_[Decimal]
-    some_moods: list_[Literal["plain", "it's", "two \"words\"", "back\\slash", "línea"]]
+    some_moods: list_[Mood]
     some_steps: list_[Step]
     some_documents: list_[Json]
     nothing: str | None
@@ -178,7 +180,7 @@ def defaults(
     price: Decimal | None = Decimal('3'),
     share: float | None = 2.0,
     note: str | None = "it's \"so\" \\ here",
-    mood: Literal["plain", "it's", "two \"words\"", "back\\slash", "línea"] | None = "back\\slash",
+    mood: Mood | None = "back\\slash",
     wanted: bool | None = True,
     day: date_ | None = None,
 ) -> Args:
@@ -329,7 +331,7 @@ limit :limit
 """, read_only=True, session_clean=True)
 def list(
     *,
-    type: Literal["plain", "it's", "two \"words\"", "back\\slash", "línea"] | UnsetType = UNSET,
+    type: Mood | UnsetType = UNSET,
     least: int_ | UnsetType = UNSET,
     date: date_ | UnsetType = UNSET,
     id: int_ | UnsetType = UNSET,
@@ -496,10 +498,10 @@ def store(
     a_half: HalfVector | Sequence[float] | SupportsArray,
     a_sparse: SparseVector | Sequence[float] | SupportsArray,
     a_mail: str,
-    a_mood: Literal["plain", "it's", "two \"words\"", "back\\slash", "línea"],
+    a_mood: Mood,
     a_step: Step,
     some_numbers: list_[Decimal],
-    some_moods: list_[Literal["plain", "it's", "two \"words\"", "back\\slash", "línea"]],
+    some_moods: list_[Mood],
     some_steps: list_[Step],
     some_documents: list_[Json],
     nothing: str | None,
@@ -629,7 +631,7 @@ returning d.id, d.name, d.type, d.date, d.class_, d.stars
 def write(
     *,
     name: str,
-    type: Literal["plain", "it's", "two \"words\"", "back\\slash", "línea"],
+    type: Mood,
     class_: str | None,
     stars: int_ | None = None,
     recipe: Recipe | None,
