@@ -57,6 +57,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "statements": {"deprecation", "errors"},
     "importers": {"errors", "files", "statements"},
     "pydantic_schema": {"errors", "types"},
+    "codec": {"errors"},
+    "project_codecs": {"codec", "errors", "settings"},
     "rows": FLOOR | {"statements", "pydantic_schema"},
     "encoding": {"types"},
     "serialization": {"errors", "types"},
@@ -69,6 +71,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {
         *("copy_rows", "copy_output"),
         *("settings", "application", "conninfo", "connect_errors", "vector", "cache", "redis_connection"),
+        *("codec", "project_codecs"),
         "encoding",
         "health",
         "layer_folders",
@@ -77,14 +80,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "sync": CORE
     | {
         *("copy_rows", "copy_output", "encoding", "settings", "application", "conninfo", "connect_errors"),
-        *("vector", "cache", "redis_connection"),
+        *("vector", "cache", "redis_connection", "codec", "project_codecs"),
     },
     "migrate": FLOOR | {"settings", "conninfo", "connect_errors", "statements"},
     "transfer": FLOOR | {"migrate"},
     "schema": FLOOR | {"settings", "conninfo", "connect_errors", "embedded", "migrate"},
     "workload": CORE | {"settings", "layer_folders"},
     "analysis": CORE | {"application", "settings", "connect_errors", "embedded", "migrate", "schema"},
-    "codegen": FLOOR | {"statements", "analysis"},
+    "codegen": FLOOR | {"statements", "analysis", "codec"},
     "redis_connection": FLOOR | {"settings"},
     "cache": FLOOR | {"redis_connection"},
     "limits": FLOOR | {"settings", "application", "redis_connection"},

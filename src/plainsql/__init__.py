@@ -38,6 +38,7 @@ from plainsql.errors import (
 
 if TYPE_CHECKING:
     from plainsql import sync as sync
+    from plainsql.codec import Codec
     from plainsql.database import (
         Call,
         ConnectionLostError,
@@ -63,6 +64,7 @@ __all__ = [
     "CacheError",
     "Call",
     "Check",
+    "Codec",
     "Composite",
     "ConnectError",
     "ConnectionLostError",
@@ -103,6 +105,7 @@ _HOMES = {
     "AsyncExecutor": "plainsql.executors",
     "Call": "plainsql.database",
     "Check": "plainsql.health.results",
+    "Codec": "plainsql.codec",
     "Composite": "plainsql.rows",
     "ConnectionLostError": "plainsql.database",
     "Database": "plainsql.database",

@@ -257,6 +257,16 @@ _MOST_ROWS: Final = 2**31 - 1
 _POOLER: Final = _or_none(_choice("transaction", "session"))._replace(
     expected="'transaction', 'session' or None"
 )
+_CODECS: Final = Kind(
+    "a dict of type names to plainsql.Codec, or None",
+    lambda value: (
+        value is None
+        or (
+            isinstance(value, Mapping)
+            and all(_NAME.fits(name) and hasattr(codec, "decode_binary") for name, codec in value.items())
+        )
+    ),
+)
 _CONNECT: Final = {
     "url": Kind(
         "a URL (str), or None",
@@ -271,6 +281,7 @@ _CONNECT: Final = {
     "pooler": _POOLER,
     "search_path": _or_none(_TEXT),
     "database": _or_none(_NAME),
+    "codecs": _CODECS,
 }
 _SYNC_CONNECT: Final = {
     **_CONNECT,
@@ -337,8 +348,8 @@ OPTIONS: Final[Mapping[str, Mapping[str, Kind]]] = {
         "max_lifetime": _SECONDS_FROM_0,
         "max_idle": _SECONDS,
     },
-    "over": {"prefetch": _CONNECT["prefetch"], "on_call": _HOOK},
-    "sync.over": {"prefetch": _CONNECT["prefetch"]},
+    "over": {"prefetch": _CONNECT["prefetch"], "on_call": _HOOK, "codecs": _CODECS},
+    "sync.over": {"prefetch": _CONNECT["prefetch"], "codecs": _CODECS},
     "transaction": _TRANSACTION,
     "retry": {
         "work": Kind("a function", callable),

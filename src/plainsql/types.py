@@ -20,6 +20,7 @@ array                       ``list``, nested for more dimensions
 range, multirange           ``Range``, ``list[Range]``
 bit, varbit                 ``BitString``
 inet, cidr                  ``ipaddress`` interfaces or addresses, networks
+hstore                      ``Hstore``: ``dict[str, str | None]``
 point, box, …               ``Point``, ``Box``, …
 vector, halfvec, sparsevec  ``plainsql.vector``'s ``Vector``, ``HalfVector``, ``SparseVector``
 ==========================  =====================================================================
@@ -44,6 +45,7 @@ __all__ = [
     "BitString",
     "Box",
     "Circle",
+    "Hstore",
     "Json",
     "Line",
     "LineSegment",
@@ -92,6 +94,9 @@ JSON: Final = JsonMark()
 
 Json = Annotated[Any, JSON]
 """Any JSON value: ``None``, ``bool``, ``int``, ``float``, ``str``, ``list`` or ``dict``."""
+
+Hstore = dict[str, str | None]
+"""A value of hstore: texts by their keys, with ``None`` for null."""
 
 
 class RowMark(ABC):

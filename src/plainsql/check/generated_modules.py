@@ -10,6 +10,7 @@ from pathlib import Path
 from plainsql import codegen
 from plainsql.check.statement_errors import fault_error
 from plainsql.codegen import Checked
+from plainsql.codegen.codec_types import CodecTypes
 from plainsql.codegen.source_places import statement_place
 from plainsql.errors import ContractError, Place, PlainsqlError, SettingsError
 from plainsql.settings import Project
@@ -69,7 +70,13 @@ def _planned(
             place=Place(str(project.root / "pyproject.toml")),
             hint='write, for example, enums = "strenum"',
         )
-    return codegen.plan_modules(checked, project.import_name, project.output_folder, enums=project.enums)
+    return codegen.plan_modules(
+        checked,
+        project.import_name,
+        project.output_folder,
+        enums=project.enums,
+        codecs=CodecTypes(project.codecs, project.root),
+    )
 
 
 @dataclass(frozen=True, slots=True)

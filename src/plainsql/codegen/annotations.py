@@ -63,12 +63,14 @@ def annotate_value(classes: Classes, statement: Statement, parameter: Parameter,
 
 
 def _annotate(classes: Classes, subject: _Subject) -> Annotation:
-    problem = unsupported(subject.type, parameter=subject.is_parameter)
+    problem = unsupported(
+        subject.type, parameter=subject.is_parameter, is_text_only=classes.codecs.is_text_only
+    )
     if problem is not None:
         raise subject.error(f"is {subject.type}: it {problem}")
     try:
         choose = annotate_parameter if subject.is_parameter else annotate
-        annotation = choose(subject.type, classes.enums.annotation)
+        annotation = choose(subject.type, classes.own_annotation)
         _add_composites(classes, annotation, subject)
     except LookupError as error:
         part: PgType = error.args[0]
@@ -85,7 +87,7 @@ def _add_composites(classes: Classes, annotation: Annotation, subject: _Subject)
         fields = []
         names = field_names([attribute.name for attribute in type.attributes])
         for name, attribute in zip(names, type.attributes, strict=True):
-            inner = annotate(attribute.type, classes.enums.annotation)
+            inner = annotate(attribute.type, classes.own_annotation)
             _add_composites(classes, inner, subject)
             fields.append(Field(name, inner, not attribute.not_null))
         classes.add(composite_class(type, fields, subject.statement), subject.statement)

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from plainsql.analysis.model import PgType
+from plainsql.codegen.codec_types import CodecTypes
 from plainsql.codegen.enums import EnumTypes
 from plainsql.codegen.python_types import Annotation
 from plainsql.codegen.source_names import class_name
@@ -102,10 +103,16 @@ def composite_class(type: PgType, fields: list[Field], statement: Statement) -> 
 class Classes:
     """The classes of one module."""
 
-    def __init__(self, enums: EnumTypes) -> None:
+    def __init__(self, enums: EnumTypes, codecs: CodecTypes) -> None:
         self.enums = enums
         """The enums of the package, which the module imports."""
+        self.codecs = codecs
+        """The types that the project has codecs for."""
         self._by_key: dict[str, RowClass] = {}
+
+    def own_annotation(self, type: PgType) -> Annotation | None:
+        """Return the annotation that the project has for a type: that of an enum or of a codec."""
+        return self.codecs.annotation(type) or self.enums.annotation(type)
 
     def __iter__(self) -> Iterator[RowClass]:
         """Iterate over the classes, each once."""

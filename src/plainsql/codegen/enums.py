@@ -89,9 +89,9 @@ class EnumTypes:
         ambiguous: list[PgType] = []
         for name, types in sorted(named.items()):
             # A second schema with a type of that name changes no name of the schema public.
-            first = [type for type in types if type.schema == "public"] or types
-            if len(first) == 1 and name not in taken and not iskeyword(name):
-                self._names[first[0].oid] = name
+            chosen = [type for type in types if type.schema == "public"] or types
+            if len(chosen) == 1 and name not in taken and not iskeyword(name):
+                self._names[chosen[0].oid] = name
                 taken.add(name)
             ambiguous += [type for type in types if type.oid not in self._names]
         for type in ambiguous:

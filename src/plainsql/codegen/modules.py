@@ -17,6 +17,7 @@ from plainsql.analysis.merge import merge_column, merge_parameters, merge_varian
 from plainsql.analysis.model import Analysis, ColumnFact, ParameterFact
 from plainsql.codegen.annotations import annotate_column, annotate_value
 from plainsql.codegen.classes import Classes, Field, nested_class, row_class, row_key, side_by_side
+from plainsql.codegen.codec_types import CodecTypes
 from plainsql.codegen.encryption import ENCRYPTED_PARAMETER, ColumnBindings, check_encrypted
 from plainsql.codegen.enums import EnumTypes
 from plainsql.codegen.json_types import JsonTypes
@@ -94,25 +95,32 @@ class Module:
 
 
 def plan_modules(
-    checked: Iterable[Checked], package: str, folder: Path | None = None, *, enums: str = "literal"
+    checked: Iterable[Checked],
+    package: str,
+    folder: Path | None = None,
+    *,
+    enums: str = "literal",
+    codecs: CodecTypes | None = None,
 ) -> tuple[list[Module], list[ContractError]]:
     """Plan the modules of a package, in the order of their names.
 
     ``package`` is the import name of the generated package, and ``folder`` its folder, in which the types of
     JSON columns are looked up. Without a folder, they are assumed to exist. ``enums`` is the setting of that
-    name. Contradictions are returned, not raised: do not write a module with errors.
+    name, and ``codecs`` are the types with codecs. Contradictions are returned, not raised: do not write a
+    module with errors.
     """
     checked = list(checked)
     modules: dict[str, Module] = {}
     errors: list[ContractError] = []
     column_bindings = ColumnBindings()
     json_types = JsonTypes(package, folder)
+    codec_types = codecs or CodecTypes({}, None)
     enum_types = _enum_types(checked, package, enums, json_types)
     for item in checked:
         statement = item.statement
         below = statement.module.replace(".", "/")
         module = modules.setdefault(
-            statement.module, Module(statement.module or "queries", below, Classes(enum_types))
+            statement.module, Module(statement.module or "queries", below, Classes(enum_types, codec_types))
         )
         try:
             module.functions.append(_plan_function(item, module, json_types))

@@ -92,6 +92,7 @@ _BASE_TYPES: Final[dict[str, tuple[str, str]]] = {
     "lseg": ("LineSegment", _TYPES),
     "path": ("Path", _TYPES),
     "polygon": ("Polygon", _TYPES),
+    "hstore": ("Hstore", _TYPES),
     "vector": ("Vector", _VECTOR),
     "halfvec": ("HalfVector", _VECTOR),
     "sparsevec": ("SparseVector", _VECTOR),

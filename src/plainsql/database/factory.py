@@ -13,6 +13,7 @@ from asyncpg import exceptions
 from plainsql.application import cache_namespace, tenant_settings
 from plainsql.application import search_path as path_of
 from plainsql.cache import Cache, OnFailure, Store
+from plainsql.codec import CodecMap
 from plainsql.connect_errors import cannot_connect
 from plainsql.conninfo import CONNECT_TIMEOUT_S, Conninfo
 from plainsql.database.caching.cached_queries import CachedQueries
@@ -28,6 +29,7 @@ from plainsql.deprecation import renamed_options, warn_of_old_name
 from plainsql.errors import ConnectError, OptionError
 from plainsql.options import check
 from plainsql.pooler import Pooler
+from plainsql.project_codecs import codecs_of_project
 from plainsql.settings import resolve_database, use_database
 from plainsql.urls import hide_password, write_url
 
@@ -66,6 +68,7 @@ def connect(
     cache_audit: float = 0.0,
     cache_outbox: bool = False,
     cache_prefix: str | None = None,
+    codecs: CodecMap | None = None,
     **former: Unpack[FormerOptions],
 ) -> Connecting:
     """Connect to a PostgreSQL database.
@@ -115,6 +118,8 @@ def connect(
         cache_prefix: a prefix of the cache's keys in Redis, such as ``"staging"``, the same for all programs
             that write to this database. By default ``PLAINSQL_CACHE_PREFIX``, or ``cache_prefix`` in
             ``[tool.plainsql]``, or nothing.
+        codecs: a ``plainsql.Codec`` for each type that plainsql does not know, by the type's name. By default
+            those of ``[tool.plainsql.codecs]``.
 
     Raises ``OptionError``, a ``SettingsError``, for an option that it cannot take, ``SettingsError`` if no
     database is configured, ``ConnectError`` if the server cannot be reached or refuses the connection.
@@ -152,6 +157,7 @@ def connect(
         cache_audit=cache_audit,
         cache_outbox=cache_outbox,
         cache_prefix=cache_prefix,
+        codecs=codecs,
     )
     if min_size > max_size:
         raise OptionError(
@@ -197,6 +203,7 @@ def connect(
             cache_outbox,
             store,
             database,
+            codecs,
         ),
     )
 
@@ -241,6 +248,8 @@ class Options(NamedTuple):
     """The store in Redis, which connects when it is first used; None if results are stored in the process."""
     database: str | None
     """The name of one of the project's databases."""
+    codecs: CodecMap | None
+    """The codecs of types; None for those of the project."""
 
     def path(self, server_options: str) -> str:
         """Return the ``search_path`` of the connections; empty for the server's own.
@@ -299,6 +308,8 @@ class Connecting:
             path = options.path(conninfo["options"])
             driver_options = _of_url(conninfo, options.driver)
             driver_options["search_path"] = path
+            with use_database(options.database):
+                driver_options["codecs"] = codecs_of_project(options.codecs)
             hosts = Hosts(conninfo, timeout=driver_options["timeout"])
             # Before a connection is opened: it may refuse an option.
             cached_queries = options.open_cache(

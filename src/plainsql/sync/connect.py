@@ -13,11 +13,13 @@ from psycopg import errors
 from plainsql.application import search_path as path_of
 from plainsql.application import tenant_settings
 from plainsql.cache import OnFailure
+from plainsql.codec import NO_CODECS, CodecMap
 from plainsql.connect_errors import cannot_connect
 from plainsql.conninfo import libpq_options
 from plainsql.errors import ConnectError
 from plainsql.options import check
 from plainsql.pooler import Pooler, is_backend_sql
+from plainsql.project_codecs import codecs_of_project
 from plainsql.settings import resolve_database, use_database
 from plainsql.sync.cache_writer import cache_writer
 from plainsql.sync.connection import SharedConnection
@@ -68,6 +70,7 @@ def connect(
     redis: str | None = None,
     on_cache_failure: OnFailure = "commit",
     cache_prefix: str | None = None,
+    codecs: CodecMap | None = None,
 ) -> Database:
     """Connect to a PostgreSQL database with one connection, for scripts.
 
@@ -98,6 +101,8 @@ def connect(
         on_cache_failure: what a write does if Redis does not answer: ``"commit"``, and invalidate as soon as
             Redis answers; or ``"fail"`` before the commit, with ``CacheError``.
         cache_prefix: the prefix of the cache's keys in Redis, as for ``plainsql.connect``.
+        codecs: a ``plainsql.Codec`` for each type that plainsql does not know, by the type's name. By default
+            those of ``[tool.plainsql.codecs]``.
 
     Raises ``OptionError``, a ``SettingsError``, if an option has a wrong value, and ``SettingsError`` if no
     database is configured. Raises ``ConnectError`` if the server cannot be reached or refuses the connection.
@@ -117,6 +122,7 @@ def connect(
         redis=redis,
         on_cache_failure=on_cache_failure,
         cache_prefix=cache_prefix,
+        codecs=codecs,
     )
     with ExitStack() as stack:
         with use_database(database):
@@ -126,11 +132,12 @@ def connect(
                 resolved, application_name=application_name, connect_timeout=connect_timeout
             )
             path = path_of("sync.connect", search_path, url_options=str(options.get("options", "")))
+            codecs = codecs_of_project(codecs)
             writer = cache_writer(redis, cache_prefix, on_cache_failure)
         if writer is not None:
             stack.callback(writer.close)
-        connector = Connector(resolved, options, pooler, statement_timeout, path)
-        shared = SharedConnection(connector.open, statement_timeout=statement_timeout)
+        connector = Connector(resolved, options, pooler, statement_timeout, path, codecs)
+        shared = SharedConnection(connector.open, statement_timeout=statement_timeout, codecs=codecs)
         stack.callback(shared.close)
         shared.local_settings = connector.local_settings
         return Database(
@@ -150,7 +157,10 @@ class Connector:
         pooler: Pooler | None,
         statement_timeout: float | None,
         search_path: str,
+        codecs: CodecMap = NO_CODECS,
     ) -> None:
+        self.codecs = codecs
+        """The codecs of types that the project has."""
         self._search_path = search_path
         self._url = url
         self._options = options

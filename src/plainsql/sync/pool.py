@@ -11,10 +11,12 @@ import psycopg
 from plainsql.application import search_path as path_of
 from plainsql.application import tenant_settings
 from plainsql.cache import OnFailure
+from plainsql.codec import CodecMap
 from plainsql.conninfo import libpq_options
 from plainsql.errors import OptionError
 from plainsql.options import check
 from plainsql.pooler import Pooler
+from plainsql.project_codecs import codecs_of_project
 from plainsql.query import Args, CompiledQuery
 from plainsql.settings import resolve_database, use_database
 from plainsql.sync.cache_writer import cache_writer
@@ -162,6 +164,7 @@ class Pool(_PoolExecutor):
         on_cache_failure: what a write does if Redis does not answer: ``"commit"``, and invalidate as soon as
             Redis answers; or ``"fail"`` before the commit, with ``CacheError``.
         cache_prefix: the prefix of the cache's keys in Redis, as for ``plainsql.connect``.
+        codecs: a ``plainsql.Codec`` for each type, as for ``plainsql.sync.connect``.
 
     Raises what ``plainsql.sync.connect`` raises.
     """
@@ -188,6 +191,7 @@ class Pool(_PoolExecutor):
         redis: str | None = None,
         on_cache_failure: OnFailure = "commit",
         cache_prefix: str | None = None,
+        codecs: CodecMap | None = None,
     ) -> None:
         check(
             "sync.Pool",
@@ -210,6 +214,7 @@ class Pool(_PoolExecutor):
             redis=redis,
             on_cache_failure=on_cache_failure,
             cache_prefix=cache_prefix,
+            codecs=codecs,
         )
         if min_size > max_size:
             raise OptionError(
@@ -224,11 +229,12 @@ class Pool(_PoolExecutor):
                     resolved, application_name=application_name, connect_timeout=connect_timeout
                 )
                 path = path_of("sync.Pool", search_path, url_options=str(libpq.get("options", "")))
+                codecs = codecs_of_project(codecs)
                 writer = cache_writer(redis, cache_prefix, on_cache_failure)
             if writer is not None:
                 stack.callback(writer.close)
             connections = PooledConnections(
-                Connector(resolved, libpq, pooler, statement_timeout, path),
+                Connector(resolved, libpq, pooler, statement_timeout, path, codecs),
                 sizes,
                 None if statement_timeout is None else statement_timeout + GRACE_S,
             )

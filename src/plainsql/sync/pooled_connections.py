@@ -17,6 +17,7 @@ from typing import Any, Final, NamedTuple
 import psycopg
 import psycopg_pool
 
+from plainsql.codec import CodecMap
 from plainsql.errors import ConnectError, PlainsqlError, PoolTimeoutError
 from plainsql.sync.connect import Connector
 from plainsql.sync.connection import SharedConnection
@@ -42,7 +43,8 @@ class PoolOptions(NamedTuple):
 class PooledConnection(SharedConnection):
     """A connection of the pool. The pool replaces it if it is lost."""
 
-    def __init__(self, connection: psycopg.Connection[Any], limit_s: float | None) -> None:
+    def __init__(self, connection: psycopg.Connection[Any], limit_s: float | None, codecs: CodecMap) -> None:
+        self.codecs = codecs
         self._take(connection)
         self._limit_s = limit_s
 
@@ -135,7 +137,7 @@ class PooledConnections:
             raise
         else:
             self._failure = None
-            driver.shared = PooledConnection(driver, self._limit_s)
+            driver.shared = PooledConnection(driver, self._limit_s, self._connector.codecs)
             driver.shared.local_settings = self._connector.local_settings
             return driver
         finally:

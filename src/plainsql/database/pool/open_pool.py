@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from asyncpg import exceptions
 
+from plainsql.codec import NO_CODECS, CodecMap
 from plainsql.database.pool import connection_classes as session
 from plainsql.database.pool.codecs import Codecs
 from plainsql.database.pool.connection_pool import ConnectionPool
@@ -46,7 +47,7 @@ async def open_pool(
     """Open the first connections of a pool, and find out whether a pooler is in front of the server.
 
     ``connect`` opens one with ``options``: those of ``asyncpg.connect``, a `Keepalive` as ``keepalive``, and
-    the ``search_path``.
+    the ``search_path`` and the project's ``codecs``.
     Their ``timeout`` limits the opening of the first connection, and of each later one. ``identify`` is
     awaited with each connection before it serves a call; not behind a pooler in transaction mode, where a
     connection belongs to no one server.
@@ -70,6 +71,7 @@ class _Opener:
         """The options of ``asyncpg.connect``."""
         self._timeout: float = self._options.pop("timeout")
         self._search_path: str = self._options.pop("search_path", "")
+        self._codecs: CodecMap = self._options.pop("codecs", NO_CODECS)
         self._keepalive: Keepalive = self._options.pop("keepalive", Keepalive())
         self._pool_options = pool_options
 
@@ -126,7 +128,7 @@ class _Opener:
         check: Any = None,
         **options: Any,
     ) -> OpenedPool:
-        codecs, round_trip = Codecs(), RoundTrip()
+        codecs, round_trip = Codecs(self._codecs), RoundTrip()
 
         async def set_up(connection: Any) -> None:
             if check is not None:
