@@ -7,7 +7,7 @@ import io
 import re
 import tokenize
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -77,11 +77,24 @@ def all_pages() -> list[Path]:
 
 # -- Docstrings and comments
 
+_NAMED_LINE = re.compile(r"(?<=\n)[ ]*[a-z_][a-z_0-9]*:[^\n]*")
+
 
 @cache
 def docstrings(path: Path) -> tuple[Passage, ...]:
-    """Return the docstrings of modules, classes, functions and attributes."""
-    return tuple(_docstrings(path))
+    """Return the docstrings of modules, classes, functions and attributes.
+
+    In a generated module, those of attributes and the lines ``name: …`` repeat comments of the database. They
+    are left out: a migration that was applied does not change.
+    """
+    found = tuple(_docstrings(path))
+    if not is_generated(path):
+        return found
+    return tuple(
+        replace(passage, text=_NAMED_LINE.sub("", passage.text))
+        for passage in found
+        if passage.kind != "attribute"
+    )
 
 
 def _docstrings(path: Path) -> Iterator[Passage]:

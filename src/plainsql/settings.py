@@ -34,6 +34,7 @@ __all__ = [
     "resolve_scratch",
     "scratch_source",
     "scratch_url",
+    "selected_projects",
     "use_database",
 ]
 
@@ -424,6 +425,15 @@ def use_database(name: str | None) -> Iterator[None]:
     finally:
         if token is not None:
             _selected.reset(token)
+
+
+def selected_projects(start: Path | None = None) -> list[Project]:
+    """Return the project of the database that ``use_database`` names; else one for each database.
+
+    ``start`` is a folder of the project, by default the working folder. Raises ``SettingsError`` as
+    ``Project.load_all`` does.
+    """
+    return Project.load_all(start) if _selected.get() is None else [Project.load(start)]
 
 
 def _url_variable(name: str) -> str:

@@ -84,7 +84,8 @@ def test_members_travel_in_all_forms_on_both_drivers(dogs_url: str) -> None:
     async def run() -> None:
         async with plainsql.connect(dogs_url, max_size=2) as db:
             check(await dogs.add(db, **given))
-            for dog in await dogs.add.batch(db, [{**given, "mood": Mood.SAD}, {**given, "mood": "ok"}]):
+            sets: list[Any] = [{**given, "mood": Mood.SAD}, {**given, "mood": "ok"}]
+            for dog in await dogs.add.batch(db, sets):
                 check(dog if dog.mood is Mood.VERY_HAPPY else replace_mood(dog))
             assert await dogs.moods(db) == [Mood.VERY_HAPPY, Mood.SAD, Mood.OK]
             assert [mood async for mood in dogs.moods.stream(db)][1] is Mood.SAD

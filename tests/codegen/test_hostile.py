@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from enum import StrEnum
 from types import ModuleType
-from typing import Any, Literal, get_origin, get_type_hints
+from typing import Any, Literal, get_origin, get_type_hints, is_typeddict
 from zlib import crc32
 
 import msgspec
@@ -188,6 +188,8 @@ def _resolve(module: ModuleType) -> None:
         if isinstance(value, Query):
             assert value.parameters == ("a", "b")
             value.compiled.build([])
+        elif is_typeddict(value):
+            assert list(get_type_hints(value, include_extras=True)) == ["a", "b"]
         elif issubclass(value, Row):
             builder(value)
         else:

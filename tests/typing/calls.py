@@ -118,11 +118,19 @@ async def any_executor_will_do(db: Database, tx: Transaction, in_a_script: SyncD
 
 
 async def sets_of_parameters(db: Database, script: SyncDatabase) -> None:
-    sets = [{"id": 1}, {"id": 2}]
+    sets: list[kitchen.GetParameters] = [{"id": 1}, {"id": 2}]
     assert_type(await kitchen.get.batch(db, sets), list[kitchen.DishWithCook | None])
     assert_type(kitchen.get.batch(script, sets), list[kitchen.DishWithCook | None])
-    assert_type(await kitchen.update.execute_many(db, sets), None)
-    kitchen.update.execute_many(script, sets)
+    assert_type(await kitchen.get.batch(db, [{"id": id} for id in (1, 2)]), list[kitchen.DishWithCook | None])
+    assert_type(await kitchen.update.execute_many(db, [{"id": 1, "stars": None}]), None)
+    assert_type(kitchen.update.execute_many(script, ({"id": id, "stars": 5} for id in (1, 2))), None)
+
+
+async def parameters_that_a_program_fills(db: Database, script: SyncDatabase) -> None:
+    parameters: kitchen.ListParameters = {}
+    parameters["type"] = "plain"
+    assert_type(await kitchen.list(db, **parameters), list[kitchen.Dish])
+    assert_type(kitchen.list(script, **parameters), list[kitchen.Dish])
 
 
 async def an_enum_has_one_name(db: Database, dish: kitchen.Dish) -> None:

@@ -17,6 +17,7 @@ from plainsql.analysis.deep_stack import with_deep_stack
 from plainsql.analysis.describer import Describer, Description, RefusedError
 from plainsql.analysis.effects.cache_dependencies import changes_of, dependencies_of
 from plainsql.analysis.effects.statement_effects import effects_of
+from plainsql.analysis.effects.violations import explained_arbiters, violations_of
 from plainsql.analysis.findings.cacheability import caching_findings
 from plainsql.analysis.findings.examined import Examined, TextPositions
 from plainsql.analysis.findings.frozen_literals import frozen_literals
@@ -32,6 +33,7 @@ from plainsql.analysis.nodes import Node, read_tree
 from plainsql.analysis.nullability.parameter_uses import ParameterUse, parameter_uses
 from plainsql.analysis.nullability.query_nullability import Nullability
 from plainsql.analysis.nullability.verdict import OuterJoin, Verdict, nullable
+from plainsql.analysis.origins.statement_origins import with_origins
 from plainsql.analysis.tree.output_positions import OutputPositions
 from plainsql.analysis.tree.query_sites import query_sites
 from plainsql.analysis.tree.query_tree import QueryTree, Scope
@@ -126,9 +128,10 @@ class Analyser:
         effects = effects_of(self.catalog, sites, tuple(names))
         examined = Examined(scope, nullability, TextPositions(sql))
         columns = self._columns(described, verdicts, OutputPositions(sql, scope))
+        origins = with_origins(self.catalog, scopes, scope, facts, columns)
         return Analysis(
-            parameters=facts,
-            columns=columns,
+            parameters=origins.parameters,
+            columns=origins.columns,
             rows=rows,
             rows_because=because,
             reads=tuple(effects.reads),
@@ -154,6 +157,13 @@ class Analyser:
                 *self._of_server(examined),
             ),
             dependencies=dependencies_of(self.catalog, effects),
+            violations=violations_of(
+                self.catalog,
+                sites,
+                effects.writes,
+                nullability,
+                lambda: explained_arbiters(self._connection, sql),
+            ),
             changes=() if not effects.not_read_only else changes_of(self.catalog, effects),
             caching=(
                 *caching_findings(self.catalog, effects, examined.places),
@@ -186,14 +196,16 @@ class Analyser:
                 nullable_, because = True, "no strict operator uses it"
             else:
                 nullable_, because = sites[0].nullable, sites[0].because
+            written = tuple(sorted({site.column for site in sites if site.column is not None}))
             facts.append(
                 ParameterFact(
                     name,
                     type_,
                     nullable_,
                     because,
-                    written_to=tuple(sorted({site.column for site in sites if site.column is not None})),
+                    written_to=written,
                     compared=any(site.compared for site in sites),
+                    comment=self.catalog.comment_on(written[0]) if len(written) == 1 else "",
                 )
             )
         return tuple(facts)
@@ -228,6 +240,7 @@ class Analyser:
                     else None,
                     nullable_in_group=verdict.nullable_when_matched if verdict.joins else verdict.nullable,
                     position=positions[i],
+                    comment=self.catalog.comment(column.table, column.number),
                 )
             )
         return tuple(facts)

@@ -56,6 +56,7 @@ def merge_variants(variants: Sequence[Analysis]) -> Analysis:
         lost_by_batching=next((v.lost_by_batching for v in variants if v.lost_by_batching), ""),
         dependencies=all_of(lambda variant: variant.dependencies),
         changes=all_of(lambda variant: variant.changes),
+        violations=all_of(lambda variant: variant.violations),
     )
 
 
@@ -64,8 +65,12 @@ def merge_parameters(variants: Iterable[Analysis]) -> dict[str, ParameterFact]:
     facts: dict[str, ParameterFact] = {}
     for variant in variants:
         for fact in variant.parameters:
-            if fact.name not in facts or (facts[fact.name].nullable and not fact.nullable):
+            known = facts.get(fact.name)
+            if known is None or (known.nullable and not fact.nullable):
                 facts[fact.name] = fact
+            if known is not None and known.origins != fact.origins:
+                origins = tuple(sorted({*known.origins, *fact.origins}))
+                facts[fact.name] = replace(facts[fact.name], origins=origins)
     return facts
 
 
@@ -79,4 +84,8 @@ def merge_column(variants: Sequence[Analysis], index: int) -> ColumnFact:
 def _most_nullable(facts: Sequence[ColumnFact]) -> ColumnFact:
     found = next((fact for fact in facts if fact.nullable), facts[0])
     inside = any(fact.nullable_in_group for fact in facts if fact.nullable)
-    return replace(found, position=facts[0].position, nullable_in_group=found.nullable and inside)
+    known = all(fact.origins for fact in facts)
+    origins = tuple(sorted({origin for fact in facts for origin in fact.origins})) if known else ()
+    return replace(
+        found, position=facts[0].position, nullable_in_group=found.nullable and inside, origins=origins
+    )

@@ -14,11 +14,13 @@ __all__ = [
     "ColumnFact",
     "ColumnRef",
     "Finding",
+    "Origin",
     "ParameterFact",
     "PgType",
     "RowCount",
     "TableUse",
     "TypeKind",
+    "Violation",
     "Volatility",
 ]
 
@@ -91,6 +93,19 @@ class ColumnRef:
         return f"{self.schema}.{self.table}.{self.column}"
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Origin:
+    """One source of a value that is unchanged, or one use of a parameter that gives it the same meaning."""
+
+    columns: tuple[ColumnRef, ...] = ()
+    """The column, then the columns below it: a view's, that of its table, that of a partitioned table."""
+    references: tuple[ColumnRef, ...] = ()
+    """The columns that foreign keys of these refer to, directly or through others: they hold the same values.
+    """
+    domains: tuple[str, ...] = ()
+    """The domain of the value as ``schema.name``, then the domains below it."""
+
+
 @dataclass(frozen=True, slots=True)
 class ParameterFact:
     """The facts about one parameter of a statement."""
@@ -107,6 +122,10 @@ class ParameterFact:
     """The columns into which the statement writes the value unchanged."""
     compared: bool = False
     """True if an operator compares the value."""
+    comment: str = ""
+    """The comment on the column, if the statement writes the value into one column only."""
+    origins: tuple[Origin, ...] = ()
+    """The columns that it is compared with or stored in, as one value or as the elements of an array."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +152,10 @@ class ColumnFact:
     """The position of its alias or expression: 1-based, in characters of the analysed text; 0 if it is not
     known.
     """
+    comment: str = ""
+    """The comment on the column that it comes from unchanged."""
+    origins: tuple[Origin, ...] = ()
+    """All sources of its values, or of the elements of its arrays; empty if one of them is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +185,29 @@ class TableUse:
 
     def __str__(self) -> str:
         return f"{self.schema}.{self.table}"
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """A constraint that a statement's writes may violate."""
+
+    kind: Literal["unique", "foreign key", "check", "not null", "exclusion"]
+    name: str
+    """The constraint or the unique index; empty for a column that is not null."""
+    table: str
+    """The table of the constraint, as ``schema.table``."""
+    columns: tuple[str, ...] = ()
+    """The columns that it reads, sorted."""
+    via: str = ""
+    """The object that leads here if the statement does not name the table: a view, a foreign key, a trigger.
+    """
+    deferred: bool = False
+    """True if it is checked at the commit."""
+    names: tuple[str, ...] = ()
+    """The names that the server may report: its own first, then those of the partitions."""
+
+    def __str__(self) -> str:
+        return self.name or f"{self.table}.{self.columns[0]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +268,8 @@ class Analysis:
     """The rows that the result depends on."""
     changes: tuple[Change, ...] = ()
     """The rows that the statement may change; one entry for each table."""
+    violations: tuple[Violation, ...] = ()
+    """The constraints that its writes may violate, in the order of tables and names."""
     caching: tuple[Finding, ...] = ()
     """Findings that count only if results are cached: the statement's own, or any query's for
     ``hidden-writes``.

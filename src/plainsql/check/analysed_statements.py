@@ -21,7 +21,7 @@ from plainsql.codegen.source_places import statement_place
 from plainsql.errors import ContractError, PlainsqlError
 from plainsql.statements import Statement, Variant
 
-__all__ = ["AnalysedStatements", "analyse_statements"]
+__all__ = ["AnalysedStatements", "analyse_one", "analyse_statements", "analysed_statements"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,19 +45,35 @@ def analyse_statements(
     Every variant is prepared, and the facts hold for all of them. Analyses are taken from ``cache`` if they
     are there, and put there otherwise.
     """
-    checked: list[Checked] = []
-    errors: list[PlainsqlError] = []
     with Analyser(connection, assumptions) as analyser:
-        for statement in statements:
-            try:
-                checked.append(_analyse_statement(analyser, connection, statement, cache))
-            except ContractError as error:
-                errors.append(error)
-            except Exception as error:
-                if connection.closed:  # the server is gone, and all statements with it
-                    raise
-                errors.append(fault_error(error, statement_place(statement)))
-    return AnalysedStatements(tuple(checked), tuple(errors))
+        found = [analyse_one(analyser, connection, statement, cache) for statement in statements]
+    return analysed_statements(found)
+
+
+def analysed_statements(found: Iterable[Checked | PlainsqlError]) -> AnalysedStatements:
+    """Divide what ``analyse_one`` returns."""
+    found = [*found]
+    return AnalysedStatements(
+        tuple(each for each in found if isinstance(each, Checked)),
+        tuple(each for each in found if isinstance(each, PlainsqlError)),
+    )
+
+
+def analyse_one(
+    analyser: Analyser, connection: Any, statement: Statement, cache: AnalysisCache
+) -> Checked | PlainsqlError:
+    """Return a statement with its analyses; the refusal or the fault, if there is one.
+
+    ``analyser`` is one of the connection's.
+    """
+    try:
+        return _analyse_statement(analyser, connection, statement, cache)
+    except ContractError as error:
+        return error
+    except Exception as error:
+        if connection.closed:  # the server is gone, and all statements with it
+            raise
+        return fault_error(error, statement_place(statement))
 
 
 def _analyse_statement(

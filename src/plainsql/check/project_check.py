@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 from plainsql import codegen, statements
 from plainsql.analysis.assumptions import Assumptions
@@ -15,7 +16,12 @@ from plainsql.check.allowed import AllowedFindings
 from plainsql.check.analysed_statements import AnalysedStatements, analyse_statements
 from plainsql.check.analysis_cache import AnalysisCache
 from plainsql.check.assumed_columns import unneeded_columns
-from plainsql.check.generated_modules import SoundModules, generate_modules, generate_sound_modules
+from plainsql.check.generated_modules import (
+    GeneratedModules,
+    SoundModules,
+    generate_modules,
+    generate_sound_modules,
+)
 from plainsql.check.problems import (
     WRONG_WHEN_CACHED,
     Problem,
@@ -25,13 +31,22 @@ from plainsql.check.problems import (
 )
 from plainsql.check.schema_findings import schema_problems
 from plainsql.check.statement_errors import fault_error
+from plainsql.codegen import Checked
 from plainsql.codegen.source_places import statement_place
 from plainsql.errors import PlainsqlError, SqlFileError
 from plainsql.schema import SchemaSource, schema_source
 from plainsql.settings import Project
 from plainsql.statements import Statement
 
-__all__ = ["ProjectCheck", "check_project"]
+__all__ = ["Generate", "ProjectCheck", "check_project", "judge", "truncated_tables"]
+
+
+class Generate(Protocol):
+    """A function that makes the modules of statements, as ``generate_modules`` does."""
+
+    def __call__(
+        self, checked: Sequence[Checked], project: Project, /, *, verify: bool
+    ) -> GeneratedModules: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,10 +139,49 @@ def check_project(
             raise
         # There is no database to use, but these files are wrong without one: they are reported first.
         return ProjectCheck((), AnalysedStatements((), ()), tuple(errors), (), {}, 0, False)
-    errors += [refusal(error) for error in inspection.errors]
-    made = generate_modules(inspection.checked, project, verify=not errors)
+    return judge(
+        project,
+        allowed,
+        chosen,
+        errors,
+        inspection,
+        of_schema,
+        caches=any(statement.cache is not None for statement in catalog.values()),
+        everything=not wanted,
+        lint=lint,
+    )
+
+
+def judge(
+    project: Project,
+    allowed: AllowedFindings,
+    chosen: tuple[Statement, ...],
+    errors: Sequence[Problem],
+    inspection: AnalysedStatements,
+    of_schema: Sequence[Problem],
+    *,
+    caches: bool,
+    everything: bool,
+    lint: bool = False,
+    generate: Generate = generate_modules,
+) -> ProjectCheck:
+    """Return the check of analysed statements: their modules, their errors and their findings.
+
+    Args:
+        project: the settings of the project.
+        allowed: the allowances of its settings.
+        chosen: the statements.
+        errors: the errors of files that cannot be loaded.
+        inspection: the analyses of the statements.
+        of_schema: the findings about the schema.
+        caches: true if any query of the project is cached.
+        everything: true if the statements are all of the project's.
+        lint: true if ``of_schema`` has the lints.
+        generate: makes the modules.
+    """
+    errors = [*errors, *(refusal(error) for error in inspection.errors)]
+    made = generate(inspection.checked, project, verify=not errors)
     errors += [refusal(error) for error in made.errors]
-    caches = any(statement.cache is not None for statement in catalog.values())
     found: list[Problem] = [*of_schema]
     for checked in inspection.checked:
         try:
@@ -142,7 +196,7 @@ def check_project(
         problem for problem in found if problem.name in WRONG_WHEN_CACHED and problem.path not in refused
     ]
     findings = [problem for problem in found if problem.name not in WRONG_WHEN_CACHED]
-    if not wanted:
+    if everything:
         refused = {problem.path for problem in errors}
         findings += allowed.problems({s.path for s in chosen} | refused, refused, lint=lint)
     return ProjectCheck(
@@ -185,7 +239,7 @@ def _analyse(
                 owned=project.owns_schema,
                 oldest_server=project.oldest_server,
                 lint=lint,
-                truncated=_truncated(inspection),
+                truncated=truncated_tables(inspection),
             )
             if of_schema
             else []
@@ -196,7 +250,7 @@ def _analyse(
     return inspection, found
 
 
-def _truncated(inspection: AnalysedStatements) -> frozenset[str]:
+def truncated_tables(inspection: AnalysedStatements) -> frozenset[str]:
     """Return the tables that statements truncate, as ``schema.table``."""
     variants = (analysis for checked in inspection.checked for analysis in checked.variants)
     return frozenset(str(use) for each in variants for use in each.writes if use.action == "truncate")

@@ -10,16 +10,15 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
+from plainsql.check.finding_pages import page_url
 from plainsql.check.problem_rules import ERRORS, RULES
 from plainsql.check.problems import Problem
 from plainsql.errors import printable
-from plainsql.migrate.trace.hazards import HAZARDS
 
 __all__ = ["sarif_log"]
 
 _SCHEMA: Final = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 _SITE: Final = "https://github.com/plainsql/plainsql"
-_PAGES: Final = f"{_SITE}/blob/main/docs"
 _ROOT_ID: Final = "%SRCROOT%"
 
 
@@ -69,8 +68,7 @@ def sarif_log(problems: Sequence[Problem], root: Path, *, version: str) -> dict[
 
 def _rule(name: str) -> dict[str, Any]:
     rule = RULES[name]
-    file = "safe-migrations.md" if name in HAZARDS else "findings.md"
-    page = f"{_PAGES}/{file}#{'errors-that-cannot-be-allowed' if name in ERRORS else name}"
+    page = page_url(name)
     help_text = f"{rule.meaning}\n\n{rule.remedy}"
     return {
         "id": name,

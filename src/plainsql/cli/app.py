@@ -39,7 +39,7 @@ app = App(
     that folder.
 
     ``--db NAME`` names one database of a project with several; ``check``, ``generate``, ``migrate``,
-    ``migrate status`` and ``db doctor`` work on all of them without it.
+    ``migrate status``, ``db doctor`` and ``watch`` work on all of them without it.
     """,
     version=version,
     version_format="plaintext",
@@ -60,6 +60,7 @@ for _name in (
     "review",
     "run",
     "slow",
+    "watch",
 ):
     app.command(f"plainsql.cli.{_name}:{_name}", name=_name)
 app.command("plainsql.cli.import_queries:import_queries", name="import")

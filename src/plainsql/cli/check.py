@@ -15,10 +15,12 @@ from cyclopts import Parameter
 import plainsql
 from plainsql.check.baseline import Baseline
 from plainsql.check.cache_map import CacheEntry, invalidations
+from plainsql.check.finding_pages import finding_page
 from plainsql.check.problems import Problem
 from plainsql.check.project_check import check_project
 from plainsql.check.sarif import sarif_log
 from plainsql.cli.exit_codes import FINDINGS, FINE
+from plainsql.cli.markdown import print_markdown
 from plainsql.cli.project import load_project, repository_root
 from plainsql.errors import SettingsError, printable
 from plainsql.settings import Project
@@ -39,6 +41,7 @@ def check(
     baseline: Path | None = None,
     update_baseline: Annotated[bool, _FLAG] = False,
     prune_baseline: Annotated[bool, _FLAG] = False,
+    explain: str | None = None,
 ) -> int:
     """Check every query against PostgreSQL: its SQL, its header, its generated module.
 
@@ -77,7 +80,12 @@ def check(
         Write the findings of today to the baseline, the new ones too.
     prune_baseline
         Remove the findings that are gone from the baseline, and add none.
+    explain
+        Print the page of a finding, and check nothing.
     """
+    if explain is not None:
+        print_markdown(finding_page(explain))
+        return FINE
     began = time.perf_counter()
     project = load_project()
     only = _only(project, files)

@@ -42,6 +42,8 @@ _OF_ALL: Final = (
 _NAMED_OPTIONS: Final = frozenset({"--accept", "--baseline", "--database", "--folder", "--layer", "--stats"})
 """Options for one database."""
 _DOCUMENTS: Final = frozenset({"json", "sarif"})
+_OF_NONE: Final = frozenset({"--help", "-h", "--jsonl", "--explain"})
+"""Options with which a command works on no database."""
 
 
 class _Run(NamedTuple):
@@ -107,7 +109,7 @@ def run_on_databases(
 def _runs(arguments: list[str], name: str | None) -> list[_Run]:
     command = _command(arguments)
     concerns = any(command[: len(each)] == each for each in _OF_A_DATABASE)
-    if not concerns or not {"--help", "-h", "--jsonl"}.isdisjoint(arguments):
+    if not concerns or not _OF_NONE.isdisjoint(each.partition("=")[0] for each in arguments):
         return [_Run(name, arguments)]
     projects = Project.load_all()
     if name is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,6 +15,7 @@ from plainsql.check.project_check import check_project
 from plainsql.cli.exit_codes import FINDINGS, FINE
 from plainsql.cli.project import has_sql, no_project, packaged_layer
 from plainsql.cli.tables import print_table
+from plainsql.codegen.annotations import column_description
 from plainsql.codegen.modules import Checked
 from plainsql.errors import PlainsqlError, SettingsError, SqlFolderError, printable
 from plainsql.settings import Project
@@ -116,16 +118,23 @@ def _facts_of_file(checked: Checked) -> dict[str, Any]:
             "low": bounds.low if bounds else None,
             "high": bounds.high if bounds else None,
             "encrypted": parameter.encryption is not None,
+            "description": parameter.description or fact.comment,
         }
         parameters.append(described | ({"default": bounds.default} if bounds and has_default else {}))
     return {
         "path": statement.path,
         "description": statement.description,
+        "deprecated": statement.deprecated,
         "returns": str(statement.returns),
         "because": checked.analysis.rows_because,
         "parameters": parameters,
         "choices": [
-            {"name": choice.name, "values": choice.values, "default": choice.default}
+            {
+                "name": choice.name,
+                "values": choice.values,
+                "default": choice.default,
+                "description": choice.description,
+            }
             for choice in statement.choices
         ],
         "examples": [dict(example.values) for example in statement.examples],
@@ -136,6 +145,7 @@ def _facts_of_file(checked: Checked) -> dict[str, Any]:
                 "nullable": column.nullable,
                 "because": column.because,
                 "from": str(column.origin) if column.origin else None,
+                "description": column_description(statement, column),
             }
             for column in checked.analysis.columns
         ],
@@ -147,6 +157,8 @@ def _print(checked: Checked) -> None:
     print(f"{statement.name}  {statement.path}")
     if statement.description:
         print(printable(statement.description))
+    if statement.deprecated:
+        print(f"deprecated: {printable(statement.deprecated)}")
     print(f"returns {statement.returns}: {analysis.rows} ({printable(analysis.rows_because)})")
     facts = checked.parameters
     if statement.parameters or statement.choices:
@@ -156,17 +168,18 @@ def _print(checked: Checked) -> None:
             has_default = bounds is not None and bounds.has_default
             name = _in_brackets_if_optional(parameter.name, parameter.optional or has_default)
             null = "yes" if fact.nullable else "no"
-            rows.append((name, printable(str(fact.type)), null, printable(fact.because)))
+            text = printable(parameter.description or fact.comment)
+            rows.append((name, printable(str(fact.type)), null, printable(fact.because), text))
         for choice in statement.choices:
             name = _in_brackets_if_optional(choice.name, choice.default is not None)
             values = "bool" if choice.is_flag else " or ".join(map(str, choice.values))
             because = "takes lines" if choice.is_flag else "chooses lines"
-            rows.append((name, values, "no", because))
-        print_table(("parameter", "type", "null", "because"), rows)
+            rows.append((name, values, "no", because, printable(choice.description)))
+        _print_described(("parameter", "type", "null", "because"), rows)
     for example in statement.examples:
         print(f"example {printable(example.text)}")
     if analysis.columns:
-        print_table(
+        _print_described(
             ("column", "type", "null", "because", "from"),
             [
                 (
@@ -175,6 +188,7 @@ def _print(checked: Checked) -> None:
                     "yes" if column.nullable else "no",
                     printable(column.because),
                     printable(str(column.origin or "")),
+                    printable(column_description(statement, column)),
                 )
                 for column in analysis.columns
             ],
@@ -183,6 +197,14 @@ def _print(checked: Checked) -> None:
         uses = {str(use) for variant in checked.variants for use in getattr(variant, what)}
         if uses:
             print(printable(f"{what} {', '.join(sorted(uses))}"))
+
+
+def _print_described(heading: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+    """Print a table whose last column has the texts, if there are any."""
+    if any(row[-1] for row in rows):
+        print_table((*heading, "description"), rows)
+    else:
+        print_table(heading, [row[:-1] for row in rows])
 
 
 def _in_brackets_if_optional(name: str, may: bool) -> str:

@@ -17,7 +17,7 @@ from plainsql.codegen.source_places import column_place
 from plainsql.errors import ContractError, Place
 from plainsql.statements import Parameter, Statement
 
-__all__ = ["annotate_column", "annotate_value"]
+__all__ = ["annotate_column", "annotate_value", "column_description"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +60,12 @@ def annotate_value(classes: Classes, statement: Statement, parameter: Parameter,
     Raises ``ContractError`` as ``annotate_column`` does.
     """
     return _annotate(classes, _Subject(statement, f":{parameter.name}", type, parameter.places[0], True))
+
+
+def column_description(statement: Statement, column: ColumnFact) -> str:
+    """Return the text of a column in the header or, without one, the comment on the table's column."""
+    texts = (hint.description for hint in statement.columns if hint.name == column.name)
+    return next(filter(None, texts), column.comment)
 
 
 def _annotate(classes: Classes, subject: _Subject) -> Annotation:

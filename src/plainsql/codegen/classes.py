@@ -44,6 +44,8 @@ class Field:
     name: str
     annotation: Annotation
     nullable: bool
+    description: str = ""
+    """The text of its docstring: one line, without a mark at its end."""
 
 
 @dataclass(slots=True, eq=False)
@@ -71,7 +73,12 @@ class RowClass:
     def absorb(self, other: RowClass) -> None:
         """Make a field nullable if it is in another class of the same shape."""
         self.fields = [
-            Field(mine.name, mine.annotation, mine.nullable or theirs.nullable)
+            Field(
+                mine.name,
+                mine.annotation,
+                mine.nullable or theirs.nullable,
+                mine.description or theirs.description,
+            )
             for mine, theirs in zip(self.fields, other.fields, strict=True)
         ]
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from keyword import iskeyword
 from pathlib import Path
 
 from plainsql.analysis.effects.cache_dependencies import cached_read, changes_of_variants
 from plainsql.analysis.merge import merge_column, merge_parameters, merge_variants
 from plainsql.analysis.model import Analysis, ColumnFact, ParameterFact
-from plainsql.codegen.annotations import annotate_column, annotate_value
+from plainsql.codegen.annotations import annotate_column, annotate_value, column_description
 from plainsql.codegen.classes import Classes, Field, nested_class, row_class, row_key, side_by_side
 from plainsql.codegen.codec_types import CodecTypes
 from plainsql.codegen.encryption import ENCRYPTED_PARAMETER, ColumnBindings, check_encrypted
@@ -188,12 +188,18 @@ def _imports(module: Module) -> Iterable[tuple[str, str, Statement | None]]:
 
 _HOME_OF_IMPORTS = {
     **dict.fromkeys(
-        ("Args", "bits", "bounded", "composite", "elements", "NullError", "tuples"), "plainsql.query"
+        (
+            *("Args", "bits", "bounded", "composite", "elements", "NullError", "parameter_types"),
+            "tuples",
+        ),
+        "plainsql.query",
     ),
+    **dict.fromkeys(("NotRequired", "TYPE_CHECKING", "TypedDict"), "typing"),
     **dict.fromkeys(("count", "many", "one", "optional"), "plainsql.query"),
     **dict.fromkeys(("CachedRead", "Change", "Dependency"), "plainsql.dependencies"),
     **dict.fromkeys(("Composite", "Row"), "plainsql.rows"),
     "encrypt": "plainsql.crypto",
+    "warn_of_deprecated_query": "plainsql.deprecation",
 }
 """The imports of modules in addition to types."""
 
@@ -362,14 +368,14 @@ def _add_row(
                 fields.append(Field(outer, Annotation(reference(f"nested {name}.{outer}")), False))
         else:
             annotation = annotate_column(module.classes, statement, column, json_types)
-            fields.append(Field(outer, annotation, column.nullable))
+            fields.append(Field(outer, annotation, column.nullable, column_description(statement, column)))
         previous = outer if dot else ""
     outers = [normalized(column.name.partition(".")[0]) for column in variants[0].columns]
     _refuse_duplicates(statement, [f.name for f in fields], outers, variants[0].columns)
     for outer, indexes in groups.items():
         parts = [[variant.columns[index] for index in indexes] for variant in variants]
         nullable = _add_nested(module, name, outer, parts, statement, json_types)
-        fields = [Field(f.name, f.annotation, nullable) if f.name == outer else f for f in fields]
+        fields = [replace(f, nullable=nullable) if f.name == outer else f for f in fields]
     module.classes.add(row_class(name, fields, statement), statement)
 
 
@@ -426,7 +432,8 @@ def _add_nested(
             columns[index].nullable_in_group if grouped else columns[index].nullable
             for columns, grouped in zip(variants, together, strict=True)
         )
-        inner.append(Field(normalized(column.name.partition(".")[2]), annotation, nullable))
+        field_name = normalized(column.name.partition(".")[2])
+        inner.append(Field(field_name, annotation, nullable, column_description(statement, column)))
     names = [f.name for f in inner]
     _refuse_duplicates(statement, names, names, variants[0])
     module.classes.add(nested_class(row, outer, inner, statement), statement)

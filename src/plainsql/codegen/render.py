@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
-import textwrap
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
-from plainsql.analysis.model import Analysis, TableUse
 from plainsql.codegen.classes import Classes, RowClass
 from plainsql.codegen.dependency_arguments import dependency_arguments, dependency_names
+from plainsql.codegen.docstrings import field_docstring, query_docstring
 from plainsql.codegen.encryption import encrypt_expression
 from plainsql.codegen.enums import EnumTypes
 from plainsql.codegen.modules import Module, QueryFunction
+from plainsql.codegen.parameter_types import parameter_type_names, render_parameter_types
 from plainsql.codegen.planned_parameters import PlannedParameter
 from plainsql.codegen.python_types import Annotation
 from plainsql.codegen.source_names import docstring_text, one_line, string_literal
@@ -37,6 +37,7 @@ def render(module: Module, sql: str) -> str:
     body = "".join(
         [
             *(_class(row, names) for row in _in_order(module.classes)),
+            render_parameter_types(module, names),
             *(_function(function, names, sql) for function in module.functions),
         ]
     )
@@ -82,8 +83,10 @@ class Names:
     """
 
     def __init__(self, module: Module) -> None:
+        self.parameter_types = parameter_type_names(module)
+        """The name of the ``TypedDict`` of each function's parameters."""
         self._classes = module.classes
-        self._taken = {row.name for row in module.classes}
+        self._taken = {row.name for row in module.classes} | set(self.parameter_types.values())
         self._taken |= {function.statement.function for function in module.functions}
         self._taken |= {field.name for row in module.classes for field in row.fields}
         # In the body of a function, its parameters hide the names that it calls.
@@ -130,7 +133,8 @@ def _listed(module: Module, names: Names) -> str:
         for source, name in annotation.imports
         if source == module.classes.enums.module and names.of(name) == name
     }
-    own = [*(c.name for c in module.classes), *(f.statement.function for f in module.functions)]
+    functions = [function.statement.function for function in module.functions]
+    own = [*(c.name for c in module.classes), *names.parameter_types.values(), *functions]
     listed = sorted([*own, *enums])
     one_line = "[" + ", ".join(f'"{name}"' for name in listed) + "]"
     if len(one_line) < _WIDTH - 10:
@@ -154,6 +158,11 @@ def _imports(module: Module, names: Names) -> str:
     for function in module.functions:
         wanted["plainsql.query"] |= {"Args", function.statement.returns.kind}
         wanted["plainsql.dependencies"] |= dependency_names(function)
+    if names.parameter_types:
+        wanted["plainsql.query"].add("parameter_types")
+        wanted["typing"] |= {"TYPE_CHECKING", "TypedDict"}
+        if any(planned.default for function in module.functions for planned in function.parameters):
+            wanted["typing"].add("NotRequired")
     for name in names.called:
         wanted[_HOME_OF_CALLED[name]].add(name)
     for annotation in annotations:
@@ -175,6 +184,8 @@ def _imports(module: Module, names: Names) -> str:
 
 def _called(function: QueryFunction) -> Iterator[str]:
     """Yield the functions and classes that a function's body calls."""
+    if function.statement.deprecated:
+        yield "warn_of_deprecated_query"
     for planned in function.parameters:
         if planned.wrap:
             yield planned.wrap
@@ -192,6 +203,7 @@ def _called(function: QueryFunction) -> Iterator[str]:
 _HOME_OF_CALLED = {
     **dict.fromkeys(("bits", "bounded", "composite", "elements", "NullError", "tuples"), "plainsql.query"),
     "encrypt": "plainsql.crypto",
+    "warn_of_deprecated_query": "plainsql.deprecation",
     "Decimal": "decimal",
 }
 """The modules of the names that bodies call."""
@@ -233,6 +245,7 @@ def _in_order(classes: Classes) -> list[RowClass]:
 def _class(row: RowClass, names: Names) -> str:
     fields = "".join(
         f"    {f.name}: {names.annotation(f.annotation.or_null() if f.nullable else f.annotation)}\n"
+        f"{field_docstring(f.description)}"
         for f in row.fields
     )
     described = docstring_text(one_line(row.described))
@@ -243,13 +256,17 @@ def _function(function: QueryFunction, names: Names, sql: str) -> str:
     statement = function.statement
     path = f"{sql}/{statement.name.replace('.', '/')}.sql"
     decorator = names.of(statement.returns.kind)
-    if function.item is not None:
-        decorator += f"[{names.annotation(function.item)}]"
+    types = [] if function.item is None else [names.annotation(function.item)]
+    if (parameters := names.parameter_types.get(statement.function)) is not None:
+        types.append(string_literal(parameters))
+    if types:
+        decorator += f"[{', '.join(types)}]"
     return (
         f"\n\n@{decorator}({string_literal(statement.name)}, {string_literal(path)}, {statement.body_line}, "
         f'"""\\\n{docstring_text(statement.body + chr(10))}"""{_facts(function, names)})\n'
         f"{_signature(function, names)}"
-        f"{_docstring(function, path)}"
+        f"{query_docstring(function, path)}"
+        f"{_deprecation(function, names)}"
         f"{_null_check(function, names)}"
         f"    return {_values(function, names)}\n"
     )
@@ -277,6 +294,15 @@ def _facts(function: QueryFunction, names: Names) -> str:
     if any(allowance.finding == "star" for allowance in statement.allow):
         written += ", more_columns=True"
     return written
+
+
+def _deprecation(function: QueryFunction, names: Names) -> str:
+    """Return the call that warns the caller of a deprecated query."""
+    statement = function.statement
+    if not statement.deprecated:
+        return ""
+    texts = f"{string_literal(statement.name)}, {string_literal(statement.deprecated)}"
+    return f"    {names.of('warn_of_deprecated_query')}({texts})\n"
 
 
 def _null_check(function: QueryFunction, names: Names) -> str:
@@ -329,39 +355,7 @@ def _values(function: QueryFunction, names: Names) -> str:
     return one_line
 
 
-def _docstring(function: QueryFunction, path: str) -> str:
-    statement = function.statement
-    description = statement.description.strip() or f"{statement.function.replace('_', ' ').capitalize()}."
-    facts = [*_bounds(function), *_tables(function.analysis), f"SQL: {path}"]
-    text = docstring_text(description + "\n\n" + "\n".join(map(one_line, facts)) + "\n")
-    return textwrap.indent(f'"""{text}"""\n', "    ", lambda line: bool(line.strip()))
-
-
 def _tuple(texts: Sequence[str]) -> str:
     """Return a tuple of strings as source."""
     parts = ", ".join(map(string_literal, texts))
     return f"({parts}{',' if len(texts) == 1 else ''})"
-
-
-def _bounds(function: QueryFunction) -> list[str]:
-    lines = []
-    for parameter in function.statement.parameters:
-        bounds = parameter.bounds
-        if bounds is None or (bounds.low is None and bounds.high is None):
-            continue
-        low, high = ("" if b is None else b for b in (bounds.low, bounds.high))
-        default = f", {bounds.default} by default" if bounds.has_default else ""
-        lines.append(f"{parameter.name}: {low}..{high}{default}.")
-    return lines
-
-
-def _tables(analysis: Analysis) -> list[str]:
-    def listed(uses: Iterable[TableUse]) -> str:
-        return ", ".join(sorted({str(use) for use in uses}))
-
-    lines = []
-    if analysis.reads:
-        lines.append(f"Reads {listed(analysis.reads)}.")
-    if analysis.writes:
-        lines.append(f"Writes {listed(analysis.writes)}.")
-    return lines

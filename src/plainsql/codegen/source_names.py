@@ -75,11 +75,15 @@ def docstring_text(text: str) -> str:
     escaped = text.replace("\\", "\\\\")
     if '"""' in escaped or escaped.endswith('"'):
         escaped = escaped.replace('"', '\\"')
+    if escaped.replace("\n", "").replace("\t", "").isprintable():
+        return escaped
     return "".join(c if c in "\n\t" else _visible(c) for c in escaped)
 
 
 def one_line(text: str) -> str:
     """Return the text for use in a comment: on one line, without invisible characters."""
+    if text.isprintable():
+        return text
     return "".join(_SHORT_ESCAPES.get(c) or _visible(c) for c in text)
 
 

@@ -45,7 +45,7 @@ def _unknown_names(tree: ast.Module) -> Iterator[tuple[str, int]]:
     """Yield names that are used and not defined, or defined twice, with their lines."""
     defined = [(name, node.lineno) for node in tree.body for name in _defined(node)]
     yield from _twice(defined, "the module")
-    known = {name for name, _ in defined} | set(dir(builtins))
+    known = {name for name, _ in defined} | set(dir(builtins)) | {"__name__"}
     for node in tree.body:
         local: set[str] = set()
         if isinstance(node, ast.FunctionDef):
@@ -75,11 +75,18 @@ def _twice(names: list[tuple[str, int]], where: str) -> Iterator[tuple[str, int]
 
 
 def _defined(node: ast.stmt) -> list[str]:
+    if isinstance(node, ast.If):  # the types of the parameters, for type checkers alone
+        return [target.id for each in node.body for target in _targets(each)]
     if isinstance(node, ast.ImportFrom) and node.module != "__future__":
         return [alias.asname or alias.name for alias in node.names]
     if isinstance(node, ast.AnnAssign):
         return [_field(node)]
     return [node.name] if isinstance(node, ast.ClassDef | ast.FunctionDef) else []
+
+
+def _targets(node: ast.stmt) -> list[ast.Name]:
+    targets = node.targets if isinstance(node, ast.Assign) else []
+    return [target for target in targets if isinstance(target, ast.Name)]
 
 
 def _field(node: ast.AnnAssign) -> str:

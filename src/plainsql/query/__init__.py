@@ -8,6 +8,7 @@ from plainsql.query.binding import Args, Binder, NullError, bounded
 from plainsql.query.compiled import CompiledQuery, QueryFacts
 from plainsql.query.declare import count, many, one, optional
 from plainsql.query.description import Described
+from plainsql.query.parameter_types import parameter_types
 from plainsql.query.query import CountQuery, ManyQuery, OneQuery, OptionalQuery, Query
 from plainsql.query.texts import QueryText
 from plainsql.rows import bits, composite, elements, tuples
@@ -33,5 +34,6 @@ __all__ = [
     "many",
     "one",
     "optional",
+    "parameter_types",
     "tuples",
 ]

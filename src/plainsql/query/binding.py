@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from numbers import Number
 from typing import Any, TypeVar
 
+from plainsql.deprecation import warn_of_deprecated_query
 from plainsql.errors import BindError
 from plainsql.rows import composite
 from plainsql.types import UNSET, Args
@@ -24,14 +25,19 @@ class Binder:
         defaults: dict[str, object],
         bounds: dict[str, tuple[Any, Any]],
         row_name: str | None,
+        warning: tuple[str, str] | None = None,
     ) -> None:
         self.names = tuple(names)
         self.defaults = defaults
         self.bounds = bounds
         self.row_name = row_name
         """None if the query returns single values."""
+        self.warning = warning
+        """The name and the ``deprecated`` text of a deprecated query."""
 
     def __call__(self, /, **kwargs: object) -> Args:
+        if self.warning is not None:
+            warn_of_deprecated_query(*self.warning)
         if self.defaults:
             kwargs = {**self.defaults, **kwargs}
         if len(kwargs) != len(self.names) or any(name not in kwargs for name in self.names):

@@ -28,6 +28,7 @@ from plainsql.rows import (
     value_builder,
     width,
 )
+from plainsql.sqlstate_errors import ServerError
 from plainsql.types import Args, Json
 
 __all__ = [
@@ -66,6 +67,8 @@ class QueryFacts:
     allows it."""
     not_null: tuple[str, ...] = ()
     """Columns that are never null by the header's word alone: a null raises ``DecodeError``."""
+    errors: Mapping[str, type[ServerError]] | None = None
+    """By constraint: the class of the error if the statement violates it."""
 
 
 class CompiledQuery(Generic[T, R]):
@@ -91,6 +94,7 @@ class CompiledQuery(Generic[T, R]):
         self.autobatch = facts.autobatch
         self.more_columns = facts.more_columns
         self.not_null = facts.not_null
+        self.errors = facts.errors
         self.item = item
         """The type of a row or single value; None until ``set_columns``, if the query was loaded."""
         self.compared = False

@@ -1,7 +1,8 @@
 """The decorators of generated modules, which declare queries.
 
-``one[Lead](name, path, line, sql)`` is a class to the type checker, which takes the item's type from the
-brackets; at run time the brackets hand it over as a value.
+``one[Lead, "CreateParameters"](name, path, line, sql)`` is a class to the type checker. It takes the item's
+type and that of a set of parameters from the brackets. At run time the brackets pass the item's type as a
+value; the name of the parameters is for type checkers alone.
 """
 
 from __future__ import annotations
@@ -13,12 +14,20 @@ from plainsql.dependencies import CachedRead, Change
 from plainsql.deprecation import warn_of_old_module
 from plainsql.query.compiled import QueryFacts
 from plainsql.query.query import CountQuery, ManyQuery, OneQuery, OptionalQuery
+from plainsql.sqlstate_errors import ServerError
 from plainsql.types import Args
 
 __all__ = ["count", "many", "one", "optional"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar as TypeVarWithDefault
+
+    S = TypeVarWithDefault("S", bound=Mapping[str, Any], default=Any)
+else:
+    S = Any
 
 
 class _FormerFacts(TypedDict, total=False):
@@ -48,6 +57,7 @@ class _Declared:
         autobatch: bool = True,
         more_columns: bool = False,
         not_null: tuple[str, ...] = (),
+        errors: Mapping[str, type[ServerError]] | None = None,
         **former: Unpack[_FormerFacts],
     ) -> None:
         if former:
@@ -68,16 +78,24 @@ class _Declared:
             autobatch,
             more_columns,
             not_null,
+            errors,
         )
 
 
-class _Declare(_Declared, Generic[T]):
-    __slots__ = ("item",)
-    item: Any
+if TYPE_CHECKING:
 
-    if not TYPE_CHECKING:
+    class _Declare(_Declared, Generic[T, S]):
+        item: Any
 
-        def __class_getitem__(cls, item):
+    class _DeclareCount(_Declared, Generic[S]): ...
+
+else:
+
+    class _Declare(_Declared):
+        __slots__ = ("item",)
+
+        def __class_getitem__(cls, types):
+            item = types[0] if type(types) is tuple else types
             if item is T:  # a subclass below
                 return cls
 
@@ -88,32 +106,38 @@ class _Declare(_Declared, Generic[T]):
 
             return declare
 
+    class _DeclareCount(_Declared):
+        __slots__ = ()
 
-class one(_Declare[T]):  # noqa: N801 (reads as a decorator)
+        def __class_getitem__(cls, parameters):
+            return cls
+
+
+class one(_Declare[T, S]):  # noqa: N801 (reads as a decorator)
     """Declare a query that returns exactly one row, or its single value."""
 
-    def __call__(self, bind: Callable[P, Args]) -> OneQuery[P, T]:
+    def __call__(self, bind: Callable[P, Args]) -> OneQuery[P, T, S]:
         return OneQuery(*self.source, bind, self.item, self.facts)
 
 
-class optional(_Declare[T]):  # noqa: N801
+class optional(_Declare[T, S]):  # noqa: N801
     """Declare a query that returns a row, or its single value, or None."""
 
-    def __call__(self, bind: Callable[P, Args]) -> OptionalQuery[P, T]:
+    def __call__(self, bind: Callable[P, Args]) -> OptionalQuery[P, T, S]:
         return OptionalQuery(*self.source, bind, self.item, self.facts)
 
 
-class many(_Declare[T]):  # noqa: N801
+class many(_Declare[T, S]):  # noqa: N801
     """Declare a query that returns a list of rows, or of single values."""
 
-    def __call__(self, bind: Callable[P, Args]) -> ManyQuery[P, T]:
+    def __call__(self, bind: Callable[P, Args]) -> ManyQuery[P, T, S]:
         return ManyQuery(*self.source, bind, self.item, self.facts)
 
 
-class count(_Declared):  # noqa: N801
+class count(_DeclareCount[S]):  # noqa: N801
     """Declare a query that returns the number of rows it affected."""
 
     __slots__ = ()
 
-    def __call__(self, bind: Callable[P, Args]) -> CountQuery[P]:
+    def __call__(self, bind: Callable[P, Args]) -> CountQuery[P, S]:
         return CountQuery(*self.source, bind, int, self.facts)

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
 from inspect import Signature as CallSignature
-from typing import Any, ClassVar, Generic, ParamSpec, TypeVar, overload
+from types import GenericAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, TypeVar, overload
 
 from plainsql.executors import AsyncExecutor, SyncExecutor
 from plainsql.query.binding import Binder
@@ -31,6 +32,21 @@ P = ParamSpec("P")
 T = TypeVar("T")
 R = TypeVar("R")
 
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar as TypeVarWithDefault
+
+    S = TypeVarWithDefault("S", bound=Mapping[str, Any], default=Any)
+    """A set of parameters: the ``TypedDict`` of the generated module."""
+
+    class _Typed(Generic[P, T, R, S]): ...
+else:
+    # Python 3.11 has no default for a type variable, so the brackets take any number of types here.
+    S = Any
+
+    class _Typed:
+        __class_getitem__ = classmethod(GenericAlias)
+
+
 _NO_FACTS = QueryFacts()
 
 
@@ -41,7 +57,7 @@ class _ShownSignature:
         return None if query is None else query.signature
 
 
-class Query(Generic[P, T, R]):
+class Query(_Typed[P, T, R, S]):
     """One SQL file. Calling it with an executor and its parameters, by name, runs it."""
 
     kind: ClassVar[str]
@@ -130,12 +146,10 @@ class Query(Generic[P, T, R]):
         return run(self.compiled, values)
 
     @overload
-    def batch(
-        self, db: AsyncExecutor, sets: Iterable[Mapping[str, Any]], /
-    ) -> Coroutine[Any, Any, list[R]]: ...
+    def batch(self, db: AsyncExecutor, sets: Iterable[S], /) -> Coroutine[Any, Any, list[R]]: ...
     @overload
-    def batch(self, db: SyncExecutor, sets: Iterable[Mapping[str, Any]], /) -> list[R]: ...
-    def batch(self, db: Any, sets: Iterable[Mapping[str, Any]], /) -> Any:
+    def batch(self, db: SyncExecutor, sets: Iterable[S], /) -> list[R]: ...
+    def batch(self, db: Any, sets: Iterable[S], /) -> Any:
         """Run the query once for each set of parameters, all or none; return the results in their order.
 
         Calls share round trips. Raises ``BindError``, with the number of the set, if one does not fit.
@@ -148,12 +162,10 @@ class Query(Generic[P, T, R]):
         return run(compiled, bind_sets(compiled.name, compiled.bind, sets))
 
     @overload
-    def execute_many(
-        self, db: AsyncExecutor, sets: Iterable[Mapping[str, Any]], /
-    ) -> Coroutine[Any, Any, None]: ...
+    def execute_many(self, db: AsyncExecutor, sets: Iterable[S], /) -> Coroutine[Any, Any, None]: ...
     @overload
-    def execute_many(self, db: SyncExecutor, sets: Iterable[Mapping[str, Any]], /) -> None: ...
-    def execute_many(self, db: Any, sets: Iterable[Mapping[str, Any]], /) -> Any:
+    def execute_many(self, db: SyncExecutor, sets: Iterable[S], /) -> None: ...
+    def execute_many(self, db: Any, sets: Iterable[S], /) -> Any:
         """Run the query for each set of parameters, pipelined, all or none; its results are dropped."""
         compiled = self.compiled
         try:
@@ -199,28 +211,28 @@ class Query(Generic[P, T, R]):
         return self.compiled.signature.inspected(self.kind, self.compiled.item)
 
 
-class OneQuery(Query[P, T, T]):
+class OneQuery(Query[P, T, T, S]):
     """A query that returns exactly one row, or its single value."""
 
     kind = "one"
     _compiled_class = CompiledOne
 
 
-class OptionalQuery(Query[P, T, "T | None"]):
+class OptionalQuery(Query[P, T, "T | None", S]):
     """A query that returns a row, or its single value, or None if there is no row."""
 
     kind = "optional"
     _compiled_class = CompiledOptional
 
 
-class ManyQuery(Query[P, T, list[T]]):
+class ManyQuery(Query[P, T, list[T], S]):
     """A query that returns a list of rows, or of single values."""
 
     kind = "many"
     _compiled_class = CompiledMany
 
 
-class CountQuery(Query[P, Any, int]):
+class CountQuery(Query[P, Any, int, S]):
     """A query that returns the number of rows it affected."""
 
     kind = "count"

@@ -15,7 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from plainsql.statements.catalog import Catalog, load, load_sound
+    from plainsql.statements.catalog import Catalog, LoadedFile, load, load_sound
     from plainsql.statements.model import (
         Allowance,
         Bounds,
@@ -44,6 +44,7 @@ __all__ = [
     "Encryption",
     "Example",
     "Kind",
+    "LoadedFile",
     "Parameter",
     "Returns",
     "Statement",
@@ -58,7 +59,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "catalog": ("Catalog", "load", "load_sound"),
+    "catalog": ("Catalog", "LoadedFile", "load", "load_sound"),
     "model": (
         "Allowance",
         "Bounds",

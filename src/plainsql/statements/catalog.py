@@ -5,14 +5,26 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
+from typing import Final, NamedTuple
 
 from plainsql.errors import Place, SqlFileError, SqlFolderError
-from plainsql.statements.discovery import find_files, read_text
+from plainsql.statements.discovery import Found, find_files, read_text
 from plainsql.statements.header import close_match
 from plainsql.statements.model import Statement
 from plainsql.statements.parser import parse
 
-__all__ = ["Catalog", "load", "load_sound"]
+__all__ = ["Catalog", "LoadedFile", "load", "load_sound"]
+
+_NO_TEXTS: Final[Mapping[Path, str]] = MappingProxyType({})
+
+
+class LoadedFile(NamedTuple):
+    """The text of a SQL file, with its statement or its errors."""
+
+    text: str
+    statement: Statement | None
+    errors: tuple[SqlFileError, ...] = ()
 
 
 class Catalog(Mapping[str, Statement]):
@@ -80,10 +92,18 @@ def load(folder: str | os.PathLike[str]) -> Catalog:
     return catalog
 
 
-def load_sound(folder: str | os.PathLike[str]) -> tuple[Catalog, tuple[SqlFileError, ...]]:
+def load_sound(
+    folder: str | os.PathLike[str],
+    *,
+    known: dict[Path, LoadedFile] | None = None,
+    texts: Mapping[Path, str] = _NO_TEXTS,
+) -> tuple[Catalog, tuple[SqlFileError, ...]]:
     """Read the files that are sound, as ``load`` does, and return them with the errors of the others.
 
     It serves a caller that reports more about the sound ones. The errors are in the order of their places.
+    ``known`` are the files of an earlier call: one whose text is the same is not parsed again, and the
+    mapping gets those of this call. ``texts`` are the texts of files that an editor has not saved, by their
+    resolved paths.
 
     Raises ``SqlFileError`` if the folder cannot be read or holds no SQL file.
     """
@@ -95,17 +115,40 @@ def load_sound(folder: str | os.PathLike[str]) -> tuple[Catalog, tuple[SqlFileEr
             place=Place(str(top)),
             hint="add a query file, whose name ends in .sql",
         )
+    before = dict(known or {})
+    if known is not None:
+        known.clear()
     statements: dict[str, Statement] = {}
     for file in files:
         try:
-            statements[file.name] = parse(read_text(file.path), name=file.name, path=str(file.path))
-        except SqlFolderError as several:
-            errors.extend(several.errors)
+            unsaved = texts.get(file.path.resolve()) if texts else None
+            text = read_text(file.path) if unsaved is None else unsaved
         except SqlFileError as error:
             errors.append(error)
+            continue
         except Exception as error:  # noqa: BLE001 (a fault of ours: the other files are read all the same)
             errors.append(_unforeseen(error, file.path))
+            continue
+        loaded = before.get(file.path)
+        if loaded is None or loaded.text != text:
+            loaded = _loaded(file, text)
+        if known is not None:
+            known[file.path] = loaded
+        errors.extend(loaded.errors)
+        if loaded.statement is not None:
+            statements[file.name] = loaded.statement
     return Catalog(str(top), statements), tuple(sorted(errors, key=_position))
+
+
+def _loaded(file: Found, text: str) -> LoadedFile:
+    try:
+        return LoadedFile(text, parse(text, name=file.name, path=str(file.path)))
+    except SqlFolderError as several:
+        return LoadedFile(text, None, several.errors)
+    except SqlFileError as error:
+        return LoadedFile(text, None, (error,))
+    except Exception as error:  # noqa: BLE001 (a fault of ours: the other files are read all the same)
+        return LoadedFile(text, None, (_unforeseen(error, file.path),))
 
 
 def _unforeseen(error: Exception, path: Path) -> SqlFileError:

@@ -9,6 +9,7 @@ other line ends it, even an empty one. In it::
     -- param limit: 1..200 = 5                                a key with a name
     -- allow: missing-index: the table has forty rows,        a value continues in lines that are
     --   and a scan of it is cheaper                          indented by two more spaces
+    -- param limit: 1..200 -- the most rows                   a text for the docstring, after two dashes
 
 The rules, exactly. A line is *shaped like a key* if it has a word, or two, before its first colon, and a
 space or the line's end behind the colon. Before the first key, a line is a key if it is shaped like one and
@@ -38,6 +39,7 @@ KEYS: Final = {
     "allow": "",
     "autobatch": "",
     "example": "",
+    "deprecated": "",
 }
 """Every key, with an example of the name for those that take one: ``param limit: …``."""
 
@@ -53,7 +55,7 @@ _NO_COLON: Final = re.compile(r"returns?[ \t]+(?:one|optional|many|value|count)\
 class Entry:
     """A key with its value, and the offsets of both in the file's text."""
 
-    __slots__ = ("key", "key_offset", "name", "name_offset", "value", "value_offset")
+    __slots__ = ("description", "key", "key_offset", "name", "name_offset", "value", "value_offset")
 
     def __init__(
         self, key: str, key_offset: int, name: str, name_offset: int, value: str, value_offset: int
@@ -64,6 +66,8 @@ class Entry:
         self.name_offset = name_offset
         self.value = value
         self.value_offset = value_offset
+        self.description = ""
+        """The text after two dashes, for keys that take one."""
 
 
 def read_layout(source: Source, errors: list[SqlFileError]) -> tuple[str, list[Entry], int]:

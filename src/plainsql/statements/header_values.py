@@ -36,6 +36,9 @@ _STRING: Final = re.compile(r"'((?:[^']|'')*)'")
 _TYPE_WORD: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")
 _DURATION: Final = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h|d))+")
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_DESCRIBED: Final = ("param", "column")
+_DESCRIPTION: Final = re.compile(r"((?:'(?:[^']|'')*'|(?!(?<!\S)--(?!\S)).)*?)(?<!\S)--(?!\S)(.*)", re.DOTALL)
+"""A value, in which strings may hold dashes, two dashes among spaces, and a text."""
 _FINDING: Final = re.compile(r"([a-z][a-z0-9]*(?:-[a-z0-9]+)*)[ \t]*:[ \t]*")
 
 
@@ -49,6 +52,8 @@ class Keys:
             "bounds_offsets",
             "cache",
             "columns",
+            "deprecated",
+            "described",
             "encrypted",
             "examples",
             "autobatch",
@@ -69,6 +74,9 @@ class Keys:
         self.allow: list[Allowance] = []
         self.autobatch = True
         self.examples: list[ExampleLine] = []
+        self.deprecated = ""
+        self.described: dict[str, tuple[str, int]] = {}
+        """The text of each ``param`` line that has one, and the offset of the parameter's name."""
 
 
 def read_keys(source: Source, entries: list[Entry], table: str, errors: list[SqlFileError]) -> Keys:
@@ -89,7 +97,9 @@ def read_keys(source: Source, entries: list[Entry], table: str, errors: list[Sql
             continue
         seen[identity] = entry.key_offset
         try:
-            if not entry.value:
+            if entry.key in _DESCRIBED:
+                _take_description(source, entry)
+            if not entry.value and not entry.description:
                 raise source.error(entry.value_offset, f"{entry.key} has no value", hint=_EXAMPLES[entry.key])
             _READERS[entry.key](source, entry, keys)
         except SqlFileError as error:
@@ -104,6 +114,23 @@ def read_keys(source: Source, entries: list[Entry], table: str, errors: list[Sql
         )
     _check_encrypted(source, seen, keys, errors)
     return keys
+
+
+def _take_description(source: Source, entry: Entry) -> None:
+    """Move the text after two dashes from the value of an entry into its description.
+
+    Raises ``SqlFileError`` if there are dashes and no text.
+    """
+    found = _DESCRIPTION.match(entry.value)
+    if found is None:
+        return
+    entry.value, entry.description = found[1].rstrip(), found[2].strip()
+    if not entry.description:
+        raise source.error(
+            entry.value_offset + found.end(1),
+            "expected a text after the two dashes, got nothing",
+            hint=f"write, for example, {entry.key} {entry.name}: -- in cents, or remove the dashes",
+        )
 
 
 def _check_encrypted(
@@ -197,6 +224,10 @@ def _read_returns(source: Source, entry: Entry, keys: Keys) -> None:
 
 
 def _read_param(source: Source, entry: Entry, keys: Keys) -> None:
+    if entry.description:
+        keys.described[entry.name] = (entry.description, entry.name_offset)
+        if not entry.value:
+            return
     # Keys in brackets may have an equals sign of their own: encrypted (id = user_id) = null.
     outer = _BRACKETS.match(entry.value)
     start = outer.end() if outer else 0
@@ -307,7 +338,7 @@ def _read_column(source: Source, entry: Entry, keys: Keys) -> None:
     if value:
         _check_type(source, value, entry.value_offset)
     place = source.place(entry.name_offset)
-    keys.columns.append(ColumnHint(name, value or None, nullable, place, encryption))
+    keys.columns.append(ColumnHint(name, value or None, nullable, place, encryption, entry.description))
 
 
 def _check_type(source: Source, value: str, offset: int) -> None:
@@ -414,6 +445,10 @@ def _read_example(source: Source, entry: Entry, keys: Keys) -> None:
     keys.examples.append(read_example(source, entry.value, entry.value_offset, entry.key_offset, constant))
 
 
+def _read_deprecated(source: Source, entry: Entry, keys: Keys) -> None:
+    keys.deprecated = entry.value
+
+
 _READERS: Final = {
     "returns": _read_returns,
     "param": _read_param,
@@ -422,6 +457,7 @@ _READERS: Final = {
     "allow": _read_allow,
     "autobatch": _read_autobatch,
     "example": _read_example,
+    "deprecated": _read_deprecated,
 }
 _EXAMPLES: Final = {
     "returns": f"write {FORMS}",
@@ -431,4 +467,5 @@ _EXAMPLES: Final = {
     "allow": "write, for example, allow: missing-index: the table has forty rows",
     "autobatch": "write autobatch: off, or remove the line",
     "example": "write, for example, example: id = 42, state = 'open'",
+    "deprecated": "write, for example, deprecated: use leads.get_by_key",
 }

@@ -100,6 +100,8 @@ class Parameter:
     """All its places, in the order of the text; at least one."""
     bounds: Bounds | None = None
     encryption: Encryption | None = None
+    description: str = ""
+    """The text after the two dashes of its ``param`` line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +115,8 @@ class Choice:
     """``False`` for a flag without a default in the header."""
     place: Place
     """The place of its first mark."""
+    description: str = ""
+    """The text after the two dashes of its ``param`` line."""
 
     @property
     def is_flag(self) -> bool:
@@ -131,6 +135,8 @@ class ColumnHint:
     """``None`` leaves it to the analysis."""
     place: Place
     encryption: Encryption | None = None
+    description: str = ""
+    """The text after the two dashes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +208,8 @@ class Statement:
     """The 1-based line of the file at which ``body`` begins."""
     compiled: Compiled
     examples: tuple[Example, ...] = ()
+    deprecated: str = ""
+    """The text of the ``deprecated`` line; empty if the query is not deprecated."""
 
     @property
     def encryptions(self) -> tuple[Encryption, ...]:

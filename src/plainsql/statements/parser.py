@@ -75,12 +75,17 @@ def parse(text: str, *, name: str, path: str) -> Statement:
                 tuple(compiled.source.place(offset) for offset in offsets),
                 keys.bounds.get(parameter),
                 keys.encrypted.get(parameter),
+                *keys.described.get(parameter, ())[:1],
             )
             for parameter, offsets in compiled.offsets.items()
         ),
         choices=tuple(
             Choice(
-                choice, values, _default(keys, choice, values), compiled.source.place(compiled.marks[choice])
+                choice,
+                values,
+                _default(keys, choice, values),
+                compiled.source.place(compiled.marks[choice]),
+                *keys.described.get(choice, ())[:1],
             )
             for choice, values in compiled.choices.items()
         ),
@@ -92,6 +97,7 @@ def parse(text: str, *, name: str, path: str) -> Statement:
         body_line=line,
         compiled=compiled,
         examples=tuple(examples),
+        deprecated=keys.deprecated,
     )
 
 
@@ -160,6 +166,11 @@ def _check_parameters(source: Source, compiled: Compiled, keys: Keys, errors: li
             )
         elif name not in compiled.offsets and name not in keys.bounds:
             errors.append(_not_there(source, compiled, name, keys.bounds_offsets[name]))
+    errors.extend(
+        _not_there(source, compiled, name, offset)
+        for name, (_, offset) in keys.described.items()
+        if name not in {*compiled.offsets, *compiled.choices, *keys.bounds, *keys.encrypted}
+    )
     known = {name: each for name, each in keys.encrypted.items() if name in compiled.offsets}
     check_parameters(source, compiled.offsets, known, keys.bounds_offsets, errors)
     for name, bounds in keys.bounds.items():

@@ -15,7 +15,7 @@ from plainsql.errors import BindError
 from plainsql.query import Args, CompiledQuery, QueryText
 from plainsql.query.parameter_sets import error_of_set
 from plainsql.sync.connection import Prepared, SharedConnection
-from plainsql.sync.execution import build_result, described_as, dump, prepare, server_note
+from plainsql.sync.execution import add_server_note, build_result, described_as, dump, prepare
 from plainsql.sync.wire import check_result
 
 __all__ = ["execute_many", "run_batch"]
@@ -54,7 +54,7 @@ def _run(
                 current = prepared if prepared.name else described_as(result, shared, query, text, prepared)
             except psycopg.Error as error:
                 shared.forget(text.sql)
-                error.add_note(server_note(error, query, text))
+                add_server_note(error, query, text)
                 raise
             yield text, current, result
 
@@ -69,5 +69,5 @@ def _call(
     except BindError as error:
         raise error_of_set(query.name, number, error) from None
     except psycopg.Error as error:
-        error.add_note(server_note(error, query, text))
+        add_server_note(error, query, text)
         raise

@@ -17,8 +17,9 @@ import psycopg
 
 from plainsql.application import cache_namespace
 from plainsql.cache import Cache, OnFailure, PendingInvalidation, Touched, merge, resolve_change
-from plainsql.errors import CacheError, PlainsqlError
+from plainsql.errors import CacheError
 from plainsql.query import Args, CompiledQuery
+from plainsql.sqlstate_errors import is_own
 from plainsql.sync.connection import SharedConnection
 
 __all__ = ["ANYTHING", "CacheWriter", "Writes", "cache_writer"]
@@ -146,7 +147,7 @@ class Writes:
 
 def _may_still_commit(shared: SharedConnection, error: BaseException) -> bool:
     """Return whether the server may still be running the statement that this error ended, and commit it."""
-    if isinstance(error, PlainsqlError):
+    if is_own(error):
         return False
     if isinstance(error, psycopg.Error | OSError):
         return shared.is_lost

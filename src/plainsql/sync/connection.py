@@ -301,5 +301,8 @@ class SharedConnection:
 
     def _result(self) -> pq.abc.PGresult:
         """Wait for the one result of what was sent. Ctrl-C cancels what runs on the server."""
-        (result, *_) = wait_for_results(self.psycopg, self._limit_s)
+        result, *more = wait_for_results(self.psycopg, self._limit_s)
+        for refusal in more:
+            # A deferred constraint fails the commit, which comes after the statement's own result.
+            check_result(refusal)
         return check_result(result)

@@ -28,7 +28,8 @@ from plainsql.query import Args, CompiledQuery, QueryText
 from plainsql.query.signature import encode_error_detail
 from plainsql.sync.adapters import DUMP_ERRORS
 from plainsql.sync.connection import Prepared, SharedConnection
-from plainsql.sync.execution import dump, server_note
+from plainsql.sync.driver_errors import classified_errors
+from plainsql.sync.execution import add_query_note, add_server_note, dump
 from plainsql.sync.type_catalog import FIRST_OID_OF_USERS
 from plainsql.sync.wire import check_result
 
@@ -65,7 +66,7 @@ def copy_in(
     names = columns_of(table, first, columns)
     copied = CopyRows(table, names, chain((first,), plain), progress)
     quoted = ", ".join(map(quote_name, names))
-    with shared.lock, shared.with_settings():
+    with shared.lock, shared.with_settings(), classified_errors():
         # A parameter of `coalesce` gets its column's type.
         likes = ", ".join(f"coalesce({quote_name(column)}, ${n})" for n, column in enumerate(names, 1))
         prepared = shared.prepare(f"select {likes} from {qualified_name(table)}")
@@ -105,7 +106,7 @@ def copy_out(
         try:
             sql = _without_parameters(shared, query, text, values)
         except psycopg.Error as error:
-            error.add_note(server_note(error, query, text))
+            add_server_note(error, query, text)
             raise
         options = "" if copy_format == "binary" or not header else ", header true"
         written = 0
@@ -119,7 +120,7 @@ def copy_out(
                         progress(written)
         except psycopg.Error as error:
             # The position, if there is one, counts in the text around the query.
-            error.add_note(query.error_note(text, None))
+            add_query_note(error, query, text)
             raise
         return cursor.rowcount
 

@@ -13,9 +13,12 @@ from plainsql.errors import ContractError, DecodeError
 from plainsql.query import Args, CompiledQuery, QueryText
 from plainsql.sync.adapters import DUMP_ERRORS
 from plainsql.sync.connection import Prepared, SharedConnection
+from plainsql.sync.driver_errors import classify_error
 from plainsql.sync.row_loader import UnreadableError
 
 __all__ = [
+    "add_query_note",
+    "add_server_note",
     "build_result",
     "described_as",
     "dump",
@@ -23,7 +26,6 @@ __all__ = [
     "is_stale",
     "iterate",
     "prepare",
-    "server_note",
 ]
 
 _STATEMENTS: Final = re.compile(r"\b(?:prepare|deallocate|discard)\b", re.IGNORECASE)
@@ -39,7 +41,7 @@ def execute(shared: SharedConnection, query: CompiledQuery[Any, R], args: Args) 
         try:
             prepared, result = _send(shared, query, text, values)
         except psycopg.Error as error:
-            error.add_note(server_note(error, query, text))
+            add_server_note(error, query, text)
             raise
         return build_result(shared, query, text, prepared, result)
 
@@ -55,14 +57,14 @@ def iterate(shared: SharedConnection, query: CompiledQuery[T, Any], args: Args, 
             prepared = prepare(shared, query, text)
             data = dump(query, text, prepared, values)
         except psycopg.Error as error:
-            error.add_note(server_note(error, query, text))
+            add_server_note(error, query, text)
             raise
         try:
             cursor = _declare(shared, text, prepared, data)
             result = None if cursor else shared.run(prepared, data)
         except psycopg.Error as error:
             # No position: the server counts from the beginning of the declaration.
-            error.add_note(query.error_note(text, None))
+            add_query_note(error, query, text)
             raise
         if result is not None:
             prepared = described_as(result, shared, query, text, prepared)
@@ -77,7 +79,7 @@ def iterate(shared: SharedConnection, query: CompiledQuery[T, Any], args: Args, 
                     # The cursor has a plan of its own, which may be newer than the description.
                     prepared = described_as(result, shared, query, text, prepared)
                 except psycopg.Error as error:
-                    error.add_note(query.error_note(text, None))
+                    add_query_note(error, query, text)
                     raise
                 rows = query.build(_records(shared, query, text, prepared, result))
             yield from rows
@@ -88,12 +90,30 @@ def iterate(shared: SharedConnection, query: CompiledQuery[T, Any], args: Args, 
             shared.close_cursor(cursor)
 
 
-def server_note(error: psycopg.Error, query: CompiledQuery[Any, Any], text: QueryText) -> str:
-    """Return the note on the server's error: the query and the place in its file."""
+def add_server_note(error: psycopg.Error, query: CompiledQuery[Any, Any], text: QueryText) -> None:
+    """Add the note on the server's error: the query and the place in its file."""
+    _name_violation(error, query)
     fields = error.diag
-    return query.error_note(
-        text, fields.statement_position, sqlstate=error.sqlstate, message=fields.message_primary or ""
+    error.add_note(
+        query.error_note(
+            text, fields.statement_position, sqlstate=error.sqlstate, message=fields.message_primary or ""
+        )
     )
+
+
+def add_query_note(error: psycopg.Error, query: CompiledQuery[Any, Any], text: QueryText) -> None:
+    """Add the note that names the query to an error whose position is not one of the query's text."""
+    classify_error(error)
+    _name_violation(error, query)
+    error.add_note(query.error_note(text, None))
+
+
+def _name_violation(error: psycopg.Error, query: CompiledQuery[Any, Any]) -> None:
+    """Give the violation of a constraint the class that the query's header names for it."""
+    if query.errors and isinstance(error, psycopg.IntegrityError):
+        kind = query.errors.get(error.diag.constraint_name or "")
+        if kind is not None:
+            classify_error(error, kind)
 
 
 def _send(

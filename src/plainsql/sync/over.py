@@ -20,6 +20,7 @@ from plainsql.project_codecs import codecs_once
 from plainsql.query import Args, CompiledQuery, Query
 from plainsql.sync.batch import execute_many, run_batch
 from plainsql.sync.copy import SyncOutput, copy_in, copy_out
+from plainsql.sync.driver_errors import classified_errors, classify_error
 from plainsql.sync.execution import execute, iterate
 from plainsql.sync.guest_connection import GuestConnection
 from plainsql.sync.lending_executor import LendingExecutor
@@ -173,7 +174,7 @@ class GuestExecutor:
                 hint="pass them to the call that opens the outer transaction",
             )
         shared.raise_if_failed()
-        with shared.psycopg.transaction():
+        with classified_errors(), shared.psycopg.transaction():
             if options:
                 shared.run_command(f"set transaction {', '.join(options)}")
             inner = GuestExecutor(self._source, self._prefetch, self._codecs)
@@ -208,6 +209,7 @@ class GuestExecutor:
                     TenantGuard(_tenant_setting()).check(shared, query)
                 yield shared
             except (psycopg.Error, OSError) as error:
+                classify_error(error)
                 if not in_transaction:
                     add_note(shared, error, read_only=query is not None and query.read_only)
                 elif shared.is_lost:
@@ -284,7 +286,7 @@ class GuestPoolExecutor(LendingExecutor):
     @contextmanager
     def _borrow(self) -> Iterator[GuestExecutor]:
         acquired: AbstractContextManager[psycopg.Connection[Any]] = self._pool.connection()
-        with acquired as connection:
+        with classified_errors(), acquired as connection:
             yield GuestExecutor(_Given(connection), self._prefetch, self._codecs)
 
 

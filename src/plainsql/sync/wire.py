@@ -16,6 +16,7 @@ from psycopg.errors import error_from_result
 from psycopg.waiting import Ready, Wait
 
 from plainsql.errors import PlainsqlError
+from plainsql.sync.driver_errors import classify_error
 
 __all__ = ["check_result", "has_ended", "run_pipeline", "run_script", "wait_for_results"]
 
@@ -88,7 +89,9 @@ def check_result(result: pq.abc.PGresult) -> pq.abc.PGresult:
     """Return a result, or raise the server's error."""
     if result.status in _DONE:
         return result
-    raise error_from_result(result, "utf-8")
+    error = error_from_result(result, "utf-8")
+    classify_error(error)
+    raise error
 
 
 def has_ended(connection: psycopg.Connection[Any]) -> bool:

@@ -46,6 +46,7 @@ class RelationColumn:
     identity: bool
     default: str | None
     """The expression of the default, the generation or the domain's default, in the server's node format."""
+    comment: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,7 +243,8 @@ def _columns_query(where: str, version: int) -> str:
         )
     return f"""
 select a.attrelid, a.attnum, a.attname, a.atttypid, a.atttypmod, a.attnotnull and {valid}, {inherited},
-  a.attgenerated <> '', a.attidentity <> '', coalesce(d.adbin, t.typdefaultbin)::text
+  a.attgenerated <> '', a.attidentity <> '', coalesce(d.adbin, t.typdefaultbin)::text,
+  coalesce(pg_catalog.col_description(a.attrelid, a.attnum), '')
 from pg_catalog.pg_attribute as a
 inner join pg_catalog.pg_class as c on c.oid = a.attrelid
 inner join pg_catalog.pg_namespace as n on n.oid = c.relnamespace

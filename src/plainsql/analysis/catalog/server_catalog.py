@@ -8,6 +8,7 @@ from typing import Any
 
 from psycopg import Connection
 
+from plainsql.analysis.catalog.constraints import Constraints, load_constraints
 from plainsql.analysis.catalog.function_bodies import FunctionBodies, FunctionBody
 from plainsql.analysis.catalog.implicit_functions import ImplicitFunctions, load_implicit_functions
 from plainsql.analysis.catalog.relations import Relation, Trigger, load_relations
@@ -34,6 +35,7 @@ class Catalog:
         self.types: Types = load_types(connection)
         self.routines: Routines = load_routines(connection)
         self._relations = load_relations(connection, self.version)
+        self._constraints: Constraints | None = None
         self._views: dict[int, str | None] = {}
         self.implicit_functions: ImplicitFunctions = load_implicit_functions(connection, self.routines)
         self._bodies: FunctionBodies | None = None
@@ -82,6 +84,17 @@ class Catalog:
             return None
         return ColumnRef(found.schema, found.name, found.columns[number].name)
 
+    def comment(self, relation: int, number: int) -> str:
+        """Return the comment on a column; empty if there is none."""
+        found = self.relation(relation) if relation else None
+        return found.columns[number].comment if found is not None and number in found.columns else ""
+
+    def comment_on(self, column: ColumnRef) -> str:
+        """Return the comment on a column of a user schema; empty if there is none."""
+        found = self.relation_named(column.schema, column.table)
+        named = (each for each in found.columns.values() if each.name == column.column) if found else ()
+        return next((each.comment for each in named), "")
+
     def assume_not_null(self, names: Iterable[str]) -> None:
         """Take these columns as never null: ``schema.table.column`` or ``table.column``.
 
@@ -101,6 +114,13 @@ class Catalog:
             return False
         self.assumption_used = True
         return True
+
+    @property
+    def constraints(self) -> Constraints:
+        """The constraints of all tables and domains, which are read at the first write."""
+        if self._constraints is None:
+            self._constraints = load_constraints(self._connection)
+        return self._constraints
 
     def view_text(self, oid: int) -> str | None:
         """Return a view's definition in the server's node format."""

@@ -15,8 +15,8 @@ from plainsql.database.execution.link import CopyWork, Executes, Link
 from plainsql.database.execution.statement import fetch
 from plainsql.database.pool.call import Call
 from plainsql.database.pool.tenant_pool import AroundCommit, TenantPool
-from plainsql.errors import PlainsqlError
 from plainsql.query import Args, CompiledQuery, QueryText
+from plainsql.sqlstate_errors import is_own
 
 __all__ = ["Cached"]
 
@@ -102,9 +102,9 @@ class Cached(Link):
             no_plan = cast("QueryText", None)
             try:
                 await self._without_tenant.run_on_connection(identify, query, no_plan, (), None)
-            except PlainsqlError:
-                raise  # there is no connection, nor is there one for the read
-            except Exception as error:  # noqa: BLE001 (the read itself may succeed without it)
+            except Exception as error:  # (the read itself may succeed without it)
+                if is_own(error):
+                    raise  # there is no connection, nor is there one for the read
                 queries.identification_failed(error)
         return queries.cached_query(query)
 

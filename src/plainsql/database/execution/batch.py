@@ -26,7 +26,7 @@ from typing import Any, TypeVar
 from asyncpg import exceptions
 
 from plainsql.database.execution import driver
-from plainsql.database.execution.errors import explain, is_lost
+from plainsql.database.execution.errors import add_query_note, explain, is_lost
 from plainsql.database.execution.forms import Form, Forms
 from plainsql.database.execution.nul_characters import nul_refused, nuls_in, refuse_nul
 from plainsql.database.execution.pipelined_statement import (
@@ -225,7 +225,7 @@ async def _read_chunk(
             raise
         if connection.is_in_transaction() and not unsent:
             # The position counts in the text around the query.
-            error.add_note(query.error_note(text, None))
+            add_query_note(error, query, text)
             raise
     if found is None:
         # One by one, until the set that is to blame raises its error.
@@ -332,7 +332,7 @@ async def _explained(
                     raise error_of_set(query.name, number, refusal) from None
         if isinstance(error, exceptions.PostgresError) and element is None:
             # The server's error: its position, if it has one, counts in the text around the query.
-            error.add_note(query.error_note(text, None))
+            add_query_note(error, query, text)
             raise
         explained = await explain(error, connection, query, text, values[element or 0])
         if explained is error:

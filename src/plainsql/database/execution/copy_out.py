@@ -10,7 +10,7 @@ from typing import Any
 
 from plainsql.copy_output import CopyFormat, Writable, arguments_of, mode_of, write_all
 from plainsql.copy_rows import Progress
-from plainsql.database.execution.errors import explain
+from plainsql.database.execution.errors import add_query_note, explain
 from plainsql.database.execution.nul_characters import refuse_nul
 from plainsql.database.pool.contexts import asynccontextmanager
 from plainsql.files import replace_file
@@ -57,7 +57,7 @@ async def copy_out(
                 connection.terminate()
             elif isinstance(error, Exception):
                 # The position, if there is one, counts in the text around the query.
-                error.add_note(query.error_note(text, None))
+                add_query_note(error, query, text)
             raise
     return int(status.rpartition(" ")[2])
 

@@ -7,11 +7,13 @@ from typing import Any
 
 from asyncpg import exceptions
 
+from plainsql.database.pool.driver_errors import classify_error
 from plainsql.database.pool.lost_connection import as_lost, is_lost, is_unreadable
-from plainsql.errors import BindError, DecodeError, PlainsqlError
+from plainsql.errors import BindError, DecodeError
 from plainsql.query import CompiledQuery, QueryText
+from plainsql.sqlstate_errors import StatementTimeoutError, is_own
 
-__all__ = ["explain", "is_lost"]
+__all__ = ["add_query_note", "explain", "is_lost", "name_violation", "unfit_argument"]
 
 # asyncpg names the argument that it could not encode only in the text, which holds the value as well. The
 # number is at the beginning, before any part of the value.
@@ -32,7 +34,7 @@ async def explain(
 ) -> BaseException:
     """Return the error to raise: the same one with a note, or a ``BindError`` for an unfit argument.
 
-    Errors of the server keep their classes, so that they can be caught by them.
+    Errors of the server keep the driver's classes, so that they can be caught by them.
     """
     error = as_lost(error)
     if isinstance(error, exceptions.DataError) and error.severity is None:  # type: ignore[attr-defined]
@@ -45,7 +47,7 @@ async def explain(
             detail=str(error).partition("\n")[0],
             hint=f"select its parts as columns, or cast it to text in {query.file}",
         )
-    if isinstance(error, PlainsqlError):
+    if is_own(error):
         return error
     if isinstance(error, ValueError | OverflowError) and not isinstance(error, exceptions.InterfaceError):
         return DecodeError(
@@ -57,7 +59,10 @@ async def explain(
     if isinstance(error, TimeoutError) and not error.args:
         limit_s: float | None = connection._config.command_timeout
         # The driver's own has no text.
-        error.args = (f"the statement took longer than statement_timeout={limit_s:g}" if limit_s else "",)
+        error = StatementTimeoutError(
+            f"the statement took longer than statement_timeout={limit_s:g}" if limit_s else ""
+        )
+    name_violation(error, query)
     error.add_note(
         query.error_note(
             text,
@@ -67,6 +72,21 @@ async def explain(
         )
     )
     return error
+
+
+def add_query_note(error: BaseException, query: CompiledQuery[Any, Any], text: QueryText) -> None:
+    """Add the note that names the query to an error whose position is not one of the query's text."""
+    classify_error(error)
+    name_violation(error, query)
+    error.add_note(query.error_note(text, None))
+
+
+def name_violation(error: BaseException, query: CompiledQuery[Any, Any]) -> None:
+    """Give the violation of a constraint the class that the query's header names for it."""
+    if query.errors and isinstance(error, exceptions.IntegrityConstraintViolationError):
+        kind = query.errors.get(getattr(error, "constraint_name", None) or "")
+        if kind is not None:
+            classify_error(error, kind)
 
 
 def unfit_argument(error: BaseException) -> int | None:

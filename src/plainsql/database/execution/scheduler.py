@@ -30,7 +30,7 @@ from plainsql.database.execution.forms import Form, Forms
 from plainsql.database.execution.groups import ALONE, Began, Group, Waiting, fail, without_repetitions
 from plainsql.database.execution.pipelined_statement import Values, fitting, unfit_call
 from plainsql.database.pool.call import Call
-from plainsql.errors import PlainsqlError
+from plainsql.sqlstate_errors import is_own
 
 __all__ = ["Runner", "Scheduler"]
 
@@ -340,9 +340,9 @@ class Scheduler:
             found = await self._runner.together(
                 group.form, calls, lambda prepared: self._begin_group(group, prepared=prepared)
             )
-        except PlainsqlError:
-            raise  # no connection, or other columns: the same for every call
-        except Exception as error:  # noqa: BLE001 (one call's value, a time limit, a lost connection)
+        except Exception as error:  # (one call's value, a time limit, a lost connection)
+            if is_own(error):
+                raise  # no connection, or other columns: the same for every call
             if group.rescue is None:
                 await self._run_again(group, error)
             else:

@@ -8,7 +8,6 @@ from typing import Self
 from asyncpg import exceptions
 
 from plainsql.database.pool.lost_connection import ConnectionLostError, is_lost
-from plainsql.errors import PlainsqlError
 from plainsql.outcome_notes import (
     CHANGES_NOTHING,
     NOT_COMMITTED,
@@ -17,6 +16,7 @@ from plainsql.outcome_notes import (
     PERHAPS_COMMITTED,
     UNKNOWN,
 )
+from plainsql.sqlstate_errors import is_own
 
 __all__ = [
     "CommitOutcome",
@@ -69,7 +69,7 @@ def may_still_commit(error: BaseException) -> bool:
     A request to cancel may come too late, and the loss of a connection does not stop its statement.
     """
     if isinstance(error, asyncio.CancelledError | TimeoutError):
-        return not isinstance(error, PlainsqlError)
+        return not is_own(error)
     return is_lost(error) and not was_not_sent(error)
 
 
@@ -83,7 +83,7 @@ def may_run_again(error: BaseException, *, read_only: bool) -> bool:
 
 def note_of_statement(error: BaseException, *, read_only: bool = False) -> str | None:
     """Return the outcome of a statement outside of a transaction; None if the error itself names it."""
-    if isinstance(error, PlainsqlError):
+    if is_own(error):
         return None
     if is_lost(error):
         if was_not_sent(error):
@@ -96,7 +96,7 @@ def note_of_statement(error: BaseException, *, read_only: bool = False) -> str |
 
 def _note_of_transaction(error: BaseException, *, ended: bool) -> str | None:
     """Return the outcome of a transaction; ``ended``: its block had ended when the error came."""
-    if isinstance(error, PlainsqlError) or not (is_lost(error) or isinstance(error, TimeoutError | OSError)):
+    if is_own(error) or not (is_lost(error) or isinstance(error, TimeoutError | OSError)):
         return None
     if ended and not was_not_sent(error):
         return PERHAPS_COMMITTED

@@ -12,7 +12,9 @@ from typing import Any
 
 from asyncpg import exceptions
 
+from plainsql.database.pool.driver_errors import classify_error
 from plainsql.errors import PlainsqlError
+from plainsql.sqlstate_errors import is_own
 
 __all__ = ["ConnectionLostError", "as_lost", "is_lost", "is_unreadable"]
 
@@ -60,7 +62,7 @@ def is_lost(error: BaseException) -> bool:
         return False
     # The driver's state is confused if the server's last message came just before our statement.
     lost = ConnectionError | exceptions.InterfaceError | exceptions.InternalClientError
-    return isinstance(error, lost) and not isinstance(error, PlainsqlError)
+    return isinstance(error, lost) and not is_own(error)
 
 
 def is_unreadable(error: BaseException) -> bool:
@@ -74,6 +76,8 @@ def is_unreadable(error: BaseException) -> bool:
 def as_lost(error: BaseException, connection: Any = None) -> BaseException:
     """Return a ``ConnectionLostError`` if the error means that the connection is gone, else the error.
 
+    An error of the server gets the class of its SQLSTATE.
+
     ``connection``: the connection in question, if the error may come from elsewhere, such as the user's code
     in a block.
     """
@@ -85,9 +89,11 @@ def as_lost(error: BaseException, connection: Any = None) -> BaseException:
             return error
         was_sent = False  # the server's last message came first, and the end of the connection follows
     elif connection is not None and not connection.is_closed():
+        classify_error(error)
         return error
     elif isinstance(error, exceptions.PostgresError):
         if not is_lost(error):
+            classify_error(error)
             return error
     elif isinstance(error, exceptions.InterfaceError):
         # It has no code, only a text: "connection is closed", "the underlying connection is closed".

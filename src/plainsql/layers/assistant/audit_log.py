@@ -8,12 +8,23 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import NotRequired, TYPE_CHECKING, TypedDict
 
-from plainsql.query import Args, NullError, bounded, many, one, optional
+from plainsql.query import Args, NullError, bounded, many, one, optional, parameter_types
 from plainsql.rows import Row
 from plainsql.types import Json, UNSET, UnsetType
 
-__all__ = ["AuditEntry", "count", "get_by_id", "list", "trail"]
+__all__ = [
+    "AuditEntry",
+    "CountParameters",
+    "GetByIdParameters",
+    "ListParameters",
+    "TrailParameters",
+    "count",
+    "get_by_id",
+    "list",
+    "trail",
+]
 
 
 class AuditEntry(Row, frozen=True):
@@ -22,16 +33,49 @@ class AuditEntry(Row, frozen=True):
     id: int
     tenant_id: str
     actor: str | None
+    """Who: the user that app.jwt_user named"""
     db_role: str
+    """The role that was logged in"""
     action: str
+    """What was done: insert, update, soft_delete, restore or purge"""
     table_name: str
     row_id: int
+    """The id of the row in its table"""
     old: Json | None
+    """What was there before: of a purge the whole row, else the columns that changed"""
     new: Json | None
+    """What is there now: of an insert the whole row, else the columns that changed"""
     created_at: datetime
 
 
-@one[int]("assistant.audit_log.count", "sql/assistant/audit_log/count.sql", 3, """\
+if TYPE_CHECKING:
+    CountParameters = TypedDict("CountParameters", {"since": NotRequired[datetime | UnsetType]})
+    GetByIdParameters = TypedDict("GetByIdParameters", {"id": int})
+    ListParameters = TypedDict("ListParameters", {
+        "table_name": NotRequired[str | UnsetType],
+        "actor": NotRequired[str | UnsetType],
+        "action": NotRequired[str | UnsetType],
+        "since": NotRequired[datetime | UnsetType],
+        "after_created_at": NotRequired[datetime | UnsetType],
+        "after_id": NotRequired[int | UnsetType],
+        "limit": NotRequired[int],
+    })
+    TrailParameters = TypedDict("TrailParameters", {
+        "table_name": str,
+        "row_id": int,
+        "after_id": NotRequired[int | UnsetType],
+        "limit": NotRequired[int],
+    })
+else:
+    __getattr__ = parameter_types(__name__, {
+        "CountParameters": "count",
+        "GetByIdParameters": "get_by_id",
+        "ListParameters": "list",
+        "TrailParameters": "trail",
+    })
+
+
+@one[int, "CountParameters"]("assistant.audit_log.count", "sql/assistant/audit_log/count.sql", 3, """\
 select count(*) as total
 from assistant.audit_log as a
 where
@@ -49,7 +93,7 @@ def count(*, since: datetime | UnsetType = UNSET) -> Args:
     return (since,)
 
 
-@optional[AuditEntry]("assistant.audit_log.get_by_id", "sql/assistant/audit_log/get_by_id.sql", 3, """\
+@optional[AuditEntry, "GetByIdParameters"]("assistant.audit_log.get_by_id", "sql/assistant/audit_log/get_by_id.sql", 3, """\
 select
   a.id,
   a.tenant_id,
@@ -77,7 +121,7 @@ def get_by_id(*, id: int) -> Args:
     return (id,)
 
 
-@many[AuditEntry]("assistant.audit_log.list", "sql/assistant/audit_log/list.sql", 7, """\
+@many[AuditEntry, "ListParameters"]("assistant.audit_log.list", "sql/assistant/audit_log/list.sql", 7, """\
 select
   a.id,
   a.tenant_id,
@@ -132,7 +176,7 @@ def list(
     return (table_name, actor, action, since, after_created_at, after_id, bounded("limit", limit, 1, 200))
 
 
-@many[AuditEntry]("assistant.audit_log.trail", "sql/assistant/audit_log/trail.sql", 6, """\
+@many[AuditEntry, "TrailParameters"]("assistant.audit_log.trail", "sql/assistant/audit_log/trail.sql", 6, """\
 select
   a.id,
   a.tenant_id,

@@ -7,13 +7,49 @@
 
 from __future__ import annotations
 
+from typing import NotRequired, TYPE_CHECKING, TypedDict
+
 from plainsql.dependencies import Change
-from plainsql.query import Args, NullError, bounded, count, many
+from plainsql.query import Args, NullError, bounded, count, many, parameter_types
 
-__all__ = ["conversations", "events", "message_history", "notes", "tenants", "users"]
+__all__ = [
+    "ConversationsParameters",
+    "EventsParameters",
+    "MessageHistoryParameters",
+    "NotesParameters",
+    "UsersParameters",
+    "conversations",
+    "events",
+    "message_history",
+    "notes",
+    "tenants",
+    "users",
+]
 
 
-@count("assistant.cleanup.conversations", "sql/assistant/cleanup/conversations.sql", 14, """\
+if TYPE_CHECKING:
+    ConversationsParameters = TypedDict("ConversationsParameters", {
+        "days": NotRequired[int],
+        "limit": NotRequired[int],
+    })
+    EventsParameters = TypedDict("EventsParameters", {"days": NotRequired[int], "limit": NotRequired[int]})
+    MessageHistoryParameters = TypedDict("MessageHistoryParameters", {
+        "days": NotRequired[int],
+        "limit": NotRequired[int],
+    })
+    NotesParameters = TypedDict("NotesParameters", {"days": NotRequired[int], "limit": NotRequired[int]})
+    UsersParameters = TypedDict("UsersParameters", {"days": NotRequired[int], "limit": NotRequired[int]})
+else:
+    __getattr__ = parameter_types(__name__, {
+        "ConversationsParameters": "conversations",
+        "EventsParameters": "events",
+        "MessageHistoryParameters": "message_history",
+        "NotesParameters": "notes",
+        "UsersParameters": "users",
+    })
+
+
+@count["ConversationsParameters"]("assistant.cleanup.conversations", "sql/assistant/cleanup/conversations.sql", 14, """\
 with
 doomed as (
   select d.id
@@ -56,7 +92,7 @@ def conversations(*, days: int = 30, limit: int = 1000) -> Args:
     return (bounded("days", days, 0, 36500), bounded("limit", limit, 1, 10000))
 
 
-@count("assistant.cleanup.events", "sql/assistant/cleanup/events.sql", 13, """\
+@count["EventsParameters"]("assistant.cleanup.events", "sql/assistant/cleanup/events.sql", 13, """\
 with
 doomed as (
   select d.id
@@ -97,7 +133,7 @@ def events(*, days: int = 30, limit: int = 1000) -> Args:
     return (bounded("days", days, 0, 36500), bounded("limit", limit, 1, 10000))
 
 
-@count("assistant.cleanup.message_history", "sql/assistant/cleanup/message_history.sql", 13, """\
+@count["MessageHistoryParameters"]("assistant.cleanup.message_history", "sql/assistant/cleanup/message_history.sql", 13, """\
 with
 doomed as (
   select d.id
@@ -138,7 +174,7 @@ def message_history(*, days: int = 30, limit: int = 1000) -> Args:
     return (bounded("days", days, 0, 36500), bounded("limit", limit, 1, 10000))
 
 
-@count("assistant.cleanup.notes", "sql/assistant/cleanup/notes.sql", 13, """\
+@count["NotesParameters"]("assistant.cleanup.notes", "sql/assistant/cleanup/notes.sql", 13, """\
 with
 doomed as (
   select d.id
@@ -219,7 +255,7 @@ def tenants() -> Args:
     return ()
 
 
-@count("assistant.cleanup.users", "sql/assistant/cleanup/users.sql", 14, """\
+@count["UsersParameters"]("assistant.cleanup.users", "sql/assistant/cleanup/users.sql", 14, """\
 with
 doomed as (
   select d.id

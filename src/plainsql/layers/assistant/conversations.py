@@ -8,14 +8,30 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import NotRequired, TYPE_CHECKING, TypedDict
 
 from plainsql.dependencies import Change
-from plainsql.query import Args, NullError, bounded, count as count_, many, one, optional
+from plainsql.query import Args, NullError, bounded, count as count_, many, one, optional, parameter_types
 from plainsql.rows import Row
 from plainsql.types import Json, UNSET, UnsetType
 
 __all__ = [
+    "CloseParameters",
     "Conversation",
+    "CountParameters",
+    "CreateParameters",
+    "ExpireIdleParameters",
+    "GetByIdParameters",
+    "GetBySessionIdParameters",
+    "GetOrStartParameters",
+    "ListActiveParameters",
+    "ListParameters",
+    "PurgeDeletedParameters",
+    "PurgeParameters",
+    "RestoreParameters",
+    "SoftDeleteParameters",
+    "UpdateParameters",
+    "UpdateStateParameters",
     "close",
     "count",
     "create",
@@ -41,19 +57,94 @@ class Conversation(Row, frozen=True):
     tenant_id: str
     user_id: int
     session_id: str
+    """What the channel calls the conversation"""
     current_state: str
+    """Where the dialogue stands"""
     context_data: Json
+    """What the dialogue has gathered so far"""
     last_message_id: str | None
+    """What the channel calls the last message"""
     is_active: bool
     started_at: datetime
     last_activity: datetime
+    """When something last happened in it"""
     created_at: datetime
     created_by: str | None
     updated_at: datetime
     updated_by: str | None
 
 
-@optional[Conversation]("assistant.conversations.close", "sql/assistant/conversations/close.sql", 5, """\
+if TYPE_CHECKING:
+    CloseParameters = TypedDict("CloseParameters", {"id": int})
+    CountParameters = TypedDict("CountParameters", {"since": NotRequired[datetime | UnsetType]})
+    CreateParameters = TypedDict("CreateParameters", {
+        "user_id": int,
+        "session_id": str,
+        "current_state": NotRequired[str],
+        "context_data": NotRequired[Json | None],
+    })
+    ExpireIdleParameters = TypedDict("ExpireIdleParameters", {
+        "idle_minutes": NotRequired[int],
+        "limit": NotRequired[int],
+    })
+    GetByIdParameters = TypedDict("GetByIdParameters", {"id": int})
+    GetBySessionIdParameters = TypedDict("GetBySessionIdParameters", {"session_id": str})
+    GetOrStartParameters = TypedDict("GetOrStartParameters", {"session_id": str, "user_id": int})
+    ListParameters = TypedDict("ListParameters", {
+        "user_id": NotRequired[int | UnsetType],
+        "after_created_at": NotRequired[datetime | UnsetType],
+        "after_id": NotRequired[int | UnsetType],
+        "limit": NotRequired[int],
+    })
+    ListActiveParameters = TypedDict("ListActiveParameters", {
+        "user_id": NotRequired[int | UnsetType],
+        "after_last_activity": NotRequired[datetime | UnsetType],
+        "after_id": NotRequired[int | UnsetType],
+        "limit": NotRequired[int],
+    })
+    PurgeParameters = TypedDict("PurgeParameters", {"id": int})
+    PurgeDeletedParameters = TypedDict("PurgeDeletedParameters", {
+        "before": datetime,
+        "limit": NotRequired[int],
+    })
+    RestoreParameters = TypedDict("RestoreParameters", {"id": int})
+    SoftDeleteParameters = TypedDict("SoftDeleteParameters", {"id": int})
+    UpdateParameters = TypedDict("UpdateParameters", {
+        "session_id": NotRequired[str | UnsetType],
+        "current_state": NotRequired[str | UnsetType],
+        "context_data": NotRequired[Json | UnsetType],
+        "last_message_id": NotRequired[str | None | UnsetType],
+        "is_active": NotRequired[bool | UnsetType],
+        "last_activity": NotRequired[datetime | UnsetType],
+        "id": int,
+    })
+    UpdateStateParameters = TypedDict("UpdateStateParameters", {
+        "new_state": str,
+        "context_data": NotRequired[Json | UnsetType],
+        "id": int,
+        "expected_state": str,
+    })
+else:
+    __getattr__ = parameter_types(__name__, {
+        "CloseParameters": "close",
+        "CountParameters": "count",
+        "CreateParameters": "create",
+        "ExpireIdleParameters": "expire_idle",
+        "GetByIdParameters": "get_by_id",
+        "GetBySessionIdParameters": "get_by_session_id",
+        "GetOrStartParameters": "get_or_start",
+        "ListParameters": "list",
+        "ListActiveParameters": "list_active",
+        "PurgeParameters": "purge",
+        "PurgeDeletedParameters": "purge_deleted",
+        "RestoreParameters": "restore",
+        "SoftDeleteParameters": "soft_delete",
+        "UpdateParameters": "update",
+        "UpdateStateParameters": "update_state",
+    })
+
+
+@optional[Conversation, "CloseParameters"]("assistant.conversations.close", "sql/assistant/conversations/close.sql", 5, """\
 update assistant.conversations as c
 set is_active = false
 where
@@ -94,7 +185,7 @@ def close(*, id: int) -> Args:
     return (id,)
 
 
-@one[int]("assistant.conversations.count", "sql/assistant/conversations/count.sql", 3, """\
+@one[int, "CountParameters"]("assistant.conversations.count", "sql/assistant/conversations/count.sql", 3, """\
 select count(*) as total
 from assistant.conversations as c
 where
@@ -112,7 +203,7 @@ def count(*, since: datetime | UnsetType = UNSET) -> Args:
     return (since,)
 
 
-@one[Conversation]("assistant.conversations.create", "sql/assistant/conversations/create.sql", 7, """\
+@one[Conversation, "CreateParameters"]("assistant.conversations.create", "sql/assistant/conversations/create.sql", 7, """\
 insert into assistant.conversations as c (
   user_id,
   session_id,
@@ -159,6 +250,8 @@ def create(
 
     A session id that another conversation has is refused (unique violation).
 
+    session_id: What the channel calls the conversation.
+    current_state: Where the dialogue stands.
     Reads assistant.conversations.
     Writes assistant.audit_log, assistant.conversations.
     SQL: sql/assistant/conversations/create.sql
@@ -168,7 +261,7 @@ def create(
     return (user_id, session_id, current_state, context_data)
 
 
-@many[Conversation]("assistant.conversations.expire_idle", "sql/assistant/conversations/expire_idle.sql", 8, """\
+@many[Conversation, "ExpireIdleParameters"]("assistant.conversations.expire_idle", "sql/assistant/conversations/expire_idle.sql", 8, """\
 with
 idle as (
   select c.id
@@ -225,7 +318,7 @@ def expire_idle(*, idle_minutes: int = 30, limit: int = 500) -> Args:
     return (bounded("idle_minutes", idle_minutes, 1, None), bounded("limit", limit, 1, 10000))
 
 
-@optional[Conversation]("assistant.conversations.get_by_id", "sql/assistant/conversations/get_by_id.sql", 3, """\
+@optional[Conversation, "GetByIdParameters"]("assistant.conversations.get_by_id", "sql/assistant/conversations/get_by_id.sql", 3, """\
 select
   c.id,
   c.tenant_id,
@@ -257,7 +350,7 @@ def get_by_id(*, id: int) -> Args:
     return (id,)
 
 
-@optional[Conversation]("assistant.conversations.get_by_session_id", "sql/assistant/conversations/get_by_session_id.sql", 4, """\
+@optional[Conversation, "GetBySessionIdParameters"]("assistant.conversations.get_by_session_id", "sql/assistant/conversations/get_by_session_id.sql", 4, """\
 select
   c.id,
   c.tenant_id,
@@ -289,7 +382,7 @@ def get_by_session_id(*, session_id: str) -> Args:
     return (session_id,)
 
 
-@one[Conversation]("assistant.conversations.get_or_start", "sql/assistant/conversations/get_or_start.sql", 10, """\
+@one[Conversation, "GetOrStartParameters"]("assistant.conversations.get_or_start", "sql/assistant/conversations/get_or_start.sql", 10, """\
 with
 known as (
   select
@@ -357,6 +450,7 @@ def get_or_start(*, session_id: str, user_id: int) -> Args:
 
     Implementation: see users/get_or_create_from_telegram.sql.
 
+    session_id: What the channel calls the conversation.
     Reads assistant.conversations.
     Writes assistant.audit_log, assistant.conversations, assistant.message_history.
     SQL: sql/assistant/conversations/get_or_start.sql
@@ -366,7 +460,7 @@ def get_or_start(*, session_id: str, user_id: int) -> Args:
     return (session_id, user_id)
 
 
-@many[Conversation]("assistant.conversations.list", "sql/assistant/conversations/list.sql", 6, """\
+@many[Conversation, "ListParameters"]("assistant.conversations.list", "sql/assistant/conversations/list.sql", 6, """\
 select
   c.id,
   c.tenant_id,
@@ -410,7 +504,7 @@ def list(
     return (user_id, after_created_at, after_id, bounded("limit", limit, 1, 200))
 
 
-@many[Conversation]("assistant.conversations.list_active", "sql/assistant/conversations/list_active.sql", 6, """\
+@many[Conversation, "ListActiveParameters"]("assistant.conversations.list_active", "sql/assistant/conversations/list_active.sql", 6, """\
 select
   c.id,
   c.tenant_id,
@@ -455,7 +549,7 @@ def list_active(
     return (user_id, after_last_activity, after_id, bounded("limit", limit, 1, 200))
 
 
-@count_("assistant.conversations.purge", "sql/assistant/conversations/purge.sql", 5, """\
+@count_["PurgeParameters"]("assistant.conversations.purge", "sql/assistant/conversations/purge.sql", 5, """\
 delete from assistant.deletable_conversations as d
 where
   d.tenant_id = (select assistant.current_tenant())
@@ -479,7 +573,7 @@ def purge(*, id: int) -> Args:
     return (id,)
 
 
-@count_("assistant.conversations.purge_deleted", "sql/assistant/conversations/purge_deleted.sql", 13, """\
+@count_["PurgeDeletedParameters"]("assistant.conversations.purge_deleted", "sql/assistant/conversations/purge_deleted.sql", 13, """\
 with
 doomed as (
   select d.id
@@ -521,7 +615,7 @@ def purge_deleted(*, before: datetime, limit: int = 1000) -> Args:
     return (before, bounded("limit", limit, 1, 10000))
 
 
-@count_("assistant.conversations.restore", "sql/assistant/conversations/restore.sql", 6, """\
+@count_["RestoreParameters"]("assistant.conversations.restore", "sql/assistant/conversations/restore.sql", 6, """\
 update assistant.deletable_conversations as d
 set deleted_at = null
 where
@@ -548,7 +642,7 @@ def restore(*, id: int) -> Args:
     return (id,)
 
 
-@count_("assistant.conversations.soft_delete", "sql/assistant/conversations/soft_delete.sql", 9, """\
+@count_["SoftDeleteParameters"]("assistant.conversations.soft_delete", "sql/assistant/conversations/soft_delete.sql", 9, """\
 with
 doomed as (
   select d.id
@@ -589,7 +683,7 @@ def soft_delete(*, id: int) -> Args:
     return (id,)
 
 
-@optional[Conversation]("assistant.conversations.update", "sql/assistant/conversations/update.sql", 3, """\
+@optional[Conversation, "UpdateParameters"]("assistant.conversations.update", "sql/assistant/conversations/update.sql", 3, """\
 update assistant.conversations as c
 set
   session_id = :session_id,            --?
@@ -634,6 +728,11 @@ def update(
 ) -> Args:
     """Change the given columns of a conversation, and leave the others.
 
+    session_id: What the channel calls the conversation.
+    current_state: Where the dialogue stands.
+    context_data: What the dialogue has gathered so far.
+    last_message_id: What the channel calls the last message.
+    last_activity: When something last happened in it.
     Reads assistant.conversations.
     Writes assistant.audit_log, assistant.conversations, assistant.message_history.
     SQL: sql/assistant/conversations/update.sql
@@ -650,7 +749,7 @@ def update(
     return (session_id, current_state, context_data, last_message_id, is_active, last_activity, id)
 
 
-@optional[Conversation]("assistant.conversations.update_state", "sql/assistant/conversations/update_state.sql", 6, """\
+@optional[Conversation, "UpdateStateParameters"]("assistant.conversations.update_state", "sql/assistant/conversations/update_state.sql", 6, """\
 update assistant.conversations as c
 set
   current_state = :new_state,
@@ -693,6 +792,7 @@ def update_state(
     The given context is merged into its context. No row is returned if the conversation is in
     another state by now: of two concurrent moves, one succeeds.
 
+    new_state: Where the dialogue stands.
     Reads assistant.conversations.
     Writes assistant.audit_log, assistant.conversations, assistant.message_history.
     SQL: sql/assistant/conversations/update_state.sql

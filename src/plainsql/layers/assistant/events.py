@@ -8,15 +8,34 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import NotRequired, TYPE_CHECKING, TypedDict
 
 from plainsql.dependencies import Change
-from plainsql.query import Args, NullError, bounded, count as count_, many, one, optional
+from plainsql.query import Args, NullError, bounded, count as count_, many, one, optional, parameter_types
 from plainsql.rows import Row
 from plainsql.types import Json, UNSET, UnsetType
 
 __all__ = [
+    "ByDateRangeParameters",
+    "ByUserParameters",
+    "CancelParameters",
+    "ClaimDueRemindersParameters",
+    "CountParameters",
+    "CreateParameters",
+    "DueRemindersParameters",
     "Event",
+    "GetByIdParameters",
+    "ListParameters",
+    "MarkCompletedParameters",
     "Occurrence",
+    "OccurrencesParameters",
+    "PurgeDeletedParameters",
+    "PurgeParameters",
+    "RestoreParameters",
+    "SaveExternalParameters",
+    "SoftDeleteParameters",
+    "UpcomingParameters",
+    "UpdateParameters",
     "by_date_range",
     "by_user",
     "cancel",
@@ -48,15 +67,22 @@ class Event(Row, frozen=True):
     description: str | None
     start_datetime: datetime
     end_datetime: datetime | None
+    """Null where it is not known how long it takes"""
     location: str | None
     event_type: str | None
     status: str
+    """pending, completed or cancelled"""
     reminder_minutes: int | None
+    """How long before the start the user wants to be reminded; null for not at all"""
     recurrence_rule: str | None
+    """How it comes back, as RFC 5545 writes it: \"FREQ=WEEKLY;BYDAY=MO\""""
     external_id: str | None
+    """What another calendar calls it; unique for a user"""
     extra_data: Json
     remind_at: datetime | None
+    """When the user is to be reminded, computed"""
     reminded_at: datetime | None
+    """When the reminder was taken to be sent; null again once its time changes"""
     created_at: datetime
     created_by: str | None
     updated_at: datetime
@@ -75,22 +101,148 @@ class Occurrence(Row, frozen=True):
     description: str | None
     start_datetime: datetime
     end_datetime: datetime | None
+    """Null where it is not known how long it takes"""
     location: str | None
     event_type: str | None
     status: str
+    """pending, completed or cancelled"""
     reminder_minutes: int | None
+    """How long before the start the user wants to be reminded; null for not at all"""
     recurrence_rule: str | None
+    """How it comes back, as RFC 5545 writes it: \"FREQ=WEEKLY;BYDAY=MO\""""
     external_id: str | None
+    """What another calendar calls it; unique for a user"""
     extra_data: Json
     remind_at: datetime | None
+    """When the user is to be reminded, computed"""
     reminded_at: datetime | None
+    """When the reminder was taken to be sent; null again once its time changes"""
     created_at: datetime
     created_by: str | None
     updated_at: datetime
     updated_by: str | None
 
 
-@many[Event]("assistant.events.by_date_range", "sql/assistant/events/by_date_range.sql", 10, """\
+if TYPE_CHECKING:
+    ByDateRangeParameters = TypedDict("ByDateRangeParameters", {
+        "user_id": int,
+        "since": datetime,
+        "until": datetime,
+        "status": NotRequired[str | UnsetType],
+        "after_start_datetime": NotRequired[datetime | UnsetType],
+        "after_id": NotRequired[int | UnsetType],
+        "limit": NotRequired[int],
+    })
+    ByUserParameters = TypedDict("ByUserParameters", {
+        "user_id": int,
+        "status": NotRequired[str | UnsetType],
+        "after_start_datetime": NotRequired[datetime | UnsetType],
+        "after_id": NotRequired[int | UnsetType],
+        "limit": NotRequired[int],
+    })
+    CancelParameters = TypedDict("CancelParameters", {"id": int})
+    ClaimDueRemindersParameters = TypedDict("ClaimDueRemindersParameters", {
+        "late_minutes": NotRequired[int],
+        "limit": NotRequired[int],
+    })
+    CountParameters = TypedDict("CountParameters", {"since": NotRequired[datetime | UnsetType]})
+    CreateParameters = TypedDict("CreateParameters", {
+        "user_id": int,
+        "title": str,
+        "description": NotRequired[str | None],
+        "start_datetime": datetime,
+        "end_datetime": NotRequired[datetime | None],
+        "location": NotRequired[str | None],
+        "event_type": NotRequired[str | None],
+        "status": NotRequired[str],
+        "reminder_minutes": NotRequired[int | None],
+        "recurrence_rule": NotRequired[str | None],
+        "external_id": NotRequired[str | None],
+        "extra_data": NotRequired[Json | None],
+    })
+    DueRemindersParameters = TypedDict("DueRemindersParameters", {
+        "late_minutes": NotRequired[int],
+        "limit": NotRequired[int],
+    })
+    GetByIdParameters = TypedDict("GetByIdParameters", {"id": int})
+    ListParameters = TypedDict("ListParameters", {
+        "user_id": NotRequired[int | UnsetType],
+        "after_created_at": NotRequired[datetime | UnsetType],
+        "after_id": NotRequired[int | UnsetType],
+        "limit": NotRequired[int],
+    })
+    MarkCompletedParameters = TypedDict("MarkCompletedParameters", {"id": int})
+    OccurrencesParameters = TypedDict("OccurrencesParameters", {
+        "user_id": int,
+        "since": datetime,
+        "until": datetime,
+        "status": NotRequired[str | UnsetType],
+        "after_begins_at": NotRequired[datetime | UnsetType],
+        "after_id": NotRequired[int | UnsetType],
+        "limit": NotRequired[int],
+    })
+    PurgeParameters = TypedDict("PurgeParameters", {"id": int})
+    PurgeDeletedParameters = TypedDict("PurgeDeletedParameters", {
+        "before": datetime,
+        "limit": NotRequired[int],
+    })
+    RestoreParameters = TypedDict("RestoreParameters", {"id": int})
+    SaveExternalParameters = TypedDict("SaveExternalParameters", {
+        "user_id": int,
+        "external_id": str | None,
+        "title": str,
+        "description": NotRequired[str | None],
+        "start_datetime": datetime,
+        "end_datetime": NotRequired[datetime | None],
+        "location": NotRequired[str | None],
+        "event_type": NotRequired[str | None],
+        "recurrence_rule": NotRequired[str | None],
+    })
+    SoftDeleteParameters = TypedDict("SoftDeleteParameters", {"id": int})
+    UpcomingParameters = TypedDict("UpcomingParameters", {
+        "within_hours": NotRequired[int],
+        "user_id": NotRequired[int | UnsetType],
+        "after_start_datetime": NotRequired[datetime | UnsetType],
+        "after_id": NotRequired[int | UnsetType],
+        "limit": NotRequired[int],
+    })
+    UpdateParameters = TypedDict("UpdateParameters", {
+        "title": NotRequired[str | UnsetType],
+        "description": NotRequired[str | None | UnsetType],
+        "start_datetime": NotRequired[datetime | UnsetType],
+        "end_datetime": NotRequired[datetime | None | UnsetType],
+        "location": NotRequired[str | None | UnsetType],
+        "event_type": NotRequired[str | None | UnsetType],
+        "status": NotRequired[str | UnsetType],
+        "reminder_minutes": NotRequired[int | None | UnsetType],
+        "recurrence_rule": NotRequired[str | None | UnsetType],
+        "extra_data": NotRequired[Json | UnsetType],
+        "id": int,
+    })
+else:
+    __getattr__ = parameter_types(__name__, {
+        "ByDateRangeParameters": "by_date_range",
+        "ByUserParameters": "by_user",
+        "CancelParameters": "cancel",
+        "ClaimDueRemindersParameters": "claim_due_reminders",
+        "CountParameters": "count",
+        "CreateParameters": "create",
+        "DueRemindersParameters": "due_reminders",
+        "GetByIdParameters": "get_by_id",
+        "ListParameters": "list",
+        "MarkCompletedParameters": "mark_completed",
+        "OccurrencesParameters": "occurrences",
+        "PurgeParameters": "purge",
+        "PurgeDeletedParameters": "purge_deleted",
+        "RestoreParameters": "restore",
+        "SaveExternalParameters": "save_external",
+        "SoftDeleteParameters": "soft_delete",
+        "UpcomingParameters": "upcoming",
+        "UpdateParameters": "update",
+    })
+
+
+@many[Event, "ByDateRangeParameters"]("assistant.events.by_date_range", "sql/assistant/events/by_date_range.sql", 10, """\
 with
 short as (
   select e.id
@@ -190,7 +342,7 @@ def by_date_range(
     return (user_id, since, until, status, after_start_datetime, after_id, bounded("limit", limit, 1, 1000))
 
 
-@many[Event]("assistant.events.by_user", "sql/assistant/events/by_user.sql", 6, """\
+@many[Event, "ByUserParameters"]("assistant.events.by_user", "sql/assistant/events/by_user.sql", 6, """\
 select
   e.id,
   e.tenant_id,
@@ -242,7 +394,7 @@ def by_user(
     return (user_id, status, after_start_datetime, after_id, bounded("limit", limit, 1, 200))
 
 
-@optional[Event]("assistant.events.cancel", "sql/assistant/events/cancel.sql", 5, """\
+@optional[Event, "CancelParameters"]("assistant.events.cancel", "sql/assistant/events/cancel.sql", 5, """\
 update assistant.events as e
 set status = 'cancelled'
 where
@@ -288,7 +440,7 @@ def cancel(*, id: int) -> Args:
     return (id,)
 
 
-@many[Event]("assistant.events.claim_due_reminders", "sql/assistant/events/claim_due_reminders.sql", 10, """\
+@many[Event, "ClaimDueRemindersParameters"]("assistant.events.claim_due_reminders", "sql/assistant/events/claim_due_reminders.sql", 10, """\
 with
 due as (
   select e.id
@@ -354,7 +506,7 @@ def claim_due_reminders(*, late_minutes: int = 60, limit: int = 100) -> Args:
     return (bounded("late_minutes", late_minutes, 0, 10080), bounded("limit", limit, 1, 1000))
 
 
-@one[int]("assistant.events.count", "sql/assistant/events/count.sql", 3, """\
+@one[int, "CountParameters"]("assistant.events.count", "sql/assistant/events/count.sql", 3, """\
 select count(*) as total
 from assistant.events as e
 where
@@ -372,7 +524,7 @@ def count(*, since: datetime | UnsetType = UNSET) -> Args:
     return (since,)
 
 
-@one[Event]("assistant.events.create", "sql/assistant/events/create.sql", 14, """\
+@one[Event, "CreateParameters"]("assistant.events.create", "sql/assistant/events/create.sql", 14, """\
 insert into assistant.events as e (
   user_id,
   title,
@@ -449,6 +601,11 @@ def create(
 
     A user that does not exist or is deleted is refused (foreign key violation).
 
+    end_datetime: Null where it is not known how long it takes.
+    status: pending, completed or cancelled.
+    reminder_minutes: How long before the start the user wants to be reminded; null for not at all.
+    recurrence_rule: How it comes back, as RFC 5545 writes it: "FREQ=WEEKLY;BYDAY=MO".
+    external_id: What another calendar calls it; unique for a user.
     Reads assistant.events.
     Writes assistant.audit_log, assistant.events.
     SQL: sql/assistant/events/create.sql
@@ -471,7 +628,7 @@ def create(
     )
 
 
-@many[Event]("assistant.events.due_reminders", "sql/assistant/events/due_reminders.sql", 10, """\
+@many[Event, "DueRemindersParameters"]("assistant.events.due_reminders", "sql/assistant/events/due_reminders.sql", 10, """\
 select
   e.id,
   e.tenant_id,
@@ -521,7 +678,7 @@ def due_reminders(*, late_minutes: int = 60, limit: int = 100) -> Args:
     return (bounded("late_minutes", late_minutes, 0, 10080), bounded("limit", limit, 1, 1000))
 
 
-@optional[Event]("assistant.events.get_by_id", "sql/assistant/events/get_by_id.sql", 3, """\
+@optional[Event, "GetByIdParameters"]("assistant.events.get_by_id", "sql/assistant/events/get_by_id.sql", 3, """\
 select
   e.id,
   e.tenant_id,
@@ -559,7 +716,7 @@ def get_by_id(*, id: int) -> Args:
     return (id,)
 
 
-@many[Event]("assistant.events.list", "sql/assistant/events/list.sql", 6, """\
+@many[Event, "ListParameters"]("assistant.events.list", "sql/assistant/events/list.sql", 6, """\
 select
   e.id,
   e.tenant_id,
@@ -609,7 +766,7 @@ def list(
     return (user_id, after_created_at, after_id, bounded("limit", limit, 1, 200))
 
 
-@optional[Event]("assistant.events.mark_completed", "sql/assistant/events/mark_completed.sql", 5, """\
+@optional[Event, "MarkCompletedParameters"]("assistant.events.mark_completed", "sql/assistant/events/mark_completed.sql", 5, """\
 update assistant.events as e
 set status = 'completed'
 where
@@ -655,7 +812,7 @@ def mark_completed(*, id: int) -> Args:
     return (id,)
 
 
-@many[Occurrence]("assistant.events.occurrences", "sql/assistant/events/occurrences.sql", 13, """\
+@many[Occurrence, "OccurrencesParameters"]("assistant.events.occurrences", "sql/assistant/events/occurrences.sql", 13, """\
 with
 own as (
   select e.id
@@ -763,7 +920,7 @@ def occurrences(
     return (user_id, since, until, status, after_begins_at, after_id, bounded("limit", limit, 1, 1000))
 
 
-@count_("assistant.events.purge", "sql/assistant/events/purge.sql", 5, """\
+@count_["PurgeParameters"]("assistant.events.purge", "sql/assistant/events/purge.sql", 5, """\
 delete from assistant.deletable_events as d
 where
   d.tenant_id = (select assistant.current_tenant())
@@ -786,7 +943,7 @@ def purge(*, id: int) -> Args:
     return (id,)
 
 
-@count_("assistant.events.purge_deleted", "sql/assistant/events/purge_deleted.sql", 12, """\
+@count_["PurgeDeletedParameters"]("assistant.events.purge_deleted", "sql/assistant/events/purge_deleted.sql", 12, """\
 with
 doomed as (
   select d.id
@@ -826,7 +983,7 @@ def purge_deleted(*, before: datetime, limit: int = 1000) -> Args:
     return (before, bounded("limit", limit, 1, 10000))
 
 
-@count_("assistant.events.restore", "sql/assistant/events/restore.sql", 5, """\
+@count_["RestoreParameters"]("assistant.events.restore", "sql/assistant/events/restore.sql", 5, """\
 update assistant.deletable_events as d
 set deleted_at = null
 where
@@ -851,7 +1008,7 @@ def restore(*, id: int) -> Args:
     return (id,)
 
 
-@one[Event]("assistant.events.save_external", "sql/assistant/events/save_external.sql", 10, """\
+@one[Event, "SaveExternalParameters"]("assistant.events.save_external", "sql/assistant/events/save_external.sql", 10, """\
 insert into assistant.events as e (
   user_id,
   external_id,
@@ -926,6 +1083,9 @@ def save_external(
 
     Its status and its reminder stay as they are.
 
+    external_id: What another calendar calls it; unique for a user.
+    end_datetime: Null where it is not known how long it takes.
+    recurrence_rule: How it comes back, as RFC 5545 writes it: "FREQ=WEEKLY;BYDAY=MO".
     Reads assistant.events.
     Writes assistant.audit_log, assistant.events.
     SQL: sql/assistant/events/save_external.sql
@@ -945,7 +1105,7 @@ def save_external(
     )
 
 
-@count_("assistant.events.soft_delete", "sql/assistant/events/soft_delete.sql", 3, """\
+@count_["SoftDeleteParameters"]("assistant.events.soft_delete", "sql/assistant/events/soft_delete.sql", 3, """\
 update assistant.deletable_events as d
 set deleted_at = clock_timestamp()
 where
@@ -968,7 +1128,7 @@ def soft_delete(*, id: int) -> Args:
     return (id,)
 
 
-@many[Event]("assistant.events.upcoming", "sql/assistant/events/upcoming.sql", 7, """\
+@many[Event, "UpcomingParameters"]("assistant.events.upcoming", "sql/assistant/events/upcoming.sql", 7, """\
 select
   e.id,
   e.tenant_id,
@@ -1035,7 +1195,7 @@ def upcoming(
     )
 
 
-@optional[Event]("assistant.events.update", "sql/assistant/events/update.sql", 3, """\
+@optional[Event, "UpdateParameters"]("assistant.events.update", "sql/assistant/events/update.sql", 3, """\
 update assistant.events as e
 set
   title = :title,                        --?
@@ -1093,6 +1253,10 @@ def update(
 ) -> Args:
     """Change the given columns of an event, and leave the others.
 
+    end_datetime: Null where it is not known how long it takes.
+    status: pending, completed or cancelled.
+    reminder_minutes: How long before the start the user wants to be reminded; null for not at all.
+    recurrence_rule: How it comes back, as RFC 5545 writes it: "FREQ=WEEKLY;BYDAY=MO".
     Reads assistant.events.
     Writes assistant.audit_log, assistant.events.
     SQL: sql/assistant/events/update.sql

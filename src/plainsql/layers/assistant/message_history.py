@@ -8,15 +8,30 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import NotRequired, TYPE_CHECKING, TypedDict
 
 from plainsql.dependencies import Change
-from plainsql.query import Args, NullError, bounded, count as count_, many, one, optional
+from plainsql.query import Args, NullError, bounded, count as count_, many, one, optional, parameter_types
 from plainsql.rows import Row
 from plainsql.types import Json, UNSET, UnsetType
 
 __all__ = [
+    "AddMessageParameters",
+    "ByIntentParameters",
+    "ConversationHistoryParameters",
+    "CountParameters",
+    "CreateParameters",
+    "GetByIdParameters",
     "IntentStatistics",
+    "IntentStatisticsParameters",
+    "ListParameters",
     "Message",
+    "PurgeDeletedParameters",
+    "PurgeParameters",
+    "RecentParameters",
+    "RestoreParameters",
+    "SoftDeleteParameters",
+    "UpdateParameters",
     "add_message",
     "by_intent",
     "conversation_history",
@@ -38,6 +53,7 @@ class IntentStatistics(Row, frozen=True):
     """A row of `assistant.message_history`."""
 
     intent: str | None
+    """What the user was taken to want"""
     messages: int
     mean_confidence: float | None
     p50_processing_time_ms: float | None
@@ -51,11 +67,15 @@ class Message(Row, frozen=True):
     tenant_id: str
     conversation_id: int
     message_id: str | None
+    """What the channel calls the message"""
     user_message: str | None
     bot_response: str | None
     intent_detected: str | None
+    """What the user was taken to want"""
     entities_extracted: Json
+    """What was found in the text: dates, names, places"""
     confidence_score: float | None
+    """How sure of the intent, 0 to 1"""
     processing_time_ms: int | None
     created_at: datetime
     created_by: str | None
@@ -63,7 +83,92 @@ class Message(Row, frozen=True):
     updated_by: str | None
 
 
-@one[Message]("assistant.message_history.add_message", "sql/assistant/message_history/add_message.sql", 15, """\
+if TYPE_CHECKING:
+    AddMessageParameters = TypedDict("AddMessageParameters", {
+        "conversation_id": int,
+        "message_id": NotRequired[str | None],
+        "user_message": NotRequired[str | None],
+        "bot_response": NotRequired[str | None],
+        "intent_detected": NotRequired[str | None],
+        "entities_extracted": NotRequired[Json | None],
+        "confidence_score": NotRequired[float | None],
+        "processing_time_ms": NotRequired[int | None],
+    })
+    ByIntentParameters = TypedDict("ByIntentParameters", {
+        "intent": str,
+        "since": NotRequired[datetime | UnsetType],
+        "min_confidence": NotRequired[float | UnsetType],
+        "after_created_at": NotRequired[datetime | UnsetType],
+        "after_id": NotRequired[int | UnsetType],
+        "limit": NotRequired[int],
+    })
+    ConversationHistoryParameters = TypedDict("ConversationHistoryParameters", {
+        "conversation_id": int,
+        "after_created_at": NotRequired[datetime | UnsetType],
+        "after_id": NotRequired[int | UnsetType],
+        "limit": NotRequired[int],
+    })
+    CountParameters = TypedDict("CountParameters", {"since": NotRequired[datetime | UnsetType]})
+    CreateParameters = TypedDict("CreateParameters", {
+        "conversation_id": int,
+        "message_id": NotRequired[str | None],
+        "user_message": NotRequired[str | None],
+        "bot_response": NotRequired[str | None],
+        "intent_detected": NotRequired[str | None],
+        "entities_extracted": NotRequired[Json | None],
+        "confidence_score": NotRequired[float | None],
+        "processing_time_ms": NotRequired[int | None],
+    })
+    GetByIdParameters = TypedDict("GetByIdParameters", {"id": int})
+    IntentStatisticsParameters = TypedDict("IntentStatisticsParameters", {
+        "since": NotRequired[datetime | UnsetType],
+        "until": NotRequired[datetime | UnsetType],
+        "limit": NotRequired[int],
+    })
+    ListParameters = TypedDict("ListParameters", {
+        "conversation_id": NotRequired[int | UnsetType],
+        "after_created_at": NotRequired[datetime | UnsetType],
+        "after_id": NotRequired[int | UnsetType],
+        "limit": NotRequired[int],
+    })
+    PurgeParameters = TypedDict("PurgeParameters", {"id": int})
+    PurgeDeletedParameters = TypedDict("PurgeDeletedParameters", {
+        "before": datetime,
+        "limit": NotRequired[int],
+    })
+    RecentParameters = TypedDict("RecentParameters", {"conversation_id": int, "limit": NotRequired[int]})
+    RestoreParameters = TypedDict("RestoreParameters", {"id": int})
+    SoftDeleteParameters = TypedDict("SoftDeleteParameters", {"id": int})
+    UpdateParameters = TypedDict("UpdateParameters", {
+        "message_id": NotRequired[str | None | UnsetType],
+        "user_message": NotRequired[str | None | UnsetType],
+        "bot_response": NotRequired[str | None | UnsetType],
+        "intent_detected": NotRequired[str | None | UnsetType],
+        "entities_extracted": NotRequired[Json | UnsetType],
+        "confidence_score": NotRequired[float | None | UnsetType],
+        "processing_time_ms": NotRequired[int | None | UnsetType],
+        "id": int,
+    })
+else:
+    __getattr__ = parameter_types(__name__, {
+        "AddMessageParameters": "add_message",
+        "ByIntentParameters": "by_intent",
+        "ConversationHistoryParameters": "conversation_history",
+        "CountParameters": "count",
+        "CreateParameters": "create",
+        "GetByIdParameters": "get_by_id",
+        "IntentStatisticsParameters": "intent_statistics",
+        "ListParameters": "list",
+        "PurgeParameters": "purge",
+        "PurgeDeletedParameters": "purge_deleted",
+        "RecentParameters": "recent",
+        "RestoreParameters": "restore",
+        "SoftDeleteParameters": "soft_delete",
+        "UpdateParameters": "update",
+    })
+
+
+@one[Message, "AddMessageParameters"]("assistant.message_history.add_message", "sql/assistant/message_history/add_message.sql", 15, """\
 with
 -- Take the lock that "moved" needs first: two calls with only the weaker lock of the insert, and a
 -- deletion between them, would deadlock.
@@ -152,6 +257,9 @@ def add_message(
 
     Implementation: it is one statement, so that no reader sees one change without the other.
 
+    message_id: What the channel calls the message.
+    intent_detected: What the user was taken to want.
+    confidence_score: How sure of the intent, 0 to 1.
     Reads assistant.conversations, assistant.message_history.
     Writes assistant.audit_log, assistant.conversations, assistant.message_history.
     SQL: sql/assistant/message_history/add_message.sql
@@ -170,7 +278,7 @@ def add_message(
     )
 
 
-@many[Message]("assistant.message_history.by_intent", "sql/assistant/message_history/by_intent.sql", 7, """\
+@many[Message, "ByIntentParameters"]("assistant.message_history.by_intent", "sql/assistant/message_history/by_intent.sql", 7, """\
 select
   m.id,
   m.tenant_id,
@@ -226,7 +334,7 @@ def by_intent(
     return (intent, since, min_confidence, after_created_at, after_id, bounded("limit", limit, 1, 200))
 
 
-@many[Message]("assistant.message_history.conversation_history", "sql/assistant/message_history/conversation_history.sql", 6, """\
+@many[Message, "ConversationHistoryParameters"]("assistant.message_history.conversation_history", "sql/assistant/message_history/conversation_history.sql", 6, """\
 select
   m.id,
   m.tenant_id,
@@ -270,7 +378,7 @@ def conversation_history(
     return (conversation_id, after_created_at, after_id, bounded("limit", limit, 1, 200))
 
 
-@one[int]("assistant.message_history.count", "sql/assistant/message_history/count.sql", 3, """\
+@one[int, "CountParameters"]("assistant.message_history.count", "sql/assistant/message_history/count.sql", 3, """\
 select count(*) as total
 from assistant.message_history as m
 where
@@ -288,7 +396,7 @@ def count(*, since: datetime | UnsetType = UNSET) -> Args:
     return (since,)
 
 
-@one[Message]("assistant.message_history.create", "sql/assistant/message_history/create.sql", 12, """\
+@one[Message, "CreateParameters"]("assistant.message_history.create", "sql/assistant/message_history/create.sql", 12, """\
 insert into assistant.message_history as m (
   conversation_id,
   message_id,
@@ -347,6 +455,9 @@ def create(
 
     To continue a conversation, use ``add_message``.
 
+    message_id: What the channel calls the message.
+    intent_detected: What the user was taken to want.
+    confidence_score: How sure of the intent, 0 to 1.
     Reads assistant.message_history.
     Writes assistant.audit_log, assistant.message_history.
     SQL: sql/assistant/message_history/create.sql
@@ -365,7 +476,7 @@ def create(
     )
 
 
-@optional[Message]("assistant.message_history.get_by_id", "sql/assistant/message_history/get_by_id.sql", 3, """\
+@optional[Message, "GetByIdParameters"]("assistant.message_history.get_by_id", "sql/assistant/message_history/get_by_id.sql", 3, """\
 select
   m.id,
   m.tenant_id,
@@ -397,7 +508,7 @@ def get_by_id(*, id: int) -> Args:
     return (id,)
 
 
-@many[IntentStatistics]("assistant.message_history.intent_statistics", "sql/assistant/message_history/intent_statistics.sql", 7, """\
+@many[IntentStatistics, "IntentStatisticsParameters"]("assistant.message_history.intent_statistics", "sql/assistant/message_history/intent_statistics.sql", 7, """\
 select
   m.intent_detected as intent,
   count(*) as messages,
@@ -433,7 +544,7 @@ def intent_statistics(
     return (since, until, bounded("limit", limit, 1, 1000))
 
 
-@many[Message]("assistant.message_history.list", "sql/assistant/message_history/list.sql", 6, """\
+@many[Message, "ListParameters"]("assistant.message_history.list", "sql/assistant/message_history/list.sql", 6, """\
 select
   m.id,
   m.tenant_id,
@@ -477,7 +588,7 @@ def list(
     return (conversation_id, after_created_at, after_id, bounded("limit", limit, 1, 200))
 
 
-@count_("assistant.message_history.purge", "sql/assistant/message_history/purge.sql", 5, """\
+@count_["PurgeParameters"]("assistant.message_history.purge", "sql/assistant/message_history/purge.sql", 5, """\
 delete from assistant.deletable_message_history as d
 where
   d.tenant_id = (select assistant.current_tenant())
@@ -500,7 +611,7 @@ def purge(*, id: int) -> Args:
     return (id,)
 
 
-@count_("assistant.message_history.purge_deleted", "sql/assistant/message_history/purge_deleted.sql", 12, """\
+@count_["PurgeDeletedParameters"]("assistant.message_history.purge_deleted", "sql/assistant/message_history/purge_deleted.sql", 12, """\
 with
 doomed as (
   select d.id
@@ -540,7 +651,7 @@ def purge_deleted(*, before: datetime, limit: int = 1000) -> Args:
     return (before, bounded("limit", limit, 1, 10000))
 
 
-@many[Message]("assistant.message_history.recent", "sql/assistant/message_history/recent.sql", 4, """\
+@many[Message, "RecentParameters"]("assistant.message_history.recent", "sql/assistant/message_history/recent.sql", 4, """\
 with
 newest as (
   select
@@ -582,7 +693,7 @@ def recent(*, conversation_id: int, limit: int = 10) -> Args:
     return (conversation_id, bounded("limit", limit, 1, 200))
 
 
-@count_("assistant.message_history.restore", "sql/assistant/message_history/restore.sql", 5, """\
+@count_["RestoreParameters"]("assistant.message_history.restore", "sql/assistant/message_history/restore.sql", 5, """\
 update assistant.deletable_message_history as d
 set deleted_at = null
 where
@@ -607,7 +718,7 @@ def restore(*, id: int) -> Args:
     return (id,)
 
 
-@count_("assistant.message_history.soft_delete", "sql/assistant/message_history/soft_delete.sql", 3, """\
+@count_["SoftDeleteParameters"]("assistant.message_history.soft_delete", "sql/assistant/message_history/soft_delete.sql", 3, """\
 update assistant.deletable_message_history as d
 set deleted_at = clock_timestamp()
 where
@@ -630,7 +741,7 @@ def soft_delete(*, id: int) -> Args:
     return (id,)
 
 
-@optional[Message]("assistant.message_history.update", "sql/assistant/message_history/update.sql", 3, """\
+@optional[Message, "UpdateParameters"]("assistant.message_history.update", "sql/assistant/message_history/update.sql", 3, """\
 update assistant.message_history as m
 set
   message_id = :message_id,                  --?
@@ -676,6 +787,10 @@ def update(
 ) -> Args:
     """Change the given columns of a message, and leave the others.
 
+    message_id: What the channel calls the message.
+    intent_detected: What the user was taken to want.
+    entities_extracted: What was found in the text: dates, names, places.
+    confidence_score: How sure of the intent, 0 to 1.
     Reads assistant.message_history.
     Writes assistant.audit_log, assistant.message_history.
     SQL: sql/assistant/message_history/update.sql

@@ -9,15 +9,31 @@ from __future__ import annotations
 
 from builtins import list as list_
 from datetime import datetime
+from typing import NotRequired, TYPE_CHECKING, TypedDict
 
 from plainsql.dependencies import Change
-from plainsql.query import Args, NullError, bounded, count as count_, many, one, optional
+from plainsql.query import Args, NullError, bounded, count as count_, many, one, optional, parameter_types
 from plainsql.rows import Row
 from plainsql.types import Json, UNSET, UnsetType
 
 __all__ = [
+    "ByTagsParameters",
+    "ByUserParameters",
+    "ClaimDueRemindersParameters",
+    "CountParameters",
+    "CreateParameters",
+    "DueRemindersParameters",
+    "GetByIdParameters",
+    "ListParameters",
     "Note",
     "NoteMatch",
+    "PurgeDeletedParameters",
+    "PurgeParameters",
+    "RestoreParameters",
+    "SearchParameters",
+    "SoftDeleteParameters",
+    "TogglePinParameters",
+    "UpdateParameters",
     "by_tags",
     "by_user",
     "claim_due_reminders",
@@ -47,11 +63,14 @@ class Note(Row, frozen=True):
     category: str | None
     tags: list_[str]
     priority: int
+    """The higher, the more important"""
     is_pinned: bool
     reminder_datetime: datetime | None
     language_code: str | None
+    """What it is written in: the user's language unless told otherwise"""
     extra_data: Json
     reminded_at: datetime | None
+    """When the reminder was taken to be sent; null again once its time changes"""
     created_at: datetime
     created_by: str | None
     updated_at: datetime
@@ -69,11 +88,14 @@ class NoteMatch(Row, frozen=True):
     category: str | None
     tags: list_[str]
     priority: int
+    """The higher, the more important"""
     is_pinned: bool
     reminder_datetime: datetime | None
     language_code: str | None
+    """What it is written in: the user's language unless told otherwise"""
     extra_data: Json
     reminded_at: datetime | None
+    """When the reminder was taken to be sent; null again once its time changes"""
     created_at: datetime
     created_by: str | None
     updated_at: datetime
@@ -83,7 +105,96 @@ class NoteMatch(Row, frozen=True):
     content_highlight: str
 
 
-@many[Note]("assistant.notes.by_tags", "sql/assistant/notes/by_tags.sql", 12, """\
+if TYPE_CHECKING:
+    ByTagsParameters = TypedDict("ByTagsParameters", {
+        "user_id": NotRequired[int | None],
+        "match_all": NotRequired[bool],
+        "tags": list_[str] | None,
+        "after_created_at": NotRequired[datetime | UnsetType],
+        "after_id": NotRequired[int | UnsetType],
+        "limit": NotRequired[int],
+    })
+    ByUserParameters = TypedDict("ByUserParameters", {
+        "user_id": int,
+        "category": NotRequired[str | UnsetType],
+        "after_is_pinned": NotRequired[bool | UnsetType],
+        "after_created_at": NotRequired[datetime | UnsetType],
+        "after_id": NotRequired[int | UnsetType],
+        "limit": NotRequired[int],
+    })
+    ClaimDueRemindersParameters = TypedDict("ClaimDueRemindersParameters", {"limit": NotRequired[int]})
+    CountParameters = TypedDict("CountParameters", {"since": NotRequired[datetime | UnsetType]})
+    CreateParameters = TypedDict("CreateParameters", {
+        "user_id": int,
+        "title": NotRequired[str | None],
+        "content": str,
+        "category": NotRequired[str | None],
+        "tags": NotRequired[list_[str] | None],
+        "priority": NotRequired[int],
+        "is_pinned": NotRequired[bool],
+        "reminder_datetime": NotRequired[datetime | None],
+        "language_code": NotRequired[str | None],
+        "extra_data": NotRequired[Json | None],
+    })
+    DueRemindersParameters = TypedDict("DueRemindersParameters", {"limit": NotRequired[int]})
+    GetByIdParameters = TypedDict("GetByIdParameters", {"id": int})
+    ListParameters = TypedDict("ListParameters", {
+        "user_id": NotRequired[int | UnsetType],
+        "after_created_at": NotRequired[datetime | UnsetType],
+        "after_id": NotRequired[int | UnsetType],
+        "limit": NotRequired[int],
+    })
+    PurgeParameters = TypedDict("PurgeParameters", {"id": int})
+    PurgeDeletedParameters = TypedDict("PurgeDeletedParameters", {
+        "before": datetime,
+        "limit": NotRequired[int],
+    })
+    RestoreParameters = TypedDict("RestoreParameters", {"id": int})
+    SearchParameters = TypedDict("SearchParameters", {
+        "language_code": NotRequired[str | None],
+        "user_id": NotRequired[int | None],
+        "query": str | None,
+        "after_rank": NotRequired[float | UnsetType],
+        "after_id": NotRequired[int | UnsetType],
+        "limit": NotRequired[int],
+        "start_mark": NotRequired[str | None],
+        "stop_mark": NotRequired[str | None],
+    })
+    SoftDeleteParameters = TypedDict("SoftDeleteParameters", {"id": int})
+    TogglePinParameters = TypedDict("TogglePinParameters", {"id": int})
+    UpdateParameters = TypedDict("UpdateParameters", {
+        "title": NotRequired[str | None | UnsetType],
+        "content": NotRequired[str | UnsetType],
+        "category": NotRequired[str | None | UnsetType],
+        "tags": NotRequired[list_[str] | UnsetType],
+        "priority": NotRequired[int | UnsetType],
+        "is_pinned": NotRequired[bool | UnsetType],
+        "reminder_datetime": NotRequired[datetime | None | UnsetType],
+        "language_code": NotRequired[str | None | UnsetType],
+        "extra_data": NotRequired[Json | UnsetType],
+        "id": int,
+    })
+else:
+    __getattr__ = parameter_types(__name__, {
+        "ByTagsParameters": "by_tags",
+        "ByUserParameters": "by_user",
+        "ClaimDueRemindersParameters": "claim_due_reminders",
+        "CountParameters": "count",
+        "CreateParameters": "create",
+        "DueRemindersParameters": "due_reminders",
+        "GetByIdParameters": "get_by_id",
+        "ListParameters": "list",
+        "PurgeParameters": "purge",
+        "PurgeDeletedParameters": "purge_deleted",
+        "RestoreParameters": "restore",
+        "SearchParameters": "search",
+        "SoftDeleteParameters": "soft_delete",
+        "TogglePinParameters": "toggle_pin",
+        "UpdateParameters": "update",
+    })
+
+
+@many[Note, "ByTagsParameters"]("assistant.notes.by_tags", "sql/assistant/notes/by_tags.sql", 12, """\
 select
   n.id,
   n.tenant_id,
@@ -143,7 +254,7 @@ def by_tags(
     return (user_id, match_all, tags, after_created_at, after_id, bounded("limit", limit, 1, 200))
 
 
-@many[Note]("assistant.notes.by_user", "sql/assistant/notes/by_user.sql", 6, """\
+@many[Note, "ByUserParameters"]("assistant.notes.by_user", "sql/assistant/notes/by_user.sql", 6, """\
 select
   n.id,
   n.tenant_id,
@@ -200,7 +311,7 @@ def by_user(
     return (user_id, category, after_is_pinned, after_created_at, after_id, bounded("limit", limit, 1, 200))
 
 
-@many[Note]("assistant.notes.claim_due_reminders", "sql/assistant/notes/claim_due_reminders.sql", 7, """\
+@many[Note, "ClaimDueRemindersParameters"]("assistant.notes.claim_due_reminders", "sql/assistant/notes/claim_due_reminders.sql", 7, """\
 with
 due as (
   select n.id
@@ -258,7 +369,7 @@ def claim_due_reminders(*, limit: int = 100) -> Args:
     return (bounded("limit", limit, 1, 1000),)
 
 
-@one[int]("assistant.notes.count", "sql/assistant/notes/count.sql", 3, """\
+@one[int, "CountParameters"]("assistant.notes.count", "sql/assistant/notes/count.sql", 3, """\
 select count(*) as total
 from assistant.notes as n
 where
@@ -276,7 +387,7 @@ def count(*, since: datetime | UnsetType = UNSET) -> Args:
     return (since,)
 
 
-@one[Note]("assistant.notes.create", "sql/assistant/notes/create.sql", 14, """\
+@one[Note, "CreateParameters"]("assistant.notes.create", "sql/assistant/notes/create.sql", 14, """\
 insert into assistant.notes as n (
   user_id,
   title,
@@ -345,6 +456,8 @@ def create(
     Its language is its user's unless one is given. A user that does not exist or is deleted is
     refused (foreign key violation).
 
+    priority: The higher, the more important.
+    language_code: What it is written in: the user's language unless told otherwise.
     Reads assistant.notes.
     Writes assistant.audit_log, assistant.notes.
     SQL: sql/assistant/notes/create.sql
@@ -365,7 +478,7 @@ def create(
     )
 
 
-@many[Note]("assistant.notes.due_reminders", "sql/assistant/notes/due_reminders.sql", 6, """\
+@many[Note, "DueRemindersParameters"]("assistant.notes.due_reminders", "sql/assistant/notes/due_reminders.sql", 6, """\
 select
   n.id,
   n.tenant_id,
@@ -406,7 +519,7 @@ def due_reminders(*, limit: int = 100) -> Args:
     return (bounded("limit", limit, 1, 1000),)
 
 
-@optional[Note]("assistant.notes.get_by_id", "sql/assistant/notes/get_by_id.sql", 3, """\
+@optional[Note, "GetByIdParameters"]("assistant.notes.get_by_id", "sql/assistant/notes/get_by_id.sql", 3, """\
 select
   n.id,
   n.tenant_id,
@@ -441,7 +554,7 @@ def get_by_id(*, id: int) -> Args:
     return (id,)
 
 
-@many[Note]("assistant.notes.list", "sql/assistant/notes/list.sql", 6, """\
+@many[Note, "ListParameters"]("assistant.notes.list", "sql/assistant/notes/list.sql", 6, """\
 select
   n.id,
   n.tenant_id,
@@ -488,7 +601,7 @@ def list(
     return (user_id, after_created_at, after_id, bounded("limit", limit, 1, 200))
 
 
-@count_("assistant.notes.purge", "sql/assistant/notes/purge.sql", 5, """\
+@count_["PurgeParameters"]("assistant.notes.purge", "sql/assistant/notes/purge.sql", 5, """\
 delete from assistant.deletable_notes as d
 where
   d.tenant_id = (select assistant.current_tenant())
@@ -511,7 +624,7 @@ def purge(*, id: int) -> Args:
     return (id,)
 
 
-@count_("assistant.notes.purge_deleted", "sql/assistant/notes/purge_deleted.sql", 12, """\
+@count_["PurgeDeletedParameters"]("assistant.notes.purge_deleted", "sql/assistant/notes/purge_deleted.sql", 12, """\
 with
 doomed as (
   select d.id
@@ -551,7 +664,7 @@ def purge_deleted(*, before: datetime, limit: int = 1000) -> Args:
     return (before, bounded("limit", limit, 1, 10000))
 
 
-@count_("assistant.notes.restore", "sql/assistant/notes/restore.sql", 5, """\
+@count_["RestoreParameters"]("assistant.notes.restore", "sql/assistant/notes/restore.sql", 5, """\
 update assistant.deletable_notes as d
 set deleted_at = null
 where
@@ -576,7 +689,7 @@ def restore(*, id: int) -> Args:
     return (id,)
 
 
-@many[NoteMatch]("assistant.notes.search", "sql/assistant/notes/search.sql", 24, """\
+@many[NoteMatch, "SearchParameters"]("assistant.notes.search", "sql/assistant/notes/search.sql", 24, """\
 with
 sought as (
   select
@@ -679,7 +792,7 @@ def search(
     )
 
 
-@count_("assistant.notes.soft_delete", "sql/assistant/notes/soft_delete.sql", 3, """\
+@count_["SoftDeleteParameters"]("assistant.notes.soft_delete", "sql/assistant/notes/soft_delete.sql", 3, """\
 update assistant.deletable_notes as d
 set deleted_at = clock_timestamp()
 where
@@ -702,7 +815,7 @@ def soft_delete(*, id: int) -> Args:
     return (id,)
 
 
-@optional[Note]("assistant.notes.toggle_pin", "sql/assistant/notes/toggle_pin.sql", 3, """\
+@optional[Note, "TogglePinParameters"]("assistant.notes.toggle_pin", "sql/assistant/notes/toggle_pin.sql", 3, """\
 update assistant.notes as n
 set is_pinned = not n.is_pinned
 where
@@ -742,7 +855,7 @@ def toggle_pin(*, id: int) -> Args:
     return (id,)
 
 
-@optional[Note]("assistant.notes.update", "sql/assistant/notes/update.sql", 3, """\
+@optional[Note, "UpdateParameters"]("assistant.notes.update", "sql/assistant/notes/update.sql", 3, """\
 update assistant.notes as n
 set
   title = :title,                          --?
@@ -795,6 +908,8 @@ def update(
 ) -> Args:
     """Change the given columns of a note, and leave the others.
 
+    priority: The higher, the more important.
+    language_code: What it is written in: the user's language unless told otherwise.
     Reads assistant.notes.
     Writes assistant.audit_log, assistant.notes.
     SQL: sql/assistant/notes/update.sql

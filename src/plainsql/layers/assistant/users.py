@@ -8,13 +8,27 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import NotRequired, TYPE_CHECKING, TypedDict
 
 from plainsql.dependencies import Change
-from plainsql.query import Args, NullError, bounded, count as count_, many, one, optional
+from plainsql.query import Args, NullError, bounded, count as count_, many, one, optional, parameter_types
 from plainsql.rows import Row
 from plainsql.types import Json, UNSET, UnsetType
 
 __all__ = [
+    "CountParameters",
+    "CreateParameters",
+    "GetByIdParameters",
+    "GetByTelegramIdParameters",
+    "GetOrCreateFromTelegramParameters",
+    "ListActiveParameters",
+    "ListParameters",
+    "PurgeDeletedParameters",
+    "PurgeParameters",
+    "RestoreParameters",
+    "SoftDeleteParameters",
+    "UpdateParameters",
+    "UpdatePreferencesParameters",
     "User",
     "count",
     "create",
@@ -38,12 +52,16 @@ class User(Row, frozen=True):
     id: int
     tenant_id: str
     telegram_id: int | None
+    """Who this is on Telegram"""
     username: str | None
     first_name: str | None
     last_name: str | None
     language_code: str | None
+    """As Telegram says it: "es", "pt-br"; the language of the user's notes unless told otherwise"""
     timezone: str
+    """Where the user's day begins: \"America/Lima\""""
     is_active: bool
+    """Whether the assistant still writes to this user"""
     preferences: Json
     created_at: datetime
     created_by: str | None
@@ -51,7 +69,75 @@ class User(Row, frozen=True):
     updated_by: str | None
 
 
-@one[int]("assistant.users.count", "sql/assistant/users/count.sql", 3, """\
+if TYPE_CHECKING:
+    CountParameters = TypedDict("CountParameters", {"since": NotRequired[datetime | UnsetType]})
+    CreateParameters = TypedDict("CreateParameters", {
+        "telegram_id": NotRequired[int | None],
+        "username": NotRequired[str | None],
+        "first_name": NotRequired[str | None],
+        "last_name": NotRequired[str | None],
+        "language_code": NotRequired[str | None],
+        "timezone": NotRequired[str],
+        "is_active": NotRequired[bool],
+        "preferences": NotRequired[Json | None],
+    })
+    GetByIdParameters = TypedDict("GetByIdParameters", {"id": int})
+    GetByTelegramIdParameters = TypedDict("GetByTelegramIdParameters", {"telegram_id": int})
+    GetOrCreateFromTelegramParameters = TypedDict("GetOrCreateFromTelegramParameters", {
+        "telegram_id": int | None,
+        "username": NotRequired[str | None],
+        "first_name": NotRequired[str | None],
+        "last_name": NotRequired[str | None],
+        "language_code": NotRequired[str | None],
+    })
+    ListParameters = TypedDict("ListParameters", {
+        "after_created_at": NotRequired[datetime | UnsetType],
+        "after_id": NotRequired[int | UnsetType],
+        "limit": NotRequired[int],
+    })
+    ListActiveParameters = TypedDict("ListActiveParameters", {
+        "after_created_at": NotRequired[datetime | UnsetType],
+        "after_id": NotRequired[int | UnsetType],
+        "limit": NotRequired[int],
+    })
+    PurgeParameters = TypedDict("PurgeParameters", {"id": int})
+    PurgeDeletedParameters = TypedDict("PurgeDeletedParameters", {
+        "before": datetime,
+        "limit": NotRequired[int],
+    })
+    RestoreParameters = TypedDict("RestoreParameters", {"id": int})
+    SoftDeleteParameters = TypedDict("SoftDeleteParameters", {"id": int})
+    UpdateParameters = TypedDict("UpdateParameters", {
+        "telegram_id": NotRequired[int | None | UnsetType],
+        "username": NotRequired[str | None | UnsetType],
+        "first_name": NotRequired[str | None | UnsetType],
+        "last_name": NotRequired[str | None | UnsetType],
+        "language_code": NotRequired[str | None | UnsetType],
+        "timezone": NotRequired[str | UnsetType],
+        "is_active": NotRequired[bool | UnsetType],
+        "preferences": NotRequired[Json | UnsetType],
+        "id": int,
+    })
+    UpdatePreferencesParameters = TypedDict("UpdatePreferencesParameters", {"preferences": Json, "id": int})
+else:
+    __getattr__ = parameter_types(__name__, {
+        "CountParameters": "count",
+        "CreateParameters": "create",
+        "GetByIdParameters": "get_by_id",
+        "GetByTelegramIdParameters": "get_by_telegram_id",
+        "GetOrCreateFromTelegramParameters": "get_or_create_from_telegram",
+        "ListParameters": "list",
+        "ListActiveParameters": "list_active",
+        "PurgeParameters": "purge",
+        "PurgeDeletedParameters": "purge_deleted",
+        "RestoreParameters": "restore",
+        "SoftDeleteParameters": "soft_delete",
+        "UpdateParameters": "update",
+        "UpdatePreferencesParameters": "update_preferences",
+    })
+
+
+@one[int, "CountParameters"]("assistant.users.count", "sql/assistant/users/count.sql", 3, """\
 select count(*) as total
 from assistant.users as u
 where
@@ -69,7 +155,7 @@ def count(*, since: datetime | UnsetType = UNSET) -> Args:
     return (since,)
 
 
-@one[User]("assistant.users.create", "sql/assistant/users/create.sql", 13, """\
+@one[User, "CreateParameters"]("assistant.users.create", "sql/assistant/users/create.sql", 13, """\
 insert into assistant.users as u (
   telegram_id,
   username,
@@ -124,6 +210,10 @@ def create(
 
     A Telegram account belongs to one user only: a second user is refused (unique violation).
 
+    telegram_id: Who this is on Telegram.
+    language_code: As Telegram says it: "es", "pt-br"; the language of the user's notes unless told otherwise.
+    timezone: Where the user's day begins: "America/Lima".
+    is_active: Whether the assistant still writes to this user.
     Reads assistant.users.
     Writes assistant.audit_log, assistant.users.
     SQL: sql/assistant/users/create.sql
@@ -133,7 +223,7 @@ def create(
     return (telegram_id, username, first_name, last_name, language_code, timezone, is_active, preferences)
 
 
-@optional[User]("assistant.users.get_by_id", "sql/assistant/users/get_by_id.sql", 3, """\
+@optional[User, "GetByIdParameters"]("assistant.users.get_by_id", "sql/assistant/users/get_by_id.sql", 3, """\
 select
   u.id,
   u.tenant_id,
@@ -165,7 +255,7 @@ def get_by_id(*, id: int) -> Args:
     return (id,)
 
 
-@optional[User]("assistant.users.get_by_telegram_id", "sql/assistant/users/get_by_telegram_id.sql", 4, """\
+@optional[User, "GetByTelegramIdParameters"]("assistant.users.get_by_telegram_id", "sql/assistant/users/get_by_telegram_id.sql", 4, """\
 select
   u.id,
   u.tenant_id,
@@ -197,7 +287,7 @@ def get_by_telegram_id(*, telegram_id: int) -> Args:
     return (telegram_id,)
 
 
-@one[User]("assistant.users.get_or_create_from_telegram", "sql/assistant/users/get_or_create_from_telegram.sql", 17, """\
+@one[User, "GetOrCreateFromTelegramParameters"]("assistant.users.get_or_create_from_telegram", "sql/assistant/users/get_or_create_from_telegram.sql", 17, """\
 with
 known as (
   select
@@ -281,6 +371,8 @@ def get_or_create_from_telegram(
     conflict do nothing" would return no row at all. "do update" waits for that call, locks its row
     and returns it.
 
+    telegram_id: Who this is on Telegram.
+    language_code: As Telegram says it: "es", "pt-br"; the language of the user's notes unless told otherwise.
     Reads assistant.users.
     Writes assistant.audit_log, assistant.conversations, assistant.events, assistant.message_history, assistant.notes, assistant.users.
     SQL: sql/assistant/users/get_or_create_from_telegram.sql
@@ -288,7 +380,7 @@ def get_or_create_from_telegram(
     return (telegram_id, username, first_name, last_name, language_code)
 
 
-@many[User]("assistant.users.list", "sql/assistant/users/list.sql", 6, """\
+@many[User, "ListParameters"]("assistant.users.list", "sql/assistant/users/list.sql", 6, """\
 select
   u.id,
   u.tenant_id,
@@ -330,7 +422,7 @@ def list(
     return (after_created_at, after_id, bounded("limit", limit, 1, 200))
 
 
-@many[User]("assistant.users.list_active", "sql/assistant/users/list_active.sql", 6, """\
+@many[User, "ListActiveParameters"]("assistant.users.list_active", "sql/assistant/users/list_active.sql", 6, """\
 select
   u.id,
   u.tenant_id,
@@ -373,7 +465,7 @@ def list_active(
     return (after_created_at, after_id, bounded("limit", limit, 1, 200))
 
 
-@count_("assistant.users.purge", "sql/assistant/users/purge.sql", 5, """\
+@count_["PurgeParameters"]("assistant.users.purge", "sql/assistant/users/purge.sql", 5, """\
 delete from assistant.deletable_users as d
 where
   d.tenant_id = (select assistant.current_tenant())
@@ -400,7 +492,7 @@ def purge(*, id: int) -> Args:
     return (id,)
 
 
-@count_("assistant.users.purge_deleted", "sql/assistant/users/purge_deleted.sql", 12, """\
+@count_["PurgeDeletedParameters"]("assistant.users.purge_deleted", "sql/assistant/users/purge_deleted.sql", 12, """\
 with
 doomed as (
   select d.id
@@ -444,7 +536,7 @@ def purge_deleted(*, before: datetime, limit: int = 1000) -> Args:
     return (before, bounded("limit", limit, 1, 10000))
 
 
-@count_("assistant.users.restore", "sql/assistant/users/restore.sql", 5, """\
+@count_["RestoreParameters"]("assistant.users.restore", "sql/assistant/users/restore.sql", 5, """\
 update assistant.deletable_users as d
 set deleted_at = null
 where
@@ -473,7 +565,7 @@ def restore(*, id: int) -> Args:
     return (id,)
 
 
-@count_("assistant.users.soft_delete", "sql/assistant/users/soft_delete.sql", 9, """\
+@count_["SoftDeleteParameters"]("assistant.users.soft_delete", "sql/assistant/users/soft_delete.sql", 9, """\
 with
 doomed as (
   select d.id
@@ -517,7 +609,7 @@ def soft_delete(*, id: int) -> Args:
     return (id,)
 
 
-@optional[User]("assistant.users.update", "sql/assistant/users/update.sql", 3, """\
+@optional[User, "UpdateParameters"]("assistant.users.update", "sql/assistant/users/update.sql", 3, """\
 update assistant.users as u
 set
   telegram_id = :telegram_id,      --?
@@ -569,6 +661,10 @@ def update(
 ) -> Args:
     """Change the given columns of a user, and leave the others.
 
+    telegram_id: Who this is on Telegram.
+    language_code: As Telegram says it: "es", "pt-br"; the language of the user's notes unless told otherwise.
+    timezone: Where the user's day begins: "America/Lima".
+    is_active: Whether the assistant still writes to this user.
     Reads assistant.users.
     Writes assistant.audit_log, assistant.conversations, assistant.events, assistant.message_history, assistant.notes, assistant.users.
     SQL: sql/assistant/users/update.sql
@@ -578,7 +674,7 @@ def update(
     return (telegram_id, username, first_name, last_name, language_code, timezone, is_active, preferences, id)
 
 
-@optional[User]("assistant.users.update_preferences", "sql/assistant/users/update_preferences.sql", 8, """\
+@optional[User, "UpdatePreferencesParameters"]("assistant.users.update_preferences", "sql/assistant/users/update_preferences.sql", 8, """\
 update assistant.users as u
 set
   preferences = (u.preferences || cast(:preferences as jsonb)) - array(

@@ -8,14 +8,26 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import NotRequired, TYPE_CHECKING, TypedDict
 
 from plainsql.dependencies import Change
-from plainsql.query import Args, NullError, bounded, count as count_, many, one, optional
+from plainsql.query import Args, NullError, bounded, count as count_, many, one, optional, parameter_types
 from plainsql.rows import Row
 from plainsql.types import Json, UNSET, UnsetType
 
 __all__ = [
     "BotSession",
+    "CloseParameters",
+    "CountParameters",
+    "CreateParameters",
+    "DeleteParameters",
+    "GetByIdParameters",
+    "GetBySessionKeyParameters",
+    "HeartbeatParameters",
+    "ListOpenParameters",
+    "ListParameters",
+    "OpenParameters",
+    "UpdateParameters",
     "close",
     "count",
     "create",
@@ -38,6 +50,7 @@ class BotSession(Row, frozen=True):
     started_at: datetime
     last_activity_at: datetime
     ended_at: datetime | None
+    """Null as long as it runs, or where it died unseen"""
     actions_count: int
     errors_count: int
     details: Json
@@ -45,7 +58,65 @@ class BotSession(Row, frozen=True):
     updated_at: datetime
 
 
-@optional[BotSession]("marketplace.bot_sessions.close", "sql/marketplace/bot_sessions/close.sql", 5, """\
+if TYPE_CHECKING:
+    CloseParameters = TypedDict("CloseParameters", {"session_key": str})
+    CountParameters = TypedDict("CountParameters", {"since": NotRequired[datetime | UnsetType]})
+    CreateParameters = TypedDict("CreateParameters", {
+        "session_key": str,
+        "started_at": NotRequired[datetime | None],
+        "last_activity_at": NotRequired[datetime | None],
+        "ended_at": NotRequired[datetime | None],
+        "actions_count": NotRequired[int],
+        "errors_count": NotRequired[int],
+        "details": NotRequired[Json | None],
+    })
+    DeleteParameters = TypedDict("DeleteParameters", {"id": int})
+    GetByIdParameters = TypedDict("GetByIdParameters", {"id": int})
+    GetBySessionKeyParameters = TypedDict("GetBySessionKeyParameters", {"session_key": str})
+    HeartbeatParameters = TypedDict("HeartbeatParameters", {
+        "details": NotRequired[Json | UnsetType],
+        "actions": NotRequired[int],
+        "errors": NotRequired[int],
+        "session_key": str,
+    })
+    ListParameters = TypedDict("ListParameters", {
+        "after_created_at": NotRequired[datetime | UnsetType],
+        "after_id": NotRequired[int | UnsetType],
+        "limit": NotRequired[int],
+    })
+    ListOpenParameters = TypedDict("ListOpenParameters", {
+        "silent_since": NotRequired[datetime | UnsetType],
+        "after_last_activity_at": NotRequired[datetime | UnsetType],
+        "after_id": NotRequired[int | UnsetType],
+        "limit": NotRequired[int],
+    })
+    OpenParameters = TypedDict("OpenParameters", {"session_key": str, "details": NotRequired[Json | None]})
+    UpdateParameters = TypedDict("UpdateParameters", {
+        "started_at": NotRequired[datetime | UnsetType],
+        "last_activity_at": NotRequired[datetime | UnsetType],
+        "ended_at": NotRequired[datetime | None | UnsetType],
+        "actions_count": NotRequired[int | UnsetType],
+        "errors_count": NotRequired[int | UnsetType],
+        "details": NotRequired[Json | UnsetType],
+        "id": int,
+    })
+else:
+    __getattr__ = parameter_types(__name__, {
+        "CloseParameters": "close",
+        "CountParameters": "count",
+        "CreateParameters": "create",
+        "DeleteParameters": "delete",
+        "GetByIdParameters": "get_by_id",
+        "GetBySessionKeyParameters": "get_by_session_key",
+        "HeartbeatParameters": "heartbeat",
+        "ListParameters": "list",
+        "ListOpenParameters": "list_open",
+        "OpenParameters": "open",
+        "UpdateParameters": "update",
+    })
+
+
+@optional[BotSession, "CloseParameters"]("marketplace.bot_sessions.close", "sql/marketplace/bot_sessions/close.sql", 5, """\
 update marketplace.bot_sessions as s
 set
   ended_at = greatest(s.started_at, now()),
@@ -84,7 +155,7 @@ def close(*, session_key: str) -> Args:
     return (session_key,)
 
 
-@one[int]("marketplace.bot_sessions.count", "sql/marketplace/bot_sessions/count.sql", 3, """\
+@one[int, "CountParameters"]("marketplace.bot_sessions.count", "sql/marketplace/bot_sessions/count.sql", 3, """\
 select count(*) as total
 from marketplace.bot_sessions as s
 where s.created_at >= :since  --?
@@ -100,7 +171,7 @@ def count(*, since: datetime | UnsetType = UNSET) -> Args:
     return (since,)
 
 
-@one[BotSession]("marketplace.bot_sessions.create", "sql/marketplace/bot_sessions/create.sql", 11, """\
+@one[BotSession, "CreateParameters"]("marketplace.bot_sessions.create", "sql/marketplace/bot_sessions/create.sql", 11, """\
 insert into marketplace.bot_sessions as s (
   session_key,
   started_at,
@@ -150,6 +221,7 @@ def create(
 
     The bot starts its sessions with ``open``.
 
+    ended_at: Null as long as it runs, or where it died unseen.
     Reads marketplace.bot_sessions.
     Writes marketplace.bot_sessions.
     SQL: sql/marketplace/bot_sessions/create.sql
@@ -159,7 +231,7 @@ def create(
     return (session_key, started_at, last_activity_at, ended_at, actions_count, errors_count, details)
 
 
-@count_("marketplace.bot_sessions.delete", "sql/marketplace/bot_sessions/delete.sql", 5, """\
+@count_["DeleteParameters"]("marketplace.bot_sessions.delete", "sql/marketplace/bot_sessions/delete.sql", 5, """\
 delete from marketplace.bot_sessions as s
 where s.id = :id
 """, session_clean=True, changes=(
@@ -179,7 +251,7 @@ def delete(*, id: int) -> Args:
     return (id,)
 
 
-@optional[BotSession]("marketplace.bot_sessions.get_by_id", "sql/marketplace/bot_sessions/get_by_id.sql", 3, """\
+@optional[BotSession, "GetByIdParameters"]("marketplace.bot_sessions.get_by_id", "sql/marketplace/bot_sessions/get_by_id.sql", 3, """\
 select
   s.id,
   s.session_key,
@@ -205,7 +277,7 @@ def get_by_id(*, id: int) -> Args:
     return (id,)
 
 
-@optional[BotSession]("marketplace.bot_sessions.get_by_session_key", "sql/marketplace/bot_sessions/get_by_session_key.sql", 3, """\
+@optional[BotSession, "GetBySessionKeyParameters"]("marketplace.bot_sessions.get_by_session_key", "sql/marketplace/bot_sessions/get_by_session_key.sql", 3, """\
 select
   s.id,
   s.session_key,
@@ -231,7 +303,7 @@ def get_by_session_key(*, session_key: str) -> Args:
     return (session_key,)
 
 
-@optional[BotSession]("marketplace.bot_sessions.heartbeat", "sql/marketplace/bot_sessions/heartbeat.sql", 8, """\
+@optional[BotSession, "HeartbeatParameters"]("marketplace.bot_sessions.heartbeat", "sql/marketplace/bot_sessions/heartbeat.sql", 8, """\
 update marketplace.bot_sessions as s
 set
   details = s.details || :details,  --?
@@ -281,7 +353,7 @@ def heartbeat(
     return (details, bounded("actions", actions, 0, None), bounded("errors", errors, 0, None), session_key)
 
 
-@many[BotSession]("marketplace.bot_sessions.list", "sql/marketplace/bot_sessions/list.sql", 6, """\
+@many[BotSession, "ListParameters"]("marketplace.bot_sessions.list", "sql/marketplace/bot_sessions/list.sql", 6, """\
 select
   s.id,
   s.session_key,
@@ -317,7 +389,7 @@ def list(
     return (after_created_at, after_id, bounded("limit", limit, 1, 200))
 
 
-@many[BotSession]("marketplace.bot_sessions.list_open", "sql/marketplace/bot_sessions/list_open.sql", 7, """\
+@many[BotSession, "ListOpenParameters"]("marketplace.bot_sessions.list_open", "sql/marketplace/bot_sessions/list_open.sql", 7, """\
 select
   s.id,
   s.session_key,
@@ -358,7 +430,7 @@ def list_open(
     return (silent_since, after_last_activity_at, after_id, bounded("limit", limit, 1, 200))
 
 
-@optional[BotSession]("marketplace.bot_sessions.open", "sql/marketplace/bot_sessions/open.sql", 7, """\
+@optional[BotSession, "OpenParameters"]("marketplace.bot_sessions.open", "sql/marketplace/bot_sessions/open.sql", 7, """\
 insert into marketplace.bot_sessions as s (session_key, details)
 values (:session_key, coalesce(:details, cast('{}' as jsonb)))
 on conflict (session_key) do update
@@ -398,7 +470,7 @@ def open(*, session_key: str, details: Json | None = None) -> Args:
     return (session_key, details)
 
 
-@optional[BotSession]("marketplace.bot_sessions.update", "sql/marketplace/bot_sessions/update.sql", 5, """\
+@optional[BotSession, "UpdateParameters"]("marketplace.bot_sessions.update", "sql/marketplace/bot_sessions/update.sql", 5, """\
 update marketplace.bot_sessions as s
 set
   started_at = :started_at,              --?
@@ -440,6 +512,7 @@ def update(
 
     ``heartbeat`` continues a session, and ``close`` ends it.
 
+    ended_at: Null as long as it runs, or where it died unseen.
     Reads marketplace.bot_sessions.
     Writes marketplace.bot_sessions.
     SQL: sql/marketplace/bot_sessions/update.sql

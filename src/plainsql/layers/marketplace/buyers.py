@@ -8,15 +8,27 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import NotRequired, TYPE_CHECKING, TypedDict
 
 from plainsql.dependencies import Change
-from plainsql.query import Args, NullError, bounded, count as count_, many, one, optional
+from plainsql.query import Args, NullError, bounded, count as count_, many, one, optional, parameter_types
 from plainsql.rows import Row
 from plainsql.types import Json, UNSET, UnsetType
 
 __all__ = [
+    "BlockParameters",
     "Buyer",
+    "CountParameters",
+    "CreateOrUpdateParameters",
+    "CreateParameters",
+    "DeleteParameters",
+    "GetByIdParameters",
+    "GetByWallapopUserIdParameters",
+    "ListParameters",
+    "RecomputeTrustScoresParameters",
     "TrustBatch",
+    "UnblockParameters",
+    "UpdateParameters",
     "block",
     "count",
     "create",
@@ -41,10 +53,13 @@ class Buyer(Row, frozen=True):
     is_verified: bool
     is_blocked: bool
     trust_score: float
+    """0 (none) to 1: kept by buyers.recompute_trust_scores; 0.5 for one of whom nothing is known"""
     phone: str | None
     email: str | None
     total_conversations: int
+    """How many conversations were begun: kept by conversations.start"""
     completed_purchases: int
+    """What they bought: kept by conversations.complete and products.sell"""
     profile_data: Json
     created_at: datetime
     updated_at: datetime
@@ -58,7 +73,67 @@ class TrustBatch(Row, frozen=True):
     last_id: int | None
 
 
-@optional[Buyer]("marketplace.buyers.block", "sql/marketplace/buyers/block.sql", 9, """\
+if TYPE_CHECKING:
+    BlockParameters = TypedDict("BlockParameters", {"id": int})
+    CountParameters = TypedDict("CountParameters", {"since": NotRequired[datetime | UnsetType]})
+    CreateParameters = TypedDict("CreateParameters", {
+        "wallapop_user_id": str,
+        "username": NotRequired[str | None],
+        "display_name": NotRequired[str | None],
+        "is_verified": NotRequired[bool],
+        "phone": NotRequired[str | None],
+        "email": NotRequired[str | None],
+        "profile_data": NotRequired[Json | None],
+    })
+    CreateOrUpdateParameters = TypedDict("CreateOrUpdateParameters", {
+        "wallapop_user_id": str,
+        "username": NotRequired[str | None],
+        "display_name": NotRequired[str | None],
+        "is_verified": NotRequired[bool | None],
+        "phone": NotRequired[str | None],
+        "email": NotRequired[str | None],
+        "profile_data": NotRequired[Json | None],
+    })
+    DeleteParameters = TypedDict("DeleteParameters", {"id": int})
+    GetByIdParameters = TypedDict("GetByIdParameters", {"id": int})
+    GetByWallapopUserIdParameters = TypedDict("GetByWallapopUserIdParameters", {"wallapop_user_id": str})
+    ListParameters = TypedDict("ListParameters", {
+        "after_created_at": NotRequired[datetime | UnsetType],
+        "after_id": NotRequired[int | UnsetType],
+        "limit": NotRequired[int],
+    })
+    RecomputeTrustScoresParameters = TypedDict("RecomputeTrustScoresParameters", {
+        "after_id": NotRequired[int],
+        "limit": NotRequired[int],
+    })
+    UnblockParameters = TypedDict("UnblockParameters", {"id": int})
+    UpdateParameters = TypedDict("UpdateParameters", {
+        "username": NotRequired[str | None | UnsetType],
+        "display_name": NotRequired[str | None | UnsetType],
+        "is_verified": NotRequired[bool | UnsetType],
+        "trust_score": NotRequired[float | UnsetType],
+        "phone": NotRequired[str | None | UnsetType],
+        "email": NotRequired[str | None | UnsetType],
+        "profile_data": NotRequired[Json | UnsetType],
+        "id": int,
+    })
+else:
+    __getattr__ = parameter_types(__name__, {
+        "BlockParameters": "block",
+        "CountParameters": "count",
+        "CreateParameters": "create",
+        "CreateOrUpdateParameters": "create_or_update",
+        "DeleteParameters": "delete",
+        "GetByIdParameters": "get_by_id",
+        "GetByWallapopUserIdParameters": "get_by_wallapop_user_id",
+        "ListParameters": "list",
+        "RecomputeTrustScoresParameters": "recompute_trust_scores",
+        "UnblockParameters": "unblock",
+        "UpdateParameters": "update",
+    })
+
+
+@optional[Buyer, "BlockParameters"]("marketplace.buyers.block", "sql/marketplace/buyers/block.sql", 9, """\
 with
 ended as (
   update marketplace.conversations as c
@@ -127,7 +202,7 @@ def block(*, id: int) -> Args:
     return (id,)
 
 
-@one[int]("marketplace.buyers.count", "sql/marketplace/buyers/count.sql", 3, """\
+@one[int, "CountParameters"]("marketplace.buyers.count", "sql/marketplace/buyers/count.sql", 3, """\
 select count(*) as total
 from marketplace.buyers as b
 where b.created_at >= :since  --?
@@ -143,7 +218,7 @@ def count(*, since: datetime | UnsetType = UNSET) -> Args:
     return (since,)
 
 
-@one[Buyer]("marketplace.buyers.create", "sql/marketplace/buyers/create.sql", 12, """\
+@one[Buyer, "CreateParameters"]("marketplace.buyers.create", "sql/marketplace/buyers/create.sql", 12, """\
 insert into marketplace.buyers as b (
   wallapop_user_id,
   username,
@@ -207,7 +282,7 @@ def create(
     return (wallapop_user_id, username, display_name, is_verified, phone, email, profile_data)
 
 
-@one[Buyer]("marketplace.buyers.create_or_update", "sql/marketplace/buyers/create_or_update.sql", 13, """\
+@one[Buyer, "CreateOrUpdateParameters"]("marketplace.buyers.create_or_update", "sql/marketplace/buyers/create_or_update.sql", 13, """\
 insert into marketplace.buyers as b (
   wallapop_user_id,
   username,
@@ -280,7 +355,7 @@ def create_or_update(
     return (wallapop_user_id, username, display_name, is_verified, phone, email, profile_data)
 
 
-@count_("marketplace.buyers.delete", "sql/marketplace/buyers/delete.sql", 3, """\
+@count_["DeleteParameters"]("marketplace.buyers.delete", "sql/marketplace/buyers/delete.sql", 3, """\
 delete from marketplace.buyers as b
 where b.id = :id
 """, changes=(
@@ -301,7 +376,7 @@ def delete(*, id: int) -> Args:
     return (id,)
 
 
-@optional[Buyer]("marketplace.buyers.get_by_id", "sql/marketplace/buyers/get_by_id.sql", 3, """\
+@optional[Buyer, "GetByIdParameters"]("marketplace.buyers.get_by_id", "sql/marketplace/buyers/get_by_id.sql", 3, """\
 select
   b.id,
   b.wallapop_user_id,
@@ -331,7 +406,7 @@ def get_by_id(*, id: int) -> Args:
     return (id,)
 
 
-@optional[Buyer]("marketplace.buyers.get_by_wallapop_user_id", "sql/marketplace/buyers/get_by_wallapop_user_id.sql", 3, """\
+@optional[Buyer, "GetByWallapopUserIdParameters"]("marketplace.buyers.get_by_wallapop_user_id", "sql/marketplace/buyers/get_by_wallapop_user_id.sql", 3, """\
 select
   b.id,
   b.wallapop_user_id,
@@ -361,7 +436,7 @@ def get_by_wallapop_user_id(*, wallapop_user_id: str) -> Args:
     return (wallapop_user_id,)
 
 
-@many[Buyer]("marketplace.buyers.list", "sql/marketplace/buyers/list.sql", 6, """\
+@many[Buyer, "ListParameters"]("marketplace.buyers.list", "sql/marketplace/buyers/list.sql", 6, """\
 select
   b.id,
   b.wallapop_user_id,
@@ -401,7 +476,7 @@ def list(
     return (after_created_at, after_id, bounded("limit", limit, 1, 200))
 
 
-@one[TrustBatch]("marketplace.buyers.recompute_trust_scores", "sql/marketplace/buyers/recompute_trust_scores.sql", 17, """\
+@one[TrustBatch, "RecomputeTrustScoresParameters"]("marketplace.buyers.recompute_trust_scores", "sql/marketplace/buyers/recompute_trust_scores.sql", 17, """\
 with
 page as (
   select
@@ -488,7 +563,7 @@ def recompute_trust_scores(*, after_id: int = 0, limit: int = 1000) -> Args:
     return (after_id, bounded("limit", limit, 1, 10000))
 
 
-@optional[Buyer]("marketplace.buyers.unblock", "sql/marketplace/buyers/unblock.sql", 6, """\
+@optional[Buyer, "UnblockParameters"]("marketplace.buyers.unblock", "sql/marketplace/buyers/unblock.sql", 6, """\
 with
 resumed as (
   update marketplace.conversations as c
@@ -544,7 +619,7 @@ def unblock(*, id: int) -> Args:
     return (id,)
 
 
-@optional[Buyer]("marketplace.buyers.update", "sql/marketplace/buyers/update.sql", 5, """\
+@optional[Buyer, "UpdateParameters"]("marketplace.buyers.update", "sql/marketplace/buyers/update.sql", 5, """\
 update marketplace.buyers as b
 set
   username = :username,          --?
@@ -592,6 +667,7 @@ def update(
 
     To block or unblock a buyer, use ``block`` and ``unblock``.
 
+    trust_score: 0 (none) to 1: kept by buyers.recompute_trust_scores; 0.5 for one of whom nothing is known.
     Reads marketplace.buyers.
     Writes marketplace.buyers.
     SQL: sql/marketplace/buyers/update.sql

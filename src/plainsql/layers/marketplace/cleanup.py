@@ -7,13 +7,31 @@
 
 from __future__ import annotations
 
+from typing import NotRequired, TYPE_CHECKING, TypedDict
+
 from plainsql.dependencies import Change
-from plainsql.query import Args, NullError, bounded, count
+from plainsql.query import Args, NullError, bounded, count, parameter_types
 
-__all__ = ["bot_sessions", "conversations"]
+__all__ = ["BotSessionsParameters", "ConversationsParameters", "bot_sessions", "conversations"]
 
 
-@count("marketplace.cleanup.bot_sessions", "sql/marketplace/cleanup/bot_sessions.sql", 13, """\
+if TYPE_CHECKING:
+    BotSessionsParameters = TypedDict("BotSessionsParameters", {
+        "days": NotRequired[int],
+        "limit": NotRequired[int],
+    })
+    ConversationsParameters = TypedDict("ConversationsParameters", {
+        "days": NotRequired[int],
+        "limit": NotRequired[int],
+    })
+else:
+    __getattr__ = parameter_types(__name__, {
+        "BotSessionsParameters": "bot_sessions",
+        "ConversationsParameters": "conversations",
+    })
+
+
+@count["BotSessionsParameters"]("marketplace.cleanup.bot_sessions", "sql/marketplace/cleanup/bot_sessions.sql", 13, """\
 with
 oldest as (
   select s.id
@@ -51,7 +69,7 @@ def bot_sessions(*, days: int = 7, limit: int = 1000) -> Args:
     return (bounded("days", days, 0, 36500), bounded("limit", limit, 1, 10000))
 
 
-@count("marketplace.cleanup.conversations", "sql/marketplace/cleanup/conversations.sql", 13, """\
+@count["ConversationsParameters"]("marketplace.cleanup.conversations", "sql/marketplace/cleanup/conversations.sql", 13, """\
 with
 oldest as (
   select c.id

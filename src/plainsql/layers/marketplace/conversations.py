@@ -9,16 +9,31 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
+from typing import NotRequired, TYPE_CHECKING, TypedDict
 
 from plainsql.dependencies import Change
 from plainsql.layers.enums import ConversationStatus
-from plainsql.query import Args, NullError, bounded, count as count_, many, one, optional
+from plainsql.query import Args, NullError, bounded, count as count_, many, one, optional, parameter_types
 from plainsql.rows import Row
 from plainsql.types import UNSET, UnsetType
 
 __all__ = [
+    "CancelParameters",
+    "CompleteParameters",
     "Conversation",
     "ConversationStatus",
+    "CountParameters",
+    "CreateParameters",
+    "DeleteParameters",
+    "ForBuyerParameters",
+    "ForProductParameters",
+    "GetByIdParameters",
+    "GetByWallapopChatIdParameters",
+    "ListActiveParameters",
+    "ListParameters",
+    "ReopenParameters",
+    "StartParameters",
+    "UpdateParameters",
     "cancel",
     "complete",
     "count",
@@ -44,19 +59,102 @@ class Conversation(Row, frozen=True):
     product_id: int
     buyer_id: int
     status: ConversationStatus
+    """Moves by complete, cancel, reopen, cleanup and the blocking of the buyer"""
     message_count: int
+    """Kept by messages.append"""
     last_message_at: datetime | None
+    """When the last message was written: kept by messages.append"""
     negotiated_price: Decimal | None
     meeting_location: str | None
     meeting_time: datetime | None
     intent_detected: str | None
     sentiment_score: float | None
+    """-1 (angry) to 1 (delighted)"""
     completed_at: datetime | None
+    """When the sale was agreed; stays when the conversation is archived"""
     created_at: datetime
     updated_at: datetime
 
 
-@optional[Conversation]("marketplace.conversations.cancel", "sql/marketplace/conversations/cancel.sql", 5, """\
+if TYPE_CHECKING:
+    CancelParameters = TypedDict("CancelParameters", {"id": int})
+    CompleteParameters = TypedDict("CompleteParameters", {
+        "negotiated_price": NotRequired[Decimal | None],
+        "id": int,
+    })
+    CountParameters = TypedDict("CountParameters", {
+        "status": NotRequired[ConversationStatus | UnsetType],
+        "since": NotRequired[datetime | UnsetType],
+    })
+    CreateParameters = TypedDict("CreateParameters", {
+        "wallapop_chat_id": str,
+        "product_id": int,
+        "buyer_id": int,
+        "status": NotRequired[ConversationStatus],
+        "negotiated_price": NotRequired[Decimal | None],
+        "completed_at": NotRequired[datetime | None],
+    })
+    DeleteParameters = TypedDict("DeleteParameters", {"id": int})
+    ForBuyerParameters = TypedDict("ForBuyerParameters", {
+        "buyer_id": int,
+        "status": NotRequired[ConversationStatus | UnsetType],
+        "after_created_at": NotRequired[datetime | UnsetType],
+        "after_id": NotRequired[int | UnsetType],
+        "limit": NotRequired[int],
+    })
+    ForProductParameters = TypedDict("ForProductParameters", {
+        "product_id": int,
+        "status": NotRequired[ConversationStatus | UnsetType],
+        "after_created_at": NotRequired[datetime | UnsetType],
+        "after_id": NotRequired[int | UnsetType],
+        "limit": NotRequired[int],
+    })
+    GetByIdParameters = TypedDict("GetByIdParameters", {"id": int})
+    GetByWallapopChatIdParameters = TypedDict("GetByWallapopChatIdParameters", {"wallapop_chat_id": str})
+    ListParameters = TypedDict("ListParameters", {
+        "after_created_at": NotRequired[datetime | UnsetType],
+        "after_id": NotRequired[int | UnsetType],
+        "limit": NotRequired[int],
+    })
+    ListActiveParameters = TypedDict("ListActiveParameters", {
+        "after_updated_at": NotRequired[datetime | UnsetType],
+        "after_id": NotRequired[int | UnsetType],
+        "limit": NotRequired[int],
+    })
+    ReopenParameters = TypedDict("ReopenParameters", {"id": int})
+    StartParameters = TypedDict("StartParameters", {
+        "wallapop_chat_id": str,
+        "product_id": int,
+        "buyer_id": int,
+    })
+    UpdateParameters = TypedDict("UpdateParameters", {
+        "negotiated_price": NotRequired[Decimal | None | UnsetType],
+        "meeting_location": NotRequired[str | None | UnsetType],
+        "meeting_time": NotRequired[datetime | None | UnsetType],
+        "intent_detected": NotRequired[str | None | UnsetType],
+        "sentiment_score": NotRequired[float | None | UnsetType],
+        "id": int,
+    })
+else:
+    __getattr__ = parameter_types(__name__, {
+        "CancelParameters": "cancel",
+        "CompleteParameters": "complete",
+        "CountParameters": "count",
+        "CreateParameters": "create",
+        "DeleteParameters": "delete",
+        "ForBuyerParameters": "for_buyer",
+        "ForProductParameters": "for_product",
+        "GetByIdParameters": "get_by_id",
+        "GetByWallapopChatIdParameters": "get_by_wallapop_chat_id",
+        "ListParameters": "list",
+        "ListActiveParameters": "list_active",
+        "ReopenParameters": "reopen",
+        "StartParameters": "start",
+        "UpdateParameters": "update",
+    })
+
+
+@optional[Conversation, "CancelParameters"]("marketplace.conversations.cancel", "sql/marketplace/conversations/cancel.sql", 5, """\
 with
 cancelled as (
   update marketplace.conversations as c
@@ -112,7 +210,7 @@ def cancel(*, id: int) -> Args:
     return (id,)
 
 
-@optional[Conversation]("marketplace.conversations.complete", "sql/marketplace/conversations/complete.sql", 13, """\
+@optional[Conversation, "CompleteParameters"]("marketplace.conversations.complete", "sql/marketplace/conversations/complete.sql", 13, """\
 with
 talk as (
   select
@@ -209,7 +307,7 @@ def complete(*, negotiated_price: Decimal | None = None, id: int) -> Args:
     return (negotiated_price, id)
 
 
-@one[int]("marketplace.conversations.count", "sql/marketplace/conversations/count.sql", 3, """\
+@one[int, "CountParameters"]("marketplace.conversations.count", "sql/marketplace/conversations/count.sql", 3, """\
 select count(*) as total
 from marketplace.conversations as c
 where
@@ -228,7 +326,7 @@ def count(*, status: ConversationStatus | UnsetType = UNSET, since: datetime | U
     return (status, since)
 
 
-@one[Conversation]("marketplace.conversations.create", "sql/marketplace/conversations/create.sql", 8, """\
+@one[Conversation, "CreateParameters"]("marketplace.conversations.create", "sql/marketplace/conversations/create.sql", 8, """\
 insert into marketplace.conversations as c (
   wallapop_chat_id,
   product_id,
@@ -283,6 +381,8 @@ def create(
 
     The bot starts its conversations with ``start``.
 
+    status: Moves by complete, cancel, reopen, cleanup and the blocking of the buyer.
+    completed_at: When the sale was agreed; stays when the conversation is archived.
     Reads marketplace.conversations.
     Writes marketplace.conversations.
     SQL: sql/marketplace/conversations/create.sql
@@ -292,7 +392,7 @@ def create(
     return (wallapop_chat_id, product_id, buyer_id, status, negotiated_price, completed_at)
 
 
-@count_("marketplace.conversations.delete", "sql/marketplace/conversations/delete.sql", 3, """\
+@count_["DeleteParameters"]("marketplace.conversations.delete", "sql/marketplace/conversations/delete.sql", 3, """\
 delete from marketplace.conversations as c
 where c.id = :id
 """, session_clean=True, changes=(
@@ -311,7 +411,7 @@ def delete(*, id: int) -> Args:
     return (id,)
 
 
-@many[Conversation]("marketplace.conversations.for_buyer", "sql/marketplace/conversations/for_buyer.sql", 6, """\
+@many[Conversation, "ForBuyerParameters"]("marketplace.conversations.for_buyer", "sql/marketplace/conversations/for_buyer.sql", 6, """\
 select
   c.id,
   c.wallapop_chat_id,
@@ -357,7 +457,7 @@ def for_buyer(
     return (buyer_id, status, after_created_at, after_id, bounded("limit", limit, 1, 200))
 
 
-@many[Conversation]("marketplace.conversations.for_product", "sql/marketplace/conversations/for_product.sql", 6, """\
+@many[Conversation, "ForProductParameters"]("marketplace.conversations.for_product", "sql/marketplace/conversations/for_product.sql", 6, """\
 select
   c.id,
   c.wallapop_chat_id,
@@ -403,7 +503,7 @@ def for_product(
     return (product_id, status, after_created_at, after_id, bounded("limit", limit, 1, 200))
 
 
-@optional[Conversation]("marketplace.conversations.get_by_id", "sql/marketplace/conversations/get_by_id.sql", 3, """\
+@optional[Conversation, "GetByIdParameters"]("marketplace.conversations.get_by_id", "sql/marketplace/conversations/get_by_id.sql", 3, """\
 select
   c.id,
   c.wallapop_chat_id,
@@ -434,7 +534,7 @@ def get_by_id(*, id: int) -> Args:
     return (id,)
 
 
-@optional[Conversation]("marketplace.conversations.get_by_wallapop_chat_id", "sql/marketplace/conversations/get_by_wallapop_chat_id.sql", 3, """\
+@optional[Conversation, "GetByWallapopChatIdParameters"]("marketplace.conversations.get_by_wallapop_chat_id", "sql/marketplace/conversations/get_by_wallapop_chat_id.sql", 3, """\
 select
   c.id,
   c.wallapop_chat_id,
@@ -465,7 +565,7 @@ def get_by_wallapop_chat_id(*, wallapop_chat_id: str) -> Args:
     return (wallapop_chat_id,)
 
 
-@many[Conversation]("marketplace.conversations.list", "sql/marketplace/conversations/list.sql", 6, """\
+@many[Conversation, "ListParameters"]("marketplace.conversations.list", "sql/marketplace/conversations/list.sql", 6, """\
 select
   c.id,
   c.wallapop_chat_id,
@@ -506,7 +606,7 @@ def list(
     return (after_created_at, after_id, bounded("limit", limit, 1, 200))
 
 
-@many[Conversation]("marketplace.conversations.list_active", "sql/marketplace/conversations/list_active.sql", 7, """\
+@many[Conversation, "ListActiveParameters"]("marketplace.conversations.list_active", "sql/marketplace/conversations/list_active.sql", 7, """\
 select
   c.id,
   c.wallapop_chat_id,
@@ -550,7 +650,7 @@ def list_active(
     return (after_updated_at, after_id, bounded("limit", limit, 1, 200))
 
 
-@optional[Conversation]("marketplace.conversations.reopen", "sql/marketplace/conversations/reopen.sql", 5, """\
+@optional[Conversation, "ReopenParameters"]("marketplace.conversations.reopen", "sql/marketplace/conversations/reopen.sql", 5, """\
 update marketplace.conversations as c
 set status = 'ACTIVE'
 where
@@ -595,7 +695,7 @@ def reopen(*, id: int) -> Args:
     return (id,)
 
 
-@optional[Conversation]("marketplace.conversations.start", "sql/marketplace/conversations/start.sql", 14, """\
+@optional[Conversation, "StartParameters"]("marketplace.conversations.start", "sql/marketplace/conversations/start.sql", 14, """\
 with
 known as (
   select
@@ -705,7 +805,7 @@ def start(*, wallapop_chat_id: str, product_id: int, buyer_id: int) -> Args:
     return (wallapop_chat_id, product_id, buyer_id)
 
 
-@optional[Conversation]("marketplace.conversations.update", "sql/marketplace/conversations/update.sql", 6, """\
+@optional[Conversation, "UpdateParameters"]("marketplace.conversations.update", "sql/marketplace/conversations/update.sql", 6, """\
 update marketplace.conversations as c
 set
   negotiated_price = :negotiated_price,  --?
@@ -748,6 +848,7 @@ def update(
     They are its offer, the agreed place and time, and the detected intent and sentiment.
     ``complete``, ``cancel`` and ``reopen`` change its status; ``cleanup.conversations`` archives it.
 
+    sentiment_score: -1 (angry) to 1 (delighted).
     Reads marketplace.conversations.
     Writes marketplace.conversations.
     SQL: sql/marketplace/conversations/update.sql

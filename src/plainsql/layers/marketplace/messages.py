@@ -8,16 +8,31 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import NotRequired, TYPE_CHECKING, TypedDict
 
 from plainsql.dependencies import Change
 from plainsql.layers.enums import MarketplaceMessageType
-from plainsql.query import Args, NullError, bounded, count as count_, many, one, optional
+from plainsql.query import Args, NullError, bounded, count as count_, many, one, optional, parameter_types
 from plainsql.rows import Row
 from plainsql.types import Json, UNSET, UnsetType
 
 __all__ = [
+    "AppendParameters",
+    "ClaimUnprocessedParameters",
+    "CountParameters",
+    "CountUnreadParameters",
+    "CreateParameters",
+    "DeleteParameters",
+    "ExportParameters",
+    "GetByIdParameters",
+    "HistoryParameters",
+    "ListParameters",
+    "MarkProcessedParameters",
+    "MarkReadParameters",
     "MarketplaceMessageType",
     "Message",
+    "RecentParameters",
+    "UpdateParameters",
     "append",
     "claim_unprocessed",
     "count",
@@ -40,22 +55,111 @@ class Message(Row, frozen=True):
 
     id: int
     wallapop_message_id: str | None
+    """The platform's own id, by which a message that is delivered twice is known; null for our own"""
     conversation_id: int
     buyer_id: int | None
+    """Who wrote it; null where it was the bot"""
     content: str
     message_type: MarketplaceMessageType
     intent: str | None
     entities: Json | None
     sentiment: str | None
+    """As the classifier names it: \"negative\""""
     is_read: bool
     is_processed: bool
     claimed_until: datetime | None
+    """Until when a worker has it; then it is free again, should the worker have died"""
     claims: int
+    """How many times a worker has taken it up"""
     created_at: datetime
     updated_at: datetime
 
 
-@one[Message]("marketplace.messages.append", "sql/marketplace/messages/append.sql", 18, """\
+if TYPE_CHECKING:
+    AppendParameters = TypedDict("AppendParameters", {
+        "wallapop_message_id": NotRequired[str | None],
+        "conversation_id": int,
+        "message_type": NotRequired[MarketplaceMessageType],
+        "buyer_id": NotRequired[int | None],
+        "content": str,
+        "intent": NotRequired[str | None],
+        "entities": NotRequired[Json | None],
+        "sentiment": NotRequired[str | None],
+    })
+    ClaimUnprocessedParameters = TypedDict("ClaimUnprocessedParameters", {
+        "limit": NotRequired[int],
+        "seconds": NotRequired[float],
+    })
+    CountParameters = TypedDict("CountParameters", {"since": NotRequired[datetime | UnsetType]})
+    CountUnreadParameters = TypedDict("CountUnreadParameters", {"conversation_id": int})
+    CreateParameters = TypedDict("CreateParameters", {
+        "wallapop_message_id": NotRequired[str | None],
+        "conversation_id": int,
+        "buyer_id": NotRequired[int | None],
+        "content": str,
+        "message_type": NotRequired[MarketplaceMessageType],
+        "intent": NotRequired[str | None],
+        "entities": NotRequired[Json | None],
+        "sentiment": NotRequired[str | None],
+        "is_read": NotRequired[bool],
+        "is_processed": NotRequired[bool],
+        "created_at": NotRequired[datetime | None],
+    })
+    DeleteParameters = TypedDict("DeleteParameters", {"id": int})
+    ExportParameters = TypedDict("ExportParameters", {"since": datetime})
+    GetByIdParameters = TypedDict("GetByIdParameters", {"id": int})
+    HistoryParameters = TypedDict("HistoryParameters", {
+        "conversation_id": int,
+        "after_created_at": NotRequired[datetime | UnsetType],
+        "after_id": NotRequired[int | UnsetType],
+        "limit": NotRequired[int],
+    })
+    ListParameters = TypedDict("ListParameters", {
+        "after_created_at": NotRequired[datetime | UnsetType],
+        "after_id": NotRequired[int | UnsetType],
+        "limit": NotRequired[int],
+    })
+    MarkProcessedParameters = TypedDict("MarkProcessedParameters", {
+        "intent": NotRequired[str | None | UnsetType],
+        "entities": NotRequired[Json | None | UnsetType],
+        "sentiment": NotRequired[str | None | UnsetType],
+        "id": int,
+    })
+    MarkReadParameters = TypedDict("MarkReadParameters", {
+        "conversation_id": int,
+        "until": NotRequired[datetime | UnsetType],
+    })
+    RecentParameters = TypedDict("RecentParameters", {"conversation_id": int, "limit": NotRequired[int]})
+    UpdateParameters = TypedDict("UpdateParameters", {
+        "content": NotRequired[str | UnsetType],
+        "message_type": NotRequired[MarketplaceMessageType | UnsetType],
+        "intent": NotRequired[str | None | UnsetType],
+        "entities": NotRequired[Json | None | UnsetType],
+        "sentiment": NotRequired[str | None | UnsetType],
+        "is_read": NotRequired[bool | UnsetType],
+        "is_processed": NotRequired[bool | UnsetType],
+        "id": int,
+    })
+else:
+    __getattr__ = parameter_types(__name__, {
+        "AppendParameters": "append",
+        "ClaimUnprocessedParameters": "claim_unprocessed",
+        "CountParameters": "count",
+        "CountUnreadParameters": "count_unread",
+        "CreateParameters": "create",
+        "DeleteParameters": "delete",
+        "ExportParameters": "export",
+        "GetByIdParameters": "get_by_id",
+        "HistoryParameters": "history",
+        "ListParameters": "list",
+        "MarkProcessedParameters": "mark_processed",
+        "MarkReadParameters": "mark_read",
+        "RecentParameters": "recent",
+        "UpdateParameters": "update",
+    })
+
+
+@one[Message, "AppendParameters"]("marketplace.messages.append", "sql/marketplace/messages/append.sql", 18, """\
 with
 appended as (
   insert into marketplace.messages as m (
@@ -172,6 +276,8 @@ def append(
     Concurrent messages are all counted, and the latest time stays: the conversation is locked and
     read again for each. xmax is 0 in a row that was inserted, and not in one that existed.
 
+    wallapop_message_id: The platform's own id, by which a message that is delivered twice is known; null for our own.
+    sentiment: As the classifier names it: "negative".
     Reads marketplace.conversations, marketplace.messages.
     Writes marketplace.conversations, marketplace.messages.
     SQL: sql/marketplace/messages/append.sql
@@ -190,7 +296,7 @@ def append(
     )
 
 
-@many[Message]("marketplace.messages.claim_unprocessed", "sql/marketplace/messages/claim_unprocessed.sql", 12, """\
+@many[Message, "ClaimUnprocessedParameters"]("marketplace.messages.claim_unprocessed", "sql/marketplace/messages/claim_unprocessed.sql", 12, """\
 with
 free as (
   select m.id
@@ -263,7 +369,7 @@ def claim_unprocessed(*, limit: int = 20, seconds: float = 300.0) -> Args:
     return (bounded("limit", limit, 1, 200), bounded("seconds", seconds, 1, 86400))
 
 
-@one[int]("marketplace.messages.count", "sql/marketplace/messages/count.sql", 3, """\
+@one[int, "CountParameters"]("marketplace.messages.count", "sql/marketplace/messages/count.sql", 3, """\
 select count(*) as total
 from marketplace.messages as m
 where m.created_at >= :since  --?
@@ -279,7 +385,7 @@ def count(*, since: datetime | UnsetType = UNSET) -> Args:
     return (since,)
 
 
-@one[int]("marketplace.messages.count_unread", "sql/marketplace/messages/count_unread.sql", 3, """\
+@one[int, "CountUnreadParameters"]("marketplace.messages.count_unread", "sql/marketplace/messages/count_unread.sql", 3, """\
 select count(*) as total
 from marketplace.messages as m
 where
@@ -297,7 +403,7 @@ def count_unread(*, conversation_id: int) -> Args:
     return (conversation_id,)
 
 
-@one[Message]("marketplace.messages.create", "sql/marketplace/messages/create.sql", 15, """\
+@one[Message, "CreateParameters"]("marketplace.messages.create", "sql/marketplace/messages/create.sql", 15, """\
 insert into marketplace.messages as m (
   wallapop_message_id,
   conversation_id,
@@ -367,6 +473,9 @@ def create(
 
     To continue a conversation, use ``append``.
 
+    wallapop_message_id: The platform's own id, by which a message that is delivered twice is known; null for our own.
+    buyer_id: Who wrote it; null where it was the bot.
+    sentiment: As the classifier names it: "negative".
     Reads marketplace.messages.
     Writes marketplace.messages.
     SQL: sql/marketplace/messages/create.sql
@@ -394,7 +503,7 @@ def create(
     )
 
 
-@count_("marketplace.messages.delete", "sql/marketplace/messages/delete.sql", 3, """\
+@count_["DeleteParameters"]("marketplace.messages.delete", "sql/marketplace/messages/delete.sql", 3, """\
 delete from marketplace.messages as m
 where m.id = :id
 """, session_clean=True, changes=(
@@ -412,7 +521,7 @@ def delete(*, id: int) -> Args:
     return (id,)
 
 
-@many[Message]("marketplace.messages.export", "sql/marketplace/messages/export.sql", 4, """\
+@many[Message, "ExportParameters"]("marketplace.messages.export", "sql/marketplace/messages/export.sql", 4, """\
 select
   m.id,
   m.wallapop_message_id,
@@ -444,7 +553,7 @@ def export(*, since: datetime) -> Args:
     return (since,)
 
 
-@optional[Message]("marketplace.messages.get_by_id", "sql/marketplace/messages/get_by_id.sql", 3, """\
+@optional[Message, "GetByIdParameters"]("marketplace.messages.get_by_id", "sql/marketplace/messages/get_by_id.sql", 3, """\
 select
   m.id,
   m.wallapop_message_id,
@@ -475,7 +584,7 @@ def get_by_id(*, id: int) -> Args:
     return (id,)
 
 
-@many[Message]("marketplace.messages.history", "sql/marketplace/messages/history.sql", 6, """\
+@many[Message, "HistoryParameters"]("marketplace.messages.history", "sql/marketplace/messages/history.sql", 6, """\
 select
   m.id,
   m.wallapop_message_id,
@@ -519,7 +628,7 @@ def history(
     return (conversation_id, after_created_at, after_id, bounded("limit", limit, 1, 200))
 
 
-@many[Message]("marketplace.messages.list", "sql/marketplace/messages/list.sql", 6, """\
+@many[Message, "ListParameters"]("marketplace.messages.list", "sql/marketplace/messages/list.sql", 6, """\
 select
   m.id,
   m.wallapop_message_id,
@@ -560,7 +669,7 @@ def list(
     return (after_created_at, after_id, bounded("limit", limit, 1, 200))
 
 
-@optional[Message]("marketplace.messages.mark_processed", "sql/marketplace/messages/mark_processed.sql", 5, """\
+@optional[Message, "MarkProcessedParameters"]("marketplace.messages.mark_processed", "sql/marketplace/messages/mark_processed.sql", 5, """\
 update marketplace.messages as m
 set
   intent = :intent,        --?
@@ -606,6 +715,7 @@ def mark_processed(
 
     No row is returned if it was already processed: of two workers, one gets no row.
 
+    sentiment: As the classifier names it: "negative".
     Reads marketplace.messages.
     Writes marketplace.messages.
     SQL: sql/marketplace/messages/mark_processed.sql
@@ -615,7 +725,7 @@ def mark_processed(
     return (intent, entities, sentiment, id)
 
 
-@count_("marketplace.messages.mark_read", "sql/marketplace/messages/mark_read.sql", 4, """\
+@count_["MarkReadParameters"]("marketplace.messages.mark_read", "sql/marketplace/messages/mark_read.sql", 4, """\
 update marketplace.messages as m
 set is_read = true
 where
@@ -638,7 +748,7 @@ def mark_read(*, conversation_id: int, until: datetime | UnsetType = UNSET) -> A
     return (conversation_id, until)
 
 
-@many[Message]("marketplace.messages.recent", "sql/marketplace/messages/recent.sql", 4, """\
+@many[Message, "RecentParameters"]("marketplace.messages.recent", "sql/marketplace/messages/recent.sql", 4, """\
 with
 newest as (
   select
@@ -679,7 +789,7 @@ def recent(*, conversation_id: int, limit: int = 10) -> Args:
     return (conversation_id, bounded("limit", limit, 1, 200))
 
 
-@optional[Message]("marketplace.messages.update", "sql/marketplace/messages/update.sql", 3, """\
+@optional[Message, "UpdateParameters"]("marketplace.messages.update", "sql/marketplace/messages/update.sql", 3, """\
 update marketplace.messages as m
 set
   content = :content,            --?
@@ -728,6 +838,7 @@ def update(
 ) -> Args:
     """Change the given columns of a message, and leave the others.
 
+    sentiment: As the classifier names it: "negative".
     Reads marketplace.messages.
     Writes marketplace.messages.
     SQL: sql/marketplace/messages/update.sql

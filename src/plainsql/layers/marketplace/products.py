@@ -9,18 +9,34 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Literal
+from typing import Literal, NotRequired, TYPE_CHECKING, TypedDict
 
 from plainsql.dependencies import CachedRead, Change, Dependency
 from plainsql.layers.enums import ProductStatus
-from plainsql.query import Args, NullError, bounded, count as count_, many, one, optional
+from plainsql.query import Args, NullError, bounded, count as count_, many, one, optional, parameter_types
 from plainsql.rows import Row
 from plainsql.types import UNSET, UnsetType
 
 __all__ = [
+    "ActivateParameters",
+    "BumpViewsParameters",
+    "CountParameters",
+    "CreateParameters",
+    "DeactivateParameters",
+    "DeleteParameters",
+    "GetByIdParameters",
+    "GetByWallapopIdParameters",
+    "ListAvailableParameters",
+    "ListParameters",
     "Product",
     "ProductStanding",
     "ProductStatus",
+    "ReleaseParameters",
+    "ReserveParameters",
+    "SellParameters",
+    "StandingParameters",
+    "UpdateParameters",
+    "UpsertByWallapopIdParameters",
     "activate",
     "bump_views",
     "count",
@@ -50,17 +66,23 @@ class Product(Row, frozen=True):
     price: Decimal
     currency: str
     status: ProductStatus
+    """Moves by reserve, release, sell, deactivate, activate; what is sold stays so"""
     category: str | None
     condition: str | None
+    """As the platform has it: \"as_good_as_new\""""
     location: str | None
     views_count: int
     favorites_count: int
     listed_at: datetime
+    """When it was put up: the time to sale begins here"""
     reserved_at: datetime | None
     reserved_for_id: int | None
+    """The buyer it is kept for; null where it is kept for nobody in particular"""
     sold_at: datetime | None
     sold_to_id: int | None
+    """The buyer, where they are known"""
     sold_price: Decimal | None
+    """What was paid, which may not be the price"""
     created_at: datetime
     updated_at: datetime
 
@@ -70,18 +92,118 @@ class ProductStanding(Row, frozen=True):
 
     id: int
     status: ProductStatus
+    """Moves by reserve, release, sell, deactivate, activate; what is sold stays so"""
     can_be_reserved: bool
     can_be_sold: bool
     reserved_for_id: int | None
+    """The buyer it is kept for; null where it is kept for nobody in particular"""
     reserved_for_username: str | None
     reserved_at: datetime | None
     sold_to_id: int | None
+    """The buyer, where they are known"""
     sold_to_username: str | None
     sold_at: datetime | None
     sold_price: Decimal | None
+    """What was paid, which may not be the price"""
 
 
-@optional[Product]("marketplace.products.activate", "sql/marketplace/products/activate.sql", 5, """\
+if TYPE_CHECKING:
+    ActivateParameters = TypedDict("ActivateParameters", {"id": int})
+    BumpViewsParameters = TypedDict("BumpViewsParameters", {"by": NotRequired[int], "id": int})
+    CountParameters = TypedDict("CountParameters", {
+        "status": NotRequired[ProductStatus | UnsetType],
+        "since": NotRequired[datetime | UnsetType],
+    })
+    CreateParameters = TypedDict("CreateParameters", {
+        "wallapop_id": str,
+        "title": str,
+        "description": NotRequired[str],
+        "price": Decimal,
+        "currency": NotRequired[str],
+        "status": NotRequired[ProductStatus],
+        "category": NotRequired[str | None],
+        "condition": NotRequired[str | None],
+        "location": NotRequired[str | None],
+        "listed_at": NotRequired[datetime | None],
+        "sold_at": NotRequired[datetime | None],
+        "sold_price": NotRequired[Decimal | None],
+    })
+    DeactivateParameters = TypedDict("DeactivateParameters", {"id": int})
+    DeleteParameters = TypedDict("DeleteParameters", {"id": int})
+    GetByIdParameters = TypedDict("GetByIdParameters", {"id": int})
+    GetByWallapopIdParameters = TypedDict("GetByWallapopIdParameters", {"wallapop_id": str})
+    ListParameters = TypedDict("ListParameters", {
+        "status": NotRequired[ProductStatus | UnsetType],
+        "after_created_at": NotRequired[datetime | UnsetType],
+        "after_id": NotRequired[int | UnsetType],
+        "limit": NotRequired[int],
+    })
+    ListAvailableParameters = TypedDict("ListAvailableParameters", {
+        "category": NotRequired[str | UnsetType],
+        "condition": NotRequired[str | UnsetType],
+        "min_price": NotRequired[Decimal | UnsetType],
+        "max_price": NotRequired[Decimal | UnsetType],
+        "after_created_at": NotRequired[datetime | UnsetType],
+        "after_id": NotRequired[int | UnsetType],
+        "after_price": NotRequired[Decimal | UnsetType],
+        "below_price": NotRequired[Decimal | UnsetType],
+        "limit": NotRequired[int],
+        "order": NotRequired[Literal["newest", "cheapest", "dearest"]],
+    })
+    ReleaseParameters = TypedDict("ReleaseParameters", {"id": int})
+    ReserveParameters = TypedDict("ReserveParameters", {"buyer_id": NotRequired[int | None], "id": int})
+    SellParameters = TypedDict("SellParameters", {
+        "price": NotRequired[Decimal | None],
+        "buyer_id": NotRequired[int | None],
+        "id": int,
+    })
+    StandingParameters = TypedDict("StandingParameters", {"id": int})
+    UpdateParameters = TypedDict("UpdateParameters", {
+        "title": NotRequired[str | UnsetType],
+        "description": NotRequired[str | UnsetType],
+        "price": NotRequired[Decimal | UnsetType],
+        "currency": NotRequired[str | UnsetType],
+        "category": NotRequired[str | None | UnsetType],
+        "condition": NotRequired[str | None | UnsetType],
+        "location": NotRequired[str | None | UnsetType],
+        "listed_at": NotRequired[datetime | UnsetType],
+        "id": int,
+    })
+    UpsertByWallapopIdParameters = TypedDict("UpsertByWallapopIdParameters", {
+        "wallapop_id": str,
+        "title": str,
+        "description": NotRequired[str | None],
+        "price": Decimal,
+        "currency": NotRequired[str | None],
+        "category": NotRequired[str | None],
+        "condition": NotRequired[str | None],
+        "location": NotRequired[str | None],
+        "views_count": NotRequired[int | None],
+        "favorites_count": NotRequired[int | None],
+        "listed_at": NotRequired[datetime | None],
+    })
+else:
+    __getattr__ = parameter_types(__name__, {
+        "ActivateParameters": "activate",
+        "BumpViewsParameters": "bump_views",
+        "CountParameters": "count",
+        "CreateParameters": "create",
+        "DeactivateParameters": "deactivate",
+        "DeleteParameters": "delete",
+        "GetByIdParameters": "get_by_id",
+        "GetByWallapopIdParameters": "get_by_wallapop_id",
+        "ListParameters": "list",
+        "ListAvailableParameters": "list_available",
+        "ReleaseParameters": "release",
+        "ReserveParameters": "reserve",
+        "SellParameters": "sell",
+        "StandingParameters": "standing",
+        "UpdateParameters": "update",
+        "UpsertByWallapopIdParameters": "upsert_by_wallapop_id",
+    })
+
+
+@optional[Product, "ActivateParameters"]("marketplace.products.activate", "sql/marketplace/products/activate.sql", 5, """\
 update marketplace.products as p
 set status = 'AVAILABLE'
 where
@@ -125,7 +247,7 @@ def activate(*, id: int) -> Args:
     return (id,)
 
 
-@optional[int]("marketplace.products.bump_views", "sql/marketplace/products/bump_views.sql", 6, """\
+@optional[int, "BumpViewsParameters"]("marketplace.products.bump_views", "sql/marketplace/products/bump_views.sql", 6, """\
 update marketplace.products as p
 set views_count = p.views_count + :by
 where p.id = :id
@@ -148,7 +270,7 @@ def bump_views(*, by: int = 1, id: int) -> Args:
     return (bounded("by", by, 1, None), id)
 
 
-@one[int]("marketplace.products.count", "sql/marketplace/products/count.sql", 3, """\
+@one[int, "CountParameters"]("marketplace.products.count", "sql/marketplace/products/count.sql", 3, """\
 select count(*) as total
 from marketplace.products as p
 where
@@ -167,7 +289,7 @@ def count(*, status: ProductStatus | UnsetType = UNSET, since: datetime | UnsetT
     return (status, since)
 
 
-@one[Product]("marketplace.products.create", "sql/marketplace/products/create.sql", 14, """\
+@one[Product, "CreateParameters"]("marketplace.products.create", "sql/marketplace/products/create.sql", 14, """\
 insert into marketplace.products as p (
   wallapop_id,
   title,
@@ -246,6 +368,9 @@ def create(
 
     To save a product of the platform, as often as it is seen, use ``upsert_by_wallapop_id``.
 
+    status: Moves by reserve, release, sell, deactivate, activate; what is sold stays so.
+    condition: As the platform has it: "as_good_as_new".
+    sold_price: What was paid, which may not be the price.
     Reads marketplace.products.
     Writes marketplace.products.
     SQL: sql/marketplace/products/create.sql
@@ -275,7 +400,7 @@ def create(
     )
 
 
-@optional[Product]("marketplace.products.deactivate", "sql/marketplace/products/deactivate.sql", 5, """\
+@optional[Product, "DeactivateParameters"]("marketplace.products.deactivate", "sql/marketplace/products/deactivate.sql", 5, """\
 update marketplace.products as p
 set status = 'INACTIVE'
 where
@@ -319,7 +444,7 @@ def deactivate(*, id: int) -> Args:
     return (id,)
 
 
-@count_("marketplace.products.delete", "sql/marketplace/products/delete.sql", 6, """\
+@count_["DeleteParameters"]("marketplace.products.delete", "sql/marketplace/products/delete.sql", 6, """\
 delete from marketplace.products as p
 where p.id = :id
 """, session_clean=True, changes=(
@@ -340,7 +465,7 @@ def delete(*, id: int) -> Args:
     return (id,)
 
 
-@optional[Product]("marketplace.products.get_by_id", "sql/marketplace/products/get_by_id.sql", 4, """\
+@optional[Product, "GetByIdParameters"]("marketplace.products.get_by_id", "sql/marketplace/products/get_by_id.sql", 4, """\
 select
   p.id,
   p.wallapop_id,
@@ -378,7 +503,7 @@ def get_by_id(*, id: int) -> Args:
     return (id,)
 
 
-@optional[Product]("marketplace.products.get_by_wallapop_id", "sql/marketplace/products/get_by_wallapop_id.sql", 4, """\
+@optional[Product, "GetByWallapopIdParameters"]("marketplace.products.get_by_wallapop_id", "sql/marketplace/products/get_by_wallapop_id.sql", 4, """\
 select
   p.id,
   p.wallapop_id,
@@ -416,7 +541,7 @@ def get_by_wallapop_id(*, wallapop_id: str) -> Args:
     return (wallapop_id,)
 
 
-@many[Product]("marketplace.products.list", "sql/marketplace/products/list.sql", 6, """\
+@many[Product, "ListParameters"]("marketplace.products.list", "sql/marketplace/products/list.sql", 6, """\
 select
   p.id,
   p.wallapop_id,
@@ -466,7 +591,7 @@ def list(
     return (status, after_created_at, after_id, bounded("limit", limit, 1, 200))
 
 
-@many[Product]("marketplace.products.list_available", "sql/marketplace/products/list_available.sql", 14, """\
+@many[Product, "ListAvailableParameters"]("marketplace.products.list_available", "sql/marketplace/products/list_available.sql", 14, """\
 select
   p.id,
   p.wallapop_id,
@@ -560,7 +685,7 @@ def list_available(
     )
 
 
-@optional[Product]("marketplace.products.release", "sql/marketplace/products/release.sql", 5, """\
+@optional[Product, "ReleaseParameters"]("marketplace.products.release", "sql/marketplace/products/release.sql", 5, """\
 update marketplace.products as p
 set status = 'AVAILABLE'
 where
@@ -604,7 +729,7 @@ def release(*, id: int) -> Args:
     return (id,)
 
 
-@optional[Product]("marketplace.products.reserve", "sql/marketplace/products/reserve.sql", 10, """\
+@optional[Product, "ReserveParameters"]("marketplace.products.reserve", "sql/marketplace/products/reserve.sql", 10, """\
 update marketplace.products as p
 set
   status = 'RESERVED',
@@ -651,6 +776,7 @@ def reserve(*, buyer_id: int | None = None, id: int) -> Args:
     Of many concurrent calls one succeeds: the others wait for its row, read it again, and find it
     RESERVED.
 
+    buyer_id: The buyer it is kept for; null where it is kept for nobody in particular.
     Reads marketplace.buyers, marketplace.products.
     Writes marketplace.products.
     SQL: sql/marketplace/products/reserve.sql
@@ -660,7 +786,7 @@ def reserve(*, buyer_id: int | None = None, id: int) -> Args:
     return (buyer_id, id)
 
 
-@optional[Product]("marketplace.products.sell", "sql/marketplace/products/sell.sql", 11, """\
+@optional[Product, "SellParameters"]("marketplace.products.sell", "sql/marketplace/products/sell.sql", 11, """\
 with
 sold as (
   update marketplace.products as p
@@ -731,7 +857,7 @@ def sell(*, price: Decimal | None = None, buyer_id: int | None = None, id: int) 
     return (price, buyer_id, id)
 
 
-@optional[ProductStanding]("marketplace.products.standing", "sql/marketplace/products/standing.sql", 6, """\
+@optional[ProductStanding, "StandingParameters"]("marketplace.products.standing", "sql/marketplace/products/standing.sql", 6, """\
 select
   p.id,
   p.status,
@@ -763,7 +889,7 @@ def standing(*, id: int) -> Args:
     return (id,)
 
 
-@optional[Product]("marketplace.products.update", "sql/marketplace/products/update.sql", 6, """\
+@optional[Product, "UpdateParameters"]("marketplace.products.update", "sql/marketplace/products/update.sql", 6, """\
 update marketplace.products as p
 set
   title = :title,              --?
@@ -817,6 +943,8 @@ def update(
     ``reserve``, ``release``, ``sell``, ``deactivate`` and ``activate`` change its status;
     ``bump_views`` and ``upsert_by_wallapop_id`` change its counts.
 
+    condition: As the platform has it: "as_good_as_new".
+    listed_at: When it was put up: the time to sale begins here.
     Reads marketplace.products.
     Writes marketplace.products.
     SQL: sql/marketplace/products/update.sql
@@ -833,7 +961,7 @@ def update(
     return (title, description, price, currency, category, condition, location, listed_at, id)
 
 
-@one[Product]("marketplace.products.upsert_by_wallapop_id", "sql/marketplace/products/upsert_by_wallapop_id.sql", 16, """\
+@one[Product, "UpsertByWallapopIdParameters"]("marketplace.products.upsert_by_wallapop_id", "sql/marketplace/products/upsert_by_wallapop_id.sql", 16, """\
 insert into marketplace.products as p (
   wallapop_id,
   title,
@@ -917,6 +1045,7 @@ def upsert_by_wallapop_id(
 
     Calls can race: the second one updates the row that the first one inserted.
 
+    condition: As the platform has it: "as_good_as_new".
     Reads marketplace.products.
     Writes marketplace.products.
     SQL: sql/marketplace/products/upsert_by_wallapop_id.sql

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from typing import TYPE_CHECKING, TypedDict
 
-from plainsql.query import Args, NullError, many
+from plainsql.query import Args, NullError, many, parameter_types
 from plainsql.rows import Row
 
-__all__ = ["DailyLine", "HourOfDay", "daily", "hourly"]
+__all__ = ["DailyLine", "DailyParameters", "HourOfDay", "HourlyParameters", "daily", "hourly"]
 
 
 class DailyLine(Row, frozen=True):
@@ -40,7 +41,17 @@ class HourOfDay(Row, frozen=True):
     sales: int
 
 
-@many[DailyLine]("marketplace.reports.daily", "sql/marketplace/reports/daily.sql", 19, """\
+if TYPE_CHECKING:
+    DailyParameters = TypedDict("DailyParameters", {"day": date, "time_zone": str})
+    HourlyParameters = TypedDict("HourlyParameters", {"day": date, "time_zone": str})
+else:
+    __getattr__ = parameter_types(__name__, {
+        "DailyParameters": "daily",
+        "HourlyParameters": "hourly",
+    })
+
+
+@many[DailyLine, "DailyParameters"]("marketplace.reports.daily", "sql/marketplace/reports/daily.sql", 19, """\
 with
 facts as (
   select
@@ -164,7 +175,7 @@ def daily(*, day: date, time_zone: str) -> Args:
     return (day, time_zone)
 
 
-@many[HourOfDay]("marketplace.reports.hourly", "sql/marketplace/reports/hourly.sql", 6, """\
+@many[HourOfDay, "HourlyParameters"]("marketplace.reports.hourly", "sql/marketplace/reports/hourly.sql", 6, """\
 with
 bounds as (
   select

@@ -8,16 +8,28 @@
 from __future__ import annotations
 
 from datetime import date, datetime
+from typing import NotRequired, TYPE_CHECKING, TypedDict
 from uuid import UUID
 
 from plainsql.dependencies import Change
-from plainsql.query import Args, NullError, bounded, count as count_, many, one, optional
+from plainsql.query import Args, NullError, bounded, count as count_, many, one, optional, parameter_types
 from plainsql.rows import Row
 from plainsql.types import UNSET, UnsetType
 
 __all__ = [
     "AgendaEntry",
+    "AgendaOfDayParameters",
     "Appointment",
+    "BookParameters",
+    "CancelParameters",
+    "CountParameters",
+    "CreateParameters",
+    "DeleteParameters",
+    "GetByIdParameters",
+    "ListParameters",
+    "RescheduleParameters",
+    "UpcomingForLeadParameters",
+    "UpdateParameters",
     "agenda_of_day",
     "book",
     "cancel",
@@ -42,6 +54,7 @@ class AgendaEntry(Row, frozen=True):
     lead_name: str | None
     lead_phone: str | None
     lead_telegram_chat_id: str | None
+    """The private Telegram chat in which this lead talks to us"""
     conversation_id: UUID
     project_id: UUID
     project_name: str
@@ -62,10 +75,79 @@ class Appointment(Row, frozen=True):
     scheduled_for: datetime
     notes: str | None
     cancelled_at: datetime | None
+    """Null as long as the visit is to take place"""
     created_at: datetime
 
 
-@many[AgendaEntry]("realty.appointments.agenda_of_day", "sql/realty/appointments/agenda_of_day.sql", 7, """\
+if TYPE_CHECKING:
+    AgendaOfDayParameters = TypedDict("AgendaOfDayParameters", {
+        "day": date,
+        "time_zone": str,
+        "project_id": NotRequired[UUID | UnsetType],
+        "after_scheduled_for": NotRequired[datetime | UnsetType],
+        "after_id": NotRequired[UUID | UnsetType],
+        "limit": NotRequired[int],
+    })
+    BookParameters = TypedDict("BookParameters", {
+        "lead_id": UUID,
+        "conversation_id": UUID,
+        "project_id": UUID,
+        "property_id": UUID,
+        "scheduled_for": datetime,
+        "notes": NotRequired[str | None],
+    })
+    CancelParameters = TypedDict("CancelParameters", {"id": UUID})
+    CountParameters = TypedDict("CountParameters", {"since": NotRequired[datetime | UnsetType]})
+    CreateParameters = TypedDict("CreateParameters", {
+        "lead_id": UUID,
+        "conversation_id": UUID,
+        "project_id": UUID,
+        "property_id": UUID,
+        "scheduled_for": datetime,
+        "notes": NotRequired[str | None],
+        "cancelled_at": NotRequired[datetime | None],
+    })
+    DeleteParameters = TypedDict("DeleteParameters", {"id": UUID})
+    GetByIdParameters = TypedDict("GetByIdParameters", {"id": UUID})
+    ListParameters = TypedDict("ListParameters", {
+        "lead_id": NotRequired[UUID | UnsetType],
+        "after_created_at": NotRequired[datetime | UnsetType],
+        "after_id": NotRequired[UUID | UnsetType],
+        "limit": NotRequired[int],
+    })
+    RescheduleParameters = TypedDict("RescheduleParameters", {"scheduled_for": datetime, "id": UUID})
+    UpcomingForLeadParameters = TypedDict("UpcomingForLeadParameters", {
+        "lead_id": UUID,
+        "after_scheduled_for": NotRequired[datetime | UnsetType],
+        "after_id": NotRequired[UUID | UnsetType],
+        "limit": NotRequired[int],
+    })
+    UpdateParameters = TypedDict("UpdateParameters", {
+        "conversation_id": NotRequired[UUID | UnsetType],
+        "project_id": NotRequired[UUID | UnsetType],
+        "property_id": NotRequired[UUID | UnsetType],
+        "scheduled_for": NotRequired[datetime | UnsetType],
+        "notes": NotRequired[str | None | UnsetType],
+        "cancelled_at": NotRequired[datetime | None | UnsetType],
+        "id": UUID,
+    })
+else:
+    __getattr__ = parameter_types(__name__, {
+        "AgendaOfDayParameters": "agenda_of_day",
+        "BookParameters": "book",
+        "CancelParameters": "cancel",
+        "CountParameters": "count",
+        "CreateParameters": "create",
+        "DeleteParameters": "delete",
+        "GetByIdParameters": "get_by_id",
+        "ListParameters": "list",
+        "RescheduleParameters": "reschedule",
+        "UpcomingForLeadParameters": "upcoming_for_lead",
+        "UpdateParameters": "update",
+    })
+
+
+@many[AgendaEntry, "AgendaOfDayParameters"]("realty.appointments.agenda_of_day", "sql/realty/appointments/agenda_of_day.sql", 7, """\
 select
   a.id,
   a.scheduled_for,
@@ -124,7 +206,7 @@ def agenda_of_day(
     return (day, time_zone, project_id, after_scheduled_for, after_id, bounded("limit", limit, 1, 1000))
 
 
-@one[Appointment]("realty.appointments.book", "sql/realty/appointments/book.sql", 11, """\
+@one[Appointment, "BookParameters"]("realty.appointments.book", "sql/realty/appointments/book.sql", 11, """\
 insert into realty.appointments as a (
   lead_id,
   conversation_id,
@@ -193,7 +275,7 @@ def book(
     return (lead_id, conversation_id, project_id, property_id, scheduled_for, notes)
 
 
-@optional[Appointment]("realty.appointments.cancel", "sql/realty/appointments/cancel.sql", 5, """\
+@optional[Appointment, "CancelParameters"]("realty.appointments.cancel", "sql/realty/appointments/cancel.sql", 5, """\
 update realty.appointments as a
 set cancelled_at = now()
 where
@@ -232,7 +314,7 @@ def cancel(*, id: UUID) -> Args:
     return (id,)
 
 
-@one[int]("realty.appointments.count", "sql/realty/appointments/count.sql", 3, """\
+@one[int, "CountParameters"]("realty.appointments.count", "sql/realty/appointments/count.sql", 3, """\
 select count(*) as total
 from realty.appointments as a
 where a.created_at >= :since  --?
@@ -248,7 +330,7 @@ def count(*, since: datetime | UnsetType = UNSET) -> Args:
     return (since,)
 
 
-@one[Appointment]("realty.appointments.create", "sql/realty/appointments/create.sql", 7, """\
+@one[Appointment, "CreateParameters"]("realty.appointments.create", "sql/realty/appointments/create.sql", 7, """\
 insert into realty.appointments as a (
   lead_id,
   conversation_id,
@@ -300,6 +382,7 @@ def create(
 
     To book a visit for a lead, use ``book``.
 
+    cancelled_at: Null as long as the visit is to take place.
     Reads realty.appointments.
     Writes realty.appointments.
     SQL: sql/realty/appointments/create.sql
@@ -315,7 +398,7 @@ def create(
     return (lead_id, conversation_id, project_id, property_id, scheduled_for, notes, cancelled_at)
 
 
-@count_("realty.appointments.delete", "sql/realty/appointments/delete.sql", 5, """\
+@count_["DeleteParameters"]("realty.appointments.delete", "sql/realty/appointments/delete.sql", 5, """\
 delete from realty.appointments as a
 where a.id = :id
 """, session_clean=True, changes=(
@@ -335,7 +418,7 @@ def delete(*, id: UUID) -> Args:
     return (id,)
 
 
-@optional[Appointment]("realty.appointments.get_by_id", "sql/realty/appointments/get_by_id.sql", 3, """\
+@optional[Appointment, "GetByIdParameters"]("realty.appointments.get_by_id", "sql/realty/appointments/get_by_id.sql", 3, """\
 select
   a.id,
   a.lead_id,
@@ -360,7 +443,7 @@ def get_by_id(*, id: UUID) -> Args:
     return (id,)
 
 
-@many[Appointment]("realty.appointments.list", "sql/realty/appointments/list.sql", 6, """\
+@many[Appointment, "ListParameters"]("realty.appointments.list", "sql/realty/appointments/list.sql", 6, """\
 select
   a.id,
   a.lead_id,
@@ -399,7 +482,7 @@ def list(
     return (lead_id, after_created_at, after_id, bounded("limit", limit, 1, 200))
 
 
-@optional[Appointment]("realty.appointments.reschedule", "sql/realty/appointments/reschedule.sql", 6, """\
+@optional[Appointment, "RescheduleParameters"]("realty.appointments.reschedule", "sql/realty/appointments/reschedule.sql", 6, """\
 update realty.appointments as a
 set scheduled_for = :scheduled_for
 where
@@ -439,7 +522,7 @@ def reschedule(*, scheduled_for: datetime, id: UUID) -> Args:
     return (scheduled_for, id)
 
 
-@many[Appointment]("realty.appointments.upcoming_for_lead", "sql/realty/appointments/upcoming_for_lead.sql", 4, """\
+@many[Appointment, "UpcomingForLeadParameters"]("realty.appointments.upcoming_for_lead", "sql/realty/appointments/upcoming_for_lead.sql", 4, """\
 select
   a.id,
   a.lead_id,
@@ -477,7 +560,7 @@ def upcoming_for_lead(
     return (lead_id, after_scheduled_for, after_id, bounded("limit", limit, 1, 200))
 
 
-@optional[Appointment]("realty.appointments.update", "sql/realty/appointments/update.sql", 6, """\
+@optional[Appointment, "UpdateParameters"]("realty.appointments.update", "sql/realty/appointments/update.sql", 6, """\
 update realty.appointments as a
 set
   conversation_id = :conversation_id,  --?
@@ -516,6 +599,7 @@ def update(
     Implementation: the last assignment changes nothing: it keeps the list valid when the optional
     lines before it are left out.
 
+    cancelled_at: Null as long as the visit is to take place.
     Reads realty.appointments.
     Writes realty.appointments.
     SQL: sql/realty/appointments/update.sql

@@ -8,15 +8,25 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import NotRequired, TYPE_CHECKING, TypedDict
 from uuid import UUID
 
 from plainsql.dependencies import Change
-from plainsql.query import Args, NullError, bounded, count as count_, many, one, optional
+from plainsql.query import Args, NullError, bounded, count as count_, many, one, optional, parameter_types
 from plainsql.rows import Row
 from plainsql.types import UNSET, UnsetType
 
 __all__ = [
     "Conversation",
+    "CountParameters",
+    "CreateParameters",
+    "DeleteParameters",
+    "GetActiveForLeadParameters",
+    "GetByIdParameters",
+    "ListParameters",
+    "ListStaleParameters",
+    "TouchParameters",
+    "UpdateParameters",
     "count",
     "create",
     "delete",
@@ -35,13 +45,66 @@ class Conversation(Row, frozen=True):
     id: UUID
     lead_id: UUID
     most_recent_project_id: UUID | None
+    """The project the talk was last about"""
     last_message_at: datetime
+    """When the last message was written; at first, when the talk began"""
     is_answered_by_lead: bool
+    """Whether the last word is the lead's"""
     created_at: datetime
     updated_at: datetime
 
 
-@one[int]("realty.conversations.count", "sql/realty/conversations/count.sql", 3, """\
+if TYPE_CHECKING:
+    CountParameters = TypedDict("CountParameters", {"since": NotRequired[datetime | UnsetType]})
+    CreateParameters = TypedDict("CreateParameters", {
+        "lead_id": UUID,
+        "most_recent_project_id": NotRequired[UUID | None],
+    })
+    DeleteParameters = TypedDict("DeleteParameters", {"id": UUID})
+    GetActiveForLeadParameters = TypedDict("GetActiveForLeadParameters", {
+        "lead_id": UUID,
+        "since": NotRequired[datetime | UnsetType],
+    })
+    GetByIdParameters = TypedDict("GetByIdParameters", {"id": UUID})
+    ListParameters = TypedDict("ListParameters", {
+        "lead_id": NotRequired[UUID | UnsetType],
+        "after_created_at": NotRequired[datetime | UnsetType],
+        "after_id": NotRequired[UUID | UnsetType],
+        "limit": NotRequired[int],
+    })
+    ListStaleParameters = TypedDict("ListStaleParameters", {
+        "since": datetime,
+        "after_last_message_at": NotRequired[datetime | UnsetType],
+        "after_id": NotRequired[UUID | UnsetType],
+        "limit": NotRequired[int],
+    })
+    TouchParameters = TypedDict("TouchParameters", {
+        "most_recent_project_id": NotRequired[UUID | None | UnsetType],
+        "is_answered_by_lead": NotRequired[bool | UnsetType],
+        "id": UUID,
+    })
+    UpdateParameters = TypedDict("UpdateParameters", {
+        "lead_id": NotRequired[UUID | UnsetType],
+        "most_recent_project_id": NotRequired[UUID | None | UnsetType],
+        "last_message_at": NotRequired[datetime | UnsetType],
+        "is_answered_by_lead": NotRequired[bool | UnsetType],
+        "id": UUID,
+    })
+else:
+    __getattr__ = parameter_types(__name__, {
+        "CountParameters": "count",
+        "CreateParameters": "create",
+        "DeleteParameters": "delete",
+        "GetActiveForLeadParameters": "get_active_for_lead",
+        "GetByIdParameters": "get_by_id",
+        "ListParameters": "list",
+        "ListStaleParameters": "list_stale",
+        "TouchParameters": "touch",
+        "UpdateParameters": "update",
+    })
+
+
+@one[int, "CountParameters"]("realty.conversations.count", "sql/realty/conversations/count.sql", 3, """\
 select count(*) as total
 from realty.conversations as c
 where c.created_at >= :since  --?
@@ -57,7 +120,7 @@ def count(*, since: datetime | UnsetType = UNSET) -> Args:
     return (since,)
 
 
-@one[Conversation]("realty.conversations.create", "sql/realty/conversations/create.sql", 6, """\
+@one[Conversation, "CreateParameters"]("realty.conversations.create", "sql/realty/conversations/create.sql", 6, """\
 insert into realty.conversations as c (
   lead_id,
   most_recent_project_id
@@ -86,6 +149,7 @@ def create(*, lead_id: UUID, most_recent_project_id: UUID | None = None) -> Args
 
     The time of its last message is now, until a message is appended.
 
+    most_recent_project_id: The project the talk was last about.
     Reads realty.conversations.
     Writes realty.conversations.
     SQL: sql/realty/conversations/create.sql
@@ -95,7 +159,7 @@ def create(*, lead_id: UUID, most_recent_project_id: UUID | None = None) -> Args
     return (lead_id, most_recent_project_id)
 
 
-@count_("realty.conversations.delete", "sql/realty/conversations/delete.sql", 5, """\
+@count_["DeleteParameters"]("realty.conversations.delete", "sql/realty/conversations/delete.sql", 5, """\
 delete from realty.conversations as c
 where c.id = :id
 """, session_clean=True, changes=(
@@ -116,7 +180,7 @@ def delete(*, id: UUID) -> Args:
     return (id,)
 
 
-@optional[Conversation]("realty.conversations.get_active_for_lead", "sql/realty/conversations/get_active_for_lead.sql", 5, """\
+@optional[Conversation, "GetActiveForLeadParameters"]("realty.conversations.get_active_for_lead", "sql/realty/conversations/get_active_for_lead.sql", 5, """\
 select
   c.id,
   c.lead_id,
@@ -145,7 +209,7 @@ def get_active_for_lead(*, lead_id: UUID, since: datetime | UnsetType = UNSET) -
     return (lead_id, since)
 
 
-@optional[Conversation]("realty.conversations.get_by_id", "sql/realty/conversations/get_by_id.sql", 3, """\
+@optional[Conversation, "GetByIdParameters"]("realty.conversations.get_by_id", "sql/realty/conversations/get_by_id.sql", 3, """\
 select
   c.id,
   c.lead_id,
@@ -168,7 +232,7 @@ def get_by_id(*, id: UUID) -> Args:
     return (id,)
 
 
-@many[Conversation]("realty.conversations.list", "sql/realty/conversations/list.sql", 6, """\
+@many[Conversation, "ListParameters"]("realty.conversations.list", "sql/realty/conversations/list.sql", 6, """\
 select
   c.id,
   c.lead_id,
@@ -205,7 +269,7 @@ def list(
     return (lead_id, after_created_at, after_id, bounded("limit", limit, 1, 200))
 
 
-@many[Conversation]("realty.conversations.list_stale", "sql/realty/conversations/list_stale.sql", 8, """\
+@many[Conversation, "ListStaleParameters"]("realty.conversations.list_stale", "sql/realty/conversations/list_stale.sql", 8, """\
 select
   c.id,
   c.lead_id,
@@ -244,7 +308,7 @@ def list_stale(
     return (since, after_last_message_at, after_id, bounded("limit", limit, 1, 200))
 
 
-@optional[Conversation]("realty.conversations.touch", "sql/realty/conversations/touch.sql", 5, """\
+@optional[Conversation, "TouchParameters"]("realty.conversations.touch", "sql/realty/conversations/touch.sql", 5, """\
 update realty.conversations as c
 set
   most_recent_project_id = :most_recent_project_id,  --?
@@ -272,6 +336,8 @@ def touch(
 
     Use it for what was said elsewhere: ``messages.append`` does this by itself.
 
+    most_recent_project_id: The project the talk was last about.
+    is_answered_by_lead: Whether the last word is the lead's.
     Reads realty.conversations.
     Writes realty.conversations.
     SQL: sql/realty/conversations/touch.sql
@@ -281,7 +347,7 @@ def touch(
     return (most_recent_project_id, is_answered_by_lead, id)
 
 
-@optional[Conversation]("realty.conversations.update", "sql/realty/conversations/update.sql", 3, """\
+@optional[Conversation, "UpdateParameters"]("realty.conversations.update", "sql/realty/conversations/update.sql", 3, """\
 update realty.conversations as c
 set
   lead_id = :lead_id,                                --?
@@ -312,6 +378,9 @@ def update(
 ) -> Args:
     """Change the given columns of a conversation, and leave the others.
 
+    most_recent_project_id: The project the talk was last about.
+    last_message_at: When the last message was written; at first, when the talk began.
+    is_answered_by_lead: Whether the last word is the lead's.
     Reads realty.conversations.
     Writes realty.appointments, realty.conversations.
     SQL: sql/realty/conversations/update.sql

@@ -8,15 +8,25 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import NotRequired, TYPE_CHECKING, TypedDict
 from uuid import UUID
 
 from plainsql.dependencies import Change
-from plainsql.query import Args, NullError, bounded, count as count_, many, one, optional
+from plainsql.query import Args, NullError, bounded, count as count_, many, one, optional, parameter_types
 from plainsql.rows import Row
 from plainsql.types import UNSET, UnsetType
 
 __all__ = [
+    "CountParameters",
+    "CreateParameters",
+    "DeleteParameters",
+    "GetByIdParameters",
+    "GetByPhoneParameters",
+    "GetByTelegramChatIdParameters",
+    "GetOrCreateFromTelegramParameters",
     "Lead",
+    "ListParameters",
+    "UpdateParameters",
     "count",
     "create",
     "delete",
@@ -37,11 +47,54 @@ class Lead(Row, frozen=True):
     email: str | None
     phone: str | None
     telegram_chat_id: str | None
+    """The private Telegram chat in which this lead talks to us"""
     created_at: datetime
     updated_at: datetime
 
 
-@one[int]("realty.leads.count", "sql/realty/leads/count.sql", 3, """\
+if TYPE_CHECKING:
+    CountParameters = TypedDict("CountParameters", {"since": NotRequired[datetime | UnsetType]})
+    CreateParameters = TypedDict("CreateParameters", {
+        "name": NotRequired[str | None],
+        "email": NotRequired[str | None],
+        "phone": NotRequired[str | None],
+        "telegram_chat_id": NotRequired[str | None],
+    })
+    DeleteParameters = TypedDict("DeleteParameters", {"id": UUID})
+    GetByIdParameters = TypedDict("GetByIdParameters", {"id": UUID})
+    GetByPhoneParameters = TypedDict("GetByPhoneParameters", {"phone": str})
+    GetByTelegramChatIdParameters = TypedDict("GetByTelegramChatIdParameters", {"telegram_chat_id": str})
+    GetOrCreateFromTelegramParameters = TypedDict("GetOrCreateFromTelegramParameters", {
+        "telegram_chat_id": str | None,
+        "name": NotRequired[str | None],
+    })
+    ListParameters = TypedDict("ListParameters", {
+        "after_created_at": NotRequired[datetime | UnsetType],
+        "after_id": NotRequired[UUID | UnsetType],
+        "limit": NotRequired[int],
+    })
+    UpdateParameters = TypedDict("UpdateParameters", {
+        "name": NotRequired[str | None | UnsetType],
+        "email": NotRequired[str | None | UnsetType],
+        "phone": NotRequired[str | None | UnsetType],
+        "telegram_chat_id": NotRequired[str | None | UnsetType],
+        "id": UUID,
+    })
+else:
+    __getattr__ = parameter_types(__name__, {
+        "CountParameters": "count",
+        "CreateParameters": "create",
+        "DeleteParameters": "delete",
+        "GetByIdParameters": "get_by_id",
+        "GetByPhoneParameters": "get_by_phone",
+        "GetByTelegramChatIdParameters": "get_by_telegram_chat_id",
+        "GetOrCreateFromTelegramParameters": "get_or_create_from_telegram",
+        "ListParameters": "list",
+        "UpdateParameters": "update",
+    })
+
+
+@one[int, "CountParameters"]("realty.leads.count", "sql/realty/leads/count.sql", 3, """\
 select count(*) as total
 from realty.leads as l
 where l.created_at >= :since  --?
@@ -57,7 +110,7 @@ def count(*, since: datetime | UnsetType = UNSET) -> Args:
     return (since,)
 
 
-@one[Lead]("realty.leads.create", "sql/realty/leads/create.sql", 9, """\
+@one[Lead, "CreateParameters"]("realty.leads.create", "sql/realty/leads/create.sql", 9, """\
 insert into realty.leads as l (
   name,
   email,
@@ -96,6 +149,7 @@ def create(
 
     A Telegram chat belongs to one lead only: a second lead is refused (unique violation).
 
+    telegram_chat_id: The private Telegram chat in which this lead talks to us.
     Reads realty.leads.
     Writes realty.leads.
     SQL: sql/realty/leads/create.sql
@@ -103,7 +157,7 @@ def create(
     return (name, email, phone, telegram_chat_id)
 
 
-@count_("realty.leads.delete", "sql/realty/leads/delete.sql", 3, """\
+@count_["DeleteParameters"]("realty.leads.delete", "sql/realty/leads/delete.sql", 3, """\
 delete from realty.leads as l
 where l.id = :id
 """, session_clean=True, changes=(
@@ -124,7 +178,7 @@ def delete(*, id: UUID) -> Args:
     return (id,)
 
 
-@optional[Lead]("realty.leads.get_by_id", "sql/realty/leads/get_by_id.sql", 3, """\
+@optional[Lead, "GetByIdParameters"]("realty.leads.get_by_id", "sql/realty/leads/get_by_id.sql", 3, """\
 select
   l.id,
   l.name,
@@ -147,7 +201,7 @@ def get_by_id(*, id: UUID) -> Args:
     return (id,)
 
 
-@optional[Lead]("realty.leads.get_by_phone", "sql/realty/leads/get_by_phone.sql", 3, """\
+@optional[Lead, "GetByPhoneParameters"]("realty.leads.get_by_phone", "sql/realty/leads/get_by_phone.sql", 3, """\
 select
   l.id,
   l.name,
@@ -172,7 +226,7 @@ def get_by_phone(*, phone: str) -> Args:
     return (phone,)
 
 
-@optional[Lead]("realty.leads.get_by_telegram_chat_id", "sql/realty/leads/get_by_telegram_chat_id.sql", 3, """\
+@optional[Lead, "GetByTelegramChatIdParameters"]("realty.leads.get_by_telegram_chat_id", "sql/realty/leads/get_by_telegram_chat_id.sql", 3, """\
 select
   l.id,
   l.name,
@@ -195,7 +249,7 @@ def get_by_telegram_chat_id(*, telegram_chat_id: str) -> Args:
     return (telegram_chat_id,)
 
 
-@one[Lead]("realty.leads.get_or_create_from_telegram", "sql/realty/leads/get_or_create_from_telegram.sql", 14, """\
+@one[Lead, "GetOrCreateFromTelegramParameters"]("realty.leads.get_or_create_from_telegram", "sql/realty/leads/get_or_create_from_telegram.sql", 14, """\
 with
 known as (
   select
@@ -248,6 +302,7 @@ def get_or_create_from_telegram(*, telegram_chat_id: str | None, name: str | Non
     began, "known" cannot see its row, and "on conflict do nothing" would return no row at all. "do
     update" waits for that call, locks its row and returns it.
 
+    telegram_chat_id: The private Telegram chat in which this lead talks to us.
     Reads realty.leads.
     Writes realty.leads.
     SQL: sql/realty/leads/get_or_create_from_telegram.sql
@@ -255,7 +310,7 @@ def get_or_create_from_telegram(*, telegram_chat_id: str | None, name: str | Non
     return (telegram_chat_id, name)
 
 
-@many[Lead]("realty.leads.list", "sql/realty/leads/list.sql", 6, """\
+@many[Lead, "ListParameters"]("realty.leads.list", "sql/realty/leads/list.sql", 6, """\
 select
   l.id,
   l.name,
@@ -288,7 +343,7 @@ def list(
     return (after_created_at, after_id, bounded("limit", limit, 1, 200))
 
 
-@optional[Lead]("realty.leads.update", "sql/realty/leads/update.sql", 3, """\
+@optional[Lead, "UpdateParameters"]("realty.leads.update", "sql/realty/leads/update.sql", 3, """\
 update realty.leads as l
 set
   name = :name,                          --?
@@ -318,6 +373,7 @@ def update(
 ) -> Args:
     """Change the given columns of a lead, and leave the others.
 
+    telegram_chat_id: The private Telegram chat in which this lead talks to us.
     Reads realty.leads.
     Writes realty.leads.
     SQL: sql/realty/leads/update.sql

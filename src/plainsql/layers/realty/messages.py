@@ -8,17 +8,28 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import NotRequired, TYPE_CHECKING, TypedDict
 from uuid import UUID
 
 from plainsql.dependencies import CachedRead, Change, Dependency
 from plainsql.layers.enums import RealtyMessageType
-from plainsql.query import Args, NullError, bounded, count as count_, many, one, optional
+from plainsql.query import Args, NullError, bounded, count as count_, many, one, optional, parameter_types
 from plainsql.rows import Row
 from plainsql.types import UNSET, UnsetType
 
 __all__ = [
+    "AppendParameters",
+    "CountParameters",
+    "CreateParameters",
+    "DeleteParameters",
+    "ExportParameters",
+    "GetByIdParameters",
+    "HistoryParameters",
+    "ListParameters",
     "Message",
     "RealtyMessageType",
+    "RecentParameters",
+    "UpdateParameters",
     "append",
     "count",
     "create",
@@ -38,11 +49,59 @@ class Message(Row, frozen=True):
     id: UUID
     conversation_id: UUID
     type: RealtyMessageType
+    """Who said it"""
     content: str
     created_at: datetime
 
 
-@one[Message]("realty.messages.append", "sql/realty/messages/append.sql", 7, """\
+if TYPE_CHECKING:
+    AppendParameters = TypedDict("AppendParameters", {
+        "conversation_id": UUID,
+        "type": RealtyMessageType,
+        "content": str,
+    })
+    CountParameters = TypedDict("CountParameters", {"since": NotRequired[datetime | UnsetType]})
+    CreateParameters = TypedDict("CreateParameters", {
+        "conversation_id": UUID,
+        "type": RealtyMessageType,
+        "content": str,
+    })
+    DeleteParameters = TypedDict("DeleteParameters", {"id": UUID})
+    ExportParameters = TypedDict("ExportParameters", {"since": datetime})
+    GetByIdParameters = TypedDict("GetByIdParameters", {"id": UUID})
+    HistoryParameters = TypedDict("HistoryParameters", {
+        "conversation_id": UUID,
+        "after_created_at": NotRequired[datetime | UnsetType],
+        "after_id": NotRequired[UUID | UnsetType],
+        "limit": NotRequired[int],
+    })
+    ListParameters = TypedDict("ListParameters", {
+        "after_created_at": NotRequired[datetime | UnsetType],
+        "after_id": NotRequired[UUID | UnsetType],
+        "limit": NotRequired[int],
+    })
+    RecentParameters = TypedDict("RecentParameters", {"conversation_id": UUID, "limit": NotRequired[int]})
+    UpdateParameters = TypedDict("UpdateParameters", {
+        "type": NotRequired[RealtyMessageType | UnsetType],
+        "content": NotRequired[str | UnsetType],
+        "id": UUID,
+    })
+else:
+    __getattr__ = parameter_types(__name__, {
+        "AppendParameters": "append",
+        "CountParameters": "count",
+        "CreateParameters": "create",
+        "DeleteParameters": "delete",
+        "ExportParameters": "export",
+        "GetByIdParameters": "get_by_id",
+        "HistoryParameters": "history",
+        "ListParameters": "list",
+        "RecentParameters": "recent",
+        "UpdateParameters": "update",
+    })
+
+
+@one[Message, "AppendParameters"]("realty.messages.append", "sql/realty/messages/append.sql", 7, """\
 with
 appended as (
   insert into realty.messages as m (conversation_id, type, content)
@@ -82,6 +141,7 @@ def append(*, conversation_id: UUID, type: RealtyMessageType, content: str) -> A
     concurrent messages the conversation keeps the later: the row is locked and read again before the
     comparison.
 
+    type: Who said it.
     Reads realty.conversations, realty.messages.
     Writes realty.conversations, realty.messages.
     SQL: sql/realty/messages/append.sql
@@ -91,7 +151,7 @@ def append(*, conversation_id: UUID, type: RealtyMessageType, content: str) -> A
     return (conversation_id, type, content)
 
 
-@one[int]("realty.messages.count", "sql/realty/messages/count.sql", 3, """\
+@one[int, "CountParameters"]("realty.messages.count", "sql/realty/messages/count.sql", 3, """\
 select count(*) as total
 from realty.messages as m
 where m.created_at >= :since  --?
@@ -107,7 +167,7 @@ def count(*, since: datetime | UnsetType = UNSET) -> Args:
     return (since,)
 
 
-@one[Message]("realty.messages.create", "sql/realty/messages/create.sql", 5, """\
+@one[Message, "CreateParameters"]("realty.messages.create", "sql/realty/messages/create.sql", 5, """\
 insert into realty.messages as m (
   conversation_id,
   type,
@@ -135,6 +195,7 @@ def create(*, conversation_id: UUID, type: RealtyMessageType, content: str) -> A
 
     To continue a conversation, use ``append``.
 
+    type: Who said it.
     Reads realty.messages.
     Writes realty.messages.
     SQL: sql/realty/messages/create.sql
@@ -144,7 +205,7 @@ def create(*, conversation_id: UUID, type: RealtyMessageType, content: str) -> A
     return (conversation_id, type, content)
 
 
-@count_("realty.messages.delete", "sql/realty/messages/delete.sql", 3, """\
+@count_["DeleteParameters"]("realty.messages.delete", "sql/realty/messages/delete.sql", 3, """\
 delete from realty.messages as m
 where m.id = :id
 """, session_clean=True, changes=(
@@ -162,7 +223,7 @@ def delete(*, id: UUID) -> Args:
     return (id,)
 
 
-@many[Message]("realty.messages.export", "sql/realty/messages/export.sql", 4, """\
+@many[Message, "ExportParameters"]("realty.messages.export", "sql/realty/messages/export.sql", 4, """\
 select
   m.id,
   m.conversation_id,
@@ -184,7 +245,7 @@ def export(*, since: datetime) -> Args:
     return (since,)
 
 
-@optional[Message]("realty.messages.get_by_id", "sql/realty/messages/get_by_id.sql", 3, """\
+@optional[Message, "GetByIdParameters"]("realty.messages.get_by_id", "sql/realty/messages/get_by_id.sql", 3, """\
 select
   m.id,
   m.conversation_id,
@@ -205,7 +266,7 @@ def get_by_id(*, id: UUID) -> Args:
     return (id,)
 
 
-@many[Message]("realty.messages.history", "sql/realty/messages/history.sql", 6, """\
+@many[Message, "HistoryParameters"]("realty.messages.history", "sql/realty/messages/history.sql", 6, """\
 select
   m.id,
   m.conversation_id,
@@ -239,7 +300,7 @@ def history(
     return (conversation_id, after_created_at, after_id, bounded("limit", limit, 1, 200))
 
 
-@many[Message]("realty.messages.list", "sql/realty/messages/list.sql", 6, """\
+@many[Message, "ListParameters"]("realty.messages.list", "sql/realty/messages/list.sql", 6, """\
 select
   m.id,
   m.conversation_id,
@@ -270,7 +331,7 @@ def list(
     return (after_created_at, after_id, bounded("limit", limit, 1, 200))
 
 
-@many[Message]("realty.messages.recent", "sql/realty/messages/recent.sql", 5, """\
+@many[Message, "RecentParameters"]("realty.messages.recent", "sql/realty/messages/recent.sql", 5, """\
 with
 newest as (
   select
@@ -303,7 +364,7 @@ def recent(*, conversation_id: UUID, limit: int = 5) -> Args:
     return (conversation_id, bounded("limit", limit, 1, 200))
 
 
-@optional[Message]("realty.messages.update", "sql/realty/messages/update.sql", 6, """\
+@optional[Message, "UpdateParameters"]("realty.messages.update", "sql/realty/messages/update.sql", 6, """\
 update realty.messages as m
 set
   type = :type,        --?
@@ -333,6 +394,7 @@ def update(
     Implementation: the last assignment changes nothing: it keeps the list valid when the optional
     lines before it are left out.
 
+    type: Who said it.
     Reads realty.messages.
     Writes realty.messages.
     SQL: sql/realty/messages/update.sql

@@ -9,19 +9,31 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import NotRequired, TYPE_CHECKING, TypedDict
 from uuid import UUID
 
 from plainsql.dependencies import CachedRead, Change, Dependency
-from plainsql.query import Args, NullError, bounded, count as count_, many, one, optional
+from plainsql.query import Args, NullError, bounded, count as count_, many, one, optional, parameter_types
 from plainsql.rows import Row
 from plainsql.types import SupportsArray, UNSET, UnsetType
 from plainsql.vector import Vector
 
 __all__ = [
+    "CountParameters",
+    "CreateParameters",
+    "DeleteParameters",
+    "GetByIdParameters",
+    "GetEmbeddingParameters",
+    "ListParameters",
+    "ListWithoutEmbeddingParameters",
     "Project",
     "ProjectHybridMatch",
     "ProjectMatch",
     "ProjectText",
+    "SearchHybridParameters",
+    "SearchParameters",
+    "SetEmbeddingParameters",
+    "UpdateParameters",
     "count",
     "create",
     "delete",
@@ -45,6 +57,7 @@ class Project(Row, frozen=True):
     district: str
     address: str | None
     reference: str | None
+    """How to find the place: \"a two-minute walk from the park\""""
     details: str | None
     video_url: str | None
     brochure_url: str | None
@@ -63,6 +76,7 @@ class ProjectHybridMatch(Row, frozen=True):
     district: str
     address: str | None
     reference: str | None
+    """How to find the place: \"a two-minute walk from the park\""""
     details: str | None
     video_url: str | None
     brochure_url: str | None
@@ -82,6 +96,7 @@ class ProjectMatch(Row, frozen=True):
     district: str
     address: str | None
     reference: str | None
+    """How to find the place: \"a two-minute walk from the park\""""
     details: str | None
     video_url: str | None
     brochure_url: str | None
@@ -100,7 +115,90 @@ class ProjectText(Row, frozen=True):
     created_at: datetime
 
 
-@one[int]("realty.projects.count", "sql/realty/projects/count.sql", 3, """\
+if TYPE_CHECKING:
+    CountParameters = TypedDict("CountParameters", {"since": NotRequired[datetime | UnsetType]})
+    CreateParameters = TypedDict("CreateParameters", {
+        "name": str,
+        "description": str,
+        "district": str,
+        "address": NotRequired[str | None],
+        "reference": NotRequired[str | None],
+        "details": NotRequired[str | None],
+        "video_url": NotRequired[str | None],
+        "brochure_url": NotRequired[str | None],
+        "includes_parking": NotRequired[bool],
+        "has_showroom": NotRequired[bool],
+    })
+    DeleteParameters = TypedDict("DeleteParameters", {"id": UUID})
+    GetByIdParameters = TypedDict("GetByIdParameters", {"id": UUID})
+    GetEmbeddingParameters = TypedDict("GetEmbeddingParameters", {"id": UUID})
+    ListParameters = TypedDict("ListParameters", {
+        "district": NotRequired[str | UnsetType],
+        "after_created_at": NotRequired[datetime | UnsetType],
+        "after_id": NotRequired[UUID | UnsetType],
+        "limit": NotRequired[int],
+    })
+    ListWithoutEmbeddingParameters = TypedDict("ListWithoutEmbeddingParameters", {
+        "after_created_at": NotRequired[datetime | UnsetType],
+        "after_id": NotRequired[UUID | UnsetType],
+        "limit": NotRequired[int],
+    })
+    SearchParameters = TypedDict("SearchParameters", {
+        "embedding": Vector | Sequence[float] | SupportsArray,
+        "district": NotRequired[str | UnsetType],
+        "includes_parking": NotRequired[bool | UnsetType],
+        "type": NotRequired[str | UnsetType],
+        "min_pricing": NotRequired[int | UnsetType],
+        "max_pricing": NotRequired[int | UnsetType],
+        "min_bedrooms": NotRequired[int | UnsetType],
+        "limit": NotRequired[int],
+    })
+    SearchHybridParameters = TypedDict("SearchHybridParameters", {
+        "embedding": Vector | Sequence[float] | SupportsArray,
+        "district": NotRequired[str | UnsetType],
+        "includes_parking": NotRequired[bool | UnsetType],
+        "type": NotRequired[str | UnsetType],
+        "min_pricing": NotRequired[int | UnsetType],
+        "max_pricing": NotRequired[int | UnsetType],
+        "min_bedrooms": NotRequired[int | UnsetType],
+        "candidates": NotRequired[int],
+        "words": str,
+        "limit": NotRequired[int],
+    })
+    SetEmbeddingParameters = TypedDict("SetEmbeddingParameters", {
+        "embedding": Vector | Sequence[float] | SupportsArray | None,
+        "id": UUID,
+    })
+    UpdateParameters = TypedDict("UpdateParameters", {
+        "name": NotRequired[str | UnsetType],
+        "description": NotRequired[str | UnsetType],
+        "district": NotRequired[str | UnsetType],
+        "address": NotRequired[str | None | UnsetType],
+        "reference": NotRequired[str | None | UnsetType],
+        "details": NotRequired[str | None | UnsetType],
+        "video_url": NotRequired[str | None | UnsetType],
+        "brochure_url": NotRequired[str | None | UnsetType],
+        "includes_parking": NotRequired[bool | UnsetType],
+        "has_showroom": NotRequired[bool | UnsetType],
+        "id": UUID,
+    })
+else:
+    __getattr__ = parameter_types(__name__, {
+        "CountParameters": "count",
+        "CreateParameters": "create",
+        "DeleteParameters": "delete",
+        "GetByIdParameters": "get_by_id",
+        "GetEmbeddingParameters": "get_embedding",
+        "ListParameters": "list",
+        "ListWithoutEmbeddingParameters": "list_without_embedding",
+        "SearchParameters": "search",
+        "SearchHybridParameters": "search_hybrid",
+        "SetEmbeddingParameters": "set_embedding",
+        "UpdateParameters": "update",
+    })
+
+
+@one[int, "CountParameters"]("realty.projects.count", "sql/realty/projects/count.sql", 3, """\
 select count(*) as total
 from realty.projects as pr
 where pr.created_at >= :since  --?
@@ -116,7 +214,7 @@ def count(*, since: datetime | UnsetType = UNSET) -> Args:
     return (since,)
 
 
-@one[Project]("realty.projects.create", "sql/realty/projects/create.sql", 12, """\
+@one[Project, "CreateParameters"]("realty.projects.create", "sql/realty/projects/create.sql", 12, """\
 insert into realty.projects as pr (
   name,
   description,
@@ -175,6 +273,7 @@ def create(
 
     Its embedding is set later, by ``set_embedding``.
 
+    reference: How to find the place: "a two-minute walk from the park".
     Reads realty.projects.
     Writes realty.projects.
     SQL: sql/realty/projects/create.sql
@@ -201,7 +300,7 @@ def create(
     )
 
 
-@count_("realty.projects.delete", "sql/realty/projects/delete.sql", 5, """\
+@count_["DeleteParameters"]("realty.projects.delete", "sql/realty/projects/delete.sql", 5, """\
 delete from realty.projects as pr
 where pr.id = :id
 """, session_clean=True, changes=(
@@ -223,7 +322,7 @@ def delete(*, id: UUID) -> Args:
     return (id,)
 
 
-@optional[Project]("realty.projects.get_by_id", "sql/realty/projects/get_by_id.sql", 3, """\
+@optional[Project, "GetByIdParameters"]("realty.projects.get_by_id", "sql/realty/projects/get_by_id.sql", 3, """\
 select
   pr.id,
   pr.name,
@@ -252,7 +351,7 @@ def get_by_id(*, id: UUID) -> Args:
     return (id,)
 
 
-@optional[Vector]("realty.projects.get_embedding", "sql/realty/projects/get_embedding.sql", 3, """\
+@optional[Vector, "GetEmbeddingParameters"]("realty.projects.get_embedding", "sql/realty/projects/get_embedding.sql", 3, """\
 select pr.embedding
 from realty.projects as pr
 where
@@ -270,7 +369,7 @@ def get_embedding(*, id: UUID) -> Args:
     return (id,)
 
 
-@many[Project]("realty.projects.list", "sql/realty/projects/list.sql", 6, """\
+@many[Project, "ListParameters"]("realty.projects.list", "sql/realty/projects/list.sql", 6, """\
 select
   pr.id,
   pr.name,
@@ -313,7 +412,7 @@ def list(
     return (district, after_created_at, after_id, bounded("limit", limit, 1, 200))
 
 
-@many[ProjectText]("realty.projects.list_without_embedding", "sql/realty/projects/list_without_embedding.sql", 8, """\
+@many[ProjectText, "ListWithoutEmbeddingParameters"]("realty.projects.list_without_embedding", "sql/realty/projects/list_without_embedding.sql", 8, """\
 select
   pr.id,
   concat_ws(
@@ -347,7 +446,7 @@ def list_without_embedding(
     return (after_created_at, after_id, bounded("limit", limit, 1, 200))
 
 
-@many[ProjectMatch]("realty.projects.search", "sql/realty/projects/search.sql", 15, """\
+@many[ProjectMatch, "SearchParameters"]("realty.projects.search", "sql/realty/projects/search.sql", 15, """\
 with
 nearest as (
   select
@@ -447,7 +546,7 @@ def search(
     )
 
 
-@many[ProjectHybridMatch]("realty.projects.search_hybrid", "sql/realty/projects/search_hybrid.sql", 21, """\
+@many[ProjectHybridMatch, "SearchHybridParameters"]("realty.projects.search_hybrid", "sql/realty/projects/search_hybrid.sql", 21, """\
 with
 nearest as (
   select
@@ -606,7 +705,7 @@ def search_hybrid(
     )
 
 
-@count_("realty.projects.set_embedding", "sql/realty/projects/set_embedding.sql", 6, """\
+@count_["SetEmbeddingParameters"]("realty.projects.set_embedding", "sql/realty/projects/set_embedding.sql", 6, """\
 update realty.projects as pr
 set embedding = :embedding
 where pr.id = :id
@@ -619,6 +718,7 @@ def set_embedding(*, embedding: Vector | Sequence[float] | SupportsArray | None,
     It has 1,536 numbers. Any length but zero is accepted, because the cosine distance does not
     depend on it. ``list_without_embedding`` lists a project whose embedding is null.
 
+    embedding: The meaning of the project's text; null until it is computed.
     Reads realty.projects.
     Writes realty.projects.
     SQL: sql/realty/projects/set_embedding.sql
@@ -628,7 +728,7 @@ def set_embedding(*, embedding: Vector | Sequence[float] | SupportsArray | None,
     return (embedding, id)
 
 
-@optional[Project]("realty.projects.update", "sql/realty/projects/update.sql", 5, """\
+@optional[Project, "UpdateParameters"]("realty.projects.update", "sql/realty/projects/update.sql", 5, """\
 update realty.projects as pr
 set
   name = :name,                          --?
@@ -678,6 +778,7 @@ def update(
 
     The embedding stays that of the old text until ``set_embedding`` replaces it.
 
+    reference: How to find the place: "a two-minute walk from the park".
     Reads realty.projects.
     Writes realty.projects.
     SQL: sql/realty/projects/update.sql

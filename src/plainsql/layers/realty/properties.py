@@ -9,22 +9,34 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Literal
+from typing import Literal, NotRequired, TYPE_CHECKING, TypedDict
 from uuid import UUID
 
 from plainsql.dependencies import CachedRead, Change, Dependency
-from plainsql.query import Args, NullError, bounded, count as count_, many, one, optional
+from plainsql.query import Args, NullError, bounded, count as count_, many, one, optional, parameter_types
 from plainsql.rows import Row
 from plainsql.types import SupportsArray, UNSET, UnsetType
 from plainsql.vector import Vector
 
 __all__ = [
+    "CountParameters",
+    "CreateParameters",
+    "DeleteParameters",
+    "GetByIdParameters",
+    "GetEmbeddingParameters",
+    "ListByProjectParameters",
+    "ListParameters",
+    "ListWithoutEmbeddingParameters",
     "Property",
     "PropertyHybridMatch",
     "PropertyMatch",
     "PropertyText",
     "PropertyWithTypology",
+    "SearchHybridParameters",
+    "SearchParameters",
+    "SetEmbeddingParameters",
     "Typology",
+    "UpdateParameters",
     "count",
     "create",
     "delete",
@@ -50,8 +62,10 @@ class Property(Row, frozen=True):
     type: str
     description: str
     pricing: int
+    """The asking price, in whole units of the agency's currency"""
     view_type: str | None
     floor_no: str | None
+    """As it is printed: \"3\", \"PH\", \"12-13\""""
     created_at: datetime
     updated_at: datetime
 
@@ -64,8 +78,10 @@ class Typology(Row, frozen=True):
     description: str | None
     type: str
     num_bedrooms: int
+    """0 is a studio"""
     num_bathrooms: int
     area_m2: str | None
+    """As it is printed: \"62\", \"62.5\", \"60 - 75\""""
     created_at: datetime
     updated_at: datetime
 
@@ -80,8 +96,10 @@ class PropertyHybridMatch(Row, frozen=True):
     type: str
     description: str
     pricing: int
+    """The asking price, in whole units of the agency's currency"""
     view_type: str | None
     floor_no: str | None
+    """As it is printed: \"3\", \"PH\", \"12-13\""""
     created_at: datetime
     updated_at: datetime
     project_name: str
@@ -100,8 +118,10 @@ class PropertyMatch(Row, frozen=True):
     type: str
     description: str
     pricing: int
+    """The asking price, in whole units of the agency's currency"""
     view_type: str | None
     floor_no: str | None
+    """As it is printed: \"3\", \"PH\", \"12-13\""""
     created_at: datetime
     updated_at: datetime
     project_name: str
@@ -128,14 +148,105 @@ class PropertyWithTypology(Row, frozen=True):
     type: str
     description: str
     pricing: int
+    """The asking price, in whole units of the agency's currency"""
     view_type: str | None
     floor_no: str | None
+    """As it is printed: \"3\", \"PH\", \"12-13\""""
     created_at: datetime
     updated_at: datetime
     typology: Typology
 
 
-@one[int]("realty.properties.count", "sql/realty/properties/count.sql", 3, """\
+if TYPE_CHECKING:
+    CountParameters = TypedDict("CountParameters", {"since": NotRequired[datetime | UnsetType]})
+    CreateParameters = TypedDict("CreateParameters", {
+        "project_id": UUID,
+        "typology_id": UUID,
+        "title": str,
+        "type": str,
+        "description": str,
+        "pricing": int,
+        "view_type": NotRequired[str | None],
+        "floor_no": NotRequired[str | None],
+    })
+    DeleteParameters = TypedDict("DeleteParameters", {"id": UUID})
+    GetByIdParameters = TypedDict("GetByIdParameters", {"id": UUID})
+    GetEmbeddingParameters = TypedDict("GetEmbeddingParameters", {"id": UUID})
+    ListParameters = TypedDict("ListParameters", {
+        "type": NotRequired[str | UnsetType],
+        "after_created_at": NotRequired[datetime | UnsetType],
+        "after_id": NotRequired[UUID | UnsetType],
+        "limit": NotRequired[int],
+    })
+    ListByProjectParameters = TypedDict("ListByProjectParameters", {
+        "project_id": UUID,
+        "type": NotRequired[str | UnsetType],
+        "after_created_at": NotRequired[datetime | UnsetType],
+        "after_id": NotRequired[UUID | UnsetType],
+        "after_pricing": NotRequired[int | UnsetType],
+        "limit": NotRequired[int],
+        "order": Literal["newest", "cheapest"],
+    })
+    ListWithoutEmbeddingParameters = TypedDict("ListWithoutEmbeddingParameters", {
+        "after_created_at": NotRequired[datetime | UnsetType],
+        "after_id": NotRequired[UUID | UnsetType],
+        "limit": NotRequired[int],
+    })
+    SearchParameters = TypedDict("SearchParameters", {
+        "embedding": Vector | Sequence[float] | SupportsArray,
+        "district": NotRequired[str | UnsetType],
+        "type": NotRequired[str | UnsetType],
+        "min_pricing": NotRequired[int | UnsetType],
+        "max_pricing": NotRequired[int | UnsetType],
+        "min_bedrooms": NotRequired[int | UnsetType],
+        "includes_parking": NotRequired[bool | UnsetType],
+        "limit": NotRequired[int],
+    })
+    SearchHybridParameters = TypedDict("SearchHybridParameters", {
+        "embedding": Vector | Sequence[float] | SupportsArray,
+        "district": NotRequired[str | UnsetType],
+        "type": NotRequired[str | UnsetType],
+        "min_pricing": NotRequired[int | UnsetType],
+        "max_pricing": NotRequired[int | UnsetType],
+        "min_bedrooms": NotRequired[int | UnsetType],
+        "includes_parking": NotRequired[bool | UnsetType],
+        "candidates": NotRequired[int],
+        "words": str,
+        "limit": NotRequired[int],
+    })
+    SetEmbeddingParameters = TypedDict("SetEmbeddingParameters", {
+        "embedding": Vector | Sequence[float] | SupportsArray | None,
+        "id": UUID,
+    })
+    UpdateParameters = TypedDict("UpdateParameters", {
+        "project_id": NotRequired[UUID | UnsetType],
+        "typology_id": NotRequired[UUID | UnsetType],
+        "title": NotRequired[str | UnsetType],
+        "type": NotRequired[str | UnsetType],
+        "description": NotRequired[str | UnsetType],
+        "pricing": NotRequired[int | UnsetType],
+        "view_type": NotRequired[str | None | UnsetType],
+        "floor_no": NotRequired[str | None | UnsetType],
+        "id": UUID,
+    })
+else:
+    __getattr__ = parameter_types(__name__, {
+        "CountParameters": "count",
+        "CreateParameters": "create",
+        "DeleteParameters": "delete",
+        "GetByIdParameters": "get_by_id",
+        "GetEmbeddingParameters": "get_embedding",
+        "ListParameters": "list",
+        "ListByProjectParameters": "list_by_project",
+        "ListWithoutEmbeddingParameters": "list_without_embedding",
+        "SearchParameters": "search",
+        "SearchHybridParameters": "search_hybrid",
+        "SetEmbeddingParameters": "set_embedding",
+        "UpdateParameters": "update",
+    })
+
+
+@one[int, "CountParameters"]("realty.properties.count", "sql/realty/properties/count.sql", 3, """\
 select count(*) as total
 from realty.properties as p
 where p.created_at >= :since  --?
@@ -151,7 +262,7 @@ def count(*, since: datetime | UnsetType = UNSET) -> Args:
     return (since,)
 
 
-@one[Property]("realty.properties.create", "sql/realty/properties/create.sql", 7, """\
+@one[Property, "CreateParameters"]("realty.properties.create", "sql/realty/properties/create.sql", 7, """\
 insert into realty.properties as p (
   project_id,
   typology_id,
@@ -207,6 +318,8 @@ def create(
 
     Its embedding is set later, by ``set_embedding``.
 
+    pricing: The asking price, in whole units of the agency's currency.
+    floor_no: As it is printed: "3", "PH", "12-13".
     Reads realty.properties.
     Writes realty.properties.
     SQL: sql/realty/properties/create.sql
@@ -223,7 +336,7 @@ def create(
     return (project_id, typology_id, title, type, description, pricing, view_type, floor_no)
 
 
-@count_("realty.properties.delete", "sql/realty/properties/delete.sql", 5, """\
+@count_["DeleteParameters"]("realty.properties.delete", "sql/realty/properties/delete.sql", 5, """\
 delete from realty.properties as p
 where p.id = :id
 """, session_clean=True, changes=(
@@ -243,7 +356,7 @@ def delete(*, id: UUID) -> Args:
     return (id,)
 
 
-@optional[Property]("realty.properties.get_by_id", "sql/realty/properties/get_by_id.sql", 3, """\
+@optional[Property, "GetByIdParameters"]("realty.properties.get_by_id", "sql/realty/properties/get_by_id.sql", 3, """\
 select
   p.id,
   p.project_id,
@@ -270,7 +383,7 @@ def get_by_id(*, id: UUID) -> Args:
     return (id,)
 
 
-@optional[Vector]("realty.properties.get_embedding", "sql/realty/properties/get_embedding.sql", 3, """\
+@optional[Vector, "GetEmbeddingParameters"]("realty.properties.get_embedding", "sql/realty/properties/get_embedding.sql", 3, """\
 select p.embedding
 from realty.properties as p
 where
@@ -288,7 +401,7 @@ def get_embedding(*, id: UUID) -> Args:
     return (id,)
 
 
-@many[Property]("realty.properties.list", "sql/realty/properties/list.sql", 6, """\
+@many[Property, "ListParameters"]("realty.properties.list", "sql/realty/properties/list.sql", 6, """\
 select
   p.id,
   p.project_id,
@@ -329,7 +442,7 @@ def list(
     return (type, after_created_at, after_id, bounded("limit", limit, 1, 200))
 
 
-@many[PropertyWithTypology]("realty.properties.list_by_project", "sql/realty/properties/list_by_project.sql", 10, """\
+@many[PropertyWithTypology, "ListByProjectParameters"]("realty.properties.list_by_project", "sql/realty/properties/list_by_project.sql", 10, """\
 select
   p.id,
   p.project_id,
@@ -406,7 +519,7 @@ def list_by_project(
     )
 
 
-@many[PropertyText]("realty.properties.list_without_embedding", "sql/realty/properties/list_without_embedding.sql", 8, """\
+@many[PropertyText, "ListWithoutEmbeddingParameters"]("realty.properties.list_without_embedding", "sql/realty/properties/list_without_embedding.sql", 8, """\
 select
   p.id,
   concat_ws('. ', p.title, p.type, p.description, p.view_type, pr.name, pr.district) as text,
@@ -439,7 +552,7 @@ def list_without_embedding(
     return (after_created_at, after_id, bounded("limit", limit, 1, 200))
 
 
-@many[PropertyMatch]("realty.properties.search", "sql/realty/properties/search.sql", 19, """\
+@many[PropertyMatch, "SearchParameters"]("realty.properties.search", "sql/realty/properties/search.sql", 19, """\
 with
 nearest as (
   select
@@ -548,7 +661,7 @@ def search(
     )
 
 
-@many[PropertyHybridMatch]("realty.properties.search_hybrid", "sql/realty/properties/search_hybrid.sql", 18, """\
+@many[PropertyHybridMatch, "SearchHybridParameters"]("realty.properties.search_hybrid", "sql/realty/properties/search_hybrid.sql", 18, """\
 with
 nearest as (
   select
@@ -703,7 +816,7 @@ def search_hybrid(
     )
 
 
-@count_("realty.properties.set_embedding", "sql/realty/properties/set_embedding.sql", 6, """\
+@count_["SetEmbeddingParameters"]("realty.properties.set_embedding", "sql/realty/properties/set_embedding.sql", 6, """\
 update realty.properties as p
 set embedding = :embedding
 where p.id = :id
@@ -716,6 +829,7 @@ def set_embedding(*, embedding: Vector | Sequence[float] | SupportsArray | None,
     It has 1,536 numbers. Any length but zero is accepted, because the cosine distance does not
     depend on it. ``list_without_embedding`` lists a property whose embedding is null.
 
+    embedding: The meaning of the property's text; null until it is computed.
     Reads realty.properties.
     Writes realty.properties.
     SQL: sql/realty/properties/set_embedding.sql
@@ -725,7 +839,7 @@ def set_embedding(*, embedding: Vector | Sequence[float] | SupportsArray | None,
     return (embedding, id)
 
 
-@optional[Property]("realty.properties.update", "sql/realty/properties/update.sql", 5, """\
+@optional[Property, "UpdateParameters"]("realty.properties.update", "sql/realty/properties/update.sql", 5, """\
 update realty.properties as p
 set
   project_id = :project_id,    --?
@@ -770,6 +884,8 @@ def update(
 
     The embedding stays that of the old text until ``set_embedding`` replaces it.
 
+    pricing: The asking price, in whole units of the agency's currency.
+    floor_no: As it is printed: "3", "PH", "12-13".
     Reads realty.properties.
     Writes realty.appointments, realty.properties.
     SQL: sql/realty/properties/update.sql

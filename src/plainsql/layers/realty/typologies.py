@@ -8,14 +8,29 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import NotRequired, TYPE_CHECKING, TypedDict
 from uuid import UUID
 
 from plainsql.dependencies import Change
-from plainsql.query import Args, NullError, bounded, count as count_, many, one, optional
+from plainsql.query import Args, NullError, bounded, count as count_, many, one, optional, parameter_types
 from plainsql.rows import Row
 from plainsql.types import UNSET, UnsetType
 
-__all__ = ["Typology", "count", "create", "delete", "get_by_id", "list", "update"]
+__all__ = [
+    "CountParameters",
+    "CreateParameters",
+    "DeleteParameters",
+    "GetByIdParameters",
+    "ListParameters",
+    "Typology",
+    "UpdateParameters",
+    "count",
+    "create",
+    "delete",
+    "get_by_id",
+    "list",
+    "update",
+]
 
 
 class Typology(Row, frozen=True):
@@ -26,13 +41,52 @@ class Typology(Row, frozen=True):
     description: str | None
     type: str
     num_bedrooms: int
+    """0 is a studio"""
     num_bathrooms: int
     area_m2: str | None
+    """As it is printed: \"62\", \"62.5\", \"60 - 75\""""
     created_at: datetime
     updated_at: datetime
 
 
-@one[int]("realty.typologies.count", "sql/realty/typologies/count.sql", 3, """\
+if TYPE_CHECKING:
+    CountParameters = TypedDict("CountParameters", {"since": NotRequired[datetime | UnsetType]})
+    CreateParameters = TypedDict("CreateParameters", {
+        "name": str,
+        "description": NotRequired[str | None],
+        "type": str,
+        "num_bedrooms": int,
+        "num_bathrooms": int,
+        "area_m2": NotRequired[str | None],
+    })
+    DeleteParameters = TypedDict("DeleteParameters", {"id": UUID})
+    GetByIdParameters = TypedDict("GetByIdParameters", {"id": UUID})
+    ListParameters = TypedDict("ListParameters", {
+        "after_created_at": NotRequired[datetime | UnsetType],
+        "after_id": NotRequired[UUID | UnsetType],
+        "limit": NotRequired[int],
+    })
+    UpdateParameters = TypedDict("UpdateParameters", {
+        "name": NotRequired[str | UnsetType],
+        "description": NotRequired[str | None | UnsetType],
+        "type": NotRequired[str | UnsetType],
+        "num_bedrooms": NotRequired[int | UnsetType],
+        "num_bathrooms": NotRequired[int | UnsetType],
+        "area_m2": NotRequired[str | None | UnsetType],
+        "id": UUID,
+    })
+else:
+    __getattr__ = parameter_types(__name__, {
+        "CountParameters": "count",
+        "CreateParameters": "create",
+        "DeleteParameters": "delete",
+        "GetByIdParameters": "get_by_id",
+        "ListParameters": "list",
+        "UpdateParameters": "update",
+    })
+
+
+@one[int, "CountParameters"]("realty.typologies.count", "sql/realty/typologies/count.sql", 3, """\
 select count(*) as total
 from realty.typologies as t
 where t.created_at >= :since  --?
@@ -48,7 +102,7 @@ def count(*, since: datetime | UnsetType = UNSET) -> Args:
     return (since,)
 
 
-@one[Typology]("realty.typologies.create", "sql/realty/typologies/create.sql", 5, """\
+@one[Typology, "CreateParameters"]("realty.typologies.create", "sql/realty/typologies/create.sql", 5, """\
 insert into realty.typologies as t (
   name,
   description,
@@ -89,6 +143,8 @@ def create(
 ) -> Args:
     """Create a typology: a floor plan that many properties share.
 
+    num_bedrooms: 0 is a studio.
+    area_m2: As it is printed: "62", "62.5", "60 - 75".
     Reads realty.typologies.
     Writes realty.typologies.
     SQL: sql/realty/typologies/create.sql
@@ -98,7 +154,7 @@ def create(
     return (name, description, type, num_bedrooms, num_bathrooms, area_m2)
 
 
-@count_("realty.typologies.delete", "sql/realty/typologies/delete.sql", 5, """\
+@count_["DeleteParameters"]("realty.typologies.delete", "sql/realty/typologies/delete.sql", 5, """\
 delete from realty.typologies as t
 where t.id = :id
 """, session_clean=True, changes=(
@@ -118,7 +174,7 @@ def delete(*, id: UUID) -> Args:
     return (id,)
 
 
-@optional[Typology]("realty.typologies.get_by_id", "sql/realty/typologies/get_by_id.sql", 3, """\
+@optional[Typology, "GetByIdParameters"]("realty.typologies.get_by_id", "sql/realty/typologies/get_by_id.sql", 3, """\
 select
   t.id,
   t.name,
@@ -143,7 +199,7 @@ def get_by_id(*, id: UUID) -> Args:
     return (id,)
 
 
-@many[Typology]("realty.typologies.list", "sql/realty/typologies/list.sql", 6, """\
+@many[Typology, "ListParameters"]("realty.typologies.list", "sql/realty/typologies/list.sql", 6, """\
 select
   t.id,
   t.name,
@@ -178,7 +234,7 @@ def list(
     return (after_created_at, after_id, bounded("limit", limit, 1, 200))
 
 
-@optional[Typology]("realty.typologies.update", "sql/realty/typologies/update.sql", 3, """\
+@optional[Typology, "UpdateParameters"]("realty.typologies.update", "sql/realty/typologies/update.sql", 3, """\
 update realty.typologies as t
 set
   name = :name,                    --?
@@ -214,6 +270,8 @@ def update(
 ) -> Args:
     """Change the given columns of a typology, and leave the others.
 
+    num_bedrooms: 0 is a studio.
+    area_m2: As it is printed: "62", "62.5", "60 - 75".
     Reads realty.typologies.
     Writes realty.typologies.
     SQL: sql/realty/typologies/update.sql

@@ -8,18 +8,32 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, NotRequired, TYPE_CHECKING, TypedDict
 from uuid import UUID
 
 from plainsql.crypto import Encrypted, Secret, encrypt
 from plainsql.dependencies import Change
-from plainsql.query import Args, NullError, bounded, count as count_, many, one, optional
+from plainsql.query import Args, NullError, bounded, count as count_, many, one, optional, parameter_types
 from plainsql.rows import Row
 from plainsql.types import UNSET, UnsetType
 
 __all__ = [
     "Channel",
     "ChannelToken",
+    "CountParameters",
+    "CreateParameters",
+    "DeleteParameters",
+    "GetAccessTokenParameters",
+    "GetByIdParameters",
+    "GetByPhoneNumberIdParameters",
+    "ListActiveParameters",
+    "ListByOrganizationParameters",
+    "ListParameters",
+    "ResumeParameters",
+    "RotateAccessTokenParameters",
+    "SuspendParameters",
+    "UpdateParameters",
+    "VerifyParameters",
     "count",
     "create",
     "delete",
@@ -43,13 +57,19 @@ class Channel(Row, frozen=True):
     id: UUID
     tenant_id: UUID
     organization_id: UUID
+    """Whose number it is, among the organizations of a tenant"""
     phone_number_id: str
+    """The number's id at WhatsApp, which its webhooks carry; not the number itself"""
     business_account_id: str
+    """The WhatsApp Business account's id"""
     display_phone_number: str | None
     display_name: str | None
     status: str
+    """pending until it is verified; suspended sends nothing"""
     is_verified: bool
+    """Whether WhatsApp has verified the number"""
     messages_per_second: int
+    """What WhatsApp lets this number send: 80, or 250 where it was raised"""
     created_at: datetime
     updated_at: datetime
 
@@ -60,9 +80,82 @@ class ChannelToken(Row, frozen=True):
     id: UUID
     tenant_id: UUID
     access_token: Annotated[Secret, Encrypted("whatsapp.channels.access_token", "tenant_id", "id")]
+    """Encrypted, bound to this tenant and id: a copy in another row cannot be read"""
 
 
-@one[int]("whatsapp.channels.count", "sql/whatsapp/channels/count.sql", 3, """\
+if TYPE_CHECKING:
+    CountParameters = TypedDict("CountParameters", {"since": NotRequired[datetime | UnsetType]})
+    CreateParameters = TypedDict("CreateParameters", {
+        "tenant_id": UUID,
+        "id": UUID,
+        "organization_id": UUID,
+        "phone_number_id": str,
+        "business_account_id": str,
+        "display_phone_number": NotRequired[str | None],
+        "display_name": NotRequired[str | None],
+        "messages_per_second": NotRequired[int],
+        "access_token": str,
+    })
+    DeleteParameters = TypedDict("DeleteParameters", {"id": UUID})
+    GetAccessTokenParameters = TypedDict("GetAccessTokenParameters", {"id": UUID})
+    GetByIdParameters = TypedDict("GetByIdParameters", {"id": UUID})
+    GetByPhoneNumberIdParameters = TypedDict("GetByPhoneNumberIdParameters", {"phone_number_id": str})
+    ListParameters = TypedDict("ListParameters", {
+        "after_created_at": NotRequired[datetime | UnsetType],
+        "after_id": NotRequired[UUID | UnsetType],
+        "limit": NotRequired[int],
+    })
+    ListActiveParameters = TypedDict("ListActiveParameters", {
+        "organization_id": NotRequired[UUID | UnsetType],
+        "after_created_at": NotRequired[datetime | UnsetType],
+        "after_id": NotRequired[UUID | UnsetType],
+        "limit": NotRequired[int],
+    })
+    ListByOrganizationParameters = TypedDict("ListByOrganizationParameters", {
+        "organization_id": UUID,
+        "after_created_at": NotRequired[datetime | UnsetType],
+        "after_id": NotRequired[UUID | UnsetType],
+        "limit": NotRequired[int],
+    })
+    ResumeParameters = TypedDict("ResumeParameters", {"id": UUID})
+    RotateAccessTokenParameters = TypedDict("RotateAccessTokenParameters", {
+        "access_token": str,
+        "tenant_id": UUID,
+        "id": UUID,
+    })
+    SuspendParameters = TypedDict("SuspendParameters", {"id": UUID})
+    UpdateParameters = TypedDict("UpdateParameters", {
+        "organization_id": NotRequired[UUID | UnsetType],
+        "phone_number_id": NotRequired[str | UnsetType],
+        "business_account_id": NotRequired[str | UnsetType],
+        "display_phone_number": NotRequired[str | None | UnsetType],
+        "display_name": NotRequired[str | None | UnsetType],
+        "status": NotRequired[str | UnsetType],
+        "is_verified": NotRequired[bool | UnsetType],
+        "messages_per_second": NotRequired[int | UnsetType],
+        "id": UUID,
+    })
+    VerifyParameters = TypedDict("VerifyParameters", {"id": UUID})
+else:
+    __getattr__ = parameter_types(__name__, {
+        "CountParameters": "count",
+        "CreateParameters": "create",
+        "DeleteParameters": "delete",
+        "GetAccessTokenParameters": "get_access_token",
+        "GetByIdParameters": "get_by_id",
+        "GetByPhoneNumberIdParameters": "get_by_phone_number_id",
+        "ListParameters": "list",
+        "ListActiveParameters": "list_active",
+        "ListByOrganizationParameters": "list_by_organization",
+        "ResumeParameters": "resume",
+        "RotateAccessTokenParameters": "rotate_access_token",
+        "SuspendParameters": "suspend",
+        "UpdateParameters": "update",
+        "VerifyParameters": "verify",
+    })
+
+
+@one[int, "CountParameters"]("whatsapp.channels.count", "sql/whatsapp/channels/count.sql", 3, """\
 select count(*) as total
 from whatsapp.channels as c
 where
@@ -80,7 +173,7 @@ def count(*, since: datetime | UnsetType = UNSET) -> Args:
     return (since,)
 
 
-@one[Channel]("whatsapp.channels.create", "sql/whatsapp/channels/create.sql", 12, """\
+@one[Channel, "CreateParameters"]("whatsapp.channels.create", "sql/whatsapp/channels/create.sql", 12, """\
 insert into whatsapp.channels as c (
   tenant_id,
   id,
@@ -142,6 +235,11 @@ def create(
     The caller passes tenant and id, because the access token is encrypted for this row before it is
     sent. The row-level security policy refuses any tenant but the current one.
 
+    organization_id: Whose number it is, among the organizations of a tenant.
+    phone_number_id: The number's id at WhatsApp, which its webhooks carry; not the number itself.
+    business_account_id: The WhatsApp Business account's id.
+    messages_per_second: What WhatsApp lets this number send: 80, or 250 where it was raised.
+    access_token: Encrypted, bound to this tenant and id: a copy in another row cannot be read.
     Reads whatsapp.channels.
     Writes whatsapp.channels.
     SQL: sql/whatsapp/channels/create.sql
@@ -169,7 +267,7 @@ def create(
     )
 
 
-@count_("whatsapp.channels.delete", "sql/whatsapp/channels/delete.sql", 5, """\
+@count_["DeleteParameters"]("whatsapp.channels.delete", "sql/whatsapp/channels/delete.sql", 5, """\
 delete from whatsapp.channels as c
 where
   c.tenant_id = (select whatsapp.current_tenant())
@@ -191,7 +289,7 @@ def delete(*, id: UUID) -> Args:
     return (id,)
 
 
-@optional[ChannelToken]("whatsapp.channels.get_access_token", "sql/whatsapp/channels/get_access_token.sql", 6, """\
+@optional[ChannelToken, "GetAccessTokenParameters"]("whatsapp.channels.get_access_token", "sql/whatsapp/channels/get_access_token.sql", 6, """\
 select
   c.id,
   c.tenant_id,
@@ -214,7 +312,7 @@ def get_access_token(*, id: UUID) -> Args:
     return (id,)
 
 
-@optional[Channel]("whatsapp.channels.get_by_id", "sql/whatsapp/channels/get_by_id.sql", 3, """\
+@optional[Channel, "GetByIdParameters"]("whatsapp.channels.get_by_id", "sql/whatsapp/channels/get_by_id.sql", 3, """\
 select
   c.id,
   c.tenant_id,
@@ -244,7 +342,7 @@ def get_by_id(*, id: UUID) -> Args:
     return (id,)
 
 
-@optional[Channel]("whatsapp.channels.get_by_phone_number_id", "sql/whatsapp/channels/get_by_phone_number_id.sql", 3, """\
+@optional[Channel, "GetByPhoneNumberIdParameters"]("whatsapp.channels.get_by_phone_number_id", "sql/whatsapp/channels/get_by_phone_number_id.sql", 3, """\
 select
   c.id,
   c.tenant_id,
@@ -274,7 +372,7 @@ def get_by_phone_number_id(*, phone_number_id: str) -> Args:
     return (phone_number_id,)
 
 
-@many[Channel]("whatsapp.channels.list", "sql/whatsapp/channels/list.sql", 6, """\
+@many[Channel, "ListParameters"]("whatsapp.channels.list", "sql/whatsapp/channels/list.sql", 6, """\
 select
   c.id,
   c.tenant_id,
@@ -314,7 +412,7 @@ def list(
     return (after_created_at, after_id, bounded("limit", limit, 1, 200))
 
 
-@many[Channel]("whatsapp.channels.list_active", "sql/whatsapp/channels/list_active.sql", 6, """\
+@many[Channel, "ListActiveParameters"]("whatsapp.channels.list_active", "sql/whatsapp/channels/list_active.sql", 6, """\
 select
   c.id,
   c.tenant_id,
@@ -358,7 +456,7 @@ def list_active(
     return (organization_id, after_created_at, after_id, bounded("limit", limit, 1, 200))
 
 
-@many[Channel]("whatsapp.channels.list_by_organization", "sql/whatsapp/channels/list_by_organization.sql", 6, """\
+@many[Channel, "ListByOrganizationParameters"]("whatsapp.channels.list_by_organization", "sql/whatsapp/channels/list_by_organization.sql", 6, """\
 select
   c.id,
   c.tenant_id,
@@ -400,7 +498,7 @@ def list_by_organization(
     return (organization_id, after_created_at, after_id, bounded("limit", limit, 1, 200))
 
 
-@optional[Channel]("whatsapp.channels.resume", "sql/whatsapp/channels/resume.sql", 5, """\
+@optional[Channel, "ResumeParameters"]("whatsapp.channels.resume", "sql/whatsapp/channels/resume.sql", 5, """\
 update whatsapp.channels as c
 set status = case when c.is_verified then 'active' else 'pending' end
 where
@@ -441,7 +539,7 @@ def resume(*, id: UUID) -> Args:
     return (id,)
 
 
-@optional[Channel]("whatsapp.channels.rotate_access_token", "sql/whatsapp/channels/rotate_access_token.sql", 6, """\
+@optional[Channel, "RotateAccessTokenParameters"]("whatsapp.channels.rotate_access_token", "sql/whatsapp/channels/rotate_access_token.sql", 6, """\
 update whatsapp.channels as c
 set access_token = :access_token
 where
@@ -473,6 +571,7 @@ def rotate_access_token(*, access_token: str, tenant_id: UUID, id: UUID) -> Args
 
     The new token is encrypted for this row of this tenant.
 
+    access_token: Encrypted, bound to this tenant and id: a copy in another row cannot be read.
     Reads whatsapp.channels.
     Writes whatsapp.channels.
     SQL: sql/whatsapp/channels/rotate_access_token.sql
@@ -486,7 +585,7 @@ def rotate_access_token(*, access_token: str, tenant_id: UUID, id: UUID) -> Args
     )
 
 
-@optional[Channel]("whatsapp.channels.suspend", "sql/whatsapp/channels/suspend.sql", 3, """\
+@optional[Channel, "SuspendParameters"]("whatsapp.channels.suspend", "sql/whatsapp/channels/suspend.sql", 3, """\
 update whatsapp.channels as c
 set status = 'suspended'
 where
@@ -524,7 +623,7 @@ def suspend(*, id: UUID) -> Args:
     return (id,)
 
 
-@optional[Channel]("whatsapp.channels.update", "sql/whatsapp/channels/update.sql", 5, """\
+@optional[Channel, "UpdateParameters"]("whatsapp.channels.update", "sql/whatsapp/channels/update.sql", 5, """\
 update whatsapp.channels as c
 set
   organization_id = :organization_id,            --?
@@ -571,6 +670,12 @@ def update(
 
     To change its access token, use ``rotate_access_token``.
 
+    organization_id: Whose number it is, among the organizations of a tenant.
+    phone_number_id: The number's id at WhatsApp, which its webhooks carry; not the number itself.
+    business_account_id: The WhatsApp Business account's id.
+    status: pending until it is verified; suspended sends nothing.
+    is_verified: Whether WhatsApp has verified the number.
+    messages_per_second: What WhatsApp lets this number send: 80, or 250 where it was raised.
     Reads whatsapp.channels.
     Writes whatsapp.channels.
     SQL: sql/whatsapp/channels/update.sql
@@ -598,7 +703,7 @@ def update(
     )
 
 
-@optional[Channel]("whatsapp.channels.verify", "sql/whatsapp/channels/verify.sql", 5, """\
+@optional[Channel, "VerifyParameters"]("whatsapp.channels.verify", "sql/whatsapp/channels/verify.sql", 5, """\
 update whatsapp.channels as c
 set
   is_verified = true,

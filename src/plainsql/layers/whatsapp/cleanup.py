@@ -7,12 +7,24 @@
 
 from __future__ import annotations
 
+from typing import NotRequired, TYPE_CHECKING, TypedDict
 from uuid import UUID
 
 from plainsql.dependencies import Change
-from plainsql.query import Args, NullError, bounded, count, many
+from plainsql.query import Args, NullError, bounded, count, many, parameter_types
 
-__all__ = ["tenants", "webhook_events"]
+__all__ = ["WebhookEventsParameters", "tenants", "webhook_events"]
+
+
+if TYPE_CHECKING:
+    WebhookEventsParameters = TypedDict("WebhookEventsParameters", {
+        "days": NotRequired[int],
+        "limit": NotRequired[int],
+    })
+else:
+    __getattr__ = parameter_types(__name__, {
+        "WebhookEventsParameters": "webhook_events",
+    })
 
 
 @many[UUID]("whatsapp.cleanup.tenants", "sql/whatsapp/cleanup/tenants.sql", 10, """\
@@ -57,7 +69,7 @@ def tenants() -> Args:
     return ()
 
 
-@count("whatsapp.cleanup.webhook_events", "sql/whatsapp/cleanup/webhook_events.sql", 11, """\
+@count["WebhookEventsParameters"]("whatsapp.cleanup.webhook_events", "sql/whatsapp/cleanup/webhook_events.sql", 11, """\
 with
 old as (
   select w.id

@@ -8,15 +8,27 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import NotRequired, TYPE_CHECKING, TypedDict
 from uuid import UUID
 
 from plainsql.dependencies import CachedRead, Change, Dependency
-from plainsql.query import Args, NullError, bounded, count as count_, many, one, optional
+from plainsql.query import Args, NullError, bounded, count as count_, many, one, optional, parameter_types
 from plainsql.rows import Row
 from plainsql.types import UNSET, UnsetType
 
 __all__ = [
+    "BlockParameters",
     "Contact",
+    "CountParameters",
+    "CreateParameters",
+    "DeleteParameters",
+    "GetByIdParameters",
+    "GetByPhoneParameters",
+    "ListParameters",
+    "SaveParameters",
+    "TouchLastSeenParameters",
+    "UnblockParameters",
+    "UpdateParameters",
     "block",
     "count",
     "create",
@@ -37,15 +49,71 @@ class Contact(Row, frozen=True):
     id: UUID
     tenant_id: UUID
     phone_number: str
+    """As WhatsApp writes it: digits, country first"""
     display_name: str | None
     profile_pic_url: str | None
     last_seen: datetime | None
+    """When we last heard of them"""
     is_blocked: bool
+    """Whether the tenant wants nothing to do with them"""
     created_at: datetime
     updated_at: datetime
 
 
-@optional[Contact]("whatsapp.contacts.block", "sql/whatsapp/contacts/block.sql", 3, """\
+if TYPE_CHECKING:
+    BlockParameters = TypedDict("BlockParameters", {"id": UUID})
+    CountParameters = TypedDict("CountParameters", {"since": NotRequired[datetime | UnsetType]})
+    CreateParameters = TypedDict("CreateParameters", {
+        "phone_number": str,
+        "display_name": NotRequired[str | None],
+        "profile_pic_url": NotRequired[str | None],
+        "last_seen": NotRequired[datetime | None],
+        "is_blocked": NotRequired[bool],
+    })
+    DeleteParameters = TypedDict("DeleteParameters", {"id": UUID})
+    GetByIdParameters = TypedDict("GetByIdParameters", {"id": UUID})
+    GetByPhoneParameters = TypedDict("GetByPhoneParameters", {"phone_number": str})
+    ListParameters = TypedDict("ListParameters", {
+        "after_created_at": NotRequired[datetime | UnsetType],
+        "after_id": NotRequired[UUID | UnsetType],
+        "limit": NotRequired[int],
+    })
+    SaveParameters = TypedDict("SaveParameters", {
+        "phone_number": str,
+        "display_name": NotRequired[str | None],
+        "profile_pic_url": NotRequired[str | None],
+        "last_seen": NotRequired[datetime | None],
+    })
+    TouchLastSeenParameters = TypedDict("TouchLastSeenParameters", {
+        "seen_at": NotRequired[datetime | None],
+        "id": UUID,
+    })
+    UnblockParameters = TypedDict("UnblockParameters", {"id": UUID})
+    UpdateParameters = TypedDict("UpdateParameters", {
+        "phone_number": NotRequired[str | UnsetType],
+        "display_name": NotRequired[str | None | UnsetType],
+        "profile_pic_url": NotRequired[str | None | UnsetType],
+        "last_seen": NotRequired[datetime | None | UnsetType],
+        "is_blocked": NotRequired[bool | UnsetType],
+        "id": UUID,
+    })
+else:
+    __getattr__ = parameter_types(__name__, {
+        "BlockParameters": "block",
+        "CountParameters": "count",
+        "CreateParameters": "create",
+        "DeleteParameters": "delete",
+        "GetByIdParameters": "get_by_id",
+        "GetByPhoneParameters": "get_by_phone",
+        "ListParameters": "list",
+        "SaveParameters": "save",
+        "TouchLastSeenParameters": "touch_last_seen",
+        "UnblockParameters": "unblock",
+        "UpdateParameters": "update",
+    })
+
+
+@optional[Contact, "BlockParameters"]("whatsapp.contacts.block", "sql/whatsapp/contacts/block.sql", 3, """\
 update whatsapp.contacts as c
 set is_blocked = true
 where
@@ -80,7 +148,7 @@ def block(*, id: UUID) -> Args:
     return (id,)
 
 
-@one[int]("whatsapp.contacts.count", "sql/whatsapp/contacts/count.sql", 3, """\
+@one[int, "CountParameters"]("whatsapp.contacts.count", "sql/whatsapp/contacts/count.sql", 3, """\
 select count(*) as total
 from whatsapp.contacts as c
 where
@@ -98,7 +166,7 @@ def count(*, since: datetime | UnsetType = UNSET) -> Args:
     return (since,)
 
 
-@one[Contact]("whatsapp.contacts.create", "sql/whatsapp/contacts/create.sql", 9, """\
+@one[Contact, "CreateParameters"]("whatsapp.contacts.create", "sql/whatsapp/contacts/create.sql", 9, """\
 insert into whatsapp.contacts as c (
   phone_number,
   display_name,
@@ -142,6 +210,9 @@ def create(
 
     A second contact with the same number is refused (unique violation); ``save`` accepts it.
 
+    phone_number: As WhatsApp writes it: digits, country first.
+    last_seen: When we last heard of them.
+    is_blocked: Whether the tenant wants nothing to do with them.
     Reads whatsapp.contacts.
     Writes whatsapp.contacts.
     SQL: sql/whatsapp/contacts/create.sql
@@ -151,7 +222,7 @@ def create(
     return (phone_number, display_name, profile_pic_url, last_seen, is_blocked)
 
 
-@count_("whatsapp.contacts.delete", "sql/whatsapp/contacts/delete.sql", 3, """\
+@count_["DeleteParameters"]("whatsapp.contacts.delete", "sql/whatsapp/contacts/delete.sql", 3, """\
 delete from whatsapp.contacts as c
 where
   c.tenant_id = (select whatsapp.current_tenant())
@@ -172,7 +243,7 @@ def delete(*, id: UUID) -> Args:
     return (id,)
 
 
-@optional[Contact]("whatsapp.contacts.get_by_id", "sql/whatsapp/contacts/get_by_id.sql", 3, """\
+@optional[Contact, "GetByIdParameters"]("whatsapp.contacts.get_by_id", "sql/whatsapp/contacts/get_by_id.sql", 3, """\
 select
   c.id,
   c.tenant_id,
@@ -199,7 +270,7 @@ def get_by_id(*, id: UUID) -> Args:
     return (id,)
 
 
-@optional[Contact]("whatsapp.contacts.get_by_phone", "sql/whatsapp/contacts/get_by_phone.sql", 4, """\
+@optional[Contact, "GetByPhoneParameters"]("whatsapp.contacts.get_by_phone", "sql/whatsapp/contacts/get_by_phone.sql", 4, """\
 select
   c.id,
   c.tenant_id,
@@ -228,7 +299,7 @@ def get_by_phone(*, phone_number: str) -> Args:
     return (phone_number,)
 
 
-@many[Contact]("whatsapp.contacts.list", "sql/whatsapp/contacts/list.sql", 6, """\
+@many[Contact, "ListParameters"]("whatsapp.contacts.list", "sql/whatsapp/contacts/list.sql", 6, """\
 select
   c.id,
   c.tenant_id,
@@ -265,7 +336,7 @@ def list(
     return (after_created_at, after_id, bounded("limit", limit, 1, 200))
 
 
-@one[Contact]("whatsapp.contacts.save", "sql/whatsapp/contacts/save.sql", 9, """\
+@one[Contact, "SaveParameters"]("whatsapp.contacts.save", "sql/whatsapp/contacts/save.sql", 9, """\
 insert into whatsapp.contacts as c (
   phone_number,
   display_name,
@@ -312,6 +383,8 @@ def save(
 
     Any number of calls can race.
 
+    phone_number: As WhatsApp writes it: digits, country first.
+    last_seen: When we last heard of them.
     Reads whatsapp.contacts.
     Writes whatsapp.contacts.
     SQL: sql/whatsapp/contacts/save.sql
@@ -321,7 +394,7 @@ def save(
     return (phone_number, display_name, profile_pic_url, last_seen)
 
 
-@optional[Contact]("whatsapp.contacts.touch_last_seen", "sql/whatsapp/contacts/touch_last_seen.sql", 6, """\
+@optional[Contact, "TouchLastSeenParameters"]("whatsapp.contacts.touch_last_seen", "sql/whatsapp/contacts/touch_last_seen.sql", 6, """\
 update whatsapp.contacts as c
 set last_seen = greatest(c.last_seen, coalesce(:seen_at, now()))
 where
@@ -358,7 +431,7 @@ def touch_last_seen(*, seen_at: datetime | None = None, id: UUID) -> Args:
     return (seen_at, id)
 
 
-@optional[Contact]("whatsapp.contacts.unblock", "sql/whatsapp/contacts/unblock.sql", 3, """\
+@optional[Contact, "UnblockParameters"]("whatsapp.contacts.unblock", "sql/whatsapp/contacts/unblock.sql", 3, """\
 update whatsapp.contacts as c
 set is_blocked = false
 where
@@ -393,7 +466,7 @@ def unblock(*, id: UUID) -> Args:
     return (id,)
 
 
-@optional[Contact]("whatsapp.contacts.update", "sql/whatsapp/contacts/update.sql", 3, """\
+@optional[Contact, "UpdateParameters"]("whatsapp.contacts.update", "sql/whatsapp/contacts/update.sql", 3, """\
 update whatsapp.contacts as c
 set
   phone_number = :phone_number,        --?
@@ -429,6 +502,9 @@ def update(
 ) -> Args:
     """Change the given columns of a contact, and leave the others.
 
+    phone_number: As WhatsApp writes it: digits, country first.
+    last_seen: When we last heard of them.
+    is_blocked: Whether the tenant wants nothing to do with them.
     Reads whatsapp.contacts.
     Writes whatsapp.contacts.
     SQL: sql/whatsapp/contacts/update.sql

@@ -8,15 +8,24 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import NotRequired, TYPE_CHECKING, TypedDict
 from uuid import UUID
 
 from plainsql.dependencies import Change
-from plainsql.query import Args, NullError, bounded, count as count_, many, one, optional
+from plainsql.query import Args, NullError, bounded, count as count_, many, one, optional, parameter_types
 from plainsql.rows import Row
 from plainsql.types import UNSET, UnsetType
 
 __all__ = [
+    "CountParameters",
+    "CreateParameters",
+    "DeleteParameters",
+    "GetByIdParameters",
+    "GetByWhatsappMediaIdParameters",
+    "ListParameters",
     "MediaFile",
+    "SaveParameters",
+    "UpdateParameters",
     "count",
     "create",
     "delete",
@@ -34,15 +43,64 @@ class MediaFile(Row, frozen=True):
     id: UUID
     tenant_id: UUID
     whatsapp_media_id: str | None
+    """Its id at WhatsApp; null until it is uploaded there"""
     file_name: str | None
     file_type: str
+    """A media type: image/jpeg"""
     file_size: int | None
+    """Bytes"""
     storage_url: str | None
+    """Where our copy is: WhatsApp keeps its own for 30 days"""
     created_at: datetime
     updated_at: datetime
 
 
-@one[int]("whatsapp.media_files.count", "sql/whatsapp/media_files/count.sql", 3, """\
+if TYPE_CHECKING:
+    CountParameters = TypedDict("CountParameters", {"since": NotRequired[datetime | UnsetType]})
+    CreateParameters = TypedDict("CreateParameters", {
+        "whatsapp_media_id": NotRequired[str | None],
+        "file_name": NotRequired[str | None],
+        "file_type": str,
+        "file_size": NotRequired[int | None],
+        "storage_url": NotRequired[str | None],
+    })
+    DeleteParameters = TypedDict("DeleteParameters", {"id": UUID})
+    GetByIdParameters = TypedDict("GetByIdParameters", {"id": UUID})
+    GetByWhatsappMediaIdParameters = TypedDict("GetByWhatsappMediaIdParameters", {"whatsapp_media_id": str})
+    ListParameters = TypedDict("ListParameters", {
+        "after_created_at": NotRequired[datetime | UnsetType],
+        "after_id": NotRequired[UUID | UnsetType],
+        "limit": NotRequired[int],
+    })
+    SaveParameters = TypedDict("SaveParameters", {
+        "whatsapp_media_id": str | None,
+        "file_name": NotRequired[str | None],
+        "file_type": str,
+        "file_size": NotRequired[int | None],
+        "storage_url": NotRequired[str | None],
+    })
+    UpdateParameters = TypedDict("UpdateParameters", {
+        "whatsapp_media_id": NotRequired[str | None | UnsetType],
+        "file_name": NotRequired[str | None | UnsetType],
+        "file_type": NotRequired[str | UnsetType],
+        "file_size": NotRequired[int | None | UnsetType],
+        "storage_url": NotRequired[str | None | UnsetType],
+        "id": UUID,
+    })
+else:
+    __getattr__ = parameter_types(__name__, {
+        "CountParameters": "count",
+        "CreateParameters": "create",
+        "DeleteParameters": "delete",
+        "GetByIdParameters": "get_by_id",
+        "GetByWhatsappMediaIdParameters": "get_by_whatsapp_media_id",
+        "ListParameters": "list",
+        "SaveParameters": "save",
+        "UpdateParameters": "update",
+    })
+
+
+@one[int, "CountParameters"]("whatsapp.media_files.count", "sql/whatsapp/media_files/count.sql", 3, """\
 select count(*) as total
 from whatsapp.media_files as f
 where
@@ -60,7 +118,7 @@ def count(*, since: datetime | UnsetType = UNSET) -> Args:
     return (since,)
 
 
-@one[MediaFile]("whatsapp.media_files.create", "sql/whatsapp/media_files/create.sql", 10, """\
+@one[MediaFile, "CreateParameters"]("whatsapp.media_files.create", "sql/whatsapp/media_files/create.sql", 10, """\
 insert into whatsapp.media_files as f (
   whatsapp_media_id,
   file_name,
@@ -105,6 +163,10 @@ def create(
     A second file with the same ``whatsapp_media_id`` is refused (unique violation); ``save`` accepts
     it.
 
+    whatsapp_media_id: Its id at WhatsApp; null until it is uploaded there.
+    file_type: A media type: image/jpeg.
+    file_size: Bytes.
+    storage_url: Where our copy is: WhatsApp keeps its own for 30 days.
     Reads whatsapp.media_files.
     Writes whatsapp.media_files.
     SQL: sql/whatsapp/media_files/create.sql
@@ -114,7 +176,7 @@ def create(
     return (whatsapp_media_id, file_name, file_type, file_size, storage_url)
 
 
-@count_("whatsapp.media_files.delete", "sql/whatsapp/media_files/delete.sql", 4, """\
+@count_["DeleteParameters"]("whatsapp.media_files.delete", "sql/whatsapp/media_files/delete.sql", 4, """\
 delete from whatsapp.media_files as f
 where
   f.tenant_id = (select whatsapp.current_tenant())
@@ -136,7 +198,7 @@ def delete(*, id: UUID) -> Args:
     return (id,)
 
 
-@optional[MediaFile]("whatsapp.media_files.get_by_id", "sql/whatsapp/media_files/get_by_id.sql", 3, """\
+@optional[MediaFile, "GetByIdParameters"]("whatsapp.media_files.get_by_id", "sql/whatsapp/media_files/get_by_id.sql", 3, """\
 select
   f.id,
   f.tenant_id,
@@ -163,7 +225,7 @@ def get_by_id(*, id: UUID) -> Args:
     return (id,)
 
 
-@optional[MediaFile]("whatsapp.media_files.get_by_whatsapp_media_id", "sql/whatsapp/media_files/get_by_whatsapp_media_id.sql", 3, """\
+@optional[MediaFile, "GetByWhatsappMediaIdParameters"]("whatsapp.media_files.get_by_whatsapp_media_id", "sql/whatsapp/media_files/get_by_whatsapp_media_id.sql", 3, """\
 select
   f.id,
   f.tenant_id,
@@ -190,7 +252,7 @@ def get_by_whatsapp_media_id(*, whatsapp_media_id: str) -> Args:
     return (whatsapp_media_id,)
 
 
-@many[MediaFile]("whatsapp.media_files.list", "sql/whatsapp/media_files/list.sql", 6, """\
+@many[MediaFile, "ListParameters"]("whatsapp.media_files.list", "sql/whatsapp/media_files/list.sql", 6, """\
 select
   f.id,
   f.tenant_id,
@@ -227,7 +289,7 @@ def list(
     return (after_created_at, after_id, bounded("limit", limit, 1, 200))
 
 
-@one[MediaFile]("whatsapp.media_files.save", "sql/whatsapp/media_files/save.sql", 9, """\
+@one[MediaFile, "SaveParameters"]("whatsapp.media_files.save", "sql/whatsapp/media_files/save.sql", 9, """\
 insert into whatsapp.media_files as f (
   whatsapp_media_id,
   file_name,
@@ -278,6 +340,10 @@ def save(
 
     Any number of calls can race.
 
+    whatsapp_media_id: Its id at WhatsApp; null until it is uploaded there.
+    file_type: A media type: image/jpeg.
+    file_size: Bytes.
+    storage_url: Where our copy is: WhatsApp keeps its own for 30 days.
     Reads whatsapp.media_files.
     Writes whatsapp.media_files.
     SQL: sql/whatsapp/media_files/save.sql
@@ -287,7 +353,7 @@ def save(
     return (whatsapp_media_id, file_name, file_type, file_size, storage_url)
 
 
-@optional[MediaFile]("whatsapp.media_files.update", "sql/whatsapp/media_files/update.sql", 3, """\
+@optional[MediaFile, "UpdateParameters"]("whatsapp.media_files.update", "sql/whatsapp/media_files/update.sql", 3, """\
 update whatsapp.media_files as f
 set
   whatsapp_media_id = :whatsapp_media_id,  --?
@@ -323,6 +389,10 @@ def update(
 ) -> Args:
     """Change the given columns of a media file, and leave the others.
 
+    whatsapp_media_id: Its id at WhatsApp; null until it is uploaded there.
+    file_type: A media type: image/jpeg.
+    file_size: Bytes.
+    storage_url: Where our copy is: WhatsApp keeps its own for 30 days.
     Reads whatsapp.media_files.
     Writes whatsapp.media_files.
     SQL: sql/whatsapp/media_files/update.sql

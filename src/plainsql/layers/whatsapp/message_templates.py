@@ -8,14 +8,33 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import NotRequired, TYPE_CHECKING, TypedDict
 from uuid import UUID
 
 from plainsql.dependencies import CachedRead, Change, Dependency
-from plainsql.query import Args, NullError, bounded, count as count_, many, one, optional
+from plainsql.query import Args, NullError, bounded, count as count_, many, one, optional, parameter_types
 from plainsql.rows import Row
 from plainsql.types import UNSET, UnsetType
 
-__all__ = ["MessageTemplate", "count", "create", "delete", "get", "get_by_id", "list", "save", "update"]
+__all__ = [
+    "CountParameters",
+    "CreateParameters",
+    "DeleteParameters",
+    "GetByIdParameters",
+    "GetParameters",
+    "ListParameters",
+    "MessageTemplate",
+    "SaveParameters",
+    "UpdateParameters",
+    "count",
+    "create",
+    "delete",
+    "get",
+    "get_by_id",
+    "list",
+    "save",
+    "update",
+]
 
 
 class MessageTemplate(Row, frozen=True):
@@ -25,14 +44,63 @@ class MessageTemplate(Row, frozen=True):
     tenant_id: UUID
     name: str
     language: str
+    """As WhatsApp writes it: es, en_US"""
     category: str
     body: str
+    """With its placeholders: \"Hola {{1}}\""""
     status: str
+    """What WhatsApp says; only approved can be sent"""
     created_at: datetime
     updated_at: datetime
 
 
-@one[int]("whatsapp.message_templates.count", "sql/whatsapp/message_templates/count.sql", 3, """\
+if TYPE_CHECKING:
+    CountParameters = TypedDict("CountParameters", {"since": NotRequired[datetime | UnsetType]})
+    CreateParameters = TypedDict("CreateParameters", {
+        "name": str,
+        "language": str,
+        "category": str,
+        "body": str,
+        "status": NotRequired[str],
+    })
+    DeleteParameters = TypedDict("DeleteParameters", {"id": UUID})
+    GetParameters = TypedDict("GetParameters", {"name": str, "language": str})
+    GetByIdParameters = TypedDict("GetByIdParameters", {"id": UUID})
+    ListParameters = TypedDict("ListParameters", {
+        "status": NotRequired[str | UnsetType],
+        "after_created_at": NotRequired[datetime | UnsetType],
+        "after_id": NotRequired[UUID | UnsetType],
+        "limit": NotRequired[int],
+    })
+    SaveParameters = TypedDict("SaveParameters", {
+        "name": str,
+        "language": str,
+        "category": str,
+        "body": str,
+        "status": NotRequired[str],
+    })
+    UpdateParameters = TypedDict("UpdateParameters", {
+        "name": NotRequired[str | UnsetType],
+        "language": NotRequired[str | UnsetType],
+        "category": NotRequired[str | UnsetType],
+        "body": NotRequired[str | UnsetType],
+        "status": NotRequired[str | UnsetType],
+        "id": UUID,
+    })
+else:
+    __getattr__ = parameter_types(__name__, {
+        "CountParameters": "count",
+        "CreateParameters": "create",
+        "DeleteParameters": "delete",
+        "GetParameters": "get",
+        "GetByIdParameters": "get_by_id",
+        "ListParameters": "list",
+        "SaveParameters": "save",
+        "UpdateParameters": "update",
+    })
+
+
+@one[int, "CountParameters"]("whatsapp.message_templates.count", "sql/whatsapp/message_templates/count.sql", 3, """\
 select count(*) as total
 from whatsapp.message_templates as t
 where
@@ -50,7 +118,7 @@ def count(*, since: datetime | UnsetType = UNSET) -> Args:
     return (since,)
 
 
-@one[MessageTemplate]("whatsapp.message_templates.create", "sql/whatsapp/message_templates/create.sql", 7, """\
+@one[MessageTemplate, "CreateParameters"]("whatsapp.message_templates.create", "sql/whatsapp/message_templates/create.sql", 7, """\
 insert into whatsapp.message_templates as t (
   name,
   language,
@@ -89,6 +157,9 @@ def create(*, name: str, language: str, category: str, body: str, status: str = 
     A second template with the same name and language is refused (unique violation); ``save`` accepts
     it.
 
+    language: As WhatsApp writes it: es, en_US.
+    body: With its placeholders: "Hola {{1}}".
+    status: What WhatsApp says; only approved can be sent.
     Reads whatsapp.message_templates.
     Writes whatsapp.message_templates.
     SQL: sql/whatsapp/message_templates/create.sql
@@ -98,7 +169,7 @@ def create(*, name: str, language: str, category: str, body: str, status: str = 
     return (name, language, category, body, status)
 
 
-@count_("whatsapp.message_templates.delete", "sql/whatsapp/message_templates/delete.sql", 3, """\
+@count_["DeleteParameters"]("whatsapp.message_templates.delete", "sql/whatsapp/message_templates/delete.sql", 3, """\
 delete from whatsapp.message_templates as t
 where
   t.tenant_id = (select whatsapp.current_tenant())
@@ -118,7 +189,7 @@ def delete(*, id: UUID) -> Args:
     return (id,)
 
 
-@optional[MessageTemplate]("whatsapp.message_templates.get", "sql/whatsapp/message_templates/get.sql", 4, """\
+@optional[MessageTemplate, "GetParameters"]("whatsapp.message_templates.get", "sql/whatsapp/message_templates/get.sql", 4, """\
 select
   t.id,
   t.tenant_id,
@@ -148,7 +219,7 @@ def get(*, name: str, language: str) -> Args:
     return (name, language)
 
 
-@optional[MessageTemplate]("whatsapp.message_templates.get_by_id", "sql/whatsapp/message_templates/get_by_id.sql", 3, """\
+@optional[MessageTemplate, "GetByIdParameters"]("whatsapp.message_templates.get_by_id", "sql/whatsapp/message_templates/get_by_id.sql", 3, """\
 select
   t.id,
   t.tenant_id,
@@ -175,7 +246,7 @@ def get_by_id(*, id: UUID) -> Args:
     return (id,)
 
 
-@many[MessageTemplate]("whatsapp.message_templates.list", "sql/whatsapp/message_templates/list.sql", 6, """\
+@many[MessageTemplate, "ListParameters"]("whatsapp.message_templates.list", "sql/whatsapp/message_templates/list.sql", 6, """\
 select
   t.id,
   t.tenant_id,
@@ -214,7 +285,7 @@ def list(
     return (status, after_created_at, after_id, bounded("limit", limit, 1, 200))
 
 
-@one[MessageTemplate]("whatsapp.message_templates.save", "sql/whatsapp/message_templates/save.sql", 6, """\
+@one[MessageTemplate, "SaveParameters"]("whatsapp.message_templates.save", "sql/whatsapp/message_templates/save.sql", 6, """\
 insert into whatsapp.message_templates as t (
   name,
   language,
@@ -257,6 +328,9 @@ def save(*, name: str, language: str, category: str, body: str, status: str = "p
 
     Any number of calls can race.
 
+    language: As WhatsApp writes it: es, en_US.
+    body: With its placeholders: "Hola {{1}}".
+    status: What WhatsApp says; only approved can be sent.
     Reads whatsapp.message_templates.
     Writes whatsapp.message_templates.
     SQL: sql/whatsapp/message_templates/save.sql
@@ -266,7 +340,7 @@ def save(*, name: str, language: str, category: str, body: str, status: str = "p
     return (name, language, category, body, status)
 
 
-@optional[MessageTemplate]("whatsapp.message_templates.update", "sql/whatsapp/message_templates/update.sql", 3, """\
+@optional[MessageTemplate, "UpdateParameters"]("whatsapp.message_templates.update", "sql/whatsapp/message_templates/update.sql", 3, """\
 update whatsapp.message_templates as t
 set
   name = :name,          --?
@@ -305,6 +379,9 @@ def update(
 ) -> Args:
     """Change the given columns of a template, and leave the others.
 
+    language: As WhatsApp writes it: es, en_US.
+    body: With its placeholders: "Hola {{1}}".
+    status: What WhatsApp says; only approved can be sent.
     Reads whatsapp.message_templates.
     Writes whatsapp.message_templates.
     SQL: sql/whatsapp/message_templates/update.sql

@@ -8,16 +8,33 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import NotRequired, TYPE_CHECKING, TypedDict
 from uuid import UUID
 
 from plainsql.dependencies import Change
-from plainsql.query import Args, NullError, bounded, count as count_, many, one, optional
+from plainsql.query import Args, NullError, bounded, count as count_, many, one, optional, parameter_types
 from plainsql.rows import Row
 from plainsql.types import UNSET, UnsetType
 
 __all__ = [
+    "ClaimFailedForRetryParameters",
+    "CountParameters",
+    "CreateParameters",
+    "DeleteParameters",
+    "ExportParameters",
+    "GetByIdParameters",
+    "GetByWhatsappMsgIdParameters",
+    "GetOutboundByIdempotencyKeyParameters",
+    "HistoryParameters",
+    "ListParameters",
     "Message",
+    "SaveInboundParameters",
+    "SaveOutboundParameters",
+    "StatsParameters",
     "StatusCount",
+    "UpdateParameters",
+    "UpdateStatusByWhatsappMsgIdParameters",
+    "UpdateStatusParameters",
     "claim_failed_for_retry",
     "count",
     "create",
@@ -45,16 +62,25 @@ class Message(Row, frozen=True):
     channel_id: UUID
     contact_id: UUID | None
     whatsapp_msg_id: str | None
+    """Its id at WhatsApp (wamid), which its status webhooks carry; null until it is sent"""
     phone_number: str
+    """The other side's number, as in contacts"""
     message_type: str
+    """As WhatsApp calls it: text, image, audio, document, template, interactive"""
     content: str | None
+    """The text, or the caption of a file"""
     status: str
+    """Outbound: queued, sent, delivered, read, and failed before delivered; inbound: received"""
     direction: str
     media_id: UUID | None
     idempotency_key: bytes | None
+    """Whoever saves an outbound message again under its key gets the first one"""
     retry_count: int
+    """How often it was claimed to be sent again"""
     next_attempt_at: datetime | None
+    """When a worker may take it: after a failure, or where its sender is not heard of again"""
     error_message: str | None
+    """Why it failed last"""
     sent_at: datetime | None
     delivered_at: datetime | None
     read_at: datetime | None
@@ -67,10 +93,130 @@ class StatusCount(Row, frozen=True):
 
     direction: str
     status: str
+    """Outbound: queued, sent, delivered, read, and failed before delivered; inbound: received"""
     total: int
 
 
-@many[Message]("whatsapp.messages.claim_failed_for_retry", "sql/whatsapp/messages/claim_failed_for_retry.sql", 17, """\
+if TYPE_CHECKING:
+    ClaimFailedForRetryParameters = TypedDict("ClaimFailedForRetryParameters", {
+        "max_attempts": NotRequired[int],
+        "limit": NotRequired[int],
+        "first_delay_s": NotRequired[int],
+    })
+    CountParameters = TypedDict("CountParameters", {"since": NotRequired[datetime | UnsetType]})
+    CreateParameters = TypedDict("CreateParameters", {
+        "channel_id": UUID,
+        "contact_id": NotRequired[UUID | None],
+        "whatsapp_msg_id": NotRequired[str | None],
+        "phone_number": str,
+        "message_type": NotRequired[str],
+        "content": NotRequired[str | None],
+        "status": str,
+        "direction": str,
+        "media_id": NotRequired[UUID | None],
+        "idempotency_key": NotRequired[bytes | None],
+        "retry_count": NotRequired[int],
+        "next_attempt_at": NotRequired[datetime | None],
+        "error_message": NotRequired[str | None],
+        "sent_at": NotRequired[datetime | None],
+        "delivered_at": NotRequired[datetime | None],
+        "read_at": NotRequired[datetime | None],
+        "created_at": NotRequired[datetime | None],
+    })
+    DeleteParameters = TypedDict("DeleteParameters", {"id": UUID})
+    ExportParameters = TypedDict("ExportParameters", {"since": datetime})
+    GetByIdParameters = TypedDict("GetByIdParameters", {"id": UUID})
+    GetByWhatsappMsgIdParameters = TypedDict("GetByWhatsappMsgIdParameters", {"whatsapp_msg_id": str})
+    GetOutboundByIdempotencyKeyParameters = TypedDict("GetOutboundByIdempotencyKeyParameters", {
+        "idempotency_key": bytes,
+    })
+    HistoryParameters = TypedDict("HistoryParameters", {
+        "phone_number": str,
+        "channel_id": NotRequired[UUID | UnsetType],
+        "after_created_at": NotRequired[datetime | UnsetType],
+        "after_id": NotRequired[UUID | UnsetType],
+        "limit": NotRequired[int],
+    })
+    ListParameters = TypedDict("ListParameters", {
+        "channel_id": NotRequired[UUID | UnsetType],
+        "after_created_at": NotRequired[datetime | UnsetType],
+        "after_id": NotRequired[UUID | UnsetType],
+        "limit": NotRequired[int],
+    })
+    SaveInboundParameters = TypedDict("SaveInboundParameters", {
+        "channel_id": UUID,
+        "contact_id": NotRequired[UUID | None],
+        "whatsapp_msg_id": str | None,
+        "phone_number": str,
+        "message_type": NotRequired[str],
+        "content": NotRequired[str | None],
+        "media_id": NotRequired[UUID | None],
+        "sent_at": NotRequired[datetime | None],
+    })
+    SaveOutboundParameters = TypedDict("SaveOutboundParameters", {
+        "idempotency_key": NotRequired[bytes | None],
+        "id": NotRequired[UUID | None],
+        "channel_id": UUID,
+        "contact_id": NotRequired[UUID | None],
+        "phone_number": str,
+        "message_type": NotRequired[str],
+        "content": NotRequired[str | None],
+        "media_id": NotRequired[UUID | None],
+        "lease_s": NotRequired[int],
+    })
+    StatsParameters = TypedDict("StatsParameters", {
+        "since": datetime,
+        "until": NotRequired[datetime | UnsetType],
+        "channel_id": NotRequired[UUID | UnsetType],
+    })
+    UpdateParameters = TypedDict("UpdateParameters", {
+        "contact_id": NotRequired[UUID | None | UnsetType],
+        "content": NotRequired[str | None | UnsetType],
+        "media_id": NotRequired[UUID | None | UnsetType],
+        "next_attempt_at": NotRequired[datetime | None | UnsetType],
+        "error_message": NotRequired[str | None | UnsetType],
+        "id": UUID,
+    })
+    UpdateStatusParameters = TypedDict("UpdateStatusParameters", {
+        "status": str,
+        "whatsapp_msg_id": NotRequired[str | None],
+        "occurred_at": NotRequired[datetime | None],
+        "error_message": NotRequired[str | None],
+        "max_attempts": NotRequired[int],
+        "first_delay_s": NotRequired[int],
+        "id": UUID,
+        "retry_count": NotRequired[int | UnsetType],
+    })
+    UpdateStatusByWhatsappMsgIdParameters = TypedDict("UpdateStatusByWhatsappMsgIdParameters", {
+        "status": str,
+        "occurred_at": NotRequired[datetime | None],
+        "error_message": NotRequired[str | None],
+        "max_attempts": NotRequired[int],
+        "first_delay_s": NotRequired[int],
+        "whatsapp_msg_id": str,
+    })
+else:
+    __getattr__ = parameter_types(__name__, {
+        "ClaimFailedForRetryParameters": "claim_failed_for_retry",
+        "CountParameters": "count",
+        "CreateParameters": "create",
+        "DeleteParameters": "delete",
+        "ExportParameters": "export",
+        "GetByIdParameters": "get_by_id",
+        "GetByWhatsappMsgIdParameters": "get_by_whatsapp_msg_id",
+        "GetOutboundByIdempotencyKeyParameters": "get_outbound_by_idempotency_key",
+        "HistoryParameters": "history",
+        "ListParameters": "list",
+        "SaveInboundParameters": "save_inbound",
+        "SaveOutboundParameters": "save_outbound",
+        "StatsParameters": "stats",
+        "UpdateParameters": "update",
+        "UpdateStatusParameters": "update_status",
+        "UpdateStatusByWhatsappMsgIdParameters": "update_status_by_whatsapp_msg_id",
+    })
+
+
+@many[Message, "ClaimFailedForRetryParameters"]("whatsapp.messages.claim_failed_for_retry", "sql/whatsapp/messages/claim_failed_for_retry.sql", 17, """\
 with
 due as (
   select m.id
@@ -161,7 +307,7 @@ def claim_failed_for_retry(*, max_attempts: int = 5, limit: int = 50, first_dela
     )
 
 
-@one[int]("whatsapp.messages.count", "sql/whatsapp/messages/count.sql", 3, """\
+@one[int, "CountParameters"]("whatsapp.messages.count", "sql/whatsapp/messages/count.sql", 3, """\
 select count(*) as total
 from whatsapp.messages as m
 where
@@ -179,7 +325,7 @@ def count(*, since: datetime | UnsetType = UNSET) -> Args:
     return (since,)
 
 
-@one[Message]("whatsapp.messages.create", "sql/whatsapp/messages/create.sql", 18, """\
+@one[Message, "CreateParameters"]("whatsapp.messages.create", "sql/whatsapp/messages/create.sql", 18, """\
 insert into whatsapp.messages as m (
   channel_id,
   contact_id,
@@ -273,6 +419,15 @@ def create(
 
     To continue a conversation, use ``save_inbound`` and ``save_outbound``.
 
+    whatsapp_msg_id: Its id at WhatsApp (wamid), which its status webhooks carry; null until it is sent.
+    phone_number: The other side's number, as in contacts.
+    message_type: As WhatsApp calls it: text, image, audio, document, template, interactive.
+    content: The text, or the caption of a file.
+    status: Outbound: queued, sent, delivered, read, and failed before delivered; inbound: received.
+    idempotency_key: Whoever saves an outbound message again under its key gets the first one.
+    retry_count: How often it was claimed to be sent again.
+    next_attempt_at: When a worker may take it: after a failure, or where its sender is not heard of again.
+    error_message: Why it failed last.
     Reads whatsapp.messages.
     Writes whatsapp.messages.
     SQL: sql/whatsapp/messages/create.sql
@@ -307,7 +462,7 @@ def create(
     )
 
 
-@count_("whatsapp.messages.delete", "sql/whatsapp/messages/delete.sql", 3, """\
+@count_["DeleteParameters"]("whatsapp.messages.delete", "sql/whatsapp/messages/delete.sql", 3, """\
 delete from whatsapp.messages as m
 where
   m.tenant_id = (select whatsapp.current_tenant())
@@ -327,7 +482,7 @@ def delete(*, id: UUID) -> Args:
     return (id,)
 
 
-@many[Message]("whatsapp.messages.export", "sql/whatsapp/messages/export.sql", 3, """\
+@many[Message, "ExportParameters"]("whatsapp.messages.export", "sql/whatsapp/messages/export.sql", 3, """\
 select
   m.id,
   m.tenant_id,
@@ -366,7 +521,7 @@ def export(*, since: datetime) -> Args:
     return (since,)
 
 
-@optional[Message]("whatsapp.messages.get_by_id", "sql/whatsapp/messages/get_by_id.sql", 3, """\
+@optional[Message, "GetByIdParameters"]("whatsapp.messages.get_by_id", "sql/whatsapp/messages/get_by_id.sql", 3, """\
 select
   m.id,
   m.tenant_id,
@@ -404,7 +559,7 @@ def get_by_id(*, id: UUID) -> Args:
     return (id,)
 
 
-@optional[Message]("whatsapp.messages.get_by_whatsapp_msg_id", "sql/whatsapp/messages/get_by_whatsapp_msg_id.sql", 3, """\
+@optional[Message, "GetByWhatsappMsgIdParameters"]("whatsapp.messages.get_by_whatsapp_msg_id", "sql/whatsapp/messages/get_by_whatsapp_msg_id.sql", 3, """\
 select
   m.id,
   m.tenant_id,
@@ -442,7 +597,7 @@ def get_by_whatsapp_msg_id(*, whatsapp_msg_id: str) -> Args:
     return (whatsapp_msg_id,)
 
 
-@optional[Message]("whatsapp.messages.get_outbound_by_idempotency_key", "sql/whatsapp/messages/get_outbound_by_idempotency_key.sql", 3, """\
+@optional[Message, "GetOutboundByIdempotencyKeyParameters"]("whatsapp.messages.get_outbound_by_idempotency_key", "sql/whatsapp/messages/get_outbound_by_idempotency_key.sql", 3, """\
 select
   m.id,
   m.tenant_id,
@@ -481,7 +636,7 @@ def get_outbound_by_idempotency_key(*, idempotency_key: bytes) -> Args:
     return (idempotency_key,)
 
 
-@many[Message]("whatsapp.messages.history", "sql/whatsapp/messages/history.sql", 6, """\
+@many[Message, "HistoryParameters"]("whatsapp.messages.history", "sql/whatsapp/messages/history.sql", 6, """\
 select
   m.id,
   m.tenant_id,
@@ -539,7 +694,7 @@ def history(
     return (phone_number, channel_id, after_created_at, after_id, bounded("limit", limit, 1, 200))
 
 
-@many[Message]("whatsapp.messages.list", "sql/whatsapp/messages/list.sql", 6, """\
+@many[Message, "ListParameters"]("whatsapp.messages.list", "sql/whatsapp/messages/list.sql", 6, """\
 select
   m.id,
   m.tenant_id,
@@ -589,7 +744,7 @@ def list(
     return (channel_id, after_created_at, after_id, bounded("limit", limit, 1, 200))
 
 
-@optional[Message]("whatsapp.messages.save_inbound", "sql/whatsapp/messages/save_inbound.sql", 14, """\
+@optional[Message, "SaveInboundParameters"]("whatsapp.messages.save_inbound", "sql/whatsapp/messages/save_inbound.sql", 14, """\
 insert into whatsapp.messages as m (
   channel_id,
   contact_id,
@@ -665,6 +820,10 @@ def save_inbound(
     ``sent_at`` is the time at which the sender wrote it, according to the webhook; ``created_at`` is
     the time at which it arrived.
 
+    whatsapp_msg_id: Its id at WhatsApp (wamid), which its status webhooks carry; null until it is sent.
+    phone_number: The other side's number, as in contacts.
+    message_type: As WhatsApp calls it: text, image, audio, document, template, interactive.
+    content: The text, or the caption of a file.
     Reads whatsapp.messages.
     Writes whatsapp.messages.
     SQL: sql/whatsapp/messages/save_inbound.sql
@@ -674,7 +833,7 @@ def save_inbound(
     return (channel_id, contact_id, whatsapp_msg_id, phone_number, message_type, content, media_id, sent_at)
 
 
-@one[Message]("whatsapp.messages.save_outbound", "sql/whatsapp/messages/save_outbound.sql", 21, """\
+@one[Message, "SaveOutboundParameters"]("whatsapp.messages.save_outbound", "sql/whatsapp/messages/save_outbound.sql", 21, """\
 with
 known as (
   select
@@ -788,6 +947,10 @@ def save_outbound(
 
     Implementation: see ``realty.leads.get_or_create_from_telegram``, which has the same three cases.
 
+    idempotency_key: Whoever saves an outbound message again under its key gets the first one.
+    phone_number: The other side's number, as in contacts.
+    message_type: As WhatsApp calls it: text, image, audio, document, template, interactive.
+    content: The text, or the caption of a file.
     lease_s: 1..86400, 900 by default.
     Reads whatsapp.messages.
     Writes whatsapp.messages.
@@ -808,7 +971,7 @@ def save_outbound(
     )
 
 
-@many[StatusCount]("whatsapp.messages.stats", "sql/whatsapp/messages/stats.sql", 5, """\
+@many[StatusCount, "StatsParameters"]("whatsapp.messages.stats", "sql/whatsapp/messages/stats.sql", 5, """\
 select
   m.direction,
   m.status,
@@ -840,7 +1003,7 @@ def stats(
     return (since, until, channel_id)
 
 
-@optional[Message]("whatsapp.messages.update", "sql/whatsapp/messages/update.sql", 5, """\
+@optional[Message, "UpdateParameters"]("whatsapp.messages.update", "sql/whatsapp/messages/update.sql", 5, """\
 update whatsapp.messages as m
 set
   contact_id = :contact_id,            --?
@@ -894,6 +1057,9 @@ def update(
 
     To change its status, use ``update_status``.
 
+    content: The text, or the caption of a file.
+    next_attempt_at: When a worker may take it: after a failure, or where its sender is not heard of again.
+    error_message: Why it failed last.
     Reads whatsapp.messages.
     Writes whatsapp.messages.
     SQL: sql/whatsapp/messages/update.sql
@@ -903,7 +1069,7 @@ def update(
     return (contact_id, content, media_id, next_attempt_at, error_message, id)
 
 
-@optional[Message]("whatsapp.messages.update_status", "sql/whatsapp/messages/update_status.sql", 17, """\
+@optional[Message, "UpdateStatusParameters"]("whatsapp.messages.update_status", "sql/whatsapp/messages/update_status.sql", 17, """\
 update whatsapp.messages as m
 set
   status = :status,
@@ -996,6 +1162,8 @@ def update_status(
     message that cannot succeed. A worker that passes the ``retry_count`` of its claim changes
     nothing if another worker has claimed the message since.
 
+    status: Outbound: queued, sent, delivered, read, and failed before delivered; inbound: received.
+    error_message: Why it failed last.
     max_attempts: 0..100, 5 by default.
     first_delay_s: 1..86400, 30 by default.
     Reads whatsapp.messages.
@@ -1016,7 +1184,7 @@ def update_status(
     )
 
 
-@optional[Message]("whatsapp.messages.update_status_by_whatsapp_msg_id", "sql/whatsapp/messages/update_status_by_whatsapp_msg_id.sql", 11, """\
+@optional[Message, "UpdateStatusByWhatsappMsgIdParameters"]("whatsapp.messages.update_status_by_whatsapp_msg_id", "sql/whatsapp/messages/update_status_by_whatsapp_msg_id.sql", 11, """\
 update whatsapp.messages as m
 set
   status = :status,
@@ -1101,6 +1269,8 @@ def update_status_by_whatsapp_msg_id(
     No row is returned either if the sender has not saved that id yet: call ``mark_failed`` for the
     event, and it is due again later.
 
+    status: Outbound: queued, sent, delivered, read, and failed before delivered; inbound: received.
+    error_message: Why it failed last.
     max_attempts: 0..100, 5 by default.
     first_delay_s: 1..86400, 30 by default.
     Reads whatsapp.messages.

@@ -8,14 +8,26 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import NotRequired, TYPE_CHECKING, TypedDict
 from uuid import UUID
 
 from plainsql.dependencies import Change
-from plainsql.query import Args, NullError, bounded, count as count_, many, one, optional
+from plainsql.query import Args, NullError, bounded, count as count_, many, one, optional, parameter_types
 from plainsql.rows import Row
 from plainsql.types import Json, UNSET, UnsetType
 
 __all__ = [
+    "ClaimUnprocessedParameters",
+    "CountParameters",
+    "CreateParameters",
+    "DeleteParameters",
+    "GetByIdParameters",
+    "ListParameters",
+    "LogParameters",
+    "MarkFailedParameters",
+    "MarkProcessedParameters",
+    "PurgeParameters",
+    "UpdateParameters",
     "WebhookEvent",
     "claim_unprocessed",
     "count",
@@ -40,14 +52,72 @@ class WebhookEvent(Row, frozen=True):
     payload: Json
     processed: bool
     error_message: str | None
+    """Why it was in vain last"""
     retry_count: int
+    """How often it was tried in vain"""
     next_attempt_at: datetime | None
+    """When a worker may take it; null where it is processed, or given up"""
     processed_at: datetime | None
     created_at: datetime
     updated_at: datetime
 
 
-@many[WebhookEvent]("whatsapp.webhook_events.claim_unprocessed", "sql/whatsapp/webhook_events/claim_unprocessed.sql", 14, """\
+if TYPE_CHECKING:
+    ClaimUnprocessedParameters = TypedDict("ClaimUnprocessedParameters", {
+        "limit": NotRequired[int],
+        "lease_s": NotRequired[int],
+    })
+    CountParameters = TypedDict("CountParameters", {"since": NotRequired[datetime | UnsetType]})
+    CreateParameters = TypedDict("CreateParameters", {
+        "event_type": str,
+        "payload": Json,
+        "processed": NotRequired[bool],
+        "error_message": NotRequired[str | None],
+        "retry_count": NotRequired[int],
+        "next_attempt_at": NotRequired[datetime | None],
+        "processed_at": NotRequired[datetime | None],
+        "created_at": NotRequired[datetime | None],
+    })
+    DeleteParameters = TypedDict("DeleteParameters", {"id": UUID})
+    GetByIdParameters = TypedDict("GetByIdParameters", {"id": UUID})
+    ListParameters = TypedDict("ListParameters", {
+        "event_type": NotRequired[str | UnsetType],
+        "after_created_at": NotRequired[datetime | UnsetType],
+        "after_id": NotRequired[UUID | UnsetType],
+        "limit": NotRequired[int],
+    })
+    LogParameters = TypedDict("LogParameters", {"event_type": str, "payload": Json})
+    MarkFailedParameters = TypedDict("MarkFailedParameters", {
+        "error_message": str | None,
+        "max_attempts": NotRequired[int],
+        "first_delay_s": NotRequired[int],
+        "id": UUID,
+    })
+    MarkProcessedParameters = TypedDict("MarkProcessedParameters", {"id": UUID})
+    PurgeParameters = TypedDict("PurgeParameters", {"before": datetime, "limit": NotRequired[int]})
+    UpdateParameters = TypedDict("UpdateParameters", {
+        "error_message": NotRequired[str | None | UnsetType],
+        "retry_count": NotRequired[int | UnsetType],
+        "next_attempt_at": NotRequired[datetime | None | UnsetType],
+        "id": UUID,
+    })
+else:
+    __getattr__ = parameter_types(__name__, {
+        "ClaimUnprocessedParameters": "claim_unprocessed",
+        "CountParameters": "count",
+        "CreateParameters": "create",
+        "DeleteParameters": "delete",
+        "GetByIdParameters": "get_by_id",
+        "ListParameters": "list",
+        "LogParameters": "log",
+        "MarkFailedParameters": "mark_failed",
+        "MarkProcessedParameters": "mark_processed",
+        "PurgeParameters": "purge",
+        "UpdateParameters": "update",
+    })
+
+
+@many[WebhookEvent, "ClaimUnprocessedParameters"]("whatsapp.webhook_events.claim_unprocessed", "sql/whatsapp/webhook_events/claim_unprocessed.sql", 14, """\
 with
 due as (
   select w.id
@@ -113,7 +183,7 @@ def claim_unprocessed(*, limit: int = 50, lease_s: int = 300) -> Args:
     return (bounded("limit", limit, 1, 500), bounded("lease_s", lease_s, 1, 86400))
 
 
-@one[int]("whatsapp.webhook_events.count", "sql/whatsapp/webhook_events/count.sql", 3, """\
+@one[int, "CountParameters"]("whatsapp.webhook_events.count", "sql/whatsapp/webhook_events/count.sql", 3, """\
 select count(*) as total
 from whatsapp.webhook_events as w
 where
@@ -131,7 +201,7 @@ def count(*, since: datetime | UnsetType = UNSET) -> Args:
     return (since,)
 
 
-@one[WebhookEvent]("whatsapp.webhook_events.create", "sql/whatsapp/webhook_events/create.sql", 11, """\
+@one[WebhookEvent, "CreateParameters"]("whatsapp.webhook_events.create", "sql/whatsapp/webhook_events/create.sql", 11, """\
 insert into whatsapp.webhook_events as w (
   event_type,
   payload,
@@ -186,6 +256,9 @@ def create(
 
     An event that was logged before is refused (unique violation). To save a webhook, use ``log``.
 
+    error_message: Why it was in vain last.
+    retry_count: How often it was tried in vain.
+    next_attempt_at: When a worker may take it; null where it is processed, or given up.
     Reads whatsapp.webhook_events.
     Writes whatsapp.webhook_events.
     SQL: sql/whatsapp/webhook_events/create.sql
@@ -204,7 +277,7 @@ def create(
     )
 
 
-@count_("whatsapp.webhook_events.delete", "sql/whatsapp/webhook_events/delete.sql", 5, """\
+@count_["DeleteParameters"]("whatsapp.webhook_events.delete", "sql/whatsapp/webhook_events/delete.sql", 5, """\
 delete from whatsapp.webhook_events as w
 where
   w.tenant_id = (select whatsapp.current_tenant())
@@ -226,7 +299,7 @@ def delete(*, id: UUID) -> Args:
     return (id,)
 
 
-@optional[WebhookEvent]("whatsapp.webhook_events.get_by_id", "sql/whatsapp/webhook_events/get_by_id.sql", 3, """\
+@optional[WebhookEvent, "GetByIdParameters"]("whatsapp.webhook_events.get_by_id", "sql/whatsapp/webhook_events/get_by_id.sql", 3, """\
 select
   w.id,
   w.tenant_id,
@@ -255,7 +328,7 @@ def get_by_id(*, id: UUID) -> Args:
     return (id,)
 
 
-@many[WebhookEvent]("whatsapp.webhook_events.list", "sql/whatsapp/webhook_events/list.sql", 6, """\
+@many[WebhookEvent, "ListParameters"]("whatsapp.webhook_events.list", "sql/whatsapp/webhook_events/list.sql", 6, """\
 select
   w.id,
   w.tenant_id,
@@ -296,7 +369,7 @@ def list(
     return (event_type, after_created_at, after_id, bounded("limit", limit, 1, 200))
 
 
-@optional[WebhookEvent]("whatsapp.webhook_events.log", "sql/whatsapp/webhook_events/log.sql", 6, """\
+@optional[WebhookEvent, "LogParameters"]("whatsapp.webhook_events.log", "sql/whatsapp/webhook_events/log.sql", 6, """\
 insert into whatsapp.webhook_events as w (
   event_type,
   payload
@@ -340,7 +413,7 @@ def log(*, event_type: str, payload: Json) -> Args:
     return (event_type, payload)
 
 
-@optional[WebhookEvent]("whatsapp.webhook_events.mark_failed", "sql/whatsapp/webhook_events/mark_failed.sql", 9, """\
+@optional[WebhookEvent, "MarkFailedParameters"]("whatsapp.webhook_events.mark_failed", "sql/whatsapp/webhook_events/mark_failed.sql", 9, """\
 update whatsapp.webhook_events as w
 set
   error_message = :error_message,
@@ -388,6 +461,7 @@ def mark_failed(
     It is not due again once ``max_attempts`` is reached. No row is returned if it is already
     processed.
 
+    error_message: Why it was in vain last.
     max_attempts: 0..100, 5 by default.
     first_delay_s: 1..86400, 30 by default.
     Reads whatsapp.webhook_events.
@@ -404,7 +478,7 @@ def mark_failed(
     )
 
 
-@optional[WebhookEvent]("whatsapp.webhook_events.mark_processed", "sql/whatsapp/webhook_events/mark_processed.sql", 5, """\
+@optional[WebhookEvent, "MarkProcessedParameters"]("whatsapp.webhook_events.mark_processed", "sql/whatsapp/webhook_events/mark_processed.sql", 5, """\
 update whatsapp.webhook_events as w
 set
   processed = true,
@@ -448,7 +522,7 @@ def mark_processed(*, id: UUID) -> Args:
     return (id,)
 
 
-@count_("whatsapp.webhook_events.purge", "sql/whatsapp/webhook_events/purge.sql", 12, """\
+@count_["PurgeParameters"]("whatsapp.webhook_events.purge", "sql/whatsapp/webhook_events/purge.sql", 12, """\
 with
 old as (
   select w.id
@@ -489,7 +563,7 @@ def purge(*, before: datetime, limit: int = 1000) -> Args:
     return (before, bounded("limit", limit, 1, 10000))
 
 
-@optional[WebhookEvent]("whatsapp.webhook_events.update", "sql/whatsapp/webhook_events/update.sql", 6, """\
+@optional[WebhookEvent, "UpdateParameters"]("whatsapp.webhook_events.update", "sql/whatsapp/webhook_events/update.sql", 6, """\
 update whatsapp.webhook_events as w
 set
   error_message = :error_message,      --?
@@ -530,6 +604,9 @@ def update(
     A time in ``next_attempt_at`` puts an event that was given up back into the queue. Its payload
     and its time of arrival cannot be changed.
 
+    error_message: Why it was in vain last.
+    retry_count: How often it was tried in vain.
+    next_attempt_at: When a worker may take it; null where it is processed, or given up.
     Reads whatsapp.webhook_events.
     Writes whatsapp.webhook_events.
     SQL: sql/whatsapp/webhook_events/update.sql

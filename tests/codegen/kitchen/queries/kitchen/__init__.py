@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from datetime import date as date_, datetime, time, timedelta
 from decimal import Decimal
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NotRequired, TYPE_CHECKING, TypedDict
 from uuid import UUID
 
 from plainsql.dependencies import Change
-from plainsql.query import Args, NullError, bits, bounded as bounded_, composite, count as count_, elements, many, one, optional
+from plainsql.query import Args, NullError, bits, bounded as bounded_, composite, count as count_, elements, many, one, optional, parameter_types
 from plainsql.rows import Composite, Row
 from plainsql.types import BitString, JSON, Json, Point, Range, SupportsArray, UNSET, UnsetType
 from plainsql.vector import HalfVector, SparseVector, Vector
@@ -25,13 +25,25 @@ from tests.codegen.kitchen.queries.kitchen.types import Item, Payload
 
 __all__ = [
     "Cook",
+    "DefaultsParameters",
     "Dish",
     "DishWithCook",
     "Documents",
+    "DocumentsParameters",
     "Everything",
+    "EverythingParameters",
+    "GetParameters",
+    "IntParameters",
+    "ListParameters",
     "Mood",
+    "NamesParameters",
     "Recipe",
+    "SaveParameters",
     "Step",
+    "StoreParameters",
+    "TagsParameters",
+    "UpdateParameters",
+    "WriteParameters",
     "best",
     "count",
     "defaults",
@@ -137,6 +149,107 @@ class Everything(Row, frozen=True):
     nothing: str | None
 
 
+if TYPE_CHECKING:
+    DefaultsParameters = TypedDict("DefaultsParameters", {
+        "ratio": Decimal | None,
+        "price": NotRequired[Decimal | None],
+        "share": NotRequired[float | None],
+        "note": NotRequired[str | None],
+        "mood": NotRequired[Mood | None],
+        "wanted": NotRequired[bool | None],
+        "day": NotRequired[date_ | None],
+    })
+    DocumentsParameters = TypedDict("DocumentsParameters", {"limit": int_})
+    EverythingParameters = TypedDict("EverythingParameters", {"id": UUID})
+    GetParameters = TypedDict("GetParameters", {"id": int_})
+    IntParameters = TypedDict("IntParameters", {
+        "str": int_,
+        "bounded": NotRequired[int_],
+        "list": list_[int_],
+    })
+    ListParameters = TypedDict("ListParameters", {
+        "type": NotRequired[Mood | UnsetType],
+        "least": NotRequired[int_ | UnsetType],
+        "date": NotRequired[date_ | UnsetType],
+        "id": NotRequired[int_ | UnsetType],
+        "limit": NotRequired[int_],
+        "order": NotRequired[Literal["newest", "name"]],
+    })
+    NamesParameters = TypedDict("NamesParameters", {
+        "classified": NotRequired[bool],
+        "festive": NotRequired[bool],
+    })
+    SaveParameters = TypedDict("SaveParameters", {
+        "class_": NotRequired[str | None | UnsetType],
+        "stars": NotRequired[int_ | None | UnsetType],
+        "name": str,
+    })
+    StoreParameters = TypedDict("StoreParameters", {
+        "a_bool": bool,
+        "an_int": int_,
+        "a_float": float,
+        "a_numeric": Decimal,
+        "a_text": str,
+        "a_char": str,
+        "some_bytes": bytes,
+        "a_day": date_,
+        "a_time": time,
+        "a_moment": datetime,
+        "a_naive": datetime,
+        "a_span": timedelta,
+        "some_json": Json,
+        "a_range": Range[int_],
+        "a_multirange": list_[Range[date_]],
+        "an_address": IPv4Address | IPv6Address,
+        "a_network": IPv4Network | IPv6Network,
+        "some_bits": BitString | Sequence[bool] | SupportsArray,
+        "a_point": Point,
+        "a_vector": Vector | Sequence[float] | SupportsArray,
+        "a_half": HalfVector | Sequence[float] | SupportsArray,
+        "a_sparse": SparseVector | Sequence[float] | SupportsArray,
+        "a_mail": str,
+        "a_mood": Mood,
+        "a_step": Step,
+        "some_numbers": list_[Decimal],
+        "some_moods": list_[Mood],
+        "some_steps": list_[Step],
+        "some_documents": list_[Json],
+        "nothing": str | None,
+    })
+    TagsParameters = TypedDict("TagsParameters", {"id": int_})
+    UpdateParameters = TypedDict("UpdateParameters", {
+        "stars": NotRequired[int_ | None | UnsetType],
+        "class_": NotRequired[str | None | UnsetType],
+        "id": int_,
+    })
+    WriteParameters = TypedDict("WriteParameters", {
+        "name": str,
+        "type": Mood,
+        "class_": str | None,
+        "stars": NotRequired[int_ | None],
+        "recipe": Recipe | None,
+        "payload": Json,
+        "items": Json | None,
+        "tags": list_[str],
+        "embedding": Vector | Sequence[float] | SupportsArray | None,
+    })
+else:
+    __getattr__ = parameter_types(__name__, {
+        "DefaultsParameters": "defaults",
+        "DocumentsParameters": "documents",
+        "EverythingParameters": "everything",
+        "GetParameters": "get",
+        "IntParameters": "int",
+        "ListParameters": "list",
+        "NamesParameters": "names",
+        "SaveParameters": "save",
+        "StoreParameters": "store",
+        "TagsParameters": "tags",
+        "UpdateParameters": "update",
+        "WriteParameters": "write",
+    })
+
+
 @one[int_ | None]("kitchen.best", "sql/kitchen/best.sql", 3, """\
 select max(d.stars) as stars
 from dishes as d
@@ -163,7 +276,7 @@ def count() -> Args:
     return ()
 
 
-@one[str]("kitchen.defaults", "sql/kitchen/defaults.sql", 10, """\
+@one[str, "DefaultsParameters"]("kitchen.defaults", "sql/kitchen/defaults.sql", 10, """\
 select concat(
   :ratio::numeric,
   :price::numeric,
@@ -201,7 +314,7 @@ def defaults(
     )
 
 
-@many[Documents]("kitchen.documents", "sql/kitchen/documents.sql", 5, """\
+@many[Documents, "DocumentsParameters"]("kitchen.documents", "sql/kitchen/documents.sql", 5, """\
 select
   d.payload,
   d.items,
@@ -222,7 +335,7 @@ def documents(*, limit: int_) -> Args:
     return (limit,)
 
 
-@optional[Everything]("kitchen.everything", "sql/kitchen/everything.sql", 3, """\
+@optional[Everything, "EverythingParameters"]("kitchen.everything", "sql/kitchen/everything.sql", 3, """\
 select
   e.id,
   e.a_bool,
@@ -269,7 +382,7 @@ def everything(*, id: UUID) -> Args:
     return (id,)
 
 
-@optional[DishWithCook]("kitchen.get", "sql/kitchen/get.sql", 3, """\
+@optional[DishWithCook, "GetParameters"]("kitchen.get", "sql/kitchen/get.sql", 3, """\
 select
   d.id,
   d.name,
@@ -293,7 +406,7 @@ def get(*, id: int_) -> Args:
     return (id,)
 
 
-@many[int_ | None]("kitchen.int", "sql/kitchen/int.sql", 4, """\
+@many[int_ | None, "IntParameters"]("kitchen.int", "sql/kitchen/int.sql", 4, """\
 select (n.n + :str::smallint) * :bounded as product
 from unnest(:list::integer[]) as n (n)
 """, read_only=True, session_clean=True)
@@ -308,7 +421,7 @@ def int(*, str: int_, bounded: int_ = 2, list: list_[int_]) -> Args:
     return (str, bounded_("bounded", bounded, 1, 5), list)
 
 
-@many[Dish]("kitchen.list", "sql/kitchen/list.sql", 7, """\
+@many[Dish, "ListParameters"]("kitchen.list", "sql/kitchen/list.sql", 7, """\
 select
   d.id,
   d.name,
@@ -351,7 +464,7 @@ def list(
     return (type, least, date, id, bounded_("limit", limit, 1, 200), order)
 
 
-@many[str]("kitchen.names", "sql/kitchen/names.sql", 4, """\
+@many[str, "NamesParameters"]("kitchen.names", "sql/kitchen/names.sql", 4, """\
 select d.name
 from dishes as d
 where
@@ -372,7 +485,7 @@ def names(*, classified: bool = True, festive: bool = False) -> Args:
     return (classified, festive)
 
 
-@one[int_]("kitchen.save", "sql/kitchen/save.sql", 3, """\
+@one[int_, "SaveParameters"]("kitchen.save", "sql/kitchen/save.sql", 3, """\
 insert into dishes as d (
   class_,  --? :class_
   stars,   --? :stars
@@ -404,7 +517,7 @@ def save(
     return (class_, stars, name)
 
 
-@one[UUID]("kitchen.store", "sql/kitchen/store.sql", 3, """\
+@one[UUID, "StoreParameters"]("kitchen.store", "sql/kitchen/store.sql", 3, """\
 insert into everything as e (
   a_bool,
   an_int,
@@ -578,7 +691,7 @@ def store(
     )
 
 
-@optional[list_[str]]("kitchen.tags", "sql/kitchen/tags.sql", 3, """\
+@optional[list_[str], "TagsParameters"]("kitchen.tags", "sql/kitchen/tags.sql", 3, """\
 select d.tags
 from dishes as d
 where d.id = :id
@@ -594,7 +707,7 @@ def tags(*, id: int_) -> Args:
     return (id,)
 
 
-@count_("kitchen.update", "sql/kitchen/update.sql", 3, """\
+@count_["UpdateParameters"]("kitchen.update", "sql/kitchen/update.sql", 3, """\
 update dishes as d
 set
   stars = :stars,    --?
@@ -621,7 +734,7 @@ def update(
     return (stars, class_, id)
 
 
-@one[Dish]("kitchen.write", "sql/kitchen/write.sql", 4, """\
+@one[Dish, "WriteParameters"]("kitchen.write", "sql/kitchen/write.sql", 4, """\
 insert into dishes as d (name, type, class_, stars, recipe, payload, items, tags, embedding)
 values (:name, :type, :class_, :stars, :recipe, :payload, :items, :tags, :embedding)
 returning d.id, d.name, d.type, d.date, d.class_, d.stars

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal
+from typing import TYPE_CHECKING, TypedDict
 
-from plainsql.query import Args, NullError, bounded, many
+from plainsql.query import Args, NullError, bounded, many, parameter_types
 from plainsql.rows import Row
 from plainsql.types import SupportsArray
 from plainsql.vector import Vector
 
-__all__ = ["Near", "nearest"]
+__all__ = ["Near", "NearestParameters", "nearest"]
 
 
 class Near(Row, frozen=True):
@@ -26,7 +27,18 @@ class Near(Row, frozen=True):
     distance: float
 
 
-@many[Near]("kitchen.deep.nearest", "sql/kitchen/deep/nearest.sql", 4, """\
+if TYPE_CHECKING:
+    NearestParameters = TypedDict("NearestParameters", {
+        "embedding": Vector | Sequence[float] | SupportsArray,
+        "farthest": float,
+    })
+else:
+    __getattr__ = parameter_types(__name__, {
+        "NearestParameters": "nearest",
+    })
+
+
+@many[Near, "NearestParameters"]("kitchen.deep.nearest", "sql/kitchen/deep/nearest.sql", 4, """\
 select
   d.id,
   d.embedding,

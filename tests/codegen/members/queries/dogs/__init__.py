@@ -7,16 +7,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, NotRequired, TYPE_CHECKING, TypedDict
 
 from plainsql.dependencies import Change
-from plainsql.query import Args, NullError, composite, many, one
+from plainsql.query import Args, NullError, composite, many, one, parameter_types
 from plainsql.rows import Composite, Row
 from plainsql.types import JSON, Json, UNSET, UnsetType
 from tests.codegen.members.queries.dogs.types import Document
 from tests.codegen.members.queries.enums import KennelMood, Mood, PublicLiteral
 
 __all__ = [
+    "AddParameters",
     "Dog",
     "Friend",
     "KennelMood",
@@ -24,6 +25,7 @@ __all__ = [
     "Pair",
     "Portrait",
     "PublicLiteral",
+    "WithFriendParameters",
     "add",
     "moods",
     "with_friend",
@@ -65,7 +67,28 @@ class Pair(Row, frozen=True):
     friend: Friend | None
 
 
-@one[Dog]("dogs.add", "sql/dogs/add.sql", 5, """\
+if TYPE_CHECKING:
+    AddParameters = TypedDict("AddParameters", {
+        "mood": NotRequired[Mood],
+        "good": Mood | None,
+        "moods": list[Mood],
+        "portrait": Portrait | None,
+        "kennel": KennelMood | None,
+        "kind": PublicLiteral | None,
+        "document": Json | None,
+    })
+    WithFriendParameters = TypedDict("WithFriendParameters", {
+        "moods": list[Mood],
+        "mood": NotRequired[Mood | UnsetType],
+    })
+else:
+    __getattr__ = parameter_types(__name__, {
+        "AddParameters": "add",
+        "WithFriendParameters": "with_friend",
+    })
+
+
+@one[Dog, "AddParameters"]("dogs.add", "sql/dogs/add.sql", 5, """\
 insert into dogs (mood, good, moods, portrait, kennel, kind, document)
 values (:mood, :good, :moods, :portrait, :kennel, :kind, :document)
 returning id, mood, good, moods, portrait, kennel, kind, document
@@ -105,7 +128,7 @@ def moods() -> Args:
     return ()
 
 
-@many[Pair]("dogs.with_friend", "sql/dogs/with_friend.sql", 3, """\
+@many[Pair, "WithFriendParameters"]("dogs.with_friend", "sql/dogs/with_friend.sql", 3, """\
 select
   d.id,
   d.mood,
