@@ -60,6 +60,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "importers": {"errors", "files", "statements"},
     "pydantic_schema": {"errors", "types"},
     "codec": {"errors"},
+    "credentials": {"errors"},
     "project_codecs": {"codec", "errors", "settings"},
     "rows": FLOOR | {"statements", "pydantic_schema"},
     "encoding": {"types"},
@@ -73,7 +74,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {
         *("copy_rows", "copy_output"),
         *("settings", "application", "conninfo", "connect_errors", "vector", "cache", "redis_connection"),
-        *("codec", "project_codecs"),
+        *("codec", "credentials", "project_codecs"),
         "encoding",
         "health",
         "layer_folders",
@@ -83,7 +84,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "sync": CORE
     | {
         *("copy_rows", "copy_output", "encoding", "settings", "application", "conninfo", "connect_errors"),
-        *("vector", "cache", "redis_connection", "codec", "project_codecs"),
+        *("vector", "cache", "redis_connection"),
+        *("codec", "credentials", "project_codecs"),
     },
     "migrate": FLOOR | {"settings", "conninfo", "connect_errors", "statements"},
     "transfer": FLOOR | {"migrate"},

@@ -13,6 +13,7 @@ from plainsql.application import tenant_settings
 from plainsql.cache import OnFailure
 from plainsql.codec import CodecMap
 from plainsql.conninfo import libpq_options
+from plainsql.credentials import PasswordSource
 from plainsql.errors import OptionError
 from plainsql.options import check
 from plainsql.pooler import Pooler
@@ -20,7 +21,7 @@ from plainsql.project_codecs import codecs_of_project
 from plainsql.query import Args, CompiledQuery
 from plainsql.settings import resolve_database, use_database
 from plainsql.sync.cache_writer import cache_writer
-from plainsql.sync.connect import Connector
+from plainsql.sync.connect import Connector, OnConnect
 from plainsql.sync.connection import GRACE_S
 from plainsql.sync.database import Executor, Options
 from plainsql.sync.lending_executor import LendingExecutor
@@ -141,6 +142,10 @@ class Pool(_PoolExecutor):
 
     Args:
         url: ``postgresql://user:password@host:5432/database``, as for ``plainsql.sync.connect``.
+        password: the password, or a function that returns one: it is called for each new connection.
+        ssl: one of libpq's modes, such as ``"verify-full"``.
+        on_connect: a function that prepares the session of each new psycopg connection, before it serves a
+            call, and again after a reset. Not behind a pooler in transaction mode.
         min_size: connections that are opened immediately and kept.
         max_size: the most connections.
         acquire_timeout: seconds that a call waits for a free connection; None waits for ever.
@@ -173,6 +178,9 @@ class Pool(_PoolExecutor):
         self,
         url: str | None = None,
         *,
+        password: PasswordSource | None = None,
+        ssl: str | None = None,
+        on_connect: OnConnect | None = None,
         min_size: int = 1,
         max_size: int = 10,
         acquire_timeout: float | None = 30.0,
@@ -196,6 +204,9 @@ class Pool(_PoolExecutor):
         check(
             "sync.Pool",
             url=url,
+            password=password,
+            ssl=ssl,
+            on_connect=on_connect,
             min_size=min_size,
             max_size=max_size,
             acquire_timeout=acquire_timeout,
@@ -226,7 +237,10 @@ class Pool(_PoolExecutor):
                 settings = tenant_settings("sync.Pool", tenant_setting, user_setting)
                 resolved = stack.enter_context(resolve_database(url))
                 libpq = libpq_options(
-                    resolved, application_name=application_name, connect_timeout=connect_timeout
+                    resolved,
+                    application_name=application_name,
+                    connect_timeout=connect_timeout,
+                    ssl_mode=ssl,
                 )
                 path = path_of("sync.Pool", search_path, url_options=str(libpq.get("options", "")))
                 codecs = codecs_of_project(codecs)
@@ -234,7 +248,7 @@ class Pool(_PoolExecutor):
             if writer is not None:
                 stack.callback(writer.close)
             connections = PooledConnections(
-                Connector(resolved, libpq, pooler, statement_timeout, path, codecs),
+                Connector(resolved, libpq, pooler, statement_timeout, path, codecs, password, on_connect),
                 sizes,
                 None if statement_timeout is None else statement_timeout + GRACE_S,
             )

@@ -185,7 +185,7 @@ class PooledConnections:
         if shared.session_is_altered and not shared.is_lost:
             try:
                 self._reset(shared)
-            except (psycopg.Error, OSError):
+            except (psycopg.Error, OSError, ConnectError):
                 driver.close()
         self._pool.putconn(driver)
 
@@ -199,6 +199,7 @@ class PooledConnections:
                 shared.run_script(settings)
             else:
                 shared.run_script(f"{_RESET}; {settings}")
+            self._connector.prepare_session(shared.psycopg)
         elif settings is not None:
             shared.psycopg.close()  # the program has left a transaction open on it
         shared.session_is_altered = shared.statements_are_altered = False
