@@ -285,7 +285,11 @@ def _returns(function: ast.FunctionDef) -> str:
     if isinstance(made, ast.Name):
         return "the number of rows"
     assert isinstance(made, ast.Subscript)
-    item, kind = ast.unparse(made.slice), ast.unparse(made.value).rstrip("_")
+    kind = ast.unparse(made.value).rstrip("_")
+    if kind == "count":
+        return "the number of rows"
+    # The type of the parameters follows that of the item.
+    item = ast.unparse(made.slice.elts[0] if isinstance(made.slice, ast.Tuple) else made.slice)
     return {"one": f"`{item}`", "optional": f"`{item}` or `None`", "many": f"a list of `{item}`"}[kind]
 
 

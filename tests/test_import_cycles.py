@@ -18,7 +18,7 @@ ANALYSIS_ORDER = (
     *("model", "nodes", "describer", "deep_stack", "assumptions", "missing_features"),
     *("catalog", "tree", "conditions", "cardinality", "nullability", "effects", "origins", "findings"),
     *("analyser", "__init__"),
-    *("preparation", "merge", "representative_variants", "batched_plans"),
+    *("conflict_targets", "preparation", "merge", "representative_variants", "batched_plans"),
     *("checkout_identity", "scratch_records", "scratch_database", "sandbox"),
 )
 

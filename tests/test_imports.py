@@ -31,7 +31,7 @@ FLOOR = {
     "types",
     "urls",
 }
-CORE = FLOOR | {"statements", "rows", "executors", "query"}
+CORE = FLOOR | {"statements", "conversions", "rows", "executors", "query"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "files": {"errors"},
@@ -62,11 +62,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "codec": {"errors"},
     "credentials": {"errors"},
     "project_codecs": {"codec", "errors", "settings"},
-    "rows": FLOOR | {"statements", "pydantic_schema"},
+    "conversions": {"errors", "types"},
+    "rows": FLOOR | {"statements", "pydantic_schema", "conversions"},
     "encoding": {"types"},
     "serialization": {"errors", "types"},
     "executors": FLOOR,
-    "query": FLOOR | {"statements", "rows", "encoding", "executors"},
+    "query": FLOOR | {"statements", "conversions", "rows", "encoding", "executors"},
     "copy_rows": CORE,
     "copy_output": CORE | {"copy_rows"},
     "vector": CORE,
@@ -98,6 +99,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "limits": FLOOR | {"settings", "application", "redis_connection"},
     "sessions": FLOOR | {"settings", "application", "redis_connection"},
     "crypto": FLOOR | {"settings"},
+    "scaffold": {"errors", "statements"},
     "check": CORE | {"settings", "connect_errors", "schema", "analysis", "codegen", "migrate"},
     "grants": CORE | {"settings", "connect_errors", "schema", "analysis", "cache"},
     "plans": CORE
@@ -128,7 +130,7 @@ LIBRARY_HOMES: dict[str, set[str]] = {
     "matplotlib": {"layers"},
     "opentelemetry": {"otel"},
     "pgvector": {"vector", "database", "sync"},
-    "psycopg": {"sync", "migrate", "schema", "analysis", "transfer", "plans", "workload"},
+    "psycopg": {"sync", "migrate", "schema", "analysis", "scaffold", "transfer", "plans", "workload"},
     "pytest": {"testing"},
     "psycopg_pool": {"sync"},
     "redis": {"cache", "health", "limits", "redis_connection", "sessions"},

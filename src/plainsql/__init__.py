@@ -25,6 +25,7 @@ from plainsql.errors import (
     MigrationError,
     NoRowError,
     OptionError,
+    PageTokenError,
     PlainsqlError,
     PoolTimeoutError,
     RedisUnavailableError,
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     )
     from plainsql.executors import AsyncExecutor, SyncExecutor
     from plainsql.health.results import Check, Health
+    from plainsql.query.pages import Page, PageRequest
     from plainsql.query_folder import load
     from plainsql.rows import Composite, Row
     from plainsql.serialization import json_default, to_json
@@ -103,6 +105,9 @@ __all__ = [
     "NoRowError",
     "NotNullViolation",
     "OptionError",
+    "Page",
+    "PageRequest",
+    "PageTokenError",
     "PlainsqlError",
     "PoolTimeoutError",
     "QueryCanceled",
@@ -155,6 +160,8 @@ _HOMES = {
     "Database": "plainsql.database",
     "Health": "plainsql.health.results",
     "Json": "plainsql.types",
+    "Page": "plainsql.query.pages",
+    "PageRequest": "plainsql.query.pages",
     "Row": "plainsql.rows",
     "SyncExecutor": "plainsql.executors",
     "TenantDatabase": "plainsql.database",

@@ -49,7 +49,10 @@ class CopyRows:
         columns: Sequence[str],
         rows: Iterable[Any] | AsyncIterable[Any],
         progress: Progress | None,
+        by_name: bool = False,
     ) -> None:
+        """``by_name``: a row may be a mapping, or any object with the columns as attributes."""
+        self._by_name = by_name
         self._table = table
         self._columns = columns
         self._rows = rows
@@ -142,11 +145,22 @@ class CopyRows:
         if isinstance(row, msgspec.Struct):
             missing = [name for name in self._columns if name not in row.__struct_fields__]
             return f"{kind.__name__} has no field {missing[0]!r}" if missing else None
+        if self._by_name and isinstance(row, Mapping):
+            missing = [name for name in self._columns if name not in row]
+            unknown = [key for key in row if key not in self._columns]
+            if missing or unknown:
+                return f"it has no {missing[0]!r}" if missing else f"there is no column {unknown[0]!r}"
+            return None
+        if self._by_name and self._has_fields(row):
+            return None
         if isinstance(row, _NO_ROWS) or not (hasattr(kind, "__len__") and hasattr(kind, "__getitem__")):
             return f"expected a struct or a sequence of values, got {kind.__name__}"
         if len(row) != len(self._columns):
             return f"expected {len(self._columns)} values, got {len(row)}"
         return None
+
+    def _has_fields(self, row: Any) -> bool:
+        return not isinstance(row, tuple | list) and all(hasattr(row, name) for name in self._columns)
 
     def _turner(self, row: Any) -> Callable[[Any], Any]:
         """Return the conversion of the rows of a type into what the driver takes."""
@@ -167,6 +181,10 @@ class CopyRows:
                 values_of = lambda row: (value_of(row),)  # noqa: E731
             else:
                 values_of = attrgetter(*names)
+        elif self._by_name and isinstance(row, Mapping):
+            values_of = lambda row: [row[name] for name in self._columns]  # noqa: E731
+        elif self._by_name and self._has_fields(row):
+            values_of = lambda row: [getattr(row, name) for name in self._columns]  # noqa: E731
         if not self._arrays and not self._composites:
             return values_of
 

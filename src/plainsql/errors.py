@@ -31,6 +31,7 @@ __all__ = [
     "MigrationError",
     "NoRowError",
     "OptionError",
+    "PageTokenError",
     "Place",
     "PlainsqlError",
     "PoolTimeoutError",
@@ -175,6 +176,10 @@ class FileError(PlainsqlError, OSError):
 
 class OptionError(SettingsError, ValueError):
     """An option of a function is not of its kind: ``connect(): max_size: expected …, got …``."""
+
+
+class PageTokenError(PlainsqlError, ValueError):
+    """The token of a page is not one of these pages: another query, another order, or changed."""
 
 
 class ConnectError(PlainsqlError, ConnectionError):

@@ -9,7 +9,7 @@ from typing import Any
 from plainsql.crypto import Encrypted
 from plainsql.dependencies import EVERYTHING
 from plainsql.options import check
-from plainsql.query import Args, Binder, CountQuery, ManyQuery, OneQuery, OptionalQuery, Query
+from plainsql.query import Args, Binder, CopyQuery, CountQuery, ManyQuery, OneQuery, OptionalQuery, Query
 from plainsql.query.compiled import QueryFacts
 from plainsql.statements import Statement
 from plainsql.statements import load as load_statements
@@ -139,7 +139,8 @@ def make_query(statement: Statement) -> Query[..., Any, Any]:
     else:
         binder = Binder(names, defaults, bounds, statement.returns.row, _warning(statement))
     binder.__doc__ = statement.description
-    return _CLASSES[statement.returns.kind](
+    made: Any = CopyQuery if statement.returns.copied else _CLASSES[statement.returns.kind]
+    return made(  # type: ignore[no-any-return]
         statement.name,
         statement.path,
         statement.body_line,

@@ -5,6 +5,7 @@ column needs on its way is read from the row type's annotations, once for each q
 
 - plain values: none; a whole result of these is built by ``starmap`` alone;
 - ``Annotated[T, JSON]``: the JSON text is decoded straight into ``T``;
+- ``Annotated[T, Converted]``: a function of the project makes the value;
 - a ``Composite``: its record becomes the struct;
 - a ``StrEnum``: the label becomes the member;
 - a ``Row`` as a field: the next columns, as many as it has fields, become a nested row;
@@ -24,6 +25,7 @@ from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 import msgspec
 
 from plainsql import types
+from plainsql.conversions import bounds_loader, conversion_of, dumper, loader, map_bounds
 from plainsql.errors import ContractError, DecodeError
 from plainsql.types import JsonMark, Opaque, RowMark
 
@@ -348,14 +350,25 @@ def tuples(value: Any) -> Any:
 def _encoders(target: type[Composite]) -> list[Callable[[Any], Any]]:
     """The conversion of each field on its way to a driver."""
     hints = get_type_hints(target, include_extras=True)
-    return [_encoder(hints[field.name]) for field in msgspec.structs.fields(target)]
+    fields = [field.name for field in msgspec.structs.fields(target)]
+    return [_encoder(hints[name], f"{target.__name__}.{name}") for name in fields]
 
 
-def _encoder(annotation: Any) -> Callable[[Any], Any]:
+def _encoder(annotation: Any, where: str) -> Callable[[Any], Any]:
     annotation = _without_null(annotation)
+    if (conversion := conversion_of(annotation)) is not None:
+        encode = _encoder(conversion.base, where)
+        dump = dumper(conversion.to_db, where) if conversion.to_db is not None else None
+        return encode if dump is None else lambda value: encode(dump(value))
+    if _is_range(annotation) and (bound := conversion_of(get_args(annotation)[0])) is not None:
+        dump_bound = dumper(bound.to_db, where) if bound.to_db is not None else None
+        return composite if dump_bound is None else lambda value: map_bounds(value, dump_bound)
     if get_origin(annotation) is not list:
         return composite
     element = _without_null(get_args(annotation)[0])
+    if conversion_of(element) is not None or _is_range(element):
+        encode_element = _encoder(element, where)
+        return lambda values: [None if each is None else encode_element(each) for each in values]
     if get_origin(element) is list or getattr(element, "__name__", "") == "Polygon":
         return tuples
     is_json = get_origin(element) is Annotated and any(isinstance(m, JsonMark) for m in get_args(element)[1:])
@@ -385,7 +398,12 @@ def _decoder(annotation: Any, where: str) -> Decode | None:
         target, *marks = get_args(annotation)
         if any(isinstance(mark, JsonMark) for mark in marks):
             return _json_decoder(target, where)
+        if (conversion := conversion_of(annotation)) is not None:
+            return loader(conversion, _decoder(conversion.base, where), where)
         return _decoder(target, where)
+    if _is_range(annotation):
+        bound = _decoder(get_args(annotation)[0], where)
+        return None if bound is None else bounds_loader(bound)
     if get_origin(annotation) is list:
         (inner,) = get_args(annotation)
         # The decoder goes through as many dimensions as a value has.
@@ -413,6 +431,10 @@ def _member_decoder(target: type[StrEnum], where: str) -> Decode:
             ) from None
 
     return decode_member
+
+
+def _is_range(annotation: Any) -> bool:
+    return getattr(get_origin(annotation), "__name__", "") == "Range"
 
 
 def _json_decoder(target: Any, where: str) -> Decode:

@@ -114,6 +114,8 @@ class Project:
     """The major of the oldest server in production: 14 to 18; by default the one that types the queries."""
     not_null: tuple[str, ...] = ()
     """The columns that are never null in practice, as ``schema.table.column`` or ``table.column``."""
+    types: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    """The project's own Python types; ``plainsql.check.declared_types`` reads them."""
     check_schema: bool = False
     """True if ``check`` lints the schema, as with ``--schema``."""
     baseline: str = ""
@@ -369,7 +371,7 @@ _INNER: Final = frozenset({"root", "name", "is_database"})
 
 
 _OF_ONE_DATABASE: Final = frozenset(
-    {"search_path", "allow", "baseline", "not_null", "migrated_schema", "plans", "stats"}
+    {"search_path", "allow", "baseline", "not_null", "types", "migrated_schema", "plans", "stats"}
 )
 """The settings that are never the default of the tables of ``databases``, but make no database alone."""
 

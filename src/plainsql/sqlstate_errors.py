@@ -98,7 +98,7 @@ class RestrictViolation(ForeignKeyViolation):
 
 
 class CheckViolation(ConstraintViolation):
-    """A check of a table, of a domain or of a view refuses a row, or no partition takes it."""
+    """A check of a table or of a domain refuses a row, or no partition takes it."""
 
     sqlstate = "23514"
 

@@ -29,7 +29,7 @@ vector, halfvec, sparsevec  ``plainsql.vector``'s ``Vector``, ``HalfVector``, ``
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import GenericAlias
 from typing import TYPE_CHECKING, Annotated, Any, Final, Protocol
 
@@ -45,6 +45,7 @@ __all__ = [
     "BitString",
     "Box",
     "Circle",
+    "Converted",
     "Hstore",
     "Json",
     "Line",
@@ -97,6 +98,27 @@ Json = Annotated[Any, JSON]
 
 Hstore = dict[str, str | None]
 """A value of hstore: texts by their keys, with ``None`` for null."""
+
+
+class Converted:
+    """The mark of an annotation whose values functions of the project convert, one by one and never null:
+    ``Annotated[Money, Converted(load, dump, Decimal)]``.
+    """
+
+    __slots__ = ("base", "from_db", "to_db")
+
+    def __init__(
+        self, from_db: Callable[[Any], Any], to_db: Callable[[Any], Any] | None, base: Any = object
+    ) -> None:
+        self.from_db = from_db
+        """Makes the value of one that arrived, which has the type ``base``."""
+        self.to_db = to_db
+        """Makes the value to send; ``None`` if values are sent as they are."""
+        self.base = base
+
+    def __repr__(self) -> str:
+        names = ", ".join(getattr(each, "__qualname__", repr(each)) for each in (self.from_db, self.to_db))
+        return f"Converted({names})"
 
 
 class RowMark(ABC):

@@ -21,12 +21,21 @@ from plainsql.settings import Project
 
 KITCHEN = Path(__file__).parent / "kitchen"
 PACKAGE = "tests.codegen.kitchen.queries"
+OWN_TYPES = {
+    "guests.id": "tests.codegen.kitchen.own_types.GuestId",
+    "bookings.id": "tests.codegen.kitchen.own_types.BookingId",
+    "*.price": {
+        "type": "tests.codegen.kitchen.own_types.Money",
+        "from_db": "tests.codegen.kitchen.own_types.load",
+        "to_db": "tests.codegen.kitchen.own_types.dump",
+    },
+}
 
 Generate = Callable[[Path], ProjectCheck]
 
 
 def project(root: Path) -> Project:
-    return Project(root=root, package=PACKAGE)
+    return Project(root=root, package=PACKAGE, types=OWN_TYPES)
 
 
 @pytest.fixture

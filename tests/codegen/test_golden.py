@@ -26,7 +26,9 @@ def test_the_generated_package_equals_the_golden_one(generate: Generate) -> None
     files = generate(KITCHEN).files
     if os.environ.get("PLAINSQL_UPDATE_GOLDEN"):
         codegen.write(files, QUERIES)
-    assert sorted(map(str, files)) == [*("enums.py", "kitchen/__init__.py", "kitchen/deep.py", "queries.py")]
+    assert sorted(map(str, files)) == [
+        *("enums.py", "kitchen/__init__.py", "kitchen/bookings.py", "kitchen/deep.py", "queries.py")
+    ]
     for path, source in files.items():
         assert source == (QUERIES / path).read_text(encoding="utf-8"), path
 
@@ -117,7 +119,8 @@ def test_every_public_name_is_listed_and_nothing_else() -> None:
         for node in tree.body:
             if isinstance(node, ast.If):  # the types of the parameters, for type checkers
                 assigned = [each for each in node.body if isinstance(each, ast.Assign)]
-                defined |= {ast.unparse(each.targets[0]) for each in assigned}
+                defined |= {name for each in assigned if (name := ast.unparse(each.targets[0]))[0] != "_"}
+                defined |= {each.name for each in node.body if isinstance(each, ast.ClassDef)}
         (listed,) = (
             ast.literal_eval(node.value)
             for node in tree.body

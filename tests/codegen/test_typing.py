@@ -55,10 +55,10 @@ def _compare(checker: str, errors: list[tuple[str, int, str]], output: str) -> N
                 expected[path, number] = wanted
                 wanted = ""
         assert any(known == path for known, _ in expected), f"{path} has no wrong line for {checker}"
-    assert {(path, number) for path, number, _ in errors} == expected.keys(), output
-    for place, text in expected.items():
-        found = [error for path, number, error in errors if (path, number) == place]
-        assert any(text in error for error in found), (place, text, found)
+    assert {(path, line) for path, line, _ in errors} == expected.keys(), output
+    for place, wanted in expected.items():
+        found = [error for path, line, error in errors if (path, line) == place]
+        assert any(wanted in error for error in found), (place, wanted, found)
 
 
 def _run(command: list[str]) -> subprocess.CompletedProcess[str]:

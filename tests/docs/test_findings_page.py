@@ -28,7 +28,7 @@ INTRODUCTION = {
     "Tables of the examples",
 }
 # The names that findings.md lists as not to be allowed: every other name of a problem.
-OTHERS = {"allow", "baseline", "contract", "fault", "outdated", "refused", "settings", "sql-file"}
+OTHERS = {"allow", "baseline", "contract", "fault", "fragment", "outdated", "refused", "settings", "sql-file"}
 
 
 def examples() -> dict[str, list[Block]]:

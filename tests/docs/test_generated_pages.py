@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from plainsql import migrate
+from plainsql.statements.discovery import find_files
 from plainsql.testing import Databases
 from scripts import commands_doc, layer_doc
 from tests.docs.markdown import ROOT, blocks_of, headings_of
@@ -52,6 +53,6 @@ def test_the_page_of_a_layer_matches_its_database_and_its_sql(
 @pytest.mark.parametrize("layer", LAYERS)
 def test_a_layers_page_lists_all_its_queries(layer: str) -> None:
     text = Path(ROOT / "docs" / "layers" / f"{layer}.md").read_text("utf-8")
-    names = [path.stem for path in (ROOT / "sql" / layer).rglob("*.sql")]
+    names = [each.path.stem for each in find_files(ROOT / "sql" / layer)[0]]
     assert names
     assert [name for name in names if f"| `{name}(" not in text] == []

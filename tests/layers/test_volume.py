@@ -18,6 +18,7 @@ import pytest
 import plainsql
 from plainsql import migrate
 from plainsql.crypto import KEYS_VARIABLE
+from plainsql.statements.discovery import find_files
 from tests.layers.assistant.volume import ASSISTANT
 from tests.layers.marketplace.volume import MARKETPLACE
 from tests.layers.realty.volume import REALTY
@@ -101,7 +102,8 @@ async def test_a_query_without_arguments_fails_the_checks(fresh_database_url: st
 
 @pytest.mark.parametrize("name", LAYERS)
 def test_the_operations_are_all_there(name: str) -> None:
-    files = {f"{path.parent.name}.{path.stem}" for path in (MIGRATIONS.parent / "sql" / name).rglob("*.sql")}
+    found, _ = find_files(MIGRATIONS.parent / "sql" / name)
+    files = {f"{each.path.parent.name}.{each.path.stem}" for each in found}
     assert set(operations(name)) == files
 
 

@@ -11,13 +11,13 @@ import msgspec
 import pytest
 
 from plainsql.check.git_repository import Repository
+from plainsql.check.project_at_commit import project_at_commit
 from plainsql.check.project_check import ProjectCheck, check_project
 from plainsql.cli.review_changes import print_changes
 from plainsql.errors import SettingsError
 from plainsql.review.changes.change_sheets import Changes, QueryChange
 from plainsql.review.changes.changes_markdown import changes_markdown
 from plainsql.review.changes.changes_since import changes_since
-from plainsql.review.changes.project_at_commit import project_at_commit
 from plainsql.settings import Project
 
 GET = (

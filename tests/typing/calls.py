@@ -6,10 +6,12 @@ An ``ignore`` is a promise too: mypy complains of one that ignores nothing.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from datetime import date
 from decimal import Decimal
 from typing import Literal, assert_type
 from uuid import UUID
 
+import msgspec
 import numpy as np
 
 from plainsql import AsyncExecutor, Database, SyncExecutor, Transaction
@@ -17,9 +19,10 @@ from plainsql.query import CountQuery, ManyQuery, OneQuery, OptionalQuery
 from plainsql.sync import Database as SyncDatabase
 from plainsql.types import SupportsArray
 from plainsql.vector import Vector
+from tests.codegen.kitchen.own_types import BookingId, GuestId, Money
 from tests.codegen.kitchen.queries import enums, kitchen
 from tests.codegen.kitchen.queries.enums import Mood
-from tests.codegen.kitchen.queries.kitchen import deep
+from tests.codegen.kitchen.queries.kitchen import bookings, deep
 from tests.codegen.kitchen.queries.kitchen.types import Item, Payload
 from tests.codegen.kitchen.queries.queries import ping
 from tests.codegen.members.queries import dogs
@@ -34,6 +37,19 @@ async def each_kind_of_result(db: Database) -> None:
     assert_type(await kitchen.int(db, str=1, list=[1]), list[int | None])
     assert_type(await kitchen.update(db, id=1, stars=None), int)
     assert_type(await deep.nearest(db, embedding=[1.0, 0.0], farthest=1.0), list[deep.Near])
+
+
+async def own_types_follow_their_columns(db: Database, guest: GuestId) -> None:
+    booking = await bookings.add(db, guest_id=guest, price=Money(100))
+    assert_type(booking.id, BookingId)
+    assert_type(booking.guest_id, GuestId)
+    assert_type(booking.price, Money)
+    (of_guest,) = await bookings.of_guests(db, guests=[guest], before=booking.id)
+    assert_type(of_guest.guest, GuestId)
+    if of_guest.last is not None:
+        assert_type(of_guest.last.id, BookingId)
+        assert_type(of_guest.last.prices, list[Money])
+    assert_type(await bookings.highest(db, most=Money(1)), Money | None)
 
 
 async def whatever_numpy_can_read_is_a_vector(
@@ -124,6 +140,54 @@ async def sets_of_parameters(db: Database, script: SyncDatabase) -> None:
     assert_type(await kitchen.get.batch(db, [{"id": id} for id in (1, 2)]), list[kitchen.DishWithCook | None])
     assert_type(await kitchen.update.execute_many(db, [{"id": 1, "stars": None}]), None)
     assert_type(kitchen.update.execute_many(script, ({"id": id, "stars": 5} for id in (1, 2))), None)
+
+
+class Menu(msgspec.Struct):
+    name: str
+    type: Mood
+    date: date
+    class_: str | None
+    recipe: kitchen.Recipe | None
+    payload: dict[str, str]
+    tags: list[str]
+    embedding: Vector | None
+    page: int
+
+
+async def rows_of_a_copy(
+    db: Database, script: SyncDatabase, menu: list[Menu], stream: AsyncIterator[Menu]
+) -> None:
+    day = date(2026, 1, 1)
+    assert_type(await kitchen.load(db, [("soup", "plain", day, None, None, {}, ["hot"], [0.5, 1.0])]), int)
+    assert_type(await kitchen.load(db, menu, progress=print), int)
+    assert_type(await kitchen.load(db, stream), int)
+    assert_type(kitchen.load(script, menu), int)
+    row: kitchen.LoadParameters = {
+        "name": "soup",
+        "type": "plain",
+        "date": date(2026, 1, 1),
+        "class_": None,
+        "recipe": None,
+        "payload": {},
+        "tags": [],
+        "embedding": None,
+    }
+    kitchen.load(script, [row])
+    rows: list[kitchen.LoadRow] = [*menu]
+    kitchen.load(script, rows)
+
+
+class Hired(msgspec.Struct):
+    dish: str
+    name: str
+    mail: str | None = None
+
+
+async def a_list_of_rows(db: Database, script: SyncDatabase, hired: list[Hired]) -> None:
+    assert_type(await kitchen.add_cooks(db, cooks=hired), list[kitchen.CookWithDish])
+    assert_type(kitchen.add_cooks(script, cooks=(each for each in hired)), list[kitchen.CookWithDish])
+    await kitchen.add_cooks(db, cooks=[("soup", "Ana", None), {"dish": "soup", "name": "Bob", "mail": None}])
+    await kitchen.add_cooks.batch(db, [{"cooks": hired, "type": "plain"}])
 
 
 async def parameters_that_a_program_fills(db: Database, script: SyncDatabase) -> None:

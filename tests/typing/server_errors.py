@@ -9,11 +9,9 @@ import plainsql
 
 def a_violation_names_its_constraint(error: Exception) -> None:
     if isinstance(error, plainsql.UniqueViolation):
-        assert_type(error.sqlstate, str)
         assert_type(error.constraint, str | None)
         assert_type(error.table, str | None)
         assert_type(error.column, str | None)
-        print(error.constraint_name)  # type: ignore[attr-defined]
 
 
 async def every_sibling_is_a_server_error(db: plainsql.Database) -> None:

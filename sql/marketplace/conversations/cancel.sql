@@ -10,6 +10,7 @@ cancelled as (
     c.id = :id
     and c.status = 'ACTIVE'
   returning
+    -- begin fragment conversation_columns
     c.id,
     c.wallapop_chat_id,
     c.product_id,
@@ -25,6 +26,7 @@ cancelled as (
     c.completed_at,
     c.created_at,
     c.updated_at
+    -- end fragment conversation_columns
 ),
 
 freed as (

@@ -54,6 +54,7 @@ completed as (
   inner join sold as s on t.product_id = s.id
   where c.id = t.id
   returning
+    -- begin fragment conversation_columns
     c.id,
     c.wallapop_chat_id,
     c.product_id,
@@ -69,6 +70,7 @@ completed as (
     c.completed_at,
     c.created_at,
     c.updated_at
+    -- end fragment conversation_columns
 ),
 
 counted as (

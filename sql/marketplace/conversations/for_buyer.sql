@@ -4,6 +4,7 @@
 -- returns: many Conversation
 -- param limit: 1..200 = 50
 select
+  -- begin fragment conversation_columns
   c.id,
   c.wallapop_chat_id,
   c.product_id,
@@ -19,6 +20,7 @@ select
   c.completed_at,
   c.created_at,
   c.updated_at
+  -- end fragment conversation_columns
 from marketplace.conversations as c
 where
   c.buyer_id = :buyer_id

@@ -1,6 +1,7 @@
 -- The conversation with this id.
 -- returns: optional Conversation
 select
+  -- begin fragment conversation_columns
   c.id,
   c.wallapop_chat_id,
   c.product_id,
@@ -16,5 +17,6 @@ select
   c.completed_at,
   c.created_at,
   c.updated_at
+  -- end fragment conversation_columns
 from marketplace.conversations as c
 where c.id = :id

@@ -14,6 +14,7 @@ where
       and b.is_blocked
   )
 returning
+  -- begin fragment conversation_columns
   c.id,
   c.wallapop_chat_id,
   c.product_id,
@@ -29,3 +30,4 @@ returning
   c.completed_at,
   c.created_at,
   c.updated_at
+  -- end fragment conversation_columns

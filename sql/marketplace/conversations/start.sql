@@ -14,6 +14,7 @@
 with
 known as (
   select
+    -- begin fragment conversation_columns
     c.id,
     c.wallapop_chat_id,
     c.product_id,
@@ -29,6 +30,7 @@ known as (
     c.completed_at,
     c.created_at,
     c.updated_at
+    -- end fragment conversation_columns
   from marketplace.conversations as c
   where c.wallapop_chat_id = :wallapop_chat_id
 ),

@@ -13,6 +13,7 @@ set
   updated_at = c.updated_at
 where c.id = :id
 returning
+  -- begin fragment conversation_columns
   c.id,
   c.wallapop_chat_id,
   c.product_id,
@@ -28,3 +29,4 @@ returning
   c.completed_at,
   c.created_at,
   c.updated_at
+  -- end fragment conversation_columns

@@ -1,11 +1,12 @@
 -- Create a lead.
 --
--- A Telegram chat belongs to one lead only: a second lead is refused (unique violation).
+-- A Telegram chat belongs to one lead only: a second lead raises TelegramChatTaken.
 -- returns: one Lead
 -- param name: = null
 -- param email: = null
 -- param phone: = null
 -- param telegram_chat_id: = null
+-- error leads_telegram_chat_id_key: TelegramChatTaken
 insert into realty.leads as l (
   name,
   email,

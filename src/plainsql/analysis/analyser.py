@@ -23,6 +23,7 @@ from plainsql.analysis.findings.examined import Examined, TextPositions
 from plainsql.analysis.findings.frozen_literals import frozen_literals
 from plainsql.analysis.findings.index_findings import examine_indexes
 from plainsql.analysis.findings.insert_findings import examine_inserts
+from plainsql.analysis.findings.page_order import page_order
 from plainsql.analysis.findings.row_findings import examine
 from plainsql.analysis.findings.server_findings import examine_versions
 from plainsql.analysis.findings.session_time_zones import session_time_zones
@@ -129,6 +130,7 @@ class Analyser:
         examined = Examined(scope, nullability, TextPositions(sql))
         columns = self._columns(described, verdicts, OutputPositions(sql, scope))
         origins = with_origins(self.catalog, scopes, scope, facts, columns)
+        keys, not_paged = page_order(examined, verdicts)
         return Analysis(
             parameters=origins.parameters,
             columns=origins.columns,
@@ -164,6 +166,8 @@ class Analyser:
                 nullability,
                 lambda: explained_arbiters(self._connection, sql),
             ),
+            page_keys=keys,
+            not_paged_because=not_paged,
             changes=() if not effects.not_read_only else changes_of(self.catalog, effects),
             caching=(
                 *caching_findings(self.catalog, effects, examined.places),

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from plainsql.dependencies import Change, Dependency
+from plainsql.statements.page_text import PageKey
 
 __all__ = [
     "Action",
@@ -126,6 +127,8 @@ class ParameterFact:
     """The comment on the column, if the statement writes the value into one column only."""
     origins: tuple[Origin, ...] = ()
     """The columns that it is compared with or stored in, as one value or as the elements of an array."""
+    elements_not_null: bool = False
+    """True if all of these columns are never null: an element that is null is stored in none of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,6 +273,10 @@ class Analysis:
     """The rows that the statement may change; one entry for each table."""
     violations: tuple[Violation, ...] = ()
     """The constraints that its writes may violate, in the order of tables and names."""
+    page_keys: tuple[PageKey, ...] = ()
+    """The columns of a total order of its rows, all of them selected."""
+    not_paged_because: str = ""
+    """The reason why ``page_keys`` is empty, in one phrase."""
     caching: tuple[Finding, ...] = ()
     """Findings that count only if results are cached: the statement's own, or any query's for
     ``hidden-writes``.

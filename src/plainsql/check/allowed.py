@@ -15,6 +15,7 @@ from typing import Any, Final
 from plainsql.analysis.findings.definer_findings import SCHEMA_FINDINGS
 from plainsql.analysis.findings.schema_lints import SCHEMA_LINTS
 from plainsql.check.problems import FINDINGS, Problem
+from plainsql.check.release.release_findings import RELEASE_FINDINGS
 from plainsql.errors import Place, SettingsError
 from plainsql.migrate.trace.hazards import HAZARDS
 from plainsql.settings import Project
@@ -93,7 +94,8 @@ class AllowedFindings:
             if (wrong := self._mistake(each)) is not None:
                 yield each.problem(*wrong)
                 continue
-            if each.finding in HAZARDS:  # only `migrate trace` finds them
+            # Only `migrate trace` and `check --release` find them.
+            if each.finding in HAZARDS or each.finding in RELEASE_FINDINGS:
                 continue
             if each.finding in SCHEMA_LINTS and not lint:
                 continue
@@ -108,7 +110,7 @@ class AllowedFindings:
                 yield each.problem(message, "remove it")
 
     def _mistake(self, allowance: _Allowance) -> tuple[str, str] | None:
-        known = (*FINDINGS, *SCHEMA_FINDINGS, *SCHEMA_LINTS, *HAZARDS)
+        known = (*FINDINGS, *RELEASE_FINDINGS, *SCHEMA_FINDINGS, *SCHEMA_LINTS, *HAZARDS)
         if allowance.finding not in known:
             close = difflib.get_close_matches(allowance.finding, known, 1)
             hint = f"did you mean {close[0]}?" if close else f"the findings are {', '.join(known)}"

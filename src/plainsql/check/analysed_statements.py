@@ -9,13 +9,17 @@ from typing import Any
 from plainsql.analysis import Analyser, Analysis, RefusedError
 from plainsql.analysis.assumptions import NO_ASSUMPTIONS, Assumptions
 from plainsql.analysis.batched_plans import lost_by_batching
+from plainsql.analysis.conflict_targets import refuse_conflict_targets
 from plainsql.analysis.model import PgType
 from plainsql.analysis.preparation import prepare_all
 from plainsql.analysis.representative_variants import representative_variants
 from plainsql.check.analysis_cache import AnalysisCache
+from plainsql.check.copied_tables import check_copied_table
 from plainsql.check.missing_names import hint_of_schemas
+from plainsql.check.page_texts import check_page_texts
 from plainsql.check.statement_errors import describe_lines_taken, fault_error, placed_refusal
 from plainsql.codegen import Checked
+from plainsql.codegen.own_types import NO_OWN_TYPES, OwnTypes
 from plainsql.codegen.python_types import annotate_parameter
 from plainsql.codegen.source_places import statement_place
 from plainsql.errors import ContractError, PlainsqlError
@@ -32,6 +36,8 @@ class AnalysedStatements:
     """The statements that PostgreSQL accepts, in the order of their names."""
     errors: tuple[PlainsqlError, ...]
     """Refusals and faults, in the order of the statements' names."""
+    own_types: OwnTypes = NO_OWN_TYPES
+    """The Python types of the project's own that its settings name."""
 
 
 def analyse_statements(
@@ -84,7 +90,8 @@ def _analyse_statement(
     chosen = representative_variants(statement.compiled, variants, independent=not statement.encryptions)
     # The defaults are not part of the text, but the proofs depend on them.
     accepting = _null_by_default(statement)
-    key = cache.key((variant.sql, (*variant.parameters, *accepting)) for variant in variants)
+    marks = ("page: key",) if statement.paged else ()
+    key = cache.key((variant.sql, (*variant.parameters, *accepting, *marks)) for variant in variants)
     analyses = cache.get(key)
     if analyses is None or len(analyses) != len(chosen):
         analyses = _analyse(analyser, connection, statement, variants, chosen)
@@ -106,6 +113,7 @@ def _analyse(
             analysis = analyser.analyse(
                 variant.sql, variant.parameters, accepting=_null_by_default(statement)
             )
+            refuse_conflict_targets(connection, variant.sql)
         except RefusedError as error:
             error.hint = hint_of_schemas(connection, variant.sql, error) or error.hint
             raise _refused(analyser, error, variant, variants) from None
@@ -124,6 +132,9 @@ def _analyse(
             raise _refused(analyser, refused, variant, variants)
         prepared.append((variant, [analyser.catalog.type(oid) for oid in answer.parameters]))
     _check_parameter_types(statement, prepared)
+    if statement.paged:
+        check_page_texts(connection, statement, zip(chosen, analyses, strict=True))
+    check_copied_table(connection, statement)
     return analyses
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from plainsql.check.problem_rules import ERRORS, RULES
+from plainsql.check.release.release_findings import RELEASE_FINDINGS
 from plainsql.errors import SettingsError
 from plainsql.migrate.trace.hazards import HAZARDS
 
@@ -41,6 +42,8 @@ def finding_page(name: str) -> str:
 
 
 def _file(name: str) -> str:
+    if name in RELEASE_FINDINGS:
+        return "releases.md"
     return "safe-migrations.md" if name in HAZARDS else "findings.md"
 
 

@@ -11,6 +11,7 @@ from plainsql import codegen
 from plainsql.check.statement_errors import fault_error
 from plainsql.codegen import Checked
 from plainsql.codegen.codec_types import CodecTypes
+from plainsql.codegen.own_types import NO_OWN_TYPES, OwnTypes
 from plainsql.codegen.source_places import statement_place
 from plainsql.errors import ContractError, Place, PlainsqlError, SettingsError
 from plainsql.settings import Project
@@ -28,13 +29,15 @@ class GeneratedModules:
     errors: tuple[PlainsqlError, ...]
 
 
-def generate_modules(checked: Sequence[Checked], project: Project, *, verify: bool) -> GeneratedModules:
+def generate_modules(
+    checked: Sequence[Checked], project: Project, *, verify: bool, own_types: OwnTypes = NO_OWN_TYPES
+) -> GeneratedModules:
     """Make the modules of a project. Errors are returned, not raised.
 
     With ``verify``, the sources are compiled and verified, unless there are errors already.
     """
     try:
-        return _generated(checked, project, verify=verify)
+        return _generated(checked, project, own_types, verify=verify)
     except SettingsError:
         raise
     except Exception as unforeseen:  # noqa: BLE001 (named with its file, and the others are checked)
@@ -42,19 +45,21 @@ def generate_modules(checked: Sequence[Checked], project: Project, *, verify: bo
         sound: list[Checked] = []
         for item in checked:
             try:
-                _generated([item], project, verify=verify)
+                _generated([item], project, own_types, verify=verify)
             except Exception as error:  # noqa: BLE001 (a fault of ours, named with its file)
                 faults.append(fault_error(error, statement_place(item.statement)))
             else:
                 sound.append(item)
         if not faults:  # no statement alone is the cause
             return GeneratedModules({}, 0, (fault_error(unforeseen, Place(project.sql)),))
-        rest = _generated(sound, project, verify=False)
+        rest = _generated(sound, project, own_types, verify=False)
         return GeneratedModules(rest.files, rest.modules, (*faults, *rest.errors))
 
 
-def _generated(checked: Sequence[Checked], project: Project, *, verify: bool) -> GeneratedModules:
-    modules, errors = _planned(checked, project)
+def _generated(
+    checked: Sequence[Checked], project: Project, own_types: OwnTypes, *, verify: bool
+) -> GeneratedModules:
+    modules, errors = _planned(checked, project, own_types)
     files = codegen.sources(modules, project.sql)
     if verify and not errors:
         errors = list(codegen.verify(files))
@@ -62,7 +67,7 @@ def _generated(checked: Sequence[Checked], project: Project, *, verify: bool) ->
 
 
 def _planned(
-    checked: Sequence[Checked], project: Project
+    checked: Sequence[Checked], project: Project, own_types: OwnTypes
 ) -> tuple[list[codegen.Module], list[ContractError]]:
     if project.enums not in codegen.ENUM_STYLES:
         raise SettingsError(
@@ -74,6 +79,7 @@ def _planned(
         checked,
         project.import_name,
         project.output_folder,
+        own_types,
         enums=project.enums,
         codecs=CodecTypes(project.codecs, project.root),
     )
@@ -97,7 +103,10 @@ class SoundModules:
 
 
 def generate_sound_modules(
-    checked: Sequence[Checked], project: Project, refused: Collection[str]
+    checked: Sequence[Checked],
+    project: Project,
+    refused: Collection[str],
+    own_types: OwnTypes = NO_OWN_TYPES,
 ) -> SoundModules | None:
     """Make the modules of the statements without an error; ``None`` if errors without a file prevent it.
 
@@ -108,7 +117,7 @@ def generate_sound_modules(
     errors: list[PlainsqlError] = []
     while True:
         sound = [item for item in checked if item.statement.path not in paths]
-        made = generate_modules(sound, project, verify=True)
+        made = generate_modules(sound, project, verify=True, own_types=own_types)
         if not made.errors:
             break
         wrong = {error.place.path for error in made.errors if error.place} & {i.statement.path for i in sound}
@@ -118,7 +127,7 @@ def generate_sound_modules(
         errors += made.errors
     names = {_name(path, project) for path in paths}
     kept = codegen.modules_of_queries(names, project.output_folder)
-    modules, _ = _planned(sound, project)
+    modules, _ = _planned(sound, project, own_types)
     held = {each.module for each in kept.values()}
     written = [module for module in modules if module.name not in held]
     files = codegen.keep(codegen.sources(written, project.sql, others=held), kept)

@@ -14,14 +14,13 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Final, NamedTuple
 
+from plainsql.check.git_process import run_git
 from plainsql.errors import PlainsqlError, SettingsError
 
 __all__ = ["Commit", "Repository"]
 
 _FILE_MODES: Final = frozenset({"100644", "100755", "100664", "120000"})
 """The modes of files, and of symbolic links; the others are folders and submodules."""
-_HOOK_VARIABLES: Final = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX")
-"""Variables that git sets for a hook; they name paths from another folder."""
 
 
 class Commit(NamedTuple):
@@ -116,7 +115,10 @@ class Repository:
         if answer.returncode or not answer.stdout.strip():
             shallow = self._shallow_hint(name)
             detail = "the clone is shallow: it has a part of the history" if shallow else None
-            hint = shallow or "name a tag, a branch or a commit of this repository: git tag, git branch --all"
+            hint = (
+                shallow
+                or "fetch it: git fetch --tags; or name a tag, a branch or a commit of this repository"
+            )
             raise SettingsError(f"{ref}: there is no such commit", detail=detail, hint=hint)
         return answer.stdout.decode().strip()
 
@@ -166,20 +168,7 @@ class Repository:
 
 
 def _git(folder: Path, *words: str, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-    environment = {name: value for name, value in os.environ.items() if name not in _HOOK_VARIABLES}
-    # Messages in English, as some are compared; no lock of the index; no question to a terminal.
-    environment |= {"LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0"}
-    environment["GIT_LITERAL_PATHSPECS"] = "1"
-    try:
-        return subprocess.run(
-            ["git", "-c", "core.quotePath=false", "-C", os.fspath(folder), *words],
-            input=given,
-            capture_output=True,
-            env=environment,
-            check=False,
-        )
-    except OSError:
-        raise SettingsError("git is not installed", hint="install git, or leave out --since") from None
+    return run_git(folder, "--literal-pathspecs", *words, given=given)
 
 
 def _refused(what: str, answer: subprocess.CompletedProcess[bytes]) -> PlainsqlError:

@@ -21,12 +21,14 @@ from plainsql.check.allowed import AllowedFindings
 from plainsql.check.analysed_statements import AnalysedStatements, analyse_one, analysed_statements
 from plainsql.check.analysis_cache import AnalysisCache
 from plainsql.check.assumed_columns import unneeded_columns
+from plainsql.check.declared_types import own_types_of
 from plainsql.check.generated_modules import GeneratedModules, generate_modules
 from plainsql.check.problems import Problem, problem_of, problems_of_files
 from plainsql.check.project_check import ProjectCheck, judge, truncated_tables
 from plainsql.check.schema_findings import schema_problems
 from plainsql.codegen import Checked
 from plainsql.codegen import verify as verify_sources
+from plainsql.codegen.own_types import OwnTypes
 from plainsql.errors import ConnectError, PlainsqlError, SqlFileError
 from plainsql.schema import SchemaSource, schema_source
 from plainsql.settings import Project
@@ -133,7 +135,7 @@ class LiveProject:
                 self._found[statement.name] = (statement, found)
             inspected.append(found)
         session.save()
-        return analysed_statements(inspected)
+        return replace(analysed_statements(inspected), own_types=session.own_types)
 
     def _open(self) -> _Session:
         """Return the session on the schema of this moment.
@@ -176,6 +178,7 @@ class _Session:
             )
             self._analyser = Analyser(self.connection, assumptions)
             self._unneeded = list(unneeded_columns(self.connection, project))
+            self.own_types = own_types_of(self.connection, project)
         except BaseException:
             self._stack.close()
             raise
@@ -220,8 +223,10 @@ class _LiveModules:
     def __init__(self) -> None:
         self._verified: dict[Path, str] = {}
 
-    def generate(self, checked: Sequence[Checked], project: Project, /, *, verify: bool) -> GeneratedModules:
-        made = generate_modules(checked, project, verify=False)
+    def generate(
+        self, checked: Sequence[Checked], project: Project, /, *, verify: bool, own_types: OwnTypes
+    ) -> GeneratedModules:
+        made = generate_modules(checked, project, verify=False, own_types=own_types)
         if not verify or made.errors:
             return made
         changed = {path: text for path, text in made.files.items() if self._verified.get(path) != text}

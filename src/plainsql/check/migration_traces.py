@@ -31,6 +31,7 @@ from plainsql.analysis.scratch_database import empty_databases
 from plainsql.check.allowed import AllowedFindings
 from plainsql.check.git_repository import Repository
 from plainsql.check.problems import Problem
+from plainsql.check.release.release_findings import RELEASE_FINDINGS
 from plainsql.errors import SettingsError, SqlFileError
 from plainsql.migrate.connection import Connection
 from plainsql.migrate.discovery import Folder, read_folder, taken_numbers
@@ -110,7 +111,7 @@ def trace_migrations(
             sizes=sizes,
             max_blocked_s=max_blocked_s,
             old_queries=old_queries,
-            other_findings=(*SCHEMA_FINDINGS, *SCHEMA_LINTS),
+            other_findings=(*RELEASE_FINDINGS, *SCHEMA_FINDINGS, *SCHEMA_LINTS),
         )
     return tuple(_with_settings(trace, allowed) for trace in traces)
 

@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 from plainsql.analysis.findings.definer_findings import SCHEMA_FINDINGS
 from plainsql.analysis.findings.schema_lints import SCHEMA_LINTS
 from plainsql.check.problems import FINDINGS
+from plainsql.check.release.release_findings import RELEASE_FINDINGS, RELEASE_HINTS
 from plainsql.migrate.trace.hazards import HAZARDS
 
 __all__ = ["ERRORS", "RULES", "Rule"]
@@ -32,6 +33,10 @@ ERRORS: Final = {
     "fault": Rule(
         "plainsql itself fails on the query; the other files are checked anyway.",
         "Report it with the query.",
+    ),
+    "fragment": Rule(
+        "A copy of a fragment is not what the fragment makes, or a mark of one is wrong.",
+        "Run `plainsql generate`, or correct the mark.",
     ),
     "outdated": Rule("A generated module does not match the SQL.", "Run `plainsql generate`."),
     "refused": Rule("PostgreSQL refuses the query.", "Correct the SQL: it cannot run on this schema."),
@@ -74,24 +79,35 @@ _REMEDIES: Final = {
     "unbounded": "Add a limit, or compare the leading column of an index with a parameter.",
     "unproved-one": "Compare a unique key for equality, add a limit, or declare `returns: many`.",
     "unused-parameter": "Remove it, or use it where it changes the result.",
+    "unviolated-constraint": "Correct the name of the constraint, or remove the line.",
     "vector-dimension": "Compare vectors of one dimension: PostgreSQL refuses every call.",
     "vector-operator": "Order by the operator of the index, or make an index for this one.",
     "view-bypasses-policies": "Set security_invoker on the view.",
     "wide-grant": "Grant what the queries need: `plainsql grants` prints it.",
 }
 
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}."
+
+
 RULES: Final = {
     **ERRORS,
     **{
-        name: Rule(
-            f"{meaning[0].upper()}{meaning[1:]}.", _REMEDIES.get(name, "The documentation has an example.")
-        )
+        name: Rule(_sentence(meaning), _REMEDIES.get(name, "The documentation has an example."))
         for name, meaning in sorted({**FINDINGS, **SCHEMA_FINDINGS, **SCHEMA_LINTS}.items())
     },
     **{
-        name: Rule(f"{meaning[0].upper()}{meaning[1:]}.", "The page of safe migrations has the safe way.")
+        name: Rule(_sentence(meaning), _sentence(RELEASE_HINTS[name]))
+        for name, meaning in RELEASE_FINDINGS.items()
+    },
+    **{
+        name: Rule(_sentence(meaning), "The page of safe migrations has the safe way.")
         for name, meaning in HAZARDS.items()
     },
 }
-"""The errors, then the findings, then the hazards of migrations. docs/findings.md has a section for each
-finding, docs/safe-migrations.md one for each hazard."""
+"""The errors, the findings, the breaks of a release, then the hazards of migrations.
+
+docs/findings.md has a section for each finding, docs/releases.md one for each break of a release,
+docs/safe-migrations.md one for each hazard.
+"""

@@ -11,6 +11,7 @@ import msgspec
 from plainsql.analysis.findings.applicable import applicable
 from plainsql.check.nested_rows import nested_rows_without_key
 from plainsql.check.statement_errors import FaultError
+from plainsql.check.unviolated_constraints import unviolated_constraints
 from plainsql.codegen import Checked
 from plainsql.codegen.encryption import unbound_encryption
 from plainsql.errors import Place, PlainsqlError, SqlFileError, SqlFolderError
@@ -37,6 +38,7 @@ FINDINGS: Final = {
     "unbounded": "a `many` without a limit and without a key that bounds it",
     "unproved-one": "`returns: one` or `optional` that no unique key, limit or aggregate proves",
     "unused-parameter": "a parameter that changes nothing",
+    "unviolated-constraint": "`error NAME: Class` of a constraint that the query cannot violate",
     "vector-dimension": "a vector compared with a column of another dimension",
     "vector-operator": "a distance operator that no index on the column serves",
 }
@@ -52,8 +54,8 @@ class Problem(msgspec.Struct, frozen=True):
     """One problem that a check reports."""
 
     name: str
-    """A finding's name, or ``sql-file``, ``refused``, ``contract``, ``fault``, ``outdated``, ``allow``,
-    ``baseline``, ``settings``."""
+    """A finding's name, or ``sql-file``, ``refused``, ``contract``, ``fault``, ``fragment``,
+    ``outdated``, ``allow``, ``baseline``, ``settings``."""
     path: str
     line: int
     column: int
@@ -120,6 +122,8 @@ def findings_of(checked: Checked, *, caches: bool = False) -> Iterable[Problem]:
             )
             # A finding about the whole statement is reported once for each message.
             key = (finding.name, place.line, place.column, "" if finding.position else finding.message)
+            if finding.name == "unbounded" and statement.paged:
+                continue  # its pages bound the rows
             if finding.name in allowed:
                 used.add(finding.name)
             elif key not in seen:  # once, however many variants have it
@@ -134,6 +138,20 @@ def findings_of(checked: Checked, *, caches: bool = False) -> Iterable[Problem]:
                     finding.hint or None,
                     place.excerpt,
                 )
+    for finding, place in unviolated_constraints(checked):
+        if finding.name in allowed:
+            used.add(finding.name)
+        else:
+            yield Problem(
+                finding.name,
+                place.path,
+                place.line,
+                place.column,
+                finding.message,
+                None,
+                finding.hint,
+                place.excerpt,
+            )
     for name, allowance in allowed.items():
         place = allowance.place
         if name not in FINDINGS:

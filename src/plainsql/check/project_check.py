@@ -16,6 +16,8 @@ from plainsql.check.allowed import AllowedFindings
 from plainsql.check.analysed_statements import AnalysedStatements, analyse_statements
 from plainsql.check.analysis_cache import AnalysisCache
 from plainsql.check.assumed_columns import unneeded_columns
+from plainsql.check.declared_types import own_types_of
+from plainsql.check.fragment_copies import read_copies
 from plainsql.check.generated_modules import (
     GeneratedModules,
     SoundModules,
@@ -32,6 +34,7 @@ from plainsql.check.problems import (
 from plainsql.check.schema_findings import schema_problems
 from plainsql.check.statement_errors import fault_error
 from plainsql.codegen import Checked
+from plainsql.codegen.own_types import OwnTypes
 from plainsql.codegen.source_places import statement_place
 from plainsql.errors import PlainsqlError, SqlFileError
 from plainsql.schema import SchemaSource, schema_source
@@ -45,7 +48,7 @@ class Generate(Protocol):
     """A function that makes the modules of statements, as ``generate_modules`` does."""
 
     def __call__(
-        self, checked: Sequence[Checked], project: Project, /, *, verify: bool
+        self, checked: Sequence[Checked], project: Project, /, *, verify: bool, own_types: OwnTypes
     ) -> GeneratedModules: ...
 
 
@@ -64,13 +67,18 @@ class ProjectCheck:
     modules: int
     analysed: bool = True
     """False if the errors left nothing to analyse, or no database to do it on: no findings are known."""
+    notes: tuple[str, ...] = ()
+    """Remarks that are no problems: fragments that no file uses."""
 
     def sound_modules(self, project: Project) -> SoundModules | None:
         """Return the modules of the statements without an error; ``None`` if none can be made."""
         if not self.analysed:
             return None
         return generate_sound_modules(
-            self.inspection.checked, project, {problem.path for problem in self.errors}
+            self.inspection.checked,
+            project,
+            {problem.path for problem in self.errors},
+            self.inspection.own_types,
         )
 
     def outdated(self, project: Project) -> list[Problem]:
@@ -122,6 +130,10 @@ def check_project(
     wanted = {file.resolve() for file in only}
     chosen = tuple(s for s in catalog.values() if not wanted or Path(s.path).resolve() in wanted)
     errors = [problem for error in unsound for problem in problems_of_files(error)]
+    copies = read_copies(project.sql_folder)
+    errors += [
+        problem for problem in copies.problems() if not wanted or Path(problem.path).resolve() in wanted
+    ]
     try:
         inspection, of_schema = _analyse(
             project,
@@ -139,7 +151,7 @@ def check_project(
             raise
         # There is no database to use, but these files are wrong without one: they are reported first.
         return ProjectCheck((), AnalysedStatements((), ()), tuple(errors), (), {}, 0, False)
-    return judge(
+    found = judge(
         project,
         allowed,
         chosen,
@@ -150,6 +162,8 @@ def check_project(
         everything=not wanted,
         lint=lint,
     )
+    unused = () if wanted else tuple(f"{path}: no file uses this fragment" for path in copies.unused)
+    return replace(found, notes=unused)
 
 
 def judge(
@@ -180,7 +194,8 @@ def judge(
         generate: makes the modules.
     """
     errors = [*errors, *(refusal(error) for error in inspection.errors)]
-    made = generate(inspection.checked, project, verify=not errors)
+    own_types = inspection.own_types
+    made = generate(inspection.checked, project, verify=not errors, own_types=own_types)
     errors += [refusal(error) for error in made.errors]
     found: list[Problem] = [*of_schema]
     for checked in inspection.checked:
@@ -231,6 +246,7 @@ def _analyse(
             no_cache=no_cache,
         )
         unneeded = list(unneeded_columns(connection, project))
+        own_types = own_types_of(connection, project)
         inspection = analyse_statements(connection, chosen, cache, assumptions)
         found = (
             schema_problems(
@@ -247,7 +263,7 @@ def _analyse(
         found += unneeded
     # The cached analyses of a file that cannot be read now are kept until it can.
     cache.save(keep_others=keep_others)
-    return inspection, found
+    return replace(inspection, own_types=own_types), found
 
 
 def truncated_tables(inspection: AnalysedStatements) -> frozenset[str]:

@@ -19,11 +19,13 @@ from plainsql.check.finding_pages import finding_page
 from plainsql.check.problems import Problem
 from plainsql.check.project_check import check_project
 from plainsql.check.sarif import sarif_log
+from plainsql.cli.check_release import refuse_options, release_report
 from plainsql.cli.exit_codes import FINDINGS, FINE
 from plainsql.cli.markdown import print_markdown
 from plainsql.cli.project import load_project, repository_root
 from plainsql.errors import SettingsError, printable
 from plainsql.settings import Project
+from plainsql.statements.discovery import FRAGMENTS_FOLDER
 
 __all__ = ["annotation", "check"]
 
@@ -41,6 +43,7 @@ def check(
     baseline: Path | None = None,
     update_baseline: Annotated[bool, _FLAG] = False,
     prune_baseline: Annotated[bool, _FLAG] = False,
+    release: str | None = None,
     explain: str | None = None,
 ) -> int:
     """Check every query against PostgreSQL: its SQL, its header, its generated module.
@@ -57,7 +60,7 @@ def check(
     ----------
     files
         Only these files and folders of the SQL folder, and no modules; by default all. For a file of the
-        migrations, all queries are checked.
+        migrations and for a fragment, all queries are checked.
     scratch
         URL of a server to build the scratch database on; by default the one named for it, else the embedded
         server.
@@ -80,6 +83,9 @@ def check(
         Write the findings of today to the baseline, the new ones too.
     prune_baseline
         Remove the findings that are gone from the baseline, and add none.
+    release
+        Check the queries of a running release instead, on the schema of this working tree: a tag, a branch
+        or a commit of git, such as v1.4. Reports what breaks between the migrations and the restart.
     explain
         Print the page of a finding, and check nothing.
     """
@@ -88,6 +94,23 @@ def check(
         return FINE
     began = time.perf_counter()
     project = load_project()
+    if release is not None:
+        refuse_options(
+            files=bool(files),
+            schema=schema,
+            cache_map=cache_map,
+            sql_only=sql_only,
+            baseline=baseline is not None,
+            update_baseline=update_baseline,
+            prune_baseline=prune_baseline,
+        )
+        in_work_tree = format in ("github", "sarif")
+        broken, lines = release_report(
+            project, release, scratch, no_cache=no_cache, in_work_tree=in_work_tree
+        )
+        _print(broken, None, format)
+        print("\n".join(lines), file=sys.stdout if format == "text" else sys.stderr)
+        return FINDINGS if broken else FINE
     only = _only(project, files)
     accepted = _baseline(project, baseline, update=update_baseline, prune=prune_baseline)
     lint = (schema or project.check_schema) and not only
@@ -119,6 +142,7 @@ def check(
             notes.append(
                 f"cached: {_counted(len(entries), 'read')}, made stale by {_counted(len(writes), 'write')}"
             )
+    notes = [*(f"note: {note}" for note in found.notes), *notes]
     for note in (written, *notes) if written else notes:
         print(note, file=sys.stdout if format == "text" else sys.stderr)
     return FINDINGS if problems else FINE
@@ -179,7 +203,7 @@ def _only(project: Project, files: Sequence[Path]) -> list[Path]:
         path = _from_root(file).resolve()
         if not path.exists():
             raise SettingsError(f"{file}: there is no such file", hint="name files of the SQL folder")
-        if path.is_relative_to(migrations):
+        if path.is_relative_to(migrations) or FRAGMENTS_FOLDER in path.parts[len(sql.parts) :]:
             return []
         inside = sorted(path.rglob("*.sql")) if path.is_dir() else [path] if path.suffix == ".sql" else []
         if not path.is_relative_to(sql) or not inside:

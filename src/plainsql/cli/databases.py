@@ -27,13 +27,14 @@ _OF_A_DATABASE: Final = (
     ("db",),
     ("schema",),
     ("import",),
+    ("new",),
     ("stats",),
     ("slow",),
     ("activity",),
     *(("cache", "triggers"), ("cache", "drain"), ("crypto", "rotate")),
 )
 """The commands that work on one database."""
-_GROUPS: Final = frozenset({"cache", "crypto", "db", "migrate", "schema", "stats"})
+_GROUPS: Final = frozenset({"cache", "crypto", "db", "migrate", "new", "schema", "stats"})
 """The commands whose second word is a command; that of any other is an argument."""
 _OF_ALL: Final = (
     *(("check",), ("generate",), ("plans",), ("migrate",), ("migrate", "status"), ("db", "doctor")),

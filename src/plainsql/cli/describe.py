@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,6 +16,8 @@ from plainsql.cli.exit_codes import FINDINGS, FINE
 from plainsql.cli.project import has_sql, no_project, packaged_layer
 from plainsql.cli.tables import print_table
 from plainsql.codegen.annotations import column_description
+from plainsql.codegen.described_types import types_of
+from plainsql.codegen.error_classes import classes_by_constraint, listed_violations
 from plainsql.codegen.modules import Checked
 from plainsql.errors import PlainsqlError, SettingsError, SqlFolderError, printable
 from plainsql.settings import Project
@@ -76,9 +78,13 @@ def describe(
         if json:
             facts = {"id": checked.statement.name, **as_json(checked.analysis)}
             facts |= _facts_of_file(checked)
+            facts["types"] = [
+                {"name": name, "type": type, "because": because}
+                for name, type, because in types_of(checked, found.inspection.own_types)
+            ]
             sys.stdout.write(msgspec.json.encode(facts).decode() + "\n")
         else:
-            _print(checked)
+            _print(checked, types_of(checked, found.inspection.own_types))
     return FINDINGS if found.errors else FINE
 
 
@@ -105,6 +111,7 @@ def _named(project: Project, name: str) -> tuple[Project, Path]:
 def _facts_of_file(checked: Checked) -> dict[str, Any]:
     """Return the facts of the header and of the marks as plain values, with those of the analysis."""
     known, statement = checked.parameters, checked.statement
+    classes = classes_by_constraint(statement, checked.analysis)
     parameters: list[dict[str, Any]] = []
     for parameter in statement.parameters:
         fact, bounds = known[parameter.name], parameter.bounds
@@ -137,6 +144,18 @@ def _facts_of_file(checked: Checked) -> dict[str, Any]:
             }
             for choice in statement.choices
         ],
+        "violations": [
+            {
+                "kind": violation.kind,
+                "name": violation.name or None,
+                "table": violation.table,
+                "columns": violation.columns,
+                "via": violation.via or None,
+                "at_commit": violation.deferred,
+                "error": classes.get(violation.name),
+            }
+            for violation in checked.analysis.violations
+        ],
         "examples": [dict(example.values) for example in statement.examples],
         "columns": [
             {
@@ -152,7 +171,7 @@ def _facts_of_file(checked: Checked) -> dict[str, Any]:
     }
 
 
-def _print(checked: Checked) -> None:
+def _print(checked: Checked, types: Iterable[tuple[str, str, str]]) -> None:
     statement, analysis = checked.statement, checked.analysis
     print(f"{statement.name}  {statement.path}")
     if statement.description:
@@ -193,10 +212,15 @@ def _print(checked: Checked) -> None:
                 for column in analysis.columns
             ],
         )
+    for name, type, because in types:
+        print(printable(f"{name} is {type}: {because}"))
     for what in ("reads", "writes"):
         uses = {str(use) for variant in checked.variants for use in getattr(variant, what)}
         if uses:
             print(printable(f"{what} {', '.join(sorted(uses))}"))
+    classes = classes_by_constraint(statement, analysis)
+    for listed in dict.fromkeys(listed_violations(analysis, classes)):
+        print(printable(f"may violate {listed}"))
 
 
 def _print_described(heading: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:

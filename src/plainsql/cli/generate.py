@@ -11,6 +11,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from plainsql import codegen
+from plainsql.check.fragment_copies import read_copies, write_copies
 from plainsql.check.problems import refusal
 from plainsql.check.project_check import ProjectCheck, check_project
 from plainsql.cli.exit_codes import FINDINGS, FINE
@@ -25,7 +26,7 @@ def generate(
     check: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
     scratch: str | None = None,
 ) -> int:
-    """Write the Python modules of the SQL folder.
+    """Write the Python modules of the SQL folder, and the copies of fragments in its files.
 
     If a query is refused, the modules of the others are written. A module that has the refused query already
     is kept as it is, with all of its queries. A refused query that is new is left out of its module.
@@ -38,13 +39,16 @@ def generate(
     Parameters
     ----------
     check
-        Write nothing; exit with 1 if a module is not up to date.
+        Write nothing; exit with 1 if a module or a copy of a fragment is not up to date.
     scratch
         URL of a server to build the scratch database on; by default the one named for it, else the embedded
         server.
     """
     began = time.perf_counter()
     project = load_project()
+    if not check:
+        for path in write_copies(project.sql_folder, read_copies(project.sql_folder).texts):
+            print(f"wrote: {path}")
     found = check_project(project, scratch)
     for error in found.errors:
         print(f"{error}\n")

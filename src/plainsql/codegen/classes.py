@@ -14,9 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from plainsql.analysis.model import PgType
-from plainsql.codegen.codec_types import CodecTypes
-from plainsql.codegen.enums import EnumTypes
-from plainsql.codegen.python_types import Annotation
+from plainsql.codegen.python_types import Annotation, imported_path
 from plainsql.codegen.source_names import class_name
 from plainsql.codegen.source_places import key_place
 from plainsql.errors import ContractError
@@ -110,16 +108,8 @@ def composite_class(type: PgType, fields: list[Field], statement: Statement) -> 
 class Classes:
     """The classes of one module."""
 
-    def __init__(self, enums: EnumTypes, codecs: CodecTypes) -> None:
-        self.enums = enums
-        """The enums of the package, which the module imports."""
-        self.codecs = codecs
-        """The types that the project has codecs for."""
+    def __init__(self) -> None:
         self._by_key: dict[str, RowClass] = {}
-
-    def own_annotation(self, type: PgType) -> Annotation | None:
-        """Return the annotation that the project has for a type: that of an enum or of a codec."""
-        return self.codecs.annotation(type) or self.enums.annotation(type)
 
     def __iter__(self) -> Iterator[RowClass]:
         """Iterate over the classes, each once."""
@@ -127,12 +117,14 @@ class Classes:
 
     def name(self, key: str) -> str:
         """Return the name of the class with this key."""
+        if (path := imported_path(key)) is not None:
+            return path.rpartition(".")[2]
         return self._by_key[key].name
 
     def referred(self, row: RowClass) -> list[RowClass]:
         """Return the classes that a class's annotations name, in their order."""
         keys = [key for field in row.fields for key in _REFERENCE.findall(field.annotation.text)]
-        return [self._by_key[key] for key in keys]
+        return [self._by_key[key] for key in keys if imported_path(key) is None]
 
     def add(self, new: RowClass, statement: Statement) -> None:
         """Add a class, or merge it with the class of its key.

@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Iterable
 
 from plainsql.analysis.model import Analysis, TableUse
+from plainsql.codegen.error_classes import own_violations
 from plainsql.codegen.modules import QueryFunction
 from plainsql.codegen.source_names import docstring_text, one_line
 from plainsql.statements import Bounds
@@ -24,7 +25,7 @@ def query_docstring(function: QueryFunction, path: str) -> str:
     text = statement.description.strip() or f"{statement.function.replace('_', ' ').capitalize()}."
     if statement.deprecated:
         text += f"\n\nDeprecated: {_sentence(one_line(statement.deprecated))}"
-    facts = [*_parameters(function), *_tables(function.analysis), f"SQL: {path}"]
+    facts = [*_parameters(function), *_tables(function.analysis), *_violations(function), f"SQL: {path}"]
     return _indented(text + "\n\n" + "\n".join(map(one_line, facts)) + "\n")
 
 
@@ -68,4 +69,13 @@ def _tables(analysis: Analysis) -> list[str]:
         lines.append(f"Reads {listed(analysis.reads)}.")
     if analysis.writes:
         lines.append(f"Writes {listed(analysis.writes)}.")
+    return lines
+
+
+def _violations(function: QueryFunction) -> list[str]:
+    """Return the constraints of what the statement writes, and the tables of those that follow from it."""
+    listed, tables = own_violations(function.analysis, function.errors)
+    lines = [f"May violate {', '.join(listed)}."] if listed else []
+    if tables:
+        lines.append(f"Triggers and foreign keys may violate constraints of {', '.join(tables)}.")
     return lines

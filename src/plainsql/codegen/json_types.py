@@ -35,6 +35,8 @@ class JsonTypes:
         self._folder = folder
         """Its folder; ``None`` if it is not known, and then no type is looked up."""
         self._known: dict[str, frozenset[str] | None] = {}
+        self.not_json: set[ColumnHint] = set()
+        """The lines about columns of other types."""
 
     def define(self, module: str, names: frozenset[str]) -> None:
         """Take the names of a module that is generated: its file need not exist yet."""
@@ -78,10 +80,17 @@ class JsonTypes:
     def named(self, statement: Statement) -> Iterator[tuple[ColumnHint, str, str, str]]:
         """Yield the types that a header names: its line, the written type, its module, its name there."""
         for hint in statement.columns:
+            if hint in self.not_json:
+                continue
             for word in _WORD.findall(hint.type or ""):
                 path, _, name = word.rpartition(".")
                 if path or name not in _BUILTINS:
                     yield hint, word, self._module(path, statement), name
+
+    def path_of(self, written: str, statement: Statement) -> str:
+        """Return the import path of a type as a header writes it."""
+        path, _, name = written.rpartition(".")
+        return f"{self._module(path, statement)}.{name}"
 
     def _module(self, path: str, statement: Statement) -> str:
         """Return the module that a type is imported from: the layer's ``types``, or the module in its
@@ -166,7 +175,7 @@ def _target(written: str, place: Place, column: ColumnFact, statement: Statement
         place=place,
         hint="write list[…] around the type of its elements"
         if is_array
-        else f"only json and jsonb have types of their own: remove the line, or cast {column.name}::jsonb",
+        else f"write the type of one value, or cast {column.name}::jsonb",
     )
 
 

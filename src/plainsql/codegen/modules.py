@@ -20,14 +20,23 @@ from plainsql.codegen.classes import Classes, Field, nested_class, row_class, ro
 from plainsql.codegen.codec_types import CodecTypes
 from plainsql.codegen.encryption import ENCRYPTED_PARAMETER, ColumnBindings, check_encrypted
 from plainsql.codegen.enums import EnumTypes
+from plainsql.codegen.error_classes import ErrorClass, classes_by_constraint, error_classes
+from plainsql.codegen.header_types import USUAL, type_in_header
 from plainsql.codegen.json_types import JsonTypes
+from plainsql.codegen.own_types import NO_OWN_TYPES, OwnAnnotations, OwnType, OwnTypes, contradiction
+from plainsql.codegen.page_orders import page_orders
 from plainsql.codegen.planned_parameters import PlannedParameter, plan_choices, plan_parameter
+from plainsql.codegen.project_types import NO_PROJECT_TYPES, ProjectTypes
 from plainsql.codegen.python_types import Annotation, reference
+from plainsql.codegen.row_parameters import plan_rows
+from plainsql.codegen.source_definitions import SourceDefinitions
 from plainsql.codegen.source_names import is_field_name, normalized
 from plainsql.codegen.source_places import column_place, key_place, statement_place
 from plainsql.dependencies import CachedRead, Change
 from plainsql.errors import ContractError, Place
-from plainsql.statements import Statement, Variant
+from plainsql.statements import Parameter, Statement, Variant
+from plainsql.statements.page_text import PageOrder
+from plainsql.statements.row_parameters import rows_of
 
 _RETURNING_ACTIONS = ("insert", "update", "delete")
 
@@ -78,6 +87,10 @@ class QueryFunction:
     """Columns that are never null only because the header says so."""
     cache: CachedRead | None = None
     changes: tuple[Change, ...] = ()
+    errors: dict[str, str] = field(default_factory=dict)
+    """By constraint: the class of the error, as the header names it."""
+    pages: tuple[PageOrder, ...] = ()
+    """Proved: the orders of its pages."""
 
 
 @dataclass(slots=True)
@@ -88,16 +101,21 @@ class Module:
     """The dotted name relative to the generated package: ``realty.leads``."""
     folder: str
     """The SQL folder it is made from, relative to the folder of all queries; empty for that folder itself."""
-    classes: Classes
+    own_types: OwnAnnotations
+    """The types of the project that values have in place of the usual ones."""
     package: bool = False
     """True if it is a folder even without modules in it: its layer's ``types`` live there."""
+    classes: Classes = field(default_factory=Classes)
     functions: list[QueryFunction] = field(default_factory=list)
+    errors: list[ErrorClass] = field(default_factory=list)
+    """The classes of errors that the headers name."""
 
 
 def plan_modules(
     checked: Iterable[Checked],
     package: str,
     folder: Path | None = None,
+    own_types: OwnTypes = NO_OWN_TYPES,
     *,
     enums: str = "literal",
     codecs: CodecTypes | None = None,
@@ -111,17 +129,17 @@ def plan_modules(
     """
     checked = list(checked)
     modules: dict[str, Module] = {}
-    errors: list[ContractError] = []
-    column_bindings = ColumnBindings()
     json_types = JsonTypes(package, folder)
-    codec_types = codecs or CodecTypes({}, None)
-    enum_types = _enum_types(checked, package, enums, json_types)
+    project_types = ProjectTypes(
+        _enum_types(checked, package, enums, json_types), codecs or NO_PROJECT_TYPES.codecs
+    )
+    own = OwnAnnotations(own_types, SourceDefinitions(package, folder), project_types)
+    errors: list[ContractError] = list(own.missing())
+    column_bindings = ColumnBindings()
     for item in checked:
         statement = item.statement
         below = statement.module.replace(".", "/")
-        module = modules.setdefault(
-            statement.module, Module(statement.module or "queries", below, Classes(enum_types, codec_types))
-        )
+        module = modules.setdefault(statement.module, Module(statement.module or "queries", below, own))
         try:
             module.functions.append(_plan_function(item, module, json_types))
             column_bindings.check(statement, item.variants)
@@ -136,11 +154,12 @@ def plan_modules(
                 hint="move the files into a folder, or rename that one",
             )
         )
-    if enum_types:
+    if project_types.enums:
         errors += _enums_twice(modules.values())
     for module in modules.values():
         errors += _import_twice(module, json_types)
         errors += [error for f in module.functions for error in json_types.missing(f.statement)]
+        errors += _plan_errors(module)
         module.classes.choose_names(_own_names(module))
     imported = {name for module in modules.values() for name, _, _ in _imports(module)}
     for module in modules.values():
@@ -171,7 +190,18 @@ def _enums_twice(modules: Iterable[Module]) -> Iterable[ContractError]:
             )
 
 
+def _plan_errors(module: Module) -> list[ContractError]:
+    """Add the classes of errors to a module, and return the contradictions."""
+    # Nested rows and composites are named after the errors.
+    rows = [row for row in module.classes if row.key == row_key(row.name)]
+    taken = {row.name: f"the row of {row.source.path}" for row in rows}
+    taken |= {f.statement.function: f"the query {f.statement.name}" for f in module.functions}
+    module.errors, errors = error_classes([(f.statement, f.analysis) for f in module.functions], taken)
+    return errors
+
+
 def _own_names(module: Module) -> Iterable[str]:
+    yield from (error.name for error in module.errors)
     yield from (field.name for row in module.classes for field in row.fields)
     yield from (function.statement.function for function in module.functions)
 
@@ -189,13 +219,15 @@ def _imports(module: Module) -> Iterable[tuple[str, str, Statement | None]]:
 _HOME_OF_IMPORTS = {
     **dict.fromkeys(
         (
-            *("Args", "bits", "bounded", "composite", "elements", "NullError", "parameter_types"),
+            *("Args", "bits", "bounded", "columns", "composite", "elements", "NullError", "parameter_types"),
             "tuples",
         ),
         "plainsql.query",
     ),
-    **dict.fromkeys(("NotRequired", "TYPE_CHECKING", "TypedDict"), "typing"),
-    **dict.fromkeys(("count", "many", "one", "optional"), "plainsql.query"),
+    **dict.fromkeys(("dumped", "dumped_bounds", "dumped_elements"), "plainsql.query"),
+    **dict.fromkeys(("PageKey", "PageOrder"), "plainsql.query"),
+    **dict.fromkeys(("NotRequired", "Protocol", "TYPE_CHECKING", "TypedDict"), "typing"),
+    **dict.fromkeys(("copied", "count", "many", "one", "optional", "paged"), "plainsql.query"),
     **dict.fromkeys(("CachedRead", "Change", "Dependency"), "plainsql.dependencies"),
     **dict.fromkeys(("Composite", "Row"), "plainsql.rows"),
     "encrypt": "plainsql.crypto",
@@ -233,12 +265,12 @@ def _plan_function(item: Checked, module: Module, json_types: JsonTypes) -> Quer
     returned: Annotation | None = None
     if statement.returns.value:
         column = merge_column(item.variants, 0)
-        returned = annotate_column(module.classes, statement, column, json_types)
+        returned = annotate_column(module.classes, statement, column, json_types, module.own_types)
         returned = returned.or_null() if column.nullable else returned
     elif statement.returns.row is not None:
         _add_row(module, statement.returns.row, item.variants, statement, json_types)
         returned = Annotation(reference(row_key(statement.returns.row)))
-    parameters = _plan_parameters(item, module)
+    parameters = _plan_parameters(item, module, json_types)
     row_security = dict(table for variant in item.variants for table in variant.settings)
     session_clean = all(variant.session_safe for variant in item.variants)
     read_only = session_clean and _is_stable_read(item.variants)
@@ -261,6 +293,8 @@ def _plan_function(item: Checked, module: Module, json_types: JsonTypes) -> Quer
         not_null,
         cache,
         changes,
+        classes_by_constraint(statement, analysis),
+        page_orders(statement, item.variants, item.texts),
     )
 
 
@@ -367,7 +401,7 @@ def _add_row(
             if previous != outer:
                 fields.append(Field(outer, Annotation(reference(f"nested {name}.{outer}")), False))
         else:
-            annotation = annotate_column(module.classes, statement, column, json_types)
+            annotation = annotate_column(module.classes, statement, column, json_types, module.own_types)
             fields.append(Field(outer, annotation, column.nullable, column_description(statement, column)))
         previous = outer if dot else ""
     outers = [normalized(column.name.partition(".")[0]) for column in variants[0].columns]
@@ -427,7 +461,7 @@ def _add_nested(
     together = [_is_null_together(columns) for columns in variants]
     inner = []
     for index, column in enumerate(variants[0]):
-        annotation = annotate_column(module.classes, statement, column, json_types)
+        annotation = annotate_column(module.classes, statement, column, json_types, module.own_types)
         nullable = any(
             columns[index].nullable_in_group if grouped else columns[index].nullable
             for columns, grouped in zip(variants, together, strict=True)
@@ -445,18 +479,56 @@ def _is_null_together(columns: Sequence[ColumnFact]) -> bool:
     return group is not None and all(column.nullable_group == group for column in columns)
 
 
-def _plan_parameters(item: Checked, module: Module) -> tuple[PlannedParameter, ...]:
+def _plan_parameters(item: Checked, module: Module, json_types: JsonTypes) -> tuple[PlannedParameter, ...]:
     statement = item.statement
     facts = item.parameters
     planned: list[PlannedParameter] = []
+    rows = rows_of(facts)
     for parameter in statement.parameters:
+        name, is_column, column = parameter.name.partition(".")
+        if is_column:
+            if column == rows[name][0]:
+                types = module.own_types.without_types
+                planned.append(plan_rows(module.classes, statement, name, rows[name], facts, types))
+            continue
         fact = facts[parameter.name]
         annotation = ENCRYPTED_PARAMETER
+        own = None
         if parameter.encryption is None:
-            annotation = annotate_value(module.classes, statement, parameter, fact.type)
+            own = _own_type(statement, parameter, fact, module.own_types, json_types)
+            annotation = annotate_value(
+                module.classes, statement, parameter, fact.type, module.own_types, own
+            )
         # Keys are checked as well: nothing else looks at them if there is nothing to encrypt.
-        planned.append(plan_parameter(statement, parameter, fact, annotation, module.classes.enums))
+        each = plan_parameter(statement, parameter, fact, annotation, module.own_types.project_types.enums)
+        if parameter.encryption is None:
+            types = module.own_types.without_types if own == USUAL else module.own_types
+            each = types.planned(each, fact.type, None if own == USUAL else own)
+        planned.append(each)
     return (*planned, *plan_choices(statement))
+
+
+def _own_type(
+    statement: Statement,
+    parameter: Parameter,
+    fact: ParameterFact,
+    own_types: OwnAnnotations,
+    json_types: JsonTypes,
+) -> OwnType | None:
+    """Return the own type of a parameter: the header's, or that of the columns that it is compared with or
+    stored in.
+
+    Raises ``ContractError`` if these have different ones.
+    """
+    if parameter.type is not None:
+        place = (parameter.bounds and parameter.bounds.place) or parameter.places[0]
+        return type_in_header(
+            parameter.name, parameter.type, place, fact.type, statement, json_types, own_types
+        )
+    found = own_types.types.of_parameter(fact)
+    if len(found) > 1:
+        raise contradiction(f":{parameter.name}", found, parameter.places[0], statement.name)
+    return found[0].type if found else None
 
 
 def _error(

@@ -82,7 +82,7 @@ def sources(modules: Iterable[Module], sql: str, *, others: Iterable[str] = ()) 
         if package not in names:
             folder = f"{sql}/{package.replace('.', '/')}"
             files[Path(*package.split("."), "__init__.py")] = render_package(folder, inner)
-    if modules and (enums := modules[0].classes.enums):
+    if modules and (enums := modules[0].own_types.project_types.enums):
         files[ENUMS_FILE] = render_enums(enums, sql)
     return files
 

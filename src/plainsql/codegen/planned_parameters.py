@@ -13,7 +13,7 @@ from plainsql.codegen.source_names import string_literal
 from plainsql.errors import ContractError, Place
 from plainsql.statements import Bounds, Choice, Parameter, Statement
 
-__all__ = ["PlannedParameter", "plan_choices", "plan_parameter"]
+__all__ = ["PlannedParameter", "RowField", "plan_choices", "plan_parameter"]
 
 _INTEGERS: Final = {
     "int2": (-(2**15), 2**15 - 1),
@@ -37,6 +37,22 @@ class PlannedParameter:
     """The function of ``plainsql.query`` that the value passes through; empty if there is none."""
     required: bool = False
     """True if null is refused."""
+    convert: str = ""
+    """The function of ``plainsql.query`` that sends the value through ``to_db``; empty if there is none."""
+    to_db: str = ""
+    """A reference to the project's function that makes the value to send."""
+    fields: tuple[RowField, ...] = ()
+    """The fields of a row, if the parameter is a list of rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class RowField:
+    """A field of the rows that a parameter takes: a column of ``unnest``."""
+
+    name: str
+    annotation: Annotation
+    wrap: str
+    """The function that the list of its values passes through; empty if there is none."""
 
 
 def plan_parameter(
@@ -44,7 +60,7 @@ def plan_parameter(
     parameter: Parameter,
     fact: ParameterFact,
     annotation: Annotation,
-    enums: EnumTypes,
+    enums: EnumTypes | None = None,
 ) -> PlannedParameter:
     """Plan a parameter of the SQL; ``annotation`` is that of its type.
 
@@ -55,7 +71,7 @@ def plan_parameter(
         _check_bounds(statement, parameter.name, bounds, fact.type)
     if bounds is not None and bounds.has_default:
         default = _default(statement, parameter.name, bounds, fact.type)
-        if bounds.default is not None:
+        if bounds.default is not None and enums is not None:
             default = enums.default(below_domains(fact.type), default)
         nullable = nullable or bounds.default is None
     elif parameter.optional:

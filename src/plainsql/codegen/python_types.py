@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -16,6 +17,9 @@ __all__ = [
     "annotate",
     "annotate_parameter",
     "below_domains",
+    "import_reference",
+    "imported_path",
+    "imported_paths",
     "reference",
 ]
 
@@ -23,6 +27,25 @@ __all__ = [
 def reference(key: str) -> str:
     """Return a reference to a class of the module, whose name is chosen when all classes are known."""
     return f"«{key}»"
+
+
+_IMPORT: Final = "import "
+_IMPORTED: Final = re.compile(f"«{_IMPORT}([^»]*)»")
+
+
+def import_reference(path: str) -> str:
+    """Return a reference to ``package.module.Name`` of the project; the module chooses a free name."""
+    return reference(f"{_IMPORT}{path}")
+
+
+def imported_path(key: str) -> str | None:
+    """Return the path that the key of a reference has; ``None`` for the key of a class."""
+    return key.removeprefix(_IMPORT) if key.startswith(_IMPORT) else None
+
+
+def imported_paths(text: str) -> list[str]:
+    """Return the paths of all references to names of the project in a source text."""
+    return _IMPORTED.findall(text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +71,6 @@ class Annotation:
 
 OwnAnnotation = Callable[[PgType], Annotation | None]
 """Returns the annotation that the project has for a type; ``None`` if it has none of its own."""
-
-
-def _no_own_annotation(type: PgType) -> None:
-    """Return ``None``: the project has no annotation of its own."""
 
 
 _DATETIME: Final = "datetime"
@@ -149,12 +168,12 @@ IMPORTED_NAMES: Final = frozenset(
 """The names that generated modules import from other modules."""
 
 
-def annotate(type: PgType, own: OwnAnnotation = _no_own_annotation) -> Annotation:
-    """Return the annotation of a value that is not null; ``own`` goes before the built-in ones.
+def annotate(type: PgType, own: OwnAnnotation | None = None) -> Annotation:
+    """Return the annotation of a value that is not null; ``own`` has those of some types itself.
 
     Raises ``LookupError`` with the type as its argument if plainsql has no Python type for it.
     """
-    if (found := own(type)) is not None:
+    if own is not None and (found := own(type)) is not None:
         return found
     match type.kind:
         case "array" if type.element:
@@ -192,7 +211,7 @@ def annotate(type: PgType, own: OwnAnnotation = _no_own_annotation) -> Annotatio
     raise LookupError(type)
 
 
-def annotate_parameter(type: PgType, own: OwnAnnotation = _no_own_annotation) -> Annotation:
+def annotate_parameter(type: PgType, own: OwnAnnotation | None = None) -> Annotation:
     """Return the annotation of a parameter, which may accept more types than a result has."""
     base = below_domains(type)
     if base.name in ("vector", "halfvec", "sparsevec"):

@@ -11,11 +11,14 @@ from plainsql.codegen.dependency_arguments import dependency_arguments, dependen
 from plainsql.codegen.docstrings import field_docstring, query_docstring
 from plainsql.codegen.encryption import encrypt_expression
 from plainsql.codegen.enums import EnumTypes
+from plainsql.codegen.error_classes import ErrorClass
+from plainsql.codegen.imported_names import ImportedNames
 from plainsql.codegen.modules import Module, QueryFunction
-from plainsql.codegen.parameter_types import parameter_type_names, render_parameter_types
+from plainsql.codegen.page_orders import orders_text
 from plainsql.codegen.planned_parameters import PlannedParameter
-from plainsql.codegen.python_types import Annotation
+from plainsql.codegen.python_types import Annotation, imported_path
 from plainsql.codegen.source_names import docstring_text, one_line, string_literal
+from plainsql.codegen.typed_dicts import render_parameter_types, rows_alias, type_names
 from plainsql.statements import Parameter
 
 __all__ = ["MARK", "render", "render_enums", "render_package"]
@@ -37,6 +40,7 @@ def render(module: Module, sql: str) -> str:
     body = "".join(
         [
             *(_class(row, names) for row in _in_order(module.classes)),
+            *(_error_class(error, names) for error in module.errors),
             render_parameter_types(module, names),
             *(_function(function, names, sql) for function in module.functions),
         ]
@@ -83,17 +87,25 @@ class Names:
     """
 
     def __init__(self, module: Module) -> None:
-        self.parameter_types = parameter_type_names(module)
-        """The name of the ``TypedDict`` of each function's parameters."""
+        self.types = type_names(module)
+        """The names of the types that the module declares for calls."""
         self._classes = module.classes
-        self._taken = {row.name for row in module.classes} | set(self.parameter_types.values())
+        self._taken = {row.name for row in module.classes}
+        self._taken |= {name for names in self.types for name in names.values()}
         self._taken |= {function.statement.function for function in module.functions}
+        self._taken |= {error.name for error in module.errors}
         self._taken |= {field.name for row in module.classes for field in row.fields}
+        copies = [function for function in module.functions if function.statement.returns.copied]
+        self._taken |= {planned.name for function in copies for planned in function.parameters}
+        parameters = [planned for function in module.functions for planned in function.parameters]
+        self._taken |= {field.name for planned in parameters for field in planned.fields}
         # In the body of a function, its parameters hide the names that it calls.
         self._taken_in_bodies = {p.name for function in module.functions for p in function.parameters}
         self.called = {name for function in module.functions for name in _called(function)}
         """The names that the bodies of functions call."""
         self.used_builtins: set[str] = set()
+        self.own = ImportedNames(module, self._taken | self._taken_in_bodies)
+        """The names of the project's own types and functions."""
 
     def of(self, name: str) -> str:
         """Return the module's name for an import."""
@@ -108,8 +120,11 @@ class Names:
 
         def replace(match: re.Match[str]) -> str:
             word = match[0]
+            if match[1] and match[1].startswith("rows "):
+                return rows_alias(match[1].removeprefix("rows "), self)
             if match[1]:
-                return self._classes.name(match[1])
+                path = imported_path(match[1])
+                return self._classes.name(match[1]) if path is None else self.own.name(path)
             if word not in imported and word not in _BUILTINS:
                 return word
             written = self.of(word)
@@ -122,7 +137,7 @@ class Names:
 
 _ANNOTATION_TOKEN = re.compile(r"""\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'|«([^»]*)»|[^\W\d]\w*""")
 """The tokens of an annotation: a string, a class of the module, a name."""
-_BUILTINS = {"bool", "bytes", "dict", "float", "int", "list", "str", "tuple"}
+_BUILTINS = {"bool", "bytes", "dict", "float", "int", "list", "property", "str", "tuple"}
 
 
 def _listed(module: Module, names: Names) -> str:
@@ -131,11 +146,12 @@ def _listed(module: Module, names: Names) -> str:
         name
         for annotation in _annotations(module)
         for source, name in annotation.imports
-        if source == module.classes.enums.module and names.of(name) == name
+        if source == module.own_types.project_types.enums.module and names.of(name) == name
     }
     functions = [function.statement.function for function in module.functions]
-    own = [*(c.name for c in module.classes), *names.parameter_types.values(), *functions]
-    listed = sorted([*own, *enums])
+    classes = [each.name for each in (*module.classes, *module.errors)]
+    types = [name for each in names.types for name in each.values()]
+    listed = sorted([*classes, *types, *functions, *enums])
     one_line = "[" + ", ".join(f'"{name}"' for name in listed) + "]"
     if len(one_line) < _WIDTH - 10:
         return one_line
@@ -156,9 +172,14 @@ def _imports(module: Module, names: Names) -> str:
     wanted: dict[str, set[str]] = defaultdict(set)
     annotations = _annotations(module)
     for function in module.functions:
-        wanted["plainsql.query"] |= {"Args", function.statement.returns.kind}
+        wanted["plainsql.query"] |= {"Args", _decorator(function)}
+        wanted["plainsql.query"] |= {"PageKey", "PageOrder"} if function.pages else set()
+        fields = [field for planned in function.parameters for field in planned.fields]
+        if fields or function.statement.returns.copied:
+            wanted["typing"].add("Protocol")
+        annotations += [field.annotation for field in fields]
         wanted["plainsql.dependencies"] |= dependency_names(function)
-    if names.parameter_types:
+    if names.types.parameters:
         wanted["plainsql.query"].add("parameter_types")
         wanted["typing"] |= {"TYPE_CHECKING", "TypedDict"}
         if any(planned.default for function in module.functions for planned in function.parameters):
@@ -168,13 +189,17 @@ def _imports(module: Module, names: Names) -> str:
     for annotation in annotations:
         for name, imported in annotation.imports:
             wanted[name].add(imported)
+    wanted["plainsql.sqlstate_errors"] |= {error.base for error in module.errors}
     wanted["plainsql.rows"] |= {c.base for c in module.classes}
     wanted["builtins"] |= names.used_builtins
+    for path in names.own.paths:
+        wanted[path.rpartition(".")[0]].add(path.rpartition(".")[2])
     blocks: dict[bool, list[str]] = {False: [], True: []}
     for name in sorted(wanted):
         if wanted[name]:
             imported_names = ", ".join(
-                _imported(imported, names.of(imported)) for imported in sorted(wanted[name])
+                _imported(imported, names.own.written(name, imported) or names.of(imported))
+                for imported in sorted(wanted[name])
             )
             blocks[name.split(".")[0] not in _STANDARD_MODULES].append(
                 f"from {name} import {imported_names}\n"
@@ -189,6 +214,11 @@ def _called(function: QueryFunction) -> Iterator[str]:
     for planned in function.parameters:
         if planned.wrap:
             yield planned.wrap
+        if planned.convert:
+            yield planned.convert
+        if planned.fields:
+            yield "columns"
+            yield from (field.wrap for field in planned.fields if field.wrap)
         if planned.required:
             yield "NullError"
     for parameter in function.statement.parameters:
@@ -201,7 +231,9 @@ def _called(function: QueryFunction) -> Iterator[str]:
 
 
 _HOME_OF_CALLED = {
-    **dict.fromkeys(("bits", "bounded", "composite", "elements", "NullError", "tuples"), "plainsql.query"),
+    **dict.fromkeys(("dumped", "dumped_bounds", "dumped_elements"), "plainsql.query"),
+    **dict.fromkeys(("bits", "bounded", "columns", "composite", "elements"), "plainsql.query"),
+    **dict.fromkeys(("NullError", "tuples"), "plainsql.query"),
     "encrypt": "plainsql.crypto",
     "warn_of_deprecated_query": "plainsql.deprecation",
     "Decimal": "decimal",
@@ -252,12 +284,20 @@ def _class(row: RowClass, names: Names) -> str:
     return f'\n\nclass {row.name}({names.of(row.base)}, frozen=True):\n    """{described}"""\n\n{fields}'
 
 
+def _error_class(error: ErrorClass, names: Names) -> str:
+    constraints = " or ".join(f"`{name}`" for name in sorted(error.constraints))
+    described = docstring_text(one_line(f"A row violates {constraints}."))
+    return f'\n\nclass {error.name}({names.of(error.base)}):\n    """{described}"""\n'
+
+
 def _function(function: QueryFunction, names: Names, sql: str) -> str:
     statement = function.statement
     path = f"{sql}/{statement.name.replace('.', '/')}.sql"
-    decorator = names.of(statement.returns.kind)
+    decorator = names.of(_decorator(function))
     types = [] if function.item is None else [names.annotation(function.item)]
-    if (parameters := names.parameter_types.get(statement.function)) is not None:
+    if statement.returns.copied:
+        types.append(string_literal(rows_alias(statement.function, names)))
+    elif (parameters := names.types.parameters.get(statement.function)) is not None:
         types.append(string_literal(parameters))
     if types:
         decorator += f"[{', '.join(types)}]"
@@ -270,6 +310,11 @@ def _function(function: QueryFunction, names: Names, sql: str) -> str:
         f"{_null_check(function, names)}"
         f"    return {_values(function, names)}\n"
     )
+
+
+def _decorator(function: QueryFunction) -> str:
+    returns = function.statement.returns
+    return "paged" if function.pages else "copied" if returns.copied else returns.kind
 
 
 def _facts(function: QueryFunction, names: Names) -> str:
@@ -288,6 +333,11 @@ def _facts(function: QueryFunction, names: Names) -> str:
         facts.append(f"row_security={{{listed}}}")
     if function.not_null:
         facts.append(f"not_null={_tuple(function.not_null)}")
+    if function.pages:
+        facts.append(f"pages={orders_text(function.pages, names.of)}")
+    if function.errors:
+        pairs = sorted(function.errors.items())
+        facts.append(f"errors={{{', '.join(f'{string_literal(key)}: {name}' for key, name in pairs)}}}")
     written = "".join(f", {fact}" for fact in facts) + dependency_arguments(function, names.of)
     if function.read_only and not statement.autobatch:
         written += ", autobatch=False"
@@ -340,6 +390,11 @@ def _values(function: QueryFunction, names: Names) -> str:
     of_sql = {parameter.name: parameter for parameter in function.statement.parameters}
     for planned in function.parameters:
         text, parameter = planned.name, of_sql.get(planned.name)
+        if planned.convert:
+            to_db = names.annotation(Annotation(planned.to_db))
+            text = f'{names.of(planned.convert)}("{planned.name}", {text}, {to_db})'
+        if planned.fields:
+            text = f"*{_columns(planned, names)}"
         if planned.wrap:
             text = f"{names.of(planned.wrap)}({text})"
         if parameter is not None and parameter.encryption is not None:
@@ -353,6 +408,14 @@ def _values(function: QueryFunction, names: Names) -> str:
     if encrypts or len(f"    return {one_line}") > _WIDTH:
         return "(\n" + "".join(f"        {part},\n" for part in parts) + "    )"
     return one_line
+
+
+def _columns(planned: PlannedParameter, names: Names) -> str:
+    """Return the call that makes a list for each column of a list of rows."""
+    wraps = [names.of(field.wrap) if field.wrap else "None" for field in planned.fields]
+    wrapped = f", ({', '.join(wraps)},)" if any(field.wrap for field in planned.fields) else ""
+    fields = _tuple([field.name for field in planned.fields])
+    return f"{names.of('columns')}({string_literal(planned.name)}, {planned.name}, {fields}{wrapped})"
 
 
 def _tuple(texts: Sequence[str]) -> str:

@@ -76,7 +76,8 @@ def _twice(names: list[tuple[str, int]], where: str) -> Iterator[tuple[str, int]
 
 def _defined(node: ast.stmt) -> list[str]:
     if isinstance(node, ast.If):  # the types of the parameters, for type checkers alone
-        return [target.id for each in node.body for target in _targets(each)]
+        classes = [each.name for each in node.body if isinstance(each, ast.ClassDef)]
+        return [*classes, *(target.id for each in node.body for target in _targets(each))]
     if isinstance(node, ast.ImportFrom) and node.module != "__future__":
         return [alias.asname or alias.name for alias in node.names]
     if isinstance(node, ast.AnnAssign):

@@ -15,7 +15,7 @@ from collections.abc import (
 from typing import Any, TypeVar
 
 from plainsql.database.caching.handle import CacheHandle
-from plainsql.database.execution.copy_in import Progress, copy_in
+from plainsql.database.execution.copy_in import Progress, copy_in, copy_query
 from plainsql.database.execution.copy_out import CopyFormat, Output, arguments_of, copy_out
 from plainsql.database.pool.commit_outcome import CommitOutcome
 from plainsql.database.pool.contexts import asynccontextmanager
@@ -25,7 +25,7 @@ from plainsql.database.state import DatabaseState
 from plainsql.database.transaction import Isolation, Transaction, TransactionOptions, begin
 from plainsql.errors import PlainsqlError
 from plainsql.options import check
-from plainsql.query import Args, CompiledQuery, Query
+from plainsql.query import Args, CompiledCopy, CompiledQuery, Query
 
 __all__ = ["Executor"]
 
@@ -95,6 +95,18 @@ class Executor:
         check("copy_in", table=table, rows=rows, columns=columns, progress=progress)
         return await self._chain.copy_in(
             lambda connection: copy_in(connection, table, rows, columns, progress), self._pool
+        )
+
+    def copy_rows(
+        self,
+        query: CompiledCopy,
+        rows: Iterable[Any] | AsyncIterable[Any],
+        progress: Progress | None = None,
+        /,
+    ) -> Coroutine[Any, Any, int]:
+        """Copy rows into the table of a query; call the query instead."""
+        return self._chain.copy_rows(
+            query, lambda connection: copy_query(connection, query, rows, progress), self._pool, None
         )
 
     async def copy_out(

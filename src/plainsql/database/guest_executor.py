@@ -11,7 +11,7 @@ from asyncpg import exceptions
 from plainsql.application import tenant_settings
 from plainsql.codec import NO_CODECS, CodecMap
 from plainsql.database.execution.batch import execute_many, run_batch
-from plainsql.database.execution.copy_in import Progress, copy_in
+from plainsql.database.execution.copy_in import Progress, copy_in, copy_query
 from plainsql.database.execution.copy_out import CopyFormat, Output, arguments_of, copy_out
 from plainsql.database.execution.statement import execute, iterate
 from plainsql.database.guest.guest_connection import GuestConnection
@@ -27,7 +27,7 @@ from plainsql.database.transaction import Isolation, Transaction, TransactionOpt
 from plainsql.errors import TransactionError
 from plainsql.options import check
 from plainsql.project_codecs import codecs_once
-from plainsql.query import Args, CompiledQuery, Query
+from plainsql.query import Args, CompiledCopy, CompiledQuery, Query
 
 __all__ = ["GuestExecutor", "over"]
 
@@ -139,6 +139,22 @@ class GuestExecutor:
             lambda connection: _in_transaction(
                 connection, partial(copy_in, connection, table, rows, columns, progress)
             ),
+        )
+
+    def copy_rows(
+        self,
+        query: CompiledCopy,
+        rows: Iterable[Any] | AsyncIterable[Any],
+        progress: Progress | None = None,
+        /,
+    ) -> Coroutine[Any, Any, int]:
+        """Copy rows into the table of a query; call the query instead."""
+        return self._run(
+            query,
+            lambda connection: _in_transaction(
+                connection, partial(copy_query, connection, query, rows, progress)
+            ),
+            "copy_in",
         )
 
     async def copy_out(

@@ -68,6 +68,18 @@ class Observed(Link):
         call = Call(query, "execute_many", len(sets))
         return observe(self._on_call, call, self._next.execute_many(query, sets, pool, call))
 
+    def copy_rows(
+        self,
+        query: CompiledQuery[Any, Any],
+        copy: CopyWork,
+        pool: TenantPool,
+        _: Call | None,
+        around: AroundCommit | None = None,
+        /,
+    ) -> Coroutine[Any, Any, int]:
+        call = Call(query, "copy_in")
+        return observe(self._on_call, call, self._next.copy_rows(query, copy, pool, call, around))
+
     def copy_out(
         self, query: CompiledQuery[Any, Any], copy: CopyWork, pool: TenantPool, _: Call | None, /
     ) -> Coroutine[Any, Any, int]:

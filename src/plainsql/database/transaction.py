@@ -18,9 +18,9 @@ from typing import Any, Literal, TypeVar
 from asyncpg import exceptions
 
 from plainsql.database.caching.cached_queries import CachedQueries
-from plainsql.database.caching.write_set import ANYTHING, WriteSet
+from plainsql.database.caching.write_set import ANYTHING, WriteSet, tables_of
 from plainsql.database.execution.batch import execute_many, run_batch
-from plainsql.database.execution.copy_in import Progress, copy_in
+from plainsql.database.execution.copy_in import Progress, copy_in, copy_query
 from plainsql.database.execution.copy_out import CopyFormat, Output, arguments_of, copy_out
 from plainsql.database.execution.statement import execute, iterate
 from plainsql.database.hooks import observe, observe_rows
@@ -33,7 +33,7 @@ from plainsql.database.pool.tenant_guard import TenantGuard
 from plainsql.database.pool.transaction_block import block
 from plainsql.errors import TransactionError
 from plainsql.options import check
-from plainsql.query import Args, CompiledQuery, Query
+from plainsql.query import Args, CompiledCopy, CompiledQuery, Query
 
 __all__ = ["Isolation", "Transaction", "TransactionOptions", "begin"]
 
@@ -143,6 +143,20 @@ class Transaction:
             write_set.add(ANYTHING)  # the triggers of the table may write to any other
         return await self._exclusively(
             None, lambda connection: copy_in(connection, table, rows, columns, progress)
+        )
+
+    def copy_rows(
+        self,
+        query: CompiledCopy,
+        rows: Iterable[Any] | AsyncIterable[Any],
+        progress: Progress | None = None,
+        /,
+    ) -> Coroutine[Any, Any, int]:
+        """Copy rows into the table of a query; call the query instead."""
+        if (write_set := self._outermost.write_set) is not None:
+            write_set.add(tables_of(query))
+        return self._exclusively(
+            query, lambda connection: copy_query(connection, query, rows, progress), "copy_in"
         )
 
     async def copy_out(

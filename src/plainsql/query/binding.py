@@ -8,7 +8,9 @@ from typing import Any, TypeVar
 
 from plainsql.deprecation import warn_of_deprecated_query
 from plainsql.errors import BindError
+from plainsql.query.row_columns import columns
 from plainsql.rows import composite
+from plainsql.statements.row_parameters import rows_of
 from plainsql.types import UNSET, Args
 
 __all__ = ["Args", "Binder", "NullError", "bounded"]
@@ -28,6 +30,8 @@ class Binder:
         warning: tuple[str, str] | None = None,
     ) -> None:
         self.names = tuple(names)
+        self.rows = rows_of(names)
+        """The columns of each parameter that is a list of rows."""
         self.defaults = defaults
         self.bounds = bounds
         self.row_name = row_name
@@ -35,9 +39,17 @@ class Binder:
         self.warning = warning
         """The name and the ``deprecated`` text of a deprecated query."""
 
+    def called(self) -> list[str]:
+        """Return the names of a call's parameters: a list of rows is one."""
+        return list(dict.fromkeys(name.partition(".")[0] for name in self.names))
+
     def __call__(self, /, **kwargs: object) -> Args:
         if self.warning is not None:
             warn_of_deprecated_query(*self.warning)
+        for rows in self.rows.keys() & kwargs.keys():
+            fields = self.rows[rows]
+            lists = columns(rows, kwargs.pop(rows), fields)
+            kwargs |= {f"{rows}.{field}": values for field, values in zip(fields, lists, strict=True)}
         if self.defaults:
             kwargs = {**self.defaults, **kwargs}
         if len(kwargs) != len(self.names) or any(name not in kwargs for name in self.names):

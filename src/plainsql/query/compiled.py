@@ -29,6 +29,7 @@ from plainsql.rows import (
     width,
 )
 from plainsql.sqlstate_errors import ServerError
+from plainsql.statements.page_text import PageOrder
 from plainsql.types import Args, Json
 
 __all__ = [
@@ -69,6 +70,8 @@ class QueryFacts:
     """Columns that are never null by the header's word alone: a null raises ``DecodeError``."""
     errors: Mapping[str, type[ServerError]] | None = None
     """By constraint: the class of the error if the statement violates it."""
+    pages: tuple[PageOrder, ...] = ()
+    """Proved: the total orders of its rows, by which pages are read; empty without ``page: key``."""
 
 
 class CompiledQuery(Generic[T, R]):

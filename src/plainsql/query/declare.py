@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypedDict, T
 from plainsql.dependencies import CachedRead, Change
 from plainsql.deprecation import warn_of_old_module
 from plainsql.query.compiled import QueryFacts
-from plainsql.query.query import CountQuery, ManyQuery, OneQuery, OptionalQuery
+from plainsql.query.copy_query import CopyQuery
+from plainsql.query.query import CountQuery, ManyQuery, OneQuery, OptionalQuery, PagedQuery
 from plainsql.sqlstate_errors import ServerError
+from plainsql.statements.page_text import PageOrder
 from plainsql.types import Args
 
-__all__ = ["count", "many", "one", "optional"]
+__all__ = ["count", "many", "one", "optional", "paged"]
+__all__ = ["copied", "count", "many", "one", "optional"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -26,8 +29,9 @@ if TYPE_CHECKING:
     from typing_extensions import TypeVar as TypeVarWithDefault
 
     S = TypeVarWithDefault("S", bound=Mapping[str, Any], default=Any)
+    C = TypeVarWithDefault("C", default=Any)
 else:
-    S = Any
+    S = C = Any
 
 
 class _FormerFacts(TypedDict, total=False):
@@ -58,6 +62,7 @@ class _Declared:
         more_columns: bool = False,
         not_null: tuple[str, ...] = (),
         errors: Mapping[str, type[ServerError]] | None = None,
+        pages: tuple[PageOrder, ...] = (),
         **former: Unpack[_FormerFacts],
     ) -> None:
         if former:
@@ -79,6 +84,7 @@ class _Declared:
             more_columns,
             not_null,
             errors,
+            pages,
         )
 
 
@@ -88,6 +94,8 @@ if TYPE_CHECKING:
         item: Any
 
     class _DeclareCount(_Declared, Generic[S]): ...
+
+    class _DeclareCopied(_Declared, Generic[C]): ...
 
 else:
 
@@ -112,6 +120,8 @@ else:
         def __class_getitem__(cls, parameters):
             return cls
 
+    _DeclareCopied = _DeclareCount
+
 
 class one(_Declare[T, S]):  # noqa: N801 (reads as a decorator)
     """Declare a query that returns exactly one row, or its single value."""
@@ -134,6 +144,13 @@ class many(_Declare[T, S]):  # noqa: N801
         return ManyQuery(*self.source, bind, self.item, self.facts)
 
 
+class paged(_Declare[T, S]):  # noqa: N801
+    """Declare a query that returns a list of rows, and pages of them by their key."""
+
+    def __call__(self, bind: Callable[P, Args]) -> PagedQuery[P, T, S]:
+        return PagedQuery(*self.source, bind, self.item, self.facts)
+
+
 class count(_DeclareCount[S]):  # noqa: N801
     """Declare a query that returns the number of rows it affected."""
 
@@ -141,3 +158,12 @@ class count(_DeclareCount[S]):  # noqa: N801
 
     def __call__(self, bind: Callable[P, Args]) -> CountQuery[P, S]:
         return CountQuery(*self.source, bind, int, self.facts)
+
+
+class copied(_DeclareCopied[C]):  # noqa: N801
+    """Declare a COPY into a table, which takes rows and returns their number."""
+
+    __slots__ = ()
+
+    def __call__(self, bind: Callable[P, Args]) -> CopyQuery[P, C]:
+        return CopyQuery(*self.source, bind, int, self.facts)

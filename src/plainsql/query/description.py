@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_ori
 from unicodedata import normalize
 from uuid import UUID
 
+from plainsql.conversions import conversion_of, plain_alias
 from plainsql.rows import Composite, Row, leaves
 from plainsql.types import JsonMark, RowMark
 
@@ -250,8 +251,11 @@ def _kind_of(annotation: Any) -> object:
     """Return the kind of an annotation: a class, a word, or, for a list, a tuple of its
     element's.
     """
+    annotation = plain_alias(annotation)
     origin = get_origin(annotation)
     if origin is Annotated:
+        if (conversion := conversion_of(annotation)) is not None:
+            return _kind_of(conversion.base)
         target, *marks = get_args(annotation)
         if any(isinstance(mark, JsonMark) for mark in marks):
             return _JSON

@@ -8,10 +8,12 @@ run time. Both keep the text of the file as it was reviewed, and compile it on t
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
+from dataclasses import replace
 from inspect import Signature as CallSignature
 from types import GenericAlias
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, TypeVar, overload
 
+from plainsql.errors import BindError
 from plainsql.executors import AsyncExecutor, SyncExecutor
 from plainsql.query.binding import Binder
 from plainsql.query.compiled import (
@@ -22,11 +24,13 @@ from plainsql.query.compiled import (
     CompiledQuery,
     QueryFacts,
 )
+from plainsql.query.pages import Page, PageCalls, PageRequest
 from plainsql.query.parameter_sets import bind_sets
 from plainsql.query.texts import QueryTexts
 from plainsql.types import Args
 
-__all__ = ["CountQuery", "ManyQuery", "OneQuery", "OptionalQuery", "Query"]
+__all__ = ["CountQuery", "ManyQuery", "OneQuery", "OptionalQuery", "PagedQuery", "Query"]
+__all__ = ["CountQuery", "ManyQuery", "OneQuery", "OptionalQuery", "Query", "QueryFile"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -53,15 +57,15 @@ _NO_FACTS = QueryFacts()
 class _ShownSignature:
     """The ``__signature__`` of a query object, for `inspect` and completion; the class itself has none."""
 
-    def __get__(self, query: Query[..., Any, Any] | None, owner: type) -> CallSignature | None:
+    def __get__(self, query: QueryFile[..., Any, Any] | None, owner: type) -> CallSignature | None:
         return None if query is None else query.signature
 
 
-class Query(_Typed[P, T, R, S]):
-    """One SQL file. Calling it with an executor and its parameters, by name, runs it."""
+class QueryFile(_Typed[P, T, R, S]):
+    """One SQL file as an object: what the query objects of every kind have."""
 
     kind: ClassVar[str]
-    """``one``, ``optional``, ``many`` or ``count``."""
+    """``one``, ``optional``, ``many``, ``count`` or ``copied``."""
     compiled: CompiledQuery[T, R]
     """The query as executors run it."""
     __signature__ = _ShownSignature()
@@ -92,6 +96,46 @@ class Query(_Typed[P, T, R, S]):
             return type(self), (*source, self._bind, None, self.compiled.facts)
         bind: Any = self._bind
         return str(bind.__qualname__)
+
+    def __repr__(self) -> str:
+        # ``help`` shows it as the heading of an object that is no function.
+        folder = self.name.rpartition(".")[0]
+        call = f"{folder}." * bool(folder) + self.compiled.signature.text()
+        return f"<{type(self).__name__} {call} ({self.file})>"
+
+    @property
+    def name(self) -> str:
+        """The path as a name: ``realty.leads.get_by_id``."""
+        return self.compiled.name
+
+    @property
+    def file(self) -> str:
+        """The SQL file, relative to the project."""
+        return self.compiled.file
+
+    @property
+    def sql(self) -> str:
+        """The statement as the file has it, with ``:name`` for parameters."""
+        return self.compiled.sql
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """The names of its parameters, in the order of the SQL, then of its choices."""
+        return self.compiled.parameters
+
+    @property
+    def item(self) -> Any:
+        """The type of a row or a single value; None until the first call if the query was loaded."""
+        return self.compiled.item
+
+    @property
+    def signature(self) -> CallSignature:
+        """The signature of a call, with the annotations of the parameters and of the result."""
+        return self.compiled.signature.inspected(self.kind, self.compiled.item)
+
+
+class Query(QueryFile[P, T, R, S]):
+    """One SQL file. Calling it with an executor and its parameters, by name, runs it."""
 
     @overload
     def __call__(self, db: AsyncExecutor, /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]: ...
@@ -174,42 +218,6 @@ class Query(_Typed[P, T, R, S]):
             raise compiled.signature.executor_error(db, "execute_many") from None
         return run(compiled, bind_sets(compiled.name, compiled.bind, sets))
 
-    def __repr__(self) -> str:
-        # ``help`` shows it as the heading of an object that is no function.
-        folder = self.name.rpartition(".")[0]
-        call = f"{folder}." * bool(folder) + self.compiled.signature.text()
-        return f"<{type(self).__name__} {call} ({self.file})>"
-
-    @property
-    def name(self) -> str:
-        """The path as a name: ``realty.leads.get_by_id``."""
-        return self.compiled.name
-
-    @property
-    def file(self) -> str:
-        """The SQL file, relative to the project."""
-        return self.compiled.file
-
-    @property
-    def sql(self) -> str:
-        """The statement as the file has it, with ``:name`` for parameters."""
-        return self.compiled.sql
-
-    @property
-    def parameters(self) -> tuple[str, ...]:
-        """The names of its parameters, in the order of the SQL, then of its choices."""
-        return self.compiled.parameters
-
-    @property
-    def item(self) -> Any:
-        """The type of a row or a single value; None until the first call if the query was loaded."""
-        return self.compiled.item
-
-    @property
-    def signature(self) -> CallSignature:
-        """The signature of a call, with the annotations of the parameters and of the result."""
-        return self.compiled.signature.inspected(self.kind, self.compiled.item)
-
 
 class OneQuery(Query[P, T, T, S]):
     """A query that returns exactly one row, or its single value."""
@@ -230,6 +238,48 @@ class ManyQuery(Query[P, T, list[T], S]):
 
     kind = "many"
     _compiled_class = CompiledMany
+
+
+class PagedQuery(ManyQuery[P, T, S]):
+    """A query that returns a list of rows, and pages of them by their key."""
+
+    _calls: PageCalls[T] | None = None
+
+    @overload
+    def page(
+        self, db: AsyncExecutor, request: PageRequest, /, *args: P.args, **kwargs: P.kwargs
+    ) -> Coroutine[Any, Any, Page[T]]: ...
+    @overload
+    def page(
+        self, db: SyncExecutor, request: PageRequest, /, *args: P.args, **kwargs: P.kwargs
+    ) -> Page[T]: ...
+    def page(self, db: Any, request: PageRequest, /, *args: P.args, **kwargs: P.kwargs) -> Any:
+        """Read one page: the rows behind the last one of the page before, in the query's own order.
+
+        Raises ``PageTokenError`` if ``request.after`` is no token of these pages.
+        """
+        compiled = self.compiled
+        values = compiled.bind(args, kwargs)
+        try:
+            run = db.run
+        except AttributeError:
+            raise compiled.signature.executor_error(db, "page") from None
+        given: Any = request
+        if not isinstance(given, PageRequest):
+            raise BindError(
+                f"{compiled.name}: expected a PageRequest, got {type(given).__name__}",
+                hint="pass plainsql.PageRequest(size=20, after=token)",
+            )
+        if self._calls is None:
+            self._calls = PageCalls(compiled, compiled.facts.pages, self._derive)
+        return self._calls.page(run, request, values)
+
+    def _derive(self, texts: Any, kind: str) -> CompiledQuery[Any, Any]:
+        """Make a compiled query of other texts, which returns this query's rows or one number."""
+        facts = replace(self.compiled.facts, by_key=False, cache=None, changes=(), autobatch=False, pages=())
+        if kind == "many":
+            return CompiledMany(texts, self._bind, self.compiled.item, facts)
+        return CompiledOne(texts, self._bind, int, replace(facts, more_columns=False, not_null=()))
 
 
 class CountQuery(Query[P, Any, int, S]):

@@ -31,13 +31,16 @@ class Signature:
         """Return the names of all parameters, and of those that must be given."""
         bind = self._bind
         if isinstance(bind, Binder):
-            return list(bind.names), [name for name in bind.names if name not in bind.defaults]
+            defaults = {name.partition(".")[0] for name in bind.defaults}
+            return bind.called(), [name for name in bind.called() if name not in defaults]
         names = list(bind.__code__.co_varnames[: bind.__code__.co_kwonlyargcount])
         return names, [name for name in names if name not in (bind.__kwdefaults__ or {})]
 
     def text(self, method: str = "") -> str:
         """Return the signature as a call is written: ``get_by_id(db, id: UUID)``, or a call of a method."""
         expected, required = self.names()
+        if method == "copy":
+            return f"{self._name.rpartition('.')[2]}(db, rows)"
         called = self._name.rpartition(".")[2] + (f".{method}" if method else "")
         if method in ("batch", "execute_many"):
             keys = ", ".join(f"{name!r}: …" for name in required or expected)

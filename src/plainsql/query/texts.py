@@ -114,6 +114,11 @@ class QueryTexts:
             hint=f"see {self.path}",
         )
 
+    @property
+    def compiled(self) -> Compiled:
+        """The compiled body."""
+        return self._compile()
+
     def _compile(self) -> Compiled:
         if self._compiled is None:
             compiled = compile_body(self.body, name=self.name, path=self.path, line=self.line)

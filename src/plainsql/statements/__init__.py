@@ -3,7 +3,8 @@
 A file goes through these modules in this order: ``discovery`` finds it, ``header``, ``header_values``,
 ``header_encryption`` and ``header_examples`` read the comments at its top, ``scanner`` divides the rest into
 tokens, ``placeholders`` finds the parameters, ``optional_lines`` the conditional lines, and ``variants``
-makes the texts to send. ``parser`` calls them and returns a ``model.Statement``; ``catalog`` does so for a
+makes the texts to send; ``copy_statement`` reads a COPY. ``compilation`` calls these four, and ``parser``
+calls all and returns a ``model.Statement``; ``catalog`` does so for a
 whole folder. ``safe_text`` shortens the statements of other programs for people.
 
 These modules know no database.
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from plainsql.statements.catalog import Catalog, LoadedFile, load, load_sound
+    from plainsql.statements.compilation import compile_body
     from plainsql.statements.model import (
         Allowance,
         Bounds,
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     )
     from plainsql.statements.parser import parse
     from plainsql.statements.scanner import Kind, Token, scan
-    from plainsql.statements.variants import MAX_VARIANTS, Compiled, Variant, compile_body, is_value
+    from plainsql.statements.variants import MAX_VARIANTS, Compiled, Variant, is_value
 
 __all__ = [
     "MAX_VARIANTS",
@@ -59,6 +61,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "compilation": ("compile_body",),
     "catalog": ("Catalog", "LoadedFile", "load", "load_sound"),
     "model": (
         "Allowance",
@@ -74,7 +77,7 @@ _HOMES = {
     ),
     "parser": ("parse",),
     "scanner": ("Kind", "Token", "scan"),
-    "variants": ("MAX_VARIANTS", "Compiled", "Variant", "compile_body", "is_value"),
+    "variants": ("MAX_VARIANTS", "Compiled", "Variant", "is_value"),
 }
 
 

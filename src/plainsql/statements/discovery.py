@@ -10,7 +10,10 @@ from typing import Final, NamedTuple
 
 from plainsql.errors import Place, SqlFileError
 
-__all__ = ["Found", "find_files", "read_text"]
+__all__ = ["FRAGMENTS_FOLDER", "Found", "find_files", "read_text"]
+
+FRAGMENTS_FOLDER: Final = "_fragments"
+"""The name of folders whose files are no queries: queries have copies of them."""
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
 _HALF: Final = re.compile(r"[\ud800-\udfff]")
@@ -53,6 +56,8 @@ def _walk(
     folders: set[str] = set()
     for item in items:
         if item.name.startswith("."):
+            continue
+        if item.name == FRAGMENTS_FOLDER and item.is_dir():
             continue
         if item.is_dir():
             count = len(files)

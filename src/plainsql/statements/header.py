@@ -16,7 +16,8 @@ space or the line's end behind the colon. Before the first key, a line is a key 
 its first word is a key's; it is an error if its first word is nearly one (``return:``, ``Cache:``); otherwise
 it is description. So are the words ``Example:`` and ``examples:`` before the first key, unless ``name =``
 follows them. From the first key on, every line must be a key, a continuation or empty. A key is given once,
-``param`` and ``column`` once for each name, ``allow`` once for each finding, ``example`` once for each call.
+``param``, ``column`` and ``error`` once for each name, ``allow`` once for each finding, ``example`` once for
+each call.
 """
 
 from __future__ import annotations
@@ -39,6 +40,8 @@ KEYS: Final = {
     "allow": "",
     "autobatch": "",
     "example": "",
+    "error": "customers_email_key",
+    "page": "",
     "deprecated": "",
 }
 """Every key, with an example of the name for those that take one: ``param limit: …``."""

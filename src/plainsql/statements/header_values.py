@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Final, cast
 from plainsql.errors import SqlFileError
 from plainsql.statements.header import Entry, close_match
 from plainsql.statements.header_encryption import read_encryption
+from plainsql.statements.header_errors import read_error
 from plainsql.statements.header_examples import ExampleLine, read_example
-from plainsql.statements.model import Allowance, Bounds, CachePolicy, ColumnHint, Returns
+from plainsql.statements.model import Allowance, Bounds, CachePolicy, ColumnHint, NamedError, Returns
 from plainsql.statements.source import Source
 from plainsql.statements.suggestions import RESERVED_ROW_NAMES, returns_form, row_name
 
@@ -21,10 +22,14 @@ __all__ = ["FORMS", "Keys", "read_keys"]
 
 FORMS: Final = (
     "one Lead, optional Lead or many Lead (Lead names the row's type),"
-    " value, optional value, many value or count"
+    " value, optional value, many value, count or copied"
 )
 """The values that ``returns:`` may have."""
-_FLAGS: Final = {"value": Returns("one"), "count": Returns("count")}
+_FLAGS: Final = {
+    "value": Returns("one"),
+    "count": Returns("count"),
+    "copied": Returns("count", copied=True),
+}
 _ROW: Final = re.compile(r"[A-Z][A-Za-z0-9]*")
 _MAX_DIGITS: Final = 1000
 """No column in use holds more, and Python reads 4,300 at most."""
@@ -34,6 +39,10 @@ _NUMBER: Final = r"[-+]?[0-9](?:_?[0-9])*(?:\.[0-9]+)?"
 _RANGE: Final = re.compile(rf"({_NUMBER})?[ \t]*\.\.[ \t]*({_NUMBER})?")
 _STRING: Final = re.compile(r"'((?:[^']|'')*)'")
 _TYPE_WORD: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")
+_PARAMETER_TYPE: Final = re.compile(
+    r"((?:list\[)*(?:[a-z_]\w*\.)*(?:(?<=\.)\w+|[A-Z]\w*|int|float|str|bool|bytes)\]*)(?=[ \t]|\Z)"
+)
+"""The type of a parameter in front of its bounds: it has a module, a capital letter, or is built in."""
 _DURATION: Final = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h|d))+")
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DESCRIBED: Final = ("param", "column")
@@ -55,10 +64,13 @@ class Keys:
             "deprecated",
             "described",
             "encrypted",
+            "errors",
             "examples",
+            "paged",
             "autobatch",
             "returns",
             "table",
+            "types",
         ),
     )
 
@@ -69,11 +81,15 @@ class Keys:
         self.bounds: dict[str, Bounds] = {}
         self.bounds_offsets: dict[str, int] = {}
         self.encrypted: dict[str, Encryption] = {}
+        self.types: dict[str, str] = {}
+        """The types of parameters, as written."""
         self.columns: list[ColumnHint] = []
         self.cache: CachePolicy | None = None
         self.allow: list[Allowance] = []
         self.autobatch = True
         self.examples: list[ExampleLine] = []
+        self.errors: list[NamedError] = []
+        self.paged = False
         self.deprecated = ""
         self.described: dict[str, tuple[str, int]] = {}
         """The text of each ``param`` line that has one, and the offset of the parameter's name."""
@@ -110,6 +126,14 @@ def read_keys(source: Source, entries: list[Entry], table: str, errors: list[Sql
                 seen["cache", ""],
                 "a count of affected rows cannot be cached",
                 hint="remove the line: a write invalidates cached reads without it",
+            )
+        )
+    if keys.paged and keys.returns and keys.returns.kind != "many":
+        errors.append(
+            source.error(
+                seen["page", ""],
+                f"'returns: {keys.returns}' has no pages",
+                hint="declare 'returns: many …', or remove the line",
             )
         )
     _check_encrypted(source, seen, keys, errors)
@@ -177,7 +201,7 @@ def _read_returns(source: Source, entry: Entry, keys: Keys) -> None:
         if _ROW.fullmatch(kind) and not rest:
             row = row_name(kind) or "Lead"
             hint = f"write one {row}, optional {row} or many {row}"
-        elif meant := close_match(kind, ["one", "optional", "many", "value", "count"], 0.7):
+        elif meant := close_match(kind, ["one", "optional", "many", "value", "count", "copied"], 0.7):
             hint = f"did you mean {returns_form([meant, *rest])}?"
         else:
             hint = f"write {FORMS}"
@@ -248,6 +272,10 @@ def _read_param(source: Source, entry: Entry, keys: Keys) -> None:
         return
     low: Number | None = None
     high: Number | None = None
+    if named := _PARAMETER_TYPE.match(value):
+        _check_type(source, named[1], entry.value_offset)
+        keys.types[entry.name] = named[1]
+        value = value[named.end() :]
     if value.strip():
         found = _RANGE.fullmatch(value.strip())
         if found is None or not (found[1] or found[2]):
@@ -445,8 +473,22 @@ def _read_example(source: Source, entry: Entry, keys: Keys) -> None:
     keys.examples.append(read_example(source, entry.value, entry.value_offset, entry.key_offset, constant))
 
 
+def _read_error(source: Source, entry: Entry, keys: Keys) -> None:
+    keys.errors.append(read_error(source, entry.name, entry.name_offset, entry.value, entry.value_offset))
+
+
 def _read_deprecated(source: Source, entry: Entry, keys: Keys) -> None:
     keys.deprecated = entry.value
+
+
+def _read_page(source: Source, entry: Entry, keys: Keys) -> None:
+    if entry.value != "key":
+        raise source.error(
+            entry.value_offset,
+            f"page cannot be {entry.value!r}, expected key",
+            hint="write page: key, and end the order by in a unique key",
+        )
+    keys.paged = True
 
 
 _READERS: Final = {
@@ -457,6 +499,8 @@ _READERS: Final = {
     "allow": _read_allow,
     "autobatch": _read_autobatch,
     "example": _read_example,
+    "error": _read_error,
+    "page": _read_page,
     "deprecated": _read_deprecated,
 }
 _EXAMPLES: Final = {
@@ -467,5 +511,7 @@ _EXAMPLES: Final = {
     "allow": "write, for example, allow: missing-index: the table has forty rows",
     "autobatch": "write autobatch: off, or remove the line",
     "example": "write, for example, example: id = 42, state = 'open'",
+    "page": "write page: key",
+    "error": "write, for example, error customers_email_key: EmailTaken",
     "deprecated": "write, for example, deprecated: use leads.get_by_key",
 }

@@ -24,6 +24,7 @@ __all__ = [
     "ColumnHint",
     "Encryption",
     "Example",
+    "NamedError",
     "Parameter",
     "Returns",
     "Statement",
@@ -39,6 +40,8 @@ class Returns:
     kind: ReturnKind
     row: str | None = None
     """The name of the row type; ``None`` for single values and for a count."""
+    copied: bool = False
+    """True for ``copied``: the count of the rows that a COPY stores."""
 
     @property
     def value(self) -> bool:
@@ -46,9 +49,9 @@ class Returns:
         return self.row is None and self.kind != "count"
 
     def __str__(self) -> str:
-        """The form that the header has: ``optional Lead``, ``many value``, ``value``, ``count``."""
+        """The form in the header: ``optional Lead``, ``many value``, ``value``, ``count``, ``copied``."""
         if self.kind == "count":
-            return "count"
+            return "copied" if self.copied else "count"
         if self.row is None:
             return "value" if self.kind == "one" else f"{self.kind} value"
         return f"{self.kind} {self.row}"
@@ -100,6 +103,8 @@ class Parameter:
     """All its places, in the order of the text; at least one."""
     bounds: Bounds | None = None
     encryption: Encryption | None = None
+    type: str | None = None
+    """The Python type that the header gives it, as written: ``shop.types.CustomerId``."""
     description: str = ""
     """The text after the two dashes of its ``param`` line."""
 
@@ -130,7 +135,7 @@ class ColumnHint:
 
     name: str
     type: str | None
-    """The Python type of a JSON column as written: ``whatsapp.Payload``, ``list[whatsapp.Item]``."""
+    """The Python type as written: ``whatsapp.Payload``, ``list[whatsapp.Item]``."""
     nullable: bool | None
     """``None`` leaves it to the analysis."""
     place: Place
@@ -182,6 +187,16 @@ def _constant_text(value: Constant) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class NamedError:
+    """``error customers_email_key: EmailTaken``: the class of the error if the constraint is violated."""
+
+    constraint: str
+    """The name of the constraint, or of the unique index, as the server reports it."""
+    name: str
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
 class Statement:
     """One SQL file: one query, its header read and its text compiled."""
 
@@ -208,6 +223,9 @@ class Statement:
     """The 1-based line of the file at which ``body`` begins."""
     compiled: Compiled
     examples: tuple[Example, ...] = ()
+    errors: tuple[NamedError, ...] = ()
+    paged: bool = False
+    """True if ``page: key`` declares pages."""
     deprecated: str = ""
     """The text of the ``deprecated`` line; empty if the query is not deprecated."""
 

@@ -7,6 +7,8 @@ from keyword import iskeyword
 from typing import NoReturn
 
 from plainsql.errors import SqlFileError, SqlFolderError
+from plainsql.statements.compilation import compile_body
+from plainsql.statements.copy_header import copy_errors
 from plainsql.statements.header import close_match, read_layout
 from plainsql.statements.header_encryption import check_parameters
 from plainsql.statements.header_examples import check_examples
@@ -14,10 +16,11 @@ from plainsql.statements.header_values import FORMS, Keys, read_keys
 from plainsql.statements.model import Choice, Parameter, Statement
 from plainsql.statements.optional_lines import FLAG_VALUES
 from plainsql.statements.other_tools import lone_at, other_tools_mark
+from plainsql.statements.row_parameters import check_rows
 from plainsql.statements.scanner import scan
 from plainsql.statements.source import Source
 from plainsql.statements.statement_kinds import check_kind
-from plainsql.statements.variants import Compiled, compile_body, is_value
+from plainsql.statements.variants import Compiled, is_value
 
 __all__ = ["parse"]
 
@@ -58,6 +61,13 @@ def parse(text: str, *, name: str, path: str) -> Statement:
             errors += [error for error in (check_kind(compiled.source), lone_at(compiled.source)) if error]
     if compiled is None:
         _raise(errors)
+    errors += check_rows(
+        compiled.source,
+        compiled.parameters,
+        {name: starts[0] for name, starts in compiled.offsets.items()},
+        compiled.optional,
+    )
+    errors += copy_errors(source, compiled, keys, entries)
     _check_parameters(source, compiled, keys, errors)
     examples = check_examples(source, compiled, keys.examples, keys.bounds, errors)
     if keys.returns is None or errors:
@@ -75,6 +85,7 @@ def parse(text: str, *, name: str, path: str) -> Statement:
                 tuple(compiled.source.place(offset) for offset in offsets),
                 keys.bounds.get(parameter),
                 keys.encrypted.get(parameter),
+                keys.types.get(parameter),
                 *keys.described.get(parameter, ())[:1],
             )
             for parameter, offsets in compiled.offsets.items()
@@ -97,6 +108,8 @@ def parse(text: str, *, name: str, path: str) -> Statement:
         body_line=line,
         compiled=compiled,
         examples=tuple(examples),
+        errors=tuple(keys.errors),
+        paged=keys.paged,
         deprecated=keys.deprecated,
     )
 
@@ -178,7 +191,13 @@ def _check_parameters(source: Source, compiled: Compiled, keys: Keys, errors: li
         if name in compiled.choices:
             values = compiled.choices[name]
             flag = values == FLAG_VALUES
-            if bounds.low is not None or bounds.high is not None:
+            if name in keys.types:
+                errors.append(
+                    source.error(
+                        offset, f"{name} chooses lines, and has no type of its own", hint="remove the type"
+                    )
+                )
+            elif bounds.low is not None or bounds.high is not None:
                 what = "flag" if flag else "choice"
                 errors.append(
                     source.error(offset, f"{name} is a {what} and has no bounds", hint="remove the bounds")

@@ -17,6 +17,7 @@ from itertools import pairwise
 from typing import Final
 
 from plainsql.errors import SqlFileError
+from plainsql.statements.row_parameters import end_of_column
 from plainsql.statements.scanner import Token
 from plainsql.statements.source import Source
 
@@ -92,7 +93,10 @@ def find_placeholders(source: Source, tokens: list[Token]) -> tuple[list[Placeho
                     f"{text[end]!r} is not allowed in the name of a parameter",
                     hint="use the letters a to z, digits and underscores",
                 )
-            found.append((start, end, text[start + 1 : end]))
+            column_end = None
+            if brackets and text.startswith(".", end):
+                column_end = end_of_column(source, tokens, brackets[-1], index)
+            found.append((start, column_end or end, text[start + 1 : column_end or end]))
         elif kind == "open":
             brackets.append(index)
         elif kind == "close":

@@ -1,7 +1,7 @@
 """Statements that are not queries: they begin or end a transaction, or leave something in the session.
 
 A connection serves one call, and later another: a transaction that a file opens, a setting, a cursor or a
-prepared statement would be the next caller's. ``copy`` has a protocol of its own.
+prepared statement would be the next caller's.
 """
 
 from __future__ import annotations
@@ -46,7 +46,6 @@ _KINDS: Final = {
     **dict.fromkeys(("reset", "discard"), _RESETS),
     "set": _SETTINGS,
     "load": ("a query file cannot load a library", "put it into the settings of the server"),
-    "copy": ("a query file cannot copy", ""),
 }
 """The message and the hint, by the statement's first word."""
 _FIRST: Final = re.compile(r"\s*(\w+)")
@@ -73,10 +72,4 @@ def check_kind(source: Source) -> SqlFileError | None:
             hint = "use db.transaction(isolation='serializable', read_only=True)"
     elif texts[:2] == ["prepare", "transaction"]:
         message, hint = _TRANSACTIONS
-    elif texts[0] == "copy":
-        hint = (
-            "write the query itself, and write its rows with db.copy_out"
-            if texts[1:2] == ["("] or next((text for text in texts if text in ("from", "to")), "") == "to"
-            else "use db.copy_in, which needs no file"
-        )
     return source.error(words[0][0], message, hint=hint)

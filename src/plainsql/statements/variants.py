@@ -13,12 +13,11 @@ from itertools import compress, product
 from typing import Final, TypeGuard
 
 from plainsql.errors import BindError, Place
-from plainsql.statements.optional_lines import FLAG_VALUES, Block, always_given, divide
-from plainsql.statements.placeholders import Placeholder, find_placeholders
-from plainsql.statements.scanner import scan
+from plainsql.statements.optional_lines import FLAG_VALUES, Block, always_given
+from plainsql.statements.placeholders import Placeholder
 from plainsql.statements.source import Source
 
-__all__ = ["MAX_VARIANTS", "Compiled", "Variant", "compile_body", "is_value"]
+__all__ = ["MAX_VARIANTS", "Compiled", "Variant", "is_value"]
 
 MAX_VARIANTS: Final = 1024
 _MANY: Final = 10**18
@@ -26,36 +25,8 @@ _MANY: Final = 10**18
 _BLANKS: Final = " \t\n\r\f\v"
 
 
-def compile_body(body: str, *, name: str, path: str, line: int = 1) -> Compiled:
-    """Read one statement with ``:name`` parameters and conditional lines.
-
-    Pure and quick (0.1 ms for 20 lines): generated modules keep the text as it was reviewed and compile it at
-    the query's first call.
-
-    Args:
-        body: the statement, without the file's header; a closing semicolon and the text after it are dropped.
-        name: the statement's name, put at the end of every text in a comment; empty for none.
-        path: the file, for errors and places.
-        line: the 1-based line of the file at which ``body`` begins.
-
-    Raises:
-        SqlFileError: the text is not one statement that plainsql can run.
-    """
-    source = Source(body, path, line)
-    tokens = scan(body, path=path, line=line)
-    placeholders, end = find_placeholders(source, tokens)
-    if "--?" in body:
-        blocks = divide(source, tokens, placeholders, end)
-    else:
-        block = Block(0, end)
-        block.placeholders = placeholders
-        block.tail = tokens[-1].kind
-        blocks = [block]
-    return Compiled(source, name, placeholders, blocks, end)
-
-
 class Compiled:
-    """A parsed statement. Made by :func:`compile_body`; immutable."""
+    """A parsed statement. Made by :func:`plainsql.statements.compile_body`; immutable."""
 
     __slots__ = (
         "_blocks",

@@ -24,7 +24,7 @@ from plainsql.copy_rows import (
 )
 from plainsql.errors import BindError
 from plainsql.files import replace_file
-from plainsql.query import Args, CompiledQuery, QueryText
+from plainsql.query import Args, CompiledCopy, CompiledQuery, QueryText
 from plainsql.query.signature import encode_error_detail
 from plainsql.sync.adapters import DUMP_ERRORS
 from plainsql.sync.connection import Prepared, SharedConnection
@@ -33,7 +33,7 @@ from plainsql.sync.execution import add_query_note, add_server_note, dump
 from plainsql.sync.type_catalog import FIRST_OID_OF_USERS
 from plainsql.sync.wire import check_result
 
-__all__ = ["SyncOutput", "copy_in", "copy_out"]
+__all__ = ["SyncOutput", "copy_in", "copy_out", "copy_query"]
 
 SyncOutput = str | os.PathLike[str] | Writable | Callable[[bytes], object]
 
@@ -48,9 +48,12 @@ def copy_in(
     rows: Iterable[Any],
     columns: Sequence[str] | None,
     progress: Progress | None,
+    by_name: bool = False,
 ) -> int:
     """Copy rows into a table, all or none, and return how many there were. The connection is in a
     transaction.
+
+    With ``by_name`` a row may also be a mapping, or any object with the columns as attributes.
     """
     if not hasattr(rows, "__iter__"):
         raise BindError(
@@ -64,7 +67,7 @@ def copy_in(
             progress(0)
         return 0
     names = columns_of(table, first, columns)
-    copied = CopyRows(table, names, chain((first,), plain), progress)
+    copied = CopyRows(table, names, chain((first,), plain), progress, by_name)
     quoted = ", ".join(map(quote_name, names))
     with shared.lock, shared.with_settings(), classified_errors():
         # A parameter of `coalesce` gets its column's type.
@@ -76,7 +79,10 @@ def copy_in(
         if found.get_value(0, 0) == b"t":
             # PostgreSQL refuses COPY into a table with row-level security.
             numbers = ", ".join(f"${number}" for number in range(1, len(names) + 1))
-            insert = shared.prepare(f"insert into {qualified_name(table)} ({quoted}) values ({numbers})")
+            # COPY stores a value in an identity column that is generated always, and so does this.
+            insert = shared.prepare(
+                f"insert into {qualified_name(table)} ({quoted}) overriding system value values ({numbers})"
+            )
             while part := list(islice(texts, PART_ROWS)):
                 for result in shared.run_pipeline([(insert, _encoded(row)) for row in part]):
                     check_result(result)
@@ -89,6 +95,18 @@ def copy_in(
     if progress is not None:
         progress(copied.taken)
     return copied.taken
+
+
+def copy_query(
+    shared: SharedConnection, query: CompiledCopy, rows: Iterable[Any], progress: Progress | None
+) -> int:
+    """Copy rows into the table of a query. The connection is in a transaction."""
+    statement = query.statement
+    try:
+        return copy_in(shared, statement.table, rows, statement.columns, progress, by_name=True)
+    except psycopg.Error as error:
+        error.add_note(query.note)
+        raise
 
 
 def copy_out(

@@ -11,7 +11,7 @@ import psycopg
 from plainsql.copy_output import CopyFormat, arguments_of
 from plainsql.copy_rows import Progress
 from plainsql.options import check
-from plainsql.query import Args, CompiledQuery, Query
+from plainsql.query import Args, CompiledCopy, CompiledQuery, Query
 from plainsql.sync.batch import execute_many, run_batch
 from plainsql.sync.cache_writer import CacheWriter, Writes
 from plainsql.sync.connection import SharedConnection
@@ -146,6 +146,11 @@ class Executor:
         check("copy_in", table=table, rows=rows, columns=columns, progress=progress)
         with self._begin(f"a copy into {table}") as transaction:
             return transaction.copy_in(table, rows, columns=columns, progress=progress)
+
+    def copy_rows(self, query: CompiledCopy, rows: Iterable[Any], progress: Progress | None = None, /) -> int:
+        """Copy rows into the table of a query; call the query instead."""
+        with self._begin(f"the rows of {query.name}") as transaction:
+            return transaction.copy_rows(query, rows, progress)
 
     def copy_out(
         self,

@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeVar
 from plainsql.copy_output import CopyFormat
 from plainsql.copy_rows import Progress
 from plainsql.options import check
-from plainsql.query import Args, CompiledQuery, Query
+from plainsql.query import Args, CompiledCopy, CompiledQuery, Query
 from plainsql.sync.copy import SyncOutput
 
 __all__ = ["LendingExecutor"]
@@ -32,6 +32,10 @@ class _Borrowed(Protocol):
         *,
         columns: Sequence[str] | None = None,
         progress: Progress | None = None,
+    ) -> int: ...
+
+    def copy_rows(
+        self, query: CompiledCopy, rows: Iterable[Any], progress: Progress | None = None, /
     ) -> int: ...
 
     def copy_out(
@@ -75,6 +79,11 @@ class LendingExecutor(ABC):
         check("copy_in", table=table, rows=rows, columns=columns, progress=progress)
         with self._borrow() as executor:
             return executor.copy_in(table, rows, columns=columns, progress=progress)
+
+    def copy_rows(self, query: CompiledCopy, rows: Iterable[Any], progress: Progress | None = None, /) -> int:
+        """Copy rows into the table of a query; call the query instead."""
+        with self._borrow() as executor:
+            return executor.copy_rows(query, rows, progress)
 
     def copy_out(
         self,

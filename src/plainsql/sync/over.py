@@ -17,9 +17,9 @@ from plainsql.errors import BindError, TransactionError
 from plainsql.options import check
 from plainsql.outcome_notes import NOT_COMMITTED
 from plainsql.project_codecs import codecs_once
-from plainsql.query import Args, CompiledQuery, Query
+from plainsql.query import Args, CompiledCopy, CompiledQuery, Query
 from plainsql.sync.batch import execute_many, run_batch
-from plainsql.sync.copy import SyncOutput, copy_in, copy_out
+from plainsql.sync.copy import SyncOutput, copy_in, copy_out, copy_query
 from plainsql.sync.driver_errors import classified_errors, classify_error
 from plainsql.sync.execution import execute, iterate
 from plainsql.sync.guest_connection import GuestConnection
@@ -125,6 +125,11 @@ class GuestExecutor:
         check("copy_in", table=table, rows=rows, columns=columns, progress=progress)
         with self._enter(None) as shared, shared.psycopg.transaction():
             return copy_in(shared, table, rows, columns, progress)
+
+    def copy_rows(self, query: CompiledCopy, rows: Iterable[Any], progress: Progress | None = None, /) -> int:
+        """Copy rows into the table of a query; call the query instead."""
+        with self._enter(query) as shared, shared.psycopg.transaction():
+            return copy_query(shared, query, rows, progress)
 
     def copy_out(
         self,

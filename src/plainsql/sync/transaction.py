@@ -12,11 +12,11 @@ from plainsql.copy_output import CopyFormat, arguments_of
 from plainsql.copy_rows import Progress
 from plainsql.errors import TransactionError
 from plainsql.options import check
-from plainsql.query import Args, CompiledQuery, Query
+from plainsql.query import Args, CompiledCopy, CompiledQuery, Query
 from plainsql.sync.batch import execute_many, run_batch
 from plainsql.sync.cache_writer import ANYTHING, CacheWriter, Writes
 from plainsql.sync.connection import SharedConnection
-from plainsql.sync.copy import SyncOutput, copy_in, copy_out
+from plainsql.sync.copy import SyncOutput, copy_in, copy_out, copy_query
 from plainsql.sync.execution import execute, iterate
 from plainsql.sync.loss_note import add_transaction_note
 from plainsql.sync.tenant_guard import TenantGuard
@@ -94,6 +94,12 @@ class Transaction:
         if self._writes is not None:
             self._writes.add(ANYTHING)  # the triggers of the table may write to any other
         return copy_in(self._claim(), table, rows, columns, progress)
+
+    def copy_rows(self, query: CompiledCopy, rows: Iterable[Any], progress: Progress | None = None, /) -> int:
+        """Copy rows into the table of a query; call the query instead."""
+        if self._writes is not None:
+            self._writes.add({change.table: {} for change in query.changes} or ANYTHING)
+        return copy_query(self.claim_for(query), query, rows, progress)
 
     def copy_out(
         self,

@@ -90,12 +90,13 @@ class _Collector:
             if relation is None or relation.is_view:
                 continue
             keys = handled.get(relation.oid, set()) if use.action == "insert" else set()
-            for constraint in self._of_use(use, relation):
+            for constraint, is_triggered in self._of_use(use, relation):
                 handles = constraint.kind in ("unique", "exclusion") and not constraint.deferrable
                 if handles and (keys & {_ALL, constraint.name} or keys & self._parents(constraint)):
                     continue
                 # A part of a table that the statement names is written as directly as the table.
-                self._add(constraint, "" if use.via.startswith("inherits from ") else use.via)
+                via = "" if use.via.startswith("inherits from ") else use.via
+                self._add(constraint, _through_trigger(via, relation) if is_triggered else via)
             if not any(
                 (above.schema, above.name) in written for above in self._catalog.partitioned(relation)
             ):
@@ -105,7 +106,14 @@ class _Collector:
         found |= {(v.kind, v.table, v.name, v.columns, v.via): v for v in self._not_null.values()}
         return tuple(sorted(found.values(), key=lambda v: (v.via != "", v.table, v.name, v.columns, v.kind)))
 
-    def _of_use(self, use: TableUse, relation: Relation) -> Iterator[Constraint]:
+    def _of_use(self, use: TableUse, relation: Relation) -> Iterator[tuple[Constraint, bool]]:
+        """Yield the constraints that a use may violate, and whether only a trigger changes their columns."""
+        written, triggered = self._changed(use, relation)
+        direct = {constraint.oid for constraint in self._reached(use, relation, written)}
+        for constraint in self._reached(use, relation, written | triggered):
+            yield constraint, constraint.oid not in direct
+
+    def _reached(self, use: TableUse, relation: Relation, changed: frozenset[int]) -> Iterator[Constraint]:
         own = self._constraints.of_table.get(relation.oid, [])
         referring = self._constraints.referring.get(relation.oid, [])
         anything = use.via.startswith(("trigger ", "function "))
@@ -117,21 +125,18 @@ class _Collector:
         elif use.action == "delete" or (use.action == "cascade" and not use.columns):
             yield from (one for one in referring if one.on_delete in _RESTRICTS)
         elif use.action in ("update", "cascade"):
-            changed = self._changed(use, relation)
             yield from (one for one in own if one.columns & changed or not one.columns)
             yield from self._of_domains(relation, changed)
             yield from (
                 one for one in referring if one.on_update in _RESTRICTS and one.referenced_columns & changed
             )
 
-    def _changed(self, use: TableUse, relation: Relation) -> frozenset[int]:
-        """Return the columns that an update changes, with those that triggers and the server set."""
+    def _changed(self, use: TableUse, relation: Relation) -> tuple[frozenset[int], frozenset[int]]:
+        """Return the columns that an update changes, with the generated ones, and those that triggers set."""
         triggered = self._catalog.changed_by_triggers(relation, "update")
-        if triggered is None:
-            return frozenset(relation.columns)
-        written = frozenset(c.number for c in relation.columns.values() if c.name in use.columns)
-        generated = frozenset(c.number for c in relation.columns.values() if c.generated)
-        return written | triggered | generated
+        columns = relation.columns.values()
+        written = frozenset(c.number for c in columns if c.name in use.columns or c.generated)
+        return written, frozenset(relation.columns) if triggered is None else triggered
 
     def _of_domains(self, relation: Relation, columns: frozenset[int]) -> Iterator[Constraint]:
         for number in columns:
@@ -205,8 +210,9 @@ class _Collector:
             else:
                 may = column.name in use.columns and self._may_be_null(relation, column.number)
             if may or by_trigger:
-                violation = Violation("not null", "", str(relation), (column.name,), use.via, False, ())
-                self._not_null[f"{relation}.{column.name}", use.via] = violation
+                via = use.via if may else _through_trigger(use.via, relation)
+                violation = Violation("not null", "", str(relation), (column.name,), via, False, ())
+                self._not_null[f"{relation}.{column.name}", via] = violation
 
     def _may_be_null(self, relation: Relation, column: int) -> bool:
         """Return whether a written value may be null, as far as the prover knows."""
@@ -251,6 +257,10 @@ class _Collector:
         if not conflict.items("arbiterElems") and not conflict.number("constraint"):
             return {_ALL} if conflict.number("action") == _DO_NOTHING else set()
         return self._arbiters().get((relation.schema, relation.name), set())
+
+
+def _through_trigger(via: str, relation: Relation) -> str:
+    return via if via and not via.startswith(("view ", "inherits from ")) else f"trigger of {relation}"
 
 
 def _both(one: set[str], other: set[str]) -> set[str]:

@@ -22,7 +22,7 @@ from plainsql.analysis.tree.query_tree import (
     ungrouped,
 )
 
-__all__ = ["examine"]
+__all__ = ["examine", "is_total"]
 
 _ON_CONFLICT_NOTHING = 1
 
@@ -248,7 +248,7 @@ def _order(examined: Examined) -> Iterator[Finding]:
     sorted_outputs = {t.number("resno") for t in targets if t is not None}
     if {output.number("resno") for output in query.outputs} <= sorted_outputs:
         return
-    if query.set_operation() is None and _is_total(examined, [e for e in expressions if e is not None]):
+    if query.set_operation() is None and is_total(examined, [e for e in expressions if e is not None]):
         return
     last = examined.places.of(expressions[-1])
     clause = examined.places.order_by(examined.places.of(limit))
@@ -261,7 +261,8 @@ def _order(examined: Examined) -> Iterator[Finding]:
     )
 
 
-def _is_total(examined: Examined, expressions: list[Node]) -> bool:
+def is_total(examined: Examined, expressions: list[Node]) -> bool:
+    """Return whether no two rows are equal in these expressions."""
     scope, cardinality = examined.scope, examined.prover.cardinality
     query = scope.query
     variables = {

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from plainsql.analysis.catalog.server_catalog import Catalog
-from plainsql.analysis.model import ColumnFact, ParameterFact
+from plainsql.analysis.model import ColumnFact, ColumnRef, Origin, ParameterFact
 from plainsql.analysis.origins.parameter_origins import parameter_origins
 from plainsql.analysis.origins.value_origins import ValueOrigins
 from plainsql.analysis.tree.query_tree import Scope
@@ -36,9 +36,27 @@ def with_origins(
     known = len(outputs) == len(columns)
     uses = parameter_origins(catalog, scopes, scope, values)
     return FactsWithOrigins(
-        tuple(replace(fact, origins=uses.get(number, ())) for number, fact in enumerate(parameters, 1)),
+        tuple(
+            replace(fact, origins=found, elements_not_null=_are_not_null(catalog, found))
+            for fact, found in ((fact, uses.get(number, ())) for number, fact in enumerate(parameters, 1))
+        ),
         tuple(
             replace(column, origins=tuple(sorted(outputs[index] or ()))) if known else column
             for index, column in enumerate(columns)
         ),
     )
+
+
+def _are_not_null(catalog: Catalog, origins: Sequence[Origin]) -> bool:
+    """Return whether there are columns among the origins, and all of them are never null."""
+    return bool(origins) and all(
+        origin.columns and _is_not_null(catalog, origin.columns[0]) for origin in origins
+    )
+
+
+def _is_not_null(catalog: Catalog, column: ColumnRef) -> bool:
+    relation = catalog.relation_named(column.schema, column.table)
+    if relation is None:
+        return False
+    numbers = [number for number, each in relation.columns.items() if each.name == column.column]
+    return bool(numbers) and catalog.column_is_not_null(relation, numbers[0])[0]

@@ -10,7 +10,7 @@ from asyncpg import exceptions
 
 from plainsql.cache import CachedQuery
 from plainsql.database.caching.cached_queries import CachedQueries
-from plainsql.database.caching.write_set import ANYTHING, WriteSet, needs_returned_rows
+from plainsql.database.caching.write_set import ANYTHING, WriteSet, needs_returned_rows, tables_of
 from plainsql.database.execution.link import CopyWork, Executes, Link
 from plainsql.database.execution.statement import fetch
 from plainsql.database.pool.call import Call
@@ -89,6 +89,19 @@ class Cached(Link):
         write_set = WriteSet(self.queries)
         write_set.add(ANYTHING)  # the triggers of the table may write to any other
         return self._next.copy_in(copy, pool, write_set)
+
+    def copy_rows(
+        self,
+        query: CompiledQuery[Any, Any],
+        copy: CopyWork,
+        pool: TenantPool,
+        call: Call | None,
+        _: AroundCommit | None = None,
+        /,
+    ) -> Coroutine[Any, Any, int]:
+        write_set = WriteSet(self.queries)
+        write_set.add(tables_of(query))
+        return self._next.copy_rows(query, copy, pool, call, write_set)
 
     async def cached_query(self, query: CompiledQuery[Any, Any]) -> CachedQuery[Any] | None:
         """Return a query as the cache has it; None if its results cannot be stored, ever or now."""

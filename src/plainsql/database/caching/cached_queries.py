@@ -18,7 +18,9 @@ from urllib.parse import parse_qsl, urlsplit
 import msgspec
 
 from plainsql.cache import Cache, CachedQuery
+from plainsql.cache.cached_query import Codec
 from plainsql.database.caching.server_identity import ServerIdentity
+from plainsql.database.caching.stored_form import ConvertingCodec, stored_form
 from plainsql.dependencies import Dependency
 from plainsql.query import CompiledQuery
 from plainsql.types import JSON
@@ -106,7 +108,8 @@ def cached_query_of(query: CompiledQuery[Any, R], identity: str) -> CachedQuery[
     if policy is None:
         return None
     item: Any = query.item
-    if query.kind == "count" or not _is_exact(item):
+    form = stored_form(item)
+    if query.kind == "count" or not _is_exact(item if form is None else form.type):
         return None
     type_: Any = item
     if query.kind == "optional":
@@ -116,7 +119,10 @@ def cached_query_of(query: CompiledQuery[Any, R], identity: str) -> CachedQuery[
     policy = replace(policy, dependencies=(*policy.dependencies, Dependency(ANY_TABLE)))
     shape = "\0".join((identity, query.sql, repr(type_), *_shape(item)))
     try:
-        return CachedQuery(query.name, policy, query.parameters, type_, shape=shape)
+        codec: Codec[Any] | None = None
+        if form is not None and (whole := stored_form(type_)) is not None:
+            codec = ConvertingCodec(whole)
+        return CachedQuery(query.name, policy, query.parameters, type_, shape=shape, codec=codec)
     except TypeError:
         return None
 

@@ -12,7 +12,7 @@ from plainsql.database.execution.statement import execute, fetch
 from plainsql.database.pool.commit_outcome import may_still_commit
 from plainsql.query import Args, CompiledQuery, QueryText
 
-__all__ = ["ANYTHING", "WriteSet", "needs_returned_rows", "touched_by"]
+__all__ = ["ANYTHING", "WriteSet", "needs_returned_rows", "tables_of", "touched_by"]
 
 R = TypeVar("R")
 
@@ -33,6 +33,11 @@ def touched_by(
     names = text.variant.parameters
     given = [dict(zip(names, values, strict=True)) for values in sets]
     return merge(resolve_change(change, given, returned) for change in query.changes)
+
+
+def tables_of(query: CompiledQuery[Any, Any]) -> Touched:
+    """Return all rows of the tables that a query may change: the rows of a copy are not kept."""
+    return {change.table: {} for change in query.changes} or ANYTHING
 
 
 def needs_returned_rows(query: CompiledQuery[Any, Any]) -> bool:

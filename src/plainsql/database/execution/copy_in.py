@@ -24,9 +24,10 @@ from plainsql.database.execution.nul_characters import NUL_DETAIL, NUL_HINT, nul
 from plainsql.database.execution.pipelined_statement import pieces, unfit_call
 from plainsql.database.execution.savepoint import atomic
 from plainsql.errors import BindError
+from plainsql.query import CompiledCopy
 from plainsql.query.signature import encode_error_detail
 
-__all__ = ["Progress", "copy_in"]
+__all__ = ["Progress", "copy_in", "copy_query"]
 
 _NUL_AT = re.compile(r"COPY .*, line (\d+), column (.*)")
 
@@ -47,9 +48,12 @@ async def copy_in(
     rows: Iterable[Any] | AsyncIterable[Any],
     columns: Sequence[str] | None,
     progress: Progress | None,
+    by_name: bool = False,
 ) -> int:
     """Copy rows into a table, all or none, and return how many there were. The connection is in a
     transaction.
+
+    With ``by_name`` a row may also be a mapping, or any object with the columns as attributes.
     """
     first, all_rows = await _first_of(rows)
     if first is _END:
@@ -57,7 +61,7 @@ async def copy_in(
             progress(0)
         return 0
     names = columns_of(table, first, columns)
-    copied = CopyRows(table, names, all_rows, progress)
+    copied = CopyRows(table, names, all_rows, progress, by_name)
     # A parameter of `coalesce` gets its column's type.
     likes = ", ".join(f"coalesce({quote_name(column)}, ${n})" for n, column in enumerate(names, 1))
     statement = await connection.prepare(f"select {likes} from {qualified_name(table)}")
@@ -85,6 +89,21 @@ async def copy_in(
     if progress is not None:
         progress(copied.taken)
     return copied.taken
+
+
+async def copy_query(
+    connection: Any,
+    query: CompiledCopy,
+    rows: Iterable[Any] | AsyncIterable[Any],
+    progress: Progress | None,
+) -> int:
+    """Copy rows into the table of a query. The connection is in a transaction."""
+    statement = query.statement
+    try:
+        return await copy_in(connection, statement.table, rows, statement.columns, progress, by_name=True)
+    except exceptions.PostgresError as error:
+        error.add_note(query.note)
+        raise
 
 
 async def _refusal(
@@ -164,7 +183,9 @@ async def _encode_error(
 async def _insert(connection: Any, table: str, columns: Sequence[str], copied: CopyRows) -> None:
     """Insert rows in pipelines. PostgreSQL refuses COPY into a table with row-level security."""
     numbers = ", ".join(f"${number}" for number in range(1, len(columns) + 1))
-    sql = f"insert into {qualified_name(table)} ({', '.join(map(quote_name, columns))}) values ({numbers})"
+    quoted = ", ".join(map(quote_name, columns))
+    # COPY stores a value in an identity column that is generated always, and so does this.
+    sql = f"insert into {qualified_name(table)} ({quoted}) overriding system value values ({numbers})"
     statement = await connection.prepare(sql)
     chunk: list[Any] = []
     sent = 0

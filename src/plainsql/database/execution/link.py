@@ -71,6 +71,18 @@ class Executes(Protocol):
         """Copy rows into a table, in a transaction of its own."""
         ...
 
+    def copy_rows(
+        self,
+        query: CompiledQuery[Any, Any],
+        copy: CopyWork,
+        pool: TenantPool,
+        call: Call | None,
+        around: AroundCommit | None = None,
+        /,
+    ) -> Coroutine[Any, Any, int]:
+        """Copy rows into the table of a query, in a transaction of its own."""
+        ...
+
     def copy_out(
         self, query: CompiledQuery[Any, Any], copy: CopyWork, pool: TenantPool, call: Call | None, /
     ) -> Coroutine[Any, Any, int]:
@@ -121,6 +133,17 @@ class Link:
         self, copy: CopyWork, pool: TenantPool, around: AroundCommit | None = None, /
     ) -> Coroutine[Any, Any, int]:
         return self._next.copy_in(copy, pool, around)
+
+    def copy_rows(
+        self,
+        query: CompiledQuery[Any, Any],
+        copy: CopyWork,
+        pool: TenantPool,
+        call: Call | None,
+        around: AroundCommit | None = None,
+        /,
+    ) -> Coroutine[Any, Any, int]:
+        return self._next.copy_rows(query, copy, pool, call, around)
 
     def copy_out(
         self, query: CompiledQuery[Any, Any], copy: CopyWork, pool: TenantPool, call: Call | None, /

@@ -114,6 +114,20 @@ class OnConnection:
         async with pool.in_transaction(None, "copy", around) as connection:
             return await copy(connection)
 
+    async def copy_rows(
+        self,
+        query: CompiledQuery[Any, Any],
+        copy: CopyWork,
+        pool: TenantPool,
+        call: Call | None,
+        around: AroundCommit | None = None,
+        /,
+    ) -> int:
+        """Copy rows into the table of a query, in a transaction."""
+        await pool.admit(query)
+        async with pool.in_transaction(call, "copy", around) as connection:
+            return await copy(connection)
+
     async def copy_out(
         self, query: CompiledQuery[Any, Any], copy: CopyWork, pool: TenantPool, call: Call | None, /
     ) -> int:

@@ -10,7 +10,7 @@ from plainsql.query import CompiledQuery
 
 __all__ = ["Call", "OnCall", "Operation"]
 
-Operation = Literal["call", "stream", "batch", "execute_many", "copy_out"]
+Operation = Literal["call", "stream", "batch", "execute_many", "copy_in", "copy_out"]
 
 
 @dataclass(slots=True)

@@ -85,6 +85,7 @@ def conversations(*, days: int = 30, limit: int = 1000) -> Args:
     limit: 1..10000, 1000 by default.
     Reads assistant.conversations.
     Writes assistant.audit_log, assistant.conversations, assistant.message_history.
+    Triggers and foreign keys may violate constraints of assistant.audit_log.
     SQL: sql/assistant/cleanup/conversations.sql
     """
     if days is None or limit is None:
@@ -126,6 +127,7 @@ def events(*, days: int = 30, limit: int = 1000) -> Args:
     limit: 1..10000, 1000 by default.
     Reads assistant.events.
     Writes assistant.audit_log, assistant.events.
+    Triggers and foreign keys may violate constraints of assistant.audit_log.
     SQL: sql/assistant/cleanup/events.sql
     """
     if days is None or limit is None:
@@ -167,6 +169,7 @@ def message_history(*, days: int = 30, limit: int = 1000) -> Args:
     limit: 1..10000, 1000 by default.
     Reads assistant.message_history.
     Writes assistant.audit_log, assistant.message_history.
+    Triggers and foreign keys may violate constraints of assistant.audit_log.
     SQL: sql/assistant/cleanup/message_history.sql
     """
     if days is None or limit is None:
@@ -208,6 +211,7 @@ def notes(*, days: int = 30, limit: int = 1000) -> Args:
     limit: 1..10000, 1000 by default.
     Reads assistant.notes.
     Writes assistant.audit_log, assistant.notes.
+    Triggers and foreign keys may violate constraints of assistant.audit_log.
     SQL: sql/assistant/cleanup/notes.sql
     """
     if days is None or limit is None:
@@ -294,6 +298,7 @@ def users(*, days: int = 30, limit: int = 1000) -> Args:
     limit: 1..10000, 1000 by default.
     Reads assistant.users.
     Writes assistant.audit_log, assistant.conversations, assistant.events, assistant.message_history, assistant.notes, assistant.users.
+    Triggers and foreign keys may violate constraints of assistant.audit_log.
     SQL: sql/assistant/cleanup/users.sql
     """
     if days is None or limit is None:

@@ -133,10 +133,10 @@ else:
         "GetByIdParameters": "get_by_id",
         "GetBySessionIdParameters": "get_by_session_id",
         "GetOrStartParameters": "get_or_start",
-        "ListParameters": "list",
         "ListActiveParameters": "list_active",
-        "PurgeParameters": "purge",
+        "ListParameters": "list",
         "PurgeDeletedParameters": "purge_deleted",
+        "PurgeParameters": "purge",
         "RestoreParameters": "restore",
         "SoftDeleteParameters": "soft_delete",
         "UpdateParameters": "update",
@@ -178,6 +178,7 @@ def close(*, id: int) -> Args:
 
     Reads assistant.conversations.
     Writes assistant.audit_log, assistant.conversations, assistant.message_history.
+    Triggers and foreign keys may violate constraints of assistant.audit_log, assistant.conversations, assistant.message_history.
     SQL: sql/assistant/conversations/close.sql
     """
     if id is None:
@@ -254,6 +255,8 @@ def create(
     current_state: Where the dialogue stands.
     Reads assistant.conversations.
     Writes assistant.audit_log, assistant.conversations.
+    May violate conversations_context_data_is_object, conversations_current_state_not_empty, conversations_pkey, conversations_session_id_key, conversations_session_id_not_empty, conversations_user_id_fkey.
+    Triggers and foreign keys may violate constraints of assistant.audit_log, assistant.conversations.
     SQL: sql/assistant/conversations/create.sql
     """
     if user_id is None or session_id is None or current_state is None:
@@ -311,6 +314,7 @@ def expire_idle(*, idle_minutes: int = 30, limit: int = 500) -> Args:
     limit: 1..10000, 500 by default.
     Reads assistant.conversations.
     Writes assistant.audit_log, assistant.conversations, assistant.message_history.
+    Triggers and foreign keys may violate constraints of assistant.audit_log, assistant.conversations, assistant.message_history.
     SQL: sql/assistant/conversations/expire_idle.sql
     """
     if idle_minutes is None or limit is None:
@@ -453,6 +457,8 @@ def get_or_start(*, session_id: str, user_id: int) -> Args:
     session_id: What the channel calls the conversation.
     Reads assistant.conversations.
     Writes assistant.audit_log, assistant.conversations, assistant.message_history.
+    May violate conversations_context_data_is_object, conversations_current_state_not_empty, conversations_pkey, conversations_session_id_key, conversations_session_id_not_empty, conversations_user_id_fkey.
+    Triggers and foreign keys may violate constraints of assistant.audit_log, assistant.conversations, assistant.message_history.
     SQL: sql/assistant/conversations/get_or_start.sql
     """
     if session_id is None or user_id is None:
@@ -566,6 +572,7 @@ def purge(*, id: int) -> Args:
 
     Reads assistant.conversations.
     Writes assistant.audit_log, assistant.conversations, assistant.message_history.
+    Triggers and foreign keys may violate constraints of assistant.audit_log.
     SQL: sql/assistant/conversations/purge.sql
     """
     if id is None:
@@ -608,6 +615,7 @@ def purge_deleted(*, before: datetime, limit: int = 1000) -> Args:
     limit: 1..10000, 1000 by default.
     Reads assistant.conversations.
     Writes assistant.audit_log, assistant.conversations, assistant.message_history.
+    Triggers and foreign keys may violate constraints of assistant.audit_log.
     SQL: sql/assistant/conversations/purge_deleted.sql
     """
     if before is None or limit is None:
@@ -635,6 +643,8 @@ def restore(*, id: int) -> Args:
 
     Reads assistant.conversations.
     Writes assistant.audit_log, assistant.conversations, assistant.message_history.
+    May violate conversations_session_id_key.
+    Triggers and foreign keys may violate constraints of assistant.audit_log, assistant.conversations, assistant.message_history.
     SQL: sql/assistant/conversations/restore.sql
     """
     if id is None:
@@ -676,6 +686,8 @@ def soft_delete(*, id: int) -> Args:
 
     Reads assistant.conversations.
     Writes assistant.audit_log, assistant.conversations, assistant.message_history.
+    May violate conversations_session_id_key.
+    Triggers and foreign keys may violate constraints of assistant.audit_log, assistant.conversations, assistant.message_history.
     SQL: sql/assistant/conversations/soft_delete.sql
     """
     if id is None:
@@ -735,6 +747,8 @@ def update(
     last_activity: When something last happened in it.
     Reads assistant.conversations.
     Writes assistant.audit_log, assistant.conversations, assistant.message_history.
+    May violate conversations_context_data_is_object, conversations_current_state_not_empty, conversations_session_id_key, conversations_session_id_not_empty.
+    Triggers and foreign keys may violate constraints of assistant.audit_log, assistant.conversations, assistant.message_history.
     SQL: sql/assistant/conversations/update.sql
     """
     if (
@@ -795,6 +809,8 @@ def update_state(
     new_state: Where the dialogue stands.
     Reads assistant.conversations.
     Writes assistant.audit_log, assistant.conversations, assistant.message_history.
+    May violate conversations_current_state_not_empty, conversations_context_data_is_object.
+    Triggers and foreign keys may violate constraints of assistant.audit_log, assistant.conversations, assistant.message_history.
     SQL: sql/assistant/conversations/update_state.sql
     """
     if new_state is None or context_data is None or id is None or expected_state is None:

@@ -232,8 +232,8 @@ else:
         "ListParameters": "list",
         "MarkCompletedParameters": "mark_completed",
         "OccurrencesParameters": "occurrences",
-        "PurgeParameters": "purge",
         "PurgeDeletedParameters": "purge_deleted",
+        "PurgeParameters": "purge",
         "RestoreParameters": "restore",
         "SaveExternalParameters": "save_external",
         "SoftDeleteParameters": "soft_delete",
@@ -433,6 +433,8 @@ def cancel(*, id: int) -> Args:
 
     Reads assistant.events.
     Writes assistant.audit_log, assistant.events.
+    May violate events_status_known.
+    Triggers and foreign keys may violate constraints of assistant.audit_log, assistant.events.
     SQL: sql/assistant/events/cancel.sql
     """
     if id is None:
@@ -499,6 +501,7 @@ def claim_due_reminders(*, late_minutes: int = 60, limit: int = 100) -> Args:
     limit: 1..1000, 100 by default.
     Reads assistant.events.
     Writes assistant.audit_log, assistant.events.
+    Triggers and foreign keys may violate constraints of assistant.audit_log, assistant.events.
     SQL: sql/assistant/events/claim_due_reminders.sql
     """
     if late_minutes is None or limit is None:
@@ -608,6 +611,8 @@ def create(
     external_id: What another calendar calls it; unique for a user.
     Reads assistant.events.
     Writes assistant.audit_log, assistant.events.
+    May violate events_end_is_not_before_start, events_external_id_key, events_external_id_not_empty, events_extra_data_is_object, events_pkey, events_recurrence_rule_understood, events_reminder_minutes_range, events_status_known, events_title_not_empty, events_user_id_fkey.
+    Triggers and foreign keys may violate constraints of assistant.audit_log, assistant.events.
     SQL: sql/assistant/events/create.sql
     """
     if user_id is None or title is None or start_datetime is None or status is None:
@@ -805,6 +810,8 @@ def mark_completed(*, id: int) -> Args:
 
     Reads assistant.events.
     Writes assistant.audit_log, assistant.events.
+    May violate events_status_known.
+    Triggers and foreign keys may violate constraints of assistant.audit_log, assistant.events.
     SQL: sql/assistant/events/mark_completed.sql
     """
     if id is None:
@@ -936,6 +943,7 @@ def purge(*, id: int) -> Args:
 
     Reads assistant.events.
     Writes assistant.audit_log, assistant.events.
+    Triggers and foreign keys may violate constraints of assistant.audit_log.
     SQL: sql/assistant/events/purge.sql
     """
     if id is None:
@@ -976,6 +984,7 @@ def purge_deleted(*, before: datetime, limit: int = 1000) -> Args:
     limit: 1..10000, 1000 by default.
     Reads assistant.events.
     Writes assistant.audit_log, assistant.events.
+    Triggers and foreign keys may violate constraints of assistant.audit_log.
     SQL: sql/assistant/events/purge_deleted.sql
     """
     if before is None or limit is None:
@@ -1001,6 +1010,8 @@ def restore(*, id: int) -> Args:
 
     Reads assistant.events.
     Writes assistant.audit_log, assistant.events.
+    May violate events_external_id_key.
+    Triggers and foreign keys may violate constraints of assistant.audit_log, assistant.events.
     SQL: sql/assistant/events/restore.sql
     """
     if id is None:
@@ -1088,6 +1099,8 @@ def save_external(
     recurrence_rule: How it comes back, as RFC 5545 writes it: "FREQ=WEEKLY;BYDAY=MO".
     Reads assistant.events.
     Writes assistant.audit_log, assistant.events.
+    May violate events_end_is_not_before_start, events_external_id_not_empty, events_extra_data_is_object, events_pkey, events_recurrence_rule_understood, events_reminder_minutes_range, events_status_known, events_title_not_empty, events_user_id_fkey.
+    Triggers and foreign keys may violate constraints of assistant.audit_log, assistant.events.
     SQL: sql/assistant/events/save_external.sql
     """
     if user_id is None or title is None or start_datetime is None:
@@ -1121,6 +1134,8 @@ def soft_delete(*, id: int) -> Args:
 
     Reads assistant.events.
     Writes assistant.audit_log, assistant.events.
+    May violate events_external_id_key.
+    Triggers and foreign keys may violate constraints of assistant.audit_log, assistant.events.
     SQL: sql/assistant/events/soft_delete.sql
     """
     if id is None:
@@ -1259,6 +1274,8 @@ def update(
     recurrence_rule: How it comes back, as RFC 5545 writes it: "FREQ=WEEKLY;BYDAY=MO".
     Reads assistant.events.
     Writes assistant.audit_log, assistant.events.
+    May violate events_extra_data_is_object, events_recurrence_rule_understood, events_reminder_minutes_range, events_status_known, events_end_is_not_before_start, events_title_not_empty.
+    Triggers and foreign keys may violate constraints of assistant.audit_log, assistant.events.
     SQL: sql/assistant/events/update.sql
     """
     if title is None or start_datetime is None or status is None or extra_data is None or id is None:

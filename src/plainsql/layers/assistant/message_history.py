@@ -159,8 +159,8 @@ else:
         "GetByIdParameters": "get_by_id",
         "IntentStatisticsParameters": "intent_statistics",
         "ListParameters": "list",
-        "PurgeParameters": "purge",
         "PurgeDeletedParameters": "purge_deleted",
+        "PurgeParameters": "purge",
         "RecentParameters": "recent",
         "RestoreParameters": "restore",
         "SoftDeleteParameters": "soft_delete",
@@ -262,6 +262,8 @@ def add_message(
     confidence_score: How sure of the intent, 0 to 1.
     Reads assistant.conversations, assistant.message_history.
     Writes assistant.audit_log, assistant.conversations, assistant.message_history.
+    May violate message_history_confidence_score_range, message_history_conversation_id_fkey, message_history_pkey, message_history_processing_time_ms_not_negative, message_history_something_said.
+    Triggers and foreign keys may violate constraints of assistant.audit_log, assistant.conversations, assistant.message_history.
     SQL: sql/assistant/message_history/add_message.sql
     """
     if conversation_id is None:
@@ -460,6 +462,8 @@ def create(
     confidence_score: How sure of the intent, 0 to 1.
     Reads assistant.message_history.
     Writes assistant.audit_log, assistant.message_history.
+    May violate message_history_confidence_score_range, message_history_conversation_id_fkey, message_history_pkey, message_history_processing_time_ms_not_negative, message_history_something_said.
+    Triggers and foreign keys may violate constraints of assistant.audit_log, assistant.message_history.
     SQL: sql/assistant/message_history/create.sql
     """
     if conversation_id is None:
@@ -604,6 +608,7 @@ def purge(*, id: int) -> Args:
 
     Reads assistant.message_history.
     Writes assistant.audit_log, assistant.message_history.
+    Triggers and foreign keys may violate constraints of assistant.audit_log.
     SQL: sql/assistant/message_history/purge.sql
     """
     if id is None:
@@ -644,6 +649,7 @@ def purge_deleted(*, before: datetime, limit: int = 1000) -> Args:
     limit: 1..10000, 1000 by default.
     Reads assistant.message_history.
     Writes assistant.audit_log, assistant.message_history.
+    Triggers and foreign keys may violate constraints of assistant.audit_log.
     SQL: sql/assistant/message_history/purge_deleted.sql
     """
     if before is None or limit is None:
@@ -711,6 +717,7 @@ def restore(*, id: int) -> Args:
 
     Reads assistant.message_history.
     Writes assistant.audit_log, assistant.message_history.
+    Triggers and foreign keys may violate constraints of assistant.audit_log, assistant.message_history.
     SQL: sql/assistant/message_history/restore.sql
     """
     if id is None:
@@ -734,6 +741,7 @@ def soft_delete(*, id: int) -> Args:
 
     Reads assistant.message_history.
     Writes assistant.audit_log, assistant.message_history.
+    Triggers and foreign keys may violate constraints of assistant.audit_log, assistant.message_history.
     SQL: sql/assistant/message_history/soft_delete.sql
     """
     if id is None:
@@ -793,6 +801,8 @@ def update(
     confidence_score: How sure of the intent, 0 to 1.
     Reads assistant.message_history.
     Writes assistant.audit_log, assistant.message_history.
+    May violate message_history_processing_time_ms_not_negative, message_history_confidence_score_range, message_history_something_said.
+    Triggers and foreign keys may violate constraints of assistant.audit_log, assistant.message_history.
     SQL: sql/assistant/message_history/update.sql
     """
     if entities_extracted is None or id is None:

@@ -184,8 +184,8 @@ else:
         "DueRemindersParameters": "due_reminders",
         "GetByIdParameters": "get_by_id",
         "ListParameters": "list",
-        "PurgeParameters": "purge",
         "PurgeDeletedParameters": "purge_deleted",
+        "PurgeParameters": "purge",
         "RestoreParameters": "restore",
         "SearchParameters": "search",
         "SoftDeleteParameters": "soft_delete",
@@ -362,6 +362,7 @@ def claim_due_reminders(*, limit: int = 100) -> Args:
     limit: 1..1000, 100 by default.
     Reads assistant.notes.
     Writes assistant.audit_log, assistant.notes.
+    Triggers and foreign keys may violate constraints of assistant.audit_log, assistant.notes.
     SQL: sql/assistant/notes/claim_due_reminders.sql
     """
     if limit is None:
@@ -460,6 +461,8 @@ def create(
     language_code: What it is written in: the user's language unless told otherwise.
     Reads assistant.notes.
     Writes assistant.audit_log, assistant.notes.
+    May violate notes_content_not_empty, notes_extra_data_is_object, notes_pkey, notes_tags_not_empty, notes_tags_one_row, notes_user_id_fkey.
+    Triggers and foreign keys may violate constraints of assistant.audit_log, assistant.notes.
     SQL: sql/assistant/notes/create.sql
     """
     if user_id is None or content is None or priority is None or is_pinned is None:
@@ -617,6 +620,7 @@ def purge(*, id: int) -> Args:
 
     Reads assistant.notes.
     Writes assistant.audit_log, assistant.notes.
+    Triggers and foreign keys may violate constraints of assistant.audit_log.
     SQL: sql/assistant/notes/purge.sql
     """
     if id is None:
@@ -657,6 +661,7 @@ def purge_deleted(*, before: datetime, limit: int = 1000) -> Args:
     limit: 1..10000, 1000 by default.
     Reads assistant.notes.
     Writes assistant.audit_log, assistant.notes.
+    Triggers and foreign keys may violate constraints of assistant.audit_log.
     SQL: sql/assistant/notes/purge_deleted.sql
     """
     if before is None or limit is None:
@@ -682,6 +687,7 @@ def restore(*, id: int) -> Args:
 
     Reads assistant.notes.
     Writes assistant.audit_log, assistant.notes.
+    Triggers and foreign keys may violate constraints of assistant.audit_log, assistant.notes.
     SQL: sql/assistant/notes/restore.sql
     """
     if id is None:
@@ -808,6 +814,7 @@ def soft_delete(*, id: int) -> Args:
 
     Reads assistant.notes.
     Writes assistant.audit_log, assistant.notes.
+    Triggers and foreign keys may violate constraints of assistant.audit_log, assistant.notes.
     SQL: sql/assistant/notes/soft_delete.sql
     """
     if id is None:
@@ -848,6 +855,7 @@ def toggle_pin(*, id: int) -> Args:
 
     Reads assistant.notes.
     Writes assistant.audit_log, assistant.notes.
+    Triggers and foreign keys may violate constraints of assistant.audit_log, assistant.notes.
     SQL: sql/assistant/notes/toggle_pin.sql
     """
     if id is None:
@@ -912,6 +920,8 @@ def update(
     language_code: What it is written in: the user's language unless told otherwise.
     Reads assistant.notes.
     Writes assistant.audit_log, assistant.notes.
+    May violate notes_extra_data_is_object, notes_tags_not_empty, notes_tags_one_row, notes_content_not_empty.
+    Triggers and foreign keys may violate constraints of assistant.audit_log, assistant.notes.
     SQL: sql/assistant/notes/update.sql
     """
     if (

@@ -126,10 +126,10 @@ else:
         "GetByIdParameters": "get_by_id",
         "GetByTelegramIdParameters": "get_by_telegram_id",
         "GetOrCreateFromTelegramParameters": "get_or_create_from_telegram",
-        "ListParameters": "list",
         "ListActiveParameters": "list_active",
-        "PurgeParameters": "purge",
+        "ListParameters": "list",
         "PurgeDeletedParameters": "purge_deleted",
+        "PurgeParameters": "purge",
         "RestoreParameters": "restore",
         "SoftDeleteParameters": "soft_delete",
         "UpdateParameters": "update",
@@ -216,6 +216,8 @@ def create(
     is_active: Whether the assistant still writes to this user.
     Reads assistant.users.
     Writes assistant.audit_log, assistant.users.
+    May violate users_pkey, users_preferences_is_object, users_telegram_id_key, users_tenant_id_not_empty, users_timezone_known.
+    Triggers and foreign keys may violate constraints of assistant.audit_log.
     SQL: sql/assistant/users/create.sql
     """
     if timezone is None or is_active is None:
@@ -375,6 +377,8 @@ def get_or_create_from_telegram(
     language_code: As Telegram says it: "es", "pt-br"; the language of the user's notes unless told otherwise.
     Reads assistant.users.
     Writes assistant.audit_log, assistant.conversations, assistant.events, assistant.message_history, assistant.notes, assistant.users.
+    May violate users_pkey, users_preferences_is_object, users_telegram_id_key, users_tenant_id_not_empty, users_timezone_known.
+    Triggers and foreign keys may violate constraints of assistant.audit_log, assistant.conversations, assistant.events, assistant.message_history, assistant.notes, assistant.users.
     SQL: sql/assistant/users/get_or_create_from_telegram.sql
     """
     return (telegram_id, username, first_name, last_name, language_code)
@@ -485,6 +489,7 @@ def purge(*, id: int) -> Args:
 
     Reads assistant.users.
     Writes assistant.audit_log, assistant.conversations, assistant.events, assistant.message_history, assistant.notes, assistant.users.
+    Triggers and foreign keys may violate constraints of assistant.audit_log.
     SQL: sql/assistant/users/purge.sql
     """
     if id is None:
@@ -529,6 +534,7 @@ def purge_deleted(*, before: datetime, limit: int = 1000) -> Args:
     limit: 1..10000, 1000 by default.
     Reads assistant.users.
     Writes assistant.audit_log, assistant.conversations, assistant.events, assistant.message_history, assistant.notes, assistant.users.
+    Triggers and foreign keys may violate constraints of assistant.audit_log.
     SQL: sql/assistant/users/purge_deleted.sql
     """
     if before is None or limit is None:
@@ -558,6 +564,8 @@ def restore(*, id: int) -> Args:
 
     Reads assistant.users.
     Writes assistant.audit_log, assistant.conversations, assistant.events, assistant.message_history, assistant.notes, assistant.users.
+    May violate users_telegram_id_key.
+    Triggers and foreign keys may violate constraints of assistant.audit_log, assistant.conversations, assistant.events, assistant.message_history, assistant.notes, assistant.users.
     SQL: sql/assistant/users/restore.sql
     """
     if id is None:
@@ -602,6 +610,8 @@ def soft_delete(*, id: int) -> Args:
 
     Reads assistant.users.
     Writes assistant.audit_log, assistant.conversations, assistant.events, assistant.message_history, assistant.notes, assistant.users.
+    May violate users_telegram_id_key.
+    Triggers and foreign keys may violate constraints of assistant.audit_log, assistant.conversations, assistant.events, assistant.message_history, assistant.notes, assistant.users.
     SQL: sql/assistant/users/soft_delete.sql
     """
     if id is None:
@@ -667,6 +677,8 @@ def update(
     is_active: Whether the assistant still writes to this user.
     Reads assistant.users.
     Writes assistant.audit_log, assistant.conversations, assistant.events, assistant.message_history, assistant.notes, assistant.users.
+    May violate users_preferences_is_object, users_timezone_known, users_telegram_id_key.
+    Triggers and foreign keys may violate constraints of assistant.audit_log, assistant.conversations, assistant.events, assistant.message_history, assistant.notes, assistant.users.
     SQL: sql/assistant/users/update.sql
     """
     if timezone is None or is_active is None or preferences is None or id is None:
@@ -718,6 +730,8 @@ def update_preferences(*, preferences: Json, id: int) -> Args:
 
     Reads assistant.users.
     Writes assistant.audit_log, assistant.conversations, assistant.events, assistant.message_history, assistant.notes, assistant.users.
+    May violate users_preferences_is_object.
+    Triggers and foreign keys may violate constraints of assistant.audit_log, assistant.conversations, assistant.events, assistant.message_history, assistant.notes, assistant.users.
     SQL: sql/assistant/users/update_preferences.sql
     """
     if preferences is None or id is None:

@@ -109,8 +109,8 @@ else:
         "GetByIdParameters": "get_by_id",
         "GetBySessionKeyParameters": "get_by_session_key",
         "HeartbeatParameters": "heartbeat",
-        "ListParameters": "list",
         "ListOpenParameters": "list_open",
+        "ListParameters": "list",
         "OpenParameters": "open",
         "UpdateParameters": "update",
     })
@@ -148,6 +148,8 @@ def close(*, session_key: str) -> Args:
 
     Reads marketplace.bot_sessions.
     Writes marketplace.bot_sessions.
+    May violate bot_sessions_ended_after_started.
+    Triggers and foreign keys may violate constraints of marketplace.bot_sessions.
     SQL: sql/marketplace/bot_sessions/close.sql
     """
     if session_key is None:
@@ -224,6 +226,7 @@ def create(
     ended_at: Null as long as it runs, or where it died unseen.
     Reads marketplace.bot_sessions.
     Writes marketplace.bot_sessions.
+    May violate bot_sessions_actions_count_not_negative, bot_sessions_details_is_object, bot_sessions_ended_after_started, bot_sessions_errors_count_not_negative, bot_sessions_pkey, bot_sessions_session_key_key, bot_sessions_session_key_not_empty.
     SQL: sql/marketplace/bot_sessions/create.sql
     """
     if session_key is None or actions_count is None or errors_count is None:
@@ -346,6 +349,8 @@ def heartbeat(
     errors: 0.., 0 by default.
     Reads marketplace.bot_sessions.
     Writes marketplace.bot_sessions.
+    May violate bot_sessions_actions_count_not_negative, bot_sessions_errors_count_not_negative, bot_sessions_details_is_object.
+    Triggers and foreign keys may violate constraints of marketplace.bot_sessions.
     SQL: sql/marketplace/bot_sessions/heartbeat.sql
     """
     if details is None or actions is None or errors is None or session_key is None:
@@ -463,6 +468,8 @@ def open(*, session_key: str, details: Json | None = None) -> Args:
 
     Reads marketplace.bot_sessions.
     Writes marketplace.bot_sessions.
+    May violate bot_sessions_actions_count_not_negative, bot_sessions_details_is_object, bot_sessions_ended_after_started, bot_sessions_errors_count_not_negative, bot_sessions_pkey, bot_sessions_session_key_not_empty.
+    Triggers and foreign keys may violate constraints of marketplace.bot_sessions.
     SQL: sql/marketplace/bot_sessions/open.sql
     """
     if session_key is None:
@@ -515,6 +522,8 @@ def update(
     ended_at: Null as long as it runs, or where it died unseen.
     Reads marketplace.bot_sessions.
     Writes marketplace.bot_sessions.
+    May violate bot_sessions_details_is_object, bot_sessions_errors_count_not_negative, bot_sessions_actions_count_not_negative, bot_sessions_ended_after_started.
+    Triggers and foreign keys may violate constraints of marketplace.bot_sessions.
     SQL: sql/marketplace/bot_sessions/update.sql
     """
     if (

@@ -121,8 +121,8 @@ else:
     __getattr__ = parameter_types(__name__, {
         "BlockParameters": "block",
         "CountParameters": "count",
-        "CreateParameters": "create",
         "CreateOrUpdateParameters": "create_or_update",
+        "CreateParameters": "create",
         "DeleteParameters": "delete",
         "GetByIdParameters": "get_by_id",
         "GetByWallapopUserIdParameters": "get_by_wallapop_user_id",
@@ -195,6 +195,8 @@ def block(*, id: int) -> Args:
 
     Reads marketplace.buyers, marketplace.conversations, marketplace.products.
     Writes marketplace.buyers, marketplace.conversations, marketplace.products.
+    May violate buyers_trust_score_range, conversations_completed_has_time, products_reserved_for_when_reserved, products_reserved_has_time, products_sold_has_time_and_price, products_sold_to_when_sold.
+    Triggers and foreign keys may violate constraints of marketplace.buyers, marketplace.conversations, marketplace.messages, marketplace.products.
     SQL: sql/marketplace/buyers/block.sql
     """
     if id is None:
@@ -275,6 +277,7 @@ def create(
 
     Reads marketplace.buyers.
     Writes marketplace.buyers.
+    May violate buyers_completed_purchases_not_negative, buyers_email_has_at, buyers_phone_not_empty, buyers_pkey, buyers_profile_data_is_object, buyers_total_conversations_not_negative, buyers_trust_score_range, buyers_wallapop_user_id_key, buyers_wallapop_user_id_not_empty.
     SQL: sql/marketplace/buyers/create.sql
     """
     if wallapop_user_id is None or is_verified is None:
@@ -348,6 +351,8 @@ def create_or_update(
 
     Reads marketplace.buyers.
     Writes marketplace.buyers.
+    May violate buyers_completed_purchases_not_negative, buyers_email_has_at, buyers_phone_not_empty, buyers_pkey, buyers_profile_data_is_object, buyers_total_conversations_not_negative, buyers_trust_score_range, buyers_wallapop_user_id_not_empty.
+    Triggers and foreign keys may violate constraints of marketplace.buyers.
     SQL: sql/marketplace/buyers/create_or_update.sql
     """
     if wallapop_user_id is None:
@@ -369,6 +374,7 @@ def delete(*, id: int) -> Args:
 
     Reads marketplace.buyers.
     Writes marketplace.buyers, marketplace.conversations, marketplace.messages, marketplace.products.
+    Triggers and foreign keys may violate constraints of marketplace.conversations, marketplace.products.
     SQL: sql/marketplace/buyers/delete.sql
     """
     if id is None:
@@ -556,6 +562,8 @@ def recompute_trust_scores(*, after_id: int = 0, limit: int = 1000) -> Args:
     limit: 1..10000, 1000 by default.
     Reads marketplace.buyers, marketplace.conversations.
     Writes marketplace.buyers.
+    May violate buyers_trust_score_range.
+    Triggers and foreign keys may violate constraints of marketplace.buyers.
     SQL: sql/marketplace/buyers/recompute_trust_scores.sql
     """
     if after_id is None or limit is None:
@@ -612,6 +620,8 @@ def unblock(*, id: int) -> Args:
 
     Reads marketplace.buyers, marketplace.conversations.
     Writes marketplace.buyers, marketplace.conversations.
+    May violate buyers_trust_score_range, conversations_completed_has_time.
+    Triggers and foreign keys may violate constraints of marketplace.buyers, marketplace.conversations, marketplace.messages.
     SQL: sql/marketplace/buyers/unblock.sql
     """
     if id is None:
@@ -670,6 +680,8 @@ def update(
     trust_score: 0 (none) to 1: kept by buyers.recompute_trust_scores; 0.5 for one of whom nothing is known.
     Reads marketplace.buyers.
     Writes marketplace.buyers.
+    May violate buyers_profile_data_is_object, buyers_email_has_at, buyers_phone_not_empty, buyers_trust_score_range.
+    Triggers and foreign keys may violate constraints of marketplace.buyers.
     SQL: sql/marketplace/buyers/update.sql
     """
     if is_verified is None or trust_score is None or profile_data is None or id is None:

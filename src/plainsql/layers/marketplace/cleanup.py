@@ -103,6 +103,8 @@ def conversations(*, days: int = 30, limit: int = 1000) -> Args:
     limit: 1..10000, 1000 by default.
     Reads marketplace.conversations.
     Writes marketplace.conversations.
+    May violate conversations_completed_has_time.
+    Triggers and foreign keys may violate constraints of marketplace.conversations, marketplace.messages.
     SQL: sql/marketplace/cleanup/conversations.sql
     """
     if days is None or limit is None:

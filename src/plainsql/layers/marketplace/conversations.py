@@ -146,8 +146,8 @@ else:
         "ForProductParameters": "for_product",
         "GetByIdParameters": "get_by_id",
         "GetByWallapopChatIdParameters": "get_by_wallapop_chat_id",
-        "ListParameters": "list",
         "ListActiveParameters": "list_active",
+        "ListParameters": "list",
         "ReopenParameters": "reopen",
         "StartParameters": "start",
         "UpdateParameters": "update",
@@ -163,6 +163,7 @@ cancelled as (
     c.id = :id
     and c.status = 'ACTIVE'
   returning
+    -- begin fragment conversation_columns
     c.id,
     c.wallapop_chat_id,
     c.product_id,
@@ -178,6 +179,7 @@ cancelled as (
     c.completed_at,
     c.created_at,
     c.updated_at
+    -- end fragment conversation_columns
 ),
 
 freed as (
@@ -203,6 +205,8 @@ def cancel(*, id: int) -> Args:
 
     Reads marketplace.conversations, marketplace.products.
     Writes marketplace.conversations, marketplace.products.
+    May violate conversations_completed_has_time, products_reserved_for_when_reserved, products_reserved_has_time, products_sold_has_time_and_price, products_sold_to_when_sold.
+    Triggers and foreign keys may violate constraints of marketplace.conversations, marketplace.messages, marketplace.products.
     SQL: sql/marketplace/conversations/cancel.sql
     """
     if id is None:
@@ -255,6 +259,7 @@ completed as (
   inner join sold as s on t.product_id = s.id
   where c.id = t.id
   returning
+    -- begin fragment conversation_columns
     c.id,
     c.wallapop_chat_id,
     c.product_id,
@@ -270,6 +275,7 @@ completed as (
     c.completed_at,
     c.created_at,
     c.updated_at
+    -- end fragment conversation_columns
 ),
 
 counted as (
@@ -300,6 +306,8 @@ def complete(*, negotiated_price: Decimal | None = None, id: int) -> Args:
 
     Reads marketplace.buyers, marketplace.conversations, marketplace.products.
     Writes marketplace.buyers, marketplace.conversations, marketplace.products.
+    May violate buyers_completed_purchases_not_negative, conversations_completed_has_time, conversations_negotiated_price_not_negative, products_reserved_for_when_reserved, products_reserved_has_time, products_sold_has_time_and_price, products_sold_price_not_negative, products_sold_to_id_fkey, products_sold_to_when_sold.
+    Triggers and foreign keys may violate constraints of marketplace.buyers, marketplace.conversations, marketplace.messages, marketplace.products.
     SQL: sql/marketplace/conversations/complete.sql
     """
     if id is None:
@@ -344,6 +352,7 @@ values (
   :completed_at
 )
 returning
+  -- begin fragment conversation_columns
   c.id,
   c.wallapop_chat_id,
   c.product_id,
@@ -359,6 +368,7 @@ returning
   c.completed_at,
   c.created_at,
   c.updated_at
+  -- end fragment conversation_columns
 """, changes=(
     Change("marketplace.conversations", (
         ("buyer_id", "returned", "buyer_id"),
@@ -385,6 +395,8 @@ def create(
     completed_at: When the sale was agreed; stays when the conversation is archived.
     Reads marketplace.conversations.
     Writes marketplace.conversations.
+    May violate conversations_buyer_id_fkey, conversations_completed_has_time, conversations_message_count_not_negative, conversations_negotiated_price_not_negative, conversations_pkey, conversations_product_id_fkey, conversations_sentiment_score_range, conversations_wallapop_chat_id_key, conversations_wallapop_chat_id_not_empty.
+    Triggers and foreign keys may violate constraints of marketplace.conversations.
     SQL: sql/marketplace/conversations/create.sql
     """
     if wallapop_chat_id is None or product_id is None or buyer_id is None or status is None:
@@ -413,6 +425,7 @@ def delete(*, id: int) -> Args:
 
 @many[Conversation, "ForBuyerParameters"]("marketplace.conversations.for_buyer", "sql/marketplace/conversations/for_buyer.sql", 6, """\
 select
+  -- begin fragment conversation_columns
   c.id,
   c.wallapop_chat_id,
   c.product_id,
@@ -428,6 +441,7 @@ select
   c.completed_at,
   c.created_at,
   c.updated_at
+  -- end fragment conversation_columns
 from marketplace.conversations as c
 where
   c.buyer_id = :buyer_id
@@ -459,6 +473,7 @@ def for_buyer(
 
 @many[Conversation, "ForProductParameters"]("marketplace.conversations.for_product", "sql/marketplace/conversations/for_product.sql", 6, """\
 select
+  -- begin fragment conversation_columns
   c.id,
   c.wallapop_chat_id,
   c.product_id,
@@ -474,6 +489,7 @@ select
   c.completed_at,
   c.created_at,
   c.updated_at
+  -- end fragment conversation_columns
 from marketplace.conversations as c
 where
   c.product_id = :product_id
@@ -505,6 +521,7 @@ def for_product(
 
 @optional[Conversation, "GetByIdParameters"]("marketplace.conversations.get_by_id", "sql/marketplace/conversations/get_by_id.sql", 3, """\
 select
+  -- begin fragment conversation_columns
   c.id,
   c.wallapop_chat_id,
   c.product_id,
@@ -520,6 +537,7 @@ select
   c.completed_at,
   c.created_at,
   c.updated_at
+  -- end fragment conversation_columns
 from marketplace.conversations as c
 where c.id = :id
 """, read_only=True, session_clean=True, by_key=True)
@@ -536,6 +554,7 @@ def get_by_id(*, id: int) -> Args:
 
 @optional[Conversation, "GetByWallapopChatIdParameters"]("marketplace.conversations.get_by_wallapop_chat_id", "sql/marketplace/conversations/get_by_wallapop_chat_id.sql", 3, """\
 select
+  -- begin fragment conversation_columns
   c.id,
   c.wallapop_chat_id,
   c.product_id,
@@ -551,6 +570,7 @@ select
   c.completed_at,
   c.created_at,
   c.updated_at
+  -- end fragment conversation_columns
 from marketplace.conversations as c
 where c.wallapop_chat_id = :wallapop_chat_id
 """, read_only=True, session_clean=True, by_key=True)
@@ -567,6 +587,7 @@ def get_by_wallapop_chat_id(*, wallapop_chat_id: str) -> Args:
 
 @many[Conversation, "ListParameters"]("marketplace.conversations.list", "sql/marketplace/conversations/list.sql", 6, """\
 select
+  -- begin fragment conversation_columns
   c.id,
   c.wallapop_chat_id,
   c.product_id,
@@ -582,6 +603,7 @@ select
   c.completed_at,
   c.created_at,
   c.updated_at
+  -- end fragment conversation_columns
 from marketplace.conversations as c
 where (c.created_at, c.id) < (:after_created_at, :after_id)  --?
 order by c.created_at desc, c.id desc
@@ -608,6 +630,7 @@ def list(
 
 @many[Conversation, "ListActiveParameters"]("marketplace.conversations.list_active", "sql/marketplace/conversations/list_active.sql", 7, """\
 select
+  -- begin fragment conversation_columns
   c.id,
   c.wallapop_chat_id,
   c.product_id,
@@ -623,6 +646,7 @@ select
   c.completed_at,
   c.created_at,
   c.updated_at
+  -- end fragment conversation_columns
 from marketplace.conversations as c
 where
   c.status = 'ACTIVE'
@@ -663,6 +687,7 @@ where
       and b.is_blocked
   )
 returning
+  -- begin fragment conversation_columns
   c.id,
   c.wallapop_chat_id,
   c.product_id,
@@ -678,6 +703,7 @@ returning
   c.completed_at,
   c.created_at,
   c.updated_at
+  -- end fragment conversation_columns
 """, changes=(
     Change("marketplace.conversations"),
 ))
@@ -688,6 +714,8 @@ def reopen(*, id: int) -> Args:
 
     Reads marketplace.buyers, marketplace.conversations.
     Writes marketplace.conversations.
+    May violate conversations_completed_has_time.
+    Triggers and foreign keys may violate constraints of marketplace.conversations, marketplace.messages.
     SQL: sql/marketplace/conversations/reopen.sql
     """
     if id is None:
@@ -699,6 +727,7 @@ def reopen(*, id: int) -> Args:
 with
 known as (
   select
+    -- begin fragment conversation_columns
     c.id,
     c.wallapop_chat_id,
     c.product_id,
@@ -714,6 +743,7 @@ known as (
     c.completed_at,
     c.created_at,
     c.updated_at
+    -- end fragment conversation_columns
   from marketplace.conversations as c
   where c.wallapop_chat_id = :wallapop_chat_id
 ),
@@ -798,6 +828,8 @@ def start(*, wallapop_chat_id: str, product_id: int, buyer_id: int) -> Args:
 
     Reads marketplace.buyers, marketplace.conversations.
     Writes marketplace.buyers, marketplace.conversations.
+    May violate buyers_total_conversations_not_negative, conversations_buyer_id_fkey, conversations_completed_has_time, conversations_message_count_not_negative, conversations_negotiated_price_not_negative, conversations_pkey, conversations_product_id_fkey, conversations_sentiment_score_range, conversations_wallapop_chat_id_key, conversations_wallapop_chat_id_not_empty.
+    Triggers and foreign keys may violate constraints of marketplace.buyers, marketplace.conversations, marketplace.messages.
     SQL: sql/marketplace/conversations/start.sql
     """
     if wallapop_chat_id is None or product_id is None or buyer_id is None:
@@ -816,6 +848,7 @@ set
   updated_at = c.updated_at
 where c.id = :id
 returning
+  -- begin fragment conversation_columns
   c.id,
   c.wallapop_chat_id,
   c.product_id,
@@ -831,6 +864,7 @@ returning
   c.completed_at,
   c.created_at,
   c.updated_at
+  -- end fragment conversation_columns
 """, changes=(
     Change("marketplace.conversations"),
 ))
@@ -851,6 +885,8 @@ def update(
     sentiment_score: -1 (angry) to 1 (delighted).
     Reads marketplace.conversations.
     Writes marketplace.conversations.
+    May violate conversations_sentiment_score_range, conversations_negotiated_price_not_negative.
+    Triggers and foreign keys may violate constraints of marketplace.conversations, marketplace.messages.
     SQL: sql/marketplace/conversations/update.sql
     """
     if id is None:

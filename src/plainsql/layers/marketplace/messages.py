@@ -280,6 +280,8 @@ def append(
     sentiment: As the classifier names it: "negative".
     Reads marketplace.conversations, marketplace.messages.
     Writes marketplace.conversations, marketplace.messages.
+    May violate conversations_message_count_not_negative, messages_buyer_id_fkey, messages_claims_not_negative, messages_conversation_id_fkey, messages_pkey, messages_wallapop_message_id_key, messages_wallapop_message_id_not_empty.
+    Triggers and foreign keys may violate constraints of marketplace.conversations, marketplace.messages.
     SQL: sql/marketplace/messages/append.sql
     """
     if conversation_id is None or message_type is None or content is None:
@@ -362,6 +364,8 @@ def claim_unprocessed(*, limit: int = 20, seconds: float = 300.0) -> Args:
     seconds: 1..86400, 300 by default.
     Reads marketplace.messages.
     Writes marketplace.messages.
+    May violate messages_claims_not_negative.
+    Triggers and foreign keys may violate constraints of marketplace.messages.
     SQL: sql/marketplace/messages/claim_unprocessed.sql
     """
     if limit is None or seconds is None:
@@ -478,6 +482,7 @@ def create(
     sentiment: As the classifier names it: "negative".
     Reads marketplace.messages.
     Writes marketplace.messages.
+    May violate messages_buyer_id_fkey, messages_claims_not_negative, messages_conversation_id_fkey, messages_pkey, messages_wallapop_message_id_key, messages_wallapop_message_id_not_empty.
     SQL: sql/marketplace/messages/create.sql
     """
     if (
@@ -718,6 +723,7 @@ def mark_processed(
     sentiment: As the classifier names it: "negative".
     Reads marketplace.messages.
     Writes marketplace.messages.
+    Triggers and foreign keys may violate constraints of marketplace.messages.
     SQL: sql/marketplace/messages/mark_processed.sql
     """
     if id is None:
@@ -741,6 +747,7 @@ def mark_read(*, conversation_id: int, until: datetime | UnsetType = UNSET) -> A
 
     Reads marketplace.messages.
     Writes marketplace.messages.
+    Triggers and foreign keys may violate constraints of marketplace.messages.
     SQL: sql/marketplace/messages/mark_read.sql
     """
     if conversation_id is None or until is None:
@@ -841,6 +848,7 @@ def update(
     sentiment: As the classifier names it: "negative".
     Reads marketplace.messages.
     Writes marketplace.messages.
+    Triggers and foreign keys may violate constraints of marketplace.messages.
     SQL: sql/marketplace/messages/update.sql
     """
     if content is None or message_type is None or is_read is None or is_processed is None or id is None:

@@ -192,8 +192,8 @@ else:
         "DeleteParameters": "delete",
         "GetByIdParameters": "get_by_id",
         "GetByWallapopIdParameters": "get_by_wallapop_id",
-        "ListParameters": "list",
         "ListAvailableParameters": "list_available",
+        "ListParameters": "list",
         "ReleaseParameters": "release",
         "ReserveParameters": "reserve",
         "SellParameters": "sell",
@@ -240,6 +240,8 @@ def activate(*, id: int) -> Args:
 
     Reads marketplace.products.
     Writes marketplace.products.
+    May violate products_reserved_for_when_reserved, products_reserved_has_time, products_sold_has_time_and_price, products_sold_to_when_sold.
+    Triggers and foreign keys may violate constraints of marketplace.conversations, marketplace.products.
     SQL: sql/marketplace/products/activate.sql
     """
     if id is None:
@@ -263,6 +265,8 @@ def bump_views(*, by: int = 1, id: int) -> Args:
     by: 1.., 1 by default.
     Reads marketplace.products.
     Writes marketplace.products.
+    May violate products_views_count_not_negative.
+    Triggers and foreign keys may violate constraints of marketplace.conversations, marketplace.products.
     SQL: sql/marketplace/products/bump_views.sql
     """
     if by is None or id is None:
@@ -373,6 +377,8 @@ def create(
     sold_price: What was paid, which may not be the price.
     Reads marketplace.products.
     Writes marketplace.products.
+    May violate products_category_not_empty, products_currency_is_code, products_favorites_count_not_negative, products_pkey, products_price_not_negative, products_reserved_for_id_fkey, products_reserved_for_when_reserved, products_reserved_has_time, products_sold_has_time_and_price, products_sold_price_not_negative, products_sold_to_id_fkey, products_sold_to_when_sold, products_title_not_empty, products_views_count_not_negative, products_wallapop_id_key, products_wallapop_id_not_empty.
+    Triggers and foreign keys may violate constraints of marketplace.products.
     SQL: sql/marketplace/products/create.sql
     """
     if (
@@ -437,6 +443,8 @@ def deactivate(*, id: int) -> Args:
 
     Reads marketplace.products.
     Writes marketplace.products.
+    May violate products_reserved_for_when_reserved, products_reserved_has_time, products_sold_has_time_and_price, products_sold_to_when_sold.
+    Triggers and foreign keys may violate constraints of marketplace.conversations, marketplace.products.
     SQL: sql/marketplace/products/deactivate.sql
     """
     if id is None:
@@ -458,6 +466,7 @@ def delete(*, id: int) -> Args:
 
     Reads marketplace.products.
     Writes marketplace.products.
+    May violate conversations_product_id_fkey.
     SQL: sql/marketplace/products/delete.sql
     """
     if id is None:
@@ -722,6 +731,8 @@ def release(*, id: int) -> Args:
 
     Reads marketplace.products.
     Writes marketplace.products.
+    May violate products_reserved_for_when_reserved, products_reserved_has_time, products_sold_has_time_and_price, products_sold_to_when_sold.
+    Triggers and foreign keys may violate constraints of marketplace.conversations, marketplace.products.
     SQL: sql/marketplace/products/release.sql
     """
     if id is None:
@@ -779,6 +790,8 @@ def reserve(*, buyer_id: int | None = None, id: int) -> Args:
     buyer_id: The buyer it is kept for; null where it is kept for nobody in particular.
     Reads marketplace.buyers, marketplace.products.
     Writes marketplace.products.
+    May violate products_reserved_for_id_fkey, products_reserved_for_when_reserved, products_reserved_has_time, products_sold_has_time_and_price, products_sold_to_when_sold.
+    Triggers and foreign keys may violate constraints of marketplace.conversations, marketplace.products.
     SQL: sql/marketplace/products/reserve.sql
     """
     if id is None:
@@ -850,6 +863,8 @@ def sell(*, price: Decimal | None = None, buyer_id: int | None = None, id: int) 
 
     Reads marketplace.buyers, marketplace.products.
     Writes marketplace.buyers, marketplace.products.
+    May violate buyers_completed_purchases_not_negative, products_reserved_for_when_reserved, products_reserved_has_time, products_sold_has_time_and_price, products_sold_price_not_negative, products_sold_to_id_fkey, products_sold_to_when_sold.
+    Triggers and foreign keys may violate constraints of marketplace.buyers, marketplace.conversations, marketplace.products.
     SQL: sql/marketplace/products/sell.sql
     """
     if id is None:
@@ -947,6 +962,8 @@ def update(
     listed_at: When it was put up: the time to sale begins here.
     Reads marketplace.products.
     Writes marketplace.products.
+    May violate products_category_not_empty, products_currency_is_code, products_price_not_negative, products_title_not_empty.
+    Triggers and foreign keys may violate constraints of marketplace.conversations, marketplace.products.
     SQL: sql/marketplace/products/update.sql
     """
     if (
@@ -1048,6 +1065,8 @@ def upsert_by_wallapop_id(
     condition: As the platform has it: "as_good_as_new".
     Reads marketplace.products.
     Writes marketplace.products.
+    May violate products_category_not_empty, products_currency_is_code, products_favorites_count_not_negative, products_pkey, products_price_not_negative, products_reserved_for_id_fkey, products_reserved_for_when_reserved, products_reserved_has_time, products_sold_has_time_and_price, products_sold_price_not_negative, products_sold_to_id_fkey, products_sold_to_when_sold, products_title_not_empty, products_views_count_not_negative, products_wallapop_id_not_empty.
+    Triggers and foreign keys may violate constraints of marketplace.conversations, marketplace.products.
     SQL: sql/marketplace/products/upsert_by_wallapop_id.sql
     """
     if wallapop_id is None or title is None or price is None:

@@ -262,6 +262,7 @@ def book(
 
     Reads realty.appointments.
     Writes realty.appointments.
+    May violate appointments_conversation_is_of_lead_fkey, appointments_lead_id_fkey, appointments_one_per_lead_and_time_key, appointments_pkey, appointments_project_id_fkey, appointments_property_is_in_project_fkey.
     SQL: sql/realty/appointments/book.sql
     """
     if (
@@ -307,6 +308,7 @@ def cancel(*, id: UUID) -> Args:
 
     Reads realty.appointments.
     Writes realty.appointments.
+    May violate appointments_one_per_lead_and_time_key.
     SQL: sql/realty/appointments/cancel.sql
     """
     if id is None:
@@ -385,6 +387,7 @@ def create(
     cancelled_at: Null as long as the visit is to take place.
     Reads realty.appointments.
     Writes realty.appointments.
+    May violate appointments_conversation_is_of_lead_fkey, appointments_lead_id_fkey, appointments_one_per_lead_and_time_key, appointments_pkey, appointments_project_id_fkey, appointments_property_is_in_project_fkey.
     SQL: sql/realty/appointments/create.sql
     """
     if (
@@ -515,6 +518,7 @@ def reschedule(*, scheduled_for: datetime, id: UUID) -> Args:
 
     Reads realty.appointments.
     Writes realty.appointments.
+    May violate appointments_one_per_lead_and_time_key.
     SQL: sql/realty/appointments/reschedule.sql
     """
     if scheduled_for is None or id is None:
@@ -602,6 +606,7 @@ def update(
     cancelled_at: Null as long as the visit is to take place.
     Reads realty.appointments.
     Writes realty.appointments.
+    May violate appointments_one_per_lead_and_time_key, appointments_property_is_in_project_fkey, appointments_project_id_fkey, appointments_conversation_is_of_lead_fkey.
     SQL: sql/realty/appointments/update.sql
     """
     if (

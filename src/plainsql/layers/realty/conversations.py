@@ -152,6 +152,7 @@ def create(*, lead_id: UUID, most_recent_project_id: UUID | None = None) -> Args
     most_recent_project_id: The project the talk was last about.
     Reads realty.conversations.
     Writes realty.conversations.
+    May violate conversations_id_lead_id_key, conversations_lead_id_fkey, conversations_most_recent_project_id_fkey, conversations_pkey.
     SQL: sql/realty/conversations/create.sql
     """
     if lead_id is None:
@@ -173,6 +174,7 @@ def delete(*, id: UUID) -> Args:
 
     Reads realty.conversations.
     Writes realty.conversations, realty.messages.
+    May violate appointments_conversation_is_of_lead_fkey.
     SQL: sql/realty/conversations/delete.sql
     """
     if id is None:
@@ -340,6 +342,8 @@ def touch(
     is_answered_by_lead: Whether the last word is the lead's.
     Reads realty.conversations.
     Writes realty.conversations.
+    May violate conversations_most_recent_project_id_fkey.
+    Triggers and foreign keys may violate constraints of realty.conversations.
     SQL: sql/realty/conversations/touch.sql
     """
     if is_answered_by_lead is None or id is None:
@@ -383,6 +387,8 @@ def update(
     is_answered_by_lead: Whether the last word is the lead's.
     Reads realty.conversations.
     Writes realty.appointments, realty.conversations.
+    May violate conversations_most_recent_project_id_fkey, conversations_id_lead_id_key, conversations_lead_id_fkey.
+    Triggers and foreign keys may violate constraints of realty.appointments, realty.conversations.
     SQL: sql/realty/conversations/update.sql
     """
     if lead_id is None or last_message_at is None or is_answered_by_lead is None or id is None:

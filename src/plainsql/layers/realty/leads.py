@@ -8,15 +8,17 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import NotRequired, TYPE_CHECKING, TypedDict
+from typing import Literal, NotRequired, TYPE_CHECKING, TypedDict
 from uuid import UUID
 
 from plainsql.dependencies import Change
-from plainsql.query import Args, NullError, bounded, count as count_, many, one, optional, parameter_types
+from plainsql.query import Args, NullError, PageKey, PageOrder, bounded, count as count_, many, one, optional, paged, parameter_types
 from plainsql.rows import Row
+from plainsql.sqlstate_errors import UniqueViolation
 from plainsql.types import UNSET, UnsetType
 
 __all__ = [
+    "BrowseParameters",
     "CountParameters",
     "CreateParameters",
     "DeleteParameters",
@@ -26,7 +28,9 @@ __all__ = [
     "GetOrCreateFromTelegramParameters",
     "Lead",
     "ListParameters",
+    "TelegramChatTaken",
     "UpdateParameters",
+    "browse",
     "count",
     "create",
     "delete",
@@ -52,7 +56,15 @@ class Lead(Row, frozen=True):
     updated_at: datetime
 
 
+class TelegramChatTaken(UniqueViolation):
+    """A row violates `leads_telegram_chat_id_key`."""
+
+
 if TYPE_CHECKING:
+    BrowseParameters = TypedDict("BrowseParameters", {
+        "since": NotRequired[datetime | UnsetType],
+        "order": NotRequired[Literal["newest", "oldest"]],
+    })
     CountParameters = TypedDict("CountParameters", {"since": NotRequired[datetime | UnsetType]})
     CreateParameters = TypedDict("CreateParameters", {
         "name": NotRequired[str | None],
@@ -82,6 +94,7 @@ if TYPE_CHECKING:
     })
 else:
     __getattr__ = parameter_types(__name__, {
+        "BrowseParameters": "browse",
         "CountParameters": "count",
         "CreateParameters": "create",
         "DeleteParameters": "delete",
@@ -92,6 +105,33 @@ else:
         "ListParameters": "list",
         "UpdateParameters": "update",
     })
+
+
+@paged[Lead, "BrowseParameters"]("realty.leads.browse", "sql/realty/leads/browse.sql", 5, """\
+select
+  l.id,
+  l.name,
+  l.email,
+  l.phone,
+  l.telegram_chat_id,
+  l.created_at,
+  l.updated_at
+from realty.leads as l
+where l.created_at >= :since     --?
+order by
+  l.created_at desc, l.id desc,  --? order=newest
+  l.created_at, l.id,            --? order=oldest
+  l.id
+""", read_only=True, session_clean=True, pages=(PageOrder((PageKey("created_at", descending=True, nulls_first=True), PageKey("id", descending=True, nulls_first=True),), (("order", "newest"),)), PageOrder((PageKey("created_at"), PageKey("id"),), (("order", "oldest"),)),))
+def browse(*, since: datetime | UnsetType = UNSET, order: Literal["newest", "oldest"] = "newest") -> Args:
+    """Leads, a page at a time.
+
+    Reads realty.leads.
+    SQL: sql/realty/leads/browse.sql
+    """
+    if since is None:
+        raise NullError
+    return (since, order)
 
 
 @one[int, "CountParameters"]("realty.leads.count", "sql/realty/leads/count.sql", 3, """\
@@ -110,7 +150,7 @@ def count(*, since: datetime | UnsetType = UNSET) -> Args:
     return (since,)
 
 
-@one[Lead, "CreateParameters"]("realty.leads.create", "sql/realty/leads/create.sql", 9, """\
+@one[Lead, "CreateParameters"]("realty.leads.create", "sql/realty/leads/create.sql", 10, """\
 insert into realty.leads as l (
   name,
   email,
@@ -131,7 +171,7 @@ returning
   l.telegram_chat_id,
   l.created_at,
   l.updated_at
-""", session_clean=True, changes=(
+""", session_clean=True, errors={"leads_telegram_chat_id_key": TelegramChatTaken}, changes=(
     Change("realty.leads", (
         ("id", "returned", "id"),
         ("phone", "parameter", "phone"),
@@ -147,11 +187,12 @@ def create(
 ) -> Args:
     """Create a lead.
 
-    A Telegram chat belongs to one lead only: a second lead is refused (unique violation).
+    A Telegram chat belongs to one lead only: a second lead raises TelegramChatTaken.
 
     telegram_chat_id: The private Telegram chat in which this lead talks to us.
     Reads realty.leads.
     Writes realty.leads.
+    May violate leads_email_has_at, leads_name_not_empty, leads_phone_not_empty, leads_pkey, leads_telegram_chat_id_key (TelegramChatTaken), leads_telegram_chat_id_not_empty.
     SQL: sql/realty/leads/create.sql
     """
     return (name, email, phone, telegram_chat_id)
@@ -171,6 +212,7 @@ def delete(*, id: UUID) -> Args:
 
     Reads realty.leads.
     Writes realty.appointments, realty.conversations, realty.leads, realty.messages.
+    Triggers and foreign keys may violate constraints of realty.appointments.
     SQL: sql/realty/leads/delete.sql
     """
     if id is None:
@@ -305,6 +347,8 @@ def get_or_create_from_telegram(*, telegram_chat_id: str | None, name: str | Non
     telegram_chat_id: The private Telegram chat in which this lead talks to us.
     Reads realty.leads.
     Writes realty.leads.
+    May violate leads_email_has_at, leads_name_not_empty, leads_phone_not_empty, leads_pkey, leads_telegram_chat_id_key, leads_telegram_chat_id_not_empty.
+    Triggers and foreign keys may violate constraints of realty.leads.
     SQL: sql/realty/leads/get_or_create_from_telegram.sql
     """
     return (telegram_chat_id, name)
@@ -376,6 +420,8 @@ def update(
     telegram_chat_id: The private Telegram chat in which this lead talks to us.
     Reads realty.leads.
     Writes realty.leads.
+    May violate leads_telegram_chat_id_key, leads_telegram_chat_id_not_empty, leads_phone_not_empty, leads_email_has_at, leads_name_not_empty.
+    Triggers and foreign keys may violate constraints of realty.leads.
     SQL: sql/realty/leads/update.sql
     """
     if id is None:

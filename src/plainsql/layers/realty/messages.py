@@ -144,6 +144,8 @@ def append(*, conversation_id: UUID, type: RealtyMessageType, content: str) -> A
     type: Who said it.
     Reads realty.conversations, realty.messages.
     Writes realty.conversations, realty.messages.
+    May violate messages_conversation_id_fkey, messages_pkey.
+    Triggers and foreign keys may violate constraints of realty.conversations.
     SQL: sql/realty/messages/append.sql
     """
     if conversation_id is None or type is None or content is None:
@@ -198,6 +200,7 @@ def create(*, conversation_id: UUID, type: RealtyMessageType, content: str) -> A
     type: Who said it.
     Reads realty.messages.
     Writes realty.messages.
+    May violate messages_conversation_id_fkey, messages_pkey.
     SQL: sql/realty/messages/create.sql
     """
     if conversation_id is None or type is None or content is None:

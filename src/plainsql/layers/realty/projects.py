@@ -191,8 +191,8 @@ else:
         "GetEmbeddingParameters": "get_embedding",
         "ListParameters": "list",
         "ListWithoutEmbeddingParameters": "list_without_embedding",
-        "SearchParameters": "search",
         "SearchHybridParameters": "search_hybrid",
+        "SearchParameters": "search",
         "SetEmbeddingParameters": "set_embedding",
         "UpdateParameters": "update",
     })
@@ -276,6 +276,7 @@ def create(
     reference: How to find the place: "a two-minute walk from the park".
     Reads realty.projects.
     Writes realty.projects.
+    May violate projects_brochure_url_is_http, projects_district_not_empty, projects_name_not_empty, projects_pkey, projects_video_url_is_http.
     SQL: sql/realty/projects/create.sql
     """
     if (
@@ -315,6 +316,8 @@ def delete(*, id: UUID) -> Args:
 
     Reads realty.projects.
     Writes realty.conversations, realty.projects, realty.properties.
+    May violate appointments_project_id_fkey.
+    Triggers and foreign keys may violate constraints of realty.appointments, realty.conversations.
     SQL: sql/realty/projects/delete.sql
     """
     if id is None:
@@ -721,6 +724,7 @@ def set_embedding(*, embedding: Vector | Sequence[float] | SupportsArray | None,
     embedding: The meaning of the project's text; null until it is computed.
     Reads realty.projects.
     Writes realty.projects.
+    Triggers and foreign keys may violate constraints of realty.projects.
     SQL: sql/realty/projects/set_embedding.sql
     """
     if id is None:
@@ -781,6 +785,8 @@ def update(
     reference: How to find the place: "a two-minute walk from the park".
     Reads realty.projects.
     Writes realty.projects.
+    May violate projects_brochure_url_is_http, projects_video_url_is_http, projects_district_not_empty, projects_name_not_empty.
+    Triggers and foreign keys may violate constraints of realty.projects.
     SQL: sql/realty/projects/update.sql
     """
     if (

@@ -236,11 +236,11 @@ else:
         "DeleteParameters": "delete",
         "GetByIdParameters": "get_by_id",
         "GetEmbeddingParameters": "get_embedding",
-        "ListParameters": "list",
         "ListByProjectParameters": "list_by_project",
+        "ListParameters": "list",
         "ListWithoutEmbeddingParameters": "list_without_embedding",
-        "SearchParameters": "search",
         "SearchHybridParameters": "search_hybrid",
+        "SearchParameters": "search",
         "SetEmbeddingParameters": "set_embedding",
         "UpdateParameters": "update",
     })
@@ -322,6 +322,7 @@ def create(
     floor_no: As it is printed: "3", "PH", "12-13".
     Reads realty.properties.
     Writes realty.properties.
+    May violate properties_id_project_id_key, properties_pkey, properties_pricing_not_negative, properties_project_id_fkey, properties_title_not_empty, properties_type_not_empty, properties_typology_id_fkey.
     SQL: sql/realty/properties/create.sql
     """
     if (
@@ -349,6 +350,7 @@ def delete(*, id: UUID) -> Args:
 
     Reads realty.properties.
     Writes realty.properties.
+    May violate appointments_property_is_in_project_fkey.
     SQL: sql/realty/properties/delete.sql
     """
     if id is None:
@@ -832,6 +834,7 @@ def set_embedding(*, embedding: Vector | Sequence[float] | SupportsArray | None,
     embedding: The meaning of the property's text; null until it is computed.
     Reads realty.properties.
     Writes realty.properties.
+    Triggers and foreign keys may violate constraints of realty.properties.
     SQL: sql/realty/properties/set_embedding.sql
     """
     if id is None:
@@ -888,6 +891,8 @@ def update(
     floor_no: As it is printed: "3", "PH", "12-13".
     Reads realty.properties.
     Writes realty.appointments, realty.properties.
+    May violate properties_pricing_not_negative, properties_type_not_empty, properties_title_not_empty, properties_typology_id_fkey, properties_id_project_id_key, properties_project_id_fkey.
+    Triggers and foreign keys may violate constraints of realty.appointments, realty.properties.
     SQL: sql/realty/properties/update.sql
     """
     if (

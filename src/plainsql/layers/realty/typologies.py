@@ -147,6 +147,7 @@ def create(
     area_m2: As it is printed: "62", "62.5", "60 - 75".
     Reads realty.typologies.
     Writes realty.typologies.
+    May violate typologies_name_not_empty, typologies_num_bathrooms_range, typologies_num_bedrooms_range, typologies_pkey, typologies_type_not_empty.
     SQL: sql/realty/typologies/create.sql
     """
     if name is None or type is None or num_bedrooms is None or num_bathrooms is None:
@@ -167,6 +168,7 @@ def delete(*, id: UUID) -> Args:
 
     Reads realty.typologies.
     Writes realty.typologies.
+    May violate properties_typology_id_fkey.
     SQL: sql/realty/typologies/delete.sql
     """
     if id is None:
@@ -274,6 +276,8 @@ def update(
     area_m2: As it is printed: "62", "62.5", "60 - 75".
     Reads realty.typologies.
     Writes realty.typologies.
+    May violate typologies_num_bathrooms_range, typologies_num_bedrooms_range, typologies_type_not_empty, typologies_name_not_empty.
+    Triggers and foreign keys may violate constraints of realty.typologies.
     SQL: sql/realty/typologies/update.sql
     """
     if name is None or type is None or num_bedrooms is None or num_bathrooms is None or id is None:

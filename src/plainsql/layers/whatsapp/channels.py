@@ -144,9 +144,9 @@ else:
         "GetAccessTokenParameters": "get_access_token",
         "GetByIdParameters": "get_by_id",
         "GetByPhoneNumberIdParameters": "get_by_phone_number_id",
-        "ListParameters": "list",
         "ListActiveParameters": "list_active",
         "ListByOrganizationParameters": "list_by_organization",
+        "ListParameters": "list",
         "ResumeParameters": "resume",
         "RotateAccessTokenParameters": "rotate_access_token",
         "SuspendParameters": "suspend",
@@ -242,6 +242,7 @@ def create(
     access_token: Encrypted, bound to this tenant and id: a copy in another row cannot be read.
     Reads whatsapp.channels.
     Writes whatsapp.channels.
+    May violate channels_access_token_not_empty, channels_business_account_id_not_empty, channels_messages_per_second_known, channels_phone_number_id_key, channels_phone_number_id_not_empty, channels_pkey, channels_status_known.
     SQL: sql/whatsapp/channels/create.sql
     """
     if (
@@ -282,6 +283,7 @@ def delete(*, id: UUID) -> Args:
 
     Reads whatsapp.channels.
     Writes whatsapp.channels.
+    May violate messages_channel_id_fkey.
     SQL: sql/whatsapp/channels/delete.sql
     """
     if id is None:
@@ -532,6 +534,8 @@ def resume(*, id: UUID) -> Args:
 
     Reads whatsapp.channels.
     Writes whatsapp.channels.
+    May violate channels_status_known.
+    Triggers and foreign keys may violate constraints of whatsapp.channels.
     SQL: sql/whatsapp/channels/resume.sql
     """
     if id is None:
@@ -574,6 +578,8 @@ def rotate_access_token(*, access_token: str, tenant_id: UUID, id: UUID) -> Args
     access_token: Encrypted, bound to this tenant and id: a copy in another row cannot be read.
     Reads whatsapp.channels.
     Writes whatsapp.channels.
+    May violate channels_access_token_not_empty.
+    Triggers and foreign keys may violate constraints of whatsapp.channels.
     SQL: sql/whatsapp/channels/rotate_access_token.sql
     """
     if access_token is None or tenant_id is None or id is None:
@@ -616,6 +622,8 @@ def suspend(*, id: UUID) -> Args:
 
     Reads whatsapp.channels.
     Writes whatsapp.channels.
+    May violate channels_status_known.
+    Triggers and foreign keys may violate constraints of whatsapp.channels.
     SQL: sql/whatsapp/channels/suspend.sql
     """
     if id is None:
@@ -678,6 +686,8 @@ def update(
     messages_per_second: What WhatsApp lets this number send: 80, or 250 where it was raised.
     Reads whatsapp.channels.
     Writes whatsapp.channels.
+    May violate channels_messages_per_second_known, channels_status_known, channels_business_account_id_not_empty, channels_phone_number_id_key, channels_phone_number_id_not_empty.
+    Triggers and foreign keys may violate constraints of whatsapp.channels.
     SQL: sql/whatsapp/channels/update.sql
     """
     if (
@@ -738,6 +748,8 @@ def verify(*, id: UUID) -> Args:
 
     Reads whatsapp.channels.
     Writes whatsapp.channels.
+    May violate channels_status_known.
+    Triggers and foreign keys may violate constraints of whatsapp.channels.
     SQL: sql/whatsapp/channels/verify.sql
     """
     if id is None:

@@ -141,6 +141,7 @@ def block(*, id: UUID) -> Args:
 
     Reads whatsapp.contacts.
     Writes whatsapp.contacts.
+    Triggers and foreign keys may violate constraints of whatsapp.contacts.
     SQL: sql/whatsapp/contacts/block.sql
     """
     if id is None:
@@ -215,6 +216,7 @@ def create(
     is_blocked: Whether the tenant wants nothing to do with them.
     Reads whatsapp.contacts.
     Writes whatsapp.contacts.
+    May violate contacts_phone_number_key, contacts_phone_number_not_empty, contacts_pkey.
     SQL: sql/whatsapp/contacts/create.sql
     """
     if phone_number is None or is_blocked is None:
@@ -236,6 +238,7 @@ def delete(*, id: UUID) -> Args:
 
     Reads whatsapp.contacts.
     Writes whatsapp.contacts, whatsapp.messages.
+    Triggers and foreign keys may violate constraints of whatsapp.messages.
     SQL: sql/whatsapp/contacts/delete.sql
     """
     if id is None:
@@ -387,6 +390,8 @@ def save(
     last_seen: When we last heard of them.
     Reads whatsapp.contacts.
     Writes whatsapp.contacts.
+    May violate contacts_phone_number_not_empty, contacts_pkey.
+    Triggers and foreign keys may violate constraints of whatsapp.contacts.
     SQL: sql/whatsapp/contacts/save.sql
     """
     if phone_number is None:
@@ -424,6 +429,7 @@ def touch_last_seen(*, seen_at: datetime | None = None, id: UUID) -> Args:
 
     Reads whatsapp.contacts.
     Writes whatsapp.contacts.
+    Triggers and foreign keys may violate constraints of whatsapp.contacts.
     SQL: sql/whatsapp/contacts/touch_last_seen.sql
     """
     if id is None:
@@ -459,6 +465,7 @@ def unblock(*, id: UUID) -> Args:
 
     Reads whatsapp.contacts.
     Writes whatsapp.contacts.
+    Triggers and foreign keys may violate constraints of whatsapp.contacts.
     SQL: sql/whatsapp/contacts/unblock.sql
     """
     if id is None:
@@ -507,6 +514,8 @@ def update(
     is_blocked: Whether the tenant wants nothing to do with them.
     Reads whatsapp.contacts.
     Writes whatsapp.contacts.
+    May violate contacts_phone_number_key, contacts_phone_number_not_empty.
+    Triggers and foreign keys may violate constraints of whatsapp.contacts.
     SQL: sql/whatsapp/contacts/update.sql
     """
     if phone_number is None or is_blocked is None or id is None:

@@ -169,6 +169,7 @@ def create(
     storage_url: Where our copy is: WhatsApp keeps its own for 30 days.
     Reads whatsapp.media_files.
     Writes whatsapp.media_files.
+    May violate media_files_file_size_not_negative, media_files_file_type_not_empty, media_files_pkey, media_files_whatsapp_media_id_key, media_files_whatsapp_media_id_not_empty.
     SQL: sql/whatsapp/media_files/create.sql
     """
     if file_type is None:
@@ -191,6 +192,7 @@ def delete(*, id: UUID) -> Args:
 
     Reads whatsapp.media_files.
     Writes whatsapp.media_files, whatsapp.messages.
+    Triggers and foreign keys may violate constraints of whatsapp.messages.
     SQL: sql/whatsapp/media_files/delete.sql
     """
     if id is None:
@@ -346,6 +348,8 @@ def save(
     storage_url: Where our copy is: WhatsApp keeps its own for 30 days.
     Reads whatsapp.media_files.
     Writes whatsapp.media_files.
+    May violate media_files_file_size_not_negative, media_files_file_type_not_empty, media_files_pkey, media_files_whatsapp_media_id_not_empty.
+    Triggers and foreign keys may violate constraints of whatsapp.media_files.
     SQL: sql/whatsapp/media_files/save.sql
     """
     if file_type is None:
@@ -395,6 +399,8 @@ def update(
     storage_url: Where our copy is: WhatsApp keeps its own for 30 days.
     Reads whatsapp.media_files.
     Writes whatsapp.media_files.
+    May violate media_files_file_size_not_negative, media_files_file_type_not_empty, media_files_whatsapp_media_id_key, media_files_whatsapp_media_id_not_empty.
+    Triggers and foreign keys may violate constraints of whatsapp.media_files.
     SQL: sql/whatsapp/media_files/update.sql
     """
     if file_type is None or id is None:

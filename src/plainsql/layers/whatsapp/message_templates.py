@@ -92,8 +92,8 @@ else:
         "CountParameters": "count",
         "CreateParameters": "create",
         "DeleteParameters": "delete",
-        "GetParameters": "get",
         "GetByIdParameters": "get_by_id",
+        "GetParameters": "get",
         "ListParameters": "list",
         "SaveParameters": "save",
         "UpdateParameters": "update",
@@ -162,6 +162,7 @@ def create(*, name: str, language: str, category: str, body: str, status: str = 
     status: What WhatsApp says; only approved can be sent.
     Reads whatsapp.message_templates.
     Writes whatsapp.message_templates.
+    May violate message_templates_category_known, message_templates_language_not_empty, message_templates_name_language_key, message_templates_name_not_empty, message_templates_pkey, message_templates_status_known.
     SQL: sql/whatsapp/message_templates/create.sql
     """
     if name is None or language is None or category is None or body is None or status is None:
@@ -333,6 +334,8 @@ def save(*, name: str, language: str, category: str, body: str, status: str = "p
     status: What WhatsApp says; only approved can be sent.
     Reads whatsapp.message_templates.
     Writes whatsapp.message_templates.
+    May violate message_templates_category_known, message_templates_language_not_empty, message_templates_name_not_empty, message_templates_pkey, message_templates_status_known.
+    Triggers and foreign keys may violate constraints of whatsapp.message_templates.
     SQL: sql/whatsapp/message_templates/save.sql
     """
     if name is None or language is None or category is None or body is None or status is None:
@@ -384,6 +387,8 @@ def update(
     status: What WhatsApp says; only approved can be sent.
     Reads whatsapp.message_templates.
     Writes whatsapp.message_templates.
+    May violate message_templates_status_known, message_templates_category_known, message_templates_language_not_empty, message_templates_name_language_key, message_templates_name_not_empty.
+    Triggers and foreign keys may violate constraints of whatsapp.message_templates.
     SQL: sql/whatsapp/message_templates/update.sql
     """
     if name is None or language is None or category is None or body is None or status is None or id is None:

@@ -211,8 +211,8 @@ else:
         "SaveOutboundParameters": "save_outbound",
         "StatsParameters": "stats",
         "UpdateParameters": "update",
-        "UpdateStatusParameters": "update_status",
         "UpdateStatusByWhatsappMsgIdParameters": "update_status_by_whatsapp_msg_id",
+        "UpdateStatusParameters": "update_status",
     })
 
 
@@ -296,6 +296,8 @@ def claim_failed_for_retry(*, max_attempts: int = 5, limit: int = 50, first_dela
     first_delay_s: 1..86400, 30 by default.
     Reads whatsapp.messages.
     Writes whatsapp.messages.
+    May violate messages_inbound_has_whatsapp_msg_id, messages_next_attempt_is_of_unsent, messages_received_is_inbound, messages_retry_count_not_negative, messages_status_known, messages_whatsapp_msg_id_key, messages_whatsapp_msg_id_not_empty.
+    Triggers and foreign keys may violate constraints of whatsapp.messages.
     SQL: sql/whatsapp/messages/claim_failed_for_retry.sql
     """
     if max_attempts is None or limit is None or first_delay_s is None:
@@ -430,6 +432,7 @@ def create(
     error_message: Why it failed last.
     Reads whatsapp.messages.
     Writes whatsapp.messages.
+    May violate messages_channel_id_fkey, messages_contact_id_fkey, messages_direction_known, messages_idempotency_key_key, messages_idempotency_key_length, messages_inbound_has_whatsapp_msg_id, messages_media_id_fkey, messages_message_type_not_empty, messages_next_attempt_is_of_unsent, messages_phone_number_not_empty, messages_pkey, messages_received_is_inbound, messages_retry_count_not_negative, messages_status_known, messages_whatsapp_msg_id_key, messages_whatsapp_msg_id_not_empty.
     SQL: sql/whatsapp/messages/create.sql
     """
     if (
@@ -826,6 +829,7 @@ def save_inbound(
     content: The text, or the caption of a file.
     Reads whatsapp.messages.
     Writes whatsapp.messages.
+    May violate messages_channel_id_fkey, messages_contact_id_fkey, messages_direction_known, messages_idempotency_key_key, messages_idempotency_key_length, messages_inbound_has_whatsapp_msg_id, messages_media_id_fkey, messages_message_type_not_empty, messages_next_attempt_is_of_unsent, messages_phone_number_not_empty, messages_pkey, messages_received_is_inbound, messages_retry_count_not_negative, messages_status_known, messages_whatsapp_msg_id_not_empty.
     SQL: sql/whatsapp/messages/save_inbound.sql
     """
     if channel_id is None or phone_number is None or message_type is None:
@@ -954,6 +958,8 @@ def save_outbound(
     lease_s: 1..86400, 900 by default.
     Reads whatsapp.messages.
     Writes whatsapp.messages.
+    May violate messages_channel_id_fkey, messages_contact_id_fkey, messages_direction_known, messages_idempotency_key_length, messages_inbound_has_whatsapp_msg_id, messages_media_id_fkey, messages_message_type_not_empty, messages_next_attempt_is_of_unsent, messages_phone_number_not_empty, messages_pkey, messages_received_is_inbound, messages_retry_count_not_negative, messages_status_known, messages_whatsapp_msg_id_key, messages_whatsapp_msg_id_not_empty.
+    Triggers and foreign keys may violate constraints of whatsapp.messages.
     SQL: sql/whatsapp/messages/save_outbound.sql
     """
     if channel_id is None or phone_number is None or message_type is None or lease_s is None:
@@ -1062,6 +1068,8 @@ def update(
     error_message: Why it failed last.
     Reads whatsapp.messages.
     Writes whatsapp.messages.
+    May violate messages_next_attempt_is_of_unsent, messages_media_id_fkey, messages_contact_id_fkey.
+    Triggers and foreign keys may violate constraints of whatsapp.messages.
     SQL: sql/whatsapp/messages/update.sql
     """
     if id is None:
@@ -1168,6 +1176,8 @@ def update_status(
     first_delay_s: 1..86400, 30 by default.
     Reads whatsapp.messages.
     Writes whatsapp.messages.
+    May violate messages_inbound_has_whatsapp_msg_id, messages_next_attempt_is_of_unsent, messages_received_is_inbound, messages_status_known, messages_whatsapp_msg_id_key, messages_whatsapp_msg_id_not_empty.
+    Triggers and foreign keys may violate constraints of whatsapp.messages.
     SQL: sql/whatsapp/messages/update_status.sql
     """
     if status is None or max_attempts is None or first_delay_s is None or id is None or retry_count is None:
@@ -1275,6 +1285,8 @@ def update_status_by_whatsapp_msg_id(
     first_delay_s: 1..86400, 30 by default.
     Reads whatsapp.messages.
     Writes whatsapp.messages.
+    May violate messages_next_attempt_is_of_unsent, messages_received_is_inbound, messages_status_known.
+    Triggers and foreign keys may violate constraints of whatsapp.messages.
     SQL: sql/whatsapp/messages/update_status_by_whatsapp_msg_id.sql
     """
     if status is None or max_attempts is None or first_delay_s is None or whatsapp_msg_id is None:

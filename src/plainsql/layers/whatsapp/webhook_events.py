@@ -176,6 +176,8 @@ def claim_unprocessed(*, limit: int = 50, lease_s: int = 300) -> Args:
     lease_s: 1..86400, 300 by default.
     Reads whatsapp.webhook_events.
     Writes whatsapp.webhook_events.
+    May violate webhook_events_digest_key, webhook_events_next_attempt_is_of_unprocessed.
+    Triggers and foreign keys may violate constraints of whatsapp.webhook_events.
     SQL: sql/whatsapp/webhook_events/claim_unprocessed.sql
     """
     if limit is None or lease_s is None:
@@ -261,6 +263,7 @@ def create(
     next_attempt_at: When a worker may take it; null where it is processed, or given up.
     Reads whatsapp.webhook_events.
     Writes whatsapp.webhook_events.
+    May violate webhook_events_digest_key, webhook_events_event_type_not_empty, webhook_events_next_attempt_is_of_unprocessed, webhook_events_pkey, webhook_events_processed_has_time, webhook_events_retry_count_not_negative.
     SQL: sql/whatsapp/webhook_events/create.sql
     """
     if event_type is None or payload is None or processed is None or retry_count is None:
@@ -406,6 +409,7 @@ def log(*, event_type: str, payload: Json) -> Args:
 
     Reads whatsapp.webhook_events.
     Writes whatsapp.webhook_events.
+    May violate webhook_events_event_type_not_empty, webhook_events_next_attempt_is_of_unprocessed, webhook_events_pkey, webhook_events_processed_has_time, webhook_events_retry_count_not_negative.
     SQL: sql/whatsapp/webhook_events/log.sql
     """
     if event_type is None or payload is None:
@@ -466,6 +470,8 @@ def mark_failed(
     first_delay_s: 1..86400, 30 by default.
     Reads whatsapp.webhook_events.
     Writes whatsapp.webhook_events.
+    May violate webhook_events_digest_key, webhook_events_next_attempt_is_of_unprocessed, webhook_events_retry_count_not_negative.
+    Triggers and foreign keys may violate constraints of whatsapp.webhook_events.
     SQL: sql/whatsapp/webhook_events/mark_failed.sql
     """
     if max_attempts is None or first_delay_s is None or id is None:
@@ -515,6 +521,8 @@ def mark_processed(*, id: UUID) -> Args:
 
     Reads whatsapp.webhook_events.
     Writes whatsapp.webhook_events.
+    May violate webhook_events_digest_key, webhook_events_next_attempt_is_of_unprocessed, webhook_events_processed_has_time.
+    Triggers and foreign keys may violate constraints of whatsapp.webhook_events.
     SQL: sql/whatsapp/webhook_events/mark_processed.sql
     """
     if id is None:
@@ -609,6 +617,8 @@ def update(
     next_attempt_at: When a worker may take it; null where it is processed, or given up.
     Reads whatsapp.webhook_events.
     Writes whatsapp.webhook_events.
+    May violate webhook_events_digest_key, webhook_events_next_attempt_is_of_unprocessed, webhook_events_retry_count_not_negative.
+    Triggers and foreign keys may violate constraints of whatsapp.webhook_events.
     SQL: sql/whatsapp/webhook_events/update.sql
     """
     if retry_count is None or id is None:

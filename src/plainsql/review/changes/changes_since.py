@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Final, Literal
 
 from plainsql.check.git_repository import Repository
+from plainsql.check.project_at_commit import NOTHING_CHECKED, check_at_commit, project_at_commit
 from plainsql.check.project_check import ProjectCheck, check_project
 from plainsql.review.changes.change_sheets import ChangedFile, Changes
 from plainsql.review.changes.plan_differences import plan_differences
-from plainsql.review.changes.project_at_commit import NOTHING_CHECKED, check_at_commit, project_at_commit
 from plainsql.review.changes.query_differences import changed_queries, text_diff
 from plainsql.review.changes.query_facts import QueryFacts, below_root, query_facts
 from plainsql.settings import Project

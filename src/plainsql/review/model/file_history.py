@@ -5,7 +5,6 @@ The log is read until every file has its commit, so a long history costs only it
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
@@ -17,6 +16,8 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from plainsql.check.git_process import git_command, git_environment, run_git
+from plainsql.errors import SettingsError
 from plainsql.review.model.sheets import FileChange
 
 __all__ = ["FileHistory", "read_history"]
@@ -24,15 +25,6 @@ __all__ = ["FileHistory", "read_history"]
 _MARK: Final = "\x1e"
 _MAX_DIFF_LINES: Final = 400
 _GIT_WAIT_S: Final = 60
-# A repository's own configuration may start programs for a diff: none of them is started here.
-_SETTINGS: Final = tuple(
-    word
-    for setting in (
-        *("core.quotePath=off", "core.fsmonitor=false", "log.showSignature=false"),
-        *("diff.noprefix=false", "diff.mnemonicPrefix=false", "diff.suppressBlankEmpty=false"),
-    )
-    for word in ("-c", setting)
-)
 _ESCAPE: Final = re.compile(r'\\([abtnvfr"\\]|[0-7]{3})')
 _CONTROL: Final = {"a": "\a", "b": "\b", "t": "\t", "n": "\n", "v": "\v", "f": "\f", "r": "\r"}
 
@@ -60,10 +52,9 @@ def read_history(root: Path, wanted: Collection[str]) -> FileHistory:
 
     Without git, or outside of a repository, nothing is known, and the remark says so.
     """
-    program = shutil.which("git")
-    if program is None:
+    if shutil.which("git") is None:
         return FileHistory(remark="git is not installed")
-    git = _Git(program, root)
+    git = _Git(root)
     tracked = git.lines("ls-files", "-z", separator="\0")
     if tracked is None:
         return FileHistory(remark="the project is in no git repository")
@@ -101,25 +92,14 @@ def read_history(root: Path, wanted: Collection[str]) -> FileHistory:
 class _Git:
     """The git program in one folder."""
 
-    def __init__(self, program: str, root: Path) -> None:
-        self._command = [program, *_SETTINGS, "-C", str(root)]
-        # Set by a hook: they would lead to another repository than the folder's.
-        ours = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_EXTERNAL_DIFF")
-        self._environment = {key: value for key, value in os.environ.items() if key not in ours}
-        self._environment |= {"GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C", "GIT_PAGER": "cat"}
+    def __init__(self, root: Path) -> None:
+        self._root = root
 
     def lines(self, *arguments: str, separator: str = "\n") -> list[str] | None:
         """Return the lines that a command prints; ``None`` if it fails."""
         try:
-            done = subprocess.run(
-                [*self._command, *arguments],
-                env=self._environment,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                timeout=_GIT_WAIT_S,
-                check=False,
-            )
-        except (OSError, subprocess.TimeoutExpired):
+            done = run_git(self._root, *arguments, timeout=_GIT_WAIT_S)
+        except (SettingsError, subprocess.TimeoutExpired):
             return None
         if done.returncode:
             return None
@@ -145,7 +125,7 @@ class _Git:
     def log(self, folders: Sequence[str]) -> Generator[tuple[FileChange, str, list[str]]]:
         """Yield each commit's change of each file, the newest first: the path, and the lines of its hunks."""
         command = [
-            *self._command,
+            *git_command(self._root),
             *(
                 "log",
                 "--no-merges",
@@ -160,7 +140,7 @@ class _Git:
         ]
         with subprocess.Popen(
             command,
-            env=self._environment,
+            env=git_environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

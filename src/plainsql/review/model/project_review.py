@@ -15,6 +15,7 @@ from plainsql.check.allowed import AllowedFindings
 from plainsql.check.migration_traces import trace_migrations
 from plainsql.check.problems import Problem, findings_of
 from plainsql.check.project_check import ProjectCheck, check_project
+from plainsql.check.release.release_check import ReleaseBreak, check_release
 from plainsql.errors import ConnectError, EmbeddedServerError, PlainsqlError
 from plainsql.migrate.discovery import Folder, read_folder
 from plainsql.migrate.trace.model import MigrationTrace
@@ -92,11 +93,13 @@ def read_review(
         tables = with_sizes(tables, statistics)
     migrations: tuple[MigrationSheet, ...] = ()
     traces: dict[str, MigrationTrace] = {}
+    breaks: dict[str, list[ReleaseBreak]] = {}
     if project.owns_schema and project.migrations_folder.is_dir():
         folder = read_folder(project.migrations_folder)
         proofs = _proofs(project, folder, scratch, remarks, no_cache=no_cache)
         migrations = migration_sheets(folder, queries, by_name, proofs)
         traces = _traces(project, scratch, statistics, remarks)
+        breaks = _breaks(project, since, scratch, remarks)
     notes = tuple(
         sorted(
             (_note(problem, project, is_error=error) for problem, error in _problems(check)),
@@ -116,6 +119,7 @@ def read_review(
                     rollback_path=_shown(each.rollback_path, project) if each.rollback_path else "",
                     notes=tuple(n for n in notes if n.path == _shown(each.path, project)),
                     trace=_below_root_of(traces.get(each.name), project),
+                    breaks=tuple(breaks.get(each.name, ())),
                 )
                 for each in migrations
             ),
@@ -143,6 +147,23 @@ def _traces(
         remarks.append(f"the migrations are not traced: {error.message}")
         return {}
     return {trace.name: trace for trace in found}
+
+
+def _breaks(
+    project: Project, since: str | None, scratch: str | None, remarks: list[str]
+) -> dict[str, list[ReleaseBreak]]:
+    """Return the queries of a ref that each migration breaks; none with a remark if they cannot run."""
+    found: dict[str, list[ReleaseBreak]] = defaultdict(list)
+    if since is None:
+        return found
+    try:
+        release = check_release(project, since, scratch)
+    except PlainsqlError as error:
+        remarks.append(f"the queries of {since} are not checked against the new migrations: {error.message}")
+        return found
+    for each in (*release.breaks, *release.allowed):
+        found[each.migration].append(each)
+    return found
 
 
 def _proofs(

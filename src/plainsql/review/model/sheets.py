@@ -6,6 +6,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from plainsql.check.release.release_check import ReleaseBreak
 from plainsql.migrate.trace.model import MigrationTrace
 from plainsql.plans.explain.observations import Observation
 from plainsql.review.changes.change_sheets import Changes
@@ -524,6 +525,8 @@ class MigrationSheet(Struct, frozen=True):
     notes: tuple[Note, ...] = ()
     trace: MigrationTrace | None = None
     """The locks, rewrites and hazards of its statements; ``None`` if it was not traced."""
+    breaks: tuple[ReleaseBreak, ...] = ()
+    """The queries of the ref that it breaks, the allowed ones too."""
     change: FileChange = FileChange()
 
 

@@ -1,4 +1,8 @@
 -- Drop the kitchen.
+drop table bookings;
+
+drop table guests;
+
 drop table everything;
 
 drop table cooks;

@@ -63,3 +63,14 @@ create table everything (
   some_documents jsonb[] not null,
   nothing text
 );
+
+create table guests (
+  id bigint generated always as identity primary key,
+  name text not null
+);
+
+create table bookings (
+  id bigint generated always as identity primary key,
+  guest_id bigint not null references guests (id),
+  price numeric not null
+);

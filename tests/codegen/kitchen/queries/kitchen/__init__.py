@@ -8,15 +8,15 @@
 from __future__ import annotations
 
 from builtins import int as int_, list as list_
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date as date_, datetime, time, timedelta
 from decimal import Decimal
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
-from typing import Annotated, Literal, NotRequired, TYPE_CHECKING, TypedDict
+from typing import Annotated, Literal, NotRequired, Protocol, TYPE_CHECKING, TypedDict
 from uuid import UUID
 
 from plainsql.dependencies import Change
-from plainsql.query import Args, NullError, bits, bounded as bounded_, composite, count as count_, elements, many, one, optional, parameter_types
+from plainsql.query import Args, NullError, bits, bounded as bounded_, columns, composite, copied, count as count_, elements, many, one, optional, parameter_types
 from plainsql.rows import Composite, Row
 from plainsql.types import BitString, JSON, Json, Point, Range, SupportsArray, UNSET, UnsetType
 from plainsql.vector import HalfVector, SparseVector, Vector
@@ -24,7 +24,11 @@ from tests.codegen.kitchen.queries.enums import Mood
 from tests.codegen.kitchen.queries.kitchen.types import Item, Payload
 
 __all__ = [
+    "AddCooksCooksDict",
+    "AddCooksCooksRow",
+    "AddCooksParameters",
     "Cook",
+    "CookWithDish",
     "DefaultsParameters",
     "Dish",
     "DishWithCook",
@@ -35,6 +39,8 @@ __all__ = [
     "GetParameters",
     "IntParameters",
     "ListParameters",
+    "LoadParameters",
+    "LoadRow",
     "Mood",
     "NamesParameters",
     "Recipe",
@@ -44,6 +50,7 @@ __all__ = [
     "TagsParameters",
     "UpdateParameters",
     "WriteParameters",
+    "add_cooks",
     "best",
     "count",
     "defaults",
@@ -52,6 +59,7 @@ __all__ = [
     "get",
     "int",
     "list",
+    "load",
     "names",
     "save",
     "store",
@@ -65,6 +73,14 @@ class Cook(Row, frozen=True):
     """The nested `cook` of a row."""
 
     id: int_
+    name: str
+    mail: str | None
+
+
+class CookWithDish(Row, frozen=True):
+    """A row of `kitchen`."""
+
+    dish_id: int_
     name: str
     mail: str | None
 
@@ -150,6 +166,19 @@ class Everything(Row, frozen=True):
 
 
 if TYPE_CHECKING:
+    AddCooksCooksDict = TypedDict("AddCooksCooksDict", {"dish": str, "name": str, "mail": str | None})
+    class AddCooksCooksRow(Protocol):
+        @property
+        def dish(self) -> str: ...
+        @property
+        def name(self) -> str: ...
+        @property
+        def mail(self) -> str | None: ...
+    _AddCooksCooksRow = AddCooksCooksRow | AddCooksCooksDict | tuple[str, str, str | None]
+    AddCooksParameters = TypedDict("AddCooksParameters", {
+        "cooks": Iterable[_AddCooksCooksRow],
+        "type": NotRequired[Mood | UnsetType],
+    })
     DefaultsParameters = TypedDict("DefaultsParameters", {
         "ratio": Decimal | None,
         "price": NotRequired[Decimal | None],
@@ -175,6 +204,34 @@ if TYPE_CHECKING:
         "limit": NotRequired[int_],
         "order": NotRequired[Literal["newest", "name"]],
     })
+    LoadParameters = TypedDict("LoadParameters", {
+        "name": str,
+        "type": Mood,
+        "date": date_,
+        "class_": str | None,
+        "recipe": Recipe | None,
+        "payload": Json,
+        "tags": list_[str],
+        "embedding": Vector | Sequence[float] | SupportsArray | None,
+    })
+    class LoadRow(Protocol):
+        @property
+        def name(self) -> str: ...
+        @property
+        def type(self) -> Mood: ...
+        @property
+        def date(self) -> date_: ...
+        @property
+        def class_(self) -> str | None: ...
+        @property
+        def recipe(self) -> Recipe | None: ...
+        @property
+        def payload(self) -> Json: ...
+        @property
+        def tags(self) -> list_[str]: ...
+        @property
+        def embedding(self) -> Vector | Sequence[float] | SupportsArray | None: ...
+    _LoadRow = LoadRow | LoadParameters | tuple[str, Mood, date_, str | None, Recipe | None, Json, list_[str], Vector | Sequence[float] | SupportsArray | None]
     NamesParameters = TypedDict("NamesParameters", {
         "classified": NotRequired[bool],
         "festive": NotRequired[bool],
@@ -235,12 +292,17 @@ if TYPE_CHECKING:
     })
 else:
     __getattr__ = parameter_types(__name__, {
+        "AddCooksCooksDict": {"dish": "str", "name": "str", "mail": "str | None"},
+        "AddCooksCooksRow": {"dish": "str", "name": "str", "mail": "str | None"},
+        "AddCooksParameters": "add_cooks",
         "DefaultsParameters": "defaults",
         "DocumentsParameters": "documents",
         "EverythingParameters": "everything",
         "GetParameters": "get",
         "IntParameters": "int",
         "ListParameters": "list",
+        "LoadParameters": "load",
+        "LoadRow": "load",
         "NamesParameters": "names",
         "SaveParameters": "save",
         "StoreParameters": "store",
@@ -248,6 +310,35 @@ else:
         "UpdateParameters": "update",
         "WriteParameters": "write",
     })
+
+
+@many[CookWithDish, "AddCooksParameters"]("kitchen.add_cooks", "sql/kitchen/add_cooks.sql", 4, """\
+insert into cooks as c (dish_id, name, mail)
+select
+  d.id,
+  v.name,
+  v.mail
+from unnest(:cooks.dish::text[], :cooks.name::text[], :cooks.mail::email[]) as v (dish, name, mail)
+inner join dishes as d on v.dish = d.name
+where d.type = :type  --?
+returning
+  c.dish_id,
+  c.name,
+  c.mail
+""", session_clean=True, changes=(
+    Change("public.cooks", (("dish_id", "returned", "dish_id"),)),
+))
+def add_cooks(*, cooks: Iterable[_AddCooksCooksRow], type: Mood | UnsetType = UNSET) -> Args:
+    """Add cooks to the dishes with these names.
+
+    Reads public.cooks, public.dishes.
+    Writes public.cooks.
+    May violate name not null, cooks_dish_id_fkey, cooks_pkey, email_check.
+    SQL: sql/kitchen/add_cooks.sql
+    """
+    if cooks is None or type is None:
+        raise NullError
+    return (*columns("cooks", cooks, ("dish", "name", "mail")), type)
 
 
 @one[int_ | None]("kitchen.best", "sql/kitchen/best.sql", 3, """\
@@ -464,6 +555,33 @@ def list(
     return (type, least, date, id, bounded_("limit", limit, 1, 200), order)
 
 
+@copied["_LoadRow"]("kitchen.load", "sql/kitchen/load.sql", 4, """\
+copy dishes (name, type, date, class_, recipe, payload, tags, embedding) from stdin
+""", session_clean=True, changes=(
+    Change("public.dishes"),
+))
+def load(
+    *,
+    name: str,
+    type: Mood,
+    date: date_,
+    class_: str | None,
+    recipe: Recipe | None,
+    payload: Json,
+    tags: list_[str],
+    embedding: Vector | Sequence[float] | SupportsArray | None,
+) -> Args:
+    """Load dishes from a menu.
+
+    Writes public.dishes.
+    May violate dishes_pkey, dishes_stars_check.
+    SQL: sql/kitchen/load.sql
+    """
+    if name is None or type is None or date is None or payload is None or tags is None:
+        raise NullError
+    return (name, type, date, class_, composite(recipe), payload, tags, embedding)
+
+
 @many[str, "NamesParameters"]("kitchen.names", "sql/kitchen/names.sql", 4, """\
 select d.name
 from dishes as d
@@ -510,6 +628,7 @@ def save(
 
     Reads public.dishes.
     Writes public.dishes.
+    May violate dishes_pkey, dishes_stars_check.
     SQL: sql/kitchen/save.sql
     """
     if name is None:
@@ -623,6 +742,7 @@ def store(
 
     Reads public.everything.
     Writes public.everything.
+    May violate email_check, everything_pkey.
     SQL: sql/kitchen/store.sql
     """
     if (
@@ -727,6 +847,7 @@ def update(
 
     Reads public.dishes.
     Writes public.dishes.
+    May violate dishes_stars_check.
     SQL: sql/kitchen/update.sql
     """
     if id is None:
@@ -758,6 +879,7 @@ def write(
     stars: 1..5, None by default.
     Reads public.dishes.
     Writes public.dishes.
+    May violate dishes_pkey, dishes_stars_check.
     SQL: sql/kitchen/write.sql
     """
     if name is None or type is None or payload is None or tags is None:

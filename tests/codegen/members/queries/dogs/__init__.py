@@ -109,6 +109,7 @@ def add(
 
     Reads public.dogs.
     Writes public.dogs.
+    May violate dogs_pkey, good_mood_check.
     SQL: sql/dogs/add.sql
     """
     if mood is None or moods is None:

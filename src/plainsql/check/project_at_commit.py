@@ -38,6 +38,10 @@ class ProjectAtCommit:
 
     project: Project | None
     """``None`` if the commit has no such project."""
+    top: Path
+    """The folder with the files; a path below it is the path of a file in the repository."""
+    has_folder: bool = False
+    """True if the commit has the project, with this database or without it."""
     notes: list[str] = field(default_factory=list)
     """The parts that could not be read, each with the reason."""
 
@@ -67,11 +71,12 @@ def project_at_commit(repository: Repository, commit: str, now: Project) -> Gene
 
 
 def _read(repository: Repository, commit: str, now: Project, target: Path) -> ProjectAtCommit:
-    found = ProjectAtCommit(None)
+    found = ProjectAtCommit(None, target)
     folder = _folder(repository, commit, now, found.notes)
     if folder is None:
         found.notes.append("there was no project: every query counts as new")
         return found
+    found.has_folder = True
     root = target / folder
     repository.export(commit, [_joined(folder, "pyproject.toml")], target)
     root.mkdir(parents=True, exist_ok=True)
@@ -128,12 +133,13 @@ def _settings(root: Path, now: Project, notes: list[str]) -> Project | None:
     try:
         with use_database(None):
             everything = Project.load_all(root)
+            kept = {each.name for each in Project.load_all(now.root)} if now.name else {""}
     except SettingsError as error:
         notes.append(f"its settings cannot be read, and those of now are used: {error.message}")
         return replace(now, root=root)
     named = [each for each in everything if each.name == now.name]
-    if not named and len(everything) == 1:
-        named = everything
+    if not named and len(everything) == 1 and everything[0].name not in kept:
+        named = everything  # it was renamed
     if not named:
         notes.append(f"there was no database {now.name!r}: every query counts as new")
         return None

@@ -1,0 +1,23 @@
+"""A list of rows whose fields are others than the statement has, or have other types."""
+
+from __future__ import annotations
+
+import msgspec
+
+from plainsql import Database
+from tests.codegen.kitchen.queries import kitchen
+
+
+class Hired(msgspec.Struct):
+    dish: int
+    name: str
+    mail: str
+
+
+async def add_cooks(db: Database, hired: list[Hired]) -> None:
+    # refused by mypy: matches argument types "Database", "list[Hired]"
+    # refused by pyright: No overloads for "__call__" match
+    await kitchen.add_cooks(db, cooks=hired)
+    # refused by mypy: No overload variant of "__call__" of "Query" matches argument types
+    # refused by pyright: No overloads for "__call__" match
+    await kitchen.add_cooks(db, cooks=[{"dish": "soup", "nam": "Ana", "mail": None}])
