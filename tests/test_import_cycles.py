@@ -16,7 +16,8 @@ PACKAGE = Path(__file__).parents[1] / "src" / "plainsql"
 # it, and modules of its own folder. A new one needs an entry here.
 ANALYSIS_ORDER = (
     *("model", "nodes", "describer", "deep_stack", "assumptions", "missing_features"),
-    *("catalog", "tree", "conditions", "cardinality", "nullability", "effects", "origins", "findings"),
+    *("catalog", "tree", "conditions", "cardinality", "nullability", "effects", "origins", "shapes"),
+    "findings",
     *("analyser", "__init__"),
     *("conflict_targets", "preparation", "merge", "representative_variants", "batched_plans"),
     *("checkout_identity", "scratch_records", "scratch_database", "sandbox"),

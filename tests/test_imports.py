@@ -31,9 +31,10 @@ FLOOR = {
     "types",
     "urls",
 }
-CORE = FLOOR | {"statements", "conversions", "rows", "executors", "query"}
+CORE = FLOOR | {"statements", "conversions", "base_form", "rows", "executors", "query"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
+    "built_json": set(),
     "files": {"errors"},
     "fork": set(),
     "dependencies": set(),
@@ -51,7 +52,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "urls": {"errors", "options"},
     "conninfo": FLOOR,
     "embedded": FLOOR,
-    "settings": FLOOR | {"embedded"},
+    "setting_kinds": set(),
+    "settings": FLOOR | {"embedded", "setting_kinds"},
     "application": FLOOR | {"settings"},
     "connect_errors": FLOOR | {"conninfo"},
     "layer_folders": {"errors", "settings"},
@@ -63,7 +65,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "credentials": {"errors"},
     "project_codecs": {"codec", "errors", "settings"},
     "conversions": {"errors", "types"},
-    "rows": FLOOR | {"statements", "pydantic_schema", "conversions"},
+    "base_form": {"conversions"},
+    "rows": FLOOR | {"built_json", "statements", "pydantic_schema", "conversions", "base_form"},
     "encoding": {"types"},
     "serialization": {"errors", "types"},
     "executors": FLOOR,
@@ -109,6 +112,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "review": CORE
     | {"settings", "migrate", "connect_errors", "schema", "analysis", "codegen", "check", "plans"},
+    "editor": CORE | {"settings", "schema", "analysis", "codegen", "check", "review"},
 }
 # The modules that users import are above all of these; the layers and the command line are above them.
 FACADE = {"__init__", "fastapi", "litestar", "query_folder", "testing"}
@@ -126,17 +130,20 @@ LIBRARY_HOMES: dict[str, set[str]] = {
     "fastapi": {"fastapi"},
     "jinja2": {"review"},
     "litestar": {"litestar"},
+    "lsprotocol": {"editor"},
     "markupsafe": {"review"},
     "matplotlib": {"layers"},
     "opentelemetry": {"otel"},
     "pgvector": {"vector", "database", "sync"},
     "psycopg": {"sync", "migrate", "schema", "analysis", "scaffold", "transfer", "plans", "workload"},
+    "pygls": {"editor"},
     "pytest": {"testing"},
     "psycopg_pool": {"sync"},
     "redis": {"cache", "health", "limits", "redis_connection", "sessions"},
     "rich": {"cli"},
     "sqlalchemy": {"sync"},
     "uvloop": {"database", "cli"},
+    "watchfiles": {"cli"},
     "yoyo": {"migrate"},
 }
 EVERYWHERE_AT_HOME = {"cli", "testing"}

@@ -266,6 +266,7 @@ NO_OPTIONS = {
             "sync",
         ),
         *("AsyncExecutor", "SyncExecutor", "TenantDatabase", "Check", "Health", "json_default", "to_json"),
+        *("Page", "PageRequest"),
     },
     "plainsql.database": {
         *(

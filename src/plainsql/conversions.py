@@ -18,6 +18,7 @@ __all__ = [
     "loader",
     "map_bounds",
     "plain_alias",
+    "sending",
 ]
 
 Convert = Callable[[Any], Any]
@@ -111,6 +112,15 @@ def dumped_bounds(name: str, value: Any, to_db: Convert) -> Any:
         return map_bounds(each, dump) if hasattr(each, "isempty") else each
 
     return _elements(value, bounds) if isinstance(value, list) else bounds(value)
+
+
+def sending(
+    convert: Callable[[str, Any, Convert], Any], name: str, to_db: Convert, then: Convert | None = None
+) -> Convert:
+    """Return the function that sends a list through ``to_db``, as ``dumped_elements`` does, and ``then``."""
+    if then is None:
+        return lambda values: convert(name, values, to_db)
+    return lambda values: then(convert(name, values, to_db))
 
 
 def _elements(value: Any, convert: Convert) -> Any:

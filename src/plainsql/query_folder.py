@@ -149,6 +149,6 @@ def make_query(statement: Statement) -> Query[..., Any, Any]:
         None,
         QueryFacts(
             changes=EVERYTHING,
-            not_null=tuple(hint.name for hint in statement.columns if hint.nullable is False),
+            not_null=tuple(name for hint in statement.columns for name in hint.not_null),
         ),
     )

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field, fields, replace
@@ -22,6 +22,7 @@ from typing import Any, Final
 from urllib.parse import quote, unquote, urlencode
 
 from plainsql.errors import EmbeddedServerError, Place, SettingsError
+from plainsql.setting_kinds import KINDS, kind_of
 from plainsql.urls import hide_password, plain_url
 
 __all__ = [
@@ -34,7 +35,6 @@ __all__ = [
     "resolve_scratch",
     "scratch_source",
     "scratch_url",
-    "selected_projects",
     "use_database",
 ]
 
@@ -168,6 +168,11 @@ class Project:
                         hint=f"set {key} in [tool.plainsql.databases.{other.name}]",
                     )
         return found
+
+    @classmethod
+    def load_selected(cls, start: Path | None = None) -> list[Project]:
+        """Return the project of ``use_database`` alone, else all. Raises as ``load_all`` does."""
+        return cls.load_all(start) if _selected.get() is None else [cls.load(start)]
 
     @classmethod
     def _top(cls, start: Path | None) -> Project:
@@ -342,29 +347,6 @@ def _refuse_two_schemas(settings: Mapping[str, Any], file: Path, table: str) -> 
             )
 
 
-_KINDS: Final[Mapping[str, tuple[str, Callable[[object], bool]]]] = {
-    "str": ("a string", lambda value: isinstance(value, str)),
-    "bool": ("true or false", lambda value: isinstance(value, bool)),
-    "int": ("a number", lambda value: isinstance(value, int) and not isinstance(value, bool)),
-    "int | str": (
-        "a number or a string",
-        lambda value: isinstance(value, (int, str)) and not isinstance(value, bool),
-    ),
-    "tuple[str, ...]": (
-        "a list of strings",
-        lambda value: isinstance(value, list) and all(isinstance(each, str) for each in value),
-    ),
-    "Mapping[str, Any]": ("a table", lambda value: isinstance(value, dict)),
-}
-"""The kinds of the settings, by the annotations of the fields of ``Project``: a name, and a test."""
-
-
-def _kind(value: object) -> str:
-    if isinstance(value, list) and not all(isinstance(each, str) for each in value):
-        return "a list with other values"
-    return next((name for name, accepts in _KINDS.values() if accepts(value)), type(value).__name__)
-
-
 _DATABASE_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,39}", re.ASCII)
 _INNER: Final = frozenset({"root", "name", "is_database"})
 """The fields of ``Project`` that are no settings."""
@@ -401,10 +383,10 @@ def _settings(file: Path, place: str, table: object) -> dict[str, Any]:
                 place=Place(str(file)),
                 hint=f"the keys are {', '.join(sorted(known))}",
             )
-        expected, accepts = _KINDS[known[key]]
+        expected, accepts = KINDS[known[key]]
         if not accepts(value):
             raise SettingsError(
-                f"{key} in [{place}]: expected {expected}, got {_kind(value)}", place=Place(str(file))
+                f"{key} in [{place}]: expected {expected}, got {kind_of(value)}", place=Place(str(file))
             )
         settings[key] = tuple(value) if isinstance(value, list) else value
     _refuse_two_schemas(settings, file, place)
@@ -427,15 +409,6 @@ def use_database(name: str | None) -> Iterator[None]:
     finally:
         if token is not None:
             _selected.reset(token)
-
-
-def selected_projects(start: Path | None = None) -> list[Project]:
-    """Return the project of the database that ``use_database`` names; else one for each database.
-
-    ``start`` is a folder of the project, by default the working folder. Raises ``SettingsError`` as
-    ``Project.load_all`` does.
-    """
-    return Project.load_all(start) if _selected.get() is None else [Project.load(start)]
 
 
 def _url_variable(name: str) -> str:

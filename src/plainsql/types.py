@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from asyncpg import BitString, Box, Circle, Line, LineSegment, Path, Point, Polygon, Range
 
 __all__ = [
+    "BUILT_JSON",
     "JSON",
     "UNSET",
     "Args",
@@ -55,6 +56,7 @@ __all__ = [
     "Point",
     "Polygon",
     "Range",
+    "RecordMark",
     "RowMark",
     "SupportsArray",
     "UnsetType",
@@ -91,7 +93,30 @@ class JsonMark:
         return "JSON"
 
 
+class BuiltJsonMark(JsonMark):
+    """The mark of JSON that a query builds: PostgreSQL writes its values, infinities among them."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "BUILT_JSON"
+
+
+class RecordMark:
+    """The mark of an anonymous ``row(…)``: the types of its fields, which its text does not have."""
+
+    __slots__ = ("types",)
+
+    def __init__(self, *types: str) -> None:
+        self.types = types
+        """The catalog's names: ``int4``, ``text``."""
+
+    def __repr__(self) -> str:
+        return f"RecordMark({', '.join(map(repr, self.types))})"
+
+
 JSON: Final = JsonMark()
+BUILT_JSON: Final = BuiltJsonMark()
 
 Json = Annotated[Any, JSON]
 """Any JSON value: ``None``, ``bool``, ``int``, ``float``, ``str``, ``list`` or ``dict``."""

@@ -8,9 +8,11 @@ import msgspec
 import pytest
 
 from plainsql.check.fragment_copies import read_copies, write_copies
+from plainsql.check.live_project import LiveProject
 from plainsql.check.problems import Problem
 from plainsql.cli.app import main
 from plainsql.errors import SqlFileError
+from plainsql.settings import Project
 
 TABLE = "create table products (id integer primary key, name text not null, at timestamptz);\n"
 VISIBLE = "-- Products that are published.\n-- aliases: p\n\nand p.at <= now()\nand p.name like :name --?\n"
@@ -67,6 +69,11 @@ def test_check_reports_a_copy_and_generate_writes_it(
         "name: str | Omit = OMIT" in (tmp_path / "made/shop.py").read_text()
         or "name" in (tmp_path / "made/shop.py").read_text()
     )
+    with LiveProject(Project.load(), database_url) as live:
+        unsaved = query.read_text().replace("<=", "<")
+        assert live.check().errors == ()
+        (drift,) = live.check({query.resolve(): unsaved}).errors
+        assert (drift.name, drift.line, drift.column) == ("fragment", 7, 3)
     # For a fragment, all files are checked: they may have copies of it.
     assert main(["check", *scratch, "sql/_fragments/visible.sql"]) == 0
     (tmp_path / "sql/_fragments/visible.sql").write_text(VISIBLE.replace("<=", "<"))

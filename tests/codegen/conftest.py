@@ -6,6 +6,7 @@ import asyncio
 import importlib
 import shutil
 from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -142,6 +143,25 @@ class Sides:
         assert str(raised.value) == str(again.value)
         return raised.value
 
+    def stream(self, query: Any, /, **parameters: object) -> list[Any]:
+        """Read a stream over both drivers, and return both answers."""
+
+        async def first() -> list[Any]:
+            return [row async for row in query.stream(self._first, **parameters)]
+
+        rows = self._runner.run(first())
+        assert list(query.stream(self._second, **parameters)) == rows
+        return rows
+
+    def refused_stream(self, query: Any, /, **parameters: object) -> Any:
+        """Read a stream over both drivers, and return the contract error that both raise."""
+        with pytest.raises(plainsql.ContractError) as raised:
+            self.stream(query, **parameters)
+        with pytest.raises(plainsql.ContractError) as again:
+            list(query.stream(self._second, **parameters))
+        assert str(raised.value) == str(again.value)
+        return raised.value
+
     def run(self, use: Callable[[plainsql.Database], Awaitable[Any]]) -> Any:
         """Use the asynchronous side alone."""
 
@@ -155,20 +175,27 @@ class Sides:
         return self._second
 
 
-@pytest.fixture
-def sides(fresh_database_url: str) -> Iterator[Sides]:
-    with psycopg.connect(fresh_database_url, autocommit=True) as connection:
+@contextmanager
+def opened_sides(url: str) -> Iterator[Sides]:
+    """Fill an empty database, and connect both drivers to it."""
+    with psycopg.connect(url, autocommit=True) as connection:
         connection.execute((SCHEMA + FUNCTIONS).encode())
         connection.execute(
             "insert into cooks values (1, 'Ana', null), (2, 'Bob', 'b@b.b');"
             "insert into dishes (id, cook_id, stars) values (1, 1, 5), (2, 2, 4), (3, null, 3)"
         )
-    with asyncio.Runner() as runner, plainsql.sync.connect(fresh_database_url) as second:
-        first = runner.run(plainsql.connect(fresh_database_url, min_size=1, max_size=2)._open())
+    with asyncio.Runner() as runner, plainsql.sync.connect(url) as second:
+        first = runner.run(plainsql.connect(url, min_size=1, max_size=2)._open())
         try:
             yield Sides(runner, first, second)
         finally:
             runner.run(first.close())
+
+
+@pytest.fixture
+def sides(fresh_database_url: str) -> Iterator[Sides]:
+    with opened_sides(fresh_database_url) as sides:
+        yield sides
 
 
 def of_schema(files: dict[str, str]) -> dict[str, str]:

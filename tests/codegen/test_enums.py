@@ -99,6 +99,10 @@ def test_members_travel_in_all_forms_on_both_drivers(dogs_url: str) -> None:
         assert pair.friend is not None
         assert (pair.mood, pair.friend.mood, last.friend) == (Mood.VERY_HAPPY, Mood.VERY_HAPPY, None)
         assert b'"mood":"very happy"' in plainsql.to_json(pair)
+        built = dogs.as_json(db)
+        assert built is not None
+        assert built.first is Mood.SAD
+        assert built.kind is PublicLiteral.A
         (first, *_) = dogs.moods.stream(db)
         assert first is Mood.VERY_HAPPY
         # A label that the server has gained since.

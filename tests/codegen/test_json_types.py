@@ -125,7 +125,7 @@ OTHERS = {
 }
 
 
-@pytest.mark.parametrize("written", ["Decimal", "Json", "datetime"])
+@pytest.mark.parametrize("written", ["Decimal", "b.Json", "datetime"])
 def test_a_type_that_is_nowhere_is_no_fault_of_other_queries(make: Made, written: str) -> None:
     text = query("'{}'::jsonb as j", "one Thing", f"-- column j: {written}\n")
     (problem,) = make(OTHERS | {"sql/a/q.sql": text}).errors

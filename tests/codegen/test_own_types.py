@@ -125,6 +125,15 @@ returning id, shop_id, total, parts, extra
 insert into sales (id, shop_id, total)
 select * from unnest(:ids::bigint[], :shops::bigint[], :totals::numeric[])
 """,
+    "add_rows": """-- Add rows.
+-- returns: count
+insert into sales (id, shop_id, total)
+select * from unnest(:sales.id::bigint[], :sales.shop::bigint[], :sales.total::numeric[])
+""",
+    "copy_rows": """-- Copy rows.
+-- returns: copied
+copy sales (id, shop_id, total, extra) from stdin
+""",
     "days": """-- Days.
 -- returns: many Days
 select p.window_ as days, lower(p.window_) as first, array[p.window_] as all_days from shops as p
@@ -159,6 +168,18 @@ from sales as s left join shops as p on p.id = s.shop_id and p.phone = :phone wh
 -- returns: value
 -- cache: 5m
 select max(s.total) as highest from sales as s where s.shop_id = :shop
+""",
+    "built": """-- JSON that the query builds.
+-- returns: many Built
+-- cache: 5m
+select p.id, jsonb_build_object('color', p.color, 'id', p.id) as shop, jsonb_agg(
+  jsonb_build_object('id', s.id, 'total', s.total, 'list', jsonb_build_array(s.total, s.id)) order by s.id
+) filter (where s.id is not null) as sales
+from shops as p left join sales as s on s.shop_id = p.id group by p.id order by p.id limit 10
+""",
+    "load": """-- Named like what the module imports.
+-- returns: optional Money
+select s.total as dump, s.shop_id as "Annotated" from sales as s where s.total = :load and s.id = :dump
 """,
     "negative": """-- A converter that raises.
 -- returns: value
@@ -242,12 +263,26 @@ def test_values_are_made_and_sent_in_every_form(
     assert (rows.given, rows.several, rows.line.total) == (line, [line], money(150))
     assert (rows.sale.total, rows.sale.shop_id, rows.sale.extra) == (money(150), 1, types.Extra({"a": 1}))
 
+    one, two = ask(a.built)
+    assert [(sale.id, sale.total, sale.list) for sale in one.sales] == [
+        (10, money(150), (money(150), 10)),
+        (11, money(300), (money(300), 11)),
+    ]
+    assert (type(one.shop.color), two.shop.color, two.sales) == (types.Color, None, None)
+
     named = ask(a.header, plus=money(50))
     assert named == a.Named(10, money(200), Decimal("1.50"))
     assert a.header.signature.parameters["id"].default == 10
     assert ask(a.paint, id=1, color=types.Color.BLUE, phone=types.Phone("7")) is types.Color.BLUE
     assert ask(a.paint, id=1, color=None, phone=None) is types.Color.BLUE
     assert ask(a.paint, id=2, color=None, phone=None) is None
+
+
+def test_names_of_the_project_do_not_hide_those_of_the_queries(
+    load: Load, files: dict[str, str], types: Any, tables: Sides
+) -> None:
+    a: Any = load("a", files)
+    assert tables.ask(a.load, load=types.Money(150), dump=10) == a.Money(types.Money(150), 1)
 
 
 def test_every_way_to_run_a_query_converts(
@@ -264,18 +299,23 @@ def test_every_way_to_run_a_query_converts(
     assert made == a.Added(20, 1, money(20), [money(1)], types.Extra({"n": 20}))
     a.add.execute_many(db, [sale(21), sale(22)])
     assert a.add_all(db, ids=[23, 24], shops=[1, 1], totals=[money(23), money(24)]) == 2
-    streamed = a.sales.stream(db, ids=range(20, 25), phone=types.Phone("?"))
-    assert [row.total for row in streamed] == [money(n) for n in range(20, 25)]
+    assert a.add_rows(db, sales=[{"id": 25, "shop": 1, "total": money(25)}, (26, 1, money(26))]) == 2
+    assert a.copy_rows(db, [(27, 1, money(27), types.Extra({"n": 27})), (28, 1, money(28), None)]) == 2
+    streamed = list(a.sales.stream(db, ids=range(20, 29), phone=types.Phone("?")))
+    assert [row.total for row in streamed] == [money(n) for n in range(20, 29)]
+    assert [row.extra for row in streamed[-2:]] == [types.Extra({"n": 27}), None]
 
     async def asynchronous(db: plainsql.Database) -> list[Any]:
         (made,) = await a.add.batch(db, [sale(30)])
         await a.add.execute_many(db, [sale(31)])
-        ids = [30, 31]
+        await a.copy_rows(db, [(32, 1, money(32), None)])
+        await a.add_rows(db, sales=[(33, 1, money(33))])
+        ids = [30, 31, 32, 33]
         async with db.transaction() as tx:
             streamed = [row.total async for row in a.sales.stream(tx, ids=ids, phone=types.Phone("?"))]
         return [made.extra, *streamed]
 
-    assert tables.run(asynchronous) == [types.Extra({"n": 30}), money(30), money(31)]
+    assert tables.run(asynchronous) == [types.Extra({"n": 30}), *map(money, range(30, 34))]
 
 
 async def test_a_cached_result_is_the_one_that_was_read(
@@ -287,14 +327,16 @@ async def test_a_cached_result_is_the_one_that_was_read(
     with psycopg.connect(fresh_database_url, autocommit=True) as connection:
         connection.execute(SCHEMA.encode() + b"update sales set parts = '{2.5}' where id = 10")
         async with plainsql.connect(fresh_database_url, redis=redis_url) as db:
-            while db.cache.stats().fills < 2:  # nothing of a table is stored for its first second
+            while db.cache.stats().fills < 3:  # nothing of a table is stored for its first second
                 (read,) = await a.kept(db, id=10, phone=phone)
                 assert await a.highest(db, shop=shop) == types.Money(300)
+                built = await a.built(db)
         connection.execute("delete from sales")  # no cache knows of it
         async with plainsql.connect(fresh_database_url, redis=redis_url) as db:
             assert await a.kept(db, id=10, phone=phone) == [read]
             assert await a.highest(db, shop=shop) == types.Money(300)
-            assert db.cache.stats().hits == 2
+            assert await a.built(db) == built
+            assert db.cache.stats().hits == 3
     assert (read.total, read.parts) == (types.Money(150), [types.Money(250)])
     assert (read.extra, read.shop) == (types.Extra({"a": 1}), a.Shop(1, phone, types.Color.RED))
     assert type(read.shop.color) is types.Color
@@ -318,6 +360,12 @@ def test_a_converter_that_raises_is_named_without_the_value(
     error = tables.refused(a.rows, BindError, id=10, line=line)
     assert error.message.startswith("a.rows: Bill.total: dump raised AttributeError at ")
     assert error.__cause__ is None
+    good = (40, 1, types.Money(1), None)
+    with pytest.raises(
+        BindError, match=r"a\.copy_rows: row 2: total: dump raised AttributeError at "
+    ) as raised:
+        a.copy_rows(tables.sync, [good, (41, 1, "7654", None)])
+    assert "7654" not in f"{raised.value}"
 
 
 SEVERAL = (

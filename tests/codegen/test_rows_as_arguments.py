@@ -34,6 +34,7 @@ create table customers (
   doc jsonb,
   shout text generated always as (upper(name)) stored
 );
+create table sales (id int primary key, total numeric not null, note text);
 create view names as select name from customers;
 create table letters (tenant text not null default current_setting('app.jwt_tenant'), text text not null);
 alter table letters enable row level security;
@@ -43,6 +44,7 @@ HEADER = "-- Load them.\n--\n-- returns: copied\n"
 FILES = {
     "load": HEADER + "copy customers (name, email, size, tags, doc) from stdin",
     "load_all": HEADER + 'copy public.customers (id, "name") -- the identity as well\nfrom stdin;\n',
+    "load_sales": HEADER + "copy sales (id, total, note) from stdin",
     "load_letters": HEADER + "copy letters (text) from stdin",
     "everyone": "-- All.\n-- returns: many Customer\nselect id, name, email from customers order by id",
     "letters": "-- All.\n-- returns: many value\nselect text from letters order by text",
@@ -93,14 +95,30 @@ def loaded(
         (root / "sql" / f"{name}.sql").write_text(text)
     (root / "migrations").mkdir()
     (root / "migrations" / "0001_all.sql").write_text(SCHEMA)
-    project = Project(root=root, output="copied_package")
+    (root / "copied_types.py").write_text(
+        "from typing import NewType\n"
+        "SaleId = NewType('SaleId', int)\n"
+        "class Money:\n"
+        "    def __init__(self, cents: int) -> None: self.cents = cents\n"
+        "def load(value): return Money(int(value * 100))\n"
+        "def dump(money): return money.cents / 100\n"
+    )
+    types: dict[str, Any] = {
+        "sales.id": "copied_types.SaleId",
+        "sales.total": {
+            "type": "copied_types.Money",
+            "from_db": "copied_types.load",
+            "to_db": "copied_types.dump",
+        },
+    }
+    project = Project(root=root, output="copied_package", types=types)
     with plainsql_databases.clone() as url, pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(root)
         found = check_project(project, url)
         assert [str(error) for error in found.errors] == []
         codegen.write(found.files, project.output_folder)
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute(SCHEMA.encode())
-        patch.syspath_prepend(root)
         import copied_package.queries as module  # type: ignore[import-not-found]
 
         yield module, url, project
@@ -167,6 +185,26 @@ async def test_rows_of_every_form_are_copied_over_both_drivers(loaded: tuple[Any
     assert seen == [4, 4]
 
 
+async def test_a_copy_converts_the_values_of_own_types(loaded: tuple[Any, str, Project]) -> None:
+    q, url, _ = loaded
+    money = __import__("copied_types").Money
+
+    async def later() -> AsyncIterator[Any]:
+        yield {"id": 2, "total": money(250), "note": None}
+
+    async with plainsql.connect(url) as db:
+        assert await q.load_sales(db, [(1, money(150), "a")]) == 1
+        assert await q.load_sales(db, later()) == 1
+        with pytest.raises(BindError, match="copy into sales: row 2: it has no 'note'"):
+            await q.load_sales(db, [(8, money(1), "a"), {"id": 9, "total": money(1)}])
+    with plainsql.sync.connect(url) as script:
+        assert q.load_sales(script, [(3, money(350), None)]) == 1
+        with pytest.raises(psycopg.errors.NotNullViolation):
+            q.load_sales(script, [(4, None, None)])
+        stored = script.sql("select total::text from sales order by id", type=str)
+    assert stored == ["1.5", "2.5", "3.5"]
+
+
 async def test_a_row_that_is_none_is_refused_by_its_number(loaded: tuple[Any, str, Project]) -> None:
     q, url, _ = loaded
     async with plainsql.connect(url) as db:
@@ -203,12 +241,15 @@ async def test_a_copy_invalidates_cached_reads_of_its_table(
             await q.load(tx, [Named(None, "Lea"), Named(None, "Mia")])
         assert await q.count(db) == before + 3
 
+        await db.sql("insert into customers (name) values (:name)", name="Pam")  # nothing is known of it
+        assert await q.count(db) == before + 4
+
         def script() -> None:
             with plainsql.sync.connect(url, redis=redis_url) as sync:
                 q.load(sync, [Named(None, "Noa")])
 
         await asyncio.to_thread(script)
-        assert await q.count(db) == before + 4
+        assert await q.count(db) == before + 5
 
 
 async def test_a_tenant_copies_its_own_rows_alone(

@@ -39,6 +39,15 @@ async def each_kind_of_result(db: Database) -> None:
     assert_type(await deep.nearest(db, embedding=[1.0, 0.0], farthest=1.0), list[deep.Near])
 
 
+async def parents_have_lists_of_children(db: Database, script: SyncDatabase) -> None:
+    assert_type(await deep.with_cooks(db, ids=[1]), list[deep.DishOfCooks])
+    assert_type(deep.with_cooks.stream(script, ids=[1]), Iterator[deep.DishOfCooks])
+    async for dish in deep.with_cooks.stream(db, ids=[1]):
+        assert_type(dish.cooks, list[deep.Cook])
+        assert_type([cook.id for cook in dish.cooks], list[int])
+        assert_type([cook.mail for cook in dish.cooks], list[str | None])
+
+
 async def own_types_follow_their_columns(db: Database, guest: GuestId) -> None:
     booking = await bookings.add(db, guest_id=guest, price=Money(100))
     assert_type(booking.id, BookingId)
@@ -83,6 +92,21 @@ def rows_and_what_is_in_them(
     assert_type(documents.recipe, kitchen.Recipe | None)
     assert_type(near.embedding, Vector)
     dish.stars = 1  # type: ignore[misc]
+
+
+def values_that_the_query_builds(row: kitchen.Built) -> None:
+    assert_type(row.names, list[str | None])
+    assert_type(row.some, list[str] | None)
+    assert_type(row.cooks, list[kitchen.Cooks | None])
+    assert_type(row.whole.id, int)
+    assert_type(row.whole.stars, int | None)
+    assert_type(row.helpers, list[kitchen.Helper])
+    assert_type(row.helpers[0].e_mail, str | None)
+    assert_type(row.stored.date, date)
+    assert_type(row.stored.tags, list[str | None])
+    assert_type(row.summary.pair, tuple[int, str])
+    assert_type(row.summary.by, dict[str, str | None])
+    assert_type(row.short.class_, str | None)
 
 
 def values_of_every_type(row: kitchen.Everything) -> None:
@@ -188,6 +212,18 @@ async def a_list_of_rows(db: Database, script: SyncDatabase, hired: list[Hired])
     assert_type(kitchen.add_cooks(script, cooks=(each for each in hired)), list[kitchen.CookWithDish])
     await kitchen.add_cooks(db, cooks=[("soup", "Ana", None), {"dish": "soup", "name": "Bob", "mail": None}])
     await kitchen.add_cooks.batch(db, [{"cooks": hired, "type": "plain"}])
+
+
+async def parameters_of_other_calls(db: Database) -> None:
+    await db.cache.forget(kitchen.get, id=1)
+
+
+async def statements_in_no_file(db: Database, script: SyncDatabase) -> None:
+    assert_type(await db.sql("select 1", type=int), list[int])
+    assert_type(await db.sql("select 1", type=Hired, returns="one", since=1), Hired)
+    assert_type(script.sql("select 1", type=str, returns="optional"), str | None)
+    assert_type(script.sql("select 1", type=tuple[int, str]), list[tuple[int, str]])
+    assert_type(await db.sql("delete from dishes where id = :id", id=1), int)
 
 
 async def parameters_that_a_program_fills(db: Database, script: SyncDatabase) -> None:

@@ -19,6 +19,9 @@ __all__ = [
     "ParameterFact",
     "PgType",
     "RowCount",
+    "RowLevel",
+    "Shape",
+    "ShapeKind",
     "TableUse",
     "TypeKind",
     "Violation",
@@ -27,6 +30,7 @@ __all__ = [
 
 TypeKind = Literal["base", "enum", "domain", "composite", "array", "range", "multirange", "pseudo"]
 RowCount = Literal["one", "optional", "many", "none"]
+ShapeKind = Literal["value", "array", "row", "json", "null", "scalar", "object", "list", "tuple", "map"]
 Volatility = Literal["immutable", "stable", "volatile"]
 Action = Literal["read", "insert", "update", "delete", "truncate", "cascade"]
 
@@ -132,6 +136,35 @@ class ParameterFact:
 
 
 @dataclass(frozen=True, slots=True)
+class Shape:
+    """The proved inside of a value: elements of an array, fields of a row, the structure of built JSON.
+
+    ``value``, ``array`` and ``row`` are values of SQL. The others are JSON: ``json`` is any JSON value,
+    ``null`` is the constant, and ``scalar`` is a value of ``type`` as JSON has it. An ``object`` has known
+    keys, and a ``map`` has keys that only the data knows. A ``tuple`` has elements of different types.
+    """
+
+    kind: ShapeKind
+    nullable: bool = True
+    because: str = ""
+    """The reason, in one phrase: ``left join may not match``."""
+    type: PgType | None = None
+    """The type of an SQL value, or of the value that a ``scalar`` is made from."""
+    name: str = ""
+    """The name of a field, or the key in an object."""
+    parts: tuple[Shape, ...] = ()
+    """The fields of a row or an object, the elements of a tuple; else one shape for all elements. A list
+    without parts is empty.
+    """
+    optional: bool = False
+    """True if the key may be missing."""
+    assumed: bool = False
+    """True if nothing is known about null, and the type without null is the one that callers can use."""
+    origins: tuple[Origin, ...] = ()
+    """All sources of a value; empty if one of them is not known."""
+
+
+@dataclass(frozen=True, slots=True)
 class ColumnFact:
     """The facts about one result column of a statement."""
 
@@ -159,6 +192,8 @@ class ColumnFact:
     """The comment on the column that it comes from unchanged."""
     origins: tuple[Origin, ...] = ()
     """All sources of its values, or of the elements of its arrays; empty if one of them is not known."""
+    shape: Shape | None = None
+    """The inside of its values; ``None`` if they have none, or if nothing is known about it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +262,22 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
+class RowLevel:
+    """The rows of one list of child rows, or the parents: the columns that distinguish them."""
+
+    path: str
+    """The prefix of its columns, ``orders[].``; empty for the parents."""
+    key: tuple[str, ...]
+    """The columns by which two of its rows in one parent differ; none of them is null in a row that exists.
+    The innermost list of a single chain needs only one column that is not null in every row.
+    """
+    not_null: tuple[str, ...]
+    """The columns of its own that are not null in any row that exists."""
+    because: str
+    """The reason, in one phrase: ``the unique key orders_pkey (id)``."""
+
+
+@dataclass(frozen=True, slots=True)
 class Analysis:
     """All facts about one variant of a statement."""
 
@@ -281,3 +332,9 @@ class Analysis:
     """Findings that count only if results are cached: the statement's own, or any query's for
     ``hidden-writes``.
     """
+    levels: tuple[RowLevel, ...] = ()
+    """The parents and the lists of child rows that are proved; empty without child rows. ``rows`` then
+    counts parents.
+    """
+    contiguous: bool = False
+    """True if the rows of each parent are proved to follow one another, by the order or by their number."""

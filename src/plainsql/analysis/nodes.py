@@ -90,6 +90,10 @@ class Node:
         value = self.fields.get(field)
         return value if isinstance(value, frozenset) else frozenset()
 
+    def texts(self, field: str) -> tuple[str, ...]:
+        """Return a list of strings, such as the names of columns, without their escapes."""
+        return tuple(_unescape(item) for item in self.items(field) if isinstance(item, str))
+
     def datum(self, field: str) -> bytes | None:
         """Return the bytes of a constant's value."""
         value = self.fields.get(field)

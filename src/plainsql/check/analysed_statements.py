@@ -15,10 +15,12 @@ from plainsql.analysis.preparation import prepare_all
 from plainsql.analysis.representative_variants import representative_variants
 from plainsql.check.analysis_cache import AnalysisCache
 from plainsql.check.copied_tables import check_copied_table
+from plainsql.check.element_claims import with_element_claims
 from plainsql.check.missing_names import hint_of_schemas
 from plainsql.check.page_texts import check_page_texts
 from plainsql.check.statement_errors import describe_lines_taken, fault_error, placed_refusal
 from plainsql.codegen import Checked
+from plainsql.codegen.list_classes import list_names
 from plainsql.codegen.own_types import NO_OWN_TYPES, OwnTypes
 from plainsql.codegen.python_types import annotate_parameter
 from plainsql.codegen.source_places import statement_place
@@ -96,7 +98,7 @@ def _analyse_statement(
     if analyses is None or len(analyses) != len(chosen):
         analyses = _analyse(analyser, connection, statement, variants, chosen)
         cache.put(key, analyses)
-    return _with_overrides(Checked(statement, tuple(analyses), chosen))
+    return with_element_claims(_with_overrides(Checked(statement, tuple(analyses), chosen)))
 
 
 def _analyse(
@@ -214,6 +216,7 @@ def _with_overrides(checked: Checked) -> Checked:
     """Apply the header's overrides of the nullability of columns."""
     statement = checked.statement
     known = {column.name for column in checked.analysis.columns}
+    known.update(list_names(checked.analysis.columns))
     for hint in statement.columns:
         if hint.name not in known:
             raise ContractError(

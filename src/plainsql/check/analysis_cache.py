@@ -21,6 +21,7 @@ import plainsql.analysis
 from plainsql.analysis import Analysis, PgType
 from plainsql.analysis.assumptions import NO_ASSUMPTIONS, Assumptions
 from plainsql.analysis.catalog.definitions import FIRST_USER_OID, Definitions
+from plainsql.analysis.model import Shape
 from plainsql.files import make_ignored_folder, read_file, remove_leftovers, replace_file
 
 __all__ = ["AnalysisCache"]
@@ -88,7 +89,20 @@ class AnalysisCache:
         return replace(
             analysis,
             parameters=tuple(replace(each, type=self._type(each.type)) for each in analysis.parameters),
-            columns=tuple(replace(each, type=self._type(each.type)) for each in analysis.columns),
+            columns=tuple(
+                replace(each, type=self._type(each.type), shape=self._shape(each.shape))
+                for each in analysis.columns
+            ),
+        )
+
+    def _shape(self, shape: Shape | None) -> Shape | None:
+        if shape is None:
+            return None
+        parts = (self._shape(part) for part in shape.parts)
+        return replace(
+            shape,
+            type=self._type(shape.type) if shape.type is not None else None,
+            parts=tuple(part for part in parts if part is not None),
         )
 
     def _type(self, type_: PgType) -> PgType:

@@ -6,6 +6,8 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
+from typing import Final
 
 from plainsql.check.problems import Problem, problem_of
 from plainsql.errors import Place, SqlFileError
@@ -15,6 +17,8 @@ from plainsql.statements.fragment_files import FragmentFolders
 from plainsql.statements.fragments import Drift, expand
 
 __all__ = ["FragmentCopies", "read_copies", "write_copies"]
+
+_NO_TEXTS: Final[Mapping[Path, str]] = MappingProxyType({})
 
 
 @dataclass(slots=True)
@@ -50,10 +54,11 @@ class FragmentCopies:
         return sorted(set(found), key=lambda problem: problem.order)
 
 
-def read_copies(folder: Path) -> FragmentCopies:
+def read_copies(folder: Path, unsaved: Mapping[Path, str] | None = None) -> FragmentCopies:
     """Return the copies of fragments in a folder of queries, and in its fragments.
 
-    A file without tokens is left out: its own error says why.
+    A file without tokens is left out: its own error says why. ``unsaved`` are the texts of files that an
+    editor has not saved, by their resolved paths.
     """
     folder = Path(os.path.relpath(folder))
     found, folders = FragmentCopies(), FragmentFolders(folder)
@@ -62,7 +67,9 @@ def read_copies(folder: Path) -> FragmentCopies:
     queries = [each.path for each in find_files(folder)[0]]
     for file in (*fragments, *queries):
         try:
-            expansion = expand(text := read_text(file), file, folders)
+            text = unsaved.get(file.resolve()) if unsaved else None
+            text = read_text(file) if text is None else text
+            expansion = expand(text, file, folders)
         except SqlFileError:
             continue
         if expansion.text != text:

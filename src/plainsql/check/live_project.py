@@ -22,6 +22,7 @@ from plainsql.check.analysed_statements import AnalysedStatements, analyse_one, 
 from plainsql.check.analysis_cache import AnalysisCache
 from plainsql.check.assumed_columns import unneeded_columns
 from plainsql.check.declared_types import own_types_of
+from plainsql.check.fragment_copies import read_copies
 from plainsql.check.generated_modules import GeneratedModules, generate_modules
 from plainsql.check.problems import Problem, problem_of, problems_of_files
 from plainsql.check.project_check import ProjectCheck, judge, truncated_tables
@@ -94,6 +95,7 @@ class LiveProject:
             return _unanalysed(problems_of_files(error))
         chosen = tuple(each for each in catalog.values() if module in (None, each.module))
         errors = [problem for error in unsound for problem in problems_of_files(error)]
+        errors += read_copies(self.project.sql_folder, texts).problems()
         try:
             session, inspection = self._analyse(chosen)
             of_schema = session.findings(inspection) if module is None else []

@@ -9,25 +9,39 @@ from typing import Final
 import msgspec
 
 from plainsql.analysis.findings.applicable import applicable
+from plainsql.check.declared_columns import unbuilt_types
 from plainsql.check.nested_rows import nested_rows_without_key
 from plainsql.check.statement_errors import FaultError
 from plainsql.check.unviolated_constraints import unviolated_constraints
 from plainsql.codegen import Checked
 from plainsql.codegen.encryption import unbound_encryption
+from plainsql.codegen.json_types import JsonTypes
 from plainsql.errors import Place, PlainsqlError, SqlFileError, SqlFolderError
 
-__all__ = ["FINDINGS", "WRONG_WHEN_CACHED", "Problem", "findings_of", "problem_of", "problems_of_files"]
+__all__ = [
+    "FINDINGS",
+    "WRONG_WHEN_CACHED",
+    "Edit",
+    "Fix",
+    "Problem",
+    "findings_of",
+    "problem_of",
+    "problems_of_files",
+]
 
 FINDINGS: Final = {
     "cache-unsteady": "a cached query whose result depends on time, chance or one session",
     "cache-unstorable": "a cached query with a column whose values are never stored",
     "cache-untracked": "a cached query over tables whose writes plainsql does not see",
     "cast-defeats-index": "a parameter is compared through a cast that no index on the column serves",
+    "children-without-key": "a list of child rows, or its parents, whose rows no proved key distinguishes",
     "conflict-without-row": "`returns: one` of an insert that returns no row for some conflicts",
     "frozen-literal": "a literal such as `'now'`, whose value is that of the moment of preparing",
     "generic-plan": "a vector search whose filter is a parameter and whose limit is a constant",
     "hidden-writes": "a write whose trigger or function may write any table, if results are cached",
     "insert-fails": "an insert that leaves out a column that refuses null and has no default",
+    "json-type": "a JSON column whose declared type is not what the query builds",
+    "limited-children": "a limit on joined rows, which can cut off some children of a parent",
     "nested-without-key": "a nested row of an outer join that looks like no match",
     "not-in-nullable": "`not in` over nullable values",
     "partial-order": "rows that a limit cuts off are ordered only in part",
@@ -50,6 +64,23 @@ them.
 """
 
 
+class Edit(msgspec.Struct, frozen=True):
+    """A part of a file's text, and what replaces it. Lines and columns begin at 1; the end is exclusive."""
+
+    line: int
+    column: int
+    end_line: int
+    end_column: int
+    text: str
+
+
+class Fix(msgspec.Struct, frozen=True):
+    """The change of the file that removes a problem."""
+
+    title: str
+    edits: tuple[Edit, ...]
+
+
 class Problem(msgspec.Struct, frozen=True):
     """One problem that a check reports."""
 
@@ -63,6 +94,8 @@ class Problem(msgspec.Struct, frozen=True):
     detail: str | None = None
     hint: str | None = None
     excerpt: str = ""
+    fix: Fix | None = None
+    """The change that removes it; see ``check/quick_fixes.py``."""
 
     def __str__(self) -> str:
         place = Place(self.path, self.line, self.column, self.excerpt)
@@ -98,10 +131,13 @@ def refusal(error: PlainsqlError) -> Problem:
     return problem_of(error, "refused" if getattr(error, "sqlstate", None) else "contract")
 
 
-def findings_of(checked: Checked, *, caches: bool = False) -> Iterable[Problem]:
+def findings_of(
+    checked: Checked, *, caches: bool = False, json_types: JsonTypes | None = None
+) -> Iterable[Problem]:
     """Yield the findings about a statement that its header does not allow, and the errors in its allowances.
 
-    ``caches`` is true if any query of the project is cached.
+    ``caches`` is true if any query of the project is cached. ``json_types`` are the types that headers may
+    name; without them, none is compared with the JSON that a query builds.
     """
     statement = checked.statement
     allowed = {allowance.finding: allowance for allowance in statement.allow}
@@ -138,7 +174,8 @@ def findings_of(checked: Checked, *, caches: bool = False) -> Iterable[Problem]:
                     finding.hint or None,
                     place.excerpt,
                 )
-    for finding, place in unviolated_constraints(checked):
+    unbuilt = unbuilt_types(checked, json_types) if json_types is not None else ()
+    for finding, place in (*unviolated_constraints(checked), *unbuilt):
         if finding.name in allowed:
             used.add(finding.name)
         else:

@@ -34,6 +34,7 @@ from plainsql.check.problems import (
 from plainsql.check.schema_findings import schema_problems
 from plainsql.check.statement_errors import fault_error
 from plainsql.codegen import Checked
+from plainsql.codegen.json_types import JsonTypes
 from plainsql.codegen.own_types import OwnTypes
 from plainsql.codegen.source_places import statement_place
 from plainsql.errors import PlainsqlError, SqlFileError
@@ -198,9 +199,10 @@ def judge(
     made = generate(inspection.checked, project, verify=not errors, own_types=own_types)
     errors += [refusal(error) for error in made.errors]
     found: list[Problem] = [*of_schema]
+    json_types = JsonTypes(project.import_name, project.output_folder)
     for checked in inspection.checked:
         try:
-            found += findings_of(checked, caches=caches)
+            found += findings_of(checked, caches=caches, json_types=json_types)
         except Exception as error:  # noqa: BLE001 (a fault of ours: the other files are checked all the same)
             errors.append(refusal(fault_error(error, statement_place(checked.statement))))
     found = allowed.without_allowed(found)

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from plainsql.check.finding_pages import page_url
 from plainsql.check.problem_rules import ERRORS, RULES
-from plainsql.check.problems import Problem
+from plainsql.check.problems import Fix, Problem
 from plainsql.errors import printable
 
 __all__ = ["sarif_log"]
@@ -43,6 +43,7 @@ def sarif_log(problems: Sequence[Problem], root: Path, *, version: str) -> dict[
                 "locations": [_location(problem, uri, is_inside=is_inside)],
                 # Without the line, so that the alert of a statement that moves stays the same one.
                 "partialFingerprints": {"primaryLocationLineHash": _digest(identity, seen[identity])},
+                **({"fixes": [_fix(problem.fix, uri, is_inside=is_inside)]} if problem.fix else {}),
             }
         )
     return {
@@ -94,6 +95,29 @@ def _location(problem: Problem, uri: str, *, is_inside: bool) -> dict[str, Any]:
         region["snippet"] = {"text": printable(problem.excerpt)}
     artifact = {"uri": uri, "uriBaseId": _ROOT_ID} if is_inside else {"uri": uri}
     return {"physicalLocation": {"artifactLocation": artifact, "region": region}}
+
+
+def _fix(fix: Fix, uri: str, *, is_inside: bool) -> dict[str, Any]:
+    return {
+        "description": {"text": printable(fix.title)},
+        "artifactChanges": [
+            {
+                "artifactLocation": {"uri": uri, "uriBaseId": _ROOT_ID} if is_inside else {"uri": uri},
+                "replacements": [
+                    {
+                        "deletedRegion": {
+                            "startLine": edit.line,
+                            "startColumn": edit.column,
+                            "endLine": edit.end_line,
+                            "endColumn": edit.end_column,
+                        },
+                        "insertedContent": {"text": edit.text},
+                    }
+                    for edit in fix.edits
+                ],
+            }
+        ],
+    }
 
 
 def _text(problem: Problem) -> str:

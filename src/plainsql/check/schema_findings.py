@@ -16,12 +16,13 @@ from plainsql.analysis.findings.schema_lints import SCHEMA_LINTS, SchemaLint
 from plainsql.analysis.findings.schema_versions import SchemaVersion, schema_versions
 from plainsql.analysis.findings.table_lints import table_lints
 from plainsql.check.problems import FINDINGS, Problem
+from plainsql.check.release.release_findings import RELEASE_FINDINGS
 from plainsql.errors import Place
 from plainsql.migrate.trace.hazards import HAZARDS
 
 __all__ = ["schema_problems"]
 
-_OF_MIGRATIONS: Final = (*SCHEMA_FINDINGS, *SCHEMA_LINTS, *HAZARDS)
+_OF_MIGRATIONS: Final = (*SCHEMA_FINDINGS, *SCHEMA_LINTS, *HAZARDS, *RELEASE_FINDINGS)
 """The names that a comment in a migration may allow."""
 _REASONS: Final = {
     "drop-column": "no code in production uses it any more",

@@ -56,6 +56,7 @@ for _name in (
     "generate",
     "grants",
     "init",
+    "lsp",
     "plans",
     "review",
     "run",

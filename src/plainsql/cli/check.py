@@ -16,16 +16,18 @@ import plainsql
 from plainsql.check.baseline import Baseline
 from plainsql.check.cache_map import CacheEntry, invalidations
 from plainsql.check.finding_pages import finding_page
-from plainsql.check.problems import Problem
+from plainsql.check.problems import Edit, Problem
 from plainsql.check.project_check import check_project
+from plainsql.check.quick_fixes import apply_edits, with_fixes
 from plainsql.check.sarif import sarif_log
 from plainsql.cli.check_release import refuse_options, release_report
 from plainsql.cli.exit_codes import FINDINGS, FINE
 from plainsql.cli.markdown import print_markdown
 from plainsql.cli.project import load_project, repository_root
-from plainsql.errors import SettingsError, printable
+from plainsql.errors import SettingsError, SqlFileError, printable
+from plainsql.files import replace_file
 from plainsql.settings import Project
-from plainsql.statements.discovery import FRAGMENTS_FOLDER
+from plainsql.statements.discovery import FRAGMENTS_FOLDER, read_text
 
 __all__ = ["annotation", "check"]
 
@@ -43,6 +45,7 @@ def check(
     baseline: Path | None = None,
     update_baseline: Annotated[bool, _FLAG] = False,
     prune_baseline: Annotated[bool, _FLAG] = False,
+    fix: Annotated[bool, _FLAG] = False,
     release: str | None = None,
     explain: str | None = None,
 ) -> int:
@@ -83,6 +86,9 @@ def check(
         Write the findings of today to the baseline, the new ones too.
     prune_baseline
         Remove the findings that are gone from the baseline, and add none.
+    fix
+        Make the edits of the problems that have one (a star is written out, a name is corrected, a cast is
+        added), and check again.
     release
         Check the queries of a running release instead, on the schema of this working tree: a tag, a branch
         or a commit of git, such as v1.4. Reports what breaks between the migrations and the restart.
@@ -103,6 +109,7 @@ def check(
             baseline=baseline is not None,
             update_baseline=update_baseline,
             prune_baseline=prune_baseline,
+            fix=fix,
         )
         in_work_tree = format in ("github", "sarif")
         broken, lines = release_report(
@@ -128,6 +135,19 @@ def check(
         found_here -= len(problems) - len(gone)
     if not found.errors and not files and not sql_only:
         problems += found.outdated(project)
+    if format != "text" or fix:
+        problems = with_fixes(problems, _text)
+    if fix and (fixed := _apply_fixes(problems)):
+        print(f"fixed {_counted(fixed, 'problem')}", file=sys.stdout if format == "text" else sys.stderr)
+        return check(
+            *files,
+            scratch=scratch,
+            format=format,
+            schema=schema,
+            cache_map=cache_map,
+            sql_only=sql_only,
+            baseline=baseline,
+        )
     took = time.perf_counter() - began
     summary = f"{_counted(len(found.statements), 'query', 'queries')}, {took:.1f} s"
     if accepted is not None and found_here:
@@ -164,6 +184,30 @@ def _print(problems: Sequence[Problem], entries: Sequence[CacheEntry] | None, fo
             print(f"{problem}\n")
         for entry in entries or ():
             print(f"{printable(_entry(entry))}\n")
+
+
+def _apply_fixes(problems: Sequence[Problem]) -> int:
+    """Make the edits of problems in their files; return the number of problems."""
+    edits: dict[str, list[Edit]] = {}
+    fixed = 0
+    for problem in problems:
+        if problem.fix is not None:
+            edits.setdefault(problem.path, []).extend(problem.fix.edits)
+            fixed += 1
+    for path, changes in edits.items():
+        text = _text(path)
+        if text is not None:
+            with replace_file(Path(path)) as file:
+                file.write(apply_edits(text, changes).encode())
+    return fixed
+
+
+def _text(path: str) -> str | None:
+    """Return the text of a SQL file of a problem; ``None`` for other files, and for one that is not text."""
+    try:
+        return read_text(Path(path)) if path.endswith(".sql") else None
+    except SqlFileError:
+        return None
 
 
 def _baseline(project: Project, file: Path | None, *, update: bool, prune: bool) -> Baseline | None:

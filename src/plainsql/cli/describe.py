@@ -10,10 +10,12 @@ from typing import Annotated, Any
 import msgspec
 from cyclopts import Parameter
 
+from plainsql.analysis import Analysis
 from plainsql.check.jsonl import as_json, describe_lines
 from plainsql.check.project_check import check_project
 from plainsql.cli.exit_codes import FINDINGS, FINE
 from plainsql.cli.project import has_sql, no_project, packaged_layer
+from plainsql.cli.shape_rows import shape_rows
 from plainsql.cli.tables import print_table
 from plainsql.codegen.annotations import column_description
 from plainsql.codegen.described_types import types_of
@@ -21,6 +23,7 @@ from plainsql.codegen.error_classes import classes_by_constraint, listed_violati
 from plainsql.codegen.modules import Checked
 from plainsql.errors import PlainsqlError, SettingsError, SqlFolderError, printable
 from plainsql.settings import Project
+from plainsql.statements.column_paths import levels_of
 from plainsql.statements.discovery import find_files
 from plainsql.statements.header import close_match
 
@@ -165,9 +168,18 @@ def _facts_of_file(checked: Checked) -> dict[str, Any]:
                 "because": column.because,
                 "from": str(column.origin) if column.origin else None,
                 "description": column_description(statement, column),
+                "inside": [
+                    {"name": name, "type": type, "nullable": null == "yes", "because": because}
+                    for name, type, null, because in shape_rows(column)
+                ],
             }
             for column in checked.analysis.columns
         ],
+        "lists": [
+            {"name": level.path.removesuffix("."), "key": level.key, "because": level.because}
+            for level in checked.analysis.levels
+        ],
+        "contiguous": checked.analysis.contiguous,
     }
 
 
@@ -201,17 +213,22 @@ def _print(checked: Checked, types: Iterable[tuple[str, str, str]]) -> None:
         _print_described(
             ("column", "type", "null", "because", "from"),
             [
-                (
-                    printable(column.name),
-                    printable(str(column.type)),
-                    "yes" if column.nullable else "no",
-                    printable(column.because),
-                    printable(str(column.origin or "")),
-                    printable(column_description(statement, column)),
-                )
+                row
                 for column in analysis.columns
+                for row in (
+                    (
+                        printable(column.name),
+                        printable(str(column.type)),
+                        "yes" if column.nullable else "no",
+                        printable(column.because),
+                        printable(str(column.origin or "")),
+                        printable(column_description(statement, column)),
+                    ),
+                    *((*map(printable, inside), "", "") for inside in shape_rows(column)),
+                )
             ],
         )
+    _print_lists(analysis)
     for name, type, because in types:
         print(printable(f"{name} is {type}: {because}"))
     for what in ("reads", "writes"):
@@ -221,6 +238,30 @@ def _print(checked: Checked, types: Iterable[tuple[str, str, str]]) -> None:
     classes = classes_by_constraint(statement, analysis)
     for listed in dict.fromkeys(listed_violations(analysis, classes)):
         print(printable(f"may violate {listed}"))
+
+
+def _print_lists(analysis: Analysis) -> None:
+    """Print the keys of parents and of lists of child rows, and whether parents can be streamed."""
+    proved = {level.path: level for level in analysis.levels}
+    paths = levels_of(column.name for column in analysis.columns)
+    if len(paths) == 1:
+        return
+    print_table(
+        ("list", "key", "because"),
+        [
+            (
+                printable(path.removesuffix(".") or "parents"),
+                printable(", ".join(proved[path].key) if path in proved else "all columns"),
+                printable(proved[path].because if path in proved else "no key is proved"),
+            )
+            for path in paths
+        ],
+    )
+    print(
+        "streams: the rows of a parent follow one another"
+        if analysis.contiguous
+        else "does not stream: the order does not begin with a key of the parent"
+    )
 
 
 def _print_described(heading: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:

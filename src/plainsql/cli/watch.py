@@ -12,13 +12,14 @@ from typing import Final, Self
 
 from plainsql import codegen
 from plainsql.check.baseline import Baseline
+from plainsql.check.fragment_copies import read_copies, write_copies
 from plainsql.check.live_project import LiveProject
 from plainsql.check.problems import Problem, refusal
 from plainsql.check.project_check import ProjectCheck
 from plainsql.cli.exit_codes import FINE
 from plainsql.cli.project import has_sql, no_project
 from plainsql.errors import PlainsqlError, SettingsError
-from plainsql.settings import Project, selected_projects
+from plainsql.settings import Project
 
 __all__ = ["watch"]
 
@@ -83,7 +84,7 @@ def watch(*, scratch: str | None = None) -> int:
 
 
 def _projects() -> list[Project]:
-    projects = selected_projects()
+    projects = Project.load_selected()
     for project in projects:
         if not has_sql(project):
             raise no_project(project)
@@ -134,6 +135,9 @@ class _Watched:
         began = time.perf_counter()
         try:
             self._schema = self._live.schema_digest()
+            folder = self._project.sql_folder
+            for path in write_copies(folder, read_copies(folder).texts):
+                _say(f"wrote {path}")
             found = self._live.check()
             problems = self._baseline.new([*found.errors, *found.findings]) if self._baseline else None
             problems = [*found.errors, *found.findings] if problems is None else problems

@@ -6,11 +6,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from plainsql.analysis.model import ColumnFact, PgType
+from plainsql.analysis.model import ColumnFact, PgType, Shape
 from plainsql.codegen.classes import Classes, Field, composite_class
 from plainsql.codegen.driver_support import unsupported
 from plainsql.codegen.encryption import annotate_encrypted
 from plainsql.codegen.header_types import USUAL, type_of_hint
+from plainsql.codegen.json_classes import ShapeAnnotations, json_path, nullable_fields
 from plainsql.codegen.json_types import JsonTypes
 from plainsql.codegen.own_types import OwnAnnotations, OwnType
 from plainsql.codegen.python_types import Annotation, annotate_parameter, below_domains
@@ -35,6 +36,9 @@ class _Subject:
     """The type of the project that its values, or the elements of its arrays, have."""
     in_header: bool = False
     """True if the header names that type."""
+    shape: Shape | None = None
+    path: tuple[str, ...] = ()
+    """The names for the classes of its JSON, the row's first."""
 
     def error(self, problem: str) -> ContractError:
         cast = f"{self.name}::text" + "[]" * (below_domains(self.type).kind == "array")
@@ -42,6 +46,16 @@ class _Subject:
             hint = f"cast it to the type that is meant: {self.name}::…"
         else:
             hint = f"take it as text: {cast}::{self.type}" if self.is_parameter else f"cast it: {cast}"
+        return ContractError(f"{self.statement.name}: {self.name} {problem}", place=self.place, hint=hint)
+
+    def row_error(self, part: PgType, row: PgType) -> ContractError:
+        """Return the error about an anonymous row, or an array of them, that no struct is made for."""
+        problem = "is a row without a type"
+        if part.name not in ("record", "_record") and row.kind != "array":
+            problem += f", and it holds {part}, which the drivers do not read there"
+        hint = f"cast it: row(…)::some_type, or build JSON: jsonb_build_object(…) as {self.name}"
+        if part.name == "unknown":
+            hint = "cast its text: row('a'::text)"
         return ContractError(f"{self.statement.name}: {self.name} {problem}", place=self.place, hint=hint)
 
 
@@ -63,12 +77,23 @@ def annotate_column(
             named = type_of_hint(hint, column, statement, json_types, own_types)
             if named is None:
                 return json_types.annotate(hint.type, hint.place, column, statement)
-            subject = _Subject(statement, column.name, column.type, hint.place, own=named, in_header=True)
+            subject = _Subject(
+                statement,
+                column.name,
+                column.type,
+                hint.place,
+                own=named,
+                in_header=True,
+                shape=column.shape,
+                path=json_path(statement, column),
+            )
             return _annotate(classes, subject, own_types)
     chosen = own_types.types.of_column(column)
     own = chosen.type if chosen is not None else None
     place = column_place(statement, column)
-    return _annotate(classes, _Subject(statement, column.name, column.type, place, own=own), own_types)
+    shape, path = column.shape, json_path(statement, column)
+    subject = _Subject(statement, column.name, column.type, place, own=own, shape=shape, path=path)
+    return _annotate(classes, subject, own_types)
 
 
 def annotate_value(
@@ -107,19 +132,25 @@ def _annotate(classes: Classes, subject: _Subject, own_types: OwnAnnotations) ->
     if subject.own == USUAL:
         own_types = own_types.without_types
     try:
-        if subject.own is not None and subject.own != USUAL:
-            _check_own(subject.own, subject.type, subject, own_types)
-            annotation = own_types.at_leaf(subject.type, subject.own, subject.is_parameter)
-            _add_composites(classes, annotation, subject, own_types)
+        own = subject.own if subject.own != USUAL else None
+        if own is not None:
+            _check_own(own, subject.type, subject, own_types)
+        if not subject.is_parameter:
+            shapes = ShapeAnnotations(classes, subject.statement, subject.path, own_types, own)
+            annotation = shapes.of(subject.type, subject.shape)
+        elif own is not None:
+            annotation = own_types.at_leaf(subject.type, own, True)
         else:
-            annotation = own_types.annotate(subject.type, parameter=subject.is_parameter)
-            if subject.is_parameter and annotation == own_types.usual(subject.type):
+            annotation = own_types.annotate(subject.type, parameter=True)
+            if annotation == own_types.usual(subject.type):
                 annotation = annotate_parameter(subject.type, own_types.project_types.annotation)
-            for held, own in own_types.used_in(subject.type):
-                _check_own(own, held, subject, own_types)
-            _add_composites(classes, annotation, subject, own_types)
+        for held, used in own_types.used_in(subject.type) if own is None else ():
+            _check_own(used, held, subject, own_types)
+        _add_composites(classes, annotation, subject, own_types)
     except LookupError as error:
         part: PgType = error.args[0]
+        if (row := below_domains(subject.type)).name in ("record", "_record"):
+            raise subject.row_error(part, row) from None
         if part is subject.type:
             raise subject.error(f"has the type {part}, which plainsql has no Python type for") from None
         raise subject.error(
@@ -144,10 +175,12 @@ def _check_own(own: OwnType, type: PgType, subject: _Subject, own_types: OwnAnno
 def _add_composites(
     classes: Classes, annotation: Annotation, subject: _Subject, own_types: OwnAnnotations
 ) -> None:
+    nullable = nullable_fields(subject.type, subject.shape)
     for type in annotation.composites:
+        flags = nullable.get(type.oid) or tuple(not attribute.not_null for attribute in type.attributes)
         fields = []
         names = field_names([attribute.name for attribute in type.attributes])
-        for name, attribute in zip(names, type.attributes, strict=True):
+        for name, attribute, can_be_null in zip(names, type.attributes, flags, strict=True):
             chosen = own_types.types.of_attribute(type.schema, type.name, attribute.name)
             if chosen is not None:
                 _check_own(chosen.type, attribute.type, subject, own_types)
@@ -155,5 +188,5 @@ def _add_composites(
             else:
                 inner = own_types.annotate(attribute.type)
             _add_composites(classes, inner, subject, own_types)
-            fields.append(Field(name, inner, not attribute.not_null))
+            fields.append(Field(name, inner, can_be_null))
         classes.add(composite_class(type, fields, subject.statement), subject.statement)

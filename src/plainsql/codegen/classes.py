@@ -11,11 +11,11 @@ import keyword
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from plainsql.analysis.model import PgType
-from plainsql.codegen.python_types import Annotation, imported_path
-from plainsql.codegen.source_names import class_name
+from plainsql.codegen.python_types import Annotation, imported_path, reference
+from plainsql.codegen.source_names import class_name, singular
 from plainsql.codegen.source_places import key_place
 from plainsql.errors import ContractError
 from plainsql.statements import Statement
@@ -24,6 +24,8 @@ __all__ = [
     "Classes",
     "Field",
     "RowClass",
+    "child_class",
+    "child_key",
     "composite_class",
     "nested_class",
     "row_class",
@@ -44,6 +46,10 @@ class Field:
     nullable: bool
     description: str = ""
     """The text of its docstring: one line, without a mark at its end."""
+    key: str = ""
+    """Its key in JSON, if that is another name."""
+    optional: bool = False
+    """True if its key may be missing in JSON."""
 
 
 @dataclass(slots=True, eq=False)
@@ -71,14 +77,17 @@ class RowClass:
     def absorb(self, other: RowClass) -> None:
         """Make a field nullable if it is in another class of the same shape."""
         self.fields = [
-            Field(
-                mine.name,
-                mine.annotation,
-                mine.nullable or theirs.nullable,
-                mine.description or theirs.description,
+            replace(
+                mine,
+                nullable=mine.nullable or theirs.nullable,
+                description=mine.description or theirs.description,
+                optional=mine.optional or theirs.optional,
             )
             for mine, theirs in zip(self.fields, other.fields, strict=True)
         ]
+        if self.key.startswith("json "):
+            # It has no name of its own: the shortest one does not depend on the order of the files.
+            self.qualified, self.described = min((each.qualified, each.described) for each in (self, other))
 
 
 def row_key(name: str) -> str:
@@ -95,7 +104,22 @@ def row_class(name: str, fields: list[Field], statement: Statement) -> RowClass:
 def nested_class(row: str, prefix: str, fields: list[Field], statement: Statement) -> RowClass:
     """Make the class of the columns ``"prefix.…"`` of a row."""
     name, described = class_name(prefix), f"The nested `{prefix}` of a row."
-    return RowClass(f"nested {row}.{prefix}", name, row + name, fields, "Row", described, statement)
+    qualified = (row if "." not in row else class_name(row)) + name
+    return RowClass(f"nested {row}.{prefix}", name, qualified, fields, "Row", described, statement)
+
+
+def child_class(row: str, path: str, fields: list[Field], statement: Statement) -> RowClass:
+    """Make the class of the rows of a list, the columns ``"orders[].…"`` of a row."""
+    name = class_name(singular(path.removesuffix("[].").rpartition(".")[2]))
+    described = f"A row of the list `{path.removesuffix('[].')}` of `{row}`."
+    key = child_key(row, path)
+    qualified = row + "".join(class_name(singular(part)) for part in path.split("[].") if part)
+    return RowClass(key, name, qualified, fields, "Row", described, statement)
+
+
+def child_key(row: str, path: str) -> str:
+    """Return the key of the class of a list's rows."""
+    return f"nested {row}.{path.removesuffix('.')}"
 
 
 def composite_class(type: PgType, fields: list[Field], statement: Statement) -> RowClass:
@@ -147,7 +171,7 @@ class Classes:
         ambiguous: list[RowClass] = []
         for name, nested in self._grouped("nested "):
             row = rows.get(name) or nested[0]
-            same = [each for each in nested if each.shape == row.shape]
+            same = [each for each in nested if self._full_shape(each) == self._full_shape(row)]
             if name in taken or (name not in rows and len(same) < len(nested)):
                 same = []
             for each in same:
@@ -159,12 +183,28 @@ class Classes:
                 chosen.add(name)
             else:
                 ambiguous += composites
+        for name, objects in self._grouped("json "):
+            if len(objects) == 1 and name not in chosen | taken:
+                chosen.add(name)
+            else:
+                ambiguous += objects
         for row in ambiguous:
             row.name, number = row.qualified, 1
             while row.name in chosen | taken:
                 number += 1
                 row.name = f"{row.qualified}{number}"
             chosen.add(row.name)
+
+    def _full_shape(self, row: RowClass) -> list[tuple[str, str, object]]:
+        """Return the shape of a class, with the shapes of the nested classes that it names."""
+        shape: list[tuple[str, str, object]] = []
+        for name, annotation in row.shape:
+            text = annotation
+            keys = [key for key in _REFERENCE.findall(annotation) if key.startswith("nested ")]
+            for key in keys:
+                text = text.replace(reference(key), "")
+            shape.append((name, text, [self._full_shape(self._by_key[key]) for key in keys]))
+        return shape
 
     def _grouped(self, kind: str) -> list[tuple[str, list[RowClass]]]:
         """Return the classes of a kind that share a name, in an order that depends on the SQL alone."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from plainsql.analysis.model import ColumnFact, PgType
+from plainsql.analysis.model import ColumnFact, ParameterFact, PgType
 from plainsql.codegen.json_types import JsonTypes
-from plainsql.codegen.own_types import OwnAnnotations, OwnType
+from plainsql.codegen.own_types import OwnAnnotations, OwnType, contradiction
 from plainsql.codegen.python_types import annotate, below_domains
 from plainsql.errors import ContractError, Place
-from plainsql.statements import ColumnHint, Statement
+from plainsql.statements import ColumnHint, Parameter, Statement
 
-__all__ = ["USUAL", "type_in_header", "type_of_hint"]
+__all__ = ["USUAL", "own_type_of", "type_in_header", "type_of_hint"]
 
 USUAL: Final = OwnType("")
 """The type that values have without any setting."""
@@ -66,6 +66,29 @@ def type_in_header(
         return USUAL
     in_settings = any(each.path == inner for each in own.types.all())
     return own.types.named(inner if in_settings else json_types.path_of(inner, statement))
+
+
+def own_type_of(
+    statement: Statement,
+    parameter: Parameter,
+    fact: ParameterFact,
+    own_types: OwnAnnotations,
+    json_types: JsonTypes,
+) -> OwnType | None:
+    """Return the own type of a parameter: the header's, or that of the columns that it is compared with or
+    stored in.
+
+    Raises ``ContractError`` if these have different ones.
+    """
+    if parameter.type is not None:
+        place = (parameter.bounds and parameter.bounds.place) or parameter.places[0]
+        return type_in_header(
+            parameter.name, parameter.type, place, fact.type, statement, json_types, own_types
+        )
+    found = own_types.types.of_parameter(fact)
+    if len(found) > 1:
+        raise contradiction(f":{parameter.name}", found, parameter.places[0], statement.name)
+    return found[0].type if found else None
 
 
 def _leaf(type: PgType) -> PgType:

@@ -25,7 +25,7 @@ _OF_PLAINSQL: Final = (
         "annotations",
     ),
     *("bits", "bounded", "composite", "count", "dumped", "dumped_bounds", "dumped_elements", "elements"),
-    *("encrypt", "many", "one", "optional", "tuples"),
+    *("copied", "columns", "encrypt", "many", "one", "optional", "paged", "sending", "tuples"),
 )
 """The names that any module may import from plainsql."""
 
@@ -39,10 +39,10 @@ class ImportedNames:
         used = {*taken, *imported, *_OF_PLAINSQL, *dir(builtins), *keyword.kwlist}
         self._names: dict[str, str] = {}
         for path in paths:
-            source, _, name = path.rpartition(".")
-            alone = [other for other in paths if other.rpartition(".")[2] == name] == [path]
-            if not alone or name in used:
-                name = f"{source.rpartition('.')[2]}_{name}"
+            name = next(
+                (each for each in _candidates(path) if each not in used and _is_alone(each, path, paths)),
+                path.replace(".", "_"),
+            )
             while name in used:
                 name += "_"
             used.add(name)
@@ -62,6 +62,17 @@ class ImportedNames:
         return self._names.get(f"{module}.{name}")
 
 
+def _candidates(path: str) -> Iterator[str]:
+    """Yield the names that an import may have, the shortest first: ``load``, ``money_load``."""
+    parts = path.split(".")
+    for start in range(len(parts) - 1, -1, -1):
+        yield "_".join(parts[start:])
+
+
+def _is_alone(name: str, path: str, paths: Collection[str]) -> bool:
+    return not any(name in _candidates(other) for other in paths if other != path)
+
+
 def _paths(module: Module) -> Iterator[str]:
     for row in module.classes:
         for field in row.fields:
@@ -69,6 +80,8 @@ def _paths(module: Module) -> Iterator[str]:
     for function in module.functions:
         for planned in function.parameters:
             yield from imported_paths(planned.annotation.text + planned.to_db + planned.default)
+            for each in planned.fields:
+                yield from imported_paths(each.annotation.text + each.to_db)
         if function.item is not None:
             yield from imported_paths(function.item.text)
 
@@ -78,5 +91,6 @@ def _imports(module: Module) -> Iterator[frozenset[tuple[str, str]]]:
         yield from (field.annotation.imports for field in row.fields)
     for function in module.functions:
         yield from (planned.annotation.imports for planned in function.parameters)
+        yield from (each.annotation.imports for p in function.parameters for each in p.fields)
         if function.item is not None:
             yield function.item.imports

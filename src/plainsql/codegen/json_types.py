@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from plainsql.analysis.model import ColumnFact
+from plainsql.codegen.declared_json import Difference, TypeSource, differences
 from plainsql.codegen.python_types import Annotation, below_domains
 from plainsql.errors import ContractError, Place
 from plainsql.statements import ColumnHint, Statement
@@ -55,6 +56,9 @@ class JsonTypes:
             path, _, name = match[0].rpartition(".")
             if not path and name in _BUILTINS:
                 return name
+            if self._is_any_json(match[0], statement):
+                imports.add(("plainsql.types", name))
+                return name
             imports.add((self._module(path, statement), name))
             return name
 
@@ -80,12 +84,28 @@ class JsonTypes:
     def named(self, statement: Statement) -> Iterator[tuple[ColumnHint, str, str, str]]:
         """Yield the types that a header names: its line, the written type, its module, its name there."""
         for hint in statement.columns:
-            if hint in self.not_json:
+            # The class of a list's rows is one of the module itself.
+            if hint in self.not_json or hint.name.endswith("[]"):
                 continue
             for word in _WORD.findall(hint.type or ""):
                 path, _, name = word.rpartition(".")
-                if path or name not in _BUILTINS:
+                if (path or name not in _BUILTINS) and not self._is_any_json(word, statement):
                     yield hint, word, self._module(path, statement), name
+
+    def differences(self, hint: ColumnHint, column: ColumnFact, statement: Statement) -> list[Difference]:
+        """Return the parts of a declared type that the query does not build, as far as both are known."""
+        named = [each for each in self.named(statement) if each[0] is hint]
+        modules = {module for _, _, module, _ in named}
+        file = self._file(*modules) if len(modules) == 1 else None
+        shape = column.shape
+        if hint.type is None or shape is None or (modules and file is None):
+            return []
+        source = TypeSource(file)
+        return list(differences(hint.type, shape, source, column.name))
+
+    def _is_any_json(self, word: str, statement: Statement) -> bool:
+        """Return whether a word is ``plainsql.Json``: it is unless the layer defines a type of that name."""
+        return word == "Json" and not self.has(self._module("", statement), word)
 
     def path_of(self, written: str, statement: Statement) -> str:
         """Return the import path of a type as a header writes it."""
@@ -121,17 +141,23 @@ class JsonTypes:
             f"define {name} in {module.replace('.', '/')}.py, or correct the name",
         )
 
+    def _file(self, module: str) -> Path | None:
+        """Return the file of a module of the package; ``None`` if there is none."""
+        package = self._package.split(".")
+        if self._folder is None or module.split(".")[: len(package)] != package:
+            return None
+        stem = self._folder.joinpath(*module.split(".")[len(package) :])
+        files = (stem.with_suffix(".py"), stem / "__init__.py")
+        return next((file for file in files if file.is_file()), None)
+
     def _defined(self, module: str) -> frozenset[str] | None:
         """Return the names that a module defines; empty if it does not exist, ``None`` if they are not
         known.
         """
         assert self._folder is not None
+        if (file := self._file(module)) is not None:
+            return _names(file)
         package = self._package.split(".")
-        if module.split(".")[: len(package)] == package:
-            stem = self._folder.joinpath(*module.split(".")[len(package) :])
-            for file in (stem.with_suffix(".py"), stem / "__init__.py"):
-                if file.is_file():
-                    return _names(file)
         # The folder that the package is imported from may differ from the one in which the command looks for
         # modules. It may not exist yet, so ".." is resolved by text.
         return _names_of(module, Path(normpath(self._folder.joinpath(*[".."] * len(package)))))

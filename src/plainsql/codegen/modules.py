@@ -14,27 +14,29 @@ from pathlib import Path
 
 from plainsql.analysis.effects.cache_dependencies import cached_read, changes_of_variants
 from plainsql.analysis.merge import merge_column, merge_parameters, merge_variants
-from plainsql.analysis.model import Analysis, ColumnFact, ParameterFact
+from plainsql.analysis.model import Analysis, ColumnFact, ParameterFact, PgType, Shape
 from plainsql.codegen.annotations import annotate_column, annotate_value, column_description
 from plainsql.codegen.classes import Classes, Field, nested_class, row_class, row_key, side_by_side
 from plainsql.codegen.codec_types import CodecTypes
 from plainsql.codegen.encryption import ENCRYPTED_PARAMETER, ColumnBindings, check_encrypted
 from plainsql.codegen.enums import EnumTypes
 from plainsql.codegen.error_classes import ErrorClass, classes_by_constraint, error_classes
-from plainsql.codegen.header_types import USUAL, type_in_header
+from plainsql.codegen.header_types import USUAL, own_type_of
 from plainsql.codegen.json_types import JsonTypes
-from plainsql.codegen.own_types import NO_OWN_TYPES, OwnAnnotations, OwnType, OwnTypes, contradiction
+from plainsql.codegen.list_classes import add_lists, list_keys
+from plainsql.codegen.own_types import NO_OWN_TYPES, OwnAnnotations, OwnTypes
 from plainsql.codegen.page_orders import page_orders
 from plainsql.codegen.planned_parameters import PlannedParameter, plan_choices, plan_parameter
+from plainsql.codegen.planned_rows import plan_rows
 from plainsql.codegen.project_types import NO_PROJECT_TYPES, ProjectTypes
 from plainsql.codegen.python_types import Annotation, reference
-from plainsql.codegen.row_parameters import plan_rows
 from plainsql.codegen.source_definitions import SourceDefinitions
 from plainsql.codegen.source_names import is_field_name, normalized
 from plainsql.codegen.source_places import column_place, key_place, statement_place
 from plainsql.dependencies import CachedRead, Change
 from plainsql.errors import ContractError, Place
-from plainsql.statements import Parameter, Statement, Variant
+from plainsql.statements import Statement, Variant
+from plainsql.statements.column_paths import has_lists
 from plainsql.statements.page_text import PageOrder
 from plainsql.statements.row_parameters import rows_of
 
@@ -91,6 +93,8 @@ class QueryFunction:
     """By constraint: the class of the error, as the header names it."""
     pages: tuple[PageOrder, ...] = ()
     """Proved: the orders of its pages."""
+    list_keys: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """The proved keys of its parents and of their lists of child rows; empty without lists."""
 
 
 @dataclass(slots=True)
@@ -172,11 +176,23 @@ def _enum_types(checked: Sequence[Checked], package: str, style: str, json_types
     variants = [analysis for item in checked for analysis in item.variants]
     types = [column.type for analysis in variants for column in analysis.columns]
     types += [parameter.type for analysis in variants for parameter in analysis.parameters]
+    shapes = [column.shape for analysis in variants for column in analysis.columns]
+    types += [type for shape in shapes for type in _types_in(shape)]
     named = [each for item in checked for each in json_types.named(item.statement)]
     module = EnumTypes(package, ()).module
     enums = EnumTypes(package, types, style, {name for _, _, source, name in named if source != module})
     json_types.define(module, enums.names)
     return enums
+
+
+def _types_in(shape: Shape | None) -> Iterable[PgType]:
+    """Yield the types of the values that JSON or a row of a query is built from."""
+    if shape is None:
+        return
+    if shape.type is not None:
+        yield shape.type
+    for part in shape.parts:
+        yield from _types_in(part)
 
 
 def _enums_twice(modules: Iterable[Module]) -> Iterable[ContractError]:
@@ -224,12 +240,12 @@ _HOME_OF_IMPORTS = {
         ),
         "plainsql.query",
     ),
-    **dict.fromkeys(("dumped", "dumped_bounds", "dumped_elements"), "plainsql.query"),
+    **dict.fromkeys(("dumped", "dumped_bounds", "dumped_elements", "sending"), "plainsql.query"),
     **dict.fromkeys(("PageKey", "PageOrder"), "plainsql.query"),
     **dict.fromkeys(("NotRequired", "Protocol", "TYPE_CHECKING", "TypedDict"), "typing"),
     **dict.fromkeys(("copied", "count", "many", "one", "optional", "paged"), "plainsql.query"),
     **dict.fromkeys(("CachedRead", "Change", "Dependency"), "plainsql.dependencies"),
-    **dict.fromkeys(("Composite", "Row"), "plainsql.rows"),
+    **dict.fromkeys(("Composite", "JsonObject", "Row"), "plainsql.rows"),
     "encrypt": "plainsql.crypto",
     "warn_of_deprecated_query": "plainsql.deprecation",
 }
@@ -295,6 +311,7 @@ def _plan_function(item: Checked, module: Module, json_types: JsonTypes) -> Quer
         changes,
         classes_by_constraint(statement, analysis),
         page_orders(statement, item.variants, item.texts),
+        list_keys(analysis) if statement.returns.row is not None else {},
     )
 
 
@@ -308,7 +325,13 @@ def _claimed_not_null(item: Checked) -> tuple[str, ...]:
     # The columns of all variants have the same names and types.
     claimed |= {c.name for each in item.variants for c in each.columns if c.assumed and c.name not in hints}
     columns = item.analysis.columns
-    return tuple(normalized(c.name) for c in columns if c.name in claimed and c.type.name != "void")
+    elements = tuple(
+        f"{normalized(hint.name)}[]" for hint in item.statement.columns if hint.elements is False
+    )
+    return (
+        *(normalized(c.name) for c in columns if c.name in claimed and c.type.name != "void"),
+        *elements,
+    )
 
 
 def _cache(item: Checked) -> CachedRead | None:
@@ -375,12 +398,31 @@ def _check_same_columns(statement: Statement, first: Analysis, other: Analysis) 
 def _add_row(
     module: Module, name: str, variants: Sequence[Analysis], statement: Statement, json_types: JsonTypes
 ) -> None:
+    def plain(row: str, variants: Sequence[Analysis], prefix: str = "") -> list[Field]:
+        return _fields(module, row, variants, statement, json_types, prefix)
+
+    if has_lists(column.name for column in variants[0].columns):
+        fields = add_lists(module.classes, name, variants, statement, plain)
+    else:
+        fields = plain(name, variants)
+    module.classes.add(row_class(name, fields, statement), statement)
+
+
+def _fields(
+    module: Module,
+    name: str,
+    variants: Sequence[Analysis],
+    statement: Statement,
+    json_types: JsonTypes,
+    prefix: str = "",
+) -> list[Field]:
+    """Return the fields of columns that are not in lists; ``prefix`` is left out of their names."""
     fields: list[Field] = []
     groups: dict[str, list[int]] = {}
     previous = ""
     for number in range(1, len(variants[0].columns) + 1):
         column = merge_column(variants, number - 1)
-        outer, dot, inner = column.name.partition(".")
+        outer, dot, inner = column.name.removeprefix(prefix).partition(".")
         if not is_field_name(outer) or (dot and not is_field_name(inner)):
             raise _error(
                 statement,
@@ -404,13 +446,13 @@ def _add_row(
             annotation = annotate_column(module.classes, statement, column, json_types, module.own_types)
             fields.append(Field(outer, annotation, column.nullable, column_description(statement, column)))
         previous = outer if dot else ""
-    outers = [normalized(column.name.partition(".")[0]) for column in variants[0].columns]
+    outers = [normalized(c.name.removeprefix(prefix).partition(".")[0]) for c in variants[0].columns]
     _refuse_duplicates(statement, [f.name for f in fields], outers, variants[0].columns)
     for outer, indexes in groups.items():
         parts = [[variant.columns[index] for index in indexes] for variant in variants]
-        nullable = _add_nested(module, name, outer, parts, statement, json_types)
+        nullable = _add_nested(module, name, outer, parts, statement, json_types, prefix)
         fields = [replace(f, nullable=nullable) if f.name == outer else f for f in fields]
-    module.classes.add(row_class(name, fields, statement), statement)
+    return fields
 
 
 def _alias_hint(statement: Statement, column: ColumnFact, number: int, count: int) -> str:
@@ -422,6 +464,8 @@ def _alias_hint(statement: Statement, column: ColumnFact, number: int, count: in
                 f"declare 'returns: {'value' if kind == 'one' else f'{kind} value'}': it is the only column"
             )
         return "give it an alias: as total"
+    if column.name.endswith("[]"):
+        return f'name a field of the list\'s rows: as "{column.name}.id"'
     names = [re.sub(r"\W+", "_", part).strip("_") for part in column.name.split(".", 1)]
     names = [f"{name}_" if iskeyword(name) else name for name in names]
     if not all(map(is_field_name, names)):
@@ -452,6 +496,7 @@ def _add_nested(
     variants: list[list[ColumnFact]],
     statement: Statement,
     json_types: JsonTypes,
+    prefix: str = "",
 ) -> bool:
     """Add the class of a nested row; return whether the nested row can be null.
 
@@ -466,7 +511,7 @@ def _add_nested(
             columns[index].nullable_in_group if grouped else columns[index].nullable
             for columns, grouped in zip(variants, together, strict=True)
         )
-        field_name = normalized(column.name.partition(".")[2])
+        field_name = normalized(column.name.removeprefix(prefix).partition(".")[2])
         inner.append(Field(field_name, annotation, nullable, column_description(statement, column)))
     names = [f.name for f in inner]
     _refuse_duplicates(statement, names, names, variants[0])
@@ -488,14 +533,16 @@ def _plan_parameters(item: Checked, module: Module, json_types: JsonTypes) -> tu
         name, is_column, column = parameter.name.partition(".")
         if is_column:
             if column == rows[name][0]:
-                types = module.own_types.without_types
-                planned.append(plan_rows(module.classes, statement, name, rows[name], facts, types))
+                types = module.own_types
+                planned.append(
+                    plan_rows(module.classes, statement, name, rows[name], facts, types, json_types)
+                )
             continue
         fact = facts[parameter.name]
         annotation = ENCRYPTED_PARAMETER
         own = None
         if parameter.encryption is None:
-            own = _own_type(statement, parameter, fact, module.own_types, json_types)
+            own = own_type_of(statement, parameter, fact, module.own_types, json_types)
             annotation = annotate_value(
                 module.classes, statement, parameter, fact.type, module.own_types, own
             )
@@ -506,29 +553,6 @@ def _plan_parameters(item: Checked, module: Module, json_types: JsonTypes) -> tu
             each = types.planned(each, fact.type, None if own == USUAL else own)
         planned.append(each)
     return (*planned, *plan_choices(statement))
-
-
-def _own_type(
-    statement: Statement,
-    parameter: Parameter,
-    fact: ParameterFact,
-    own_types: OwnAnnotations,
-    json_types: JsonTypes,
-) -> OwnType | None:
-    """Return the own type of a parameter: the header's, or that of the columns that it is compared with or
-    stored in.
-
-    Raises ``ContractError`` if these have different ones.
-    """
-    if parameter.type is not None:
-        place = (parameter.bounds and parameter.bounds.place) or parameter.places[0]
-        return type_in_header(
-            parameter.name, parameter.type, place, fact.type, statement, json_types, own_types
-        )
-    found = own_types.types.of_parameter(fact)
-    if len(found) > 1:
-        raise contradiction(f":{parameter.name}", found, parameter.places[0], statement.name)
-    return found[0].type if found else None
 
 
 def _error(

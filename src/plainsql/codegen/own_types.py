@@ -71,7 +71,11 @@ class OwnTypes:
 
     def of_column(self, column: ColumnFact) -> ChosenType | None:
         """Return the own type of a result column: only if all of its sources have the same one."""
-        return self._same([self._of_origin(origin) for origin in column.origins])
+        return self.of_origins(column.origins)
+
+    def of_origins(self, origins: Iterable[Origin]) -> ChosenType | None:
+        """Return the own type of a value: only if all of its sources have the same one."""
+        return self._same([self._of_origin(origin) for origin in origins])
 
     def of_parameter(self, parameter: ParameterFact) -> list[ChosenType]:
         """Return the different own types of the columns that a parameter is compared with or stored in."""
@@ -178,6 +182,19 @@ class OwnAnnotations:
         text = f"Annotated[{name}, Converted({load}, {dump}, {base.text})]"
         imports = base.imports | {("typing", "Annotated"), (_TYPES, "Converted")}
         return Annotation(text, imports, base.composites)
+
+    def in_json(self, type: PgType, origins: Iterable[Origin]) -> Annotation | None:
+        """Return the annotation of a value in JSON that is the same as outside of it, if it has an own type;
+        ``None`` for any other value.
+        """
+        chosen = self.types.of_origins(origins) or self.types.of_type(type)
+        own = chosen.type if chosen is not None else None
+        if own is None or self.problem(own, type) is not None:
+            return None
+        if own.from_db:
+            return self.at_leaf(type, own)
+        is_known = self._definitions.of(own.path).kind == "newtype"
+        return Annotation(import_reference(own.path)) if is_known else None
 
     def used_in(self, type: PgType) -> Iterator[tuple[PgType, OwnType]]:
         """Yield the types in a type, without attributes of composites, that have an own type themselves."""

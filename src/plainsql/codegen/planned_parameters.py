@@ -53,6 +53,10 @@ class RowField:
     annotation: Annotation
     wrap: str
     """The function that the list of its values passes through; empty if there is none."""
+    convert: str = ""
+    """The function of ``plainsql.query`` that sends the list through ``to_db``; empty if there is none."""
+    to_db: str = ""
+    """A reference to the project's function that makes the values to send."""
 
 
 def plan_parameter(

@@ -13,9 +13,10 @@ from plainsql.codegen.encryption import encrypt_expression
 from plainsql.codegen.enums import EnumTypes
 from plainsql.codegen.error_classes import ErrorClass
 from plainsql.codegen.imported_names import ImportedNames
+from plainsql.codegen.json_classes import json_keys
 from plainsql.codegen.modules import Module, QueryFunction
 from plainsql.codegen.page_orders import orders_text
-from plainsql.codegen.planned_parameters import PlannedParameter
+from plainsql.codegen.planned_parameters import PlannedParameter, RowField
 from plainsql.codegen.python_types import Annotation, imported_path
 from plainsql.codegen.source_names import docstring_text, one_line, string_literal
 from plainsql.codegen.typed_dicts import render_parameter_types, rows_alias, type_names
@@ -216,9 +217,13 @@ def _called(function: QueryFunction) -> Iterator[str]:
             yield planned.wrap
         if planned.convert:
             yield planned.convert
+            if function.statement.returns.copied:
+                yield "sending"
         if planned.fields:
             yield "columns"
             yield from (field.wrap for field in planned.fields if field.wrap)
+            for field in planned.fields:
+                yield from ("sending", field.convert) if field.convert else ()
         if planned.required:
             yield "NullError"
     for parameter in function.statement.parameters:
@@ -231,7 +236,7 @@ def _called(function: QueryFunction) -> Iterator[str]:
 
 
 _HOME_OF_CALLED = {
-    **dict.fromkeys(("dumped", "dumped_bounds", "dumped_elements"), "plainsql.query"),
+    **dict.fromkeys(("dumped", "dumped_bounds", "dumped_elements", "sending"), "plainsql.query"),
     **dict.fromkeys(("bits", "bounded", "columns", "composite", "elements"), "plainsql.query"),
     **dict.fromkeys(("NullError", "tuples"), "plainsql.query"),
     "encrypt": "plainsql.crypto",
@@ -276,12 +281,16 @@ def _in_order(classes: Classes) -> list[RowClass]:
 
 def _class(row: RowClass, names: Names) -> str:
     fields = "".join(
-        f"    {f.name}: {names.annotation(f.annotation.or_null() if f.nullable else f.annotation)}\n"
-        f"{field_docstring(f.description)}"
+        f"    {f.name}: {names.annotation(f.annotation.or_null() if f.nullable else f.annotation)}"
+        f"{' = None' if f.optional else ''}\n{field_docstring(f.description)}"
         for f in row.fields
     )
     described = docstring_text(one_line(row.described))
-    return f'\n\nclass {row.name}({names.of(row.base)}, frozen=True):\n    """{described}"""\n\n{fields}'
+    options = ", kw_only=True" if any(f.optional for f in row.fields) else ""
+    if keys := json_keys(row.fields):
+        options += f", rename={keys}"
+    bases = f"{names.of(row.base)}, frozen=True{options}"
+    return f'\n\nclass {row.name}({bases}):\n    """{described}"""\n\n{fields}'
 
 
 def _error_class(error: ErrorClass, names: Names) -> str:
@@ -333,17 +342,34 @@ def _facts(function: QueryFunction, names: Names) -> str:
         facts.append(f"row_security={{{listed}}}")
     if function.not_null:
         facts.append(f"not_null={_tuple(function.not_null)}")
+    if function.list_keys:
+        keys = (f"{string_literal(path)}: {_tuple(key)}" for path, key in function.list_keys.items())
+        facts.append(f"list_keys={{{', '.join(keys)}}}")
+        if function.analysis.contiguous:
+            facts.append("contiguous=True")
     if function.pages:
         facts.append(f"pages={orders_text(function.pages, names.of)}")
     if function.errors:
         pairs = sorted(function.errors.items())
         facts.append(f"errors={{{', '.join(f'{string_literal(key)}: {name}' for key, name in pairs)}}}")
+    if function.statement.returns.copied and (sent := _sent(function, names)):
+        facts.append(f"sent={{{sent}}}")
     written = "".join(f", {fact}" for fact in facts) + dependency_arguments(function, names.of)
     if function.read_only and not statement.autobatch:
         written += ", autobatch=False"
     if any(allowance.finding == "star" for allowance in statement.allow):
         written += ", more_columns=True"
     return written
+
+
+def _sent(function: QueryFunction, names: Names) -> str:
+    """Return the functions by which the values of a copy's columns are sent, as the items of a dict."""
+    return ", ".join(
+        f"{string_literal(planned.name)}: {names.of('sending')}({names.of(planned.convert)}, "
+        f"{string_literal(planned.name)}, {names.annotation(Annotation(planned.to_db))})"
+        for planned in function.parameters
+        if planned.convert
+    )
 
 
 def _deprecation(function: QueryFunction, names: Names) -> str:
@@ -410,10 +436,21 @@ def _values(function: QueryFunction, names: Names) -> str:
     return one_line
 
 
+def _wrap_of_column(planned: PlannedParameter, field: RowField, names: Names) -> str:
+    """Return the function that the list of a field's values passes through."""
+    wrap = names.of(field.wrap) if field.wrap else "None"
+    if not field.convert:
+        return wrap
+    to_db = names.annotation(Annotation(field.to_db))
+    then = f", {wrap}" if field.wrap else ""
+    place = string_literal(f"{planned.name}.{field.name}")
+    return f"{names.of('sending')}({names.of(field.convert)}, {place}, {to_db}{then})"
+
+
 def _columns(planned: PlannedParameter, names: Names) -> str:
     """Return the call that makes a list for each column of a list of rows."""
-    wraps = [names.of(field.wrap) if field.wrap else "None" for field in planned.fields]
-    wrapped = f", ({', '.join(wraps)},)" if any(field.wrap for field in planned.fields) else ""
+    wraps = [_wrap_of_column(planned, field, names) for field in planned.fields]
+    wrapped = f", ({', '.join(wraps)},)" if any(wrap != "None" for wrap in wraps) else ""
     fields = _tuple([field.name for field in planned.fields])
     return f"{names.of('columns')}({string_literal(planned.name)}, {planned.name}, {fields}{wrapped})"
 

@@ -26,6 +26,7 @@ from plainsql.database.transaction import Isolation, Transaction, TransactionOpt
 from plainsql.errors import PlainsqlError
 from plainsql.options import check
 from plainsql.query import Args, CompiledCopy, CompiledQuery, Query
+from plainsql.query.sql_calls import AsyncSql
 
 __all__ = ["Executor"]
 
@@ -33,7 +34,7 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 
-class Executor:
+class Executor(AsyncSql):
     """An executor that serves any number of tasks at the same time.
 
     It passes each call to the chain of the database (see `execution.link`), with the pool of its tenant.

@@ -28,6 +28,7 @@ from plainsql.errors import TransactionError
 from plainsql.options import check
 from plainsql.project_codecs import codecs_once
 from plainsql.query import Args, CompiledCopy, CompiledQuery, Query
+from plainsql.query.sql_calls import AsyncSql
 
 __all__ = ["GuestExecutor", "over"]
 
@@ -58,7 +59,7 @@ def over(
     return GuestExecutor(source, prefetch, on_call, codecs_once() if codecs is None else codecs)
 
 
-class GuestExecutor:
+class GuestExecutor(AsyncSql):
     """Runs queries on connections that the program has opened. Made by ``plainsql.over``.
 
     It has no cache and no pool of its own, and shares no round trips between calls.

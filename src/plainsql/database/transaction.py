@@ -34,6 +34,7 @@ from plainsql.database.pool.transaction_block import block
 from plainsql.errors import TransactionError
 from plainsql.options import check
 from plainsql.query import Args, CompiledCopy, CompiledQuery, Query
+from plainsql.query.sql_calls import AsyncSql
 
 __all__ = ["Isolation", "Transaction", "TransactionOptions", "begin"]
 
@@ -58,7 +59,7 @@ class TransactionOptions:
     """The connection that the program has opened, if the transaction is on one."""
 
 
-class Transaction:
+class Transaction(AsyncSql):
     """A transaction of one connection: an executor whose queries all succeed or all leave no trace.
 
     It serves one task at a time. The end of its block commits; an error or a cancellation rolls back.

@@ -4,7 +4,7 @@
 decorators of generated modules. Nothing here knows a driver.
 """
 
-from plainsql.conversions import dumped, dumped_bounds, dumped_elements
+from plainsql.conversions import dumped, dumped_bounds, dumped_elements, sending
 from plainsql.query.binding import Args, Binder, NullError, bounded
 from plainsql.query.compiled import CompiledQuery, QueryFacts
 from plainsql.query.copy_query import CompiledCopy, CopyQuery
@@ -53,5 +53,6 @@ __all__ = [
     "optional",
     "paged",
     "parameter_types",
+    "sending",
     "tuples",
 ]

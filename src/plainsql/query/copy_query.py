@@ -11,6 +11,7 @@ from plainsql.errors import BindError
 from plainsql.executors import AsyncExecutor, SyncExecutor
 from plainsql.query.compiled import CompiledCount
 from plainsql.query.query import QueryFile
+from plainsql.query.sent_rows import sent_rows
 
 if TYPE_CHECKING:
     from plainsql.statements.copy_statement import CopyStatement
@@ -73,6 +74,8 @@ class CopyQuery(QueryFile[P, Any, int, Any], Generic[P, C]):
                 f"{self.name}: expected an iterable of rows, got {type(rows).__name__}",
                 hint=f"call {self.compiled.signature.text('copy')}",
             )
+        if self.compiled.facts.sent:
+            rows = sent_rows(self.name, rows, self.compiled.statement.columns, self.compiled.facts.sent)
         return copy(self.compiled, rows, progress)
 
     if not TYPE_CHECKING:

@@ -61,8 +61,11 @@ class _Declared:
         autobatch: bool = True,
         more_columns: bool = False,
         not_null: tuple[str, ...] = (),
+        list_keys: Mapping[str, tuple[str, ...]] | None = None,
+        contiguous: bool = False,
         errors: Mapping[str, type[ServerError]] | None = None,
         pages: tuple[PageOrder, ...] = (),
+        sent: Mapping[str, Callable[[Any], Any]] | None = None,
         **former: Unpack[_FormerFacts],
     ) -> None:
         if former:
@@ -83,8 +86,11 @@ class _Declared:
             autobatch,
             more_columns,
             not_null,
+            list_keys,
+            contiguous,
             errors,
             pages,
+            sent,
         )
 
 

@@ -52,7 +52,9 @@ _WORDS: Final = frozenset({"example", "examples"})
 """The words with which a line of description may begin, although they are nearly a key."""
 _SHAPE: Final = re.compile(r"(\w+)(?:[ \t]+(\"(?:[^\"]|\"\")+\"|[^\s:]+))?[ \t]*:(?=[ \t]|$)[ \t]*")
 _ASSIGNMENT: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*[ \t]*=")
-_NO_COLON: Final = re.compile(r"returns?[ \t]+(?:one|optional|many|value|count)\b[^.,;]*$", re.IGNORECASE)
+_NO_COLON: Final = re.compile(
+    r"returns?[ \t]+(?:one|optional|many|value|count|copied)\b[^.,;]*$", re.IGNORECASE
+)
 
 
 class Entry:

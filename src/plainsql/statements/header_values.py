@@ -39,6 +39,7 @@ _NUMBER: Final = r"[-+]?[0-9](?:_?[0-9])*(?:\.[0-9]+)?"
 _RANGE: Final = re.compile(rf"({_NUMBER})?[ \t]*\.\.[ \t]*({_NUMBER})?")
 _STRING: Final = re.compile(r"'((?:[^']|'')*)'")
 _TYPE_WORD: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")
+_ELEMENTS: Final = re.compile(r"(?:^|,?[ \t]+)elements[ \t]+(not null|nullable)$")
 _PARAMETER_TYPE: Final = re.compile(
     r"((?:list\[)*(?:[a-z_]\w*\.)*(?:(?<=\.)\w+|[A-Z]\w*|int|float|str|bool|bytes)\]*)(?=[ \t]|\Z)"
 )
@@ -356,6 +357,9 @@ def _read_column(source: Source, entry: Entry, keys: Keys) -> None:
         name = name[1:-1].replace('""', '"')
     value = entry.value
     nullable: bool | None = None
+    elements = None
+    if (found := _ELEMENTS.search(value)) is not None:
+        elements, value = found[1] == "nullable", value[: found.start()]
     for ending, answer in (("not null", False), ("nullable", True)):
         if value == ending or value.endswith(" " + ending):
             nullable = answer
@@ -366,7 +370,9 @@ def _read_column(source: Source, entry: Entry, keys: Keys) -> None:
     if value:
         _check_type(source, value, entry.value_offset)
     place = source.place(entry.name_offset)
-    keys.columns.append(ColumnHint(name, value or None, nullable, place, encryption, entry.description))
+    keys.columns.append(
+        ColumnHint(name, value or None, nullable, place, encryption, entry.description, elements)
+    )
 
 
 def _check_type(source: Source, value: str, offset: int) -> None:

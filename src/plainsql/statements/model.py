@@ -142,6 +142,14 @@ class ColumnHint:
     encryption: Encryption | None = None
     description: str = ""
     """The text after the two dashes."""
+    elements: bool | None = None
+    """True if elements of its array may be null, False if none is; ``None`` leaves it to the analysis."""
+
+    @property
+    def not_null(self) -> tuple[str, ...]:
+        """Return the names of what it calls not null: the column, and ``tags[]`` for its elements."""
+        names = [self.name] if self.nullable is False else []
+        return (*names, f"{self.name}[]") if self.elements is False else tuple(names)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import secrets
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from time import monotonic
@@ -17,6 +17,7 @@ from typing import Any, Final
 
 import psycopg
 from psycopg import pq
+from psycopg.postgres import types as builtin_types
 
 from plainsql.codec import NO_CODECS, CodecMap
 from plainsql.errors import PlainsqlError, TransactionError
@@ -273,6 +274,13 @@ class SharedConnection:
         """Return a name that no statement, cursor or savepoint of this connection has."""
         self._count += 1
         return f"{self._prefix}_{self._count}"
+
+    def read_records(self, prepared: Prepared, records: Mapping[int, Sequence[str]]) -> None:
+        """Have a statement load anonymous records, by the names of the types of their fields."""
+        fields = {index: [builtin_types[name].oid for name in names] for index, names in records.items()}
+        for oids in fields.values():
+            self._types.adapters(self.run_text, oids)
+        prepared.rows.read_records(fields)
 
     def _prepare(self, sql: str) -> Prepared:
         name = self.new_name().encode() if self.keeps_statements else b""

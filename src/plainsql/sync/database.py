@@ -12,6 +12,7 @@ from plainsql.copy_output import CopyFormat, arguments_of
 from plainsql.copy_rows import Progress
 from plainsql.options import check
 from plainsql.query import Args, CompiledCopy, CompiledQuery, Query
+from plainsql.query.sql_calls import SyncSql
 from plainsql.sync.batch import execute_many, run_batch
 from plainsql.sync.cache_writer import CacheWriter, Writes
 from plainsql.sync.connection import SharedConnection
@@ -42,7 +43,7 @@ class Options(NamedTuple):
     """Invalidates what writes change; None without ``redis``."""
 
 
-class Executor:
+class Executor(SyncSql):
     """Runs queries as one tenant, or without one, on the connection that a database and its tenants share."""
 
     def __init__(

@@ -11,6 +11,7 @@ from psycopg import errors, pq
 
 from plainsql.errors import ContractError, DecodeError
 from plainsql.query import Args, CompiledQuery, QueryText
+from plainsql.rows import record_types
 from plainsql.sync.adapters import DUMP_ERRORS
 from plainsql.sync.connection import Prepared, SharedConnection
 from plainsql.sync.driver_errors import classify_error
@@ -55,6 +56,7 @@ def iterate(shared: SharedConnection, query: CompiledQuery[T, Any], args: Args, 
     with shared.lock:
         try:
             prepared = prepare(shared, query, text)
+            run = query.run()
             data = dump(query, text, prepared, values)
         except psycopg.Error as error:
             add_server_note(error, query, text)
@@ -81,9 +83,11 @@ def iterate(shared: SharedConnection, query: CompiledQuery[T, Any], args: Args, 
                 except psycopg.Error as error:
                     add_query_note(error, query, text)
                     raise
-                rows = query.build(_records(shared, query, text, prepared, result))
+                records = _records(shared, query, text, prepared, result)
+                rows = query.build(records) if run is None else run.add(records)
             yield from rows
-            if len(rows) < prefetch:
+            if len(records) < prefetch:
+                yield from run.end() if run is not None else ()
                 return
     finally:
         if cursor is not None:
@@ -197,6 +201,8 @@ def prepare(shared: SharedConnection, query: CompiledQuery[Any, Any], text: Quer
                 query.set_columns(prepared.columns)
             else:
                 query.compare(prepared.columns)
+                if any(column.type_name == "record" for column in prepared.columns):
+                    shared.read_records(prepared, record_types(query.item))
         except ContractError:
             shared.forget(text.sql)  # the next call describes it again: the tables may fit by then
             raise

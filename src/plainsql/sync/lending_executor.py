@@ -11,6 +11,7 @@ from plainsql.copy_output import CopyFormat
 from plainsql.copy_rows import Progress
 from plainsql.options import check
 from plainsql.query import Args, CompiledCopy, CompiledQuery, Query
+from plainsql.query.sql_calls import SyncSql
 from plainsql.sync.copy import SyncOutput
 
 __all__ = ["LendingExecutor"]
@@ -50,7 +51,7 @@ class _Borrowed(Protocol):
     ) -> int: ...
 
 
-class LendingExecutor(ABC):
+class LendingExecutor(SyncSql, ABC):
     """Runs each call on a connection that is lent to it."""
 
     @abstractmethod

@@ -18,6 +18,7 @@ from plainsql.options import check
 from plainsql.outcome_notes import NOT_COMMITTED
 from plainsql.project_codecs import codecs_once
 from plainsql.query import Args, CompiledCopy, CompiledQuery, Query
+from plainsql.query.sql_calls import SyncSql
 from plainsql.sync.batch import execute_many, run_batch
 from plainsql.sync.copy import SyncOutput, copy_in, copy_out, copy_query
 from plainsql.sync.driver_errors import classified_errors, classify_error
@@ -68,7 +69,7 @@ class _Given:
         return self._connection
 
 
-class GuestExecutor:
+class GuestExecutor(SyncSql):
     """An executor on a connection of the program: its queries run in the transaction that is open there.
 
     ``plainsql.sync.over`` makes it. It commits nothing, it rolls nothing back, and it does not close the

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC
 from typing import Any, Final
 
@@ -11,7 +11,7 @@ from psycopg import pq
 from psycopg.adapt import AdaptersMap, Transformer
 from psycopg.postgres import types as builtin_types
 
-from plainsql.sync.adapters import FAST, LOAD_ERRORS
+from plainsql.sync.adapters import FAST, LOAD_ERRORS, composite_loader
 
 __all__ = ["RowLoader", "UnreadableError", "register_fast"]
 
@@ -21,6 +21,9 @@ _FAST: Final = {
     builtin_types[name].oid: (number, loader) for number, (name, loader) in enumerate(FAST.items(), 1)
 }
 _TIMESTAMPTZ: Final = builtin_types["timestamptz"].oid
+_RECORD: Final = builtin_types["record"].oid
+_FIRST_RECORD: Final = 0x7FFF0000
+"""The number of the loader of the first column's records."""
 
 
 class UnreadableError(Exception):
@@ -42,6 +45,19 @@ class RowLoader:
     """The loaders of one statement's columns."""
 
     def __init__(self, adapters: AdaptersMap, column_types: Sequence[int]) -> None:
+        self._adapters = adapters
+        self._set_types(adapters, column_types)
+
+    def read_records(self, records: Mapping[int, Sequence[int]]) -> None:
+        """Load anonymous records in some columns, by the types of their fields."""
+        adapters, types = AdaptersMap(self._adapters), list(self._column_types)
+        for index, fields in records.items():
+            if types[index] == _RECORD:
+                types[index] = _FIRST_RECORD + index
+                adapters.register_loader(types[index], composite_loader(fields))
+        self._set_types(adapters, types)
+
+    def _set_types(self, adapters: AdaptersMap, column_types: Sequence[int]) -> None:
         self._column_types = column_types
         self._aware = [index for index, oid in enumerate(column_types) if oid == _TIMESTAMPTZ]
         self._is_fast = True

@@ -13,6 +13,7 @@ from plainsql.copy_rows import Progress
 from plainsql.errors import TransactionError
 from plainsql.options import check
 from plainsql.query import Args, CompiledCopy, CompiledQuery, Query
+from plainsql.query.sql_calls import SyncSql
 from plainsql.sync.batch import execute_many, run_batch
 from plainsql.sync.cache_writer import ANYTHING, CacheWriter, Writes
 from plainsql.sync.connection import SharedConnection
@@ -29,7 +30,7 @@ T = TypeVar("T")
 Isolation = Literal["read committed", "repeatable read", "serializable"]
 
 
-class Transaction:
+class Transaction(SyncSql):
     """A transaction: an executor whose queries all succeed or all leave no trace.
 
     Leaving its block commits; leaving it by any error rolls back.

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from plainsql.analysis.catalog.relations import Relation
 from plainsql.analysis.nodes import Node, conjuncts, read_tree
 from plainsql.analysis.nullability.prover import Prover
 from plainsql.analysis.nullability.verdict import Context, Verdict, never, nullable
 from plainsql.analysis.tree.query_tree import QueryTree, Scope
 
-__all__ = ["excludes_null", "stored_column"]
+__all__ = ["enforced_checks", "excludes_null", "stored_column"]
 
 
 def stored_column(prover: Prover, relation: Relation, column: int, *, with_children: bool) -> Verdict:
@@ -19,21 +21,26 @@ def stored_column(prover: Prover, relation: Relation, column: int, *, with_child
     verdict = Verdict(not proved, because)
     if proved or relation.kind == "f":
         return verdict
-    alone = not (with_children and relation.children)
-    # A foreign table that is a partition has the check, but its server decides about its rows.
-    enforced = alone or not any(each.kind == "f" for each in prover.catalog.descendants(relation))
-    for check in relation.checks:
-        if (
-            check.holds
-            and enforced
-            and (alone or (check.inherited and relation.kind == "p"))
-            and excludes_null(check.expression, column)
-        ):
+    for check in enforced_checks(prover, relation, with_children=with_children):
+        if excludes_null(check, column):
             return never("a check constraint excludes null")
+    alone = not (with_children and relation.children)
     known = relation.columns.get(column)
     if known is not None and known.generated and known.default and alone:
         return _generated(prover, relation, known.default) or verdict
     return verdict
+
+
+def enforced_checks(prover: Prover, relation: Relation, *, with_children: bool) -> Iterator[str]:
+    """Yield the expressions of the check constraints that hold for every row that is read."""
+    alone = not (with_children and relation.children)
+    # A foreign table that is a partition has the check, but its server decides about its rows.
+    enforced = alone or not any(each.kind == "f" for each in prover.catalog.descendants(relation))
+    if relation.kind == "f" or not enforced:
+        return
+    for check in relation.checks:
+        if check.holds and (alone or (check.inherited and relation.kind == "p")):
+            yield check.expression
 
 
 def excludes_null(text: str, column: int) -> bool:

@@ -12,7 +12,7 @@ from plainsql.analysis.nullability.verdict import Context, Verdict, first_nullab
 from plainsql.analysis.tree.function_calls import called_function
 from plainsql.analysis.tree.query_tree import Sublink
 
-__all__ = ["elements_never_null", "expression_verdict"]
+__all__ = ["cast_keeps", "elements_never_null", "expression_verdict"]
 
 _CURRENT_SCHEMA = 14
 """``SVFOP_CURRENT_SCHEMA``: null if the search path names no schema that exists."""
@@ -152,7 +152,7 @@ def elements_never_null(prover: Prover, node: Node, context: Context) -> bool:
     """Return whether an array is known to hold no nulls."""
     if node.kind in ("RELABELTYPE", "ARRAYCOERCEEXPR") and (arg := node.node("arg")) is not None:
         cast = node.node("elemexpr")
-        if node.kind == "ARRAYCOERCEEXPR" and (cast is None or not _cast_keeps(prover, cast)):
+        if node.kind == "ARRAYCOERCEEXPR" and (cast is None or not cast_keeps(prover, cast)):
             return False
         return elements_never_null(prover, arg, context)
     if node.kind == "ARRAYEXPR":
@@ -172,19 +172,19 @@ def elements_never_null(prover: Prover, node: Node, context: Context) -> bool:
     return node.kind == "CONST" and value is not None and len(value) >= 12 and not any(value[8:12])
 
 
-def _cast_keeps(prover: Prover, node: Node) -> bool:
+def cast_keeps(prover: Prover, node: Node) -> bool:
     """Return whether the cast of an array's elements gives no null for a value that is not null."""
     arg = node.node("arg")
     match node.kind:
         case "CASETESTEXPR":
             return True
         case "RELABELTYPE" | "COLLATEEXPR" | "COERCEVIAIO" | "COERCETODOMAIN":
-            return arg is not None and _cast_keeps(prover, arg)
+            return arg is not None and cast_keeps(prover, arg)
         case "FUNCEXPR":
             # Constants follow the element: the length, and whether the cast was written out.
             args = node.nodes("args")
             rule = never_null(prover.catalog, node.number("funcid"))
-            return rule is not None and bool(args) and _cast_keeps(prover, args[0])
+            return rule is not None and bool(args) and cast_keeps(prover, args[0])
         case _:
             pass
     return False

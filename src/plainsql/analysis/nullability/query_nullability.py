@@ -118,15 +118,20 @@ class Nullability:
             known = self._rows[scope.query.id] = base.with_facts(self.cardinality.facts(scope))
         return known
 
+    def output_context(
+        self, scope: Scope, outside: Context | None = None, of_row: Facts = NO_FACTS
+    ) -> Context:
+        """Return the context of the expressions that a query returns; the query is no set operation."""
+        context = self.rows(scope, outside)
+        if scope.query.command == Command.SELECT:
+            return self._grouped(scope, context).with_facts(of_row)
+        return facts_after_write(self, scope, context)
+
     def _compute(self, scope: Scope, outside: Context | None, of_row: Facts = NO_FACTS) -> list[Verdict]:
         query = scope.query
         if (operation := query.set_operation()) is not None:
             return self._set_operation(operation, scope, self.rows(scope, outside))
-        context = self.rows(scope, outside)
-        if query.command == Command.SELECT:
-            context = self._grouped(scope, context).with_facts(of_row)
-        else:
-            context = facts_after_write(self, scope, context)
+        context = self.output_context(scope, outside, of_row)
         return [
             self.expression(expression, context) if expression is not None else nullable("no expression")
             for expression in (output.node("expr") for output in query.outputs)

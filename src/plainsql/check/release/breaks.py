@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
 from typing import NamedTuple
 
-from plainsql.analysis.model import Analysis, ColumnFact, Finding
+from plainsql.analysis.model import Analysis, ColumnFact, Finding, Violation
 from plainsql.check.cache_map import invalidations
-from plainsql.check.problems import Problem
+from plainsql.check.problems import WRONG_WHEN_CACHED, Problem
+from plainsql.check.project_check import ProjectCheck
 from plainsql.check.release.type_changes import column_change, parameter_change
 from plainsql.codegen import Checked
+from plainsql.codegen.error_classes import matching
 from plainsql.codegen.source_places import column_place, statement_place
 from plainsql.errors import Place
 
-__all__ = ["Break", "cache_breaks", "query_breaks", "refused_break"]
+__all__ = ["Break", "cache_breaks", "contract_breaks", "query_breaks", "refused_break"]
 
 
 class Break(NamedTuple):
@@ -44,9 +47,28 @@ def refused_break(query: str, problem: Problem) -> Break:
 def query_breaks(before: Checked, after: Checked) -> Iterator[Break]:
     """Yield the breaks of one query, analysed on the schema of its release and on the new one."""
     yield from _column_breaks(before, after)
-    yield from _parameter_breaks(before, after)
-    yield from _insert_breaks(before, after)
+    refused = [*_parameter_breaks(before, after), *_insert_breaks(before, after)]
+    yield from refused
+    yield from _constraint_breaks(before, after, nulls=not refused)
+    yield from _named_error_breaks(before, after)
     yield from _effect_breaks(before, after)
+
+
+def contract_breaks(before: ProjectCheck, after: ProjectCheck, broken: Collection[str]) -> Iterator[Break]:
+    """Yield the promises of headers that do not hold on the new schema, of queries without another break.
+
+    Such as the total order of a page, or that a cached query only reads.
+    """
+    names = {each.path: each.name for each in before.statements}
+    known = {(each.name, each.path, each.message) for each in before.errors}
+    for each in after.errors:
+        query = names.get(each.path, "")
+        is_promise = each.name == "contract" or each.name in WRONG_WHEN_CACHED
+        if not is_promise or query in broken or (each.name, each.path, each.message) in known:
+            continue
+        name = "release-effects" if each.name == "contract" else "release-cache"
+        place = Place(each.path, each.line, each.column, each.excerpt)
+        yield Break(name, query, each.message, each.message, place, each.detail)
 
 
 def cache_breaks(before: Iterable[Checked], after: Iterable[Checked]) -> Iterator[Break]:
@@ -133,6 +155,54 @@ def _failing(analysis: Analysis) -> Iterator[Finding]:
     return (finding for finding in analysis.findings if finding.name == "insert-fails")
 
 
+def _constraint_breaks(before: Checked, after: Checked, *, nulls: bool) -> Iterator[Break]:
+    """Yield the new constraints that the query may violate; with ``nulls``, those of nulls as well.
+
+    A foreign key of another table counts for the queries that write that table: a new one is empty.
+    """
+    statement, old, new = before.statement, before.analysis.violations, after.analysis.violations
+    names, known = {each.name for each in old if each.name}, Counter(map(_rule, old))
+    for each in new:
+        if each.name in names or (each.kind == "not null" and not nulls):
+            continue
+        if not _is_written(each, before.analysis) or any(_implies(other, each) for other in old):
+            continue
+        if known[_rule(each)]:  # it was renamed, or made again
+            known[_rule(each)] -= 1
+            continue
+        what = (
+            f"the not-null column {each}" if each.kind == "not null" else f"the {each.kind} constraint {each}"
+        )
+        message = f"it may violate {what} of {each.table}, which is new"
+        yield Break("release-constraint", statement.name, str(each), message, statement_place(statement))
+
+
+def _named_error_breaks(before: Checked, after: Checked) -> Iterator[Break]:
+    """Yield the errors of the header whose constraint is gone: the release does not raise them any more."""
+    statement, old, new = before.statement, before.analysis, after.analysis
+    for named in statement.errors:
+        was_known = matching(old.violations, named.constraint)
+        if was_known and not matching(new.violations, named.constraint) and not new.opaque:
+            message = f"{named.name} is not raised any more: no constraint {named.constraint} can be violated"
+            yield Break("release-constraint", statement.name, named.constraint, message, named.place)
+
+
+def _is_written(violation: Violation, analysis: Analysis) -> bool:
+    """Return True if a statement itself writes a column of a constraint, or columns that are not known."""
+    uses = [use for use in analysis.writes if str(use) == violation.table and not use.via]
+    return any(not use.columns or set(use.columns) & set(violation.columns) for use in uses)
+
+
+def _implies(old: Violation, new: Violation) -> bool:
+    """Return True if rows that keep one unique constraint keep another one as well."""
+    unique = old.kind == new.kind == "unique" and old.table == new.table
+    return unique and bool(old.columns) and set(old.columns) <= set(new.columns)
+
+
+def _rule(violation: Violation) -> tuple[str, str, tuple[str, ...]]:
+    return (violation.kind, violation.table, violation.columns)
+
+
 def _effect_breaks(before: Checked, after: Checked) -> Iterator[Break]:
     statement, old, new = before.statement, before.analysis, after.analysis
 
@@ -142,6 +212,9 @@ def _effect_breaks(before: Checked, after: Checked) -> Iterator[Break]:
     at_most_one = ("one", "optional")
     if statement.returns.kind in at_most_one and old.rows in at_most_one and new.rows == "many":
         yield broken("release-rows", "", f"expected at most one row, got no proof of it: {new.rows_because}")
+    if statement.paged and _has(after, "partial-order") and not _has(before, "partial-order"):
+        message = "its pages may leave out rows: its order is no key any more"
+        yield broken("release-effects", "page", message)
     for table in sorted(set(new.row_security) - set(old.row_security)):
         yield broken("release-effects", table, f"row-level security of {table} selects its rows now")
     if old.read_only and not new.read_only:
@@ -151,3 +224,7 @@ def _effect_breaks(before: Checked, after: Checked) -> Iterator[Break]:
         reason = new.not_session_safe or "no proof"
         message = f"it is not proved to leave its session clean any more: {reason}"
         yield broken("release-effects", "session", message)
+
+
+def _has(checked: Checked, finding: str) -> bool:
+    return any(each.name == finding for variant in checked.variants for each in variant.findings)

@@ -32,7 +32,13 @@ from plainsql.check.release.breaking_migrations import (
     find_breaking,
     pending_migrations,
 )
-from plainsql.check.release.breaks import Break, cache_breaks, query_breaks, refused_break
+from plainsql.check.release.breaks import (
+    Break,
+    cache_breaks,
+    contract_breaks,
+    query_breaks,
+    refused_break,
+)
 from plainsql.check.release.release_findings import RELEASE_HINTS
 from plainsql.errors import MigrationError, Place, SettingsError
 from plainsql.migrate.discovery import Migration
@@ -138,6 +144,7 @@ def _check(
     found.queries = len(after.inspection.checked)
     broken = _Breaks(before)
     breaks = [*_unreadable(after), *broken.of(after.inspection)]
+    breaks += contract_breaks(before, after, {each.query for each in breaks})
     unexpected = _refused_before(before)
     if unexpected:
         at.notes.append(f"refused on its own schema, and not compared: {', '.join(sorted(unexpected))}")

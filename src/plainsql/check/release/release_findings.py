@@ -9,6 +9,7 @@ __all__ = ["RELEASE_FINDINGS", "RELEASE_HINTS"]
 RELEASE_FINDINGS: Final = {
     "release-cache": "a cached result of the running release that goes stale after the migrations",
     "release-columns": "a query of the running release whose result columns the migrations change",
+    "release-constraint": "a write of the running release that may violate a new constraint",
     "release-effects": "a query of the running release that does more, or sees less, after the migrations",
     "release-insert": "an insert of the running release that leaves out a column that is required now",
     "release-parameters": "a query of the running release that accepts other values after the migrations",
@@ -21,6 +22,7 @@ RELEASE_FINDINGS: Final = {
 RELEASE_HINTS: Final = {
     "release-cache": "release code that knows the new tables first, or clear its cache after the migration",
     "release-columns": "expand first: add another column, and change this one when no release reads it",
+    "release-constraint": "add the constraint when no process writes rows that it refuses",
     "release-effects": "release code that knows of it first, then run this migration",
     "release-insert": "give the column a default, or add it nullable and set not null in a later release",
     "release-parameters": "expand first: keep what the release sends valid until no process of it runs",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ParamSpec
 
 from plainsql.cache.stats import Stats
 from plainsql.database.caching.cached import Cached
@@ -14,6 +14,8 @@ from plainsql.errors import BindError
 from plainsql.query import Query
 
 __all__ = ["CacheHandle"]
+
+P = ParamSpec("P")
 
 _KIND_SQL = """
 select c.relkind::text
@@ -39,19 +41,19 @@ class CacheHandle:
         self._cache = None if cached is None else cached.queries.cache
         self._pool = pool
 
-    async def forget(self, query: Query[..., Any, Any], **parameters: object) -> None:
+    async def forget(self, query: Query[P, Any, Any], *args: P.args, **parameters: P.kwargs) -> None:
         """Drop the stored result of one call; for a tenant's call, use ``db.tenant(…).cache``.
 
         Raises ``RedisUnavailableError`` if Redis does not answer.
         """
         compiled = query.compiled
-        args = compiled.bind((), parameters)
+        values = compiled.bind(args, parameters)
         if self._cached is None or compiled.cache is None:
             return
         cached_query = await self._cached.cached_query(compiled)
         if cached_query is not None:
             scope = (self._pool.tenant,) if compiled.cache.scoped else ()
-            await self._cached.queries.cache.forget(cached_query, args, scope)
+            await self._cached.queries.cache.forget(cached_query, values, scope)
 
     async def clear(self, prefix: str = "") -> int:
         """Drop the stored results of all queries under a name, such as ``"realty"``, or of all, in one step.

@@ -19,7 +19,7 @@ from typing import Final
 
 from plainsql.review.model.sheets import Caller
 
-__all__ = ["find_callers", "python_files"]
+__all__ = ["find_callers", "python_files", "query_at"]
 
 _TEST_PARTS: Final = frozenset({"test", "tests", "testing"})
 _OTHER_FOLDERS: Final = frozenset({"node_modules", "site-packages", "build", "dist", "__pycache__"})
@@ -60,7 +60,8 @@ def find_callers(
             continue
         lines = text.splitlines()
         is_test = _is_test(path)
-        for name, number in _uses(tree, path, package, known):
+        for name, node in _uses(tree, path, package, known):
+            number = node.end_lineno or node.lineno
             line = lines[number - 1].strip()[:_MAX_LINE_CHARS] if number <= len(lines) else ""
             found[name].add(Caller(path, number, line, is_test))
     return {
@@ -83,7 +84,30 @@ def _is_test(path: str) -> bool:
     return bool(_TEST_PARTS & set(parts[:-1])) or parts[-1].startswith("test_") or parts[-1] == "conftest.py"
 
 
-def _uses(tree: ast.Module, path: str, package: str, known: Collection[str]) -> Iterator[tuple[str, int]]:
+def query_at(text: str, path: str, package: str, names: Collection[str], line: int, column: int) -> str:
+    """Return the name of the query that a Python file uses at a place; empty if there is none.
+
+    ``line`` is 1-based, ``column`` 0-based and in characters; the other arguments are those of
+    ``find_callers``.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tree = ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError):
+        return ""
+    lines = text.splitlines()
+    at = (line, len(lines[line - 1][:column].encode()) if line <= len(lines) else 0)
+    for name, node in _uses(tree, path, package, names):
+        end = (node.end_lineno or node.lineno, node.end_col_offset or node.col_offset)
+        if (node.lineno, node.col_offset) <= at <= end:
+            return name
+    return ""
+
+
+def _uses(
+    tree: ast.Module, path: str, package: str, known: Collection[str]
+) -> Iterator[tuple[str, ast.expr]]:
     nodes = list(ast.walk(tree))
     imported = dict(_imports(nodes, path))
     prefix = f"{package}."
@@ -103,11 +127,11 @@ def _uses(tree: ast.Module, path: str, package: str, known: Collection[str]) -> 
                 "",
             )
             if name in known:
-                yield name, node.end_lineno or node.lineno
+                yield name, node
         elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
             name = query(imported.get(node.id, ""))
             if name in known:
-                yield name, node.lineno
+                yield name, node
 
 
 def _imports(nodes: Iterable[ast.AST], path: str) -> Iterator[tuple[str, str]]:

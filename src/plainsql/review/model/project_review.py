@@ -16,6 +16,7 @@ from plainsql.check.migration_traces import trace_migrations
 from plainsql.check.problems import Problem, findings_of
 from plainsql.check.project_check import ProjectCheck, check_project
 from plainsql.check.release.release_check import ReleaseBreak, check_release
+from plainsql.codegen.json_types import JsonTypes
 from plainsql.errors import ConnectError, EmbeddedServerError, PlainsqlError
 from plainsql.migrate.discovery import Folder, read_folder
 from plainsql.migrate.trace.model import MigrationTrace
@@ -251,8 +252,9 @@ def _allowed(project: Project, check: ProjectCheck) -> dict[str, list[AllowanceN
     settings = AllowedFindings(project)
     caches = any(statement.cache is not None for statement in check.statements)
     found: dict[str, list[AllowanceNote]] = defaultdict(list)
+    json_types = JsonTypes(project.import_name, project.output_folder)
     for item in check.inspection.checked:
-        for problem in findings_of(item, caches=caches):
+        for problem in findings_of(item, caches=caches, json_types=json_types):
             reason = settings.reason_for(problem.name, problem.path)
             if reason is not None:
                 note = AllowanceNote(problem.name, reason, "pyproject.toml", 0)

@@ -13,7 +13,7 @@ for a whole row. psycopg's binary loaders are not faster for a row of common typ
 
 from plainsql.sync.adapters.adapter import DUMP_ERRORS, LOAD_ERRORS, Adapter, text_loader
 from plainsql.sync.adapters.arrays import array_adapter
-from plainsql.sync.adapters.composites import composite_adapter
+from plainsql.sync.adapters.composites import composite_adapter, composite_loader
 from plainsql.sync.adapters.hstore import HSTORE
 from plainsql.sync.adapters.ranges import multirange_adapter, range_adapter
 from plainsql.sync.adapters.scalars import RECORD, SCALARS, TEXT
@@ -31,6 +31,7 @@ __all__ = [
     "Adapter",
     "array_adapter",
     "composite_adapter",
+    "composite_loader",
     "multirange_adapter",
     "range_adapter",
     "text_loader",

@@ -12,7 +12,7 @@ from psycopg.pq import Format
 
 from plainsql.sync.adapters.adapter import Adapter
 
-__all__ = ["composite_adapter", "quote"]
+__all__ = ["composite_adapter", "composite_loader", "quote"]
 
 _TO_DOUBLE: Final = re.compile(r'["\\]')
 _DOUBLED: Final = re.compile(rb'(["\\])\1')
@@ -34,11 +34,14 @@ def composite_adapter(name: str, fields: Sequence[tuple[str, int, Adapter]]) -> 
         parts = zip(adapters, value, strict=True)
         return f"({','.join('' if part is None else quote(adapter.dump(part)) for adapter, part in parts)})"
 
-    return Adapter(name, dump, _loader([oid for _, oid, _ in fields]))
+    return Adapter(name, dump, composite_loader([oid for _, oid, _ in fields]))
 
 
-def _loader(fields: Sequence[int]) -> type[Loader]:
-    """Return the loader class of a composite type. psycopg's own takes one null field for no fields."""
+def composite_loader(fields: Sequence[int]) -> type[Loader]:
+    """Return the loader class of a composite type with fields of these types.
+
+    psycopg's own takes one null field for no fields.
+    """
 
     class CompositeLoader(Loader):
         def __init__(self, oid: int, context: AdaptContext | None = None) -> None:

@@ -17,8 +17,8 @@ from uuid import UUID
 
 from plainsql.dependencies import Change
 from plainsql.query import Args, NullError, bits, bounded as bounded_, columns, composite, copied, count as count_, elements, many, one, optional, parameter_types
-from plainsql.rows import Composite, Row
-from plainsql.types import BitString, JSON, Json, Point, Range, SupportsArray, UNSET, UnsetType
+from plainsql.rows import Composite, JsonObject, Row
+from plainsql.types import BUILT_JSON, BitString, JSON, Json, Point, Range, SupportsArray, UNSET, UnsetType
 from plainsql.vector import HalfVector, SparseVector, Vector
 from tests.codegen.kitchen.queries.enums import Mood
 from tests.codegen.kitchen.queries.kitchen.types import Item, Payload
@@ -27,31 +27,43 @@ __all__ = [
     "AddCooksCooksDict",
     "AddCooksCooksRow",
     "AddCooksParameters",
+    "Built",
+    "BuiltParameters",
+    "BuiltStoredRecipe",
+    "BuiltStoredRecipeStep",
     "Cook",
     "CookWithDish",
+    "Cooks",
     "DefaultsParameters",
     "Dish",
     "DishWithCook",
+    "Dishes",
     "Documents",
     "DocumentsParameters",
     "Everything",
     "EverythingParameters",
     "GetParameters",
+    "Helper",
     "IntParameters",
     "ListParameters",
     "LoadParameters",
     "LoadRow",
+    "Main",
     "Mood",
     "NamesParameters",
     "Recipe",
     "SaveParameters",
+    "Short",
     "Step",
     "StoreParameters",
+    "Stored",
+    "Summary",
     "TagsParameters",
     "UpdateParameters",
     "WriteParameters",
     "add_cooks",
     "best",
+    "built",
     "count",
     "defaults",
     "documents",
@@ -67,6 +79,124 @@ __all__ = [
     "update",
     "write",
 ]
+
+
+class Step(Composite, frozen=True):
+    """The composite type `step`."""
+
+    what: str | None
+    minutes: int_ | None
+    done: bool | None
+
+
+class Recipe(Composite, frozen=True):
+    """The composite type `recipe`."""
+
+    steps: list_[Step] | None
+    main: Step | None
+    mood: Mood | None
+
+
+class Dishes(Composite, frozen=True):
+    """The composite type `dishes`."""
+
+    id: int_
+    name: str
+    type: Mood
+    date: date_
+    class_: str | None
+    stars: int_ | None
+    recipe: Recipe | None
+    payload: Json
+    items: Json | None
+    tags: list_[str]
+    embedding: Vector | None
+
+
+class Cooks(Composite, frozen=True):
+    """The composite type `cooks`."""
+
+    id: int_
+    dish_id: int_
+    name: str
+    mail: str | None
+
+
+class BuiltStoredRecipeStep(JsonObject, frozen=True):
+    """The JSON object `stored.recipe.step` of a row."""
+
+    what: str | None
+    minutes: int_ | None
+    done: bool | None
+
+
+class Main(JsonObject, frozen=True):
+    """The JSON object `stored.recipe.main` of a row."""
+
+    what: str | None
+    minutes: int_ | None
+    done: bool | None
+
+
+class BuiltStoredRecipe(JsonObject, frozen=True):
+    """The JSON object `stored.recipe` of a row."""
+
+    steps: list_[BuiltStoredRecipeStep | None] | None
+    main: Main | None
+    mood: Literal["plain", "it's", "two \"words\"", "back\\slash", "línea"] | None
+
+
+class Stored(JsonObject, frozen=True):
+    """The JSON object `stored` of a row."""
+
+    id: int_
+    name: str
+    type: Literal["plain", "it's", "two \"words\"", "back\\slash", "línea"]
+    date: date_
+    class_: str | None
+    stars: int_ | None
+    recipe: BuiltStoredRecipe | None
+    payload: Json
+    items: Json
+    tags: list_[str | None]
+    embedding: str | None
+
+
+class Helper(JsonObject, frozen=True, rename={"e_mail": "e-mail"}):
+    """The JSON object `helper` of a row."""
+
+    id: int_
+    e_mail: str | None
+
+
+class Summary(JsonObject, frozen=True):
+    """The JSON object `summary` of a row."""
+
+    at: date_
+    pair: tuple[int_, str]
+    by: dict[str, str | None]
+
+
+class Short(JsonObject, frozen=True, kw_only=True, rename={"class_": "class"}):
+    """The JSON object `short` of a row."""
+
+    id: int_
+    class_: str | None = None
+
+
+class Built(Row, frozen=True):
+    """A row of `kitchen`."""
+
+    id: int_
+    whole: Dishes
+    names: list_[str | None]
+    mails: list_[str | None]
+    some: list_[str] | None
+    cooks: list_[Cooks | None]
+    stored: Annotated[Stored, BUILT_JSON]
+    helpers: Annotated[list_[Helper], BUILT_JSON]
+    summary: Annotated[Summary, BUILT_JSON]
+    short: Annotated[Short, BUILT_JSON]
 
 
 class Cook(Row, frozen=True):
@@ -102,22 +232,6 @@ class DishWithCook(Row, frozen=True):
     id: int_
     name: str
     cook: Cook | None
-
-
-class Step(Composite, frozen=True):
-    """The composite type `step`."""
-
-    what: str | None
-    minutes: int_ | None
-    done: bool | None
-
-
-class Recipe(Composite, frozen=True):
-    """The composite type `recipe`."""
-
-    steps: list_[Step] | None
-    main: Step | None
-    mood: Mood | None
 
 
 class Documents(Row, frozen=True):
@@ -179,6 +293,7 @@ if TYPE_CHECKING:
         "cooks": Iterable[_AddCooksCooksRow],
         "type": NotRequired[Mood | UnsetType],
     })
+    BuiltParameters = TypedDict("BuiltParameters", {"limit": int_})
     DefaultsParameters = TypedDict("DefaultsParameters", {
         "ratio": Decimal | None,
         "price": NotRequired[Decimal | None],
@@ -295,6 +410,7 @@ else:
         "AddCooksCooksDict": {"dish": "str", "name": "str", "mail": "str | None"},
         "AddCooksCooksRow": {"dish": "str", "name": "str", "mail": "str | None"},
         "AddCooksParameters": "add_cooks",
+        "BuiltParameters": "built",
         "DefaultsParameters": "defaults",
         "DocumentsParameters": "documents",
         "EverythingParameters": "everything",
@@ -352,6 +468,39 @@ def best() -> Args:
     SQL: sql/kitchen/best.sql
     """
     return ()
+
+
+@many[Built, "BuiltParameters"]("kitchen.built", "sql/kitchen/built.sql", 4, """\
+select
+  d.id,
+  d as whole,
+  array_agg(c.name) as names,
+  array_agg(c.mail) as mails,
+  array_agg(c.name) filter (where c.id is not null) as some,
+  array_agg(c) as cooks,
+  to_jsonb(d) as stored,
+  coalesce(
+    jsonb_agg(jsonb_build_object('id', c.id, 'e-mail', c.mail) order by c.id) filter (where c.id is not null),
+    '[]'
+  ) as helpers,
+  json_build_object('at', d.date, 'pair', json_build_array(d.id, d.name), 'by', json_object_agg(c.id, c.name))
+    as summary,
+  json_strip_nulls(json_build_object('id', d.id, 'class', d.class_)) as short
+from dishes as d
+left join cooks as c on c.dish_id = d.id
+group by d.id
+order by d.id
+limit :limit
+""", read_only=True, session_clean=True, not_null=("some[]",))
+def built(*, limit: int_) -> Args:
+    """Dishes with what the query builds of their cooks.
+
+    Reads public.cooks, public.dishes.
+    SQL: sql/kitchen/built.sql
+    """
+    if limit is None:
+        raise NullError
+    return (limit,)
 
 
 @one[int_]("kitchen.count", "sql/kitchen/count.sql", 2, """\

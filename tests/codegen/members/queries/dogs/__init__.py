@@ -11,13 +11,14 @@ from typing import Annotated, NotRequired, TYPE_CHECKING, TypedDict
 
 from plainsql.dependencies import Change
 from plainsql.query import Args, NullError, composite, many, one, parameter_types
-from plainsql.rows import Composite, Row
-from plainsql.types import JSON, Json, UNSET, UnsetType
+from plainsql.rows import Composite, JsonObject, Row
+from plainsql.types import BUILT_JSON, JSON, Json, UNSET, UnsetType
 from tests.codegen.members.queries.dogs.types import Document
 from tests.codegen.members.queries.enums import KennelMood, Mood, PublicLiteral
 
 __all__ = [
     "AddParameters",
+    "AsJson",
     "Dog",
     "Friend",
     "KennelMood",
@@ -27,9 +28,17 @@ __all__ = [
     "PublicLiteral",
     "WithFriendParameters",
     "add",
+    "as_json",
     "moods",
     "with_friend",
 ]
+
+
+class AsJson(JsonObject, frozen=True):
+    """The JSON object `as_json` of a row."""
+
+    first: Mood | None
+    kind: PublicLiteral
 
 
 class Portrait(Composite, frozen=True):
@@ -115,6 +124,18 @@ def add(
     if mood is None or moods is None:
         raise NullError
     return (mood, good, moods, composite(portrait), kennel, kind, document)
+
+
+@one[Annotated[AsJson, BUILT_JSON]]("dogs.as_json", "sql/dogs/as_json.sql", 3, """\
+select jsonb_build_object('first', min(d.mood), 'kind', 'a'::literal) from dogs as d
+""", read_only=True, session_clean=True)
+def as_json() -> Args:
+    """The moods of the dogs as JSON that the query builds.
+
+    Reads public.dogs.
+    SQL: sql/dogs/as_json.sql
+    """
+    return ()
 
 
 @many[Mood]("dogs.moods", "sql/dogs/moods.sql", 3, """\

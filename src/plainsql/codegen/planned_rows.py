@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from plainsql.analysis.model import ParameterFact
 from plainsql.codegen.annotations import annotate_value
 from plainsql.codegen.classes import Classes
+from plainsql.codegen.header_types import own_type_of
+from plainsql.codegen.json_types import JsonTypes
 from plainsql.codegen.own_types import OwnAnnotations
 from plainsql.codegen.planned_parameters import PlannedParameter, RowField, plan_parameter
 from plainsql.codegen.python_types import Annotation, below_domains, reference
@@ -23,6 +25,7 @@ def plan_rows(
     names: tuple[str, ...],
     facts: Mapping[str, ParameterFact],
     own_types: OwnAnnotations,
+    json_types: JsonTypes,
 ) -> PlannedParameter:
     """Plan the parameter of a list of rows; ``names`` are those of its fields.
 
@@ -40,10 +43,12 @@ def plan_rows(
                 place=parameter.places[0],
                 hint=f"write :{parameter.name}::{fact.type}[]",
             )
-        annotation = annotate_value(classes, statement, parameter, array.element, own_types, None)
+        own = own_type_of(statement, parameter, fact, own_types, json_types)
+        annotation = annotate_value(classes, statement, parameter, array.element, own_types, own)
         planned = plan_parameter(statement, parameter, fact, annotation)
         annotation = annotation if fact.elements_not_null else annotation.or_null()
-        fields.append(RowField(name, annotation, planned.wrap))
+        convert, to_db = own_types.conversion(array, own)
+        fields.append(RowField(name, annotation, planned.wrap, convert, to_db))
         default = planned.default
     imports = frozenset(pair for field in fields for pair in field.annotation.imports)
     text = f"Iterable[{reference(f'rows {statement.function}.{rows}')}]" + (" | UnsetType" if default else "")

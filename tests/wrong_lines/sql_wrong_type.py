@@ -1,0 +1,14 @@
+"""A row of ``db.sql`` that is used as another type, and a misspelt ``returns``."""
+
+from __future__ import annotations
+
+from plainsql import Database
+
+
+async def count_dishes(db: Database, name: str) -> str:
+    # refused by mypy: No overload variant of "sql"
+    # refused by pyright: No overloads for "sql" match
+    await db.sql("select count(*) from dishes", type=int, returns="single")
+    # refused by mypy: Incompatible return value type (got "int", expected "str")
+    # refused by pyright: "int" is not assignable to "str"
+    return await db.sql("select count(*) from dishes", type=int, returns="one")
