@@ -9,6 +9,7 @@ async def count_dishes(db: Database, name: str) -> str:
     # refused by mypy: No overload variant of "sql"
     # refused by pyright: No overloads for "sql" match
     await db.sql("select count(*) from dishes", type=int, returns="single")
+    total = await db.sql("select count(*) from dishes", type=int, returns="one")
     # refused by mypy: Incompatible return value type (got "int", expected "str")
     # refused by pyright: "int" is not assignable to "str"
-    return await db.sql("select count(*) from dishes", type=int, returns="one")
+    return total
