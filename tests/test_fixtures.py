@@ -15,6 +15,7 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 OVERRIDDEN: Final = {
     "database_url": "in tests/database and tests/sync, the module's database is the shop",
+    "folder": "a module of tests/codegen may have settings of its own, which `make` and `load` then use",
     "outside": "a module of tests/database may create its table through the connection, which stays the same",
     "plainsql_migrate": "the plugin's fixture, which each layer overrides with its migrations",
 }

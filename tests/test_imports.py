@@ -31,7 +31,7 @@ FLOOR = {
     "types",
     "urls",
 }
-CORE = FLOOR | {"statements", "conversions", "rows", "executors", "query"}
+CORE = FLOOR | {"statements", "conversions", "base_form", "rows", "executors", "query"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "built_json": set(),
@@ -62,7 +62,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "importers": {"errors", "files", "statements"},
     "pydantic_schema": {"errors", "types"},
     "conversions": {"errors", "types"},
-    "rows": FLOOR | {"built_json", "statements", "pydantic_schema", "conversions"},
+    "base_form": {"conversions"},
+    "rows": FLOOR | {"built_json", "statements", "pydantic_schema", "conversions", "base_form"},
     "encoding": {"types"},
     "serialization": {"errors", "types"},
     "executors": FLOOR,

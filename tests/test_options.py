@@ -255,6 +255,7 @@ NO_OPTIONS = {
     "plainsql": {
         *("Call", "Composite", "Database", "Json", "Row", "Transaction", "UNSET", "UnsetType", "sync"),
         *("AsyncExecutor", "SyncExecutor", "TenantDatabase", "Check", "Health", "json_default", "to_json"),
+        *("Page", "PageRequest"),
     },
     "plainsql.database": {
         *(

@@ -201,9 +201,8 @@ def test_every_module_has_a_docstring() -> None:
 
 def test_generated_files_say_so_in_their_first_line() -> None:
     generated = [path for path in files() if path.parts[0] == "requirements"]
-    for folder in sorted(
-        {path.parent for path in files() if path.parts[0] == "sql" and path.suffix == ".sql"}
-    ):
+    queries = {path.parent for path in files() if path.parts[0] == "sql" and path.suffix == ".sql"}
+    for folder in sorted(folder for folder in queries if folder.name != "_fragments"):
         module = Path("src/plainsql/layers", *folder.parts[1:])
         generated.append(
             module.with_suffix(".py") if module.with_suffix(".py") in texts() else module / "__init__.py"

@@ -8,7 +8,8 @@ import msgspec
 import pytest
 
 import plainsql
-from plainsql.rows import Composite, Row, builder, composite, dynamic_row, elements, value_builder, width
+from plainsql.query.dynamic_rows import dynamic_row
+from plainsql.rows import Composite, Row, builder, composite, elements, value_builder, width
 from plainsql.types import JSON, Json, Opaque
 
 

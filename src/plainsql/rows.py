@@ -8,13 +8,14 @@ column needs on its way is read from the row type's annotations, once for each q
 - ``Annotated[T, Converted]``: a function of the project makes the value;
 - a ``Composite``: its record becomes the struct;
 - a ``Row`` as a field: the next columns, as many as it has fields, become a nested row;
+- a list of ``Row``: the next columns become a child row of each joined row (``plainsql.query.child_lists``);
 - ``Annotated[T, RowMark]``: the value is read together with other fields of its row;
 - lists of these, of any depth.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import starmap
 from types import NoneType, UnionType
@@ -23,6 +24,7 @@ from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 import msgspec
 
 from plainsql import types
+from plainsql.base_form import base_form
 from plainsql.built_json import built_json
 from plainsql.conversions import bounds_loader, conversion_of, dumper, loader, map_bounds
 from plainsql.errors import ContractError, DecodeError
@@ -35,13 +37,15 @@ __all__ = [
     "Row",
     "bits",
     "builder",
+    "child_row",
     "composite",
-    "dynamic_row",
     "elements",
+    "has_child_lists",
     "is_plain",
     "leaves",
     "record_types",
     "refusing_null",
+    "row_maker",
     "tuples",
     "value_builder",
     "width",
@@ -183,73 +187,6 @@ def _unreadable(where: str, value: object) -> DecodeError:
     )
 
 
-def dynamic_row(
-    name: str,
-    columns: Sequence[str],
-    json: frozenset[int] = frozenset(),
-    marks: Mapping[str, RowMark] | None = None,
-) -> type[Row]:
-    """Make a row type from the names of columns, as the server describes them.
-
-    ``json`` holds the positions of columns that arrive as JSON text. Nested columns (``"lead.id"``) become
-    a nested row, and are null together. ``marks`` are those of columns that are read with others.
-
-    Raises ``ContractError`` if the names cannot be those of fields.
-    """
-    from plainsql.types import Json
-
-    _check_names(name, columns)
-    marked = marks or {}
-    for column in marked:
-        if column not in columns:
-            raise ContractError(
-                f"{name} has no column {column!r}, which the header says is encrypted",
-                hint="select it, or remove the line",
-            )
-    fields: list[tuple[str, Any]] = []
-    groups: dict[str, list[tuple[str, Any]]] = {}
-    for index, column in enumerate(columns):
-        annotation: Any = Json if index in json else object
-        if column in marked:
-            annotation = Annotated[object, marked[column]]
-        outer, dot, inner = column.partition(".")
-        if not dot:
-            fields.append((column, annotation))
-            continue
-        if outer not in groups:
-            fields.append((outer, outer))
-        groups.setdefault(outer, []).append((inner, annotation))
-    nested = {
-        outer: msgspec.defstruct(outer.title().replace("_", ""), inner, bases=(Row,), frozen=True, gc=False)
-        for outer, inner in groups.items()
-    }
-    resolved = [
-        (column, Union[nested[column], None] if column in nested else annotation)  # noqa: UP007 (run time)
-        for column, annotation in fields
-    ]
-    made: type[Row] = msgspec.defstruct(name, resolved, bases=(Row,), frozen=True, gc=False)  # type: ignore[assignment]
-    return made
-
-
-def _check_names(name: str, columns: Sequence[str]) -> None:
-    outers: list[str] = []
-    for column in columns:
-        outer, dot, inner = column.partition(".")
-        if not outer.isidentifier() or (dot and not inner.isidentifier()):
-            raise ContractError(
-                f"the column {column!r} cannot be a field of {name}", hint="give it a name: … as total"
-            )
-        if not outers or outers[-1] != outer or not dot:
-            outers.append(outer)
-    # The columns of a nested row are adjacent: rows are built by position.
-    twice = next((field for names in (outers, columns) for field in names if names.count(field) > 1), None)
-    if twice is not None:
-        raise ContractError(
-            f"{name} would have the field {twice!r} twice",
-            hint="give each column a name of its own, and put the columns of a nested row side by side",
-        )
-
-
 def width(row: type[Row]) -> int:
     """The number of columns that a row takes, those of its nested rows among them."""
     return len(leaves(row))
@@ -263,9 +200,32 @@ def leaves(row: type[Row], prefix: str = "") -> list[tuple[str, Any]]:
     found: list[tuple[str, Any]] = []
     for field in msgspec.structs.fields(row):
         name, annotation = prefix + field.name, hints[field.name]
+        if (child := child_row(annotation)) is not None:
+            found += leaves(child, f"{name}[].")
+            continue
         inner = _nested_row(annotation)
         found += [(name, annotation)] if inner is None else leaves(inner, f"{name}.")
     return found
+
+
+def child_row(annotation: Any) -> type[Row] | None:
+    """Return the type of child rows if an annotation is a list of them."""
+    return _nested_row(get_args(annotation)[0]) if get_origin(annotation) is list else None
+
+
+def has_child_lists(row: type[Row]) -> bool:
+    """Return whether a row has lists of child rows."""
+    return any(child_row(hint) is not None for hint in get_type_hints(row, include_extras=True).values())
+
+
+def row_maker(row: type[Row]) -> Callable[..., Any]:
+    """Return the function that makes a row of its columns' values, in which a list of child rows is one
+    value.
+    """
+    if is_plain(row):
+        return row
+    make, _ = _nested_maker(row, get_type_hints(row, include_extras=True))
+    return lambda *values: make(values)
 
 
 def record_types(item: Any) -> dict[int, tuple[str, ...]]:
@@ -335,6 +295,11 @@ def _columns(
     """The columns of a row: name, position, and the columns of the nested row that may be missing with it."""
     hints = get_type_hints(row, include_extras=True)
     for field in msgspec.structs.fields(row):
+        if (child := child_row(hints[field.name])) is not None:
+            end = start + width(child)
+            yield from _columns(child, start, f"{prefix}{field.name}[].", slice(start, end))
+            start = end
+            continue
         inner = _nested_row(hints[field.name])
         if inner is None:
             yield prefix + field.name, start, group
@@ -342,7 +307,7 @@ def _columns(
             continue
         end = start + width(inner)
         nullable = _without_null(hints[field.name]) is not hints[field.name]
-        yield from _columns(inner, start, f"{field.name}.", slice(start, end) if nullable else group)
+        yield from _columns(inner, start, f"{prefix}{field.name}.", slice(start, end) if nullable else group)
         start = end
 
 
@@ -459,6 +424,10 @@ def _is_range(annotation: Any) -> bool:
 
 def _json_decoder(target: Any, where: str, again: Callable[[Any, bytes | str], Any] | None = None) -> Decode:
     """Return the decoder of JSON into a type; ``again`` takes the values that msgspec does not know."""
+    if (form := base_form(target, where)) is not None:
+        decode_base = _json_decoder(form.type, where, again)
+        # Null in JSON stays null.
+        return lambda text: None if (value := decode_base(text)) is None else form.restore(value)
     decode = msgspec.json.Decoder(target).decode
 
     def decode_json(text: bytes | str) -> Any:

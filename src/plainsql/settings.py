@@ -35,7 +35,6 @@ __all__ = [
     "resolve_scratch",
     "scratch_source",
     "scratch_url",
-    "selected_projects",
     "use_database",
 ]
 
@@ -165,6 +164,11 @@ class Project:
                         hint=f"set {key} in [tool.plainsql.databases.{other.name}]",
                     )
         return found
+
+    @classmethod
+    def load_selected(cls, start: Path | None = None) -> list[Project]:
+        """Return the project of ``use_database`` alone, else all. Raises as ``load_all`` does."""
+        return cls.load_all(start) if _selected.get() is None else [cls.load(start)]
 
     @classmethod
     def _top(cls, start: Path | None) -> Project:
@@ -401,15 +405,6 @@ def use_database(name: str | None) -> Iterator[None]:
     finally:
         if token is not None:
             _selected.reset(token)
-
-
-def selected_projects(start: Path | None = None) -> list[Project]:
-    """Return the project of the database that ``use_database`` names; else one for each database.
-
-    ``start`` is a folder of the project, by default the working folder. Raises ``SettingsError`` as
-    ``Project.load_all`` does.
-    """
-    return Project.load_all(start) if _selected.get() is None else [Project.load(start)]
 
 
 def _url_variable(name: str) -> str:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from random import Random
 from typing import Any
 
 import psycopg
 import pytest
 from psycopg.types.composite import CompositeInfo, register_composite
 
-from plainsql.analysis import Analyser
+from plainsql.analysis import Analyser, RefusedError
 from plainsql.analysis.model import Shape
+from tests.analysis.fuzz import VALUES, build, execute
+from tests.analysis.generate import Generator
 
 SCHEMA = """
 create type pair as (a int, b text);
@@ -207,6 +211,41 @@ def test_no_row_contradicts_a_shape(
             rows = cursor.execute(sql.encode(), binary=True).fetchall()
             if shape is not None:
                 assert [text for (value,) in rows if (text := contradiction(shape, value))] == [], sql
+
+
+# Rows of a random query in JSON: one by one, all in a list, and those of an outer join that finds none.
+IN_JSON = """
+select jsonb_build_object(
+  'one', to_jsonb(q), 'all', (select json_agg(r) from ({0}) as r),
+  'none', (select json_agg(s) from (values (1)) as v (x) left join ({0}) as s on false)
+)
+from ({0}) as q
+"""
+
+
+def test_no_row_of_a_random_query_contradicts_its_shape(database_url: str) -> None:
+    objects = 0
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        for number in range(2):
+            random = Random(f"shapes/{number}")
+            generator = Generator(random, connection.info.server_version)
+            if not build(connection, generator.schema()):
+                continue
+            with Analyser(connection) as analyser:
+                for _ in range(20):
+                    sql, types = generator.statement()
+                    values = [random.choice(VALUES[type]) for type in types]
+                    try:
+                        (column,) = analyser.analyse(IN_JSON.format(sql)).columns
+                    except RefusedError:  # a write
+                        continue
+                    rows = execute(connection, IN_JSON.format(sql), types, values, [])
+                    if rows is None or column.shape is None:
+                        continue
+                    objects += column.shape.parts[0].kind == "object"
+                    for (value,) in rows:
+                        assert contradiction(column.shape, json.loads(value)) == "", sql
+    assert objects > 8
 
 
 def test_a_chain_that_doubles_a_shape_ends_in_any_json(connection: psycopg.Connection[Any]) -> None:

@@ -84,6 +84,25 @@ def test_json_is_an_array_an_object_a_value_or_null(command: Command) -> None:
     assert result("notes.clear", "least=1") == 1
 
 
+def test_lists_of_child_rows_are_described_and_printed_as_json(project: Path, command: Command) -> None:
+    lists = 'select n.id, m.id as "more[].id", m.text as "more[].text"\nfrom notes as n\n'
+    lists += "left join (values (1, 2), (1, 1)) as p (parent, child) on p.parent = n.id\n"
+    lists += "left join notes as m on m.id = p.child\nwhere n.id = :id\norder by m.id\n"
+    (project / "sql/notes/more.sql").write_text(f"-- More.\n-- returns: one More\n{lists}")
+    (project / "migrations/0001_notes.sql").write_text(NOTES["migrations/0001_notes.sql"])
+    for number, children in ((1, [{"id": 1, "text": "one"}, {"id": 2, "text": "two"}]), (2, [])):
+        done = command("run", "notes.more", f"id={number}", "--json")
+        assert (done.code, json.loads(done.out)) == (0, {"id": number, "more": children})
+    done = command("describe", "notes.more")
+    assert "\nreturns one More: optional (equality on the unique key notes_pkey (id))\n" in done.out
+    assert "parents  id         the unique key notes_pkey (id)\n" in done.out
+    assert "more[]   more[].id  the unique key notes_pkey (id)\n" in done.out
+    assert "\nstreams: the rows of a parent follow one another\n" in done.out
+    facts = json.loads(command("describe", "notes.more", "--json").out)
+    assert facts["contiguous"]
+    assert [each["name"] for each in facts["lists"]] == ["", "more[]"]
+
+
 @pytest.mark.usefixtures("project")
 def test_optional_lines_choices_and_defaults_are_honoured(command: Command) -> None:
     def ids(*arguments: str) -> list[int]:

@@ -143,6 +143,25 @@ class Sides:
         assert str(raised.value) == str(again.value)
         return raised.value
 
+    def stream(self, query: Any, /, **parameters: object) -> list[Any]:
+        """Read a stream over both drivers, and return both answers."""
+
+        async def first() -> list[Any]:
+            return [row async for row in query.stream(self._first, **parameters)]
+
+        rows = self._runner.run(first())
+        assert list(query.stream(self._second, **parameters)) == rows
+        return rows
+
+    def refused_stream(self, query: Any, /, **parameters: object) -> Any:
+        """Read a stream over both drivers, and return the contract error that both raise."""
+        with pytest.raises(plainsql.ContractError) as raised:
+            self.stream(query, **parameters)
+        with pytest.raises(plainsql.ContractError) as again:
+            list(query.stream(self._second, **parameters))
+        assert str(raised.value) == str(again.value)
+        return raised.value
+
     def run(self, use: Callable[[plainsql.Database], Awaitable[Any]]) -> Any:
         """Use the asynchronous side alone."""
 

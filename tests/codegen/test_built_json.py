@@ -63,6 +63,11 @@ FILES = {
         tail="from cooks as c order by c.id\n",
     ),
     "one_row": query("row(1::bigint, 'x'::text)", "optional value"),
+    "owned": query(
+        "jsonb_build_object('id', c.id, 'cooks', json_agg(d.cook_id)) as keyed, array_agg(c.id) as ids",
+        "many Owned",
+        tail="from cooks as c left join dishes as d on d.cook_id = c.id group by c.id order by c.id\n",
+    ),
     "first": query("jsonb_build_object('id', 1) as item, jsonb_build_object('id', 1) as thing", "one First"),
     "second": query(
         "jsonb_build_object('id', null::int) as item, jsonb_build_object('x', 1) as thing", "one Second"
@@ -80,7 +85,9 @@ def sides(database_url: str) -> Iterator[Sides]:
 def a(tmp_path_factory: pytest.TempPathFactory, database_url: str) -> Iterator[ModuleType]:
     """The module that is generated from all queries of this file."""
     root = tmp_path_factory.mktemp("built")
-    folder = Project(root=root, output=f"package_of_{root.name}")
+    (root / f"own_{root.name}.py").write_text("from typing import NewType\nCookId = NewType('CookId', int)\n")
+    types = {"cooks.id": f"own_{root.name}.CookId"}
+    folder = Project(root=root, output=f"package_of_{root.name}", types=types)
     files = of_schema({f"a/{name}.sql": text for name, text in (FILES | {"all": ALL}).items()})
     for name, text in files.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
@@ -98,7 +105,7 @@ def test_both_drivers_fill_the_types_of_what_a_query_builds(a: ModuleType, sides
     annotations = {row: getattr(a, row).__annotations__ for row in ("Cook", "Dish", "Contact", "Dishes")}
     assert annotations == {
         "Cook": {
-            "id": "int",
+            "id": "CookId",
             "whole": "Cooks",
             "rows": "list[Dishes | None]",
             "stars": "list[int | None]",
@@ -109,7 +116,7 @@ def test_both_drivers_fill_the_types_of_what_a_query_builds(a: ModuleType, sides
         },
         "Dish": {"id": "int", "total_stars": "int"},
         "Contact": {"mail": "str | None", "name": "str"},
-        "Dishes": a.Dishes.__annotations__ | {"id": "int", "cook_id": "int | None", "stars": "int"},
+        "Dishes": a.Dishes.__annotations__ | {"id": "int", "cook_id": "CookId | None", "stars": "int"},
     }
     assert (first.rows, first.stars, first.known, first.dishes) == ([None], [None], None, [])
     assert second.dishes == [a.Dish(id=2, total_stars=4)]
@@ -138,6 +145,12 @@ def test_values_that_json_has_no_form_for_are_those_of_columns(a: ModuleType, si
     assert odd.old == datetime(1899, 12, 31, 23, 40, 28, tzinfo=UTC)
     assert (odd.pair, odd.any, odd.class_, odd.by) == ((1, "x", None), {"a": 1.5}, 1, {"k": "v"})
     assert (odd.self, odd.for_all) == (1, [1, None])
+
+
+def test_own_types_are_those_of_elements_and_of_values_in_built_json(a: ModuleType, sides: Sides) -> None:
+    assert a.Keyed.__annotations__ == {"id": "CookId", "cooks": "list[CookId | None]"}
+    assert a.Owned.__annotations__["ids"] == "list[CookId]"
+    assert sides.ask(a.owned)[0] == a.Owned(a.Keyed(1, [1]), [1])
 
 
 def test_an_anonymous_row_is_a_struct_on_both_drivers(a: ModuleType, sides: Sides) -> None:

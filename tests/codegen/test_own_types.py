@@ -169,6 +169,14 @@ from sales as s left join shops as p on p.id = s.shop_id and p.phone = :phone wh
 -- cache: 5m
 select max(s.total) as highest from sales as s where s.shop_id = :shop
 """,
+    "built": """-- JSON that the query builds.
+-- returns: many Built
+-- cache: 5m
+select p.id, jsonb_build_object('color', p.color, 'id', p.id) as shop, jsonb_agg(
+  jsonb_build_object('id', s.id, 'total', s.total, 'list', jsonb_build_array(s.total, s.id)) order by s.id
+) filter (where s.id is not null) as sales
+from shops as p left join sales as s on s.shop_id = p.id group by p.id order by p.id limit 10
+""",
     "load": """-- Named like what the module imports.
 -- returns: optional Money
 select s.total as dump, s.shop_id as "Annotated" from sales as s where s.total = :load and s.id = :dump
@@ -255,6 +263,13 @@ def test_values_are_made_and_sent_in_every_form(
     assert (rows.given, rows.several, rows.line.total) == (line, [line], money(150))
     assert (rows.sale.total, rows.sale.shop_id, rows.sale.extra) == (money(150), 1, types.Extra({"a": 1}))
 
+    one, two = ask(a.built)
+    assert [(sale.id, sale.total, sale.list) for sale in one.sales] == [
+        (10, money(150), (money(150), 10)),
+        (11, money(300), (money(300), 11)),
+    ]
+    assert (type(one.shop.color), two.shop.color, two.sales) == (types.Color, None, None)
+
     named = ask(a.header, plus=money(50))
     assert named == a.Named(10, money(200), Decimal("1.50"))
     assert a.header.signature.parameters["id"].default == 10
@@ -312,14 +327,16 @@ async def test_a_cached_result_is_the_one_that_was_read(
     with psycopg.connect(fresh_database_url, autocommit=True) as connection:
         connection.execute(SCHEMA.encode() + b"update sales set parts = '{2.5}' where id = 10")
         async with plainsql.connect(fresh_database_url, redis=redis_url) as db:
-            while db.cache.stats().fills < 2:  # nothing of a table is stored for its first second
+            while db.cache.stats().fills < 3:  # nothing of a table is stored for its first second
                 (read,) = await a.kept(db, id=10, phone=phone)
                 assert await a.highest(db, shop=shop) == types.Money(300)
+                built = await a.built(db)
         connection.execute("delete from sales")  # no cache knows of it
         async with plainsql.connect(fresh_database_url, redis=redis_url) as db:
             assert await a.kept(db, id=10, phone=phone) == [read]
             assert await a.highest(db, shop=shop) == types.Money(300)
-            assert db.cache.stats().hits == 2
+            assert await a.built(db) == built
+            assert db.cache.stats().hits == 3
     assert (read.total, read.parts) == (types.Money(150), [types.Money(250)])
     assert (read.extra, read.shop) == (types.Extra({"a": 1}), a.Shop(1, phone, types.Color.RED))
     assert type(read.shop.color) is types.Color

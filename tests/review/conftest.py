@@ -95,6 +95,11 @@ create table shop."{QUOTED}" (
         "-- All of them. </script><script>window.hit = 1</script>\n-- returns: many Odd\n"
         f'select o.id, o."a""b<i>" as a\nfrom shop."{QUOTED}" as o\norder by o.id\n'
     ),
+    "sql/odd/with_twins.sql": (
+        "-- One with its twins.\n-- returns: optional Pair\n"
+        f'select o.id, p.id as "twins[].id"\nfrom shop."{QUOTED}" as o\n'
+        f'left join shop."{QUOTED}" as p on p.id = o.id\nwhere o.id = :id\n'
+    ),
     "sql/odd/ids.sql": "-- Their ids.\n-- returns: many value\nselect m.id\nfrom shop.messages as m\n",
     "app/serve.py": (
         "from queries import leads\nfrom queries.messages import add as add_message\n\n\n"

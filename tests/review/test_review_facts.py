@@ -65,6 +65,15 @@ def test_a_sheet_has_the_rows_their_reason_and_the_proving_index(shop_review: Re
     assert [each.query for each in rename.ends] == ["leads.get"]
 
 
+def test_a_sheet_has_the_keys_of_parents_and_lists(shop_review: Review) -> None:
+    found = query_named(shop_review, "odd.with_twins")
+    assert [(each.name, each.key) for each in found.lists] == [("", ("id",)), ("twins[]", ("twins[].id",))]
+    assert (found.rows, found.streams) == ("optional", True)
+    pages = {str(path): str(text) for path, text in site_files(shop_review)}
+    page = next(text for path, text in pages.items() if path.endswith("odd.with_twins.html"))
+    assert '<span class="id">twins[]</span> by <span class="id">twins[].id</span>' in page
+
+
 def test_row_locks_follow_from_writes_keys_and_clauses(shop_review: Review) -> None:
     assert locks(shop_review, "leads.get") == []
     assert locks(shop_review, "leads.rename") == [
@@ -92,7 +101,7 @@ def test_columns_and_indexes_that_no_query_uses_are_known(shop_review: Review) -
     assert by_name["messages_lead_id_idx"].supports == ("messages_lead_id_fkey",)
     assert by_name["messages_pkey"].supports == ("messages_pkey",)
     odd = table_named(shop_review, f"shop.{TABLE}")
-    assert [column.users.reads for column in odd.columns] == [("odd.all",), ("odd.all",)]
+    assert [column.users.reads for column in odd.columns] == [("odd.all", "odd.with_twins"), ("odd.all",)]
     # The same names of the ledger's tables are the project's own.
     assert [table.name for table in shop_review.tables] == [f"shop.{TABLE}", "shop.leads", "shop.messages"]
 

@@ -39,6 +39,15 @@ async def each_kind_of_result(db: Database) -> None:
     assert_type(await deep.nearest(db, embedding=[1.0, 0.0], farthest=1.0), list[deep.Near])
 
 
+async def parents_have_lists_of_children(db: Database, script: SyncDatabase) -> None:
+    assert_type(await deep.with_cooks(db, ids=[1]), list[deep.DishOfCooks])
+    assert_type(deep.with_cooks.stream(script, ids=[1]), Iterator[deep.DishOfCooks])
+    async for dish in deep.with_cooks.stream(db, ids=[1]):
+        assert_type(dish.cooks, list[deep.Cook])
+        assert_type([cook.id for cook in dish.cooks], list[int])
+        assert_type([cook.mail for cook in dish.cooks], list[str | None])
+
+
 async def own_types_follow_their_columns(db: Database, guest: GuestId) -> None:
     booking = await bookings.add(db, guest_id=guest, price=Money(100))
     assert_type(booking.id, BookingId)

@@ -24,6 +24,7 @@ from plainsql.analysis.findings.frozen_literals import frozen_literals
 from plainsql.analysis.findings.index_findings import examine_indexes
 from plainsql.analysis.findings.insert_findings import examine_inserts
 from plainsql.analysis.findings.page_order import page_order
+from plainsql.analysis.findings.parent_keys import Parents, parents_of
 from plainsql.analysis.findings.row_findings import examine
 from plainsql.analysis.findings.server_findings import examine_versions
 from plainsql.analysis.findings.session_time_zones import session_time_zones
@@ -132,6 +133,8 @@ class Analyser:
         columns = self._columns(described, verdicts, OutputPositions(sql, scope))
         shapes = ValueShapes(nullability).outputs(scope, [column.type for column in columns])
         columns = tuple(replace(each, shape=shape) for each, shape in zip(columns, shapes, strict=True))
+        parents = parents_of(examined, columns)
+        rows, because = _rows_of_parents(parents, rows, because)
         origins = with_origins(self.catalog, scopes, scope, facts, columns)
         keys, not_paged = page_order(examined, verdicts)
         return Analysis(
@@ -153,14 +156,17 @@ class Analyser:
             opaque=tuple(sorted(effects.opaque)),
             by_key=reads_by_key(cardinality, scope),
             findings=(
-                *examine(examined),
+                *(each for each in examine(examined) if not _is_of_joined_rows(each, parents)),
                 *examine_indexes(examined),
                 *frozen_literals(examined),
                 *session_time_zones(examined),
                 *stars(examined),
                 *examine_inserts(examined),
                 *self._of_server(examined),
+                *parents.findings,
             ),
+            levels=parents.levels,
+            contiguous=parents.contiguous,
             dependencies=dependencies_of(self.catalog, effects),
             violations=violations_of(
                 self.catalog,
@@ -251,6 +257,21 @@ class Analyser:
                 )
             )
         return tuple(facts)
+
+
+def _rows_of_parents(parents: Parents, rows: RowCount, because: str) -> tuple[RowCount, str]:
+    """Return the number of parents if rows are grouped by one, else that of the rows."""
+    if parents.at_most_one is None or rows == "none":
+        return rows, because
+    if not parents.at_most_one.proved:
+        return "many", parents.at_most_one.because
+    return ("one" if parents.at_least_one else "optional"), parents.at_most_one.because
+
+
+def _is_of_joined_rows(finding: Finding, parents: Parents) -> bool:
+    """Return whether a finding counts joined rows, and there is at most one parent."""
+    most = parents.at_most_one
+    return finding.name == "unproved-one" and most is not None and most.proved
 
 
 def _with_assumed(analysis: Analysis, proved: Analysis) -> Analysis:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from plainsql.analysis.model import Analysis, ColumnFact, ParameterFact, RowCount, Volatility
+from plainsql.analysis.model import Analysis, ColumnFact, ParameterFact, RowCount, RowLevel, Volatility
 from plainsql.analysis.shapes.merge_shapes import merged
 
 __all__ = ["merge_column", "merge_parameters", "merge_variants"]
@@ -57,8 +57,21 @@ def merge_variants(variants: Sequence[Analysis]) -> Analysis:
         lost_by_batching=next((v.lost_by_batching for v in variants if v.lost_by_batching), ""),
         dependencies=all_of(lambda variant: variant.dependencies),
         changes=all_of(lambda variant: variant.changes),
+        levels=_common_levels(variants),
+        contiguous=all(variant.contiguous for variant in variants),
         violations=all_of(lambda variant: variant.violations),
     )
+
+
+def _common_levels(variants: Sequence[Analysis]) -> tuple[RowLevel, ...]:
+    """Return the levels that all variants prove by the same columns."""
+    found = []
+    for level in variants[0].levels:
+        same = [e for v in variants for e in v.levels if (e.path, e.key) == (level.path, level.key)]
+        if len(same) == len(variants):
+            not_null = tuple(name for name in level.not_null if all(name in each.not_null for each in same))
+            found.append(replace(level, not_null=not_null))
+    return tuple(found)
 
 
 def merge_parameters(variants: Iterable[Analysis]) -> dict[str, ParameterFact]:

@@ -19,6 +19,7 @@ __all__ = [
     "ParameterFact",
     "PgType",
     "RowCount",
+    "RowLevel",
     "Shape",
     "ShapeKind",
     "TableUse",
@@ -261,6 +262,22 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
+class RowLevel:
+    """The rows of one list of child rows, or the parents: the columns that distinguish them."""
+
+    path: str
+    """The prefix of its columns, ``orders[].``; empty for the parents."""
+    key: tuple[str, ...]
+    """The columns by which two of its rows in one parent differ; none of them is null in a row that exists.
+    The innermost list of a single chain needs only one column that is not null in every row.
+    """
+    not_null: tuple[str, ...]
+    """The columns of its own that are not null in any row that exists."""
+    because: str
+    """The reason, in one phrase: ``the unique key orders_pkey (id)``."""
+
+
+@dataclass(frozen=True, slots=True)
 class Analysis:
     """All facts about one variant of a statement."""
 
@@ -315,3 +332,9 @@ class Analysis:
     """Findings that count only if results are cached: the statement's own, or any query's for
     ``hidden-writes``.
     """
+    levels: tuple[RowLevel, ...] = ()
+    """The parents and the lists of child rows that are proved; empty without child rows. ``rows`` then
+    counts parents.
+    """
+    contiguous: bool = False
+    """True if the rows of each parent are proved to follow one another, by the order or by their number."""

@@ -20,6 +20,7 @@ from plainsql.check.missing_names import hint_of_schemas
 from plainsql.check.page_texts import check_page_texts
 from plainsql.check.statement_errors import describe_lines_taken, fault_error, placed_refusal
 from plainsql.codegen import Checked
+from plainsql.codegen.list_classes import list_names
 from plainsql.codegen.own_types import NO_OWN_TYPES, OwnTypes
 from plainsql.codegen.python_types import annotate_parameter
 from plainsql.codegen.source_places import statement_place
@@ -215,6 +216,7 @@ def _with_overrides(checked: Checked) -> Checked:
     """Apply the header's overrides of the nullability of columns."""
     statement = checked.statement
     known = {column.name for column in checked.analysis.columns}
+    known.update(list_names(checked.analysis.columns))
     for hint in statement.columns:
         if hint.name not in known:
             raise ContractError(

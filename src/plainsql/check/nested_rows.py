@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from plainsql.analysis import Analysis
 from plainsql.analysis.model import ColumnFact, Finding
 from plainsql.statements import Statement
+from plainsql.statements.column_paths import level_of
 
 __all__ = ["nested_rows_without_key"]
 
@@ -18,10 +19,12 @@ def nested_rows_without_key(statement: Statement, analysis: Analysis) -> Iterato
     if statement.returns.row is None:
         return
     nested: dict[str, list[ColumnFact]] = {}
+    not_null = {name for level in analysis.levels for name in level.not_null}
     for column in analysis.columns:
-        outer, dot, _ = column.name.partition(".")
-        if dot:
-            nested.setdefault(outer, []).append(column)
+        level = level_of(column.name)
+        outer, dot, _ = column.name.removeprefix(level).partition(".")
+        if dot and column.name not in not_null:
+            nested.setdefault(level + outer, []).append(column)
     for outer, columns in nested.items():
         group = columns[0].nullable_group
         together = group is not None and all(column.nullable_group == group for column in columns)

@@ -94,7 +94,8 @@ def _read(repository: Repository, commit: str, now: Project, target: Path) -> Pr
     paths += [folder] if project.schema_command else []
     left_out = repository.export(commit, paths if all(paths) else [""], target)
     found.notes += [f"{path} is a link that leads to no file: it is left out" for path in left_out]
-    found.project = project
+    # The modules of its own types are not among the files, and their columns may be gone by now.
+    found.project = replace(project, types={})
     return found
 
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import msgspec
 from cyclopts import Parameter
 
+from plainsql.analysis import Analysis
 from plainsql.check.jsonl import as_json, describe_lines
 from plainsql.check.project_check import check_project
 from plainsql.cli.exit_codes import FINDINGS, FINE
@@ -22,6 +23,7 @@ from plainsql.codegen.error_classes import classes_by_constraint, listed_violati
 from plainsql.codegen.modules import Checked
 from plainsql.errors import PlainsqlError, SettingsError, SqlFolderError, printable
 from plainsql.settings import Project
+from plainsql.statements.column_paths import levels_of
 from plainsql.statements.discovery import find_files
 from plainsql.statements.header import close_match
 
@@ -173,6 +175,11 @@ def _facts_of_file(checked: Checked) -> dict[str, Any]:
             }
             for column in checked.analysis.columns
         ],
+        "lists": [
+            {"name": level.path.removesuffix("."), "key": level.key, "because": level.because}
+            for level in checked.analysis.levels
+        ],
+        "contiguous": checked.analysis.contiguous,
     }
 
 
@@ -221,6 +228,7 @@ def _print(checked: Checked, types: Iterable[tuple[str, str, str]]) -> None:
                 )
             ],
         )
+    _print_lists(analysis)
     for name, type, because in types:
         print(printable(f"{name} is {type}: {because}"))
     for what in ("reads", "writes"):
@@ -230,6 +238,30 @@ def _print(checked: Checked, types: Iterable[tuple[str, str, str]]) -> None:
     classes = classes_by_constraint(statement, analysis)
     for listed in dict.fromkeys(listed_violations(analysis, classes)):
         print(printable(f"may violate {listed}"))
+
+
+def _print_lists(analysis: Analysis) -> None:
+    """Print the keys of parents and of lists of child rows, and whether parents can be streamed."""
+    proved = {level.path: level for level in analysis.levels}
+    paths = levels_of(column.name for column in analysis.columns)
+    if len(paths) == 1:
+        return
+    print_table(
+        ("list", "key", "because"),
+        [
+            (
+                printable(path.removesuffix(".") or "parents"),
+                printable(", ".join(proved[path].key) if path in proved else "all columns"),
+                printable(proved[path].because if path in proved else "no key is proved"),
+            )
+            for path in paths
+        ],
+    )
+    print(
+        "streams: the rows of a parent follow one another"
+        if analysis.contiguous
+        else "does not stream: the order does not begin with a key of the parent"
+    )
 
 
 def _print_described(heading: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:

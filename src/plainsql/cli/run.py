@@ -6,7 +6,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,9 +35,12 @@ from plainsql.errors import (
 )
 from plainsql.migrate.pooler_check import is_behind_pooler
 from plainsql.query import Args, Query, QueryText
+from plainsql.query.child_lists import grouped_builder
+from plainsql.query.dynamic_rows import dynamic_row
 from plainsql.query_folder import make_query
 from plainsql.settings import Project, resolve_database
 from plainsql.statements import Statement, parse
+from plainsql.statements.column_paths import has_lists, level_of
 from plainsql.statements.discovery import find_files, read_text
 from plainsql.statements.header import close_match
 from plainsql.statements.server_errors import REFUSED_WHEN_READ, refusal
@@ -239,6 +242,8 @@ def _execute(
                 raise
             raise _refused(error, statement, text) from error
         count = cursor.rowcount
+        if promises and cursor.pgresult is not None:
+            count = _number_of_parents(cursor.pgresult, count)
         if (statement.returns.kind == "one" and count != 1) or (promises and count > 1):
             call.compiled.result([()] * count)  # raises before it builds a row
         result = cursor.pgresult
@@ -266,12 +271,25 @@ def _execute(
         return _Found(columns, rows, count, seconds, encoded)
 
 
+def _number_of_parents(result: pq.abc.PGresult, rows: int) -> int:
+    """Return the number of parents of joined rows; that of the rows if there are no lists of child rows."""
+    names = [(result.fname(i) or b"").decode() for i in range(result.nfields)]
+    if not has_lists(names):
+        return rows
+    values = [[result.get_value(r, c) for c in range(result.nfields)] for r in range(result.ntuples)]
+    return len(_with_lists(names, values))
+
+
 def _check_overrides(statement: Statement, names: list[str], rows: list[list[str | None]]) -> None:
     """Check the rows against the header's overrides of the analysis, which only data can contradict."""
     for hint in statement.columns:
         if hint.nullable is False and hint.name in names:
             at = names.index(hint.name)
-            nulls = sum(row[at] is None for row in rows)
+            level = level_of(hint.name)
+            own = [i for i, name in enumerate(names) if not level or level_of(name) == level]
+            nulls = sum(
+                row[at] is None and (not level or any(row[i] is not None for i in own)) for row in rows
+            )
             if nulls:
                 raise ContractError(
                     f"the header says that {hint.name!r} is never null, "
@@ -355,10 +373,44 @@ def _as_json(
         json_column(connection, type, [row[index] for row in rows]) for index, type in enumerate(types)
     ]
     values = list(zip(*columns, strict=True))
-    items = [row[0] for row in values] if statement.returns.value else [_nested(names, row) for row in values]
+    items: list[Any]
+    if statement.returns.value:
+        items = [row[0] for row in values]
+    elif has_lists(names):
+        cells = [[*map(_cell, row, texts)] for row, texts in zip(values, rows, strict=True)]
+        items = [
+            msgspec.Raw(msgspec.json.encode(parent, enc_hook=lambda cell: cell.value))
+            for parent in _with_lists(names, cells)
+        ]
+    else:
+        items = [_nested(names, row) for row in values]
     if statement.returns.kind == "many":
         return items
     return items[0] if items else None
+
+
+class _Cell:
+    """A value for msgspec to encode, compared by its text: raw JSON equals itself alone."""
+
+    __slots__ = ("_text", "value")
+
+    def __init__(self, text: str, value: object) -> None:
+        self._text, self.value = text, value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Cell) and self._text == other._text
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+
+def _cell(value: object, text: str | None) -> _Cell | None:
+    return None if text is None else _Cell(text, value)
+
+
+def _with_lists(names: list[str], rows: Sequence[Sequence[object]]) -> list[Any]:
+    """Return parents with their lists of child rows, grouped by all of their own columns."""
+    return grouped_builder(dynamic_row("Parent", names), {})(rows)
 
 
 def _nested(names: list[str], values: tuple[object, ...]) -> dict[str, object]:

@@ -19,7 +19,7 @@ from plainsql.check.project_check import ProjectCheck
 from plainsql.cli.exit_codes import FINE
 from plainsql.cli.project import has_sql, no_project
 from plainsql.errors import PlainsqlError, SettingsError
-from plainsql.settings import Project, selected_projects
+from plainsql.settings import Project
 
 __all__ = ["watch"]
 
@@ -84,7 +84,7 @@ def watch(*, scratch: str | None = None) -> int:
 
 
 def _projects() -> list[Project]:
-    projects = selected_projects()
+    projects = Project.load_selected()
     for project in projects:
         if not has_sql(project):
             raise no_project(project)

@@ -14,8 +14,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from plainsql.analysis.model import PgType
-from plainsql.codegen.python_types import Annotation, imported_path
-from plainsql.codegen.source_names import class_name
+from plainsql.codegen.python_types import Annotation, imported_path, reference
+from plainsql.codegen.source_names import class_name, singular
 from plainsql.codegen.source_places import key_place
 from plainsql.errors import ContractError
 from plainsql.statements import Statement
@@ -24,6 +24,8 @@ __all__ = [
     "Classes",
     "Field",
     "RowClass",
+    "child_class",
+    "child_key",
     "composite_class",
     "nested_class",
     "row_class",
@@ -102,7 +104,22 @@ def row_class(name: str, fields: list[Field], statement: Statement) -> RowClass:
 def nested_class(row: str, prefix: str, fields: list[Field], statement: Statement) -> RowClass:
     """Make the class of the columns ``"prefix.…"`` of a row."""
     name, described = class_name(prefix), f"The nested `{prefix}` of a row."
-    return RowClass(f"nested {row}.{prefix}", name, row + name, fields, "Row", described, statement)
+    qualified = (row if "." not in row else class_name(row)) + name
+    return RowClass(f"nested {row}.{prefix}", name, qualified, fields, "Row", described, statement)
+
+
+def child_class(row: str, path: str, fields: list[Field], statement: Statement) -> RowClass:
+    """Make the class of the rows of a list, the columns ``"orders[].…"`` of a row."""
+    name = class_name(singular(path.removesuffix("[].").rpartition(".")[2]))
+    described = f"A row of the list `{path.removesuffix('[].')}` of `{row}`."
+    key = child_key(row, path)
+    qualified = row + "".join(class_name(singular(part)) for part in path.split("[].") if part)
+    return RowClass(key, name, qualified, fields, "Row", described, statement)
+
+
+def child_key(row: str, path: str) -> str:
+    """Return the key of the class of a list's rows."""
+    return f"nested {row}.{path.removesuffix('.')}"
 
 
 def composite_class(type: PgType, fields: list[Field], statement: Statement) -> RowClass:
@@ -154,7 +171,7 @@ class Classes:
         ambiguous: list[RowClass] = []
         for name, nested in self._grouped("nested "):
             row = rows.get(name) or nested[0]
-            same = [each for each in nested if each.shape == row.shape]
+            same = [each for each in nested if self._full_shape(each) == self._full_shape(row)]
             if name in taken or (name not in rows and len(same) < len(nested)):
                 same = []
             for each in same:
@@ -177,6 +194,17 @@ class Classes:
                 number += 1
                 row.name = f"{row.qualified}{number}"
             chosen.add(row.name)
+
+    def _full_shape(self, row: RowClass) -> list[tuple[str, str, object]]:
+        """Return the shape of a class, with the shapes of the nested classes that it names."""
+        shape: list[tuple[str, str, object]] = []
+        for name, annotation in row.shape:
+            text = annotation
+            keys = [key for key in _REFERENCE.findall(annotation) if key.startswith("nested ")]
+            for key in keys:
+                text = text.replace(reference(key), "")
+            shape.append((name, text, [self._full_shape(self._by_key[key]) for key in keys]))
+        return shape
 
     def _grouped(self, kind: str) -> list[tuple[str, list[RowClass]]]:
         """Return the classes of a kind that share a name, in an order that depends on the SQL alone."""

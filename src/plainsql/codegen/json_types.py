@@ -79,7 +79,8 @@ class JsonTypes:
     def named(self, statement: Statement) -> Iterator[tuple[ColumnHint, str, str, str]]:
         """Yield the types that a header names: its line, the written type, its module, its name there."""
         for hint in statement.columns:
-            if hint in self.not_json:
+            # The class of a list's rows is one of the module itself.
+            if hint in self.not_json or hint.name.endswith("[]"):
                 continue
             for word in _WORD.findall(hint.type or ""):
                 path, _, name = word.rpartition(".")

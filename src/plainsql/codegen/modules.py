@@ -21,6 +21,7 @@ from plainsql.codegen.encryption import ENCRYPTED_PARAMETER, ColumnBindings, che
 from plainsql.codegen.error_classes import ErrorClass, classes_by_constraint, error_classes
 from plainsql.codegen.header_types import USUAL, own_type_of
 from plainsql.codegen.json_types import JsonTypes
+from plainsql.codegen.list_classes import add_lists, list_keys
 from plainsql.codegen.own_types import NO_OWN_TYPES, OwnAnnotations, OwnTypes
 from plainsql.codegen.page_orders import page_orders
 from plainsql.codegen.planned_parameters import PlannedParameter, plan_choices, plan_parameter
@@ -32,6 +33,7 @@ from plainsql.codegen.source_places import column_place, key_place, statement_pl
 from plainsql.dependencies import CachedRead, Change
 from plainsql.errors import ContractError, Place
 from plainsql.statements import Statement, Variant
+from plainsql.statements.column_paths import has_lists
 from plainsql.statements.page_text import PageOrder
 from plainsql.statements.row_parameters import rows_of
 
@@ -88,6 +90,8 @@ class QueryFunction:
     """By constraint: the class of the error, as the header names it."""
     pages: tuple[PageOrder, ...] = ()
     """Proved: the orders of its pages."""
+    list_keys: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """The proved keys of its parents and of their lists of child rows; empty without lists."""
 
 
 @dataclass(slots=True)
@@ -259,6 +263,7 @@ def _plan_function(item: Checked, module: Module, json_types: JsonTypes) -> Quer
         changes,
         classes_by_constraint(statement, analysis),
         page_orders(statement, item.variants, item.texts),
+        list_keys(analysis) if statement.returns.row is not None else {},
     )
 
 
@@ -345,12 +350,31 @@ def _check_same_columns(statement: Statement, first: Analysis, other: Analysis) 
 def _add_row(
     module: Module, name: str, variants: Sequence[Analysis], statement: Statement, json_types: JsonTypes
 ) -> None:
+    def plain(row: str, variants: Sequence[Analysis], prefix: str = "") -> list[Field]:
+        return _fields(module, row, variants, statement, json_types, prefix)
+
+    if has_lists(column.name for column in variants[0].columns):
+        fields = add_lists(module.classes, name, variants, statement, plain)
+    else:
+        fields = plain(name, variants)
+    module.classes.add(row_class(name, fields, statement), statement)
+
+
+def _fields(
+    module: Module,
+    name: str,
+    variants: Sequence[Analysis],
+    statement: Statement,
+    json_types: JsonTypes,
+    prefix: str = "",
+) -> list[Field]:
+    """Return the fields of columns that are not in lists; ``prefix`` is left out of their names."""
     fields: list[Field] = []
     groups: dict[str, list[int]] = {}
     previous = ""
     for number in range(1, len(variants[0].columns) + 1):
         column = merge_column(variants, number - 1)
-        outer, dot, inner = column.name.partition(".")
+        outer, dot, inner = column.name.removeprefix(prefix).partition(".")
         if not is_field_name(outer) or (dot and not is_field_name(inner)):
             raise _error(
                 statement,
@@ -374,13 +398,13 @@ def _add_row(
             annotation = annotate_column(module.classes, statement, column, json_types, module.own_types)
             fields.append(Field(outer, annotation, column.nullable, column_description(statement, column)))
         previous = outer if dot else ""
-    outers = [normalized(column.name.partition(".")[0]) for column in variants[0].columns]
+    outers = [normalized(c.name.removeprefix(prefix).partition(".")[0]) for c in variants[0].columns]
     _refuse_duplicates(statement, [f.name for f in fields], outers, variants[0].columns)
     for outer, indexes in groups.items():
         parts = [[variant.columns[index] for index in indexes] for variant in variants]
-        nullable = _add_nested(module, name, outer, parts, statement, json_types)
+        nullable = _add_nested(module, name, outer, parts, statement, json_types, prefix)
         fields = [replace(f, nullable=nullable) if f.name == outer else f for f in fields]
-    module.classes.add(row_class(name, fields, statement), statement)
+    return fields
 
 
 def _alias_hint(statement: Statement, column: ColumnFact, number: int, count: int) -> str:
@@ -392,6 +416,8 @@ def _alias_hint(statement: Statement, column: ColumnFact, number: int, count: in
                 f"declare 'returns: {'value' if kind == 'one' else f'{kind} value'}': it is the only column"
             )
         return "give it an alias: as total"
+    if column.name.endswith("[]"):
+        return f'name a field of the list\'s rows: as "{column.name}.id"'
     names = [re.sub(r"\W+", "_", part).strip("_") for part in column.name.split(".", 1)]
     names = [f"{name}_" if iskeyword(name) else name for name in names]
     if not all(map(is_field_name, names)):
@@ -422,6 +448,7 @@ def _add_nested(
     variants: list[list[ColumnFact]],
     statement: Statement,
     json_types: JsonTypes,
+    prefix: str = "",
 ) -> bool:
     """Add the class of a nested row; return whether the nested row can be null.
 
@@ -436,7 +463,7 @@ def _add_nested(
             columns[index].nullable_in_group if grouped else columns[index].nullable
             for columns, grouped in zip(variants, together, strict=True)
         )
-        field_name = normalized(column.name.partition(".")[2])
+        field_name = normalized(column.name.removeprefix(prefix).partition(".")[2])
         inner.append(Field(field_name, annotation, nullable, column_description(statement, column)))
     names = [f.name for f in inner]
     _refuse_duplicates(statement, names, names, variants[0])

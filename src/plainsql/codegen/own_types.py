@@ -170,14 +170,17 @@ class OwnAnnotations:
         return Annotation(text, imports, base.composites)
 
     def in_json(self, type: PgType, origins: Iterable[Origin]) -> Annotation | None:
-        """Return the annotation of a value in JSON if its own type is a ``NewType``, whose values need no
-        conversion; ``None`` for any other type.
+        """Return the annotation of a value in JSON that is the same as outside of it, if it has an own type;
+        ``None`` for any other value.
         """
         chosen = self.types.of_origins(origins) or self.types.of_type(type)
         own = chosen.type if chosen is not None else None
-        if own is None or own.from_db or self._definitions.of(own.path).kind != "newtype":
+        if own is None or self.problem(own, type) is not None:
             return None
-        return Annotation(import_reference(own.path)) if self.problem(own, type) is None else None
+        if own.from_db:
+            return self.at_leaf(type, own)
+        is_known = self._definitions.of(own.path).kind == "newtype"
+        return Annotation(import_reference(own.path)) if is_known else None
 
     def used_in(self, type: PgType) -> Iterator[tuple[PgType, OwnType]]:
         """Yield the types in a type, without attributes of composites, that have an own type themselves."""

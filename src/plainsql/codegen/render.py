@@ -317,6 +317,11 @@ def _facts(function: QueryFunction, names: Names) -> str:
         facts.append(f"row_security={{{listed}}}")
     if function.not_null:
         facts.append(f"not_null={_tuple(function.not_null)}")
+    if function.list_keys:
+        keys = (f"{string_literal(path)}: {_tuple(key)}" for path, key in function.list_keys.items())
+        facts.append(f"list_keys={{{', '.join(keys)}}}")
+        if function.analysis.contiguous:
+            facts.append("contiguous=True")
     if function.pages:
         facts.append(f"pages={orders_text(function.pages, names.of)}")
     if function.errors:

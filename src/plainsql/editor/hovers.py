@@ -105,8 +105,10 @@ def signature(checked: Checked, modules: Iterable[str]) -> str:
                     for argument, default in zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True)
                 )
                 result = node.decorator_list[0]
-                kind = ast.unparse(result.func) if isinstance(result, ast.Call) else ""
-                return f"{node.name}(db{', ' if given else ''}{given}) -> {kind}"
+                kind = result.func if isinstance(result, ast.Call) else result
+                if isinstance(kind, ast.Subscript) and isinstance(kind.slice, ast.Tuple):
+                    kind.slice = kind.slice.elts[0]  # the row, without the type of the parameters
+                return f"{node.name}(db{', ' if given else ''}{given}) -> {ast.unparse(kind)}"
     return ""
 
 

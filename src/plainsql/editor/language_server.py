@@ -9,11 +9,13 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import FrameType
 from typing import Any, BinaryIO, Final, TypeVar
 
 from lsprotocol import types
@@ -65,6 +67,9 @@ def serve(scratch: str | None = None, *, version: str) -> None:
     """
     with _protocol_streams() as (reader, writer):
         server = _Server(scratch, version)
+        for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # Windows has no SIGHUP
+            if (number := getattr(signal, name, None)) is not None:
+                signal.signal(number, server.end)
         try:
             server.protocol_server.start_io(reader, writer)
         finally:
@@ -136,6 +141,11 @@ class _Server:
         for project in self._all():
             self._worker.submit(project.close)
         self._worker.shutdown(wait=True)
+
+    def end(self, number: int, _: FrameType | None) -> None:
+        """End the process for a signal: the thread that reads would wait for the editor's next message."""
+        self.close()
+        os._exit(128 + number)
 
     # -- Projects
 

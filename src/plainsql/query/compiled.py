@@ -14,7 +14,9 @@ from typing import Any, ClassVar, Generic, TypeVar, cast
 
 from plainsql.dependencies import CachedRead, Change
 from plainsql.errors import BindError, ContractError
+from plainsql.query.child_lists import ParentRun, grouped_builder
 from plainsql.query.description import Described, Expectation, expectations, mismatch
+from plainsql.query.dynamic_rows import dynamic_row
 from plainsql.query.signature import Signature, row_count_error
 from plainsql.query.texts import QueryTexts
 from plainsql.rows import (
@@ -22,7 +24,7 @@ from plainsql.rows import (
     Record,
     Row,
     builder,
-    dynamic_row,
+    has_child_lists,
     is_plain,
     refusing_null,
     value_builder,
@@ -68,6 +70,12 @@ class QueryFacts:
     allows it."""
     not_null: tuple[str, ...] = ()
     """Columns that are never null by the header's word alone: a null raises ``DecodeError``."""
+    list_keys: Mapping[str, tuple[str, ...]] | None = None
+    """Proved, of a row with lists: the columns that distinguish the parents (``""``) and the rows of each
+    list (``"orders[]"``), never null in a row that exists. Levels that are not here are grouped by all of
+    their columns."""
+    contiguous: bool = False
+    """Proved, of a row with lists: the rows of each parent follow one another."""
     errors: Mapping[str, type[ServerError]] | None = None
     """By constraint: the class of the error if the statement violates it."""
     pages: tuple[PageOrder, ...] = ()
@@ -155,10 +163,11 @@ class CompiledQuery(Generic[T, R]):
         if (build := self._build) is None:
             item: Any = self.item
             if isinstance(item, type) and issubclass(item, Row):
-                build = builder(item)
+                lists = has_child_lists(item)
+                build = grouped_builder(item, self.facts.list_keys or {}) if lists else builder(item)
                 if self.more_columns:
                     build = _shortened(build, width(item))
-                if is_plain(item) and not (self.more_columns or self.not_null):
+                if not lists and is_plain(item) and not (self.more_columns or self.not_null):
                     self._make = cast("Callable[..., T]", item)
             else:
                 build = value_builder(item, self.name)
@@ -174,6 +183,37 @@ class CompiledQuery(Generic[T, R]):
                 if found < width(item) or (found > width(item) and not self.more_columns):
                     raise self._width_error(found) from None
             raise
+
+    def run(self) -> ParentRun[T] | None:
+        """Return the state of a stream that builds parents with lists; None for rows without lists.
+
+        Raises ``ContractError`` if the rows of a parent are not proved to follow one another.
+        """
+        item: Any = self.item
+        if not (isinstance(item, type) and issubclass(item, Row) and has_child_lists(item)):
+            return None
+        self.refuse_scattered(known=False)
+        return ParentRun(self.build, item, self.facts.list_keys or {})
+
+    def refuse_scattered(self, *, known: bool = True) -> None:
+        """Raise ``ContractError`` for a stream of parents whose rows may be scattered over the result.
+
+        With ``known``, only if the declaration says that the rows have lists.
+        """
+        if self.facts.contiguous or (known and self.facts.list_keys is None):
+            return
+        raise ContractError(
+            f"{self.name}: its parents cannot be streamed: the rows of one may be scattered over the result",
+            hint=f"order by the key of the parent first, in {self.file}, and generate again"
+            if self.facts.list_keys is not None
+            else "a query that is loaded is not analysed: call it without stream, or generate its module",
+        )
+
+    def _parents(self, records: Sequence[Record]) -> list[T] | None:
+        """Return the parents of joined rows, or None for rows without lists."""
+        item: Any = self.item
+        has_lists = isinstance(item, type) and issubclass(item, Row) and has_child_lists(item)
+        return self.build(records) if records and has_lists else None
 
     def _first(self, records: Sequence[Record]) -> T:
         if (make := self._make) is not None:
@@ -261,7 +301,11 @@ class CompiledOne(CompiledQuery[T, T]):
 
     def result(self, records: Sequence[Record]) -> T:
         if len(records) != 1:
-            raise row_count_error(self.name, self.file, len(records), optional=False)
+            parents = self._parents(records)
+            if parents is not None and len(parents) == 1:
+                return parents[0]
+            found = len(records) if parents is None else len(parents)
+            raise row_count_error(self.name, self.file, found, optional=False)
         return self._first(records)
 
 
@@ -274,7 +318,11 @@ class CompiledOptional(CompiledQuery[T, "T | None"]):
         if not records:
             return None
         if len(records) > 1:
-            raise row_count_error(self.name, self.file, len(records), optional=True)
+            parents = self._parents(records)
+            if parents is not None and len(parents) == 1:
+                return parents[0]
+            found = len(records) if parents is None else len(parents)
+            raise row_count_error(self.name, self.file, found, optional=True)
         return self._first(records)
 
 

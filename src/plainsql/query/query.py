@@ -166,8 +166,11 @@ class Query(QueryFile[P, T, R, S]):
     def stream(self, db: Any, /, *args: P.args, **kwargs: P.kwargs) -> Any:
         """Iterate over the rows as they come, in constant memory, through a cursor of the server.
 
-        The iterator holds a connection until it is exhausted or closed.
+        The iterator holds a connection until it is exhausted or closed. Of parents with lists of child rows,
+        one is in memory at a time. Raises ``ContractError`` if their rows are not proved to follow one
+        another.
         """
+        self.compiled.refuse_scattered()
         values = self.compiled.bind(args, kwargs)
         try:
             # SQLAlchemy's connections have a `stream` of their own, and no `run`.

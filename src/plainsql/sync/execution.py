@@ -56,6 +56,7 @@ def iterate(shared: SharedConnection, query: CompiledQuery[T, Any], args: Args, 
     with shared.lock:
         try:
             prepared = prepare(shared, query, text)
+            run = query.run()
             data = dump(query, text, prepared, values)
         except psycopg.Error as error:
             add_server_note(error, query, text)
@@ -82,9 +83,11 @@ def iterate(shared: SharedConnection, query: CompiledQuery[T, Any], args: Args, 
                 except psycopg.Error as error:
                     add_query_note(error, query, text)
                     raise
-                rows = query.build(_records(shared, query, text, prepared, result))
+                records = _records(shared, query, text, prepared, result)
+                rows = query.build(records) if run is None else run.add(records)
             yield from rows
-            if len(rows) < prefetch:
+            if len(records) < prefetch:
+                yield from run.end() if run is not None else ()
                 return
     finally:
         if cursor is not None:

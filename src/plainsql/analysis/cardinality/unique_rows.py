@@ -19,10 +19,12 @@ from plainsql.analysis.catalog.relations import Relation
 from plainsql.analysis.catalog.server_catalog import Catalog
 from plainsql.analysis.conditions.equalities import (
     Equality,
+    calls_volatile,
     collect_equalities,
     equality_families,
     is_repeatable,
     lateral_variables,
+    outer_variables,
     plain_variable,
     strip_relabel,
 )
@@ -31,6 +33,7 @@ from plainsql.analysis.nodes import Node
 from plainsql.analysis.tree.query_tree import (
     Command,
     EntryKind,
+    Join,
     JoinType,
     QueryTree,
     RangeTableEntry,
@@ -166,6 +169,28 @@ class UniqueRows:
                 return False
         return True
 
+    def has_one_value(self, expression: Node) -> bool:
+        """Return whether an expression of the select list has one value; null counts as one."""
+        expression = strip_relabel(ungrouped(expression, self._scope))
+        variable = plain_variable(expression, self._scope)
+        if variable is not None:
+            entry = self._scope.query.entry(expression.number("varno"))
+            if entry is not None and entry.kind is EntryKind.JOIN:
+                alias = entry.node.items("joinaliasvars")[expression.number("varattno") - 1]
+                return isinstance(alias, Node) and self.has_one_value(alias)
+            if variable in self.columns and self._present(expression):
+                return True
+        if self._expression(expression):
+            return True
+        # A sub-select has one value if the outer columns that it refers to have one.
+        parts = [*expression_children(expression)]
+        return (
+            any(part.kind == "SUBLINK" for part in parts)
+            and all(part.kind not in ("AGGREF", "GROUPINGFUNC", "WINDOWFUNC") for part in parts)
+            and not calls_volatile(self._catalog, expression)
+            and all(levels == 0 and self._variable(part) for part, levels in outer_variables(expression))
+        )
+
     def _determines(self, equality: Equality) -> bool:
         if equality.only_for is not None and equality.variable[0] not in equality.only_for:
             return False
@@ -212,9 +237,26 @@ class UniqueRows:
                 single = others - set(query.joins)
                 if join.type not in (JoinType.LEFT, JoinType.RIGHT):
                     return False
-                if not all(other in self.relations and self._one_state(other) for other in single):
+                if all(other in self.relations and self._one_state(other) for other in single):
+                    continue
+                if not self._matches_alike(join, members):
                     return False
         return True
+
+    def _matches_alike(self, join: Join, members: frozenset[int]) -> bool:
+        """Return whether the condition of an outer join has one value for the determined relations on its
+        nullable side, whatever other relations there are on the other side.
+        """
+        single = members - set(self._scope.query.joins)
+        condition = join.condition
+        if condition is None or not single <= self.relations or not is_repeatable(self._catalog, condition):
+            return False
+        variables = (part for part in expression_children(condition) if part.kind == "VAR")
+        return all(
+            (part.number("varno") in single and not nulling_joins(part, self._scope)) or self._variable(part)
+            for part in variables
+            if not part.number("varlevelsup")
+        )
 
     def _relation(self, entry: RangeTableEntry) -> str:
         """Return the reason why a relation is determined; empty if it is not."""

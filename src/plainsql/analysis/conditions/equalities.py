@@ -18,12 +18,14 @@ from plainsql.analysis.tree.query_tree import (
 
 __all__ = [
     "Equality",
+    "calls_volatile",
     "collect_equalities",
     "conditions",
     "equality_families",
     "is_repeatable",
     "lateral_variables",
     "not_distinct",
+    "outer_variables",
     "plain_variable",
     "strip_relabel",
 ]
@@ -105,6 +107,31 @@ def _reaches_out(query: Node, levels: int) -> bool:
         # A `with` item of an outer query is read once as a whole: it gives the same rows each time.
         pending.extend((child, depth + 1 if child.kind == "QUERY" else depth) for child in node.children())
     return False
+
+
+def calls_volatile(catalog: Catalog, node: Node) -> bool:
+    """Return whether an expression, or a sub-select in it, calls a volatile or unknown function."""
+    for part in node.walk():
+        if (oid := called_function(part, catalog)) is not None:
+            function = catalog.function(oid)
+            if function is None or function.volatility == "volatile":
+                return True
+    return False
+
+
+def outer_variables(node: Node) -> list[tuple[Node, int]]:
+    """Return the variables of the query of an expression, and of queries around it, in all sub-selects too.
+
+    Each comes with the number of queries between: 0 for a variable of the expression's own query.
+    """
+    found: list[tuple[Node, int]] = []
+    pending = [(node, 0)]
+    while pending:
+        part, depth = pending.pop()
+        if part.kind == "VAR" and part.number("varlevelsup") >= depth:
+            found.append((part, part.number("varlevelsup") - depth))
+        pending.extend((child, depth + 1 if child.kind == "QUERY" else depth) for child in part.children())
+    return found
 
 
 def lateral_variables(entry: RangeTableEntry) -> list[Node]:

@@ -9,6 +9,7 @@ from plainsql.analysis.findings.row_findings import is_total
 from plainsql.analysis.nodes import Node
 from plainsql.analysis.nullability.verdict import Verdict
 from plainsql.analysis.tree.query_tree import Command
+from plainsql.statements.column_paths import has_lists
 from plainsql.statements.page_text import PageKey
 
 __all__ = ["page_order"]
@@ -21,6 +22,8 @@ def page_order(examined: Examined, verdicts: list[Verdict]) -> tuple[tuple[PageK
         return (), "it is no plain select"
     if query.node.node("limitCount") is not None or query.node.node("limitOffset") is not None:
         return (), "it has a limit or an offset of its own"
+    if has_lists(output.text("resname") or "" for output in query.outputs):
+        return (), "a page of it would count children, not parents"
     if query.node.items("rowMarks"):
         return (), "it locks rows"
     if query.returned_sets():

@@ -17,10 +17,11 @@ from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
+from plainsql.base_form import base_form
 from plainsql.cache import Cache, CachedQuery
 from plainsql.cache.cached_query import Codec
+from plainsql.database.caching.converting_codec import ConvertingCodec
 from plainsql.database.caching.server_identity import ServerIdentity
-from plainsql.database.caching.stored_form import ConvertingCodec, stored_form
 from plainsql.dependencies import Dependency
 from plainsql.query import CompiledQuery
 from plainsql.types import JSON
@@ -108,7 +109,7 @@ def cached_query_of(query: CompiledQuery[Any, R], identity: str) -> CachedQuery[
     if policy is None:
         return None
     item: Any = query.item
-    form = stored_form(item)
+    form = base_form(item)
     if query.kind == "count" or not _is_exact(item if form is None else form.type):
         return None
     type_: Any = item
@@ -120,7 +121,7 @@ def cached_query_of(query: CompiledQuery[Any, R], identity: str) -> CachedQuery[
     shape = "\0".join((identity, query.sql, repr(type_), *_shape(item)))
     try:
         codec: Codec[Any] | None = None
-        if form is not None and (whole := stored_form(type_)) is not None:
+        if form is not None and (whole := base_form(type_)) is not None:
             codec = ConvertingCodec(whole)
         return CachedQuery(query.name, policy, query.parameters, type_, shape=shape, codec=codec)
     except TypeError:
@@ -276,7 +277,12 @@ def _is_exact(type_: Any) -> bool:
     return all(_is_exact(part) for part in get_args(type_) if part is not ... and not isinstance(part, str))
 
 
-def _shape(item: Any) -> Iterable[str]:
-    if isinstance(item, type) and issubclass(item, msgspec.Struct):
+def _shape(item: Any, within: tuple[Any, ...] = ()) -> Iterable[str]:
+    """Yield the fields of a type with theirs, at any depth: a table that gets a column changes built JSON."""
+    if not isinstance(item, type) or not issubclass(item, msgspec.Struct):
+        for part in get_args(item):
+            yield from _shape(part, within)
+    elif item not in within:
         for name, hint in get_type_hints(item, include_extras=True).items():
             yield f"{name}: {hint!r}"
+            yield from _shape(hint, (*within, item))

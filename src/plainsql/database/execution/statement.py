@@ -71,10 +71,13 @@ async def iterate(
     await refuse_nul(connection, query, text, values)
     try:
         await driver.prepare(connection, text.sql, query)
+        run = query.run()
         cursor = await connection.cursor(text.sql, *values)
         while records := await cursor.fetch(prefetch):
-            for row in query.build(records):
+            for row in query.build(records) if run is None else run.add(records):
                 yield row
+        for row in run.end() if run is not None else ():
+            yield row
     except EXPLAINED as error:
         said = await explained(error, connection, query, text, values)
         if said is error:

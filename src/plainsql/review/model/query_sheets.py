@@ -12,12 +12,14 @@ from msgspec.structs import replace
 from plainsql.analysis.model import Analysis, TableUse
 from plainsql.check.cache_map import CacheEntry, invalidations
 from plainsql.codegen import Checked
+from plainsql.codegen.error_classes import classes_by_constraint, listed_violations
 from plainsql.review.model.row_locks import row_locks
 from plainsql.review.model.sheets import (
     Access,
     AllowanceNote,
     Cached,
     Invalidated,
+    ListSheet,
     ParameterSheet,
     QuerySheet,
     ResultColumn,
@@ -106,10 +108,17 @@ def _analysed(sheet: QuerySheet, item: Checked, tables: Mapping[str, TableSheet]
         not_batched_because=analysis.lost_by_batching,
         parameters=tuple(_parameters(statement, item.parameters)),
         columns=tuple(_columns(item, analysis)),
+        lists=tuple(
+            ListSheet(level.path.removesuffix("."), level.key, level.because) for level in analysis.levels
+        ),
+        streams=analysis.contiguous,
         accesses=accesses,
         triggers=analysis.triggers,
         row_security=analysis.row_security,
         settings=tuple(sorted({name for _, names in analysis.settings for name in names})),
+        violations=tuple(
+            dict.fromkeys(listed_violations(analysis, classes_by_constraint(statement, analysis)))
+        ),
         opaque=analysis.opaque,
         locks=row_locks(statement.body, accesses, tables),
     )

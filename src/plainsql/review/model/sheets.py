@@ -22,6 +22,7 @@ __all__ = [
     "IncomingKey",
     "IndexSheet",
     "Invalidated",
+    "ListSheet",
     "MigrationSheet",
     "Note",
     "ParameterSheet",
@@ -111,6 +112,15 @@ class ParameterSheet(Struct, frozen=True):
     is_choice: bool = False
     written_to: tuple[str, ...] = ()
     """The columns into which the value goes unchanged, as ``schema.table.column``."""
+
+
+class ListSheet(Struct, frozen=True):
+    """The parents of a result, or one of its lists of child rows."""
+
+    name: str
+    """``orders[]``; empty for the parents."""
+    key: tuple[str, ...]
+    because: str
 
 
 class ResultColumn(Struct, frozen=True):
@@ -265,11 +275,17 @@ class QuerySheet(Struct, frozen=True):
     """The lines of the file that may be left out, 1-based."""
     parameters: tuple[ParameterSheet, ...] = ()
     columns: tuple[ResultColumn, ...] = ()
+    lists: tuple[ListSheet, ...] = ()
+    """The keys of the parents and of their lists of child rows; empty without lists."""
+    streams: bool = False
+    """True if the rows of each parent are proved to follow one another."""
     accesses: tuple[Access, ...] = ()
     triggers: tuple[str, ...] = ()
     row_security: tuple[str, ...] = ()
     settings: tuple[str, ...] = ()
     """The settings that row-level security requires."""
+    violations: tuple[str, ...] = ()
+    """The constraints that its writes may violate, each with the object that leads there."""
     opaque: tuple[str, ...] = ()
     cached: Cached | None = None
     ends: tuple[Invalidated, ...] = ()

@@ -16,7 +16,29 @@ from plainsql.rows import Row
 from plainsql.types import SupportsArray
 from plainsql.vector import Vector
 
-__all__ = ["Near", "NearestParameters", "nearest"]
+__all__ = [
+    "Cook",
+    "DishOfCooks",
+    "Near",
+    "NearestParameters",
+    "WithCooksParameters",
+    "nearest",
+    "with_cooks",
+]
+
+
+class Cook(Row, frozen=True):
+    """A row of the list `cooks` of `DishOfCooks`."""
+
+    id: int
+    mail: str | None
+
+
+class DishOfCooks(Row, frozen=True):
+    """A row of `kitchen.deep`."""
+
+    id: int
+    cooks: list[Cook]
 
 
 class Near(Row, frozen=True):
@@ -32,9 +54,11 @@ if TYPE_CHECKING:
         "embedding": Vector | Sequence[float] | SupportsArray,
         "farthest": float,
     })
+    WithCooksParameters = TypedDict("WithCooksParameters", {"ids": list[int]})
 else:
     __getattr__ = parameter_types(__name__, {
         "NearestParameters": "nearest",
+        "WithCooksParameters": "with_cooks",
     })
 
 
@@ -58,3 +82,24 @@ def nearest(*, embedding: Vector | Sequence[float] | SupportsArray, farthest: fl
     if embedding is None or farthest is None:
         raise NullError
     return (embedding, bounded("farthest", farthest, Decimal('0.5'), 2))
+
+
+@many[DishOfCooks, "WithCooksParameters"]("kitchen.deep.with_cooks", "sql/kitchen/deep/with_cooks.sql", 3, """\
+select
+  d.id,
+  c.id as "cooks[].id",
+  c.mail as "cooks[].mail"
+from dishes as d
+left join cooks as c on c.dish_id = d.id
+where d.id = any(:ids)
+order by d.id, c.id
+""", read_only=True, session_clean=True, list_keys={"": ("id",), "cooks[]": ("cooks[].id",)}, contiguous=True)
+def with_cooks(*, ids: list[int]) -> Args:
+    """Dishes with those who cook them.
+
+    Reads public.cooks, public.dishes.
+    SQL: sql/kitchen/deep/with_cooks.sql
+    """
+    if ids is None:
+        raise NullError
+    return (ids,)
