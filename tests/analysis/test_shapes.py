@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from random import Random
 from typing import Any
 
 import psycopg
 import pytest
 from psycopg.types.composite import CompositeInfo, register_composite
 
-from plainsql.analysis import Analyser
+from plainsql.analysis import Analyser, RefusedError
 from plainsql.analysis.model import Shape
+from tests.analysis.fuzz import VALUES, build, execute
+from tests.analysis.generate import Generator
 
 SCHEMA = """
 create type pair as (a int, b text);
@@ -177,18 +181,18 @@ def contradiction(shape: Shape, value: Any) -> str:
 
 
 @pytest.fixture(scope="module")
-def reader(database_url: str) -> Iterator[psycopg.Connection[Any]]:
-    with psycopg.connect(database_url, autocommit=True) as reader:
-        reader.execute(SCHEMA.encode())
+def connection(database_url: str) -> Iterator[psycopg.Connection[Any]]:
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(SCHEMA.encode())
         for name in ("pair", "c", "o"):
-            info = CompositeInfo.fetch(reader, name)
+            info = CompositeInfo.fetch(connection, name)
             assert info is not None
-            register_composite(info, reader)
-        yield reader
+            register_composite(info, connection)
+        yield connection
 
 
 @pytest.fixture(scope="module")
-def found(database_url: str, reader: psycopg.Connection[Any]) -> dict[str, Shape | None]:
+def found(database_url: str, connection: psycopg.Connection[Any]) -> dict[str, Shape | None]:
     """The shape of each case's column."""
     with psycopg.connect(database_url, autocommit=True) as other, Analyser(other) as analyser:
         return {sql: analyser.analyse(sql).columns[0].shape for sql in CASES}
@@ -198,21 +202,58 @@ def test_the_inside_of_values_is_what_the_query_proves(found: dict[str, Shape | 
     assert {sql: shown(shape) for sql, shape in found.items()} == CASES
 
 
-def test_no_row_contradicts_a_shape(found: dict[str, Shape | None], reader: psycopg.Connection[Any]) -> None:
-    with reader.transaction(force_rollback=True):
-        cursor = psycopg.Cursor(reader)
+def test_no_row_contradicts_a_shape(
+    found: dict[str, Shape | None], connection: psycopg.Connection[Any]
+) -> None:
+    with connection.transaction(force_rollback=True):
+        cursor = psycopg.Cursor(connection)
         for sql, shape in found.items():
             rows = cursor.execute(sql.encode(), binary=True).fetchall()
             if shape is not None:
                 assert [text for (value,) in rows if (text := contradiction(shape, value))] == [], sql
 
 
-def test_a_chain_that_doubles_a_shape_ends_in_any_json(reader: psycopg.Connection[Any]) -> None:
+# Rows of a random query in JSON: one by one, all in a list, and those of an outer join that finds none.
+IN_JSON = """
+select jsonb_build_object(
+  'one', to_jsonb(q), 'all', (select json_agg(r) from ({0}) as r),
+  'none', (select json_agg(s) from (values (1)) as v (x) left join ({0}) as s on false)
+)
+from ({0}) as q
+"""
+
+
+def test_no_row_of_a_random_query_contradicts_its_shape(database_url: str) -> None:
+    objects = 0
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        for number in range(2):
+            random = Random(f"shapes/{number}")
+            generator = Generator(random, connection.info.server_version)
+            if not build(connection, generator.schema()):
+                continue
+            with Analyser(connection) as analyser:
+                for _ in range(20):
+                    sql, types = generator.statement()
+                    values = [random.choice(VALUES[type]) for type in types]
+                    try:
+                        (column,) = analyser.analyse(IN_JSON.format(sql)).columns
+                    except RefusedError:  # a write
+                        continue
+                    rows = execute(connection, IN_JSON.format(sql), types, values, [])
+                    if rows is None or column.shape is None:
+                        continue
+                    objects += column.shape.parts[0].kind == "object"
+                    for (value,) in rows:
+                        assert contradiction(column.shape, json.loads(value)) == "", sql
+    assert objects > 8
+
+
+def test_a_chain_that_doubles_a_shape_ends_in_any_json(connection: psycopg.Connection[Any]) -> None:
     links = "".join(
         f", t{n} as (select jsonb_build_object('a', t{n - 1}.j, 'b', t{n - 1}.j) as j from t{n - 1})"
         for n in range(1, 40)
     )
     sql = f"with t0 as (select jsonb_build_object('x', 1) as j){links} select t39.j from t39"
-    with Analyser(reader) as analyser:
+    with Analyser(connection) as analyser:
         (column,) = analyser.analyse(sql).columns
     assert column.shape is None or len(shown(column.shape)) < 20_000

@@ -63,6 +63,11 @@ FILES = {
         tail="from cooks as c order by c.id\n",
     ),
     "one_row": query("row(1::bigint, 'x'::text)", "optional value"),
+    "owned": query(
+        "jsonb_build_object('id', c.id, 'cooks', json_agg(d.cook_id)) as keyed, array_agg(c.id) as ids",
+        "many Owned",
+        tail="from cooks as c left join dishes as d on d.cook_id = c.id group by c.id order by c.id\n",
+    ),
     "first": query("jsonb_build_object('id', 1) as item, jsonb_build_object('id', 1) as thing", "one First"),
     "second": query(
         "jsonb_build_object('id', null::int) as item, jsonb_build_object('x', 1) as thing", "one Second"
@@ -71,16 +76,18 @@ FILES = {
 
 
 @pytest.fixture(scope="module")
-def built(database_url: str) -> Iterator[Sides]:
-    with opened_sides(database_url) as built:
-        yield built
+def sides(database_url: str) -> Iterator[Sides]:
+    with opened_sides(database_url) as sides:
+        yield sides
 
 
 @pytest.fixture(scope="module")
 def a(tmp_path_factory: pytest.TempPathFactory, database_url: str) -> Iterator[ModuleType]:
     """The module that is generated from all queries of this file."""
     root = tmp_path_factory.mktemp("built")
-    folder = Project(root=root, output=f"package_of_{root.name}")
+    (root / f"own_{root.name}.py").write_text("from typing import NewType\nCookId = NewType('CookId', int)\n")
+    types = {"cooks.id": f"own_{root.name}.CookId"}
+    folder = Project(root=root, output=f"package_of_{root.name}", types=types)
     files = of_schema({f"a/{name}.sql": text for name, text in (FILES | {"all": ALL}).items()})
     for name, text in files.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
@@ -93,12 +100,12 @@ def a(tmp_path_factory: pytest.TempPathFactory, database_url: str) -> Iterator[M
         yield importlib.import_module(f"{folder.import_name}.a")
 
 
-def test_both_drivers_fill_the_types_of_what_a_query_builds(a: ModuleType, built: Sides) -> None:
-    first, second = built.ask(a.cooks)
+def test_both_drivers_fill_the_types_of_what_a_query_builds(a: ModuleType, sides: Sides) -> None:
+    first, second = sides.ask(a.cooks)
     annotations = {row: getattr(a, row).__annotations__ for row in ("Cook", "Dish", "Contact", "Dishes")}
     assert annotations == {
         "Cook": {
-            "id": "int",
+            "id": "CookId",
             "whole": "Cooks",
             "rows": "list[Dishes | None]",
             "stars": "list[int | None]",
@@ -109,7 +116,7 @@ def test_both_drivers_fill_the_types_of_what_a_query_builds(a: ModuleType, built
         },
         "Dish": {"id": "int", "total_stars": "int"},
         "Contact": {"mail": "str | None", "name": "str"},
-        "Dishes": a.Dishes.__annotations__ | {"id": "int", "cook_id": "int | None", "stars": "int"},
+        "Dishes": a.Dishes.__annotations__ | {"id": "int", "cook_id": "CookId | None", "stars": "int"},
     }
     assert (first.rows, first.stars, first.known, first.dishes) == ([None], [None], None, [])
     assert second.dishes == [a.Dish(id=2, total_stars=4)]
@@ -121,17 +128,17 @@ def test_both_drivers_fill_the_types_of_what_a_query_builds(a: ModuleType, built
     async def streamed(db: plainsql.Database) -> list[Any]:
         return [row async for row in a.cooks.stream(db)]
 
-    assert built.run(streamed) == list(a.cooks.stream(built.sync)) == [first, second]
-    assert built.run(lambda db: a.cooks.batch(db, [{}, {}])) == [[first, second]] * 2
+    assert sides.run(streamed) == list(a.cooks.stream(sides.sync)) == [first, second]
+    assert sides.run(lambda db: a.cooks.batch(db, [{}, {}])) == [[first, second]] * 2
     # A stored result comes back as it was, and as JSON it has the keys that the query gives.
     codec: Codec[Any] = Codec(GenericAlias(list, (a.Cook,)))
     assert codec.decode(codec.encode([first, second])) == [first, second]
     assert b'"total-stars":4' in plainsql.to_json(second)
-    assert [row.cook for row in built.ask(a.plain)] == [{"id": 1}, {"id": 2}]
+    assert [row.cook for row in sides.ask(a.plain)] == [{"id": 1}, {"id": 2}]
 
 
-def test_values_that_json_has_no_form_for_are_those_of_columns(a: ModuleType, built: Sides) -> None:
-    odd = built.ask(a.odd)
+def test_values_that_json_has_no_form_for_are_those_of_columns(a: ModuleType, sides: Sides) -> None:
+    odd = sides.ask(a.odd)
     assert (odd.at, odd.day, odd.f) == (datetime.max, date.min, -math.inf)  # noqa: DTZ901 (as in a column)
     assert odd.n == Decimal("1.50")
     assert odd.n.as_tuple().exponent == -2
@@ -140,8 +147,14 @@ def test_values_that_json_has_no_form_for_are_those_of_columns(a: ModuleType, bu
     assert (odd.self, odd.for_all) == (1, [1, None])
 
 
-def test_an_anonymous_row_is_a_struct_on_both_drivers(a: ModuleType, built: Sides) -> None:
-    first, second = built.ask(a.paired)
+def test_own_types_are_those_of_elements_and_of_values_in_built_json(a: ModuleType, sides: Sides) -> None:
+    assert a.Keyed.__annotations__ == {"id": "CookId", "cooks": "list[CookId | None]"}
+    assert a.Owned.__annotations__["ids"] == "list[CookId]"
+    assert sides.ask(a.owned)[0] == a.Owned(a.Keyed(1, [1]), [1])
+
+
+def test_an_anonymous_row_is_a_struct_on_both_drivers(a: ModuleType, sides: Sides) -> None:
+    first, second = sides.ask(a.paired)
     assert [text.replace("_", "") for text in a.Pair.__annotations__.values()] == [
         # Parameters of the module have the names of types.
         *("int", "str | None", "Decimal", "date", "bool", "bytes", "timedelta", "timedelta"),
@@ -152,8 +165,8 @@ def test_an_anonymous_row_is_a_struct_on_both_drivers(a: ModuleType, built: Side
     assert first.pair == a.Pair(1, None, *values, moment, '"a,(b)\\')
     assert second.pair == a.Pair(2, "b@b.b", *values, moment, '"a,(b)\\')
     assert first.other == a.Other(2, None)
-    assert built.ask(a.one_row) == a.OneRow(1, "x")
-    assert list(a.paired.stream(built.sync)) == [first, second]
+    assert sides.ask(a.one_row) == a.OneRow(1, "x")
+    assert list(a.paired.stream(sides.sync)) == [first, second]
 
 
 def test_an_anonymous_row_that_a_driver_cannot_read_is_refused(make: Made) -> None:
@@ -169,10 +182,10 @@ def test_an_anonymous_row_that_a_driver_cannot_read_is_refused(make: Made) -> No
         assert hint in (problem.hint or "")
 
 
-def test_an_element_that_the_header_calls_not_null_is_checked(a: ModuleType, built: Sides) -> None:
+def test_an_element_that_the_header_calls_not_null_is_checked(a: ModuleType, sides: Sides) -> None:
     assert a.Claimed.__annotations__ == {"n": "list[int]", "m": "list[int | None]"}
-    assert built.ask(a.claimed, n=2) == a.Claimed([1, 2], [1, None])
-    error = built.refused(a.claimed, DecodeError, n=0)
+    assert sides.ask(a.claimed, n=2) == a.Claimed([1, 2], [1, None])
+    error = sides.refused(a.claimed, DecodeError, n=0)
     assert error.message == "a.claimed: an element of n is null, and the header says that none is"
     assert error.hint.startswith("remove 'elements not null' from ")
 
@@ -336,11 +349,11 @@ def _same(one: object, other: object) -> bool:
     return all(nan) or one == other
 
 
-def test_built_json_of_any_value_decodes_into_its_generated_type(a: ModuleType, built: Sides) -> None:
+def test_built_json_of_any_value_decodes_into_its_generated_type(a: ModuleType, sides: Sides) -> None:
     @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
     @given(st.fixed_dictionaries(SCALARS))
     def decoded(values: dict[str, str]) -> None:
-        row = a.all(built.sync, **values)
+        row = a.all(sides.sync, **values)
         for name in SCALARS:
             found, (element, null) = getattr(row.j, name), getattr(row.b, name)
             assert null is None

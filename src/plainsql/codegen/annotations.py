@@ -149,7 +149,8 @@ def _annotate(classes: Classes, subject: _Subject, own_types: OwnAnnotations) ->
         _add_composites(classes, annotation, subject, own_types)
     except LookupError as error:
         part: PgType = error.args[0]
-        if (row := below_domains(subject.type)).name in ("record", "_record"):
+        row = below_domains(subject.type)
+        if row.name in ("record", "_record") and not subject.is_parameter:
             raise subject.row_error(part, row) from None
         if part is subject.type:
             raise subject.error(f"has the type {part}, which plainsql has no Python type for") from None

@@ -277,7 +277,12 @@ def _is_exact(type_: Any) -> bool:
     return all(_is_exact(part) for part in get_args(type_) if part is not ... and not isinstance(part, str))
 
 
-def _shape(item: Any) -> Iterable[str]:
-    if isinstance(item, type) and issubclass(item, msgspec.Struct):
+def _shape(item: Any, within: tuple[Any, ...] = ()) -> Iterable[str]:
+    """Yield the fields of a type with theirs, at any depth: a table that gets a column changes built JSON."""
+    if not isinstance(item, type) or not issubclass(item, msgspec.Struct):
+        for part in get_args(item):
+            yield from _shape(part, within)
+    elif item not in within:
         for name, hint in get_type_hints(item, include_extras=True).items():
             yield f"{name}: {hint!r}"
+            yield from _shape(hint, (*within, item))
