@@ -15,8 +15,10 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 OVERRIDDEN: Final = {
     "database_url": "in tests/database and tests/sync, the module's database is the shop",
+    "connection": "a module of tests/analysis may create its types through the connection",
     "folder": "a module of tests/codegen may have settings of its own, which `make` and `load` then use",
     "outside": "a module of tests/database may create its table through the connection, which stays the same",
+    "sides": "a module of tests/codegen may have a schema of its own on both drivers",
     "plainsql_migrate": "the plugin's fixture, which each layer overrides with its migrations",
 }
 """Shared fixtures that may be overridden, each with the reason."""

@@ -327,6 +327,8 @@ async def test_a_cached_result_is_the_one_that_was_read(
     with psycopg.connect(fresh_database_url, autocommit=True) as connection:
         connection.execute(SCHEMA.encode() + b"update sales set parts = '{2.5}' where id = 10")
         async with plainsql.connect(fresh_database_url, redis=redis_url) as db:
+            read: Any = None
+            built: Any = None
             while db.cache.stats().fills < 3:  # nothing of a table is stored for its first second
                 (read,) = await a.kept(db, id=10, phone=phone)
                 assert await a.highest(db, shop=shop) == types.Money(300)
