@@ -290,7 +290,14 @@ def _returns(function: ast.FunctionDef) -> str:
         return "the number of rows"
     # The type of the parameters follows that of the item.
     item = ast.unparse(made.slice.elts[0] if isinstance(made.slice, ast.Tuple) else made.slice)
-    return {"one": f"`{item}`", "optional": f"`{item}` or `None`", "many": f"a list of `{item}`"}[kind]
+    rows = f"a list of `{item}`"
+    kinds = {
+        "one": f"`{item}`",
+        "optional": f"`{item}` or `None`",
+        "many": rows,
+        "paged": f"{rows}, or pages",
+    }
+    return kinds[kind]
 
 
 def _lower(definition: str) -> str:

@@ -253,7 +253,18 @@ FUNCTIONS: dict[str, list[Function]] = {
 # them.
 NO_OPTIONS = {
     "plainsql": {
-        *("Call", "Composite", "Database", "Json", "Row", "Transaction", "UNSET", "UnsetType", "sync"),
+        *(
+            "Call",
+            "Codec",
+            "Composite",
+            "Database",
+            "Json",
+            "Row",
+            "Transaction",
+            "UNSET",
+            "UnsetType",
+            "sync",
+        ),
         *("AsyncExecutor", "SyncExecutor", "TenantDatabase", "Check", "Health", "json_default", "to_json"),
         *("Page", "PageRequest"),
     },

@@ -39,6 +39,7 @@ from plainsql.errors import (
 
 if TYPE_CHECKING:
     from plainsql import sync as sync
+    from plainsql.codec import Codec
     from plainsql.database import (
         Call,
         ConnectionLostError,
@@ -82,6 +83,7 @@ __all__ = [
     "Call",
     "Check",
     "CheckViolation",
+    "Codec",
     "Composite",
     "ConnectError",
     "ConnectionLostError",
@@ -152,6 +154,7 @@ _HOMES = {
     "AsyncExecutor": "plainsql.executors",
     "Call": "plainsql.database",
     "Check": "plainsql.health.results",
+    "Codec": "plainsql.codec",
     "Composite": "plainsql.rows",
     "ConnectionLostError": "plainsql.database",
     "Database": "plainsql.database",

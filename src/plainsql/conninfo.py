@@ -109,12 +109,19 @@ class Address(NamedTuple):
 class Conninfo:
     """The parameters of a connection, by libpq's names."""
 
-    def __init__(self, url: str, environ: Mapping[str, str] | None = None) -> None:
-        """Raise ``ConnectError`` if the URL, a file that it names or a value cannot be read."""
+    def __init__(
+        self, url: str, environ: Mapping[str, str] | None = None, *, ssl_mode: str | None = None
+    ) -> None:
+        """Read the parameters; ``ssl_mode`` wins over the ``sslmode`` of all other sources.
+
+        Raises ``ConnectError`` if the URL, a file that it names or a value cannot be read.
+        """
         environ = os.environ if environ is None else environ
         # What is empty is as if it were not there.
         self._given = {name: value for name, value in read_url(url).items() if value}
         self._sources = dict.fromkeys(self._given, "the database URL")
+        if ssl_mode is not None:
+            self._given["sslmode"], self._sources["sslmode"] = ssl_mode, "the option ssl"
         variables = {name: environ[key] for name, key in _VARIABLES.items() if environ.get(key)}
         if service := self._given.get("service") or variables.get("service"):
             file = self._given.get("servicefile") or variables.get("servicefile")
@@ -291,13 +298,14 @@ def libpq_options(
     application_name: str | None = None,
     connect_timeout: float | None = None,
     fallback_name: str = "plainsql",
+    ssl_mode: str | None = None,
 ) -> dict[str, str | int]:
     """Return what libpq is given for a URL: its parameters, and the options that a caller has given, which
     win over them.
 
     Raises ``ConnectError`` as ``Conninfo`` does: with our words, and without libpq's, which quote the URL.
     """
-    conninfo = Conninfo(url)
+    conninfo = Conninfo(url, ssl_mode=ssl_mode)
     conninfo.check_files()
     options = conninfo.values()
     options.pop("client_encoding", None)  # text is always exchanged as UTF-8

@@ -15,6 +15,7 @@ import math
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from os import PathLike
+from ssl import SSLContext
 from typing import Any, Final, NamedTuple
 
 from plainsql.errors import OptionError
@@ -257,6 +258,26 @@ _MOST_ROWS: Final = 2**31 - 1
 _POOLER: Final = _or_none(_choice("transaction", "session"))._replace(
     expected="'transaction', 'session' or None"
 )
+_CODECS: Final = Kind(
+    "a dict of type names to plainsql.Codec, or None",
+    lambda value: (
+        value is None
+        or (
+            isinstance(value, Mapping)
+            and all(_NAME.fits(name) and hasattr(codec, "decode_binary") for name, codec in value.items())
+        )
+    ),
+)
+_SSL_MODE: Final = _choice("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+_SSL: Final = Kind(
+    "an ssl.SSLContext, a mode such as 'verify-full', or None",
+    lambda value: value is None or isinstance(value, SSLContext) or _SSL_MODE.fits(value),
+    _quoted,
+)
+_PASSWORD: Final = Kind(
+    "a non-empty str, a function that returns one, or None",
+    lambda value: value is None or _NAME.fits(value) or callable(value),
+)
 _CONNECT: Final = {
     "url": Kind(
         "a URL (str), or None",
@@ -271,9 +292,19 @@ _CONNECT: Final = {
     "pooler": _POOLER,
     "search_path": _or_none(_TEXT),
     "database": _or_none(_NAME),
+    "codecs": _CODECS,
 }
 _SYNC_CONNECT: Final = {
     **_CONNECT,
+    "password": Kind(
+        "a non-empty str, a function that returns one and is not async, or None",
+        lambda value: _PASSWORD.fits(value) and not (callable(value) and _is_async(value)),
+        lambda value: "an async function" if _is_async(value) else _shown(value),
+    ),
+    "on_connect": _HOOK,
+    "ssl": _or_none(_SSL_MODE)._replace(
+        hint="write sslrootcert, sslcert and sslkey into the URL: libpq takes no SSLContext"
+    ),
     "redis": _or_none(_NAME._replace(expected="the URL of a Redis (str)")),
     "on_cache_failure": _choice("commit", "fail"),
     "cache_prefix": _or_none(_NAMESPACE),
@@ -311,6 +342,13 @@ _MIGRATION_RUN: Final = {
 OPTIONS: Final[Mapping[str, Mapping[str, Kind]]] = {
     "connect": {
         **_CONNECT,
+        "password": _PASSWORD,
+        "ssl": _SSL,
+        "on_connect": Kind(
+            "an async function, or None",
+            lambda value: value is None or _is_async(value),
+            lambda value: "a function that is not async" if callable(value) else type(value).__name__,
+        ),
         "min_size": _whole(0, _MOST_CONNECTIONS),
         "max_size": _whole(1, _MOST_CONNECTIONS),
         "acquire_timeout": _NO_LIMIT,
@@ -337,8 +375,8 @@ OPTIONS: Final[Mapping[str, Mapping[str, Kind]]] = {
         "max_lifetime": _SECONDS_FROM_0,
         "max_idle": _SECONDS,
     },
-    "over": {"prefetch": _CONNECT["prefetch"], "on_call": _HOOK},
-    "sync.over": {"prefetch": _CONNECT["prefetch"]},
+    "over": {"prefetch": _CONNECT["prefetch"], "on_call": _HOOK, "codecs": _CODECS},
+    "sync.over": {"prefetch": _CONNECT["prefetch"], "codecs": _CODECS},
     "transaction": _TRANSACTION,
     "retry": {
         "work": Kind("a function", callable),

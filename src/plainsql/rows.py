@@ -7,6 +7,7 @@ column needs on its way is read from the row type's annotations, once for each q
 - ``Annotated[T, JSON]``: the JSON text is decoded straight into ``T``;
 - ``Annotated[T, Converted]``: a function of the project makes the value;
 - a ``Composite``: its record becomes the struct;
+- a ``StrEnum``: the label becomes the member;
 - a ``Row`` as a field: the next columns, as many as it has fields, become a nested row;
 - a list of ``Row``: the next columns become a child row of each joined row (``plainsql.query.child_lists``);
 - ``Annotated[T, RowMark]``: the value is read together with other fields of its row;
@@ -16,6 +17,7 @@ column needs on its way is read from the row type's annotations, once for each q
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from enum import StrEnum
 from functools import lru_cache
 from itertools import starmap
 from types import NoneType, UnionType
@@ -415,7 +417,24 @@ def _decoder(annotation: Any, where: str) -> Decode | None:
         return None if element is None else _list_decoder(element)
     if isinstance(annotation, type) and issubclass(annotation, Composite):
         return _composite_decoder(annotation, where)
+    if isinstance(annotation, type) and issubclass(annotation, StrEnum):
+        return _member_decoder(annotation, where)
     return None
+
+
+def _member_decoder(target: type[StrEnum], where: str) -> Decode:
+    members = {member.value: member for member in target}
+
+    def decode_member(label: Any) -> StrEnum:
+        try:
+            return members[label]
+        except KeyError:
+            raise DecodeError(
+                f"{where}: the label is no member of {target.__name__}",
+                hint="the enum has gained a label since the module was generated: generate again",
+            ) from None
+
+    return decode_member
 
 
 def _is_range(annotation: Any) -> bool:

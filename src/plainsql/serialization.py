@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping
+from enum import Enum
 from typing import Any
 
 import msgspec
@@ -91,7 +92,7 @@ def _secret_in(value: Any) -> str | None:
     if isinstance(value, msgspec.Struct):
         for name in type(value).__struct_fields__:
             member = getattr(value, name)
-            if isinstance(member, str) and type(member) is not str:
+            if isinstance(member, str) and type(member) is not str and not isinstance(member, Enum):
                 return f"{type(value).__name__}.{name}"
         members = [getattr(value, name) for name in type(value).__struct_fields__]
     elif isinstance(value, Mapping):

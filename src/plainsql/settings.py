@@ -88,6 +88,10 @@ class Project:
     """The package folder of the generated modules, below the root."""
     package: str = ""
     """The import name of that folder; by default its path without a leading ``src``."""
+    enums: str = "literal"
+    """The Python type of an enum: ``literal`` or ``strenum``."""
+    codecs: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    """The paths of the ``plainsql.Codec`` of types, by the names of the types."""
     database: str = ""
     """A libpq URL; the environment overrides it."""
     scratch: str = ""

@@ -13,13 +13,14 @@ uuid                        ``uuid.UUID``
 date, time, timestamp       ``datetime.date``, ``.time``, ``.datetime``; with zone: aware
 interval                    ``datetime.timedelta`` (a month counts 30 days, a year 365)
 json, jsonb                 ``Json``: what msgspec decodes, or the type that the header names
-enum                        ``typing.Literal`` of its labels
+enum                        a named ``typing.Literal`` of its labels, or a ``StrEnum``
 domain                      its base type
 composite                   a ``Composite`` struct
 array                       ``list``, nested for more dimensions
 range, multirange           ``Range``, ``list[Range]``
 bit, varbit                 ``BitString``
 inet, cidr                  ``ipaddress`` interfaces or addresses, networks
+hstore                      ``Hstore``: ``dict[str, str | None]``
 point, box, …               ``Point``, ``Box``, …
 vector, halfvec, sparsevec  ``plainsql.vector``'s ``Vector``, ``HalfVector``, ``SparseVector``
 ==========================  =====================================================================
@@ -46,6 +47,7 @@ __all__ = [
     "Box",
     "Circle",
     "Converted",
+    "Hstore",
     "Json",
     "Line",
     "LineSegment",
@@ -118,6 +120,9 @@ BUILT_JSON: Final = BuiltJsonMark()
 
 Json = Annotated[Any, JSON]
 """Any JSON value: ``None``, ``bool``, ``int``, ``float``, ``str``, ``list`` or ``dict``."""
+
+Hstore = dict[str, str | None]
+"""A value of hstore: texts by their keys, with ``None`` for null."""
 
 
 class Converted:

@@ -201,7 +201,7 @@ def test_received_values_can_be_sent_on_both_or_are_refused(checked: Checked, na
         assert over_psycopg.replace(" ", "") == text.replace(" ", "")
 
 
-UNKNOWN = {"aclitem", "refcursor", "lquery", "hstore", "nothing"}
+UNKNOWN = {"aclitem", "refcursor", "lquery", "nothing"}
 """Types without an annotation, inside of any other type too."""
 TEXT_ONLY = {"macaddr", "macaddr8", "money", "tsquery", "tsvector"} | {
     name for name in TYPES if name.startswith("reg")
@@ -263,8 +263,8 @@ def test_only_types_that_a_driver_does_not_support_are_refused(checked: Checked)
             "take it as text: :a::text[]::path[]",
         ),
         (
-            "read_hstore_composite",
-            "v is c_hstore: it holds hstore, which plainsql has no Python type for",
+            "read_lquery_composite",
+            "v is c_lquery: it holds lquery, which plainsql has no Python type for",
             "cast it: v::text",
         ),
     ],

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from plainsql import BindError, codegen
+from plainsql.query import Query
 from plainsql.types import UNSET
 from tests.codegen.conftest import KITCHEN, Generate
 from tests.codegen.kitchen.queries import kitchen
@@ -26,7 +27,7 @@ def test_the_generated_package_equals_the_golden_one(generate: Generate) -> None
     if os.environ.get("PLAINSQL_UPDATE_GOLDEN"):
         codegen.write(files, QUERIES)
     assert sorted(map(str, files)) == [
-        *("kitchen/__init__.py", "kitchen/bookings.py", "kitchen/deep.py", "queries.py")
+        *("enums.py", "kitchen/__init__.py", "kitchen/bookings.py", "kitchen/deep.py", "queries.py")
     ]
     for path, source in files.items():
         assert source == (QUERIES / path).read_text(encoding="utf-8"), path
@@ -57,7 +58,7 @@ def test_the_text_that_runs_is_the_text_of_the_file() -> None:
     # Quotes, backslashes and conditional lines included.
     for name in kitchen.__all__:
         query = getattr(kitchen, name)
-        if isinstance(query, type):
+        if not isinstance(query, Query):
             continue
         text = (KITCHEN / query.file).read_text(encoding="utf-8")
         assert text.endswith(f"\n{query.sql}"), name
@@ -107,6 +108,14 @@ def test_every_public_name_is_listed_and_nothing_else() -> None:
         if not source.startswith(codegen.MARK):
             continue
         defined = {node.name for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef)}
+        defined |= {ast.unparse(node.target) for node in tree.body if isinstance(node, ast.AnnAssign)}
+        # Enums are exported by each module that uses them.
+        defined |= {
+            alias.name
+            for node in tree.body
+            if isinstance(node, ast.ImportFrom) and str(node.module).endswith(".enums")
+            for alias in node.names
+        }
         for node in tree.body:
             if isinstance(node, ast.If):  # the types of the parameters, for type checkers
                 assigned = [each for each in node.body if isinstance(each, ast.Assign)]

@@ -202,13 +202,19 @@ def test_an_order_that_is_no_key_is_refused(make: Made) -> None:
         f"select\n{COLUMNS}\nfrom people as p\n{tail}\n"
         for number, tail in enumerate(REFUSED)
     }
+    files["sql/children/q.sql"] = (
+        '-- It.\n-- returns: many Person\n-- page: key\nselect p.id, p.name as "names[].name"\n'
+        "from people as p\norder by p.id\n"
+    )
     found = make(files)
-    shown = [error.message.partition("for pages: ")[2] for error in found.errors]
+    children, *errors = found.errors
+    assert "a page of it would count children, not parents" in children.message
+    shown = [error.message.partition("for pages: ")[2] for error in errors]
     assert len(shown) == len(REFUSED), shown
     for text, wanted in zip(shown, REFUSED.values(), strict=True):
         assert text.startswith(wanted)
-    assert {(error.line, error.column) for error in found.errors} == {(3, 4)}
-    assert {problem.name for problem in found.findings} <= {"partial-order"}
+    assert {(error.line, error.column) for error in errors} == {(3, 4)}
+    assert "unbounded" not in {problem.name for problem in found.findings}
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-CHECKED = ["tests/codegen/kitchen/queries", "tests/typing"]
+CHECKED = ["tests/codegen/kitchen/queries", "tests/codegen/members/queries", "tests/typing"]
 WRONG = sorted(f"{path.relative_to(ROOT)}" for path in (ROOT / "tests/wrong_lines").glob("*.py"))
 """Each is a wrong use; the comments above a wrong line hold the texts of its errors."""
 

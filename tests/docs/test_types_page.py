@@ -30,7 +30,7 @@ def catalogue_name(connection: psycopg.Connection[Any], name: str) -> str:
 
 def test_every_type_is_what_the_page_says(connection: psycopg.Connection[Any]) -> None:
     for name, python in documented().items():
-        in_extension = name in ("citext", "ltree", "vector", "halfvec", "sparsevec")
+        in_extension = name in ("citext", "hstore", "ltree", "vector", "halfvec", "sparsevec")
         base = name if in_extension else catalogue_name(connection, name)
         written = python_types.annotate(PgType(0, "pg_catalog", base, "base")).text
         said = [code.rpartition(".")[2] if "[" not in code else code for code in codes_in(python)]
@@ -73,4 +73,4 @@ def test_containers_are_what_the_page_says() -> None:
     assert rows["an array"] == ["list"]
     assert rows["a range"] == ["plainsql.types.Range[T]"]
     assert rows["a multirange"] == ["list[Range[T]]"]
-    assert rows["an enum"] == ["typing.Literal"]
+    assert rows["an enum"] == ["typing.Literal", "StrEnum"]

@@ -20,12 +20,12 @@ from plainsql.sync import Database as SyncDatabase
 from plainsql.types import SupportsArray
 from plainsql.vector import Vector
 from tests.codegen.kitchen.own_types import BookingId, GuestId, Money
-from tests.codegen.kitchen.queries import kitchen
+from tests.codegen.kitchen.queries import enums, kitchen
+from tests.codegen.kitchen.queries.enums import Mood
 from tests.codegen.kitchen.queries.kitchen import bookings, deep
 from tests.codegen.kitchen.queries.kitchen.types import Item, Payload
 from tests.codegen.kitchen.queries.queries import ping
-
-Mood = Literal["plain", "it's", 'two "words"', "back\\slash", "línea"]
+from tests.codegen.members.queries import dogs
 
 
 async def each_kind_of_result(db: Database) -> None:
@@ -231,3 +231,16 @@ async def parameters_that_a_program_fills(db: Database, script: SyncDatabase) ->
     parameters["type"] = "plain"
     assert_type(await kitchen.list(db, **parameters), list[kitchen.Dish])
     assert_type(kitchen.list(script, **parameters), list[kitchen.Dish])
+
+
+async def an_enum_has_one_name(db: Database, dish: kitchen.Dish) -> None:
+    mood: Mood = dish.type
+    same: kitchen.Mood = mood
+    assert_type(same, Literal["plain", "it's", 'two "words"', "back\\slash", "línea"])
+    assert_type(enums.MOOD_LABELS, tuple[Mood, ...])
+    wrong: Mood = "glad"  # type: ignore[assignment]
+    members: list[dogs.Mood] = list(dogs.Mood)
+    assert_type(await dogs.moods(db), list[dogs.Mood])
+    assert_type(await dogs.with_friend(db, moods=members, mood=dogs.Mood.OK), list[dogs.Pair])
+    await dogs.with_friend(db, moods=[wrong])  # type: ignore[list-item]
+    await dogs.with_friend(db, moods=members, mood=dogs.KennelMood.CALM)  # type: ignore[call-overload]

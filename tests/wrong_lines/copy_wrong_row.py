@@ -19,7 +19,7 @@ async def load_dishes(db: Database, dishes: list[Dish]) -> None:
     # refused by mypy: has incompatible type "list[Dish]"
     # refused by pyright: "Dish" is incompatible with protocol "LoadRow"
     await kitchen.load(db, dishes)
-    # refused by mypy: List item 0 has incompatible type "tuple[str, str, date, None, None,
+    # refused by mypy: List item 0 has incompatible type "tuple[str,
     # refused by pyright: cannot be assigned to parameter "rows"
     await kitchen.load(db, [("soup", "plain", date(2026, 1, 1), None, None, {}, "hot", None)])
     # refused by mypy: has no attribute "batch"

@@ -15,9 +15,9 @@ class Hired(msgspec.Struct):
 
 
 async def add_cooks(db: Database, hired: list[Hired]) -> None:
-    # refused by mypy: matches argument types "Database", "list[Hired]"
+    # refused by mypy: has incompatible type "list[Hired]"
     # refused by pyright: No overloads for "__call__" match
     await kitchen.add_cooks(db, cooks=hired)
-    # refused by mypy: No overload variant of "__call__" of "Query" matches argument types
+    # refused by mypy: List item 0 has incompatible type "dict[str, str | None]"
     # refused by pyright: No overloads for "__call__" match
     await kitchen.add_cooks(db, cooks=[{"dish": "soup", "nam": "Ana", "mail": None}])

@@ -5,10 +5,11 @@ from __future__ import annotations
 from plainsql import Database
 
 
-async def count_dishes(db: Database, name: str) -> str:
+async def count_dishes(db: Database) -> int:
     # refused by mypy: No overload variant of "sql"
     # refused by pyright: No overloads for "sql" match
     await db.sql("select count(*) from dishes", type=int, returns="single")
-    # refused by mypy: Incompatible return value type (got "int", expected "str")
-    # refused by pyright: "int" is not assignable to "str"
-    return await db.sql("select count(*) from dishes", type=int, returns="one")
+    total = await db.sql("select count(*) from dishes", type=int, returns="one")
+    # refused by mypy: Argument 1 to "len" has incompatible type "int"
+    # refused by pyright: "int" is incompatible with protocol "Sized"
+    return len(total)

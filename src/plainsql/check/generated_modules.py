@@ -10,9 +10,10 @@ from pathlib import Path
 from plainsql import codegen
 from plainsql.check.statement_errors import fault_error
 from plainsql.codegen import Checked
+from plainsql.codegen.codec_types import CodecTypes
 from plainsql.codegen.own_types import NO_OWN_TYPES, OwnTypes
 from plainsql.codegen.source_places import statement_place
-from plainsql.errors import Place, PlainsqlError
+from plainsql.errors import ContractError, Place, PlainsqlError, SettingsError
 from plainsql.settings import Project
 
 __all__ = ["GeneratedModules", "SoundModules", "generate_modules", "generate_sound_modules"]
@@ -37,6 +38,8 @@ def generate_modules(
     """
     try:
         return _generated(checked, project, own_types, verify=verify)
+    except SettingsError:
+        raise
     except Exception as unforeseen:  # noqa: BLE001 (named with its file, and the others are checked)
         faults: list[PlainsqlError] = []
         sound: list[Checked] = []
@@ -56,11 +59,30 @@ def generate_modules(
 def _generated(
     checked: Sequence[Checked], project: Project, own_types: OwnTypes, *, verify: bool
 ) -> GeneratedModules:
-    modules, errors = codegen.plan_modules(checked, project.import_name, project.output_folder, own_types)
+    modules, errors = _planned(checked, project, own_types)
     files = codegen.sources(modules, project.sql)
     if verify and not errors:
         errors = list(codegen.verify(files))
     return GeneratedModules(files, len(modules), tuple(errors))
+
+
+def _planned(
+    checked: Sequence[Checked], project: Project, own_types: OwnTypes
+) -> tuple[list[codegen.Module], list[ContractError]]:
+    if project.enums not in codegen.ENUM_STYLES:
+        raise SettingsError(
+            f"enums in [tool.plainsql]: expected {' or '.join(codegen.ENUM_STYLES)}, got {project.enums!r}",
+            place=Place(str(project.root / "pyproject.toml")),
+            hint='write, for example, enums = "strenum"',
+        )
+    return codegen.plan_modules(
+        checked,
+        project.import_name,
+        project.output_folder,
+        own_types,
+        enums=project.enums,
+        codecs=CodecTypes(project.codecs, project.root),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +127,11 @@ def generate_sound_modules(
         errors += made.errors
     names = {_name(path, project) for path in paths}
     kept = codegen.modules_of_queries(names, project.output_folder)
-    modules, _ = codegen.plan_modules(sound, project.import_name, project.output_folder, own_types)
+    modules, _ = _planned(sound, project, own_types)
     held = {each.module for each in kept.values()}
     written = [module for module in modules if module.name not in held]
     files = codegen.keep(codegen.sources(written, project.sql, others=held), kept)
+    files = codegen.keep_enums(files, kept, project.output_folder)
     found = {query for each in kept.values() for query in each.queries}
     return SoundModules(
         files,

@@ -14,7 +14,7 @@ from plainsql.codegen.header_types import USUAL, type_of_hint
 from plainsql.codegen.json_classes import ShapeAnnotations, json_path, nullable_fields
 from plainsql.codegen.json_types import JsonTypes
 from plainsql.codegen.own_types import OwnAnnotations, OwnType
-from plainsql.codegen.python_types import Annotation, annotate, annotate_parameter, below_domains
+from plainsql.codegen.python_types import Annotation, annotate_parameter, below_domains
 from plainsql.codegen.source_names import field_names
 from plainsql.codegen.source_places import column_place
 from plainsql.errors import ContractError, Place
@@ -122,7 +122,11 @@ def column_description(statement: Statement, column: ColumnFact) -> str:
 
 
 def _annotate(classes: Classes, subject: _Subject, own_types: OwnAnnotations) -> Annotation:
-    problem = unsupported(subject.type, parameter=subject.is_parameter)
+    problem = unsupported(
+        subject.type,
+        parameter=subject.is_parameter,
+        is_text_only=own_types.project_types.codecs.is_text_only,
+    )
     if problem is not None:
         raise subject.error(f"is {subject.type}: it {problem}")
     if subject.own == USUAL:
@@ -138,8 +142,8 @@ def _annotate(classes: Classes, subject: _Subject, own_types: OwnAnnotations) ->
             annotation = own_types.at_leaf(subject.type, own, True)
         else:
             annotation = own_types.annotate(subject.type, parameter=True)
-            if annotation == annotate(subject.type):
-                annotation = annotate_parameter(subject.type)
+            if annotation == own_types.usual(subject.type):
+                annotation = annotate_parameter(subject.type, own_types.project_types.annotation)
         for held, used in own_types.used_in(subject.type) if own is None else ():
             _check_own(used, held, subject, own_types)
         _add_composites(classes, annotation, subject, own_types)

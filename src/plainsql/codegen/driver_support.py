@@ -6,6 +6,7 @@ types and ranges in the binary format only, and so all of their parts; some type
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from plainsql.analysis.model import PgType
@@ -22,26 +23,36 @@ _TEXT_ONLY: Final = frozenset(
 )
 
 
-def unsupported(type: PgType, *, parameter: bool = False) -> str | None:
+def _is_known_as_text(type: PgType) -> bool:
+    return type.name in _TEXT_ONLY
+
+
+def unsupported(
+    type: PgType, *, parameter: bool = False, is_text_only: Callable[[PgType], bool] = _is_known_as_text
+) -> str | None:
     """Return why the drivers do not support values of the type, as a phrase after "it"; ``None`` if they
     do.
+
+    ``is_text_only`` reports the types that a codec of the project has as text only.
     """
-    return _inside(type, "", parameter)
+    return _inside(type, "", parameter, lambda part: _is_known_as_text(part) or is_text_only(part))
 
 
-def _inside(type: PgType, container: str, parameter: bool) -> str | None:
+def _inside(
+    type: PgType, container: str, parameter: bool, is_text_only: Callable[[PgType], bool]
+) -> str | None:
     type = below_domains(type)
     if type.kind == "composite":
-        return _composite(type, parameter)
+        return _composite(type, parameter, is_text_only)
     if type.kind in ("range", "multirange") and type.element is not None:
         if (made := _decoded_with_row(type.element)) is not None:
             return f"holds {made} in the {type.kind} {type}, and bounds are not decoded"
-        return _inside(type.element, f"the {type.kind} {type}", parameter)
+        return _inside(type.element, f"the {type.kind} {type}", parameter, is_text_only)
     if type.kind == "array" and type.element is not None:
         if parameter and (problem := _unsendable(type, below_domains(type.element))):
             return problem
-        return _inside(type.element, container, parameter)
-    if container and type.name in _TEXT_ONLY:
+        return _inside(type.element, container, parameter, is_text_only)
+    if container and is_text_only(type):
         return f"holds {type} in {container}, which asyncpg cannot carry there"
     return None
 
@@ -69,8 +80,10 @@ def _decoded_with_row(type: PgType) -> PgType | None:
     return None if type.element is None else _decoded_with_row(type.element)
 
 
-def _composite(type: PgType, parameter: bool) -> str | None:
+def _composite(type: PgType, parameter: bool, is_text_only: Callable[[PgType], bool]) -> str | None:
     if not type.attributes:
         return f"holds {type}, a composite type without fields, which asyncpg cannot read"
-    parts = (_inside(part.type, f"the composite type {type}", parameter) for part in type.attributes)
+    parts = (
+        _inside(part.type, f"the composite type {type}", parameter, is_text_only) for part in type.attributes
+    )
     return next((problem for problem in parts if problem is not None), None)

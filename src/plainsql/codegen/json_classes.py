@@ -107,7 +107,8 @@ class ShapeAnnotations:
                 base = below_domains(shape.type)
                 is_same = base.kind == "enum" or base.name in _AS_IN_SQL | _TEXTS
                 own = self.own_types.in_json(shape.type, shape.origins) if is_same else None
-                return own or json_value(shape.type)
+                named = self.own_types.usual(base) if base.kind == "enum" else None
+                return own or named or json_value(shape.type)
             case "null":
                 return Annotation("None")
             case "list":

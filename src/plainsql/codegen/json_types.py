@@ -39,6 +39,11 @@ class JsonTypes:
         self.not_json: set[ColumnHint] = set()
         """The lines about columns of other types."""
 
+    def define(self, module: str, names: frozenset[str]) -> None:
+        """Take the names of a module that is generated: its file need not exist yet."""
+        if names:
+            self._known[module] = names
+
     def annotate(self, written: str, place: Place, column: ColumnFact, statement: Statement) -> Annotation:
         """Return the annotation of a column: ``whatsapp.Payload`` → ``Annotated[Payload, JSON]``.
 

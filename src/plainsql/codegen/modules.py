@@ -14,10 +14,12 @@ from pathlib import Path
 
 from plainsql.analysis.effects.cache_dependencies import cached_read, changes_of_variants
 from plainsql.analysis.merge import merge_column, merge_parameters, merge_variants
-from plainsql.analysis.model import Analysis, ColumnFact, ParameterFact
+from plainsql.analysis.model import Analysis, ColumnFact, ParameterFact, PgType, Shape
 from plainsql.codegen.annotations import annotate_column, annotate_value, column_description
 from plainsql.codegen.classes import Classes, Field, nested_class, row_class, row_key, side_by_side
+from plainsql.codegen.codec_types import CodecTypes
 from plainsql.codegen.encryption import ENCRYPTED_PARAMETER, ColumnBindings, check_encrypted
+from plainsql.codegen.enums import EnumTypes
 from plainsql.codegen.error_classes import ErrorClass, classes_by_constraint, error_classes
 from plainsql.codegen.header_types import USUAL, own_type_of
 from plainsql.codegen.json_types import JsonTypes
@@ -26,6 +28,7 @@ from plainsql.codegen.own_types import NO_OWN_TYPES, OwnAnnotations, OwnTypes
 from plainsql.codegen.page_orders import page_orders
 from plainsql.codegen.planned_parameters import PlannedParameter, plan_choices, plan_parameter
 from plainsql.codegen.planned_rows import plan_rows
+from plainsql.codegen.project_types import NO_PROJECT_TYPES, ProjectTypes
 from plainsql.codegen.python_types import Annotation, reference
 from plainsql.codegen.source_definitions import SourceDefinitions
 from plainsql.codegen.source_names import is_field_name, normalized
@@ -117,18 +120,26 @@ def plan_modules(
     package: str,
     folder: Path | None = None,
     own_types: OwnTypes = NO_OWN_TYPES,
+    *,
+    enums: str = "literal",
+    codecs: CodecTypes | None = None,
 ) -> tuple[list[Module], list[ContractError]]:
     """Plan the modules of a package, in the order of their names.
 
     ``package`` is the import name of the generated package, and ``folder`` its folder, in which the types of
-    JSON columns are looked up. Without a folder, they are assumed to exist. Contradictions are returned, not
-    raised: do not write a module with errors.
+    JSON columns are looked up. Without a folder, they are assumed to exist. ``enums`` is the setting of that
+    name, and ``codecs`` are the types with codecs. Contradictions are returned, not raised: do not write a
+    module with errors.
     """
+    checked = list(checked)
     modules: dict[str, Module] = {}
-    own = OwnAnnotations(own_types, SourceDefinitions(package, folder))
+    json_types = JsonTypes(package, folder)
+    project_types = ProjectTypes(
+        _enum_types(checked, package, enums, json_types), codecs or NO_PROJECT_TYPES.codecs
+    )
+    own = OwnAnnotations(own_types, SourceDefinitions(package, folder), project_types)
     errors: list[ContractError] = list(own.missing())
     column_bindings = ColumnBindings()
-    json_types = JsonTypes(package, folder)
     for item in checked:
         statement = item.statement
         below = statement.module.replace(".", "/")
@@ -147,6 +158,8 @@ def plan_modules(
                 hint="move the files into a folder, or rename that one",
             )
         )
+    if project_types.enums:
+        errors += _enums_twice(modules.values())
     for module in modules.values():
         errors += _import_twice(module, json_types)
         errors += [error for f in module.functions for error in json_types.missing(f.statement)]
@@ -156,6 +169,41 @@ def plan_modules(
     for module in modules.values():
         module.package = f"{package}.{module.name}.types" in imported
     return [modules[name] for name in sorted(modules)], errors
+
+
+def _enum_types(checked: Sequence[Checked], package: str, style: str, json_types: JsonTypes) -> EnumTypes:
+    """Return the enums of all queries, and let headers name them."""
+    variants = [analysis for item in checked for analysis in item.variants]
+    types = [column.type for analysis in variants for column in analysis.columns]
+    types += [parameter.type for analysis in variants for parameter in analysis.parameters]
+    shapes = [column.shape for analysis in variants for column in analysis.columns]
+    types += [type for shape in shapes for type in _types_in(shape)]
+    named = [each for item in checked for each in json_types.named(item.statement)]
+    module = EnumTypes(package, ()).module
+    enums = EnumTypes(package, types, style, {name for _, _, source, name in named if source != module})
+    json_types.define(module, enums.names)
+    return enums
+
+
+def _types_in(shape: Shape | None) -> Iterable[PgType]:
+    """Yield the types of the values that JSON or a row of a query is built from."""
+    if shape is None:
+        return
+    if shape.type is not None:
+        yield shape.type
+    for part in shape.parts:
+        yield from _types_in(part)
+
+
+def _enums_twice(modules: Iterable[Module]) -> Iterable[ContractError]:
+    """Yield an error if the queries of a folder make the module that the enums are in."""
+    for module in modules:
+        if module.name == "enums" or module.name.startswith("enums."):
+            yield ContractError(
+                "the folder enums of the SQL folder and the enums of the database make one module, enums",
+                place=Place(module.functions[0].statement.path) if module.functions else None,
+                hint="rename that folder",
+            )
 
 
 def _plan_errors(module: Module) -> list[ContractError]:
@@ -499,7 +547,7 @@ def _plan_parameters(item: Checked, module: Module, json_types: JsonTypes) -> tu
                 module.classes, statement, parameter, fact.type, module.own_types, own
             )
         # Keys are checked as well: nothing else looks at them if there is nothing to encrypt.
-        each = plan_parameter(statement, parameter, fact, annotation)
+        each = plan_parameter(statement, parameter, fact, annotation, module.own_types.project_types.enums)
         if parameter.encryption is None:
             types = module.own_types.without_types if own == USUAL else module.own_types
             each = types.planned(each, fact.type, None if own == USUAL else own)

@@ -10,13 +10,26 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from plainsql.codegen.modules import Module
-from plainsql.codegen.render import MARK, render, render_package
+from plainsql.codegen.render import MARK, render, render_enums, render_package
 from plainsql.errors import ContractError, FileError, Place
 from plainsql.files import replace_file
 
-__all__ = ["Changes", "Kept", "compare", "keep", "modules_of_queries", "sources", "write"]
+__all__ = [
+    "ENUMS_FILE",
+    "Changes",
+    "Kept",
+    "compare",
+    "keep",
+    "modules_of_queries",
+    "sources",
+    "write",
+]
 
 _QUERY: Final = re.compile(r'^@.*\("([\w.]+)", "(?:[^"\\]|\\.)*\.sql", \d+, """', re.MULTILINE)
+
+
+ENUMS_FILE: Final = Path("enums.py")
+"""The module of the enums of the package."""
 
 
 class Changes:
@@ -69,6 +82,8 @@ def sources(modules: Iterable[Module], sql: str, *, others: Iterable[str] = ()) 
         if package not in names:
             folder = f"{sql}/{package.replace('.', '/')}"
             files[Path(*package.split("."), "__init__.py")] = render_package(folder, inner)
+    if modules and (enums := modules[0].own_types.project_types.enums):
+        files[ENUMS_FILE] = render_enums(enums, sql)
     return files
 
 

@@ -8,6 +8,7 @@ from typing import Final
 
 from plainsql.analysis.model import ColumnFact, ColumnRef, Origin, ParameterFact, PgType
 from plainsql.codegen.planned_parameters import PlannedParameter
+from plainsql.codegen.project_types import NO_PROJECT_TYPES, ProjectTypes
 from plainsql.codegen.python_types import Annotation, annotate, below_domains, import_reference
 from plainsql.codegen.source_definitions import SourceDefinitions
 from plainsql.errors import ContractError, Place
@@ -131,14 +132,25 @@ NO_OWN_TYPES: Final = OwnTypes()
 class OwnAnnotations:
     """The annotations of values with own types."""
 
-    def __init__(self, own: OwnTypes, definitions: SourceDefinitions) -> None:
+    def __init__(
+        self, own: OwnTypes, definitions: SourceDefinitions, project_types: ProjectTypes = NO_PROJECT_TYPES
+    ) -> None:
         self.types = own
+        self.project_types = project_types
+        """The enums and the types with codecs."""
         self._definitions = definitions
 
     @property
     def without_types(self) -> OwnAnnotations:
         """Return the same without any own type."""
-        return OwnAnnotations(NO_OWN_TYPES, self._definitions)
+        return OwnAnnotations(NO_OWN_TYPES, self._definitions, self.project_types)
+
+    def usual(self, type: PgType) -> Annotation:
+        """Return the annotation of a type without its own type, if it has one.
+
+        Raises ``LookupError`` as ``python_types.annotate`` does.
+        """
+        return annotate(type, self.project_types.annotation)
 
     def annotate(self, type: PgType, *, parameter: bool = False) -> Annotation:
         """Return the annotation of a type, with the own types of all types in it.
@@ -149,14 +161,16 @@ class OwnAnnotations:
 
     def _of_type(self, type: PgType, parameter: bool) -> Annotation | None:
         chosen = self.types.of_type(type)
-        return self.at_leaf(type, chosen.type, parameter) if chosen is not None else None
+        if chosen is None:
+            return self.project_types.annotation(type)
+        return self.at_leaf(type, chosen.type, parameter)
 
     def at_leaf(self, type: PgType, own: OwnType, parameter: bool = False) -> Annotation:
         """Return the annotation of a type whose values, or the elements of its arrays, have an own type."""
         if type.kind in ("array", "domain") and type.element is not None:
             inner = self.at_leaf(type.element, own, parameter)
             return inner.wrapped("list[{}]") if type.kind == "array" else inner
-        name, base = import_reference(own.path), annotate(type)
+        name, base = import_reference(own.path), self.usual(type)
         if not own.from_db:
             if type.name in ("json", "jsonb") and not parameter:
                 return Annotation(name).wrapped("Annotated[{}, JSON]", *_JSON_IMPORTS)

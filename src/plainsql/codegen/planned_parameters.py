@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Final
 
 from plainsql.analysis.model import ParameterFact, PgType
+from plainsql.codegen.enums import EnumTypes
 from plainsql.codegen.python_types import Annotation, below_domains
 from plainsql.codegen.source_names import string_literal
 from plainsql.errors import ContractError, Place
@@ -59,7 +60,11 @@ class RowField:
 
 
 def plan_parameter(
-    statement: Statement, parameter: Parameter, fact: ParameterFact, annotation: Annotation
+    statement: Statement,
+    parameter: Parameter,
+    fact: ParameterFact,
+    annotation: Annotation,
+    enums: EnumTypes | None = None,
 ) -> PlannedParameter:
     """Plan a parameter of the SQL; ``annotation`` is that of its type.
 
@@ -70,6 +75,8 @@ def plan_parameter(
         _check_bounds(statement, parameter.name, bounds, fact.type)
     if bounds is not None and bounds.has_default:
         default = _default(statement, parameter.name, bounds, fact.type)
+        if bounds.default is not None and enums is not None:
+            default = enums.default(below_domains(fact.type), default)
         nullable = nullable or bounds.default is None
     elif parameter.optional:
         default = "UNSET"

@@ -11,7 +11,9 @@ from plainsql.analysis.model import PgType
 from plainsql.codegen.source_names import string_literal
 
 __all__ = [
+    "IMPORTED_NAMES",
     "Annotation",
+    "OwnAnnotation",
     "annotate",
     "annotate_parameter",
     "below_domains",
@@ -67,6 +69,10 @@ class Annotation:
         return Annotation(outer.format(self.text), self.imports | frozenset(imports), self.composites)
 
 
+OwnAnnotation = Callable[[PgType], Annotation | None]
+"""Returns the annotation that the project has for a type; ``None`` if it has none of its own."""
+
+
 _DATETIME: Final = "datetime"
 _TYPES: Final = "plainsql.types"
 _VECTOR: Final = "plainsql.vector"
@@ -105,6 +111,7 @@ _BASE_TYPES: Final[dict[str, tuple[str, str]]] = {
     "lseg": ("LineSegment", _TYPES),
     "path": ("Path", _TYPES),
     "polygon": ("Polygon", _TYPES),
+    "hstore": ("Hstore", _TYPES),
     "vector": ("Vector", _VECTOR),
     "halfvec": ("HalfVector", _VECTOR),
     "sparsevec": ("SparseVector", _VECTOR),
@@ -150,7 +157,18 @@ _NETWORK: Final = Annotation(
 _SNAPSHOT_TYPES: Final = frozenset({"txid_snapshot", "pg_snapshot"})
 
 
-def annotate(type: PgType, own: Callable[[PgType], Annotation | None] | None = None) -> Annotation:
+IMPORTED_NAMES: Final = frozenset(
+    [
+        *(name for name, module in _BASE_TYPES.values() if module),
+        *("Annotated", "Any", "Args", "CachedRead", "Change", "Composite", "Dependency", "Literal"),
+        *("IPv4Address", "IPv4Network", "IPv6Address", "IPv6Network", "JSON", "NullError", "Range", "Row"),
+        *("Sequence", "SupportsArray", "UNSET", "UnsetType"),
+    ]
+)
+"""The names that generated modules import from other modules."""
+
+
+def annotate(type: PgType, own: OwnAnnotation | None = None) -> Annotation:
     """Return the annotation of a value that is not null; ``own`` has those of some types itself.
 
     Raises ``LookupError`` with the type as its argument if plainsql has no Python type for it.
@@ -193,7 +211,7 @@ def annotate(type: PgType, own: Callable[[PgType], Annotation | None] | None = N
     raise LookupError(type)
 
 
-def annotate_parameter(type: PgType) -> Annotation:
+def annotate_parameter(type: PgType, own: OwnAnnotation | None = None) -> Annotation:
     """Return the annotation of a parameter, which may accept more types than a result has."""
     base = below_domains(type)
     if base.name in ("vector", "halfvec", "sparsevec"):
@@ -207,7 +225,7 @@ def annotate_parameter(type: PgType) -> Annotation:
             "BitString | Sequence[bool] | SupportsArray",
             frozenset({(_TYPES, "BitString"), ("collections.abc", "Sequence"), (_TYPES, "SupportsArray")}),
         )
-    return annotate(type)
+    return annotate(type, own)
 
 
 def below_domains(type: PgType) -> PgType:

@@ -80,6 +80,8 @@ def _defined(node: ast.stmt) -> list[str]:
         return [*classes, *(target.id for each in node.body for target in _targets(each))]
     if isinstance(node, ast.ImportFrom) and node.module != "__future__":
         return [alias.asname or alias.name for alias in node.names]
+    if isinstance(node, ast.AnnAssign):
+        return [_field(node)]
     return [node.name] if isinstance(node, ast.ClassDef | ast.FunctionDef) else []
 
 

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Generator, Mapping
 from contextlib import ExitStack
+from ssl import SSLContext
 from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, Unpack, cast
 
 from asyncpg import exceptions
@@ -13,14 +14,17 @@ from asyncpg import exceptions
 from plainsql.application import cache_namespace, tenant_settings
 from plainsql.application import search_path as path_of
 from plainsql.cache import Cache, OnFailure, Store
+from plainsql.codec import CodecMap
 from plainsql.connect_errors import cannot_connect
 from plainsql.conninfo import CONNECT_TIMEOUT_S, Conninfo
+from plainsql.credentials import AsyncPasswordSource, Credentials
 from plainsql.database.caching.cached_queries import CachedQueries
 from plainsql.database.database import Database
 from plainsql.database.pool.call import OnCall
 from plainsql.database.pool.hosts import Hosts
 from plainsql.database.pool.keepalive import Keepalive
 from plainsql.database.pool.open_pool import OpenedPool, open_pool
+from plainsql.database.pool.session_hook import OnConnect
 from plainsql.database.pool.tenant_guard import TenantGuard
 from plainsql.database.pool.tenant_pool import DatabasePool
 from plainsql.database.state import DatabaseState
@@ -28,6 +32,7 @@ from plainsql.deprecation import renamed_options, warn_of_old_name
 from plainsql.errors import ConnectError, OptionError
 from plainsql.options import check
 from plainsql.pooler import Pooler
+from plainsql.project_codecs import codecs_of_project
 from plainsql.settings import resolve_database, use_database
 from plainsql.urls import hide_password, write_url
 
@@ -42,6 +47,9 @@ _log = logging.getLogger("plainsql")
 def connect(
     url: str | None = None,
     *,
+    password: AsyncPasswordSource | None = None,
+    ssl: SSLContext | str | None = None,
+    on_connect: OnConnect | None = None,
     min_size: int = 1,
     max_size: int = 10,
     connect_timeout: float | None = None,
@@ -66,6 +74,7 @@ def connect(
     cache_audit: float = 0.0,
     cache_outbox: bool = False,
     cache_prefix: str | None = None,
+    codecs: CodecMap | None = None,
     **former: Unpack[FormerOptions],
 ) -> Connecting:
     """Connect to a PostgreSQL database.
@@ -75,6 +84,12 @@ def connect(
     Args:
         url: ``postgresql://user:password@host:5432/database``. By default the environment or
             ``pyproject.toml`` names it (see ``plainsql.settings``), else it is the project's embedded server.
+        password: the password, or a function that returns one, async or not: it is called for each new
+            connection. It wins over the URL's.
+        ssl: an ``ssl.SSLContext``, or one of libpq's modes, such as ``"verify-full"``. It wins over the URL's
+            ``sslmode``.
+        on_connect: an async function that prepares the session of each new asyncpg connection, before it
+            serves a call, and again after a reset. Not behind a pooler in transaction mode.
         min_size: connections that are opened immediately, at least one, and kept.
         max_size: the most connections.
         connect_timeout: seconds that opening a connection may take; by default the URL's ``connect_timeout``,
@@ -115,6 +130,8 @@ def connect(
         cache_prefix: a prefix of the cache's keys in Redis, such as ``"staging"``, the same for all programs
             that write to this database. By default ``PLAINSQL_CACHE_PREFIX``, or ``cache_prefix`` in
             ``[tool.plainsql]``, or nothing.
+        codecs: a ``plainsql.Codec`` for each type that plainsql does not know, by the type's name. By default
+            those of ``[tool.plainsql.codecs]``.
 
     Raises ``OptionError``, a ``SettingsError``, for an option that it cannot take, ``SettingsError`` if no
     database is configured, ``ConnectError`` if the server cannot be reached or refuses the connection.
@@ -128,6 +145,9 @@ def connect(
     check(
         "connect",
         url=url,
+        password=password,
+        ssl=ssl,
+        on_connect=on_connect,
         min_size=min_size,
         max_size=max_size,
         connect_timeout=connect_timeout,
@@ -152,6 +172,7 @@ def connect(
         cache_audit=cache_audit,
         cache_outbox=cache_outbox,
         cache_prefix=cache_prefix,
+        codecs=codecs,
     )
     if min_size > max_size:
         raise OptionError(
@@ -197,6 +218,10 @@ def connect(
             cache_outbox,
             store,
             database,
+            codecs,
+            None if password is None else Credentials(password),
+            on_connect,
+            ssl,
         ),
     )
 
@@ -241,6 +266,14 @@ class Options(NamedTuple):
     """The store in Redis, which connects when it is first used; None if results are stored in the process."""
     database: str | None
     """The name of one of the project's databases."""
+    codecs: CodecMap | None
+    """The codecs of types; None for those of the project."""
+    credentials: Credentials | None
+    """The password that is given apart from the URL."""
+    on_connect: OnConnect | None
+    """Prepares each session."""
+    ssl: SSLContext | str | None
+    """The TLS of the connections, or its mode; None for that of the URL."""
 
     def path(self, server_options: str) -> str:
         """Return the ``search_path`` of the connections; empty for the server's own.
@@ -295,11 +328,20 @@ class Connecting:
             options = self._options
             with use_database(options.database):  # the thread has the context of this block
                 url = await asyncio.to_thread(stack.enter_context, resolve_database(self._url))
-            conninfo = Conninfo(url)
+            mode = options.ssl if isinstance(options.ssl, str) else None
+            conninfo = Conninfo(url, ssl_mode=mode)
             path = options.path(conninfo["options"])
             driver_options = _of_url(conninfo, options.driver)
             driver_options["search_path"] = path
-            hosts = Hosts(conninfo, timeout=driver_options["timeout"])
+            with use_database(options.database):
+                driver_options["codecs"] = codecs_of_project(options.codecs)
+            driver_options["on_connect"] = options.on_connect
+            hosts = Hosts(
+                conninfo,
+                timeout=driver_options["timeout"],
+                credentials=options.credentials,
+                context=options.ssl if isinstance(options.ssl, SSLContext) else None,
+            )
             # Before a connection is opened: it may refuse an option.
             cached_queries = options.open_cache(
                 " ".join(part for part in (conninfo["options"], path) if part)

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from asyncpg import exceptions
 
 from plainsql.application import tenant_settings
+from plainsql.codec import NO_CODECS, CodecMap
 from plainsql.database.execution.batch import execute_many, run_batch
 from plainsql.database.execution.copy_in import Progress, copy_in, copy_query
 from plainsql.database.execution.copy_out import CopyFormat, Output, arguments_of, copy_out
@@ -25,6 +26,7 @@ from plainsql.database.pool.transaction_block import block
 from plainsql.database.transaction import Isolation, Transaction, TransactionOptions, begin
 from plainsql.errors import TransactionError
 from plainsql.options import check
+from plainsql.project_codecs import codecs_once
 from plainsql.query import Args, CompiledCopy, CompiledQuery, Query
 from plainsql.query.sql_calls import AsyncSql
 
@@ -34,7 +36,9 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 
-def over(source: Any, *, prefetch: int = 500, on_call: OnCall | None = None) -> GuestExecutor:
+def over(
+    source: Any, *, prefetch: int = 500, on_call: OnCall | None = None, codecs: CodecMap | None = None
+) -> GuestExecutor:
     """Return an executor over a connection or a pool that the program has opened.
 
     Queries run inside the transaction that is open on the connection, and never commit it. Without one, each
@@ -46,11 +50,13 @@ def over(source: Any, *, prefetch: int = 500, on_call: OnCall | None = None) -> 
             on asyncpg.
         prefetch: rows that ``.stream`` reads ahead.
         on_call: called when a call has ended, with a ``Call``.
+        codecs: a ``plainsql.Codec`` for each type that plainsql does not know, by the type's name; by default
+            those of ``[tool.plainsql.codecs]``. Those of the first executor on a connection count.
 
     Raises ``BindError`` for any other source.
     """
-    check("over", prefetch=prefetch, on_call=on_call)
-    return GuestExecutor(source, prefetch, on_call)
+    check("over", prefetch=prefetch, on_call=on_call, codecs=codecs)
+    return GuestExecutor(source, prefetch, on_call, codecs_once() if codecs is None else codecs)
 
 
 class GuestExecutor(AsyncSql):
@@ -61,8 +67,10 @@ class GuestExecutor(AsyncSql):
 
     __slots__ = ("_guard", "_is_pool", "_lend", "_on_call", "_prefetch", "_source")
 
-    def __init__(self, source: Any, prefetch: int, on_call: OnCall | None) -> None:
-        self._lend = lender(source)
+    def __init__(
+        self, source: Any, prefetch: int, on_call: OnCall | None, codecs: CodecMap = NO_CODECS
+    ) -> None:
+        self._lend = lender(source, codecs)
         self._is_pool = is_pool(source)
         self._source = type(source).__name__
         self._prefetch = prefetch

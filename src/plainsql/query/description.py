@@ -11,6 +11,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 from decimal import Decimal
+from enum import StrEnum
 from functools import cache
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
@@ -275,6 +276,8 @@ def _kind_of(annotation: Any) -> object:
     kind = origin or annotation
     if isinstance(kind, type) and issubclass(kind, Composite):  # which may be called like any other class
         return Composite
+    if isinstance(kind, type) and issubclass(kind, StrEnum):
+        return str
     name = getattr(kind, "__name__", "")
     if name == "Range":
         return frozenset(map(_kind_of, get_args(annotation)))

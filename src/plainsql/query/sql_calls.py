@@ -89,7 +89,7 @@ class AsyncSql:
         nothing is known about the statement.
         """
         # Most programs call files only.
-        from plainsql.query.sql_text import bind_sql
+        from plainsql.query.inline_statement import bind_sql
 
         query, args = bind_sql(text, type, returns, query_name, parameters)
         return self.run(query, args)
@@ -159,7 +159,7 @@ class SyncSql:
     ) -> Any:
         """Run a statement that is in no file, with ``:name`` parameters. See ``plainsql.Database.sql``."""
         # Most programs call files only.
-        from plainsql.query.sql_text import bind_sql
+        from plainsql.query.inline_statement import bind_sql
 
         query, args = bind_sql(text, type, returns, query_name, parameters)
         return self.run(query, args)

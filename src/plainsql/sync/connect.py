@@ -9,15 +9,19 @@ from typing import Any, Final, TypeVar
 
 import psycopg
 from psycopg import errors
+from psycopg.pq import TransactionStatus
 
 from plainsql.application import search_path as path_of
 from plainsql.application import tenant_settings
 from plainsql.cache import OnFailure
+from plainsql.codec import NO_CODECS, CodecMap
 from plainsql.connect_errors import cannot_connect
 from plainsql.conninfo import libpq_options
+from plainsql.credentials import Credentials, PasswordSource, raised
 from plainsql.errors import ConnectError
 from plainsql.options import check
 from plainsql.pooler import Pooler, is_backend_sql
+from plainsql.project_codecs import codecs_of_project
 from plainsql.settings import resolve_database, use_database
 from plainsql.sync.cache_writer import cache_writer
 from plainsql.sync.connection import SharedConnection
@@ -25,7 +29,7 @@ from plainsql.sync.database import Database, Options
 from plainsql.sync.wire import run_script
 from plainsql.urls import hide_password
 
-__all__ = ["Connector", "connect"]
+__all__ = ["Connector", "OnConnect", "connect"]
 
 # The settings that shape the text of values. They are PostgreSQL's defaults; a role or a database may have
 # others. A search by vectors with a filter goes on until it has found enough rows, as on the asynchronous
@@ -47,6 +51,9 @@ from (
 ) as setting(name, wanted, as_wanted)
 where not as_wanted"""
 
+OnConnect = Callable[[psycopg.Connection[Any]], object]
+"""Prepares the session of a connection."""
+
 C = TypeVar("C", bound=psycopg.Connection[Any])
 
 _MAX_LOSSES: Final = 3
@@ -56,6 +63,9 @@ _MAX_LOSSES: Final = 3
 def connect(
     url: str | None = None,
     *,
+    password: PasswordSource | None = None,
+    ssl: str | None = None,
+    on_connect: OnConnect | None = None,
     connect_timeout: float | None = None,
     statement_timeout: float | None = None,
     application_name: str | None = None,
@@ -68,6 +78,7 @@ def connect(
     redis: str | None = None,
     on_cache_failure: OnFailure = "commit",
     cache_prefix: str | None = None,
+    codecs: CodecMap | None = None,
 ) -> Database:
     """Connect to a PostgreSQL database with one connection, for scripts.
 
@@ -76,6 +87,11 @@ def connect(
     Args:
         url: ``postgresql://user:password@host:5432/database``. By default the URL of the environment or of
             ``pyproject.toml`` (see ``plainsql.settings``), else the project's embedded server.
+        password: the password, or a function that returns one: it is called for each new connection. It wins
+            over the URL's.
+        ssl: one of libpq's modes, such as ``"verify-full"``. It wins over the URL's ``sslmode``.
+        on_connect: a function that prepares the session of each new psycopg connection, before it serves a
+            call. Not behind a pooler in transaction mode.
         connect_timeout: whole seconds for connecting to each host, and for the set-up of the connection; by
             default the URL's ``connect_timeout``, else 10.
         statement_timeout: seconds after which the server cancels a statement
@@ -98,6 +114,8 @@ def connect(
         on_cache_failure: what a write does if Redis does not answer: ``"commit"``, and invalidate as soon as
             Redis answers; or ``"fail"`` before the commit, with ``CacheError``.
         cache_prefix: the prefix of the cache's keys in Redis, as for ``plainsql.connect``.
+        codecs: a ``plainsql.Codec`` for each type that plainsql does not know, by the type's name. By default
+            those of ``[tool.plainsql.codecs]``.
 
     Raises ``OptionError``, a ``SettingsError``, if an option has a wrong value, and ``SettingsError`` if no
     database is configured. Raises ``ConnectError`` if the server cannot be reached or refuses the connection.
@@ -105,6 +123,9 @@ def connect(
     check(
         "sync.connect",
         url=url,
+        password=password,
+        ssl=ssl,
+        on_connect=on_connect,
         connect_timeout=connect_timeout,
         statement_timeout=statement_timeout,
         application_name=application_name,
@@ -117,20 +138,27 @@ def connect(
         redis=redis,
         on_cache_failure=on_cache_failure,
         cache_prefix=cache_prefix,
+        codecs=codecs,
     )
     with ExitStack() as stack:
         with use_database(database):
             settings = tenant_settings("sync.connect", tenant_setting, user_setting)
             resolved = stack.enter_context(resolve_database(url))
             options = libpq_options(
-                resolved, application_name=application_name, connect_timeout=connect_timeout
+                resolved,
+                application_name=application_name,
+                connect_timeout=connect_timeout,
+                ssl_mode=ssl,
             )
             path = path_of("sync.connect", search_path, url_options=str(options.get("options", "")))
+            codecs = codecs_of_project(codecs)
             writer = cache_writer(redis, cache_prefix, on_cache_failure)
         if writer is not None:
             stack.callback(writer.close)
-        connector = Connector(resolved, options, pooler, statement_timeout, path)
-        shared = SharedConnection(connector.open, statement_timeout=statement_timeout)
+        connector = Connector(
+            resolved, options, pooler, statement_timeout, path, codecs, password, on_connect
+        )
+        shared = SharedConnection(connector.open, statement_timeout=statement_timeout, codecs=codecs)
         stack.callback(shared.close)
         shared.local_settings = connector.local_settings
         return Database(
@@ -150,7 +178,14 @@ class Connector:
         pooler: Pooler | None,
         statement_timeout: float | None,
         search_path: str,
+        codecs: CodecMap = NO_CODECS,
+        password: PasswordSource | None = None,
+        on_connect: OnConnect | None = None,
     ) -> None:
+        self._on_connect = on_connect
+        self._credentials = None if password is None else Credentials(password)
+        self.codecs = codecs
+        """The codecs of types that the project has."""
         self._search_path = search_path
         self._url = url
         self._options = options
@@ -187,9 +222,7 @@ class Connector:
             raise failed
 
     def _open_one(self, connect: Callable[..., C]) -> C:
-        connection = connect(
-            "", autocommit=True, prepare_threshold=None, client_encoding="utf8", **self._options
-        )
+        connection = self._connected(connect)
         try:
             # libpq's limit is for each host, and so does not include the set-up.
             self._set_up(connection, monotonic() + self._options["connect_timeout"])
@@ -197,6 +230,51 @@ class Connector:
             connection.close()
             raise
         return connection
+
+    def prepare_session(self, connection: psycopg.Connection[Any]) -> None:
+        """Run ``on_connect`` on a connection that serves no call yet, or whose session was reset.
+
+        Raises ``ConnectError`` if the function raises, or leaves a transaction open.
+        """
+        if self._on_connect is None:
+            return
+        failed: ConnectError | None = None
+        if self._pooler == "transaction":
+            failed = ConnectError(
+                "on_connect: expected a session for each connection, got a pooler in transaction mode",
+                hint="use a pooler in session mode with pooler='session'",
+            )
+        else:
+            try:
+                self._on_connect(connection)
+            except Exception as error:  # noqa: BLE001 (the function is the program's)
+                failed = raised("on_connect", error)
+        if failed is None and connection.info.transaction_status != TransactionStatus.IDLE:
+            failed = ConnectError(
+                "on_connect: expected no open transaction after the function, got one",
+                hint="commit it in the function",
+            )
+        if failed is not None:
+            raise failed
+
+    def _connected(self, connect: Callable[..., C]) -> C:
+        """Connect with the password of the URL, or with one of the credentials."""
+
+        def with_options(options: Mapping[str, Any]) -> C:
+            return connect("", autocommit=True, prepare_threshold=None, client_encoding="utf8", **options)
+
+        if self._credentials is None:
+            return with_options(self._options)
+        password = self._credentials.get()
+        try:
+            return with_options({**self._options, "password": password})
+        except psycopg.OperationalError as error:
+            # The password may have changed since the function returned it. libpq reports no SQLSTATE here.
+            was_refused = self._credentials.may_change and getattr(error.pgconn, "used_password", False)
+            again = self._credentials.get() if was_refused else password
+            if again == password:
+                raise
+        return with_options({**self._options, "password": again})
 
     def _set_up(self, connection: psycopg.Connection[Any], ends: float) -> None:
         def left_s() -> float:
@@ -209,6 +287,7 @@ class Connector:
             self._is_known = True
         if self._pooler != "transaction":
             run_script(connection, self._settings(), left_s())
+        self.prepare_session(connection)
 
     def _settings(self) -> str:
         scope, is_local = ("local", "true") if self._pooler == "transaction" else ("session", "false")

@@ -19,6 +19,7 @@ import psycopg
 from psycopg import pq
 from psycopg.postgres import types as builtin_types
 
+from plainsql.codec import NO_CODECS, CodecMap
 from plainsql.errors import PlainsqlError, TransactionError
 from plainsql.query import Described
 from plainsql.sync.adapters import Adapter
@@ -84,13 +85,17 @@ class SharedConnection:
 
     _limit_s: float | None = None
     """Seconds in which the server must answer; None without a limit."""
+    codecs: CodecMap = NO_CODECS
+    """The project's own codecs of types."""
 
     def __init__(
         self,
         open_connection: Callable[[], psycopg.Connection[Any]],
         *,
         statement_timeout: float | None = None,
+        codecs: CodecMap = NO_CODECS,
     ) -> None:
+        self.codecs = codecs
         self._open_connection = open_connection
         self._take(open_connection())
         if statement_timeout is not None:
@@ -113,7 +118,7 @@ class SharedConnection:
         """True if a statement may have changed what outlives its transaction: settings, locks, listeners."""
         self.statements_are_altered = False
         """True if prepared statements may have been added or dropped by their names."""
-        self._types = TypeCatalog()
+        self._types = TypeCatalog(self.codecs)
         self._prepared: dict[str, Prepared] = {}
         # A pooler may lend the server's session to another client, whose statements must have other names.
         self._prefix = f"plainsql_{secrets.token_hex(8)}"

@@ -15,6 +15,7 @@ from weakref import WeakKeyDictionary
 import psycopg
 from psycopg import IsolationLevel, pq
 
+from plainsql.codec import NO_CODECS, CodecMap
 from plainsql.errors import PlainsqlError, TransactionError
 from plainsql.sync.connection import Prepared, SharedConnection
 from plainsql.sync.type_catalog import FIRST_OID_OF_USERS, TypeCatalog
@@ -45,9 +46,9 @@ where not as_wanted"""
 class _Known:
     """The descriptions of statements and types that were made on one connection."""
 
-    def __init__(self) -> None:
+    def __init__(self, codecs: CodecMap) -> None:
         self.lock = threading.RLock()
-        self.types = TypeCatalog()
+        self.types = TypeCatalog(codecs)
         self.prepared: dict[str, Prepared] = {}
         self.unreported: list[tuple[str, str, str]] | None = None
         """The settings that the server does not report and that are not as wanted: names, values, and the
@@ -62,10 +63,10 @@ _KNOWN: Final[WeakKeyDictionary[psycopg.Connection[Any], _Known]] = WeakKeyDicti
 class GuestConnection(SharedConnection):
     """A connection that the program opened and closes, with the transaction that is open there."""
 
-    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+    def __init__(self, connection: psycopg.Connection[Any], codecs: CodecMap = NO_CODECS) -> None:
         known = _KNOWN.get(connection)
         if known is None:
-            known = _KNOWN.setdefault(connection, _Known())
+            known = _KNOWN.setdefault(connection, _Known(codecs))
         self._known = known
         self._take(connection)
         self.lock = known.lock

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, overload
 import psycopg
 
 from plainsql.application import tenant_settings
+from plainsql.codec import CodecMap
 from plainsql.copy_output import CopyFormat, arguments_of
 from plainsql.copy_rows import Progress
 from plainsql.errors import BindError, TransactionError
 from plainsql.options import check
 from plainsql.outcome_notes import NOT_COMMITTED
+from plainsql.project_codecs import codecs_once
 from plainsql.query import Args, CompiledCopy, CompiledQuery, Query
 from plainsql.query.sql_calls import SyncSql
 from plainsql.sync.batch import execute_many, run_batch
@@ -74,8 +76,9 @@ class GuestExecutor(SyncSql):
     connection. Make one for each request, or keep one for as long as the connection lives.
     """
 
-    def __init__(self, source: _Source, prefetch: int) -> None:
+    def __init__(self, source: _Source, prefetch: int, codecs: CodecMap) -> None:
         self._source = source
+        self._codecs = codecs
         self._prefetch = prefetch
         self._guest: GuestConnection | None = None
         self._has_ended = False
@@ -180,7 +183,7 @@ class GuestExecutor(SyncSql):
         with classified_errors(), shared.psycopg.transaction():
             if options:
                 shared.run_command(f"set transaction {', '.join(options)}")
-            inner = GuestExecutor(self._source, self._prefetch)
+            inner = GuestExecutor(self._source, self._prefetch, self._codecs)
             try:
                 yield inner
             finally:
@@ -236,7 +239,7 @@ class GuestExecutor(SyncSql):
         connection = self._source.connection()
         shared = self._guest
         if shared is None or shared.psycopg is not connection:
-            shared = self._guest = GuestConnection(connection)
+            shared = self._guest = GuestConnection(connection, self._codecs)
         shared.check_usable()
         return shared
 
@@ -248,8 +251,9 @@ class GuestPoolExecutor(LendingExecutor):
     ``pool.connection()`` does.
     """
 
-    def __init__(self, pool: ConnectionPool[Any], prefetch: int) -> None:
+    def __init__(self, pool: ConnectionPool[Any], prefetch: int, codecs: CodecMap) -> None:
         self._pool = pool
+        self._codecs = codecs
         self._prefetch = prefetch
 
     def run(self, query: CompiledQuery[Any, R], args: Args, /) -> R:
@@ -289,18 +293,22 @@ class GuestPoolExecutor(LendingExecutor):
     def _borrow(self) -> Iterator[GuestExecutor]:
         acquired: AbstractContextManager[psycopg.Connection[Any]] = self._pool.connection()
         with classified_errors(), acquired as connection:
-            yield GuestExecutor(_Given(connection), self._prefetch)
+            yield GuestExecutor(_Given(connection), self._prefetch, self._codecs)
 
 
 @overload
-def over(source: ConnectionPool[Any], *, prefetch: int = 500) -> GuestPoolExecutor: ...
+def over(
+    source: ConnectionPool[Any], *, prefetch: int = 500, codecs: CodecMap | None = None
+) -> GuestPoolExecutor: ...
 
 
 @overload
-def over(source: _Connections, *, prefetch: int = 500) -> GuestExecutor: ...
+def over(source: _Connections, *, prefetch: int = 500, codecs: CodecMap | None = None) -> GuestExecutor: ...
 
 
-def over(source: Any, *, prefetch: int = 500) -> GuestExecutor | GuestPoolExecutor:
+def over(
+    source: Any, *, prefetch: int = 500, codecs: CodecMap | None = None
+) -> GuestExecutor | GuestPoolExecutor:
     """Return an executor over a connection or a pool that the program has opened.
 
     Queries run inside the transaction that is open there, and never commit it. If none is open, psycopg's
@@ -312,23 +320,26 @@ def over(source: Any, *, prefetch: int = 500) -> GuestExecutor | GuestPoolExecut
             ``Session`` or a ``scoped_session`` of SQLAlchemy on ``postgresql+psycopg``. Over a pool each call
             holds a connection of its own, and commits.
         prefetch: rows that ``.stream`` reads ahead.
+        codecs: a ``plainsql.Codec`` for each type that plainsql does not know, by the type's name; by default
+            those of ``[tool.plainsql.codecs]``. Those of the first executor on a connection count.
 
     Raises ``BindError`` for any other source.
     """
-    check("sync.over", prefetch=prefetch)
+    check("sync.over", prefetch=prefetch, codecs=codecs)
+    codecs = codecs_once() if codecs is None else codecs
     if isinstance(source, psycopg.Connection):
-        return GuestExecutor(_Given(source), prefetch)
+        return GuestExecutor(_Given(source), prefetch, codecs)
     modules = {kind.__module__.partition(".")[0] for kind in type(source).__mro__}
     if "psycopg_pool" in modules:
         from psycopg_pool import ConnectionPool
 
         if isinstance(source, ConnectionPool):
-            return GuestPoolExecutor(source, prefetch)
+            return GuestPoolExecutor(source, prefetch, codecs)
     if "sqlalchemy" in modules:
         from plainsql.sync.sqlalchemy_source import source_of
 
         if (found := source_of(source)) is not None:
-            return GuestExecutor(found, prefetch)
+            return GuestExecutor(found, prefetch, codecs)
     raise _refusal(source, modules)
 
 

@@ -11,14 +11,17 @@ import psycopg
 from plainsql.application import search_path as path_of
 from plainsql.application import tenant_settings
 from plainsql.cache import OnFailure
+from plainsql.codec import CodecMap
 from plainsql.conninfo import libpq_options
+from plainsql.credentials import PasswordSource
 from plainsql.errors import OptionError
 from plainsql.options import check
 from plainsql.pooler import Pooler
+from plainsql.project_codecs import codecs_of_project
 from plainsql.query import Args, CompiledQuery
 from plainsql.settings import resolve_database, use_database
 from plainsql.sync.cache_writer import cache_writer
-from plainsql.sync.connect import Connector
+from plainsql.sync.connect import Connector, OnConnect
 from plainsql.sync.connection import GRACE_S
 from plainsql.sync.database import Executor, Options
 from plainsql.sync.lending_executor import LendingExecutor
@@ -139,6 +142,10 @@ class Pool(_PoolExecutor):
 
     Args:
         url: ``postgresql://user:password@host:5432/database``, as for ``plainsql.sync.connect``.
+        password: the password, or a function that returns one: it is called for each new connection.
+        ssl: one of libpq's modes, such as ``"verify-full"``.
+        on_connect: a function that prepares the session of each new psycopg connection, before it serves a
+            call, and again after a reset. Not behind a pooler in transaction mode.
         min_size: connections that are opened immediately and kept.
         max_size: the most connections.
         acquire_timeout: seconds that a call waits for a free connection; None waits for ever.
@@ -162,6 +169,7 @@ class Pool(_PoolExecutor):
         on_cache_failure: what a write does if Redis does not answer: ``"commit"``, and invalidate as soon as
             Redis answers; or ``"fail"`` before the commit, with ``CacheError``.
         cache_prefix: the prefix of the cache's keys in Redis, as for ``plainsql.connect``.
+        codecs: a ``plainsql.Codec`` for each type, as for ``plainsql.sync.connect``.
 
     Raises what ``plainsql.sync.connect`` raises.
     """
@@ -170,6 +178,9 @@ class Pool(_PoolExecutor):
         self,
         url: str | None = None,
         *,
+        password: PasswordSource | None = None,
+        ssl: str | None = None,
+        on_connect: OnConnect | None = None,
         min_size: int = 1,
         max_size: int = 10,
         acquire_timeout: float | None = 30.0,
@@ -188,10 +199,14 @@ class Pool(_PoolExecutor):
         redis: str | None = None,
         on_cache_failure: OnFailure = "commit",
         cache_prefix: str | None = None,
+        codecs: CodecMap | None = None,
     ) -> None:
         check(
             "sync.Pool",
             url=url,
+            password=password,
+            ssl=ssl,
+            on_connect=on_connect,
             min_size=min_size,
             max_size=max_size,
             acquire_timeout=acquire_timeout,
@@ -210,6 +225,7 @@ class Pool(_PoolExecutor):
             redis=redis,
             on_cache_failure=on_cache_failure,
             cache_prefix=cache_prefix,
+            codecs=codecs,
         )
         if min_size > max_size:
             raise OptionError(
@@ -221,14 +237,18 @@ class Pool(_PoolExecutor):
                 settings = tenant_settings("sync.Pool", tenant_setting, user_setting)
                 resolved = stack.enter_context(resolve_database(url))
                 libpq = libpq_options(
-                    resolved, application_name=application_name, connect_timeout=connect_timeout
+                    resolved,
+                    application_name=application_name,
+                    connect_timeout=connect_timeout,
+                    ssl_mode=ssl,
                 )
                 path = path_of("sync.Pool", search_path, url_options=str(libpq.get("options", "")))
+                codecs = codecs_of_project(codecs)
                 writer = cache_writer(redis, cache_prefix, on_cache_failure)
             if writer is not None:
                 stack.callback(writer.close)
             connections = PooledConnections(
-                Connector(resolved, libpq, pooler, statement_timeout, path),
+                Connector(resolved, libpq, pooler, statement_timeout, path, codecs, password, on_connect),
                 sizes,
                 None if statement_timeout is None else statement_timeout + GRACE_S,
             )

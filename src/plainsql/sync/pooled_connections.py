@@ -17,6 +17,7 @@ from typing import Any, Final, NamedTuple
 import psycopg
 import psycopg_pool
 
+from plainsql.codec import CodecMap
 from plainsql.errors import ConnectError, PlainsqlError, PoolTimeoutError
 from plainsql.sync.connect import Connector
 from plainsql.sync.connection import SharedConnection
@@ -42,7 +43,8 @@ class PoolOptions(NamedTuple):
 class PooledConnection(SharedConnection):
     """A connection of the pool. The pool replaces it if it is lost."""
 
-    def __init__(self, connection: psycopg.Connection[Any], limit_s: float | None) -> None:
+    def __init__(self, connection: psycopg.Connection[Any], limit_s: float | None, codecs: CodecMap) -> None:
+        self.codecs = codecs
         self._take(connection)
         self._limit_s = limit_s
 
@@ -135,7 +137,7 @@ class PooledConnections:
             raise
         else:
             self._failure = None
-            driver.shared = PooledConnection(driver, self._limit_s)
+            driver.shared = PooledConnection(driver, self._limit_s, self._connector.codecs)
             driver.shared.local_settings = self._connector.local_settings
             return driver
         finally:
@@ -183,7 +185,7 @@ class PooledConnections:
         if shared.session_is_altered and not shared.is_lost:
             try:
                 self._reset(shared)
-            except (psycopg.Error, OSError):
+            except (psycopg.Error, OSError, ConnectError):
                 driver.close()
         self._pool.putconn(driver)
 
@@ -197,6 +199,7 @@ class PooledConnections:
                 shared.run_script(settings)
             else:
                 shared.run_script(f"{_RESET}; {settings}")
+            self._connector.prepare_session(shared.psycopg)
         elif settings is not None:
             shared.psycopg.close()  # the program has left a transaction open on it
         shared.session_is_altered = shared.statements_are_altered = False

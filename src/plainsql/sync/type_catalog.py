@@ -10,7 +10,9 @@ from psycopg import pq
 from psycopg.adapt import AdaptersMap
 from psycopg.postgres import types as builtin_types
 
+from plainsql.codec import NO_CODECS, CodecMap, codec_of
 from plainsql.sync.adapters import (
+    HSTORE,
     RECORD,
     SCALARS,
     TEXT,
@@ -19,6 +21,7 @@ from plainsql.sync.adapters import (
     composite_adapter,
     multirange_adapter,
     range_adapter,
+    text_loader,
     vector_adapter,
 )
 from plainsql.sync.row_loader import register_fast
@@ -94,7 +97,9 @@ Run = Callable[[str, list[bytes | None]], pq.abc.PGresult]
 class TypeCatalog:
     """The types of one database, looked up when they are first used."""
 
-    def __init__(self) -> None:
+    def __init__(self, codecs: CodecMap = NO_CODECS) -> None:
+        self._codecs = codecs
+        """The project's own codecs."""
         self._types: dict[int, Adapter] = {}
         self.loaders = AdaptersMap()
         """psycopg's registry of loaders. It is not the connection's, which its user may change."""
@@ -153,6 +158,10 @@ class TypeCatalog:
                 return multirange_adapter(name, adapter(bound), bound)
             if element and name not in SCALARS:
                 return array_adapter(adapter(element), element, oid, delimiter)
+            if kind == "b" and (codec := codec_of(self._codecs, schema, name)) is not None:
+                return Adapter(name, codec.encode, text_loader(codec.decode))
+            if extension == name == "hstore":
+                return HSTORE
             if extension == "vector" and name in ("vector", "halfvec", "sparsevec"):
                 return vector_adapter(name)
             if schema == "pg_catalog" and name in SCALARS:

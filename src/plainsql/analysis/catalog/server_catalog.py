@@ -8,13 +8,13 @@ from typing import Any
 
 from psycopg import Connection
 
-from plainsql.analysis.catalog.constraints import Constraints, load_constraints
 from plainsql.analysis.catalog.function_bodies import FunctionBodies, FunctionBody
 from plainsql.analysis.catalog.implicit_functions import ImplicitFunctions, load_implicit_functions
 from plainsql.analysis.catalog.relations import Relation, Trigger, load_relations
 from plainsql.analysis.catalog.routines import Function, Operator, Routines, load_routines
 from plainsql.analysis.catalog.safe_functions import only_computes
 from plainsql.analysis.catalog.server_types import Types, load_types
+from plainsql.analysis.catalog.table_constraints import Constraints, load_constraints
 from plainsql.analysis.catalog.trigger_bodies import TriggerBody, builtin_body, read_body
 from plainsql.analysis.describer import Describer
 from plainsql.analysis.model import ColumnRef, PgType

@@ -13,9 +13,9 @@ from typing import Any
 
 from psycopg import Connection, RawCursor, errors
 
-from plainsql.analysis.catalog.constraints import Constraint, Constraints
 from plainsql.analysis.catalog.relations import Relation
 from plainsql.analysis.catalog.server_catalog import Catalog
+from plainsql.analysis.catalog.table_constraints import Constraint, Constraints
 from plainsql.analysis.model import PgType, TableUse, Violation
 from plainsql.analysis.nodes import Node
 from plainsql.analysis.nullability.query_nullability import Nullability

@@ -20,6 +20,7 @@ from weakref import WeakKeyDictionary, ref
 from asyncpg import Record
 from asyncpg.protocol import protocol
 
+from plainsql.codec import NO_CODECS, CodecMap
 from plainsql.database.execution.asyncpg_version import IS_KNOWN
 from plainsql.database.pool.codecs import Codecs
 from plainsql.database.pool.lost_connection import as_lost
@@ -163,8 +164,9 @@ class GuestConnection(ResettableConnection):
         pass  # asyncpg's warns of a connection that is open: that is the program's
 
 
-async def guest_on(original: Any) -> GuestConnection:
-    """Return the guest on a program's connection. The first time it reads which extension types there are.
+async def guest_on(original: Any, codecs: CodecMap = NO_CODECS) -> GuestConnection:
+    """Return the guest on a program's connection. The first time it reads which extension types there are,
+    and sets the codecs.
 
     Raises ``PlainsqlError`` if the connection is closed, or has another encoding than UTF-8, and
     ``ConnectionLostError`` if it is lost meanwhile.
@@ -182,7 +184,7 @@ async def guest_on(original: Any) -> GuestConnection:
         try:
             guest = _guests[original] = GuestConnection(original)
             guest.busy = True  # another task must not use it yet
-            await Codecs().install(guest)
+            await Codecs(codecs).install(guest)
         except BaseException as error:
             _guests.pop(original, None)
             if not IS_KNOWN and isinstance(error, AttributeError | TypeError):

@@ -13,6 +13,7 @@ from typing import Any
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
+from plainsql.codec import NO_CODECS, CodecMap
 from plainsql.database.guest.guest_connection import GuestConnection, guest_on
 from plainsql.database.pool.contexts import asynccontextmanager
 from plainsql.errors import BindError, PlainsqlError
@@ -27,23 +28,23 @@ _EXPECTED = (
 )
 
 
-def lender(source: Any) -> Lend:
-    """Return the function that lends the connections of a source.
+def lender(source: Any, codecs: CodecMap = NO_CODECS) -> Lend:
+    """Return the function that lends the connections of a source, with the project's codecs.
 
     Raises ``BindError`` if plainsql cannot run queries over it.
     """
     if isinstance(source, PoolConnectionProxy):
-        return lambda: _of_proxy(source)
+        return lambda: _of_proxy(source, codecs)
     if isinstance(source, asyncpg.Connection):
-        return lambda: _of_connection(source)
+        return lambda: _of_connection(source, codecs)
     if is_pool(source):
-        return lambda: _of_pool(source)
+        return lambda: _of_pool(source, codecs)
     asyncio_part: Any = sys.modules.get("sqlalchemy.ext.asyncio")
     if asyncio_part is not None:
         if isinstance(source, asyncio_part.AsyncConnection):
-            return lambda: _of_sqlalchemy(source)
+            return lambda: _of_sqlalchemy(source, codecs)
         if isinstance(source, asyncio_part.AsyncSession | asyncio_part.async_scoped_session):
-            return lambda: _of_session(source)
+            return lambda: _of_session(source, codecs)
     raise _refusal(source)
 
 
@@ -70,36 +71,36 @@ def _refusal(source: Any) -> BindError:
 
 
 @asynccontextmanager
-async def _of_connection(connection: Any) -> AsyncIterator[GuestConnection]:
-    yield await guest_on(connection)
+async def _of_connection(connection: Any, codecs: CodecMap) -> AsyncIterator[GuestConnection]:
+    yield await guest_on(connection, codecs)
 
 
 @asynccontextmanager
-async def _of_proxy(proxy: Any) -> AsyncIterator[GuestConnection]:
+async def _of_proxy(proxy: Any, codecs: CodecMap) -> AsyncIterator[GuestConnection]:
     if proxy._con is None:
         raise PlainsqlError(
             "over(): the connection has been released to its pool",
             hint="use it inside its 'async with pool.acquire()' block",
         )
-    yield await guest_on(proxy._con)
+    yield await guest_on(proxy._con, codecs)
 
 
 @asynccontextmanager
-async def _of_pool(pool: Any) -> AsyncIterator[GuestConnection]:
+async def _of_pool(pool: Any, codecs: CodecMap) -> AsyncIterator[GuestConnection]:
     async with pool.acquire() as proxy:
-        yield await guest_on(proxy._con)
+        yield await guest_on(proxy._con, codecs)
 
 
 @asynccontextmanager
-async def _of_session(session: Any) -> AsyncIterator[GuestConnection]:
+async def _of_session(session: Any, codecs: CodecMap) -> AsyncIterator[GuestConnection]:
     if session.autoflush:
         await session.flush()
-    async with _of_sqlalchemy(await session.connection()) as guest:
+    async with _of_sqlalchemy(await session.connection(), codecs) as guest:
         yield guest
 
 
 @asynccontextmanager
-async def _of_sqlalchemy(connection: Any) -> AsyncIterator[GuestConnection]:
+async def _of_sqlalchemy(connection: Any, codecs: CodecMap) -> AsyncIterator[GuestConnection]:
     pooled = await connection.get_raw_connection()
     driver = pooled.driver_connection
     if isinstance(driver, PoolConnectionProxy):
@@ -112,7 +113,7 @@ async def _of_sqlalchemy(connection: Any) -> AsyncIterator[GuestConnection]:
     if not driver.is_in_transaction() and not getattr(pooled.dbapi_connection, "autocommit", False):
         # SQLAlchemy begins its transaction with its first statement.
         await connection.exec_driver_sql("select 1")
-    yield await guest_on(driver)
+    yield await guest_on(driver, codecs)
 
 
 def _driver_name(driver: Any) -> str:

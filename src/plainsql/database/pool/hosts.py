@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import ssl
 from typing import Any, Final
 
 import asyncpg
@@ -11,6 +12,7 @@ from asyncpg import exceptions
 
 from plainsql.connect_errors import UnsuitableServerError
 from plainsql.conninfo import Address, Conninfo
+from plainsql.credentials import Credentials
 from plainsql.database.pool.tls import tls_options
 
 __all__ = ["Hosts"]
@@ -21,6 +23,11 @@ _PASSED_ON: Final = (
     exceptions.CannotConnectNowError,
     exceptions.ConnectionDoesNotExistError,
     exceptions.InternalClientError,
+)
+
+_REFUSED: Final = (
+    exceptions.InvalidPasswordError,
+    exceptions.InvalidAuthorizationSpecificationError,
 )
 
 # Parameters that the asynchronous driver cannot honour. Connecting without them would be weaker than what the
@@ -79,9 +86,21 @@ _CANNOT: Final = (
 class Hosts:
     """The servers that a connection may lead to."""
 
-    def __init__(self, conninfo: Conninfo, *, timeout: float) -> None:
-        """Raise ``ConnectError`` if a parameter cannot be honoured."""
+    def __init__(
+        self,
+        conninfo: Conninfo,
+        *,
+        timeout: float,
+        credentials: Credentials | None = None,
+        context: ssl.SSLContext | None = None,
+    ) -> None:
+        """Check the parameters. ``credentials`` and ``context`` replace the password and the TLS of the URL.
+
+        Raises ``ConnectError`` if a parameter cannot be honoured.
+        """
         self._conninfo = conninfo
+        self._credentials = credentials
+        self._context = context
         self._timeout = timeout
         """Seconds for all servers together. Each gets its share of the rest."""
         self._kind = conninfo["target_session_attrs"] or "any"
@@ -97,7 +116,7 @@ class Hosts:
             raise conninfo.refusal("client_encoding", "text is exchanged as UTF-8", hint="leave it out")
         conninfo.check_files()
         self._check_addresses()
-        if not all(address.is_socket for address in conninfo.addresses()):
+        if context is None and not all(address.is_socket for address in conninfo.addresses()):
             tls_options(conninfo)
 
     def _check_addresses(self) -> None:
@@ -122,6 +141,21 @@ class Hosts:
         ``options`` are those of ``asyncpg.connect`` that the URL does not decide. Raises the error of the
         last server, or ``UnsuitableServerError`` if servers answer and none is of that kind.
         """
+        if self._credentials is None:
+            return await self._connect_first(None, timeout, options)
+        password = await self._credentials.fetch()
+        try:
+            return await self._connect_first(password, timeout, options)
+        except _REFUSED:
+            # The password may have changed since the function returned it.
+            again = await self._credentials.fetch()
+            if again == password:
+                raise
+        return await self._connect_first(again, timeout, options)
+
+    async def _connect_first(
+        self, password: str | None, timeout: float | None, options: dict[str, Any]
+    ) -> Any:
         addresses = self._conninfo.addresses()
         if self._conninfo["load_balance_hosts"] == "random":
             random.shuffle(addresses)
@@ -134,7 +168,7 @@ class Hosts:
         for at, (address, kind) in enumerate(attempts):
             share = max(ends - loop.time(), 0.0) / (len(attempts) - at)
             try:
-                return await self._connect(address, kind, share, options)
+                return await self._connect(address, kind, share, options, password)
             except exceptions.TargetServerAttributeNotMatched:
                 unsuitable = True
             except _PASSED_ON as error:
@@ -143,20 +177,22 @@ class Hosts:
             raise UnsuitableServerError(self._kind) from failure
         raise failure
 
-    async def _connect(self, address: Address, kind: str, seconds: float, options: dict[str, Any]) -> Any:
+    async def _connect(
+        self, address: Address, kind: str, seconds: float, options: dict[str, Any], password: str | None
+    ) -> Any:
         conninfo = self._conninfo
         settings: dict[str, str] = options.get("server_settings") or {}
         if conninfo["options"]:
             settings = {"options": conninfo["options"]} | settings
         # A Unix socket has no TLS and needs none.
-        tls = {"ssl": False} if address.is_socket else tls_options(conninfo)
+        tls = {"ssl": False} if address.is_socket else self._tls_options()
         connect_to: Any = asyncpg.connect  # untyped
         return await connect_to(
             host=address.host,
             port=address.port,
             user=conninfo.user,
             # Not None: the driver would find a password by rules of its own.
-            password=address.password,
+            password=address.password if password is None else password,
             database=conninfo.database,
             target_session_attrs=kind,
             # asyncpg has them from 0.30 on.
@@ -164,3 +200,8 @@ class Hosts:
             timeout=seconds,
             **(options | tls | {"server_settings": settings}),
         )
+
+    def _tls_options(self) -> dict[str, Any]:
+        if self._context is None:
+            return tls_options(self._conninfo)
+        return {"ssl": self._context, "direct_tls": self._conninfo["sslnegotiation"] == "direct"}

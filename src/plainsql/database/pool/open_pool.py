@@ -9,12 +9,14 @@ from typing import Any, NamedTuple
 
 from asyncpg import exceptions
 
+from plainsql.codec import NO_CODECS, CodecMap
 from plainsql.database.pool import connection_classes as session
 from plainsql.database.pool.codecs import Codecs
 from plainsql.database.pool.connection_pool import ConnectionPool
 from plainsql.database.pool.connector import Connect, Connector
 from plainsql.database.pool.keepalive import Keepalive
 from plainsql.database.pool.round_trip import RoundTrip
+from plainsql.database.pool.session_hook import OnConnect, prepare_session
 from plainsql.errors import ConnectError
 from plainsql.pooler import Pooler
 
@@ -46,7 +48,7 @@ async def open_pool(
     """Open the first connections of a pool, and find out whether a pooler is in front of the server.
 
     ``connect`` opens one with ``options``: those of ``asyncpg.connect``, a `Keepalive` as ``keepalive``, and
-    the ``search_path``.
+    the ``search_path``, the project's ``codecs`` and ``on_connect``.
     Their ``timeout`` limits the opening of the first connection, and of each later one. ``identify`` is
     awaited with each connection before it serves a call; not behind a pooler in transaction mode, where a
     connection belongs to no one server.
@@ -70,6 +72,8 @@ class _Opener:
         """The options of ``asyncpg.connect``."""
         self._timeout: float = self._options.pop("timeout")
         self._search_path: str = self._options.pop("search_path", "")
+        self._codecs: CodecMap = self._options.pop("codecs", NO_CODECS)
+        self._on_connect: OnConnect | None = self._options.pop("on_connect", None)
         self._keepalive: Keepalive = self._options.pop("keepalive", Keepalive())
         self._pool_options = pool_options
 
@@ -126,7 +130,12 @@ class _Opener:
         check: Any = None,
         **options: Any,
     ) -> OpenedPool:
-        codecs, round_trip = Codecs(), RoundTrip()
+        if self._on_connect is not None and connection_class is session.TransactionPoolerConnection:
+            raise ConnectError(
+                "on_connect: expected a session for each connection, got a pooler in transaction mode",
+                hint="use server_settings, or a pooler in session mode with pooler='session'",
+            )
+        codecs, round_trip = Codecs(self._codecs), RoundTrip()
 
         async def set_up(connection: Any) -> None:
             if check is not None:
@@ -136,6 +145,9 @@ class _Opener:
             await codecs.install(connection)
             if self._identify is not None and connection_class is not session.TransactionPoolerConnection:
                 await self._identify(connection)
+            if self._on_connect is not None:
+                await prepare_session(self._on_connect, connection)
+                connection.on_connect = self._on_connect
             if round_trip.measurements < _MEASURED_CONNECTIONS:
                 began = perf_counter()
                 await connection.execute("select")

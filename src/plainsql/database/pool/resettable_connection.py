@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 from asyncpg import exceptions
 
+from plainsql.database.pool.session_hook import OnConnect, prepare_session
+
 __all__ = ["ResettableConnection", "may_alter_statements", "of_element"]
 
 # asyncpg's names of prepared statements. Other names are the user's: `prepare`, `Connection.prepare(name=)`.
@@ -87,10 +89,12 @@ class ResettableConnection(_Connection):
     ``DISCARD ALL`` would undo more, but drop the statements that make the next calls fast.
     """
 
-    __slots__ = ("is_altered", "is_suspect", "public_statements")
+    __slots__ = ("is_altered", "is_suspect", "on_connect", "public_statements")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.on_connect: OnConnect | None = None
+        """Prepares the session again after a reset."""
         self.is_altered = False
         """True if this client was changed: a codec of a type."""
         self.is_suspect = False
@@ -124,6 +128,8 @@ class ResettableConnection(_Connection):
             reset_query: str = self.get_reset_query()  # type: ignore[no-untyped-call]
             if reset_query:
                 await self._run_reset(reset_query)
+                if self.on_connect is not None:
+                    await prepare_session(self.on_connect, self)
 
     async def _run_reset(self, reset_query: str) -> None:
         if not self.is_suspect:

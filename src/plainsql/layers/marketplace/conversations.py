@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Literal, NotRequired, TYPE_CHECKING, TypedDict
+from typing import NotRequired, TYPE_CHECKING, TypedDict
 
 from plainsql.dependencies import Change
+from plainsql.layers.enums import ConversationStatus
 from plainsql.query import Args, NullError, bounded, count as count_, many, one, optional, parameter_types
 from plainsql.rows import Row
 from plainsql.types import UNSET, UnsetType
@@ -20,6 +21,7 @@ __all__ = [
     "CancelParameters",
     "CompleteParameters",
     "Conversation",
+    "ConversationStatus",
     "CountParameters",
     "CreateParameters",
     "DeleteParameters",
@@ -56,7 +58,7 @@ class Conversation(Row, frozen=True):
     wallapop_chat_id: str
     product_id: int
     buyer_id: int
-    status: Literal["ACTIVE", "COMPLETED", "CANCELLED", "BLOCKED", "ARCHIVED"]
+    status: ConversationStatus
     """Moves by complete, cancel, reopen, cleanup and the blocking of the buyer"""
     message_count: int
     """Kept by messages.append"""
@@ -81,28 +83,28 @@ if TYPE_CHECKING:
         "id": int,
     })
     CountParameters = TypedDict("CountParameters", {
-        "status": NotRequired[Literal["ACTIVE", "COMPLETED", "CANCELLED", "BLOCKED", "ARCHIVED"] | UnsetType],
+        "status": NotRequired[ConversationStatus | UnsetType],
         "since": NotRequired[datetime | UnsetType],
     })
     CreateParameters = TypedDict("CreateParameters", {
         "wallapop_chat_id": str,
         "product_id": int,
         "buyer_id": int,
-        "status": NotRequired[Literal["ACTIVE", "COMPLETED", "CANCELLED", "BLOCKED", "ARCHIVED"]],
+        "status": NotRequired[ConversationStatus],
         "negotiated_price": NotRequired[Decimal | None],
         "completed_at": NotRequired[datetime | None],
     })
     DeleteParameters = TypedDict("DeleteParameters", {"id": int})
     ForBuyerParameters = TypedDict("ForBuyerParameters", {
         "buyer_id": int,
-        "status": NotRequired[Literal["ACTIVE", "COMPLETED", "CANCELLED", "BLOCKED", "ARCHIVED"] | UnsetType],
+        "status": NotRequired[ConversationStatus | UnsetType],
         "after_created_at": NotRequired[datetime | UnsetType],
         "after_id": NotRequired[int | UnsetType],
         "limit": NotRequired[int],
     })
     ForProductParameters = TypedDict("ForProductParameters", {
         "product_id": int,
-        "status": NotRequired[Literal["ACTIVE", "COMPLETED", "CANCELLED", "BLOCKED", "ARCHIVED"] | UnsetType],
+        "status": NotRequired[ConversationStatus | UnsetType],
         "after_created_at": NotRequired[datetime | UnsetType],
         "after_id": NotRequired[int | UnsetType],
         "limit": NotRequired[int],
@@ -321,11 +323,7 @@ where
   and c.status = :status      --?
   and c.created_at >= :since  --?
 """, read_only=True, session_clean=True)
-def count(
-    *,
-    status: Literal["ACTIVE", "COMPLETED", "CANCELLED", "BLOCKED", "ARCHIVED"] | UnsetType = UNSET,
-    since: datetime | UnsetType = UNSET,
-) -> Args:
+def count(*, status: ConversationStatus | UnsetType = UNSET, since: datetime | UnsetType = UNSET) -> Args:
     """Count the conversations, of one status and since a time if given.
 
     Reads marketplace.conversations.
@@ -385,7 +383,7 @@ def create(
     wallapop_chat_id: str,
     product_id: int,
     buyer_id: int,
-    status: Literal["ACTIVE", "COMPLETED", "CANCELLED", "BLOCKED", "ARCHIVED"] = "ACTIVE",
+    status: ConversationStatus = "ACTIVE",
     negotiated_price: Decimal | None = None,
     completed_at: datetime | None = None,
 ) -> Args:
@@ -455,7 +453,7 @@ limit :limit
 def for_buyer(
     *,
     buyer_id: int,
-    status: Literal["ACTIVE", "COMPLETED", "CANCELLED", "BLOCKED", "ARCHIVED"] | UnsetType = UNSET,
+    status: ConversationStatus | UnsetType = UNSET,
     after_created_at: datetime | UnsetType = UNSET,
     after_id: int | UnsetType = UNSET,
     limit: int = 50,
@@ -503,7 +501,7 @@ limit :limit
 def for_product(
     *,
     product_id: int,
-    status: Literal["ACTIVE", "COMPLETED", "CANCELLED", "BLOCKED", "ARCHIVED"] | UnsetType = UNSET,
+    status: ConversationStatus | UnsetType = UNSET,
     after_created_at: datetime | UnsetType = UNSET,
     after_id: int | UnsetType = UNSET,
     limit: int = 50,

@@ -8,9 +8,10 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal, NotRequired, TYPE_CHECKING, TypedDict
+from typing import NotRequired, TYPE_CHECKING, TypedDict
 
 from plainsql.dependencies import Change
+from plainsql.layers.enums import MarketplaceMessageType
 from plainsql.query import Args, NullError, bounded, count as count_, many, one, optional, parameter_types
 from plainsql.rows import Row
 from plainsql.types import Json, UNSET, UnsetType
@@ -28,6 +29,7 @@ __all__ = [
     "ListParameters",
     "MarkProcessedParameters",
     "MarkReadParameters",
+    "MarketplaceMessageType",
     "Message",
     "RecentParameters",
     "UpdateParameters",
@@ -58,7 +60,7 @@ class Message(Row, frozen=True):
     buyer_id: int | None
     """Who wrote it; null where it was the bot"""
     content: str
-    message_type: Literal["USER_MESSAGE", "BOT_MESSAGE", "SYSTEM_MESSAGE"]
+    message_type: MarketplaceMessageType
     intent: str | None
     entities: Json | None
     sentiment: str | None
@@ -77,7 +79,7 @@ if TYPE_CHECKING:
     AppendParameters = TypedDict("AppendParameters", {
         "wallapop_message_id": NotRequired[str | None],
         "conversation_id": int,
-        "message_type": NotRequired[Literal["USER_MESSAGE", "BOT_MESSAGE", "SYSTEM_MESSAGE"]],
+        "message_type": NotRequired[MarketplaceMessageType],
         "buyer_id": NotRequired[int | None],
         "content": str,
         "intent": NotRequired[str | None],
@@ -95,7 +97,7 @@ if TYPE_CHECKING:
         "conversation_id": int,
         "buyer_id": NotRequired[int | None],
         "content": str,
-        "message_type": NotRequired[Literal["USER_MESSAGE", "BOT_MESSAGE", "SYSTEM_MESSAGE"]],
+        "message_type": NotRequired[MarketplaceMessageType],
         "intent": NotRequired[str | None],
         "entities": NotRequired[Json | None],
         "sentiment": NotRequired[str | None],
@@ -130,7 +132,7 @@ if TYPE_CHECKING:
     RecentParameters = TypedDict("RecentParameters", {"conversation_id": int, "limit": NotRequired[int]})
     UpdateParameters = TypedDict("UpdateParameters", {
         "content": NotRequired[str | UnsetType],
-        "message_type": NotRequired[Literal["USER_MESSAGE", "BOT_MESSAGE", "SYSTEM_MESSAGE"] | UnsetType],
+        "message_type": NotRequired[MarketplaceMessageType | UnsetType],
         "intent": NotRequired[str | None | UnsetType],
         "entities": NotRequired[Json | None | UnsetType],
         "sentiment": NotRequired[str | None | UnsetType],
@@ -256,7 +258,7 @@ def append(
     *,
     wallapop_message_id: str | None = None,
     conversation_id: int,
-    message_type: Literal["USER_MESSAGE", "BOT_MESSAGE", "SYSTEM_MESSAGE"] = "USER_MESSAGE",
+    message_type: MarketplaceMessageType = "USER_MESSAGE",
     buyer_id: int | None = None,
     content: str,
     intent: str | None = None,
@@ -462,7 +464,7 @@ def create(
     conversation_id: int,
     buyer_id: int | None = None,
     content: str,
-    message_type: Literal["USER_MESSAGE", "BOT_MESSAGE", "SYSTEM_MESSAGE"] = "USER_MESSAGE",
+    message_type: MarketplaceMessageType = "USER_MESSAGE",
     intent: str | None = None,
     entities: Json | None = None,
     sentiment: str | None = None,
@@ -833,7 +835,7 @@ returning
 def update(
     *,
     content: str | UnsetType = UNSET,
-    message_type: Literal["USER_MESSAGE", "BOT_MESSAGE", "SYSTEM_MESSAGE"] | UnsetType = UNSET,
+    message_type: MarketplaceMessageType | UnsetType = UNSET,
     intent: str | None | UnsetType = UNSET,
     entities: Json | None | UnsetType = UNSET,
     sentiment: str | None | UnsetType = UNSET,

@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import Literal, NotRequired, TYPE_CHECKING, TypedDict
 
 from plainsql.dependencies import CachedRead, Change, Dependency
+from plainsql.layers.enums import ProductStatus
 from plainsql.query import Args, NullError, bounded, count as count_, many, one, optional, parameter_types
 from plainsql.rows import Row
 from plainsql.types import UNSET, UnsetType
@@ -29,6 +30,7 @@ __all__ = [
     "ListParameters",
     "Product",
     "ProductStanding",
+    "ProductStatus",
     "ReleaseParameters",
     "ReserveParameters",
     "SellParameters",
@@ -63,7 +65,7 @@ class Product(Row, frozen=True):
     description: str
     price: Decimal
     currency: str
-    status: Literal["AVAILABLE", "RESERVED", "SOLD", "INACTIVE"]
+    status: ProductStatus
     """Moves by reserve, release, sell, deactivate, activate; what is sold stays so"""
     category: str | None
     condition: str | None
@@ -89,7 +91,7 @@ class ProductStanding(Row, frozen=True):
     """A row of `marketplace.products`."""
 
     id: int
-    status: Literal["AVAILABLE", "RESERVED", "SOLD", "INACTIVE"]
+    status: ProductStatus
     """Moves by reserve, release, sell, deactivate, activate; what is sold stays so"""
     can_be_reserved: bool
     can_be_sold: bool
@@ -109,7 +111,7 @@ if TYPE_CHECKING:
     ActivateParameters = TypedDict("ActivateParameters", {"id": int})
     BumpViewsParameters = TypedDict("BumpViewsParameters", {"by": NotRequired[int], "id": int})
     CountParameters = TypedDict("CountParameters", {
-        "status": NotRequired[Literal["AVAILABLE", "RESERVED", "SOLD", "INACTIVE"] | UnsetType],
+        "status": NotRequired[ProductStatus | UnsetType],
         "since": NotRequired[datetime | UnsetType],
     })
     CreateParameters = TypedDict("CreateParameters", {
@@ -118,7 +120,7 @@ if TYPE_CHECKING:
         "description": NotRequired[str],
         "price": Decimal,
         "currency": NotRequired[str],
-        "status": NotRequired[Literal["AVAILABLE", "RESERVED", "SOLD", "INACTIVE"]],
+        "status": NotRequired[ProductStatus],
         "category": NotRequired[str | None],
         "condition": NotRequired[str | None],
         "location": NotRequired[str | None],
@@ -131,7 +133,7 @@ if TYPE_CHECKING:
     GetByIdParameters = TypedDict("GetByIdParameters", {"id": int})
     GetByWallapopIdParameters = TypedDict("GetByWallapopIdParameters", {"wallapop_id": str})
     ListParameters = TypedDict("ListParameters", {
-        "status": NotRequired[Literal["AVAILABLE", "RESERVED", "SOLD", "INACTIVE"] | UnsetType],
+        "status": NotRequired[ProductStatus | UnsetType],
         "after_created_at": NotRequired[datetime | UnsetType],
         "after_id": NotRequired[int | UnsetType],
         "limit": NotRequired[int],
@@ -280,11 +282,7 @@ where
   and p.status = :status      --?
   and p.created_at >= :since  --?
 """, read_only=True, session_clean=True)
-def count(
-    *,
-    status: Literal["AVAILABLE", "RESERVED", "SOLD", "INACTIVE"] | UnsetType = UNSET,
-    since: datetime | UnsetType = UNSET,
-) -> Args:
+def count(*, status: ProductStatus | UnsetType = UNSET, since: datetime | UnsetType = UNSET) -> Args:
     """Count the products, of one status and since a time if given.
 
     Reads marketplace.products.
@@ -362,7 +360,7 @@ def create(
     description: str = "",
     price: Decimal,
     currency: str = "EUR",
-    status: Literal["AVAILABLE", "RESERVED", "SOLD", "INACTIVE"] = "AVAILABLE",
+    status: ProductStatus = "AVAILABLE",
     category: str | None = None,
     condition: str | None = None,
     location: str | None = None,
@@ -584,7 +582,7 @@ limit :limit
 """, read_only=True, session_clean=True)
 def list(
     *,
-    status: Literal["AVAILABLE", "RESERVED", "SOLD", "INACTIVE"] | UnsetType = UNSET,
+    status: ProductStatus | UnsetType = UNSET,
     after_created_at: datetime | UnsetType = UNSET,
     after_id: int | UnsetType = UNSET,
     limit: int = 50,

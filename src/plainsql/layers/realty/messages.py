@@ -8,10 +8,11 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal, NotRequired, TYPE_CHECKING, TypedDict
+from typing import NotRequired, TYPE_CHECKING, TypedDict
 from uuid import UUID
 
 from plainsql.dependencies import CachedRead, Change, Dependency
+from plainsql.layers.enums import RealtyMessageType
 from plainsql.query import Args, NullError, bounded, count as count_, many, one, optional, parameter_types
 from plainsql.rows import Row
 from plainsql.types import UNSET, UnsetType
@@ -26,6 +27,7 @@ __all__ = [
     "HistoryParameters",
     "ListParameters",
     "Message",
+    "RealtyMessageType",
     "RecentParameters",
     "UpdateParameters",
     "append",
@@ -46,7 +48,7 @@ class Message(Row, frozen=True):
 
     id: UUID
     conversation_id: UUID
-    type: Literal["human", "ai-assistant"]
+    type: RealtyMessageType
     """Who said it"""
     content: str
     created_at: datetime
@@ -55,13 +57,13 @@ class Message(Row, frozen=True):
 if TYPE_CHECKING:
     AppendParameters = TypedDict("AppendParameters", {
         "conversation_id": UUID,
-        "type": Literal["human", "ai-assistant"],
+        "type": RealtyMessageType,
         "content": str,
     })
     CountParameters = TypedDict("CountParameters", {"since": NotRequired[datetime | UnsetType]})
     CreateParameters = TypedDict("CreateParameters", {
         "conversation_id": UUID,
-        "type": Literal["human", "ai-assistant"],
+        "type": RealtyMessageType,
         "content": str,
     })
     DeleteParameters = TypedDict("DeleteParameters", {"id": UUID})
@@ -80,7 +82,7 @@ if TYPE_CHECKING:
     })
     RecentParameters = TypedDict("RecentParameters", {"conversation_id": UUID, "limit": NotRequired[int]})
     UpdateParameters = TypedDict("UpdateParameters", {
-        "type": NotRequired[Literal["human", "ai-assistant"] | UnsetType],
+        "type": NotRequired[RealtyMessageType | UnsetType],
         "content": NotRequired[str | UnsetType],
         "id": UUID,
     })
@@ -132,7 +134,7 @@ from appended as ap
         ("id", "returned", "id"),
     )),
 ))
-def append(*, conversation_id: UUID, type: Literal["human", "ai-assistant"], content: str) -> Args:
+def append(*, conversation_id: UUID, type: RealtyMessageType, content: str) -> Args:
     """Add a message to a conversation, and set the conversation's last message time and sender.
 
     Implementation: it is one statement, so that no reader sees one change without the other. Of two
@@ -190,7 +192,7 @@ returning
         ("id", "returned", "id"),
     )),
 ))
-def create(*, conversation_id: UUID, type: Literal["human", "ai-assistant"], content: str) -> Args:
+def create(*, conversation_id: UUID, type: RealtyMessageType, content: str) -> Args:
     """Insert a message without changing its conversation's last_message_at: for imports.
 
     To continue a conversation, use ``append``.
@@ -386,7 +388,7 @@ returning
 ))
 def update(
     *,
-    type: Literal["human", "ai-assistant"] | UnsetType = UNSET,
+    type: RealtyMessageType | UnsetType = UNSET,
     content: str | UnsetType = UNSET,
     id: UUID,
 ) -> Args:

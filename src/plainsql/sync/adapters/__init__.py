@@ -11,9 +11,10 @@ All values travel as text. Every type has a text format, those of extensions too
 for a whole row. psycopg's binary loaders are not faster for a row of common types.
 """
 
-from plainsql.sync.adapters.adapter import DUMP_ERRORS, LOAD_ERRORS, Adapter
+from plainsql.sync.adapters.adapter import DUMP_ERRORS, LOAD_ERRORS, Adapter, text_loader
 from plainsql.sync.adapters.arrays import array_adapter
 from plainsql.sync.adapters.composites import composite_adapter, composite_loader
+from plainsql.sync.adapters.hstore import HSTORE
 from plainsql.sync.adapters.ranges import multirange_adapter, range_adapter
 from plainsql.sync.adapters.scalars import RECORD, SCALARS, TEXT
 from plainsql.sync.adapters.times import FAST
@@ -22,6 +23,7 @@ from plainsql.sync.adapters.vectors import vector_adapter
 __all__ = [
     "DUMP_ERRORS",
     "FAST",
+    "HSTORE",
     "LOAD_ERRORS",
     "RECORD",
     "SCALARS",
@@ -32,5 +34,6 @@ __all__ = [
     "composite_loader",
     "multirange_adapter",
     "range_adapter",
+    "text_loader",
     "vector_adapter",
 ]

@@ -20,6 +20,7 @@ from plainsql.query import Args, NullError, bits, bounded as bounded_, columns, 
 from plainsql.rows import Composite, JsonObject, Row
 from plainsql.types import BUILT_JSON, BitString, JSON, Json, Point, Range, SupportsArray, UNSET, UnsetType
 from plainsql.vector import HalfVector, SparseVector, Vector
+from tests.codegen.kitchen.queries.enums import Mood
 from tests.codegen.kitchen.queries.kitchen.types import Item, Payload
 
 __all__ = [
@@ -48,6 +49,7 @@ __all__ = [
     "LoadParameters",
     "LoadRow",
     "Main",
+    "Mood",
     "NamesParameters",
     "Recipe",
     "SaveParameters",
@@ -92,7 +94,7 @@ class Recipe(Composite, frozen=True):
 
     steps: list_[Step] | None
     main: Step | None
-    mood: Literal["plain", "it's", "two \"words\"", "back\\slash", "línea"] | None
+    mood: Mood | None
 
 
 class Dishes(Composite, frozen=True):
@@ -100,7 +102,7 @@ class Dishes(Composite, frozen=True):
 
     id: int_
     name: str
-    type: Literal["plain", "it's", "two \"words\"", "back\\slash", "línea"]
+    type: Mood
     date: date_
     class_: str | None
     stars: int_ | None
@@ -218,7 +220,7 @@ class Dish(Row, frozen=True):
 
     id: int_
     name: str
-    type: Literal["plain", "it's", "two \"words\"", "back\\slash", "línea"]
+    type: Mood
     date: date_
     class_: str | None
     stars: int_ | None
@@ -268,10 +270,10 @@ class Everything(Row, frozen=True):
     a_half: HalfVector
     a_sparse: SparseVector
     a_mail: str
-    a_mood: Literal["plain", "it's", "two \"words\"", "back\\slash", "línea"]
+    a_mood: Mood
     a_step: Step
     some_numbers: list_[Decimal]
-    some_moods: list_[Literal["plain", "it's", "two \"words\"", "back\\slash", "línea"]]
+    some_moods: list_[Mood]
     some_steps: list_[Step]
     some_documents: list_[Json]
     nothing: str | None
@@ -289,7 +291,7 @@ if TYPE_CHECKING:
     _AddCooksCooksRow = AddCooksCooksRow | AddCooksCooksDict | tuple[str, str, str | None]
     AddCooksParameters = TypedDict("AddCooksParameters", {
         "cooks": Iterable[_AddCooksCooksRow],
-        "type": NotRequired[Literal["plain", "it's", "two \"words\"", "back\\slash", "línea"] | UnsetType],
+        "type": NotRequired[Mood | UnsetType],
     })
     BuiltParameters = TypedDict("BuiltParameters", {"limit": int_})
     DefaultsParameters = TypedDict("DefaultsParameters", {
@@ -297,7 +299,7 @@ if TYPE_CHECKING:
         "price": NotRequired[Decimal | None],
         "share": NotRequired[float | None],
         "note": NotRequired[str | None],
-        "mood": NotRequired[Literal["plain", "it's", "two \"words\"", "back\\slash", "línea"] | None],
+        "mood": NotRequired[Mood | None],
         "wanted": NotRequired[bool | None],
         "day": NotRequired[date_ | None],
     })
@@ -310,7 +312,7 @@ if TYPE_CHECKING:
         "list": list_[int_],
     })
     ListParameters = TypedDict("ListParameters", {
-        "type": NotRequired[Literal["plain", "it's", "two \"words\"", "back\\slash", "línea"] | UnsetType],
+        "type": NotRequired[Mood | UnsetType],
         "least": NotRequired[int_ | UnsetType],
         "date": NotRequired[date_ | UnsetType],
         "id": NotRequired[int_ | UnsetType],
@@ -319,7 +321,7 @@ if TYPE_CHECKING:
     })
     LoadParameters = TypedDict("LoadParameters", {
         "name": str,
-        "type": Literal["plain", "it's", "two \"words\"", "back\\slash", "línea"],
+        "type": Mood,
         "date": date_,
         "class_": str | None,
         "recipe": Recipe | None,
@@ -331,7 +333,7 @@ if TYPE_CHECKING:
         @property
         def name(self) -> str: ...
         @property
-        def type(self) -> Literal["plain", "it's", "two \"words\"", "back\\slash", "línea"]: ...
+        def type(self) -> Mood: ...
         @property
         def date(self) -> date_: ...
         @property
@@ -344,7 +346,7 @@ if TYPE_CHECKING:
         def tags(self) -> list_[str]: ...
         @property
         def embedding(self) -> Vector | Sequence[float] | SupportsArray | None: ...
-    _LoadRow = LoadRow | LoadParameters | tuple[str, Literal["plain", "it's", "two \"words\"", "back\\slash", "línea"], date_, str | None, Recipe | None, Json, list_[str], Vector | Sequence[float] | SupportsArray | None]
+    _LoadRow = LoadRow | LoadParameters | tuple[str, Mood, date_, str | None, Recipe | None, Json, list_[str], Vector | Sequence[float] | SupportsArray | None]
     NamesParameters = TypedDict("NamesParameters", {
         "classified": NotRequired[bool],
         "festive": NotRequired[bool],
@@ -378,10 +380,10 @@ if TYPE_CHECKING:
         "a_half": HalfVector | Sequence[float] | SupportsArray,
         "a_sparse": SparseVector | Sequence[float] | SupportsArray,
         "a_mail": str,
-        "a_mood": Literal["plain", "it's", "two \"words\"", "back\\slash", "línea"],
+        "a_mood": Mood,
         "a_step": Step,
         "some_numbers": list_[Decimal],
-        "some_moods": list_[Literal["plain", "it's", "two \"words\"", "back\\slash", "línea"]],
+        "some_moods": list_[Mood],
         "some_steps": list_[Step],
         "some_documents": list_[Json],
         "nothing": str | None,
@@ -394,7 +396,7 @@ if TYPE_CHECKING:
     })
     WriteParameters = TypedDict("WriteParameters", {
         "name": str,
-        "type": Literal["plain", "it's", "two \"words\"", "back\\slash", "línea"],
+        "type": Mood,
         "class_": str | None,
         "stars": NotRequired[int_ | None],
         "recipe": Recipe | None,
@@ -442,11 +444,7 @@ returning
 """, session_clean=True, changes=(
     Change("public.cooks", (("dish_id", "returned", "dish_id"),)),
 ))
-def add_cooks(
-    *,
-    cooks: Iterable[_AddCooksCooksRow],
-    type: Literal["plain", "it's", "two \"words\"", "back\\slash", "línea"] | UnsetType = UNSET,
-) -> Args:
+def add_cooks(*, cooks: Iterable[_AddCooksCooksRow], type: Mood | UnsetType = UNSET) -> Args:
     """Add cooks to the dishes with these names.
 
     Reads public.cooks, public.dishes.
@@ -535,7 +533,7 @@ def defaults(
     price: Decimal | None = Decimal('3'),
     share: float | None = 2.0,
     note: str | None = "it's \"so\" \\ here",
-    mood: Literal["plain", "it's", "two \"words\"", "back\\slash", "línea"] | None = "back\\slash",
+    mood: Mood | None = "back\\slash",
     wanted: bool | None = True,
     day: date_ | None = None,
 ) -> Args:
@@ -686,7 +684,7 @@ limit :limit
 """, read_only=True, session_clean=True)
 def list(
     *,
-    type: Literal["plain", "it's", "two \"words\"", "back\\slash", "línea"] | UnsetType = UNSET,
+    type: Mood | UnsetType = UNSET,
     least: int_ | UnsetType = UNSET,
     date: date_ | UnsetType = UNSET,
     id: int_ | UnsetType = UNSET,
@@ -714,7 +712,7 @@ copy dishes (name, type, date, class_, recipe, payload, tags, embedding) from st
 def load(
     *,
     name: str,
-    type: Literal["plain", "it's", "two \"words\"", "back\\slash", "línea"],
+    type: Mood,
     date: date_,
     class_: str | None,
     recipe: Recipe | None,
@@ -881,10 +879,10 @@ def store(
     a_half: HalfVector | Sequence[float] | SupportsArray,
     a_sparse: SparseVector | Sequence[float] | SupportsArray,
     a_mail: str,
-    a_mood: Literal["plain", "it's", "two \"words\"", "back\\slash", "línea"],
+    a_mood: Mood,
     a_step: Step,
     some_numbers: list_[Decimal],
-    some_moods: list_[Literal["plain", "it's", "two \"words\"", "back\\slash", "línea"]],
+    some_moods: list_[Mood],
     some_steps: list_[Step],
     some_documents: list_[Json],
     nothing: str | None,
@@ -1016,7 +1014,7 @@ returning d.id, d.name, d.type, d.date, d.class_, d.stars
 def write(
     *,
     name: str,
-    type: Literal["plain", "it's", "two \"words\"", "back\\slash", "línea"],
+    type: Mood,
     class_: str | None,
     stars: int_ | None = None,
     recipe: Recipe | None,
