@@ -11,9 +11,9 @@ from typing import Final, Literal
 from plainsql.analysis.model import ColumnFact
 from plainsql.check.problems import FINDINGS
 from plainsql.codegen import Checked
+from plainsql.editor.edited_text import EditedText, HeaderLine
 from plainsql.editor.hovers import KEYS, column_facts
 from plainsql.editor.schema_names import SchemaNames
-from plainsql.editor.sql_text import HeaderLine, SqlText
 from plainsql.review.model.sheets import TableSheet
 from plainsql.statements.suggestions import row_name
 
@@ -34,7 +34,7 @@ class Proposal:
 
 
 def proposals(
-    text: SqlText, offset: int, path: str, checked: Checked | None, names: SchemaNames
+    text: EditedText, offset: int, path: str, checked: Checked | None, names: SchemaNames
 ) -> list[Proposal]:
     """Return the names that can follow at an offset; ``checked`` has the facts of the last sound text."""
     header = text.header_line(offset)
@@ -54,7 +54,9 @@ def proposals(
     return list(_in_scope(text, names))
 
 
-def _of_header(header: HeaderLine, text: SqlText, path: str, checked: Checked | None) -> Iterator[Proposal]:
+def _of_header(
+    header: HeaderLine, text: EditedText, path: str, checked: Checked | None
+) -> Iterator[Proposal]:
     if not header.has_colon:
         if header.key == "param" and re.search(r"\bparam[ \t]+\w*$", header.before):
             yield from (Proposal(name, "parameter") for name in text.parameters)
@@ -71,7 +73,9 @@ def _of_header(header: HeaderLine, text: SqlText, path: str, checked: Checked | 
         row = row_name(PurePath(path).parent.name.removesuffix("s")) or "Row"
         for kind in ("one", "optional", "many"):
             yield Proposal(f"{kind} {row}", "value")
-        yield from (Proposal(each, "value") for each in ("value", "optional value", "many value", "count"))
+        yield from (
+            Proposal(each, "value") for each in ("value", "optional value", "many value", "count", "copied")
+        )
     elif header.key == "allow":
         for name, meaning in FINDINGS.items():
             yield Proposal(f"{name}: ", "value", meaning)
@@ -85,7 +89,7 @@ def _detail(column: ColumnFact) -> str:
     return f"{column.type}, {'may be null' if column.nullable else 'not null'}"
 
 
-def _parameters(text: SqlText, checked: Checked | None, names: SchemaNames) -> Iterator[Proposal]:
+def _parameters(text: EditedText, checked: Checked | None, names: SchemaNames) -> Iterator[Proposal]:
     facts = checked.parameters if checked is not None else {}
     seen = set()
     for name in text.parameters:
@@ -106,7 +110,7 @@ def _columns(table: TableSheet) -> Iterator[Proposal]:
         yield Proposal(_quoted(column.name), "column", facts, column.comment)
 
 
-def _in_scope(text: SqlText, names: SchemaNames) -> Iterator[Proposal]:
+def _in_scope(text: EditedText, names: SchemaNames) -> Iterator[Proposal]:
     several = len(text.tables) > 1
     for alias, name in text.tables.items():
         yield Proposal(alias, "table", name)

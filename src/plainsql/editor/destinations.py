@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from plainsql.analysis.findings.migration_statements import MigrationStatements
+from plainsql.editor.edited_text import EditedText
 from plainsql.editor.schema_names import SchemaNames
-from plainsql.editor.sql_text import SqlText
 from plainsql.errors import PlainsqlError
 from plainsql.review.model.callers import find_callers, python_files, query_at
 from plainsql.review.model.sheets import TableSheet
@@ -62,7 +62,7 @@ def uses_of(name: str, project: Project) -> Iterator[Destination]:
         yield Destination(root / caller.path, caller.line)
 
 
-def table_of(text: SqlText, offset: int, names: SchemaNames, project: Project) -> Destination | None:
+def table_of(text: EditedText, offset: int, names: SchemaNames, project: Project) -> Destination | None:
     """Return the statement of a migration that makes the table at an offset."""
     word = text.word(offset)
     if word is None or word.kind != "name" or not project.owns_schema:

@@ -10,21 +10,25 @@ from typing import Final
 from plainsql.check.finding_pages import finding_page
 from plainsql.check.problem_rules import RULES
 from plainsql.codegen import Checked
+from plainsql.editor.edited_text import EditedText, Word
 from plainsql.editor.schema_names import SchemaNames
-from plainsql.editor.sql_text import SqlText, Word
 from plainsql.review.model.sheets import ColumnSheet, TableSheet
 
 __all__ = ["KEYS", "Hover", "hover_text", "signature"]
 
 KEYS: Final = {
     "returns": "The number of rows, and the name of their type: `one Lead`, `optional Lead`, `many Lead`, "
-    "`value`, `optional value`, `many value` or `count`.",
+    "`value`, `optional value`, `many value`, `count` or `copied`.",
     "param": "The bounds and the default of a parameter: `param limit: 1..200 = 50`.",
     "column": "A fact about a column that the analysis cannot prove: `column total: not null`.",
     "cache": "The time for which the result is cached: `cache: 5m`.",
     "allow": "A finding that you accept, with the reason: `allow: star: the table never changes`.",
     "autobatch": "`autobatch: off` keeps concurrent calls from sharing a round trip.",
     "example": "The values of a typical call: `example: id = 42`.",
+    "error": "The class of the error of a constraint that a write may violate: "
+    "`error leads_email_key: EmailTaken`.",
+    "page": "`page: key`: the query has pages by key, and its order is proved to be total.",
+    "deprecated": "The query to use instead: each call gives a `DeprecationWarning` with this text.",
 }
 """The meaning of each key of a header."""
 _FINDING: Final = re.compile(r"allow[ \t]*:[ \t]*(?P<name>[a-z][a-z-]*)")
@@ -40,7 +44,7 @@ class Hover:
 
 
 def hover_text(
-    text: SqlText, offset: int, checked: Checked | None, names: SchemaNames, modules: Iterable[str] = ()
+    text: EditedText, offset: int, checked: Checked | None, names: SchemaNames, modules: Iterable[str] = ()
 ) -> Hover | None:
     """Return the text about the name at an offset.
 
@@ -61,7 +65,9 @@ def hover_text(
     return Hover(found, word.begin, word.end) if found else None
 
 
-def _of_header(text: SqlText, offset: int, checked: Checked | None, modules: Iterable[str]) -> Hover | None:
+def _of_header(
+    text: EditedText, offset: int, checked: Checked | None, modules: Iterable[str]
+) -> Hover | None:
     begin = text.text.rfind("\n", 0, offset) + 1
     end = text.text.find("\n", offset)
     end = len(text.text) if end < 0 else end
@@ -123,7 +129,7 @@ def _of_parameter(checked: Checked | None, name: str) -> str:
     return f"`:{name}` **{fact.type}**, {null}: {fact.because}{written}"
 
 
-def _of_result(text: SqlText, word: Word, checked: Checked | None) -> str:
+def _of_result(text: EditedText, word: Word, checked: Checked | None) -> str:
     """Return the text about a column of the result, if the word is its expression or its alias."""
     if checked is None or checked.statement.source != text.text:
         return ""
@@ -146,7 +152,7 @@ def _offset(text: str, line: int, column: int) -> int:
     return start + column - 1
 
 
-def _of_column(names: SchemaNames, text: SqlText, word: Word) -> str:
+def _of_column(names: SchemaNames, text: EditedText, word: Word) -> str:
     found = names.column(text, word.text, word.qualifier)
     if found is None:
         return ""
@@ -164,7 +170,7 @@ def column_facts(column: ColumnSheet) -> str:
     return f"**{column.type}**, {null}{default}{generated}"
 
 
-def _of_table(names: SchemaNames, text: SqlText, word: Word) -> str:
+def _of_table(names: SchemaNames, text: EditedText, word: Word) -> str:
     table = names.table(f"{word.qualifier}.{word.text}" if word.qualifier else word.text)
     table = table or names.of_alias(text, word.text)
     return _described(table) if table is not None else ""

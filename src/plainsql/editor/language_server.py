@@ -36,9 +36,9 @@ from plainsql.editor.destinations import (
     uses_of,
 )
 from plainsql.editor.edited_project import EditedProject, projects_around
+from plainsql.editor.edited_text import EditedText
 from plainsql.editor.hovers import hover_text
 from plainsql.editor.outline import outline
-from plainsql.editor.sql_text import SqlText
 from plainsql.errors import PlainsqlError
 
 __all__ = ["serve"]
@@ -302,7 +302,7 @@ class _Server:
 
     # -- Requests
 
-    async def _sql(self, uri: str) -> tuple[EditedProject, Path, SqlText, Checked | None] | None:
+    async def _sql(self, uri: str) -> tuple[EditedProject, Path, EditedText, Checked | None] | None:
         """Return the project, the path, the text and the facts of a SQL file; ``None`` for another file."""
         path = _path(uri)
         if path is None or path.suffix != ".sql":
@@ -311,7 +311,7 @@ class _Server:
         if project is None:
             return None
         text = self.protocol_server.workspace.get_text_document(uri).source.replace("\r\n", "\n")
-        return project, path, SqlText(text), project.checked.get(query_name(path, project.project))
+        return project, path, EditedText(text), project.checked.get(query_name(path, project.project))
 
     async def _hover(self, params: types.HoverParams) -> types.Hover | None:
         sql = await self._sql(params.text_document.uri)
@@ -530,7 +530,7 @@ def _diagnostic(problem: Problem) -> types.Diagnostic:
     )
 
 
-def _offers_after_space(text: SqlText, offset: int) -> bool:
+def _offers_after_space(text: EditedText, offset: int) -> bool:
     """Report whether names are offered without a letter: after a key of the header, or after ``from``."""
     if text.header_line(offset) is not None:
         return True

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from plainsql.codegen import Checked
-from plainsql.editor.sql_text import SqlText
+from plainsql.editor.edited_text import EditedText
 
 __all__ = ["OutlineEntry", "outline"]
 
@@ -22,7 +22,7 @@ class OutlineEntry:
     end: int
 
 
-def outline(text: SqlText, checked: Checked | None) -> list[OutlineEntry]:
+def outline(text: EditedText, checked: Checked | None) -> list[OutlineEntry]:
     """Return the parameters, then the columns of a file's query."""
     facts = checked.parameters if checked is not None else {}
     found: dict[str, OutlineEntry] = {}

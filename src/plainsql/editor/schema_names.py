@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from plainsql.editor.sql_text import SqlText
+from plainsql.editor.edited_text import EditedText
 from plainsql.review.model.sheets import ColumnSheet, TableSheet
 
 __all__ = ["SchemaNames"]
@@ -31,12 +31,14 @@ class SchemaNames:
     def in_schema(self, schema: str) -> list[TableSheet]:
         return [table for table in self.tables.values() if table.schema == schema]
 
-    def of_alias(self, text: SqlText, alias: str) -> TableSheet | None:
+    def of_alias(self, text: EditedText, alias: str) -> TableSheet | None:
         """Return the table that a statement calls by a name."""
         name = text.tables.get(alias)
         return self.table(name) if name is not None else None
 
-    def column(self, text: SqlText, name: str, qualifier: str = "") -> tuple[TableSheet, ColumnSheet] | None:
+    def column(
+        self, text: EditedText, name: str, qualifier: str = ""
+    ) -> tuple[TableSheet, ColumnSheet] | None:
         """Return the column of a name, in the table of its qualifier or in any table in scope."""
         for alias in [qualifier] if qualifier else text.tables:
             table = self.of_alias(text, alias)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
+from plainsql.errors import SqlFileError
 from plainsql.statements.optional_lines import Block, divide
 from plainsql.statements.placeholders import find_placeholders
 from plainsql.statements.scanner import Token, scan
@@ -30,10 +33,11 @@ def compile_body(body: str, *, name: str, path: str, line: int = 1) -> Compiled:
     tokens = scan(body, path=path, line=line)
     placeholders, end = find_placeholders(source, tokens)
     if (first := _first_word(source, tokens)) is not None and first.lower() == "copy":
-        # Few files copy.
+        # Few files copy. Another form than that of a file is refused by its kind, and by the drivers.
         from plainsql.statements.copy_statement import compile_copy
 
-        return compile_copy(source, name, tokens, end)
+        with suppress(SqlFileError):
+            return compile_copy(source, name, tokens, end)
     if "--?" in body:
         blocks = divide(source, tokens, placeholders, end)
     else:

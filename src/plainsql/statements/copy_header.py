@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["copy_errors"]
 
+_COPY: Final = re.compile(r"\s*copy\b", re.IGNORECASE)
 _REFUSED: Final = {
     "param": "it stores the values as they come: check them in the program, or with a constraint",
     "column": "it returns no columns",
@@ -32,7 +34,8 @@ def copy_errors(
         return
     copies = isinstance(compiled, CopyStatement)
     of_returns = next(entry for entry in entries if entry.key == "returns")
-    if keys.returns.copied and not copies:
+    # A COPY of another form has an error of its own.
+    if keys.returns.copied and not copies and _COPY.match(compiled.source.text) is None:
         yield source.error(
             of_returns.value_offset,
             "'returns: copied' belongs to a copy, and the statement is another one",

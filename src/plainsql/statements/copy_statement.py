@@ -16,11 +16,11 @@ from typing import Final
 
 from plainsql.errors import SqlFileError
 from plainsql.statements.optional_lines import Block
-from plainsql.statements.scanner import Token
+from plainsql.statements.scanner import Token, scan
 from plainsql.statements.source import Source
 from plainsql.statements.variants import Compiled, Variant
 
-__all__ = ["CopyStatement", "compile_copy"]
+__all__ = ["CopyStatement", "compile_copy", "copy_error"]
 
 _COMMENTS: Final = ("line_comment", "block_comment")
 _FORM: Final = "write copy shop.customers (name, email) from stdin"
@@ -100,6 +100,17 @@ def compile_copy(source: Source, name: str, tokens: list[Token], end: int) -> Co
     copy = CopyStatement(source, name, block.placeholders, [block], end)
     copy.table, copy.columns, copy.span = table, tuple(columns), span
     return copy
+
+
+def copy_error(source: Source) -> SqlFileError | None:
+    """Return the error of a COPY that has another form than that of a file."""
+    tokens = scan(source.text, path=source.path, line=source.line)
+    end = next((token.start for token in tokens if token.kind == "semicolon"), len(source.text))
+    try:
+        compile_copy(source, "", tokens, end)
+    except SqlFileError as error:
+        return error
+    return None
 
 
 class _Reader:

@@ -10,6 +10,7 @@ import re
 from typing import Final
 
 from plainsql.errors import SqlFileError
+from plainsql.statements.copy_statement import copy_error
 from plainsql.statements.scanner import scan
 from plainsql.statements.source import Source
 
@@ -54,13 +55,15 @@ _FIRST: Final = re.compile(r"\s*(\w+)")
 def check_kind(source: Source) -> SqlFileError | None:
     """Return the error of a statement's kind, or None for a query."""
     first = _FIRST.match(source.text)
-    if first is not None and first[1].lower() not in _KINDS:  # nearly always
+    if first is not None and first[1].lower() not in (*_KINDS, "copy"):  # nearly always
         return None
     words = [
         (token.start, source.text[token.start : token.end].lower())
         for token in scan(source.text, path=source.path, line=source.line)
         if token.kind not in ("line_comment", "block_comment")
     ]
+    if words and words[0][1] == "copy":
+        return copy_error(source)
     if not words or words[0][1] not in _KINDS:
         return None
     texts = [text for _, text in words]

@@ -143,7 +143,7 @@ class BuiltStoredRecipe(JsonObject, frozen=True):
 
     steps: list_[BuiltStoredRecipeStep | None] | None
     main: Main | None
-    mood: Literal["plain", "it's", "two \"words\"", "back\\slash", "línea"] | None
+    mood: Mood | None
 
 
 class Stored(JsonObject, frozen=True):
@@ -151,7 +151,7 @@ class Stored(JsonObject, frozen=True):
 
     id: int_
     name: str
-    type: Literal["plain", "it's", "two \"words\"", "back\\slash", "línea"]
+    type: Mood
     date: date_
     class_: str | None
     stars: int_ | None

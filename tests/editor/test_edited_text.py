@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from plainsql.editor.sql_text import SqlText
+from plainsql.editor.edited_text import EditedText
+from plainsql.editor.hovers import KEYS
+from plainsql.statements.header import KEYS as HEADER_KEYS
 
 
 @pytest.mark.parametrize(
@@ -23,11 +25,11 @@ from plainsql.editor.sql_text import SqlText
     ],
 )
 def test_the_tables_of_a_text_are_found_by_their_aliases(sql: str, tables: dict[str, str]) -> None:
-    assert SqlText(sql).tables == tables
+    assert EditedText(sql).tables == tables
 
 
 def test_a_word_has_its_qualifier_and_its_end() -> None:
-    text = SqlText('select l."E-mail", :id from leads l')
+    text = EditedText('select l."E-mail", :id from leads l')
     word = text.word(12)
     assert word is not None
     assert (word.text, word.qualifier, word.begin, word.end) == ("E-mail", "l", 7, 17)
@@ -35,18 +37,22 @@ def test_a_word_has_its_qualifier_and_its_end() -> None:
     assert parameter is not None
     assert (parameter.text, parameter.kind) == ("id", "parameter")
     assert text.word(0) is not None
-    assert SqlText("a + b").word(2) is None
+    assert EditedText("a + b").word(2) is None
     assert text.typed(len(text.text)) == ("", "l", "leads")
 
 
 def test_with_items_are_names_of_tables() -> None:
     sql = "with recent as (select 1), rest as materialized (select 2) select cast(a as (b)) from re"
-    assert SqlText(sql).with_items == ["recent", "rest"]
+    assert EditedText(sql).with_items == ["recent", "rest"]
 
 
 def test_the_header_ends_at_the_first_line_of_sql() -> None:
-    text = SqlText("-- A.\n-- returns: one\n\nselect 1\n-- param x: 1\n")
+    text = EditedText("-- A.\n-- returns: one\n\nselect 1\n-- param x: 1\n")
     line = text.header_line(18)
     assert line is not None
     assert (line.key, line.has_colon) == ("returns", True)
     assert text.header_line(len(text.text) - 2) is None
+
+
+def test_each_key_of_a_header_has_its_meaning() -> None:
+    assert KEYS.keys() == HEADER_KEYS.keys()

@@ -11,7 +11,7 @@ from typing import Final, Literal
 from plainsql.errors import SqlFileError
 from plainsql.statements import Token, scan
 
-__all__ = ["HeaderLine", "SqlText", "Word"]
+__all__ = ["EditedText", "HeaderLine", "Word"]
 
 _HEADER_KEY: Final = re.compile(r"--[ \t]*(?P<key>\w*)(?:[ \t]+(?P<name>[\w.\"]*))?(?P<colon>[ \t]*:)?")
 _BEFORE_TABLE: Final = frozenset({"from", "join", "into", "update", "using", "only", "table"})
@@ -48,7 +48,7 @@ class HeaderLine:
     has_colon: bool
 
 
-class SqlText:
+class EditedText:
     """The text of a SQL file."""
 
     def __init__(self, text: str) -> None:
