@@ -20,6 +20,7 @@ MODULES = (
     "plainsql.migrate",
     "plainsql.embedded",
     "plainsql.testing",
+    "plainsql.fakes",
     "plainsql.fastapi",
     "plainsql.litestar",
     "plainsql.http_errors",

@@ -72,6 +72,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "executors": FLOOR,
     "query": FLOOR | {"statements", "conversions", "rows", "encoding", "executors"},
     "copy_rows": CORE,
+    "fakes": CORE,
     "copy_output": CORE | {"copy_rows"},
     "vector": CORE,
     "database": CORE
