@@ -7,7 +7,6 @@ them, so each value that comes back is checked against its type, and each call i
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Mapping, Sequence
 from copy import copy
 from functools import lru_cache
@@ -18,6 +17,7 @@ import msgspec
 
 from plainsql.dependencies import EVERYTHING
 from plainsql.errors import BindError, ContractError, DecodeError
+from plainsql.options import check
 from plainsql.query.binding import Binder
 from plainsql.query.compiled import (
     CompiledCount,
@@ -38,7 +38,6 @@ MAX_COMPILED: Final = 512
 """The number of texts whose compilation is kept."""
 
 _FACTS: Final = QueryFacts(changes=EVERYTHING)
-_NAME: Final = re.compile(r"[a-z_][a-z0-9_]*(?:\.[a-z_][a-z0-9_]*)*")
 _JSON_ARRAYS: Final = (199, 3807)
 """The numbers of the types ``json[]`` and ``jsonb[]``."""
 _HINT: Final = "write a Struct, a dataclass, a TypedDict, a tuple, or the type of a single column"
@@ -51,17 +50,13 @@ def bind_sql(
 
     ``item`` is the type of a row or of a single value; ``None`` for the number of rows affected.
 
-    Raises ``SqlFileError`` for a text that is no statement, ``BindError`` for wrong parameters.
+    Raises ``SqlFileError`` for a text that is no statement, ``OptionError`` for an option that cannot be,
+    ``BindError`` for wrong parameters.
     """
     if not isinstance(text, str):
         raise BindError(f"sql(): expected a statement as text, got {type(text).__name__}")
-    if not isinstance(returns, str) or returns not in _KINDS:
-        raise BindError(f"sql(): returns: expected 'one', 'optional' or 'many', got {returns!r}")
-    if query_name is not None and not (isinstance(query_name, str) and _NAME.fullmatch(query_name)):
-        raise BindError(
-            f"sql(): query_name: expected a name such as 'reports.daily', got {query_name!r}",
-            hint="use lower-case letters, digits, underscores and dots",
-        )
+    if returns != "many" or query_name is not None:
+        check("sql", returns=returns, query_name=query_name)
     try:
         query = _compiled(text, item, returns, query_name)
     except BindError:  # which is a TypeError
