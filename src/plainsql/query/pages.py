@@ -11,6 +11,7 @@ import hmac
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeVar, get_type_hints
 
 import msgspec
@@ -32,6 +33,9 @@ T = TypeVar("T")
 _FINGERPRINT_BYTES: Final = 8
 _SIGNATURE_BYTES: Final = 16
 _MIN_KEY_BYTES: Final = 16
+_MAX_NUMERIC_DIGITS: Final = 131_072
+"""The digits of a ``numeric`` before its point."""
+_UNCHANGED: Final = "pass a token of the page before, unchanged"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +90,8 @@ class _AppendedVariant:
     def __init__(self, variant: Variant, sql: str, parameters: tuple[str, ...]) -> None:
         self.sql = sql
         self.parameters = (*variant.parameters, *parameters)
+        self.own = len(variant.parameters)
+        """The number of the query's own parameters."""
         self.choices = variant.choices
         self.given = variant.given
 
@@ -110,8 +116,8 @@ class _DerivedTexts:
         # The server's position counts in the text around the query.
         return self._texts.error_note(text, None)
 
-    def encode_error(self, *args: Any, **options: Any) -> BindError:
-        return self._texts.encode_error(*args, **options)
+    def encode_error(self, text: QueryText, index: int, *args: Any, **options: Any) -> Any:
+        return self._texts.encode_error(text, index, *args, **options)
 
     def _derive(self, text: QueryText, sql: str, parameters: tuple[str, ...], *, after: bool) -> QueryText:
         variant: Any = _AppendedVariant(text.variant, sql, parameters)
@@ -133,6 +139,12 @@ class _PageTexts(_DerivedTexts):
         if made is None:
             made = self._page(text, after=after is not None)
         return made, (*given, *(after or ()), limit)
+
+    def encode_error(self, text: QueryText, index: int, *args: Any, **options: Any) -> Any:
+        variant: Any = text.variant
+        if variant.own <= index < len(variant.parameters) - 1:  # the last one is the number of rows
+            return unreadable(self.name)
+        return super().encode_error(text, index, *args, **options)
 
     def order(self, text: QueryText) -> PageOrder:
         """Return the order that a text of the query has."""
@@ -237,9 +249,10 @@ class PageCalls(Generic[T]):
         if request.key is not None:
             signature, content = content[:_SIGNATURE_BYTES], content[_SIGNATURE_BYTES:]
             if not hmac.compare_digest(signature, _signature(request.key, content)):
-                raise self._refusal("its signature is wrong", "pass a token of the page before, unchanged")
+                raise refusal(self._query.name, "its signature is wrong", _UNCHANGED)
         if content[:_FINGERPRINT_BYTES] != fingerprint:
-            raise self._refusal(
+            raise refusal(
+                self._query.name,
                 "it is of another query, another order or another version of the statement",
                 "begin at the first page: after=None",
             )
@@ -248,7 +261,9 @@ class PageCalls(Generic[T]):
                 content[_FINGERPRINT_BYTES:], type=self._types(order)
             )
         except msgspec.MsgspecError:
-            raise self._refusal("it cannot be read", "pass a token of the page before, unchanged") from None
+            raise unreadable(self._query.name) from None
+        if any(isinstance(value, Decimal) and not _fits(value) for value in found):
+            raise unreadable(self._query.name)
         return found
 
     def _types(self, order: PageOrder) -> Any:
@@ -264,8 +279,20 @@ class PageCalls(Generic[T]):
             known = self._decoders[order] = tuple.__class_getitem__(tuple(types))
         return known
 
-    def _refusal(self, message: str, hint: str) -> PageTokenError:
-        return PageTokenError(f"{self._query.name}: the page's token is refused: {message}", hint=hint)
+
+def unreadable(name: str) -> PageTokenError:
+    """Return the error of a token whose values are not those of the query's order."""
+    return refusal(name, "it cannot be read", _UNCHANGED)
+
+
+def refusal(name: str, message: str, hint: str) -> PageTokenError:
+    """Return the error of a token that the query ``name`` refuses."""
+    return PageTokenError(f"{name}: the page's token is refused: {message}", hint=hint)
+
+
+def _fits(value: Decimal) -> bool:
+    """Return whether a number is one of PostgreSQL's: a made token may hold ``1e999999999``."""
+    return not value.is_finite() or abs(value.adjusted()) <= _MAX_NUMERIC_DIGITS
 
 
 def _decoded(token: object) -> bytes:
