@@ -35,7 +35,7 @@ STEPS: dict[str, tuple[Any, str, Callable[..., Any]]] = {
     "planning": (modules, "_plan_function", lambda item, *_: item.statement.name == "notes.deep"),
     "rendering": (
         rendering,
-        "_docstring",
+        "query_docstring",
         lambda function, _: function.statement.name == "notes.deep",
     ),
 }

@@ -14,7 +14,7 @@ import pytest
 
 import plainsql
 import plainsql.sync
-from plainsql import BindError, ContractError, DecodeError, NoRowError, TooManyRowsError
+from plainsql import BindError, ContractError, DecodeError, NoRowError, OptionError, TooManyRowsError
 
 Lead = msgspec.defstruct("Lead", [("id", UUID), ("name", str), ("created_at", datetime)], frozen=True)
 
@@ -88,8 +88,8 @@ async def test_a_statement_that_does_not_fit_is_refused(
         ("values (1), (2)", {"type": int, "returns": "optional"}, TooManyRowsError, "at most one row"),
         ("select :a::int", {"type": int}, BindError, "missing a"),
         ("select 1", {"type": int, "b": 1}, BindError, "unknown b"),
-        ("select 1", {"type": int, "returns": "all"}, BindError, "'one', 'optional' or 'many', got 'all'"),
-        ("select 1", {"type": int, "query_name": "x */ y"}, BindError, "expected a name such as"),
+        ("select 1", {"type": int, "returns": "all"}, OptionError, "'many', 'one' or 'optional', got 'all'"),
+        ("select 1", {"type": int, "query_name": "x */ y"}, OptionError, "expected a name such as"),
         ("select 1", {"type": "int"}, BindError, "type: expected a type, got str"),
         ("copy shop.leads (name) from stdin", {}, BindError, "a copy takes rows"),
         ("begin", {}, plainsql.SqlFileError, "cannot begin, end or divide a transaction"),

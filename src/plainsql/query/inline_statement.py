@@ -7,7 +7,6 @@ them, so each value that comes back is checked against its type, and each call i
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from hashlib import blake2b
@@ -17,6 +16,7 @@ import msgspec
 
 from plainsql.dependencies import EVERYTHING
 from plainsql.errors import BindError, ContractError, DecodeError
+from plainsql.options import check
 from plainsql.query.binding import Binder
 from plainsql.query.compiled import (
     CompiledCount,
@@ -37,7 +37,6 @@ MAX_COMPILED: Final = 512
 """The number of texts whose compilation is kept."""
 
 _FACTS: Final = QueryFacts(changes=EVERYTHING)
-_NAME: Final = re.compile(r"[a-z_][a-z0-9_]*(?:\.[a-z_][a-z0-9_]*)*")
 _HINT: Final = "write a Struct, a dataclass, a TypedDict, a tuple, or the type of a single column"
 
 
@@ -48,10 +47,13 @@ def bind_sql(
 
     ``item`` is the type of a row or of a single value; ``None`` for the number of rows affected.
 
-    Raises ``SqlFileError`` for a text that is no statement, ``BindError`` for wrong parameters.
+    Raises ``SqlFileError`` for a text that is no statement, ``OptionError`` for an option that cannot be,
+    ``BindError`` for wrong parameters.
     """
     if not isinstance(text, str):
         raise BindError(f"sql(): expected a statement as text, got {type(text).__name__}")
+    if returns != "many" or query_name is not None:
+        check("sql", returns=returns, query_name=query_name)
     try:
         query = _compiled(text, item, returns, query_name)
     except BindError:  # which is a TypeError
@@ -71,13 +73,6 @@ def _compiled(text: str, item: Any, returns: str, query_name: str | None) -> Com
     name = (
         query_name if query_name is not None else f"sql_{blake2b(text.encode(), digest_size=4).hexdigest()}"
     )
-    if not _NAME.fullmatch(name):
-        raise BindError(
-            f"sql(): query_name: expected a name such as 'reports.daily', got {name!r}",
-            hint="use lower-case letters, digits, underscores and dots",
-        )
-    if returns not in ("one", "optional", "many"):
-        raise BindError(f"sql(): returns: expected 'one', 'optional' or 'many', got {returns!r}")
     compiled = compile_body(text, name=name, path=name)
     if (error := check_kind(compiled.source)) is not None:
         raise error

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from plainsql.query.compiled import CompiledQuery
     from plainsql.statements import Variant
 
-__all__ = ["Page", "PageCalls", "PageRequest"]
+__all__ = ["Page", "PageArgs", "PageCalls", "PageRequest", "TotalTexts"]
 
 T = TypeVar("T")
 
@@ -72,7 +72,7 @@ class Page(Generic[T]):
     """The number of rows of all pages, if the request has ``total``."""
 
 
-class _PageArgs(NamedTuple):
+class PageArgs(NamedTuple):
     """The arguments of a page as executors pass them on."""
 
     values: Args
@@ -144,7 +144,7 @@ class _PageTexts(_DerivedTexts):
 
     def fingerprint(self, values: Args) -> bytes:
         """Return the fingerprint of the text that a call's pages have."""
-        text, _ = self.select(_PageArgs(values, (), 1))
+        text, _ = self.select(PageArgs(values, (), 1))
         digest = hashlib.blake2b(f"{self.name}\0{text.sql}".encode(), digest_size=_FINGERPRINT_BYTES)
         return digest.digest()
 
@@ -155,7 +155,7 @@ class _PageTexts(_DerivedTexts):
         return self._derive(text, sql, (*names, "limit"), after=after)
 
 
-class _TotalTexts(_DerivedTexts):
+class TotalTexts(_DerivedTexts):
     """The texts that count the rows of all pages."""
 
     def select(self, values: Args) -> tuple[QueryText, Args]:
@@ -179,7 +179,7 @@ class PageCalls(Generic[T]):
         self._query = query
         self._texts = _PageTexts(query.texts, orders)
         self._rows = derive(self._texts, "many")
-        self._total = derive(_TotalTexts(query.texts), "one")
+        self._total = derive(TotalTexts(query.texts), "one")
         self._decoders: dict[PageOrder, Any] = {}
 
     def page(self, run: Callable[[Any, Any], Any], request: PageRequest, values: Args) -> Any:
@@ -191,7 +191,7 @@ class PageCalls(Generic[T]):
         text, _ = self._query.texts.select(values)
         order = self._texts.order(text)
         after = None if request.after is None else self._read(request, fingerprint, order)
-        first = run(self._rows, _PageArgs(values, after, request.size + 1))
+        first = run(self._rows, PageArgs(values, after, request.size + 1))
         if hasattr(first, "__await__"):
             return self._awaited(run, first, request, values, fingerprint, order)
         total = run(self._total, values) if request.total else None
