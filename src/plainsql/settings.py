@@ -124,6 +124,14 @@ class Project:
     """The folder of the recorded plans, below the root."""
     stats: str = ""
     """The folder of production's statistics, below the root; by default ``stats``."""
+    seed: str = ""
+    """The file or folder of SQL that writes the rows of ``plainsql test``, below the root."""
+    results: str = "results"
+    """The folder of the expected results of ``plainsql test``, below the root."""
+    test_tenant: str = ""
+    """The tenant of the cases of ``plainsql test``."""
+    test_user: str = ""
+    """The user who acts for that tenant."""
     databases: Mapping[str, Any] = field(default_factory=dict, hash=False)
     """The tables of the project's databases, by name."""
     name: str = ""
@@ -257,7 +265,7 @@ class Project:
             if each.name not in _INNER | _OF_ONE_DATABASE and not _makes_database(each.name)
         }
         own = {"sql": f"sql/{name}", "migrations": f"migrations/{name}", "output": f"queries/{name}"}
-        own |= {"schema_file": f"schema_{name}.sql", "plans": f"plans/{name}"}
+        own |= {"schema_file": f"schema_{name}.sql", "plans": f"plans/{name}", "results": f"results/{name}"}
         settings = inherited | own | self.databases[name]
         return Project(**settings | {"root": self.root, "name": name, "databases": self.databases})
 
@@ -291,6 +299,10 @@ class Project:
     @property
     def plans_folder(self) -> Path:
         return self.root / self.plans
+
+    @property
+    def results_folder(self) -> Path:
+        return self.root / self.results
 
     @property
     def oldest_server(self) -> int:
@@ -353,7 +365,18 @@ _INNER: Final = frozenset({"root", "name", "is_database"})
 
 
 _OF_ONE_DATABASE: Final = frozenset(
-    {"search_path", "allow", "baseline", "not_null", "types", "migrated_schema", "plans", "stats"}
+    {
+        "search_path",
+        "allow",
+        "baseline",
+        "not_null",
+        "types",
+        "migrated_schema",
+        "plans",
+        "stats",
+        "seed",
+        "results",
+    }
 )
 """The settings that are never the default of the tables of ``databases``, but make no database alone."""
 
