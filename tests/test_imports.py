@@ -72,6 +72,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "executors": FLOOR,
     "query": FLOOR | {"statements", "conversions", "rows", "encoding", "executors"},
     "copy_rows": CORE,
+    "factories": CORE | {"copy_rows"},
     "fakes": CORE,
     "copy_output": CORE | {"copy_rows"},
     "vector": CORE,
