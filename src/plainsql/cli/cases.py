@@ -8,19 +8,21 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Annotated, Final, Literal, get_args
+from typing import Annotated, get_args
 
 import msgspec
 from cyclopts import Parameter
 
 from plainsql import statements
 from plainsql.cli.case_runner import Case, CaseRunner, cases_of, needs_no_arguments, open_runner
+from plainsql.cli.cases_since import cases_since
+from plainsql.cli.chosen_queries import WILDCARDS, choose_queries, is_named
 from plainsql.cli.exit_codes import FINDINGS, FINE
 from plainsql.cli.number_range import NumberRange
 from plainsql.cli.project import load_project
 from plainsql.errors import PlainsqlError, SettingsError, printable
+from plainsql.result_tests.case_report import FAILURES, CaseReport, State
 from plainsql.result_tests.placeholders import placeholder_paths, volatile_paths, with_placeholders
 from plainsql.result_tests.result_file import (
     CaseResult,
@@ -33,41 +35,17 @@ from plainsql.result_tests.result_folder import ResultFolder
 from plainsql.result_tests.row_differences import TOLERANCE
 from plainsql.settings import Project
 from plainsql.statements import Statement
-from plainsql.statements.header import close_match
 
 __all__ = ["cases"]
 
 _FLAG = Parameter(negative=(), show_default=False)
 _TOLERANCE = NumberRange("a number", 0, 1, "1e-6")
-_WILDCARDS: Final = "*?["
-_LIKENESS: Final = 0.6
-
-State = Literal["failed", "refused", "missing", "unreadable", "stale", "leftover", "new", "changed", "same"]
-_FAILURES: Final = ("failed", "missing", "refused", "stale", "unreadable", "leftover")
-
-
-class CaseReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The state of one case, or of a file of results."""
-
-    query: str = ""
-    case: str = ""
-    state: State
-    place: str
-    """The place of the example, or the file of results."""
-    message: str = ""
-    differences: tuple[str, ...] = ()
-    hint: str = ""
-
-    def __str__(self) -> str:
-        lines = [f"{self.place}: {self.message} [{self.state}]"]
-        lines += [f"  {each}" for each in self.differences]
-        lines += [f"HINT: {self.hint}"] if self.hint else []
-        return "\n".join(lines)
 
 
 def cases(
     *queries: str,
     update: Annotated[bool, _FLAG] = False,
+    since: Annotated[str | None, Parameter(show_default=False)] = None,
     tolerance: Annotated[float, Parameter(validator=_TOLERANCE)] = TOLERANCE,
     json: Annotated[bool, _FLAG] = False,
 ) -> int:
@@ -85,6 +63,10 @@ def cases(
         arguments gets a case without an example if its name is given with --update.
     update
         Write the results that came back as the expected ones, and remove those of cases that are gone.
+    since
+        Compare with the results before the migrations that this git ref does not have: a tag, a branch or a
+        hash; REF... for the commit at which the current branch left REF. Its queries run on its schema and
+        its seed, then the new migrations run on that data, and the queries of the work tree follow.
     tolerance
         The difference of two floats that counts as none: relative, and absolute for numbers below 1.
     json
@@ -92,18 +74,26 @@ def cases(
     """
     began = time.perf_counter()
     project = load_project()
-    run = _Run(project, update=update, tolerance=tolerance)
-    run.run(queries)
-    if json:
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode(run.reports)).decode() + "\n")
+    if since is not None and update:
+        raise SettingsError(
+            "--since and --update: expected one of them, got both", hint="--update writes, --since does not"
+        )
+    if since is None:
+        run = _Run(project, update=update, tolerance=tolerance)
+        run.run(queries)
+        reports, lines, after = run.reports, run.written, ""
     else:
-        for report in run.reports:
-            if report.state in _FAILURES:
+        reports, lines, after = cases_since(project, since, queries, tolerance)
+    if json:
+        sys.stdout.write(msgspec.json.format(msgspec.json.encode(reports)).decode() + "\n")
+    else:
+        for report in reports:
+            if report.state in FAILURES:
                 print(f"{printable(str(report))}\n")
-        for line in run.written:
+        for line in lines:
             print(printable(line))
-        print(f"{_summary(run.reports)}, {time.perf_counter() - began:.1f} s")
-    return FINDINGS if any(each.state in _FAILURES for each in run.reports) else FINE
+        print(f"{_summary(reports)}{after}, {time.perf_counter() - began:.1f} s")
+    return FINDINGS if any(each.state in FAILURES for each in reports) else FINE
 
 
 def _summary(reports: Sequence[CaseReport]) -> str:
@@ -128,12 +118,12 @@ class _Run:
 
     def run(self, words: Sequence[str]) -> None:
         catalog = list(statements.load(self._project.sql_folder).values())
-        chosen = _chosen(catalog, words)
-        named = {word for word in words if not any(mark in word for mark in _WILDCARDS)}
+        chosen = choose_queries(catalog, words)
+        named = {word for word in words if not any(mark in word for mark in WILDCARDS)}
         tested = [
             (each, cases)
             for each in chosen
-            if (cases := self._cases(each, named=bool(named) and _is_named(each, named)))
+            if (cases := self._cases(each, named=bool(named) and is_named(each, named)))
         ]
         if tested:
             with open_runner(self._project) as runner:
@@ -275,29 +265,3 @@ class _Run:
                 hint=hint,
             )
         )
-
-
-def _is_named(statement: Statement, names: set[str]) -> bool:
-    return statement.name in names or any(
-        Path(name).resolve() == Path(statement.path).resolve() for name in names if name.endswith(".sql")
-    )
-
-
-def _chosen(queries: Sequence[Statement], words: Sequence[str]) -> list[Statement]:
-    """Return the queries that the words name, all without words.
-
-    Raises ``SettingsError`` if a word names none.
-    """
-    chosen = [each for each in queries if not words]
-    for word in words:
-        found = [each for each in queries if _is_named(each, {word}) or fnmatchcase(each.name, word)]
-        if not found:
-            meant = close_match(word, [each.name for each in queries], _LIKENESS)
-            raise SettingsError(
-                f"there is no query {word!r}",
-                hint=f"did you mean {meant}?"
-                if meant
-                else "give a query's name, its file, or a pattern such as 'shop.orders.*'",
-            )
-        chosen += [each for each in found if each not in chosen]
-    return [each for each in queries if each in chosen]
