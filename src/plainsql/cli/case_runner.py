@@ -27,7 +27,7 @@ from plainsql.query_folder import make_query
 from plainsql.result_tests.result_file import CaseResult
 from plainsql.result_tests.row_differences import Comparison, sorted_rows
 from plainsql.result_tests.seed import SESSION, apply_seed, seed_files
-from plainsql.result_tests.sequences import Sequences
+from plainsql.result_tests.sequence_states import Sequences
 from plainsql.schema import SchemaSource, schema_source
 from plainsql.settings import Project
 from plainsql.statements import Statement

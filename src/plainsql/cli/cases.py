@@ -25,7 +25,6 @@ from plainsql.cli.number_range import NumberRange
 from plainsql.cli.project import load_project, repository_root
 from plainsql.errors import Place, PlainsqlError, SettingsError, printable
 from plainsql.result_tests.case_report import FAILURES, CaseReport, State, refused_case
-from plainsql.result_tests.placeholders import placeholder_paths, volatile_paths, with_placeholders
 from plainsql.result_tests.result_file import (
     CaseResult,
     ResultFileError,
@@ -35,6 +34,7 @@ from plainsql.result_tests.result_file import (
 )
 from plainsql.result_tests.result_folder import ResultFolder
 from plainsql.result_tests.row_differences import TOLERANCE
+from plainsql.result_tests.volatile_values import placeholder_paths, volatile_paths, with_placeholders
 from plainsql.settings import Project
 from plainsql.statements import Statement
 

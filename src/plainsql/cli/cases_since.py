@@ -16,9 +16,9 @@ from plainsql.cli.case_runner import Case, CaseRun, CaseRunner, cases_of, open_r
 from plainsql.cli.chosen_queries import choose_queries
 from plainsql.errors import PlainsqlError, SettingsError
 from plainsql.result_tests.case_report import CaseReport, refused_case
-from plainsql.result_tests.placeholders import placeholder_paths, volatile_paths, with_placeholders
 from plainsql.result_tests.result_file import CaseResult, ResultFileError, parse_results
 from plainsql.result_tests.result_folder import ResultFolder
+from plainsql.result_tests.volatile_values import placeholder_paths, volatile_paths, with_placeholders
 from plainsql.schema import schema_source
 from plainsql.settings import Project
 from plainsql.statements import Statement
