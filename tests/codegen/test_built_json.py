@@ -157,7 +157,7 @@ def test_an_anonymous_row_is_a_struct_on_both_drivers(a: ModuleType, sides: Side
     first, second = sides.ask(a.paired)
     assert [text.replace("_", "") for text in a.Pair.__annotations__.values()] == [
         # Parameters of the module have the names of types.
-        *("int", "str | None", "Decimal", "date", "bool", "bytes", "timedelta", "timedelta"),
+        *("CookId", "str | None", "Decimal", "date", "bool", "bytes", "timedelta", "timedelta"),
         *("datetime", "str"),
     ]
     values = (Decimal("1.50"), date.max, True, b"\0", timedelta(days=1), timedelta(0))

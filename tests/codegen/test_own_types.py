@@ -142,7 +142,8 @@ where p.window_ = :days or p.window_ && :days order by p.id limit 10
     "rows": """-- Whole rows.
 -- returns: many Rows
 select s as sale, row(s.id, s.total, s.parts)::bill as line,
-  :line::bill as given, array[:line::bill] as several
+  :line::bill as given, array[:line::bill] as several,
+  to_jsonb(row(s.id, s.total, s.parts)::bill) as document, to_jsonb(s) as whole, row(s.id, s.total) as pair
 from sales as s where s.id = :id limit 1
 """,
     "paint": """-- Paint.
@@ -262,6 +263,9 @@ def test_values_are_made_and_sent_in_every_form(
     line = a.Bill(sale=1, total=money(700), parts=[money(1), None])
     (rows,) = ask(a.rows, id=10, line=line)
     assert (rows.given, rows.several, rows.line.total) == (line, [line], money(150))
+    assert (rows.document.total, rows.document.parts) == (money(150), [money(250), None])
+    assert (rows.whole.parts, rows.whole.total) == ([money(250), None], money(150))
+    assert (rows.pair.f1, rows.pair.f2) == (10, money(150))
     assert (rows.sale.total, rows.sale.shop_id, rows.sale.extra) == (money(150), 1, types.Extra({"a": 1}))
 
     one, two = ask(a.built)

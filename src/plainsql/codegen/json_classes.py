@@ -99,7 +99,8 @@ class ShapeAnnotations:
             field = below_domains(part.type) if part.type is not None else type
             if field.kind != "base" or field.name not in _IN_RECORDS:
                 raise LookupError(field)
-            fields.append(Field(name, annotate(field), part.nullable))
+            own = self.own_types.in_json(field, part.origins)
+            fields.append(Field(name, own or annotate(field), part.nullable))
             types.append(field.name)
         key = self._add(fields, "Composite", f"The row `{'.'.join(self.path[1:])}`.")
         mark = f"RecordMark({', '.join(map(string_literal, types))})"
