@@ -20,6 +20,8 @@ MODULES = (
     "plainsql.migrate",
     "plainsql.embedded",
     "plainsql.testing",
+    "plainsql.factories",
+    "plainsql.fakes",
     "plainsql.fastapi",
     "plainsql.litestar",
     "plainsql.http_errors",
@@ -39,7 +41,10 @@ PARTS = {
 }
 """The names of a module that are public, if they are not all of its ``__all__``."""
 
-INNER = "adopt|bind|build|compare|kind|needs_columns|note|plan|run|run_batch|run_fresh|run_many|traces|unfit"
+INNER = (
+    "adopt|bind|build|compare|copy_rows|kind|needs_columns|note|plan|run|run_batch|run_fresh|run_many|traces"
+    "|unfit"
+)
 """The methods that queries and executors call of each other; you call a query."""
 
 

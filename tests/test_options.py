@@ -21,6 +21,7 @@ from plainsql.database import GuestExecutor
 from plainsql.limits import Limits, SlidingWindow
 from plainsql.options import OPTIONS, check, nearest
 from plainsql.otel import Telemetry
+from plainsql.query.sql_calls import AsyncSql, SyncSql
 from plainsql.redis_connection import RedisConnection
 from plainsql.sessions import Sessions
 from tests.database.ask import SELECT_1
@@ -78,6 +79,11 @@ async def create(given: dict[str, Any]) -> None:
 def in_scripts(given: dict[str, Any], url: str) -> None:
     with sync.connect(url) as db, db.transaction(**given):
         pass
+
+
+def in_sync_sql(given: dict[str, Any], url: str) -> None:
+    with sync.connect(url) as db:
+        db.sql("select 1", **({"type": int} | given))
 
 
 def in_pool(given: dict[str, Any], url: str) -> None:
@@ -174,6 +180,10 @@ FUNCTIONS: dict[str, list[Function]] = {
             lambda db, given: of_sync(db, "copy_out", {"query": SELECT_1, "output": "-"}, given),
         )
         for kind in SYNC_EXECUTORS
+    ],
+    "sql": [
+        Function(AsyncSql.sql, lambda db, given: db.sql("select 1", **({"type": int} | given)), ("text",)),
+        Function(SyncSql.sql, lambda db, given: in_sync_sql(given, db.test_url), ("text",)),
     ],
     "Limits": [Function(Limits, lambda _, given: call(Limits, {"redis": REDIS, "prefix": "test"}, given))],
     "bucket": [

@@ -8,14 +8,36 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import TYPE_CHECKING, TypedDict
 
 from plainsql.dependencies import Change
-from plainsql.query import Args, NullError, count, one
+from plainsql.query import Args, NullError, count, one, parameter_types
 
-__all__ = ["add", "create"]
+__all__ = ["AddParameters", "CreateParameters", "add", "create"]
 
 
-@count("arrivals.add", "sql/arrivals/add.sql", 3, """\
+if TYPE_CHECKING:
+    AddParameters = TypedDict("AddParameters", {
+        "id": int,
+        "name": str,
+        "email": str,
+        "score": int,
+        "created_at": datetime,
+    })
+    CreateParameters = TypedDict("CreateParameters", {
+        "name": str,
+        "email": str,
+        "score": int,
+        "created_at": datetime,
+    })
+else:
+    __getattr__ = parameter_types(__name__, {
+        "AddParameters": "add",
+        "CreateParameters": "create",
+    })
+
+
+@count["AddParameters"]("arrivals.add", "sql/arrivals/add.sql", 3, """\
 insert into bench.arrivals (id, name, email, score, created_at)
 values (:id, :name, :email, :score, :created_at)
 """, session_clean=True, changes=(
@@ -25,6 +47,7 @@ def add(*, id: int, name: str, email: str, score: int, created_at: datetime) -> 
     """Insert an arrival with its id; many of them are copied.
 
     Writes bench.arrivals.
+    May violate arrivals_pkey.
     SQL: sql/arrivals/add.sql
     """
     if id is None or name is None or email is None or score is None or created_at is None:
@@ -32,7 +55,7 @@ def add(*, id: int, name: str, email: str, score: int, created_at: datetime) -> 
     return (id, name, email, score, created_at)
 
 
-@one[int]("arrivals.create", "sql/arrivals/create.sql", 3, """\
+@one[int, "CreateParameters"]("arrivals.create", "sql/arrivals/create.sql", 3, """\
 insert into bench.arrivals (name, email, score, created_at)
 values (:name, :email, :score, :created_at)
 returning id
@@ -44,6 +67,7 @@ def create(*, name: str, email: str, score: int, created_at: datetime) -> Args:
 
     Reads bench.arrivals.
     Writes bench.arrivals.
+    May violate arrivals_pkey.
     SQL: sql/arrivals/create.sql
     """
     if name is None or email is None or score is None or created_at is None:

@@ -8,11 +8,12 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import TYPE_CHECKING, TypedDict
 
-from plainsql.query import Args, NullError, bounded, many, optional
+from plainsql.query import Args, NullError, bounded, many, optional, parameter_types
 from plainsql.rows import Row
 
-__all__ = ["Lead", "export", "get_by_id", "list_after"]
+__all__ = ["GetByIdParameters", "Lead", "ListAfterParameters", "export", "get_by_id", "list_after"]
 
 
 class Lead(Row, frozen=True):
@@ -23,6 +24,16 @@ class Lead(Row, frozen=True):
     email: str
     score: int
     created_at: datetime
+
+
+if TYPE_CHECKING:
+    GetByIdParameters = TypedDict("GetByIdParameters", {"id": int})
+    ListAfterParameters = TypedDict("ListAfterParameters", {"after": int, "limit": int})
+else:
+    __getattr__ = parameter_types(__name__, {
+        "GetByIdParameters": "get_by_id",
+        "ListAfterParameters": "list_after",
+    })
 
 
 @many[Lead]("leads.export", "sql/leads/export.sql", 3, """\
@@ -44,7 +55,7 @@ def export() -> Args:
     return ()
 
 
-@optional[Lead]("leads.get_by_id", "sql/leads/get_by_id.sql", 3, """\
+@optional[Lead, "GetByIdParameters"]("leads.get_by_id", "sql/leads/get_by_id.sql", 3, """\
 select
   l.id,
   l.name,
@@ -65,7 +76,7 @@ def get_by_id(*, id: int) -> Args:
     return (id,)
 
 
-@many[Lead]("leads.list_after", "sql/leads/list_after.sql", 4, """\
+@many[Lead, "ListAfterParameters"]("leads.list_after", "sql/leads/list_after.sql", 4, """\
 select
   l.id,
   l.name,

@@ -8,11 +8,12 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import TYPE_CHECKING, TypedDict
 
-from plainsql.query import Args, NullError, optional
+from plainsql.query import Args, NullError, optional, parameter_types
 from plainsql.rows import Row
 
-__all__ = ["Note", "get_by_id"]
+__all__ = ["GetByIdParameters", "Note", "get_by_id"]
 
 
 class Note(Row, frozen=True):
@@ -24,7 +25,15 @@ class Note(Row, frozen=True):
     created_at: datetime
 
 
-@optional[Note]("notes.get_by_id", "sql/notes/get_by_id.sql", 3, """\
+if TYPE_CHECKING:
+    GetByIdParameters = TypedDict("GetByIdParameters", {"id": int})
+else:
+    __getattr__ = parameter_types(__name__, {
+        "GetByIdParameters": "get_by_id",
+    })
+
+
+@optional[Note, "GetByIdParameters"]("notes.get_by_id", "sql/notes/get_by_id.sql", 3, """\
 select
   n.id,
   n.title,

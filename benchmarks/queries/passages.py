@@ -8,13 +8,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NotRequired, TYPE_CHECKING, TypedDict
 
-from plainsql.query import Args, NullError, bounded, many
+from plainsql.query import Args, NullError, bounded, many, parameter_types
 from plainsql.rows import Row
 from plainsql.types import SupportsArray
 from plainsql.vector import Vector
 
-__all__ = ["Passage", "nearest"]
+__all__ = ["NearestParameters", "Passage", "nearest"]
 
 
 class Passage(Row, frozen=True):
@@ -24,7 +25,19 @@ class Passage(Row, frozen=True):
     distance: float
 
 
-@many[Passage]("passages.nearest", "sql/passages/nearest.sql", 4, """\
+if TYPE_CHECKING:
+    NearestParameters = TypedDict("NearestParameters", {
+        "embedding": Vector | Sequence[float] | SupportsArray,
+        "below": int,
+        "limit": NotRequired[int],
+    })
+else:
+    __getattr__ = parameter_types(__name__, {
+        "NearestParameters": "nearest",
+    })
+
+
+@many[Passage, "NearestParameters"]("passages.nearest", "sql/passages/nearest.sql", 4, """\
 with
 nearest as (
   select

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
         connect,
         over,
     )
-    from plainsql.executors import AsyncExecutor, SyncExecutor
+    from plainsql.executors import AsyncExecutor, AsyncTransactional, SyncExecutor, SyncTransactional
     from plainsql.health.results import Check, Health
     from plainsql.query.pages import Page, PageRequest
     from plainsql.query_folder import load
@@ -78,6 +78,7 @@ __version__ = "0.1.0"
 __all__ = [
     "UNSET",
     "AsyncExecutor",
+    "AsyncTransactional",
     "BindError",
     "CacheError",
     "Call",
@@ -121,6 +122,7 @@ __all__ = [
     "SqlFileError",
     "SqlFolderError",
     "SyncExecutor",
+    "SyncTransactional",
     "TenantDatabase",
     "TenantError",
     "TooManyRowsError",
@@ -152,6 +154,7 @@ _HOMES = {
     "ServerError": "plainsql.sqlstate_errors",
     "UniqueViolation": "plainsql.sqlstate_errors",
     "AsyncExecutor": "plainsql.executors",
+    "AsyncTransactional": "plainsql.executors",
     "Call": "plainsql.database",
     "Check": "plainsql.health.results",
     "Codec": "plainsql.codec",
@@ -164,6 +167,7 @@ _HOMES = {
     "PageRequest": "plainsql.query.pages",
     "Row": "plainsql.rows",
     "SyncExecutor": "plainsql.executors",
+    "SyncTransactional": "plainsql.executors",
     "TenantDatabase": "plainsql.database",
     "Transaction": "plainsql.database",
     "UNSET": "plainsql.types",

@@ -7,11 +7,12 @@ call returns, so a result is any object here.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import Any, Protocol
 
 from plainsql.types import Args
 
-__all__ = ["AsyncExecutor", "SyncExecutor"]
+__all__ = ["AsyncExecutor", "AsyncTransactional", "SyncExecutor", "SyncTransactional"]
 
 
 class AsyncExecutor(Protocol):
@@ -58,4 +59,20 @@ class SyncExecutor(Protocol):
 
     def execute_many(self, query: Any, sets: Sequence[Args], /) -> None:
         """Run a query for each set of arguments and return nothing; call ``query.execute_many`` instead."""
+        ...
+
+
+class AsyncTransactional(AsyncExecutor, Protocol):
+    """An ``AsyncExecutor`` that opens transactions: a savepoint if it is a transaction itself."""
+
+    def transaction(self) -> AbstractAsyncContextManager[AsyncTransactional]:
+        """Open a transaction: ``async with db.transaction() as tx``."""
+        ...
+
+
+class SyncTransactional(SyncExecutor, Protocol):
+    """A ``SyncExecutor`` that opens transactions: a savepoint if it is a transaction itself."""
+
+    def transaction(self) -> AbstractContextManager[SyncTransactional]:
+        """Open a transaction: ``with db.transaction() as tx``."""
         ...

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import re
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from os import PathLike
@@ -339,6 +340,8 @@ _MIGRATION_RUN: Final = {
     "server_wait": _SECONDS_FROM_0,
 }
 
+_QUERY_NAME: Final = re.compile(r"[a-z_][a-z0-9_]*(?:\.[a-z_][a-z0-9_]*)*")
+
 OPTIONS: Final[Mapping[str, Mapping[str, Kind]]] = {
     "connect": {
         **_CONNECT,
@@ -431,6 +434,18 @@ OPTIONS: Final[Mapping[str, Mapping[str, Kind]]] = {
         "window": _PERIOD,
     },
     "wait": {"timeout": _or_none(_SECONDS_FROM_0)},
+    "sql": {
+        "type": _ANYTHING,
+        "returns": _choice("many", "one", "optional"),
+        "query_name": _or_none(
+            Kind(
+                "a name such as 'reports.daily'",
+                lambda value: isinstance(value, str) and _QUERY_NAME.fullmatch(value) is not None,
+                _shown,
+                "use lower-case letters, digits, underscores and dots",
+            )
+        ),
+    },
     "Sessions": {**_REDIS, "type": _ANYTHING, "ttl": _TTL, "sliding": _FLAG},
     "create": {"ttl": _or_none(_TTL), "fence": _or_none(_TEXT)},
     "modify": {"change": Kind("a function", callable), "attempts": _whole(1)},

@@ -7,12 +7,22 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, TypedDict
+
 from plainsql.dependencies import Change
-from plainsql.query import Args, NullError, count, many, one, optional
+from plainsql.query import Args, NullError, count, many, one, optional, parameter_types
 from plainsql.rows import Row
 
 __all__ = [
+    "EchoLateParameters",
+    "EchoParameters",
     "Fact",
+    "GetFactParameters",
+    "ListFactsFromParameters",
+    "ListSecretsParameters",
+    "NotifyParameters",
+    "PutBackParameters",
+    "PutParameters",
     "Secret",
     "echo",
     "echo_late",
@@ -40,7 +50,29 @@ class Secret(Row, frozen=True):
     id: int
 
 
-@one[int | None]("soak.echo", "sql/soak/echo.sql", 3, """\
+if TYPE_CHECKING:
+    EchoParameters = TypedDict("EchoParameters", {"token": int | None})
+    EchoLateParameters = TypedDict("EchoLateParameters", {"token": int | None, "seconds": float})
+    GetFactParameters = TypedDict("GetFactParameters", {"id": int})
+    ListFactsFromParameters = TypedDict("ListFactsFromParameters", {"first": int})
+    ListSecretsParameters = TypedDict("ListSecretsParameters", {"first": int})
+    NotifyParameters = TypedDict("NotifyParameters", {"number": int | None})
+    PutParameters = TypedDict("PutParameters", {"token": int, "set_id": int, "set_size": int})
+    PutBackParameters = TypedDict("PutBackParameters", {"token": int, "set_id": int, "set_size": int})
+else:
+    __getattr__ = parameter_types(__name__, {
+        "EchoLateParameters": "echo_late",
+        "EchoParameters": "echo",
+        "GetFactParameters": "get_fact",
+        "ListFactsFromParameters": "list_facts_from",
+        "ListSecretsParameters": "list_secrets",
+        "NotifyParameters": "notify",
+        "PutBackParameters": "put_back",
+        "PutParameters": "put",
+    })
+
+
+@one[int | None, "EchoParameters"]("soak.echo", "sql/soak/echo.sql", 3, """\
 select :token::bigint as token
 """, read_only=True, session_clean=True)
 def echo(*, token: int | None) -> Args:
@@ -51,7 +83,7 @@ def echo(*, token: int | None) -> Args:
     return (token,)
 
 
-@one[int | None]("soak.echo_late", "sql/soak/echo_late.sql", 3, """\
+@one[int | None, "EchoLateParameters"]("soak.echo_late", "sql/soak/echo_late.sql", 3, """\
 select :token::bigint as token
 from pg_sleep(:seconds)
 """, session_clean=True)
@@ -81,7 +113,7 @@ def export_facts() -> Args:
     return ()
 
 
-@optional[Fact]("soak.get_fact", "sql/soak/get_fact.sql", 3, """\
+@optional[Fact, "GetFactParameters"]("soak.get_fact", "sql/soak/get_fact.sql", 3, """\
 select
   f.id,
   f.fact
@@ -99,7 +131,7 @@ def get_fact(*, id: int) -> Args:
     return (id,)
 
 
-@many[Fact]("soak.list_facts_from", "sql/soak/list_facts_from.sql", 3, """\
+@many[Fact, "ListFactsFromParameters"]("soak.list_facts_from", "sql/soak/list_facts_from.sql", 3, """\
 select
   f.id,
   f.fact
@@ -119,7 +151,7 @@ def list_facts_from(*, first: int) -> Args:
     return (first,)
 
 
-@many[Secret]("soak.list_secrets", "sql/soak/list_secrets.sql", 3, """\
+@many[Secret, "ListSecretsParameters"]("soak.list_secrets", "sql/soak/list_secrets.sql", 3, """\
 select
   s.tenant,
   s.id
@@ -141,7 +173,7 @@ def list_secrets(*, first: int) -> Args:
     return (first,)
 
 
-@one[str]("soak.notify", "sql/soak/notify.sql", 3, """\
+@one[str, "NotifyParameters"]("soak.notify", "sql/soak/notify.sql", 3, """\
 select pg_notify('soak', :number::bigint::text)::text as sent
 """, session_clean=True)
 def notify(*, number: int | None) -> Args:
@@ -152,7 +184,7 @@ def notify(*, number: int | None) -> Args:
     return (number,)
 
 
-@count("soak.put", "sql/soak/put.sql", 3, """\
+@count["PutParameters"]("soak.put", "sql/soak/put.sql", 3, """\
 insert into soak.tokens (token, set_id, set_size)
 values (:token, :set_id, :set_size)
 """, session_clean=True, changes=(
@@ -161,6 +193,8 @@ values (:token, :set_id, :set_size)
 def put(*, token: int, set_id: int, set_size: int) -> Args:
     """Write a token.
 
+    set_id: The call that wrote it: all its tokens are there, or none.
+    set_size: How many tokens that call wrote.
     Writes soak.tokens.
     SQL: sql/soak/put.sql
     """
@@ -169,7 +203,7 @@ def put(*, token: int, set_id: int, set_size: int) -> Args:
     return (token, set_id, set_size)
 
 
-@one[int]("soak.put_back", "sql/soak/put_back.sql", 3, """\
+@one[int, "PutBackParameters"]("soak.put_back", "sql/soak/put_back.sql", 3, """\
 insert into soak.tokens (token, set_id, set_size)
 values (:token, :set_id, :set_size)
 returning token
@@ -179,6 +213,8 @@ returning token
 def put_back(*, token: int, set_id: int, set_size: int) -> Args:
     """Write a token and return it.
 
+    set_id: The call that wrote it: all its tokens are there, or none.
+    set_size: How many tokens that call wrote.
     Reads soak.tokens.
     Writes soak.tokens.
     SQL: sql/soak/put_back.sql

@@ -8,13 +8,18 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import TYPE_CHECKING, TypedDict
 
 from plainsql.dependencies import Change
-from plainsql.query import Args, NullError, count, many, one, optional
+from plainsql.query import Args, NullError, count, many, one, optional, parameter_types
 from plainsql.rows import Row
 
 __all__ = [
+    "AddReminderParameters",
+    "ForgetReminderParameters",
+    "GetRemindersParameters",
     "GetRemindersRow",
+    "TakeDueParameters",
     "TakeDueRow",
     "add_reminder",
     "count_open",
@@ -40,7 +45,25 @@ class TakeDueRow(Row, frozen=True):
     text: str
 
 
-@one[int]("reminders.add_reminder", "sql/reminders/add_reminder.sql", 3, """\
+if TYPE_CHECKING:
+    AddReminderParameters = TypedDict("AddReminderParameters", {
+        "chat_id": int,
+        "text": str,
+        "due_at": datetime,
+    })
+    ForgetReminderParameters = TypedDict("ForgetReminderParameters", {"chat_id": int, "id": int})
+    GetRemindersParameters = TypedDict("GetRemindersParameters", {"chat_id": int})
+    TakeDueParameters = TypedDict("TakeDueParameters", {"now": datetime})
+else:
+    __getattr__ = parameter_types(__name__, {
+        "AddReminderParameters": "add_reminder",
+        "ForgetReminderParameters": "forget_reminder",
+        "GetRemindersParameters": "get_reminders",
+        "TakeDueParameters": "take_due",
+    })
+
+
+@one[int, "AddReminderParameters"]("reminders.add_reminder", "sql/reminders/add_reminder.sql", 3, """\
 insert into reminders (chat_id, text, due_at)
 values (:chat_id, :text, :due_at)
 returning id
@@ -52,6 +75,7 @@ def add_reminder(*, chat_id: int, text: str, due_at: datetime) -> Args:
 
     Reads public.reminders.
     Writes public.reminders.
+    May violate reminders_pkey.
     SQL: sql/reminders/add_reminder.sql
     """
     if chat_id is None or text is None or due_at is None:
@@ -71,7 +95,7 @@ def count_open() -> Args:
     return ()
 
 
-@count("reminders.forget_reminder", "sql/reminders/forget_reminder.sql", 3, """\
+@count["ForgetReminderParameters"]("reminders.forget_reminder", "sql/reminders/forget_reminder.sql", 3, """\
 delete from reminders where chat_id = :chat_id and id = :id
 """, session_clean=True, changes=(
     Change("public.reminders", (("chat_id", "parameter", "chat_id"), ("id", "parameter", "id"))),
@@ -88,7 +112,7 @@ def forget_reminder(*, chat_id: int, id: int) -> Args:
     return (chat_id, id)
 
 
-@many[GetRemindersRow]("reminders.get_reminders", "sql/reminders/get_reminders.sql", 3, """\
+@many[GetRemindersRow, "GetRemindersParameters"]("reminders.get_reminders", "sql/reminders/get_reminders.sql", 3, """\
 select id, text, due_at
 from reminders
 where chat_id = :chat_id and sent_at is null
@@ -105,7 +129,7 @@ def get_reminders(*, chat_id: int) -> Args:
     return (chat_id,)
 
 
-@optional[TakeDueRow]("reminders.take_due", "sql/reminders/take_due.sql", 3, """\
+@optional[TakeDueRow, "TakeDueParameters"]("reminders.take_due", "sql/reminders/take_due.sql", 3, """\
 update reminders
 set sent_at = now()
 where id = (

@@ -8,12 +8,13 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import NotRequired, TYPE_CHECKING, TypedDict
 
 from plainsql.dependencies import Change
-from plainsql.query import Args, NullError, bounded, many, optional
+from plainsql.query import Args, NullError, bounded, many, optional, parameter_types
 from plainsql.rows import Row
 
-__all__ = ["Account", "list_with_totals", "move"]
+__all__ = ["Account", "ListWithTotalsParameters", "MoveParameters", "list_with_totals", "move"]
 
 
 class Account(Row, frozen=True):
@@ -25,7 +26,17 @@ class Account(Row, frozen=True):
     sent: Decimal
 
 
-@many[Account]("accounts.list_with_totals", "sql/accounts/list_with_totals.sql", 4, """\
+if TYPE_CHECKING:
+    ListWithTotalsParameters = TypedDict("ListWithTotalsParameters", {"limit": NotRequired[int]})
+    MoveParameters = TypedDict("MoveParameters", {"amount": Decimal, "source_id": int, "target_id": int})
+else:
+    __getattr__ = parameter_types(__name__, {
+        "ListWithTotalsParameters": "list_with_totals",
+        "MoveParameters": "move",
+    })
+
+
+@many[Account, "ListWithTotalsParameters"]("accounts.list_with_totals", "sql/accounts/list_with_totals.sql", 4, """\
 select
   a.id,
   a.owner,
@@ -49,7 +60,7 @@ def list_with_totals(*, limit: int = 20) -> Args:
     return (bounded("limit", limit, 1, 100),)
 
 
-@optional[Decimal]("accounts.move", "sql/accounts/move.sql", 3, """\
+@optional[Decimal, "MoveParameters"]("accounts.move", "sql/accounts/move.sql", 3, """\
 with source as (
   update accounts as s
   set balance = s.balance - :amount
@@ -77,6 +88,7 @@ def move(*, amount: Decimal, source_id: int, target_id: int) -> Args:
 
     Reads public.accounts.
     Writes public.accounts.
+    May violate not_overdrawn.
     SQL: sql/accounts/move.sql
     """
     if amount is None or source_id is None or target_id is None:

@@ -8,13 +8,23 @@
 from __future__ import annotations
 
 from datetime import date
+from typing import NotRequired, TYPE_CHECKING, TypedDict
 from uuid import UUID
 
 from plainsql.dependencies import Change
-from plainsql.query import Args, NullError, bounded, count, many, optional
+from plainsql.query import Args, NullError, bounded, count, many, optional, parameter_types
 from plainsql.rows import Row
 
-__all__ = ["Loan", "OverdueLoan", "give_back", "lend", "list_overdue"]
+__all__ = [
+    "GiveBackParameters",
+    "LendParameters",
+    "ListOverdueParameters",
+    "Loan",
+    "OverdueLoan",
+    "give_back",
+    "lend",
+    "list_overdue",
+]
 
 
 class Loan(Row, frozen=True):
@@ -34,7 +44,24 @@ class OverdueLoan(Row, frozen=True):
     days: int
 
 
-@count("loans.give_back", "sql/loans/give_back.sql", 3, """\
+if TYPE_CHECKING:
+    GiveBackParameters = TypedDict("GiveBackParameters", {"today": date | None, "copy_id": int})
+    LendParameters = TypedDict("LendParameters", {
+        "copy_id": int,
+        "member_id": UUID,
+        "today": date,
+        "days": int,
+    })
+    ListOverdueParameters = TypedDict("ListOverdueParameters", {"today": date, "limit": NotRequired[int]})
+else:
+    __getattr__ = parameter_types(__name__, {
+        "GiveBackParameters": "give_back",
+        "LendParameters": "lend",
+        "ListOverdueParameters": "list_overdue",
+    })
+
+
+@count["GiveBackParameters"]("loans.give_back", "sql/loans/give_back.sql", 3, """\
 update loans as l
 set returned_on = :today
 where
@@ -48,6 +75,7 @@ def give_back(*, today: date | None, copy_id: int) -> Args:
 
     Reads public.loans.
     Writes public.loans.
+    May violate one_open_loan.
     SQL: sql/loans/give_back.sql
     """
     if copy_id is None:
@@ -55,7 +83,7 @@ def give_back(*, today: date | None, copy_id: int) -> Args:
     return (today, copy_id)
 
 
-@optional[Loan]("loans.lend", "sql/loans/lend.sql", 3, """\
+@optional[Loan, "LendParameters"]("loans.lend", "sql/loans/lend.sql", 3, """\
 insert into loans as l (copy_id, member_id, lent_on, due_on)
 values (:copy_id, :member_id, :today, :today::date + :days::integer)
 on conflict (copy_id) where returned_on is null do nothing
@@ -74,6 +102,7 @@ def lend(*, copy_id: int, member_id: UUID, today: date, days: int) -> Args:
 
     Reads public.loans.
     Writes public.loans.
+    May violate loans_check, loans_copy_id_fkey, loans_member_id_fkey, loans_pkey.
     SQL: sql/loans/lend.sql
     """
     if copy_id is None or member_id is None or today is None or days is None:
@@ -81,7 +110,7 @@ def lend(*, copy_id: int, member_id: UUID, today: date, days: int) -> Args:
     return (copy_id, member_id, today, days)
 
 
-@many[OverdueLoan]("loans.list_overdue", "sql/loans/list_overdue.sql", 4, """\
+@many[OverdueLoan, "ListOverdueParameters"]("loans.list_overdue", "sql/loans/list_overdue.sql", 4, """\
 select
   l.id,
   b.title,

@@ -38,8 +38,8 @@ app = App(
     ``plainsql -C DIR COMMAND`` (or ``--project DIR``, also after the command) runs as if it was started in
     that folder.
 
-    ``--db NAME`` names one database of a project with several; ``check``, ``generate``, ``migrate``,
-    ``migrate status``, ``db doctor`` and ``watch`` work on all of them without it.
+    ``--db NAME`` names one database of a project with several; ``check``, ``generate``, ``test``,
+    ``migrate``, ``migrate status``, ``db doctor`` and ``watch`` work on all of them without it.
     """,
     version=version,
     version_format="plaintext",
@@ -65,6 +65,7 @@ for _name in (
 ):
     app.command(f"plainsql.cli.{_name}:{_name}", name=_name)
 app.command("plainsql.cli.import_queries:import_queries", name="import")
+app.command("plainsql.cli.cases:cases", name="test")
 for _name in ("cache", "crypto", "db", "migrate", "new", "schema", "scratch", "stats"):
     app.command(f"plainsql.cli.{_name}:app", name=_name)
 

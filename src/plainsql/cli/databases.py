@@ -23,6 +23,7 @@ _OF_A_DATABASE: Final = (
     ("plans",),
     ("review",),
     ("run",),
+    ("test",),
     ("migrate",),
     ("db",),
     ("schema",),
@@ -37,7 +38,15 @@ _OF_A_DATABASE: Final = (
 _GROUPS: Final = frozenset({"cache", "crypto", "db", "migrate", "new", "schema", "stats"})
 """The commands whose second word is a command; that of any other is an argument."""
 _OF_ALL: Final = (
-    *(("check",), ("generate",), ("plans",), ("migrate",), ("migrate", "status"), ("db", "doctor")),
+    *(
+        ("check",),
+        ("generate",),
+        ("plans",),
+        ("test",),
+        ("migrate",),
+        ("migrate", "status"),
+        ("db", "doctor"),
+    ),
 )
 """Those that work on each database in turn, if none is named."""
 _NAMED_OPTIONS: Final = frozenset({"--accept", "--baseline", "--database", "--folder", "--layer", "--stats"})
@@ -146,9 +155,11 @@ def _command(arguments: Sequence[str]) -> tuple[str, ...]:
 
 def _owned(command: tuple[str, ...], arguments: list[str], projects: list[Project]) -> Iterator[_Run]:
     """Yield a run for each database whose files or queries the arguments name."""
-    if command == ("check",):
-        files = [word for word in arguments[1:] if word.endswith(".sql") and not word.startswith("-")]
-        owners = {file: [each for each in projects if _has_file(each, Path(file))] for file in files}
+    if command in (("check",), ("test",)):
+        files = [word for word in arguments[1:] if not word.startswith("-")]
+        if command == ("check",):
+            files = [word for word in files if word.endswith(".sql")]
+        owners = {file: [each for each in projects if _names_part(each, file)] for file in files}
         for project in projects:
             others = {file for file, own in owners.items() if own and project not in own}
             if any(project in own for own in owners.values()):
@@ -158,6 +169,10 @@ def _owned(command: tuple[str, ...], arguments: list[str], projects: list[Projec
         found = [each for each in projects if name and (_has_file(each, Path(name)) or _has(each, name))]
         if len(found) == 1:
             yield _Run(found[0].name, arguments)
+
+
+def _names_part(project: Project, word: str) -> bool:
+    return _has_file(project, Path(word)) or _has(project, word)
 
 
 def _has_file(project: Project, file: Path) -> bool:

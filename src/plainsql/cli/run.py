@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,36 +13,29 @@ from typing import Annotated, Any
 import msgspec
 import psycopg
 from cyclopts import Parameter
-from psycopg import pq
 
 from plainsql.application import project_search_path
 from plainsql.cli.assignments import Given, read_assignments
-from plainsql.cli.encryption import encrypt_arguments, hide
+from plainsql.cli.executed_query import bind, execute_query
 from plainsql.cli.exit_codes import COULD_NOT_RUN, FINDINGS, FINE
-from plainsql.cli.literals import Type, json_column, read_types, to_text
+from plainsql.cli.json_rows import json_items
 from plainsql.cli.project import has_sql, no_project, packaged_layer, values_of_tenant
 from plainsql.cli.tables import Column, print_rows
 from plainsql.connect_errors import cannot_connect
 from plainsql.errors import (
     ContractError,
     NoRowError,
-    Place,
     PlainsqlError,
     SqlFolderError,
     TooManyRowsError,
 )
 from plainsql.migrate.pooler_check import is_behind_pooler
-from plainsql.query import Args, Query, QueryText
-from plainsql.query.child_lists import grouped_builder
-from plainsql.query.dynamic_rows import dynamic_row
+from plainsql.query import Query
 from plainsql.query_folder import make_query
 from plainsql.settings import Project, resolve_database
 from plainsql.statements import Statement, parse
-from plainsql.statements.column_paths import has_lists, level_of
 from plainsql.statements.discovery import find_files, read_text
 from plainsql.statements.header import close_match
-from plainsql.statements.server_errors import REFUSED_WHEN_READ, refusal
-from plainsql.types import UNSET
 
 __all__ = ["find_statement", "run"]
 
@@ -94,7 +85,7 @@ def run(
     given = read_assignments(statement, parameters)
     call = make_query(statement)
     # Before connecting, this refuses optional lines with two parameters of which only one is given.
-    call.compiled.text(_bind(statement, call, given))
+    call.compiled.text(bind(statement, call, given))
     with resolve_database(database) as url, _connected(url) as connection:
         try:
             # As on all connections of plainsql: a filtered HNSW scan must go on until it has enough rows.
@@ -160,15 +151,6 @@ def find_statement(project: Project, name: str) -> Statement:
     )
 
 
-def _bind(statement: Statement, call: Query[..., Any, Any], given: dict[str, Given]) -> Args:
-    # The text depends only on the names of the given parameters; their values follow when the types are
-    # known. The bounds have been checked, and a null passes through them.
-    choices = {choice.name for choice in statement.choices}
-    return call.compiled.bind(
-        (), {name: item.value if name in choices else None for name, item in given.items()}
-    )
-
-
 def _connected(url: str) -> psycopg.Connection[Any]:
     try:
         return psycopg.connect(
@@ -222,45 +204,26 @@ def _execute(
     rollback: bool,
     as_json: bool,
 ) -> _Found:
-    text, values = call.compiled.text(_bind(statement, call, given))
-    cursor = psycopg.RawCursor(connection)
     # A result that breaks the header's promise is undone. A statement without such a promise may be one that
     # runs only outside a transaction.
-    promises = statement.returns.kind in ("one", "optional")
-    own = rollback or promises or bool(local)
+    own = rollback or statement.returns.kind in ("one", "optional") or bool(local)
     block = connection.transaction(force_rollback=rollback) if own else nullcontext()
     with block:
         for name, value in local.items():
             connection.execute("select set_config(%s, %s, true)", [name, value])
-        try:
-            arguments = _arguments(connection, statement, text, values, given)
-            began = time.perf_counter()
-            cursor.execute(text.sql.encode(), arguments)
-            seconds = time.perf_counter() - began
-        except psycopg.Error as error:
-            if error.diag.message_primary is None:
-                raise
-            raise _refused(error, statement, text) from error
-        count = cursor.rowcount
-        if promises and cursor.pgresult is not None:
-            count = _number_of_parents(cursor.pgresult, count)
-        if (statement.returns.kind == "one" and count != 1) or (promises and count > 1):
-            call.compiled.result([()] * count)  # raises before it builds a row
-        result = cursor.pgresult
-        if result is None or statement.returns.kind == "count":
-            return _Found([], [], max(count, 0), seconds, max(count, 0))
-        types = read_types(connection, [result.ftype(i) for i in range(result.nfields)])
-        unknown = Type(0, "unknown", "", False)
-        kinds = [types.get(result.ftype(i), unknown) for i in range(result.nfields)]
-        rows = [[_text(result.get_value(r, c)) for c in range(result.nfields)] for r in range(result.ntuples)]
-        names = [(result.fname(i) or b"").decode() for i in range(result.nfields)]
-        _check_overrides(statement, names, rows)
-        hide(statement, names, rows)
+        found = execute_query(connection, statement, call, given)
+        if statement.returns.kind == "count":
+            return _Found([], [], found.count, found.seconds, found.count)
+        kinds, rows = found.types, found.rows
         columns = [
-            Column(name, kind.is_number, kind.is_vector) for name, kind in zip(names, kinds, strict=True)
+            Column(name, kind.is_number, kind.is_vector)
+            for name, kind in zip(found.names, kinds, strict=True)
         ]
-        encoded = _as_json(connection, statement, names, kinds, rows) if as_json else None
-        if not as_json:
+        encoded: object = None
+        if as_json:
+            items = json_items(connection, statement, found.names, kinds, rows)
+            encoded = items if statement.returns.kind == "many" else next(iter(items), None)
+        else:
             rows = [
                 [
                     {"t": "true", "f": "false"}[cell] if cell and kind.name == "bool" else cell
@@ -268,170 +231,7 @@ def _execute(
                 ]
                 for row in rows
             ]
-        return _Found(columns, rows, count, seconds, encoded)
-
-
-def _number_of_parents(result: pq.abc.PGresult, rows: int) -> int:
-    """Return the number of parents of joined rows; that of the rows if there are no lists of child rows."""
-    names = [(result.fname(i) or b"").decode() for i in range(result.nfields)]
-    if not has_lists(names):
-        return rows
-    values = [[result.get_value(r, c) for c in range(result.nfields)] for r in range(result.ntuples)]
-    return len(_with_lists(names, values))
-
-
-def _check_overrides(statement: Statement, names: list[str], rows: list[list[str | None]]) -> None:
-    """Check the rows against the header's overrides of the analysis, which only data can contradict."""
-    for hint in statement.columns:
-        if hint.nullable is False and hint.name in names:
-            at = names.index(hint.name)
-            level = level_of(hint.name)
-            own = [i for i, name in enumerate(names) if not level or level_of(name) == level]
-            nulls = sum(
-                row[at] is None and (not level or any(row[i] is not None for i in own)) for row in rows
-            )
-            if nulls:
-                raise ContractError(
-                    f"the header says that {hint.name!r} is never null, "
-                    f"and it is in {nulls} of {len(rows)} rows",
-                    place=hint.place,
-                    hint="remove the line, or the nulls",
-                )
-
-
-def _arguments(
-    connection: psycopg.Connection[Any],
-    statement: Statement,
-    text: QueryText,
-    values: Args,
-    given: dict[str, Given],
-) -> list[str | None]:
-    """Return the values of ``$1``, ``$2``… as text, for the server to read."""
-    types: dict[str, Type] = {}
-    names = text.variant.parameters
-    if statement.encryptions or any(given[name].is_json for name in names if name in given):
-        prepared = connection.pgconn.prepare(b"", text.sql.encode())
-        if prepared.status == pq.ExecStatus.FATAL_ERROR:
-            raise psycopg.errors.error_from_result(prepared, "utf-8")
-        described = connection.pgconn.describe_prepared(b"")
-        known = read_types(connection, [described.param_type(i) for i in range(described.nparams)])
-        types = {
-            name: known[described.param_type(i)]
-            for i, name in enumerate(names)
-            if i < described.nparams and described.param_type(i) in known
-        }
-    arguments: list[str | None] = []
-    for name, value in zip(names, values, strict=True):
-        if name in given:
-            arguments.append(to_text(name, given[name], types.get(name)))
-        else:  # the header's default
-            assert value is not UNSET
-            arguments.append(None if value is None else str(value))
-    return encrypt_arguments(statement, names, arguments, types) if statement.encryptions else arguments
-
-
-_PARAMETER = re.compile(r"[^\n\"]*\bportal\b[^\n\"]*\$(\d+)")
-
-
-def _refused(error: psycopg.Error, statement: Statement, text: QueryText) -> ContractError:
-    """Return the server's error with its place in the file."""
-    said = error.diag
-    found = refusal(
-        text.variant,
-        said.message_primary or type(error).__name__,
-        sqlstate=error.sqlstate,
-        position=int(said.statement_position) if said.statement_position else None,
-        detail=said.message_detail,
-        hint=said.message_hint,
-    )
-    place = found.place
-    if not said.statement_position and error.sqlstate not in REFUSED_WHEN_READ:
-        # The error is from the execution: of the whole statement, or of a parameter that cannot be read.
-        number = _PARAMETER.match(said.context or "")
-        name = text.variant.parameters[int(number[1]) - 1] if number else None
-        place = statement.parameter(name).places[0] if name else Place(statement.path)
-    hint = found.hint
-    if hint is None and error.sqlstate in ("42P01", "3F000"):
-        hint = "apply the migrations: plainsql migrate"
-    return ContractError(
-        f"{found.message} (SQLSTATE {error.sqlstate})",
-        sqlstate=error.sqlstate,
-        place=place,
-        detail=found.detail,
-        hint=hint,
-    )
-
-
-def _as_json(
-    connection: psycopg.Connection[Any],
-    statement: Statement,
-    names: list[str],
-    types: list[Type],
-    rows: list[list[str | None]],
-) -> object:
-    columns = [
-        json_column(connection, type, [row[index] for row in rows]) for index, type in enumerate(types)
-    ]
-    values = list(zip(*columns, strict=True))
-    items: list[Any]
-    if statement.returns.value:
-        items = [row[0] for row in values]
-    elif has_lists(names):
-        cells = [[*map(_cell, row, texts)] for row, texts in zip(values, rows, strict=True)]
-        items = [
-            msgspec.Raw(msgspec.json.encode(parent, enc_hook=lambda cell: cell.value))
-            for parent in _with_lists(names, cells)
-        ]
-    else:
-        items = [_nested(names, row) for row in values]
-    if statement.returns.kind == "many":
-        return items
-    return items[0] if items else None
-
-
-class _Cell:
-    """A value for msgspec to encode, compared by its text: raw JSON equals itself alone."""
-
-    __slots__ = ("_text", "value")
-
-    def __init__(self, text: str, value: object) -> None:
-        self._text, self.value = text, value
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Cell) and self._text == other._text
-
-    def __hash__(self) -> int:
-        return hash(self._text)
-
-
-def _cell(value: object, text: str | None) -> _Cell | None:
-    return None if text is None else _Cell(text, value)
-
-
-def _with_lists(names: list[str], rows: Sequence[Sequence[object]]) -> list[Any]:
-    """Return parents with their lists of child rows, grouped by all of their own columns."""
-    return grouped_builder(dynamic_row("Parent", names), {})(rows)
-
-
-def _nested(names: list[str], values: tuple[object, ...]) -> dict[str, object]:
-    """Return a row as an object. Columns ``"lead.id"``, ``"lead.name"`` are one object in it, or null if all
-    of them are null.
-    """
-    row: dict[str, Any] = {}
-    for name, value in zip(names, values, strict=True):
-        outer, dot, inner = name.partition(".")
-        if dot:
-            row.setdefault(outer, {})[inner] = value
-        else:
-            row[name] = value
-    for outer in {name.partition(".")[0] for name in names if "." in name}:
-        if all(value is None for value in row[outer].values()):
-            row[outer] = None
-    return row
-
-
-def _text(value: bytes | None) -> str | None:
-    return None if value is None else value.decode(errors="replace")
+        return _Found(columns, rows, found.count, found.seconds, encoded)
 
 
 def _print_json(value: object) -> None:

@@ -1,4 +1,4 @@
-"""``example``: the values of a typical call, for which ``plainsql explain`` shows the plan.
+"""``example``: the values of a typical call: ``plainsql explain`` shows its plan, ``plainsql test`` runs it.
 
 ::
 

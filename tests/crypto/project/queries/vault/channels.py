@@ -7,18 +7,25 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, NotRequired, TYPE_CHECKING, TypedDict
 from uuid import UUID
 
 from plainsql.crypto import Encrypted, Secret, encrypt
 from plainsql.dependencies import Change
-from plainsql.query import Args, NullError, count, many, one, optional
+from plainsql.query import Args, NullError, count, many, one, optional, parameter_types
 from plainsql.rows import Row
 from plainsql.types import UNSET, UnsetType
 
 __all__ = [
     "Channel",
+    "CreateParameters",
     "Credentials",
+    "GetCredentialsParameters",
+    "GetParameters",
+    "GetStoredParameters",
+    "ListParameters",
+    "SetStoredParameters",
+    "UpdateParameters",
     "create",
     "get",
     "get_credentials",
@@ -47,7 +54,38 @@ class Credentials(Row, frozen=True):
     token: Annotated[Secret, Encrypted("vault.channels.access_token", "tenant_id", "id")]
 
 
-@one[Channel]("vault.channels.create", "sql/vault/channels/create.sql", 7, """\
+if TYPE_CHECKING:
+    CreateParameters = TypedDict("CreateParameters", {
+        "tenant_id": UUID,
+        "id": UUID,
+        "phone": str,
+        "access_token": str,
+        "refresh_token": NotRequired[str | None],
+    })
+    GetParameters = TypedDict("GetParameters", {"tenant_id": UUID, "id": UUID})
+    GetCredentialsParameters = TypedDict("GetCredentialsParameters", {"tenant_id": UUID, "id": UUID})
+    GetStoredParameters = TypedDict("GetStoredParameters", {"tenant_id": UUID, "id": UUID})
+    ListParameters = TypedDict("ListParameters", {"tenant_id": UUID})
+    SetStoredParameters = TypedDict("SetStoredParameters", {"stored": bytes, "tenant_id": UUID, "id": UUID})
+    UpdateParameters = TypedDict("UpdateParameters", {
+        "access_token": NotRequired[str | UnsetType],
+        "refresh_token": NotRequired[str | None | UnsetType],
+        "tenant_id": UUID,
+        "id": UUID,
+    })
+else:
+    __getattr__ = parameter_types(__name__, {
+        "CreateParameters": "create",
+        "GetCredentialsParameters": "get_credentials",
+        "GetParameters": "get",
+        "GetStoredParameters": "get_stored",
+        "ListParameters": "list",
+        "SetStoredParameters": "set_stored",
+        "UpdateParameters": "update",
+    })
+
+
+@one[Channel, "CreateParameters"]("vault.channels.create", "sql/vault/channels/create.sql", 7, """\
 insert into vault.channels as c (tenant_id, id, phone, access_token, refresh_token)
 values (:tenant_id, :id, :phone, :access_token, :refresh_token)
 returning
@@ -75,6 +113,7 @@ def create(
 
     Reads vault.channels.
     Writes vault.channels.
+    May violate channels_phone_key, channels_pkey.
     SQL: sql/vault/channels/create.sql
     """
     if tenant_id is None or id is None or phone is None or access_token is None:
@@ -88,7 +127,7 @@ def create(
     )
 
 
-@optional[Channel]("vault.channels.get", "sql/vault/channels/get.sql", 5, """\
+@optional[Channel, "GetParameters"]("vault.channels.get", "sql/vault/channels/get.sql", 5, """\
 select
   c.tenant_id,
   c.id,
@@ -109,7 +148,7 @@ def get(*, tenant_id: UUID, id: UUID) -> Args:
     return (tenant_id, id)
 
 
-@optional[Credentials]("vault.channels.get_credentials", "sql/vault/channels/get_credentials.sql", 4, """\
+@optional[Credentials, "GetCredentialsParameters"]("vault.channels.get_credentials", "sql/vault/channels/get_credentials.sql", 4, """\
 select
   c.tenant_id,
   c.id,
@@ -128,7 +167,7 @@ def get_credentials(*, tenant_id: UUID, id: UUID) -> Args:
     return (tenant_id, id)
 
 
-@one[bytes]("vault.channels.get_stored", "sql/vault/channels/get_stored.sql", 3, """\
+@one[bytes, "GetStoredParameters"]("vault.channels.get_stored", "sql/vault/channels/get_stored.sql", 3, """\
 select c.access_token
 from vault.channels as c
 where c.tenant_id = :tenant_id and c.id = :id
@@ -144,7 +183,7 @@ def get_stored(*, tenant_id: UUID, id: UUID) -> Args:
     return (tenant_id, id)
 
 
-@many[Channel]("vault.channels.list", "sql/vault/channels/list.sql", 5, """\
+@many[Channel, "ListParameters"]("vault.channels.list", "sql/vault/channels/list.sql", 5, """\
 select
   c.tenant_id,
   c.id,
@@ -166,7 +205,7 @@ def list(*, tenant_id: UUID) -> Args:
     return (tenant_id,)
 
 
-@count("vault.channels.set_stored", "sql/vault/channels/set_stored.sql", 3, """\
+@count["SetStoredParameters"]("vault.channels.set_stored", "sql/vault/channels/set_stored.sql", 3, """\
 update vault.channels as c
 set access_token = :stored
 where c.tenant_id = :tenant_id and c.id = :id
@@ -185,7 +224,7 @@ def set_stored(*, stored: bytes, tenant_id: UUID, id: UUID) -> Args:
     return (stored, tenant_id, id)
 
 
-@count("vault.channels.update", "sql/vault/channels/update.sql", 5, """\
+@count["UpdateParameters"]("vault.channels.update", "sql/vault/channels/update.sql", 5, """\
 update vault.channels as c
 set
   access_token = :access_token,    --?
@@ -206,6 +245,7 @@ def update(
 
     Reads vault.channels.
     Writes vault.channels.
+    May violate channels_phone_key.
     SQL: sql/vault/channels/update.sql
     """
     if access_token is None or tenant_id is None or id is None:

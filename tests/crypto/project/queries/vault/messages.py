@@ -7,15 +7,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, TYPE_CHECKING, TypedDict
 from uuid import UUID
 
 from plainsql.crypto import Encrypted, Secret
 from plainsql.dependencies import Change
-from plainsql.query import Args, NullError, many, one
+from plainsql.query import Args, NullError, many, one, parameter_types
 from plainsql.rows import Row
 
-__all__ = ["Channel", "Outgoing", "add", "list_with_channel"]
+__all__ = ["AddParameters", "Channel", "ListWithChannelParameters", "Outgoing", "add", "list_with_channel"]
 
 
 class Channel(Row, frozen=True):
@@ -34,7 +34,17 @@ class Outgoing(Row, frozen=True):
     channel: Channel | None
 
 
-@one[int]("vault.messages.add", "sql/vault/messages/add.sql", 3, """\
+if TYPE_CHECKING:
+    AddParameters = TypedDict("AddParameters", {"tenant_id": UUID, "channel_id": UUID | None, "body": str})
+    ListWithChannelParameters = TypedDict("ListWithChannelParameters", {"tenant_id": UUID})
+else:
+    __getattr__ = parameter_types(__name__, {
+        "AddParameters": "add",
+        "ListWithChannelParameters": "list_with_channel",
+    })
+
+
+@one[int, "AddParameters"]("vault.messages.add", "sql/vault/messages/add.sql", 3, """\
 insert into vault.messages as m (tenant_id, channel_id, body)
 values (:tenant_id, :channel_id, :body)
 returning m.id
@@ -46,6 +56,7 @@ def add(*, tenant_id: UUID, channel_id: UUID | None, body: str) -> Args:
 
     Reads vault.messages.
     Writes vault.messages.
+    May violate messages_pkey.
     SQL: sql/vault/messages/add.sql
     """
     if tenant_id is None or body is None:
@@ -53,7 +64,7 @@ def add(*, tenant_id: UUID, channel_id: UUID | None, body: str) -> Args:
     return (tenant_id, channel_id, body)
 
 
-@many[Outgoing]("vault.messages.list_with_channel", "sql/vault/messages/list_with_channel.sql", 4, """\
+@many[Outgoing, "ListWithChannelParameters"]("vault.messages.list_with_channel", "sql/vault/messages/list_with_channel.sql", 4, """\
 select
   m.id,
   m.body,
