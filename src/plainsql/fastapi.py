@@ -18,14 +18,17 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import cache
 from typing import Annotated, Any
 
-from fastapi import Depends, FastAPI
+from fastapi import Depends, FastAPI, WebSocket
 from fastapi.requests import HTTPConnection, Request
 from fastapi.responses import JSONResponse, Response
+from starlette.websockets import WebSocketState
 
 import plainsql
-from plainsql.http_errors import answer_to, answered_errors
+from plainsql.errors import SettingsError
+from plainsql.http_errors import answer_to, answered_errors, log_answer
 
 __all__ = ["Db", "Tx", "connected", "database", "install", "lifespan", "transaction"]
 
@@ -55,10 +58,17 @@ def lifespan(connect: Connect) -> Callable[[FastAPI], AbstractAsyncContextManage
 
 def database(connection: HTTPConnection) -> plainsql.Database:
     """Return the database of the application: a dependency, for requests and for websockets."""
-    db: plainsql.Database = connection.app.state.plainsql
+    db: plainsql.Database | None = getattr(connection.app.state, "plainsql", None)
+    if db is None:
+        raise SettingsError(
+            "the application has no database: its lifespan has not opened one",
+            hint="pass lifespan=plainsql.fastapi.lifespan(connect) to FastAPI(); "
+            "a mounted application gets state.plainsql from the one that mounts it",
+        )
     return db
 
 
+@cache  # A route with two of them has one transaction: FastAPI knows a dependency by its function.
 def transaction(of: Callable[..., Any] = database) -> Any:
     """Return the dependency that runs a route in a transaction of the database that ``of`` returns.
 
@@ -80,25 +90,41 @@ def install(app: FastAPI, *, live: str | None = "/livez", ready: str | None = "/
     """Add the handlers of plainsql's errors and the routes of an orchestrator's health checks.
 
     ``live`` answers 200 as long as the process does. ``ready`` answers 200 if the database can be used, and
-    503 otherwise, with the state of each check. Without a path there is no such route.
+    503 otherwise, with the state of each check. Without a path there is no such route. A handler that the
+    application has added for one of the errors stays.
     """
+    # Starlette's annotation knows no handler for requests and websockets.
+    answer: Any = _answer
     for error in answered_errors():
-        app.add_exception_handler(error, _answer)
+        app.exception_handlers.setdefault(error, answer)
+    # Routes of Starlette: the application's dependencies, such as a login, are not for an orchestrator.
     if live is not None:
-        app.get(live, include_in_schema=False)(_live)
+        app.add_route(live, _live, include_in_schema=False)
     if ready is not None:
-        app.get(ready, include_in_schema=False)(_ready)
+        app.add_route(ready, _ready, include_in_schema=False)
 
 
-async def _answer(request: Request, error: Exception) -> Response:
+async def _answer(connection: HTTPConnection, error: Exception) -> Response | None:
     answer = answer_to(error)
     if answer is None:
         raise error
+    log_answer(error, answer)
+    if isinstance(connection, WebSocket):
+        states = {connection.client_state, connection.application_state}
+        if WebSocketState.DISCONNECTED in states:
+            return None
+        accepted = connection.application_state is WebSocketState.CONNECTED
+        if accepted or "websocket.http.response" not in connection.scope.get("extensions", {}):
+            # 1013 is "try again later", 1011 an error of the server, 1008 a message that is refused.
+            code = 1013 if answer.headers else 1011 if answer.status >= 500 else 1008
+            # A reason has at most 123 bytes.
+            await connection.close(code, answer.detail.encode()[:123].decode(errors="ignore"))
+            return None
     return JSONResponse({"detail": answer.detail}, answer.status, answer.headers)
 
 
-async def _live() -> dict[str, bool]:
-    return {"ok": True}
+async def _live(request: Request) -> Response:
+    return JSONResponse({"ok": True})
 
 
 async def _ready(request: Request) -> Response:

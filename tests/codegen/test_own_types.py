@@ -174,7 +174,8 @@ select max(s.total) as highest from sales as s where s.shop_id = :shop
 -- cache: 5m
 select p.id, jsonb_build_object('color', p.color, 'id', p.id) as shop, jsonb_agg(
   jsonb_build_object('id', s.id, 'total', s.total, 'list', jsonb_build_array(s.total, s.id)) order by s.id
-) filter (where s.id is not null) as sales
+) filter (where s.id is not null) as sales,
+  to_json(max(s.total)) as most, json_agg(array[s.total]) as totals
 from shops as p left join sales as s on s.shop_id = p.id group by p.id order by p.id limit 10
 """,
     "dearest": """-- A page at a time.
@@ -276,6 +277,8 @@ def test_values_are_made_and_sent_in_every_form(
         (11, money(300), (money(300), 11)),
     ]
     assert (type(one.shop.color), two.shop.color, two.sales) == (types.Color, None, None)
+    assert (one.most, one.totals) == (money(300), [[money(150)], [money(300)]])
+    assert (two.most, two.totals) == (None, [[None]])
 
     named = ask(a.header, plus=money(50))
     assert named == a.Named(10, money(200), Decimal("1.50"))
