@@ -53,7 +53,14 @@ def _form(annotation: Any, where: str, outer: frozenset[Any]) -> BaseForm | None
     if origin is list:
         form = _form(parts[0], where, outer)
         # As with other lists, an array with a null in it, or of several dimensions, is not stored.
-        return None if form is None else BaseForm(list.__class_getitem__(form.type), *_of_lists(form))
+        if form is None:
+            return None
+        is_nested = _is_list(parts[0])
+        return BaseForm(
+            list.__class_getitem__(form.type),
+            _of_list(form.reduce, is_nested=is_nested),
+            _of_list(form.restore, is_nested=is_nested),
+        )
     if origin is dict:
         form = _form(parts[1], where, outer)
         return (
@@ -143,17 +150,29 @@ def _base_field(field: msgspec.structs.FieldInfo, type_: Any) -> Any:
     return field.name, type_
 
 
-def _of_lists(form: BaseForm) -> tuple[Convert, Convert]:
-    def convert(way: Convert) -> Convert:
-        def convert_all(values: Any) -> Any:
-            return [
-                None if each is None else convert_all(each) if isinstance(each, list) else way(each)
-                for each in values
-            ]
+def _is_list(annotation: Any) -> bool:
+    """Return whether a type is a list, or null."""
+    if get_origin(annotation) is Annotated:
+        return conversion_of(annotation) is None and _is_list(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, UnionType):
+        return any(map(_is_list, get_args(annotation)))
+    return get_origin(annotation) is list
 
-        return convert_all
 
-    return convert(form.reduce), convert(form.restore)
+def _of_list(convert: Convert, *, is_nested: bool) -> Convert:
+    """Return the function for the values of a list; an array may have more dimensions than its type."""
+
+    def convert_all(values: Any) -> Any:
+        return [
+            None
+            if each is None
+            else convert_all(each)
+            if isinstance(each, list) and not is_nested
+            else convert(each)
+            for each in values
+        ]
+
+    return convert_all
 
 
 def _of_dicts(form: BaseForm) -> tuple[Convert, Convert]:

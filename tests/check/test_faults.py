@@ -129,10 +129,10 @@ def test_a_fault_of_no_single_query_is_reported_for_the_folder(
 ) -> None:
     original = modules.plan_modules
 
-    def plan(checked: Any, *others: Any) -> Any:
+    def plan(checked: Any, *others: Any, **options: Any) -> Any:
         if len(checked) > 1:
             raise RecursionError
-        return original(checked, *others)
+        return original(checked, *others, **options)
 
     monkeypatch.setattr("plainsql.codegen.plan_modules", plan)
     names = [(error.name, error.path) for error in check_project(project, database_url).errors]

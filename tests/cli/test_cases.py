@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -42,7 +43,7 @@ PROJECT = {
     "sql/shop/list.sql": (
         "-- Orders.\n-- returns: many Order\n-- example: state = 'open'\n-- example: state = 'closed'\n"
         "select o.id, o.state, o.total, o.weight, o.note, o.tags, o.data, o.raw, o.created\n"
-        "from shop.orders as o\nwhere o.state = :state\norder by o.created, o.id\n"
+        "from shop.orders as o\nwhere o.state = :state\norder by o.created, o.id\nlimit 10\n"
     ),
     "sql/shop/add.sql": (
         "-- Add an order.\n-- returns: one Added\n-- example: state = 'open', total = 3\n"
@@ -134,7 +135,9 @@ def test_results_are_written_and_compared_until_a_person_accepts_a_change(
         "  count: expected 2, got 1\nHINT: if the new result is right, write it: plainsql test " in done.out
     )
     assert done.out.splitlines()[-1] == "4 failed, 2 same: 6 cases, 0.0 s"
-    found = {each["case"]: each for each in json.loads(command("test", "--json").out) if each["case"]}
+    found = {
+        each["case"]: each for each in json.loads(command("test", "--format", "json").out) if each["case"]
+    }
     assert (found["id = 1"]["state"], found["state = 'closed'"]["state"]) == ("same", "failed")
 
     # An accepted change keeps placeholders; what has gone is removed.
@@ -173,6 +176,9 @@ def test_what_cannot_run_is_reported_at_its_place(write: Write, command: Command
     assert "shop.close, id = 'one': invalid input syntax for type bigint: \"one\"" in done.out
     assert 'shop.item, id = 99: insert or update on table "items" violates foreign key constraint' in done.out
     assert "shop.list, state = null: results/shop/list.json has no result of this case" in done.out
+    done = command("test", "--format", "github")
+    assert "::error file=" in done.out
+    assert ("sql,line=4,col=4" in done.out, done.err.endswith(" cases, 0.0 s\n")) == (True, True)
     done = command("test", "--update")
     assert (done.code, "refused" in done.out) == (1, True)
 
@@ -189,6 +195,55 @@ def test_what_cannot_run_is_reported_at_its_place(write: Write, command: Command
     assert (done.code, done.err.splitlines()[0]) == (2, f'{place}: "Nothing" (SQLSTATE 22P02)')
     change("pyproject.toml", "tests/seed", "tests/none")
     assert command("test").err.startswith("seed in [tool.plainsql]: there is no file or folder tests/none\n")
+
+
+def test_new_migrations_are_tested_on_the_data_of_a_ref(write: Write, command: Command) -> None:
+    write(PROJECT)
+    assert command("test", "--update", "shop.with_items").code == 0
+    git("init", "--quiet")
+    git("add", ".")
+    git("commit", "--quiet", "--message", "The shop")
+    git("tag", "v1.4")
+    write(
+        {
+            "migrations/0002_closed.sql": (
+                "alter table shop.orders add column open boolean;\n"
+                "update shop.orders set state = 'closed', note = 'old' where total < 12;\n"
+            ),
+            "sql/shop/new.sql": "-- New.\n-- returns: many value\n-- example: id = 1\n"
+            "select o.id from shop.orders as o where o.id = :id\n",
+        }
+    )
+    # A new column is no change of the data.
+    change("sql/shop/list.sql", "o.total, o.weight", "o.total, o.open, o.weight")
+    change("sql/shop/close.sql", "state = 'closed'", "state = 'closed', gone = 1")
+    done = command("test", "--since", "v1.4")
+    assert done.code == 1
+    assert (
+        "shop.list, state = 'open': 1 difference from the result at v1.4 [failed]\n  missing row 2: "
+        in done.out
+    )
+    assert '  row id = 3, note: expected "é", got "old"\n  unexpected row: {"id": 2, ' in done.out
+    assert "shop.list, state = 'closed': 2 differences from the result at v1.4 [failed]\n" in done.out
+    assert "HINT: compare the texts of the query: git diff v1.4 -- sql/shop/list.sql\n" in done.out
+    assert 'shop.close, id = 1: after the migrations: column "gone" ' in done.out
+    assert "note: not compared: shop.new, id = 1: the query is new\n" in done.out
+    assert done.out.endswith(
+        "2 failed, 1 refused, 2 same: 5 cases, after 1 new migration since v1.4, 0.0 s\n"
+    )
+    git("checkout", "--", "sql")
+    done = command("test", "--since", "v1.4", "shop.list")
+    assert "HINT: read the new migrations: 0002_closed\n" in done.out
+    done = command("test", "--since", "v1.3")
+    assert (done.code, done.err.startswith("v1.3: there is no such commit")) == (2, True)
+    done = command("test", "--since", "v1.4", "--update")
+    assert (done.code, done.err.startswith("--since and --update: expected one of them")) == (2, True)
+
+
+def git(*arguments: str) -> None:
+    """Run git in the working folder."""
+    settings = ("-c", "user.name=you", "-c", "user.email=you@example.org")
+    subprocess.run(["git", *settings, *arguments], check=True, capture_output=True)
 
 
 POLICY = """\

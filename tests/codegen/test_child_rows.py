@@ -107,6 +107,10 @@ QUERIES = {
     "set_code": HEAD.format("count")
     + "-- param code: encrypted as public.orders.code (id)\n"
     + "update orders as o\nset code = :code\nwhere o.id = :id\n",
+    "written": HEAD.format("many Written")
+    + "with w as (update orders set note = note where id = any(:ids) returning id, total)\n"
+    + 'select\n  w.id,\n  w.total,\n  i.line as "lines[].line"\nfrom w\n'
+    + "left join items as i on i.order_id = w.id\norder by w.id, i.line\n",
     "paged": HEAD.format("many Customer")
     + 'select\n  c.id,\n  c.name,\n  o.id as "orders[].id",\n  o.total as "orders[].total",\n'
     + '  o.note as "orders[].note"\nfrom (select id, name from customers order by id limit :limit) as c\n'
@@ -190,6 +194,13 @@ FOUND = {
         'c.id, 1 as "orders[].id" from customers as c union all select 1, 2 order by 1',
         ("children-without-key", 1, "no key of the rows of a union is known", "select from it"),
     ),
+    "written_without_key": (
+        (
+            'w.total, i.line as "items[].line" from (select 1) as one (n)\ncross join w\n'
+            "left join items as i on i.order_id = w.id\norder by w.total, i.line"
+        ),
+        ("children-without-key", 1, "no key of the parent is selected", "a unique key of the parent"),
+    ),
     "several": (
         f'c.id, o.id as "orders[].id" {LEFT}where c.tenant = :tenant\norder by c.id, o.id',
         ("unproved-one", 1, "more than one row may come back", "compare a unique key of c"),
@@ -235,6 +246,9 @@ def checked(project: Project, database_url: str) -> ProjectCheck:
     """The check of all queries; those of ``FOUND`` have findings."""
     found = {name: f"-- It.\n-- returns: many {row_name(name)}\nselect {q[0]}\n" for name, q in FOUND.items()}
     found["several"] = found["several"].replace("many", "optional")
+    found["written_without_key"] = found["written_without_key"].replace(
+        "select", "with w as (update orders set note = '' returning id + 0 as id, total) select", 1
+    )
     write(
         project.root,
         {**{f"shop/{n}": q for n, q in QUERIES.items()}, **{f"found/{n}": q for n, q in found.items()}},
@@ -317,6 +331,15 @@ def test_lists_are_nested_and_duplicates_are_kept_in_a_chain(shop: Any, sides: S
     assert second.orders == []
     assert [(order.id, len(order.items)) for order in third.orders] == [(11, 1), (13, 0)]
     assert [[tag.tag for tag in each.tags] for each in sides.ask(shop.inner)] == [["vip", "vip"], ["new"]]
+
+
+def test_rows_that_a_with_item_writes_have_the_keys_of_their_table(shop: Any, sides: Sides) -> None:
+    found = sides.ask(shop.written, ids=[10, 12, 13])
+    assert [(order.id, [line.line for line in order.lines]) for order in found] == [
+        (10, [1, 2]),
+        (12, [1]),
+        (13, []),
+    ]
 
 
 def test_all_that_the_key_determines_may_be_of_the_parent(shop: Any, sides: Sides) -> None:

@@ -8,7 +8,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import asyncpg
 import psycopg
+import psycopg_pool
 import pytest
 
 import plainsql
@@ -27,6 +29,10 @@ create table cooks (
 );
 create table meals (id bigint, cook_id bigint constraint of_cook references cooks, primary key (id))
 partition by hash (id);
+create table seats (
+  id bigint primary key,
+  place integer constraint one_place unique deferrable initially deferred
+);
 create table meals_0 partition of meals for values with (modulus 1, remainder 0);
 """
 
@@ -51,9 +57,27 @@ SERVE = """
 -- error of_cook: NoSuchCook
 insert into meals (id, cook_id) values (:id, :cook_id)
 """
+SIT = """
+-- Take a seat.
+-- returns: value
+-- error one_place: PlaceTaken
+insert into seats (id, place) values (:id, :place) returning id
+"""
+SEAT_ALL = """
+-- Take seats.
+-- returns: copied
+-- error one_place: PlaceTaken
+copy seats (id, place) from stdin
+"""
 FILES = {"migrations/0001_all.sql": TABLES} | {
     f"sql/kitchen/{name}.sql": text.lstrip()
-    for name, text in {"add": ADD, "rename": RENAME, "serve": SERVE}.items()
+    for name, text in {
+        "add": ADD,
+        "rename": RENAME,
+        "serve": SERVE,
+        "sit": SIT,
+        "seat_all": SEAT_ALL,
+    }.items()
 }
 
 
@@ -103,6 +127,50 @@ def test_the_module_exports_the_classes_and_both_drivers_raise_them(
                 with pytest.raises(kind) as raised:
                     await query(db, **parameters)
                 assert raised.value.constraint == constraint
+
+    asyncio.run(over_asyncpg())
+
+
+def test_the_commit_of_a_call_raises_the_class_of_its_query(kitchen: Any, fresh_database_url: str) -> None:
+    taken = {"id": 2, "place": 1}
+    two, many = [taken, taken | {"id": 3}], [{"id": id_, "place": 1} for id_ in range(2, 9000)]
+    forms: dict[str, Any] = {
+        "call": lambda db: kitchen.sit(db, **taken),
+        "batch": lambda db: kitchen.sit.batch(db, two),
+        "execute_many": lambda db: kitchen.sit.execute_many(db, two),
+        "in pieces": lambda db: kitchen.sit.execute_many(db, many),
+        "copy": lambda db: kitchen.seat_all(db, two),
+    }
+
+    def check(raised: Any, form: str) -> None:
+        name = "kitchen.seat_all" if form == "copy" else "kitchen.sit"
+        assert [note for note in raised.value.__notes__ if name in note] == raised.value.__notes__
+        assert raised.value.constraint == "one_place"
+
+    with plainsql.sync.connect(fresh_database_url) as db:
+        kitchen.sit(db, id=1, place=1)
+        with (
+            plainsql.sync.connect(fresh_database_url, pooler="transaction") as pooled,
+            psycopg.connect(fresh_database_url, autocommit=True) as own,
+            psycopg_pool.ConnectionPool(fresh_database_url, min_size=1, open=True) as pool,
+        ):
+            for executor in (db, db.tenant("a"), pooled, plainsql.sync.over(own), plainsql.sync.over(pool)):
+                for form, call in forms.items():
+                    with pytest.raises(kitchen.PlaceTaken) as raised:
+                        call(executor)
+                    check(raised, form)
+
+    async def over_asyncpg() -> None:
+        async with (
+            plainsql.connect(fresh_database_url) as db,
+            plainsql.connect(fresh_database_url, pooler="transaction") as pooled,
+            asyncpg.create_pool(fresh_database_url, min_size=1) as pool,
+        ):
+            for executor in (db, db.tenant("a"), pooled, plainsql.over(pool)):
+                for form, call in forms.items():
+                    with pytest.raises(kitchen.PlaceTaken) as raised:
+                        await call(executor)
+                    check(raised, form)
 
     asyncio.run(over_asyncpg())
 

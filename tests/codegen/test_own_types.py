@@ -174,8 +174,16 @@ select max(s.total) as highest from sales as s where s.shop_id = :shop
 -- cache: 5m
 select p.id, jsonb_build_object('color', p.color, 'id', p.id) as shop, jsonb_agg(
   jsonb_build_object('id', s.id, 'total', s.total, 'list', jsonb_build_array(s.total, s.id)) order by s.id
-) filter (where s.id is not null) as sales
+) filter (where s.id is not null) as sales,
+  to_json(max(s.total)) as most, json_agg(array[s.total]) as totals
 from shops as p left join sales as s on s.shop_id = p.id group by p.id order by p.id limit 10
+""",
+    "dearest": """-- A page at a time.
+-- returns: many Dearest
+-- page: key
+select s.id, s.total, p.phone, p.color
+from sales as s left join shops as p on p.id = s.shop_id and s.id <> 22
+order by p.color, p.phone nulls first, s.total desc, s.id
 """,
     "load": """-- Named like what the module imports.
 -- returns: optional Money
@@ -269,6 +277,8 @@ def test_values_are_made_and_sent_in_every_form(
         (11, money(300), (money(300), 11)),
     ]
     assert (type(one.shop.color), two.shop.color, two.sales) == (types.Color, None, None)
+    assert (one.most, one.totals) == (money(300), [[money(150)], [money(300)]])
+    assert (two.most, two.totals) == (None, [[None]])
 
     named = ask(a.header, plus=money(50))
     assert named == a.Named(10, money(200), Decimal("1.50"))
@@ -304,6 +314,15 @@ def test_every_way_to_run_a_query_converts(
     streamed = list(a.sales.stream(db, ids=range(20, 29), phone=types.Phone("?")))
     assert [row.total for row in streamed] == [money(n) for n in range(20, 29)]
     assert [row.extra for row in streamed[-2:]] == [types.Extra({"n": 27}), None]
+    expected = a.dearest(db)
+    found: list[Any] = []
+    token = None
+    while len(found) < len(expected):
+        page = a.dearest.page(db, plainsql.PageRequest(2, token))
+        found, token = found + page.rows, page.next
+    assert found == expected
+    assert token is None
+    assert {row.phone for row in found} == {None, types.Phone("+34 1")}
 
     async def asynchronous(db: plainsql.Database) -> list[Any]:
         (made,) = await a.add.batch(db, [sale(30)])

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import random
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Generator
 from types import ModuleType
 from typing import Any
 
+import msgspec
 import psycopg
 import pytest
 
@@ -66,9 +68,20 @@ select distinct p.name
 from people as p
 order by p.name desc
 """
+FIRST = """
+-- The one with the best score of each tier.
+-- returns: many First
+-- page: key
+select distinct on (p.tier)
+  p.tier,
+  p.id,
+  p.score
+from people as p
+order by p.tier desc, p.score desc nulls last, p.id desc
+"""
 FILES = {"migrations/0001_all.sql": TABLES} | {
     f"sql/people/{name}.sql": text.lstrip()
-    for name, text in {"recent": RECENT, "ordered": ORDERED, "names": NAMES}.items()
+    for name, text in {"recent": RECENT, "ordered": ORDERED, "names": NAMES, "first": FIRST}.items()
 }
 KEY = b"sixteen bytes at least"
 PEOPLE = 57
@@ -109,6 +122,7 @@ def test_all_pages_together_are_the_query_in_its_order(people: Any, people_url: 
         (people.recent, {"tier": "low"}),
         *((people.ordered, {"order": order}) for order in ("youngest", "best", "oldest")),
         (people.names, {}),
+        (people.first, {}),  # the order chooses the rows of a distinct on
     ]
     with plainsql.sync.connect(people_url) as db:
         for query, parameters in calls:
@@ -129,7 +143,7 @@ def test_all_pages_together_are_the_query_in_its_order(people: Any, people_url: 
         async with plainsql.connect(people_url) as db:
             for query, parameters in calls:
                 expected = await query(db, **parameters)
-                first = await query.page(db, PageRequest(2, total=True), **parameters)
+                first = await query.page(db, PageRequest(min(2, len(expected) - 1), total=True), **parameters)
                 async with db.transaction() as tx:
                     rest = await query.page(tx, PageRequest(100, first.next), **parameters)
                 assert first.rows + rest.rows == expected
@@ -169,6 +183,36 @@ def test_a_token_of_other_pages_is_refused(people: Any, people_url: str) -> None
     with pytest.raises(OptionError, match="key: expected at least 16 bytes"):
         PageRequest(key=b"short")
     assert "sixteen" not in repr(PageRequest(key=KEY))
+
+
+def test_a_token_that_is_made_with_values_out_of_bounds_is_refused(people: Any, people_url: str) -> None:
+    def made(token: str, *values: object) -> str:
+        fingerprint = urlsafe_b64decode(token + "=" * (-len(token) % 4))[:8]
+        return urlsafe_b64encode(fingerprint + msgspec.msgpack.encode(values)).decode().rstrip("=")
+
+    async def run() -> None:
+        async with plainsql.connect(people_url) as db:
+            names = (await people.names.page(db, PageRequest(1))).next
+            recent = (await people.recent.page(db, PageRequest(2))).next
+            best = (await people.ordered.page(db, PageRequest(2), order="best")).next
+            day = "2026-01-01T00:00:00Z"
+            cases: list[tuple[Any, str, dict[str, Any]]] = [
+                (people.recent, made(recent, day, 2**63), {}),
+                (people.recent, made(recent, "0001-01-01T00:00:00+01:00", 1), {}),
+                (people.names, made(names, "a\0b"), {}),
+                (people.ordered, made(best, "1e999999999", 1), {"order": "best"}),
+                (people.ordered, made(best, "sNaN", "1"), {"order": "best"}),
+            ]
+            with plainsql.sync.connect(people_url) as sync_db:
+                for query, token, parameters in cases:
+                    with pytest.raises(PageTokenError, match="it cannot be read"):
+                        await query.page(db, PageRequest(2, token), **parameters)
+                    with pytest.raises(PageTokenError, match="it cannot be read"):
+                        query.page(sync_db, PageRequest(2, token), **parameters)
+            with pytest.raises(plainsql.BindError, match="limit: expected int8"):
+                await people.recent.page(db, PageRequest(2**63, recent))
+
+    asyncio.run(run())
 
 
 def test_an_index_finds_a_page(people: Any, people_url: str) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypedDict
+from typing import Any, NamedTuple, TypedDict
 from uuid import UUID
 
 import asyncpg
@@ -40,6 +41,16 @@ class Keyed(TypedDict):
     n: int
 
 
+class Turned(NamedTuple):
+    text: str
+    n: int
+
+
+class Listed(msgspec.Struct, array_like=True):
+    text: str
+    n: int
+
+
 FOUND = "select n, :doc::jsonb as doc, :text::text as text from generate_series(1, :last::int) as n"
 
 
@@ -54,6 +65,9 @@ async def test_rows_of_every_type_on_both_drivers(
     assert sync_db.sql(FOUND, type=Found, **parameters) == found
     for text, type_, expected in (
         (pair, Pair, Pair(1, "x")),
+        (pair, Turned, Turned("x", 1)),
+        (pair, Listed, Listed("x", 1)),
+        ("""select array['{"a": 1}', null]::jsonb[]""", list[dict[str, int] | None], [{"a": 1}, None]),
         ("select 1 as n", Keyed, {"n": 1}),
         (pair, tuple[int, str], (1, "x")),
         (pair, dict[str, Any], {"n": 1, "text": "x"}),
@@ -90,6 +104,10 @@ async def test_a_statement_that_does_not_fit_is_refused(
         ("select 1", {"type": int, "b": 1}, BindError, "unknown b"),
         ("select 1", {"type": int, "returns": "all"}, OptionError, "'many', 'one' or 'optional', got 'all'"),
         ("select 1", {"type": int, "query_name": "x */ y"}, OptionError, "expected a name such as"),
+        ("select 1", {"type": int, "returns": []}, OptionError, "returns: expected"),
+        ("select 1", {"type": int, "query_name": 5}, OptionError, "query_name: expected a name such as"),
+        ("select '\ud800'", {"type": str}, BindError, "half of a surrogate pair, at character 9"),
+        ("select 1 as n", {"type": Turned}, ContractError, "expected text, n, got n"),
         ("select 1", {"type": "int"}, BindError, "type: expected a type, got str"),
         ("copy shop.leads (name) from stdin", {}, BindError, "a copy takes rows"),
         ("begin", {}, plainsql.SqlFileError, "cannot begin, end or divide a transaction"),
@@ -123,3 +141,43 @@ async def test_it_is_a_call_as_others_are(shop_url: str, tenant_url: str) -> Non
         await connection.close()
     with psycopg.connect(shop_url) as own:
         assert plainsql.sync.over(own).sql("select 3", type=int, returns="one") == 3
+
+
+async def test_one_text_has_the_columns_of_each_database(shop_url: str) -> None:
+    def path(name: str) -> dict[str, Any]:
+        return {"search_path": f"{name}, pg_catalog"}
+
+    async with (
+        plainsql.connect(shop_url, **path("turned_one")) as one,
+        plainsql.connect(shop_url, **path("turned_two")) as two,
+    ):
+        with (
+            plainsql.sync.connect(shop_url, **path("turned_one")) as sync_one,
+            plainsql.sync.connect(shop_url, **path("turned_two")) as sync_two,
+        ):
+            for schema, columns in (("turned_one", "1 as a, 2 as b"), ("turned_two", "2 as b, 1 as a")):
+                await one.sql(f"create schema {schema}")
+                await one.sql(f"create table {schema}.pairs as select {columns}")
+            for _ in range(3):
+                for asynchronous in (one, two):
+                    assert await asynchronous.sql("table pairs", type=dict) == [{"a": 1, "b": 2}]
+                for synchronous in (sync_one, sync_two):
+                    assert synchronous.sql("table pairs", type=dict) == [{"a": 1, "b": 2}]
+
+            async def calls(db: plainsql.Database) -> list[Any]:
+                return [await db.sql("table pairs", type=dict) for _ in range(20)]
+
+            found: Any = await asyncio.gather(calls(one), calls(two), calls(one), calls(two))
+            assert found == [[[{"a": 1, "b": 2}]] * 20] * 4
+
+
+def test_a_connection_keeps_a_bounded_number_of_texts(
+    sync_db: plainsql.sync.Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("plainsql.sync.connection.MAX_STATEMENTS", 5)
+    count = "select count(*) from pg_prepared_statements"
+    with sync_db.transaction() as tx:
+        for number in range(20):
+            text: Any = f"select {number} + :n::int"
+            assert tx.sql(text, type=int, n=1) == [number + 1]
+    assert sync_db.sql(count, type=int, returns="one") <= 5

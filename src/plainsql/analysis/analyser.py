@@ -26,6 +26,7 @@ from plainsql.analysis.findings.insert_findings import examine_inserts
 from plainsql.analysis.findings.page_order import page_order
 from plainsql.analysis.findings.parent_keys import Parents, parents_of
 from plainsql.analysis.findings.row_findings import examine
+from plainsql.analysis.findings.row_order import in_total_order
 from plainsql.analysis.findings.server_findings import examine_versions
 from plainsql.analysis.findings.session_time_zones import session_time_zones
 from plainsql.analysis.findings.stars import stars
@@ -177,6 +178,7 @@ class Analyser:
             ),
             page_keys=keys,
             not_paged_because=not_paged,
+            in_order=in_total_order(examined, verdicts),
             changes=() if not effects.not_read_only else changes_of(self.catalog, effects),
             caching=(
                 *caching_findings(self.catalog, effects, examined.places),

@@ -328,6 +328,8 @@ class Analysis:
     """The columns of a total order of its rows, all of them selected."""
     not_paged_because: str = ""
     """The reason why ``page_keys`` is empty, in one phrase."""
+    in_order: bool = False
+    """True if the rows are proved to come back in the same order each time."""
     caching: tuple[Finding, ...] = ()
     """Findings that count only if results are cached: the statement's own, or any query's for
     ``hidden-writes``.

@@ -26,7 +26,7 @@ from plainsql.errors import (
 from plainsql.schema import SchemaSource, schema_source
 from plainsql.settings import Project, use_database
 
-__all__ = ["NOTHING_CHECKED", "ProjectAtCommit", "check_at_commit", "project_at_commit"]
+__all__ = ["NOTHING_CHECKED", "ProjectAtCommit", "SchemaAtCommit", "check_at_commit", "project_at_commit"]
 
 NOTHING_CHECKED: Final = ProjectCheck((), AnalysedStatements((), ()), (), (), {}, 0, False)
 """The check of a project without a file."""
@@ -47,7 +47,7 @@ class ProjectAtCommit:
 
 
 @dataclass(frozen=True, slots=True)
-class _SchemaAtCommit:
+class SchemaAtCommit:
     """A schema whose scratch database is found again, though its folder has another path each time."""
 
     source: SchemaSource
@@ -86,7 +86,7 @@ def _read(repository: Repository, commit: str, now: Project, target: Path) -> Pr
     paths: list[str] = []
     exported = {
         key: _exported(value, key, project, repository, target, paths, found.notes)
-        for key in ("sql", "migrations", "schema", "schema_file", "plans")
+        for key in ("sql", "migrations", "schema", "schema_file", "plans", "seed")
         if (value := getattr(project, key))
     }
     project = replace(project, **cast("dict[str, Any]", exported))
@@ -176,7 +176,7 @@ def check_at_commit(project: Project, now: Project, scratch: str | None, notes: 
     try:
         source, schema = schema_source(project), schema_source(now)
         if type(source) is not type(schema) or source.digest() != schema.digest():
-            schema = _SchemaAtCommit(source, b"since\0" + schema.identity)
+            schema = SchemaAtCommit(source, b"since\0" + schema.identity)
         return check_project(project, scratch, schema=schema, home=now)
     except (ConnectError, ContractError, EmbeddedServerError):
         raise  # of the server, which now has as well

@@ -144,6 +144,10 @@ class CaseRunner:
         result = CaseResult(tuple(rows), executed.count if counted else None)
         return CaseRun(result if ordered else sorted_rows(result), comparison)
 
+    def restore_sequences(self) -> None:
+        """Set the sequences to the numbers that the seed left."""
+        self._sequences.restore()
+
     def _execute(self, statement: Statement, given: Mapping[str, Given]) -> tuple[Executed, list[Any]]:
         connection, tenant = self._connection, self._project.test_tenant
         self._sequences.restore()
@@ -193,7 +197,7 @@ class CaseRunner:
             try:
                 with Analyser(self._connection) as analyser:
                     analysis = analyser.analyse(variant.sql, variant.parameters)
-                self._orders[variant.sql] = bool(analysis.page_keys)
+                self._orders[variant.sql] = analysis.in_order
             except PlainsqlError:  # the execution reports it
                 self._orders[variant.sql] = False
         return self._orders[variant.sql]

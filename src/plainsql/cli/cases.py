@@ -8,19 +8,23 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Annotated, Final, Literal, get_args
+from typing import Annotated, Literal, get_args
 
 import msgspec
 from cyclopts import Parameter
 
 from plainsql import statements
+from plainsql.check.problems import Problem
 from plainsql.cli.case_runner import Case, CaseRunner, cases_of, needs_no_arguments, open_runner
+from plainsql.cli.cases_since import cases_since
+from plainsql.cli.check import annotation
+from plainsql.cli.chosen_queries import WILDCARDS, choose_queries, is_named
 from plainsql.cli.exit_codes import FINDINGS, FINE
 from plainsql.cli.number_range import NumberRange
-from plainsql.cli.project import load_project
-from plainsql.errors import PlainsqlError, SettingsError, printable
+from plainsql.cli.project import load_project, repository_root
+from plainsql.errors import Place, PlainsqlError, SettingsError, printable
+from plainsql.result_tests.case_report import FAILURES, CaseReport, State, refused_case
 from plainsql.result_tests.placeholders import placeholder_paths, volatile_paths, with_placeholders
 from plainsql.result_tests.result_file import (
     CaseResult,
@@ -33,43 +37,19 @@ from plainsql.result_tests.result_folder import ResultFolder
 from plainsql.result_tests.row_differences import TOLERANCE
 from plainsql.settings import Project
 from plainsql.statements import Statement
-from plainsql.statements.header import close_match
 
 __all__ = ["cases"]
 
 _FLAG = Parameter(negative=(), show_default=False)
 _TOLERANCE = NumberRange("a number", 0, 1, "1e-6")
-_WILDCARDS: Final = "*?["
-_LIKENESS: Final = 0.6
-
-State = Literal["failed", "refused", "missing", "unreadable", "stale", "leftover", "new", "changed", "same"]
-_FAILURES: Final = ("failed", "missing", "refused", "stale", "unreadable", "leftover")
-
-
-class CaseReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The state of one case, or of a file of results."""
-
-    query: str = ""
-    case: str = ""
-    state: State
-    place: str
-    """The place of the example, or the file of results."""
-    message: str = ""
-    differences: tuple[str, ...] = ()
-    hint: str = ""
-
-    def __str__(self) -> str:
-        lines = [f"{self.place}: {self.message} [{self.state}]"]
-        lines += [f"  {each}" for each in self.differences]
-        lines += [f"HINT: {self.hint}"] if self.hint else []
-        return "\n".join(lines)
 
 
 def cases(
     *queries: str,
     update: Annotated[bool, _FLAG] = False,
+    since: Annotated[str | None, Parameter(show_default=False)] = None,
     tolerance: Annotated[float, Parameter(validator=_TOLERANCE)] = TOLERANCE,
-    json: Annotated[bool, _FLAG] = False,
+    format: Literal["text", "json", "github"] = "text",
 ) -> int:
     """Run the examples of queries on seeded data, and compare their rows with the committed files.
 
@@ -85,25 +65,47 @@ def cases(
         arguments gets a case without an example if its name is given with --update.
     update
         Write the results that came back as the expected ones, and remove those of cases that are gone.
+    since
+        Compare with the results before the migrations that this git ref does not have: a tag, a branch or a
+        hash; REF... for the commit at which the current branch left REF. Its queries run on its schema and
+        its seed, then the new migrations run on that data, and the queries of the work tree follow.
     tolerance
         The difference of two floats that counts as none: relative, and absolute for numbers below 1.
-    json
-        Print JSON: one array with the state of each case.
+    format
+        text for people, json for tools (one array with the state of each case), github for annotations of a
+        pull request.
     """
     began = time.perf_counter()
     project = load_project()
-    run = _Run(project, update=update, tolerance=tolerance)
-    run.run(queries)
-    if json:
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode(run.reports)).decode() + "\n")
+    if since is not None and update:
+        raise SettingsError(
+            "--since and --update: expected one of them, got both", hint="--update writes, --since does not"
+        )
+    if since is None:
+        run = _Run(project, update=update, tolerance=tolerance)
+        run.run(queries)
+        reports, lines, after = run.reports, run.written, ""
     else:
-        for report in run.reports:
-            if report.state in _FAILURES:
-                print(f"{printable(str(report))}\n")
-        for line in run.written:
-            print(printable(line))
-        print(f"{_summary(run.reports)}, {time.perf_counter() - began:.1f} s")
-    return FINDINGS if any(each.state in _FAILURES for each in run.reports) else FINE
+        reports, lines, after = cases_since(project, since, queries, tolerance)
+    if format == "json":
+        sys.stdout.write(msgspec.json.format(msgspec.json.encode(reports)).decode() + "\n")
+    else:
+        for report in reports:
+            if report.state in FAILURES:
+                print(f"{printable(str(report))}\n" if format == "text" else _annotation(report))
+        output = sys.stdout if format == "text" else sys.stderr
+        for line in lines:
+            print(printable(line), file=output)
+        print(f"{_summary(reports)}{after}, {time.perf_counter() - began:.1f} s", file=output)
+    return FINDINGS if any(each.state in FAILURES for each in reports) else FINE
+
+
+def _annotation(report: CaseReport) -> str:
+    detail = "\n".join(report.differences) or None
+    problem = Problem(
+        report.state, report.path, report.line, report.column, report.message, detail, report.hint or None
+    )
+    return annotation(problem, repository_root())
 
 
 def _summary(reports: Sequence[CaseReport]) -> str:
@@ -128,12 +130,12 @@ class _Run:
 
     def run(self, words: Sequence[str]) -> None:
         catalog = list(statements.load(self._project.sql_folder).values())
-        chosen = _chosen(catalog, words)
-        named = {word for word in words if not any(mark in word for mark in _WILDCARDS)}
+        chosen = choose_queries(catalog, words)
+        named = {word for word in words if not any(mark in word for mark in WILDCARDS)}
         tested = [
             (each, cases)
             for each in chosen
-            if (cases := self._cases(each, named=bool(named) and _is_named(each, named)))
+            if (cases := self._cases(each, named=bool(named) and is_named(each, named)))
         ]
         if tested:
             with open_runner(self._project) as runner:
@@ -168,7 +170,7 @@ class _Run:
             try:
                 expected = parse_results(text)
             except ResultFileError as error:
-                problem = f"{shown}:{error.line}:{error.column}"
+                problem = Place(shown, error.line, error.column)
                 if not self._update:
                     self._report(
                         "unreadable", problem, str(error), statement, hint=f"write it again: {update}"
@@ -200,38 +202,26 @@ class _Run:
             comparison = replace(found.comparison, tolerance=self._tolerance)
             differences = comparison.differences(expected, found.result) if expected is not None else []
             if expected is not None and not differences:
-                self._report("same", str(case.place), "", statement, case=case.name)
+                self._report("same", case.place, "", statement, case=case.name)
                 return expected
             if self._update:
                 paths = volatile_paths(found.result, runner.run(statement, case).result)
                 paths |= placeholder_paths(expected) if expected is not None else set()
                 state: State = "new" if expected is None else "changed"
-                self._report(state, str(case.place), "", statement, case=case.name)
+                self._report(state, case.place, "", statement, case=case.name)
                 return with_placeholders(found.result, paths)
         except PlainsqlError as error:
-            self.reports.append(
-                CaseReport(
-                    query=statement.name,
-                    case=case.name,
-                    state="refused",
-                    place=str(error.place or case.place),
-                    message=f"{name}: {error.message}",
-                    differences=(error.detail,) if error.detail else (),
-                    hint=error.hint or "",
-                )
-            )
+            self.reports.append(refused_case(statement.name, case.name, error, case.place))
             return expected
         write = f"plainsql test --update {statement.name}"
         if expected is None:
             message = f"{name}: {shown} has no result of this case"
-            self._report(
-                "missing", str(case.place), message, statement, case=case.name, hint=f"write it: {write}"
-            )
+            self._report("missing", case.place, message, statement, case=case.name, hint=f"write it: {write}")
         else:
             count = f"{len(differences)} {'difference' if len(differences) == 1 else 'differences'}"
             self._report(
                 "failed",
-                str(case.place),
+                case.place,
                 f"{name}: {count} from {shown}",
                 statement,
                 case=case.name,
@@ -256,7 +246,7 @@ class _Run:
     def _report(
         self,
         state: State,
-        place: str,
+        place: Place | str,
         message: str,
         statement: Statement | None = None,
         *,
@@ -264,40 +254,17 @@ class _Run:
         differences: Sequence[str] = (),
         hint: str = "",
     ) -> None:
+        place = Place(place) if isinstance(place, str) else place
         self.reports.append(
             CaseReport(
                 query=statement.name if statement is not None else "",
                 case=case,
                 state=state,
-                place=place,
+                path=place.path,
+                line=place.line,
+                column=place.column,
                 message=message,
                 differences=tuple(differences),
                 hint=hint,
             )
         )
-
-
-def _is_named(statement: Statement, names: set[str]) -> bool:
-    return statement.name in names or any(
-        Path(name).resolve() == Path(statement.path).resolve() for name in names if name.endswith(".sql")
-    )
-
-
-def _chosen(queries: Sequence[Statement], words: Sequence[str]) -> list[Statement]:
-    """Return the queries that the words name, all without words.
-
-    Raises ``SettingsError`` if a word names none.
-    """
-    chosen = [each for each in queries if not words]
-    for word in words:
-        found = [each for each in queries if _is_named(each, {word}) or fnmatchcase(each.name, word)]
-        if not found:
-            meant = close_match(word, [each.name for each in queries], _LIKENESS)
-            raise SettingsError(
-                f"there is no query {word!r}",
-                hint=f"did you mean {meant}?"
-                if meant
-                else "give a query's name, its file, or a pattern such as 'shop.orders.*'",
-            )
-        chosen += [each for each in found if each not in chosen]
-    return [each for each in queries if each in chosen]

@@ -9,7 +9,7 @@ from typing import Final
 
 from plainsql.analysis.model import ColumnFact, PgType, Shape
 from plainsql.codegen.classes import Classes, Field, RowClass
-from plainsql.codegen.own_types import OwnAnnotations, OwnType
+from plainsql.codegen.own_types import BUILT_MARK, OwnAnnotations, OwnType
 from plainsql.codegen.python_types import Annotation, annotate, below_domains, reference
 from plainsql.codegen.source_names import class_name, field_names, singular, string_literal
 from plainsql.statements import Statement
@@ -34,6 +34,11 @@ _IN_RECORDS: Final = _AS_IN_SQL | frozenset(
     {"text", "varchar", "bpchar", "bytea", "interval", "timetz", "oid"}
 )
 """The types of fields that both drivers read in an anonymous row. asyncpg knows no user's type there."""
+
+
+def _is_same(type: PgType) -> bool:
+    """Return whether values of a type are the same in JSON, so that they can be those of an own type."""
+    return type.kind == "enum" or type.name in _AS_IN_SQL | _TEXTS
 
 
 def json_value(type: PgType) -> Annotation:
@@ -65,8 +70,8 @@ class ShapeAnnotations:
         if shape is None or (self.own is None and self.own_types.types.of_type(type) is not None):
             return self._usual(type)
         if self.own is None and base.name in ("json", "jsonb") and shape.kind in BUILT_KINDS:
-            imports = ("typing", "Annotated"), ("plainsql.types", "BUILT_JSON")
-            return self._json(shape).wrapped("Annotated[{}, BUILT_JSON]", *imports)
+            converted = self._converted(shape) if shape.kind == "scalar" else None
+            return converted or self._json(shape).wrapped(*BUILT_MARK)
         if base.kind == "array" and base.element is not None and shape.kind == "array" and shape.parts:
             (element,) = shape.parts
             # An array type has any number of dimensions.
@@ -105,8 +110,7 @@ class ShapeAnnotations:
         match shape.kind:
             case "scalar" if shape.type is not None:
                 base = below_domains(shape.type)
-                is_same = base.kind == "enum" or base.name in _AS_IN_SQL | _TEXTS
-                own = self.own_types.in_json(shape.type, shape.origins) if is_same else None
+                own = self.own_types.in_json(shape.type, shape.origins) if _is_same(base) else None
                 named = self.own_types.usual(base) if base.kind == "enum" else None
                 return own or named or json_value(shape.type)
             case "null":
@@ -126,6 +130,12 @@ class ShapeAnnotations:
                 return _ANY.wrapped("dict[str, {}]")
             case _:
                 return _ANY
+
+    def _converted(self, shape: Shape) -> Annotation | None:
+        """Return the annotation of a document that is one value, if a function of the project makes it."""
+        if shape.type is None or not _is_same(below_domains(shape.type)):
+            return None
+        return self.own_types.document(shape.type, shape.origins)
 
     def _with_null(self, shape: Shape) -> Annotation:
         annotation = self._json(shape)

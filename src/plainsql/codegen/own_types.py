@@ -13,7 +13,15 @@ from plainsql.codegen.python_types import Annotation, annotate, below_domains, i
 from plainsql.codegen.source_definitions import SourceDefinitions
 from plainsql.errors import ContractError, Place
 
-__all__ = ["NO_OWN_TYPES", "ChosenType", "OwnAnnotations", "OwnType", "OwnTypes", "contradiction"]
+__all__ = [
+    "BUILT_MARK",
+    "NO_OWN_TYPES",
+    "ChosenType",
+    "OwnAnnotations",
+    "OwnType",
+    "OwnTypes",
+    "contradiction",
+]
 
 _TYPES: Final = "plainsql.types"
 
@@ -175,9 +183,11 @@ class OwnAnnotations:
             if type.name in ("json", "jsonb") and not parameter:
                 return Annotation(name).wrapped("Annotated[{}, JSON]", *_JSON_IMPORTS)
             return Annotation(name)
-        if parameter:
-            return Annotation(name)
-        load = import_reference(own.from_db)
+        return Annotation(name) if parameter else self._converted(own, base)
+
+    def _converted(self, own: OwnType, base: Annotation) -> Annotation:
+        """Return the annotation of values that functions of the project make of those of a base."""
+        name, load = import_reference(own.path), import_reference(own.from_db)
         dump = import_reference(own.to_db) if own.to_db else "None"
         text = f"Annotated[{name}, Converted({load}, {dump}, {base.text})]"
         imports = base.imports | {("typing", "Annotated"), (_TYPES, "Converted")}
@@ -187,14 +197,25 @@ class OwnAnnotations:
         """Return the annotation of a value in JSON that is the same as outside of it, if it has an own type;
         ``None`` for any other value.
         """
-        chosen = self.types.of_origins(origins) or self.types.of_type(type)
-        own = chosen.type if chosen is not None else None
-        if own is None or self.problem(own, type) is not None:
+        own = self._own_in_json(type, origins)
+        if own is None:
             return None
         if own.from_db:
             return self.at_leaf(type, own)
         is_known = self._definitions.of(own.path).kind == "newtype"
         return Annotation(import_reference(own.path)) if is_known else None
+
+    def document(self, type: PgType, origins: Iterable[Origin]) -> Annotation | None:
+        """Return the annotation of a JSON document that is one value, if a function makes it."""
+        own = self._own_in_json(type, origins)
+        if own is None or not own.from_db:
+            return None
+        return self._converted(own, self.usual(type).wrapped(*BUILT_MARK))
+
+    def _own_in_json(self, type: PgType, origins: Iterable[Origin]) -> OwnType | None:
+        chosen = self.types.of_origins(origins) or self.types.of_type(type)
+        own = chosen.type if chosen is not None else None
+        return None if own is None or self.problem(own, type) is not None else own
 
     def used_in(self, type: PgType) -> Iterator[tuple[PgType, OwnType]]:
         """Yield the types in a type, without attributes of composites, that have an own type themselves."""
@@ -279,6 +300,8 @@ class OwnAnnotations:
 
 _SENDING: Final = {"array": "dumped_elements", "range": "dumped_bounds", "multirange": "dumped_bounds"}
 _JSON_IMPORTS: Final = (("typing", "Annotated"), (_TYPES, "JSON"))
+BUILT_MARK: Final = ("Annotated[{}, BUILT_JSON]", ("typing", "Annotated"), (_TYPES, "BUILT_JSON"))
+"""The mark of JSON that a query builds, with its imports."""
 _CONVERT: Final = "write { type = …, from_db = …, to_db = … }"
 _ANY_BASES: Final = frozenset({"", "Any", "object"})
 

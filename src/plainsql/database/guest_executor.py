@@ -20,6 +20,7 @@ from plainsql.database.hooks import observe, observe_rows
 from plainsql.database.pool.call import Call, OnCall, Operation
 from plainsql.database.pool.commit_outcome import CommitOutcome, add_note, note_of_statement
 from plainsql.database.pool.contexts import asynccontextmanager
+from plainsql.database.pool.driver_errors import name_at_commit
 from plainsql.database.pool.lost_connection import as_lost
 from plainsql.database.pool.tenant_guard import TenantGuard
 from plainsql.database.pool.transaction_block import block
@@ -252,6 +253,8 @@ class GuestExecutor(AsyncSql):
                 return await work(guest)
             except BaseException as raised:
                 error = as_lost(raised, guest)
+                if query is not None and not is_open:
+                    name_at_commit(error, query)
                 read_only = query is not None and query.read_only
                 if not is_open and (note := note_of_statement(error, read_only=read_only)) is not None:
                     add_note(error, note)
@@ -285,6 +288,7 @@ class GuestExecutor(AsyncSql):
                         yield row
             except BaseException as raised:
                 error = as_lost(raised, guest)
+                name_at_commit(error, query)
                 if error is raised:
                     raise
                 raise error from raised

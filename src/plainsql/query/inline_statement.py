@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from copy import copy
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, Final, get_origin, is_typeddict
@@ -37,11 +38,13 @@ MAX_COMPILED: Final = 512
 """The number of texts whose compilation is kept."""
 
 _FACTS: Final = QueryFacts(changes=EVERYTHING)
+_JSON_ARRAYS: Final = (199, 3807)
+"""The numbers of the types ``json[]`` and ``jsonb[]``."""
 _HINT: Final = "write a Struct, a dataclass, a TypedDict, a tuple, or the type of a single column"
 
 
 def bind_sql(
-    text: str, item: Any, returns: str, query_name: str | None, parameters: Mapping[str, Any]
+    text: Any, item: Any, returns: Any, query_name: Any, parameters: Mapping[str, Any]
 ) -> tuple[CompiledQuery[Any, Any], Args]:
     """Return a statement as executors run it, and the arguments of a call.
 
@@ -60,7 +63,19 @@ def bind_sql(
         raise
     except TypeError:
         raise BindError(f"sql(): type: expected a type, got {type(item).__name__}", hint=_HINT) from None
+    if item is not None:
+        query = _for_one_call(query)
     return query, query.bind((), parameters)
+
+
+def _for_one_call(query: CompiledQuery[Any, Any]) -> CompiledQuery[Any, Any]:
+    """Return a statement that has the columns of one result.
+
+    Several databases may return other columns for one text, and one database after its tables have changed.
+    """
+    own = copy(query)
+    own.item = copy(query.item)
+    return own
 
 
 @lru_cache(MAX_COMPILED)
@@ -70,9 +85,14 @@ def _compiled(text: str, item: Any, returns: str, query_name: str | None) -> Com
     from plainsql.statements.optional_lines import FLAG_VALUES
     from plainsql.statements.statement_kinds import check_kind
 
-    name = (
-        query_name if query_name is not None else f"sql_{blake2b(text.encode(), digest_size=4).hexdigest()}"
-    )
+    try:
+        encoded = text.encode()
+    except UnicodeEncodeError as half:
+        raise BindError(
+            f"sql(): the text holds half of a surrogate pair, at character {half.start + 1}",
+            hint="remove it: PostgreSQL's texts hold whole characters only",
+        ) from None
+    name = query_name if query_name is not None else f"sql_{blake2b(encoded, digest_size=4).hexdigest()}"
     compiled = compile_body(text, name=name, path=name)
     if (error := check_kind(compiled.source)) is not None:
         raise error
@@ -94,11 +114,13 @@ class _Item:
         self.fields = _fields_of(type_)
         """The columns that it expects; ``None`` for a tuple, a dict or a single value."""
         self.is_tuple = get_origin(type_) is tuple or type_ is tuple
+        self.by_position = self.fields is not None and _is_by_position(type_)
         self.is_row = self.fields is not None or self.is_tuple or type_ is dict or get_origin(type_) is dict
         # Raises TypeError if msgspec has no such type.
         msgspec.json.Decoder(type_, dec_hook=_as_it_is)
         self.names: tuple[str, ...] = ()
         self.json: tuple[int, ...] = ()
+        self.json_arrays: tuple[int, ...] = ()
 
     @property
     def shown(self) -> str:
@@ -127,6 +149,7 @@ class _Item:
                 )
         self.names = found
         self.json = tuple(index for index, column in enumerate(columns) if column.is_json)
+        self.json_arrays = tuple(index for index, column in enumerate(columns) if column.oid in _JSON_ARRAYS)
 
     def build(self, name: str, records: Sequence[Record]) -> list[Any]:
         """Make the rows. Raises ``DecodeError``, with the column, for a value of another type."""
@@ -136,9 +159,14 @@ class _Item:
         for index in self.json:
             if isinstance(values[index], str | bytes):
                 values[index] = msgspec.json.decode(values[index])
+        for index in self.json_arrays:
+            values[index] = _decoded(values[index])
         whole: Any = values[0]
         if self.is_tuple:
             whole = tuple(values)
+        elif self.by_position:
+            found = dict(zip(self.names, values, strict=True))
+            whole = tuple(found[field] for field in self.fields or ())
         elif self.is_row:
             whole = dict(zip(self.names, values, strict=True))
         try:
@@ -164,7 +192,6 @@ class _Checked(CompiledQuery[Any, Any]):
 
     def set_columns(self, columns: Sequence[Described]) -> None:
         self.item.describe(self.name, columns)
-        self.compared = True
 
     def build(self, records: Sequence[Record]) -> list[Any]:
         return self.item.build(self.name, records)  # type: ignore[no-any-return]
@@ -189,10 +216,27 @@ _KINDS: Final[dict[str, type[CompiledQuery[Any, Any]]]] = {
 }
 
 
+def _decoded(value: Any) -> Any:
+    """Decode the elements of an array of JSON."""
+    if isinstance(value, list):
+        return [_decoded(element) for element in value]
+    return msgspec.json.decode(value) if isinstance(value, str | bytes) else value
+
+
+def _is_by_position(type_: Any) -> bool:
+    """Return whether msgspec makes a type with fields from a sequence of their values."""
+    if issubclass(type_, msgspec.Struct):
+        return bool(type_.__struct_config__.array_like)
+    return issubclass(type_, tuple)
+
+
 def _fields_of(type_: Any) -> dict[str, bool] | None:
     """Return the names of a type's fields, and whether each is required."""
     if isinstance(type_, type) and issubclass(type_, msgspec.Struct):
-        return {field.encode_name: field.required for field in msgspec.structs.fields(type_)}
+        by_position = _is_by_position(type_)
+        return {field.encode_name: by_position or field.required for field in msgspec.structs.fields(type_)}
+    if isinstance(type_, type) and issubclass(type_, tuple) and hasattr(type_, "_fields"):
+        return dict.fromkeys(type_._fields, True)
     if dataclasses.is_dataclass(type_):
         return {
             field.name: field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING

@@ -95,6 +95,9 @@ class Comparison:
         for kind, first, last, begin, end in steps:
             if kind == "equal":
                 continue
+            if kind == "replace":
+                yield from self._in_any_order(expected[first:last], got[begin:end])
+                continue
             for at, row in enumerate(expected[first:last], first + 1):
                 yield f"missing row {at}: {_shown(row)}"
             for at, row in enumerate(got[begin:end], begin + 1):

@@ -10,6 +10,7 @@
     limit $3
 
 PostgreSQL merges a sub-select without an order into the outer query, so an index on the order finds the page.
+The order stays in a ``select distinct on``: it chooses the row of each group.
 The names in the text are columns of the analysed statement; values are parameters.
 """
 
@@ -44,6 +45,11 @@ class PageOrder(NamedTuple):
 
 def order_start(sql: str) -> int | None:
     """Return the offset of the last ``order by`` outside of all brackets."""
+    return _outside_of_brackets(sql, "order", "by")
+
+
+def _outside_of_brackets(sql: str, first: str, second: str) -> int | None:
+    """Return the offset of the last place of two words, one after the other, outside of all brackets."""
     depth, found = 0, None
     tokens = [token for token in scan(sql, path="") if token.kind not in ("line_comment", "block_comment")]
     for token, following in pairwise(tokens):
@@ -51,7 +57,7 @@ def order_start(sql: str) -> int | None:
             depth += 1
         elif token.kind == "close":
             depth -= 1
-        elif depth == 0 and [sql[t.start : t.end].lower() for t in (token, following)] == ["order", "by"]:
+        elif depth == 0 and [sql[t.start : t.end].lower() for t in (token, following)] == [first, second]:
             found = token.start
     return found
 
@@ -77,7 +83,13 @@ def total_sql(sql: str, name: str) -> str:
 
 
 def _sub_select(columns: str, sql: str) -> str:
-    return f"select {columns} from (\n{sql[: order_start(sql)].rstrip()}\n) as plainsql_page"
+    text = sql if _is_distinct_on(sql) else sql[: order_start(sql)]
+    return f"select {columns} from (\n{text.rstrip()}\n) as plainsql_page"
+
+
+def _is_distinct_on(sql: str) -> bool:
+    """Return whether a statement begins with ``select distinct on``."""
+    return _outside_of_brackets(sql, "distinct", "on") is not None
 
 
 def _quoted(name: str) -> str:

@@ -16,7 +16,7 @@ from time import monotonic
 from typing import Any, Final
 
 import psycopg
-from psycopg import pq
+from psycopg import capabilities, pq
 from psycopg.postgres import types as builtin_types
 
 from plainsql.codec import NO_CODECS, CodecMap
@@ -27,10 +27,12 @@ from plainsql.sync.row_loader import RowLoader
 from plainsql.sync.type_catalog import TypeCatalog
 from plainsql.sync.wire import check_result, has_ended, run_pipeline, run_script, wait_for_results
 
-__all__ = ["GRACE_S", "Prepared", "SharedConnection"]
+__all__ = ["GRACE_S", "MAX_STATEMENTS", "Prepared", "SharedConnection"]
 
 GRACE_S: Final = 1.0
 """Seconds after a statement's time limit in which the server must report that it has ended it."""
+MAX_STATEMENTS: Final = 2048
+"""The number of prepared statements above which those of texts made at run time replace older ones."""
 _READ_ONLY_PAUSE_S: Final = 5.0
 """Seconds between two connections that are closed because their server is read-only: it may stay so."""
 _READ_ONLY_PARAMETERS: Final = (b"in_hot_standby", b"default_transaction_read_only")
@@ -209,6 +211,24 @@ class SharedConnection:
         if prepared is None:
             prepared = self._prepared[sql] = self._prepare(sql)
         return prepared
+
+    def make_room(self) -> None:
+        """Drop the oldest statements if there are many: a program may make texts without end at run time.
+
+        No batch and no stream may be in progress that has prepared its statements and not sent them.
+        """
+        while len(self._prepared) >= MAX_STATEMENTS:
+            sql, oldest = next(iter(self._prepared.items()))
+            if oldest.name and not self.is_lost:
+                if capabilities.has_send_close_prepared():
+                    with self.psycopg.lock:
+                        self.psycopg.pgconn.send_close_prepared(oldest.name)
+                        self._result()
+                elif self.in_transaction:
+                    return  # an error would end it
+                else:
+                    self.run_text(f"deallocate {oldest.name.decode()}")
+            self._prepared.pop(sql, None)
 
     def run(self, prepared: Prepared, values: Sequence[bytes | None]) -> pq.abc.PGresult:
         """Run a prepared statement."""

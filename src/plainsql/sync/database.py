@@ -17,6 +17,7 @@ from plainsql.sync.batch import execute_many, run_batch
 from plainsql.sync.cache_writer import CacheWriter, Writes
 from plainsql.sync.connection import SharedConnection
 from plainsql.sync.copy import SyncOutput
+from plainsql.sync.driver_errors import named_at_commit
 from plainsql.sync.execution import execute, is_stale
 from plainsql.sync.loss_note import add_note
 from plainsql.sync.retry import retry
@@ -79,7 +80,7 @@ class Executor(SyncSql):
 
     def stream(self, query: CompiledQuery[T, Any], args: Args, /) -> Iterator[T]:
         """Iterate over a query's rows through a cursor, in a transaction of its own."""
-        with self._begin(f"the rows of {query.name}") as transaction:
+        with named_at_commit(query), self._begin(f"the rows of {query.name}") as transaction:
             yield from transaction.stream(query, args)
 
     def batch(self, query: CompiledQuery[Any, R], sets: Sequence[Args], /) -> list[R]:
@@ -150,7 +151,7 @@ class Executor(SyncSql):
 
     def copy_rows(self, query: CompiledCopy, rows: Iterable[Any], progress: Progress | None = None, /) -> int:
         """Copy rows into the table of a query; call the query instead."""
-        with self._begin(f"the rows of {query.name}") as transaction:
+        with named_at_commit(query), self._begin(f"the rows of {query.name}") as transaction:
             return transaction.copy_rows(query, rows, progress)
 
     def copy_out(
@@ -186,7 +187,7 @@ class Executor(SyncSql):
         """Run sets in a transaction of their own, and once again if a statement must be prepared again."""
 
         def attempt() -> T:
-            with self._begin(f"the sets of {query.name}") as transaction:
+            with named_at_commit(query), self._begin(f"the sets of {query.name}") as transaction:
                 shared = transaction.claim_for(query)
                 transaction._track(query, sets)
                 return run(shared, query, sets)
@@ -229,7 +230,8 @@ class Executor(SyncSql):
         except BaseException:
             shared.rollback()
             raise
-        shared.run_script("commit")
+        with named_at_commit(query):
+            shared.run_script("commit")
         return result
 
     def _may_run_again(self, query: CompiledQuery[Any, Any], error: BaseException) -> bool:

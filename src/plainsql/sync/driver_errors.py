@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import psycopg
 
-from plainsql.sqlstate_errors import ServerError, class_of, classify
+from plainsql.query import CompiledQuery
+from plainsql.sqlstate_errors import ConstraintViolation, ServerError, class_of, classify
 
-__all__ = ["classified_errors", "classify_error"]
+__all__ = ["classified_errors", "classify_error", "name_at_commit", "named_at_commit"]
 
 
 def classify_error(error: BaseException, kind: type[ServerError] | None = None) -> None:
@@ -40,4 +42,27 @@ def classified_errors() -> Iterator[None]:
         yield
     except psycopg.Error as error:
         classify_error(error)
+        raise
+
+
+def name_at_commit(error: BaseException, query: CompiledQuery[Any, Any]) -> None:
+    """Give the error of a deferred constraint the query's name, and the class that its header names.
+
+    The commit of a call's own transaction reports it.
+    """
+    classify_error(error)
+    notes: list[str] = getattr(error, "__notes__", [])
+    if isinstance(error, ConstraintViolation) and not any(note.startswith("query: ") for note in notes):
+        if (kind := (query.errors or {}).get(error.constraint or "")) is not None:
+            classify_error(error, kind)
+        error.add_note(f"query: {query.name} ({query.file})")
+
+
+@contextmanager
+def named_at_commit(query: CompiledQuery[Any, Any]) -> Iterator[None]:
+    """Run a block that commits a call's own transaction, and name the error that leaves it."""
+    try:
+        yield
+    except psycopg.Error as error:
+        name_at_commit(error, query)
         raise

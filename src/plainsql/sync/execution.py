@@ -123,6 +123,8 @@ def _name_violation(error: psycopg.Error, query: CompiledQuery[Any, Any]) -> Non
 def _send(
     shared: SharedConnection, query: CompiledQuery[Any, Any], text: QueryText, values: Args
 ) -> tuple[Prepared, pq.abc.PGresult]:
+    if not query.session_clean:  # of a file that was loaded, or of no file
+        shared.make_room()
     prepared = prepare(shared, query, text)
     try:
         result = shared.run(prepared, dump(query, text, prepared, values))

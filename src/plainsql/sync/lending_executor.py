@@ -13,6 +13,7 @@ from plainsql.options import check
 from plainsql.query import Args, CompiledCopy, CompiledQuery, Query
 from plainsql.query.sql_calls import SyncSql
 from plainsql.sync.copy import SyncOutput
+from plainsql.sync.driver_errors import named_at_commit
 
 __all__ = ["LendingExecutor"]
 
@@ -60,12 +61,12 @@ class LendingExecutor(SyncSql, ABC):
 
     def batch(self, query: CompiledQuery[Any, R], sets: Sequence[Args], /) -> list[R]:
         """Run a query for each set of arguments, all or none, and return the results."""
-        with self._borrow() as executor:
+        with named_at_commit(query), self._borrow() as executor:
             return executor.batch(query, sets)
 
     def execute_many(self, query: CompiledQuery[Any, Any], sets: Sequence[Args], /) -> None:
         """Run a query for each set of arguments, all or none, and return nothing."""
-        with self._borrow() as executor:
+        with named_at_commit(query), self._borrow() as executor:
             executor.execute_many(query, sets)
 
     def copy_in(
@@ -83,7 +84,7 @@ class LendingExecutor(SyncSql, ABC):
 
     def copy_rows(self, query: CompiledCopy, rows: Iterable[Any], progress: Progress | None = None, /) -> int:
         """Copy rows into the table of a query; call the query instead."""
-        with self._borrow() as executor:
+        with named_at_commit(query), self._borrow() as executor:
             return executor.copy_rows(query, rows, progress)
 
     def copy_out(

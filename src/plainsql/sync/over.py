@@ -21,7 +21,12 @@ from plainsql.query import Args, CompiledCopy, CompiledQuery, Query
 from plainsql.query.sql_calls import SyncSql
 from plainsql.sync.batch import execute_many, run_batch
 from plainsql.sync.copy import SyncOutput, copy_in, copy_out, copy_query
-from plainsql.sync.driver_errors import classified_errors, classify_error
+from plainsql.sync.driver_errors import (
+    classified_errors,
+    classify_error,
+    name_at_commit,
+    named_at_commit,
+)
 from plainsql.sync.execution import execute, iterate
 from plainsql.sync.guest_connection import GuestConnection
 from plainsql.sync.lending_executor import LendingExecutor
@@ -215,7 +220,10 @@ class GuestExecutor(SyncSql):
                     TenantGuard(_tenant_setting()).check(shared, query)
                 yield shared
             except (psycopg.Error, OSError) as error:
-                classify_error(error)
+                if query is None:
+                    classify_error(error)
+                else:
+                    name_at_commit(error, query)
                 if not in_transaction:
                     add_note(shared, error, read_only=query is not None and query.read_only)
                 elif shared.is_lost:
@@ -258,12 +266,12 @@ class GuestPoolExecutor(LendingExecutor):
 
     def run(self, query: CompiledQuery[Any, R], args: Args, /) -> R:
         """Run a query and commit its changes."""
-        with self._borrow() as executor:
+        with named_at_commit(query), self._borrow() as executor:
             return executor.run(query, args)
 
     def stream(self, query: CompiledQuery[T, Any], args: Args, /) -> Iterator[T]:
         """Iterate over a query's rows through a cursor, on a connection that is held until the last row."""
-        with self.transaction() as executor:
+        with named_at_commit(query), self.transaction() as executor:
             yield from executor.stream(query, args)
 
     @contextmanager

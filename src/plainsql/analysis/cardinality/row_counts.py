@@ -11,7 +11,7 @@ from plainsql.analysis.cardinality.row_facts import facts_of_rows
 from plainsql.analysis.cardinality.unique_rows import AtMostOne, OutputKey, UniqueRows, from_entries
 from plainsql.analysis.catalog.relations import Relation
 from plainsql.analysis.catalog.server_catalog import Catalog
-from plainsql.analysis.conditions.equalities import equality_families, plain_variable
+from plainsql.analysis.conditions.equalities import equality_families, plain_variable, strip_relabel
 from plainsql.analysis.conditions.known_facts import Facts, Inference, is_true
 from plainsql.analysis.nodes import Node
 from plainsql.analysis.tree.query_tree import (
@@ -251,6 +251,8 @@ class Cardinality:
     def output_keys(self, scope: Scope) -> list[OutputKey]:
         """Return the sets of output columns that no two rows of the query share."""
         query = scope.query
+        if query.command in (Command.INSERT, Command.UPDATE, Command.DELETE):
+            return self._keys_of_written_rows(scope)
         if query.command != Command.SELECT or query.returned_sets():
             return []
         if (operation := query.set_operation()) is not None:
@@ -319,6 +321,39 @@ class Cardinality:
                         {positions[entry.index, column]: families for column, families in key.items()}
                     )
         return found
+
+    def _keys_of_written_rows(self, scope: Scope) -> list[OutputKey]:
+        """Return the keys of the table among the columns of ``returning``: each row is written once.
+
+        A trigger may change other rows before a row is written; no key is known then. The condition of a
+        partial key holds for the rows as they were found, so it is not considered.
+        """
+        query = scope.query
+        entry = query.entry(query.result_relation)
+        relation = self.catalog.relation(entry.relation) if entry is not None else None
+        if entry is None or relation is None or relation.rules or not self.has_own_keys(relation, entry):
+            return []
+        events = {Command.INSERT: ("insert", "update"), Command.UPDATE: ("update",)}
+        events_of_query = events.get(Command(query.command), ("delete",))
+        if any(self.catalog.changed_by_triggers(relation, event) is None for event in events_of_query):
+            return []
+        positions: dict[int, int] = {}
+        for output in query.outputs:
+            expression = output.node("expr")
+            variable = plain_variable(expression, scope) if expression is not None else None
+            # `old.id` in the place of `id` may be the number that another row has now.
+            if expression is None or variable is None or variable[0] != entry.index:
+                continue
+            if not strip_relabel(expression).number("varreturningtype"):
+                positions.setdefault(variable[1], output.number("resno"))
+        return [
+            {
+                positions[column]: frozenset({family})
+                for column, family in zip(key.columns, key.families, strict=True)
+            }
+            for key in relation.unique_keys
+            if all(column in positions for column in key.columns)
+        ]
 
     def at_most_one_but_for_limit(self, scope: Scope) -> bool:
         """Return whether the query would give at most one row without its limit."""

@@ -192,7 +192,7 @@ class Cached(Link):
                 return await self._next.run(query, args, pool, call)
         text, values = query.text(args)
         write_set = WriteSet(self.queries)
-        async with pool.in_transaction(call, around=write_set) as connection:
+        async with pool.in_transaction(call, around=write_set, query=query) as connection:
             records = await write_set.fetch(connection, query, text, values)
         # After the commit, as without a cache: a row too many does not undo the write.
         return query.result(records)

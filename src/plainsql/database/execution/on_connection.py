@@ -66,7 +66,7 @@ class OnConnection:
     ) -> AsyncIterator[T]:
         """Iterate over the rows of a query through a cursor, in a transaction."""
         await pool.admit(query)
-        async with pool.in_transaction(call, "stream", around) as connection:
+        async with pool.in_transaction(call, "stream", around, query) as connection:
             async for row in iterate(connection, query, args, self._prefetch):
                 yield row
 
@@ -94,7 +94,7 @@ class OnConnection:
                 return await pool.run_on_connection(write, query, text, values, call)
         if not runs:
             return []
-        async with pool.in_transaction(call) as connection:
+        async with pool.in_transaction(call, query=query) as connection:
             return await run_batch(connection, query, sets, own=True)
 
     async def execute_many(
@@ -106,7 +106,7 @@ class OnConnection:
         if query.session_clean and len(runs) == 1 and is_one_piece(runs[0][1]):
             await pool.run_on_connection(write_many, query, *runs[0], call)
         elif runs:
-            async with pool.in_transaction(call) as connection:
+            async with pool.in_transaction(call, query=query) as connection:
                 await execute_many(connection, query, sets, own=True)
 
     async def copy_in(self, copy: CopyWork, pool: TenantPool, around: AroundCommit | None = None, /) -> int:
@@ -125,7 +125,7 @@ class OnConnection:
     ) -> int:
         """Copy rows into the table of a query, in a transaction."""
         await pool.admit(query)
-        async with pool.in_transaction(call, "copy", around) as connection:
+        async with pool.in_transaction(call, "copy", around, query) as connection:
             return await copy(connection)
 
     async def copy_out(

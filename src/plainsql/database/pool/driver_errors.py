@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from asyncpg import exceptions
 
-from plainsql.sqlstate_errors import ServerError, class_of, classify
+from plainsql.query import CompiledQuery
+from plainsql.sqlstate_errors import ConstraintViolation, ServerError, class_of, classify
 
-__all__ = ["classify_error"]
+__all__ = ["classify_error", "name_at_commit"]
 
 
 def classify_error(error: BaseException, kind: type[ServerError] | None = None) -> None:
@@ -28,3 +31,16 @@ def classify_error(error: BaseException, kind: type[ServerError] | None = None) 
         detail=getattr(error, "detail", None),
         hint=getattr(error, "hint", None),
     )
+
+
+def name_at_commit(error: BaseException, query: CompiledQuery[Any, Any]) -> None:
+    """Give the error of a deferred constraint the query's name, and the class that its header names.
+
+    The commit of a call's own transaction reports it.
+    """
+    classify_error(error)
+    notes: list[str] = getattr(error, "__notes__", [])
+    if isinstance(error, ConstraintViolation) and not any(note.startswith("query: ") for note in notes):
+        if (kind := (query.errors or {}).get(error.constraint or "")) is not None:
+            classify_error(error, kind)
+        error.add_note(f"query: {query.name} ({query.file})")

@@ -22,6 +22,7 @@ from plainsql.database.pool.commit_outcome import CommitOutcome, add_note, may_r
 from plainsql.database.pool.connection_pool import ConnectionPool
 from plainsql.database.pool.connection_proxy import ConnectionProxy
 from plainsql.database.pool.contexts import asynccontextmanager
+from plainsql.database.pool.driver_errors import name_at_commit
 from plainsql.database.pool.holders import Holders, Use
 from plainsql.database.pool.lost_connection import ConnectionLostError, as_lost, is_lost
 from plainsql.database.pool.pooled_connection import PooledConnection
@@ -171,21 +172,33 @@ class TenantPool:
 
     @asynccontextmanager
     async def in_transaction(
-        self, call: Call | None = None, use: Use = "batch", around: AroundCommit | None = None
+        self,
+        call: Call | None = None,
+        use: Use = "batch",
+        around: AroundCommit | None = None,
+        query: CompiledQuery[Any, Any] | None = None,
     ) -> AsyncIterator[Any]:
-        """Acquire a connection that is in a transaction of this tenant; the end of the block commits it."""
+        """Acquire a connection that is in a transaction of this tenant; the end of the block commits it.
+
+        ``query``: the query that the transaction is for.
+        """
         framed: AbstractAsyncContextManager[object] = nullcontext() if around is None else around
-        async with framed:
-            with CommitOutcome() as outcome:
-                async with self.acquire(use) as connection:
-                    if call is not None:
-                        call.lease_wait = perf_counter() - call.began
-                    async with block(connection, outcome):
-                        if self.local is not None:
-                            await connection.execute(self.local)
-                        yield connection
-                        if around is not None:
-                            await around.before_commit()
+        try:
+            async with framed:
+                with CommitOutcome() as outcome:
+                    async with self.acquire(use) as connection:
+                        if call is not None:
+                            call.lease_wait = perf_counter() - call.began
+                        async with block(connection, outcome):
+                            if self.local is not None:
+                                await connection.execute(self.local)
+                            yield connection
+                            if around is not None:
+                                await around.before_commit()
+        except exceptions.IntegrityConstraintViolationError as error:
+            if query is not None:
+                name_at_commit(error, query)
+            raise
 
     async def admit(self, query: CompiledQuery[Any, Any]) -> None:
         """Refuse a call without a tenant if row-level security would show it nothing.
@@ -243,6 +256,8 @@ class TenantPool:
                     await connection.execute("commit")
             except BaseException as raised:
                 error = as_lost(raised)
+                if self.local is not None:
+                    name_at_commit(error, query)
                 replaced = self._is_replaced(error, pooled)
                 self._release_failed(pooled, query, error)
                 if not again and (replaced or may_run_again(error, read_only=read_only)):
