@@ -62,6 +62,10 @@ test-server: environment-dev servers ## Run what needs no embedded server on the
 test-asyncpg: environment-dev servers ## Run every form of a call on the oldest asyncpg, or the one in VERSION
 	@VERSION="$(VERSION)" sh scripts/test_asyncpg.sh $(ARGS)
 
+.PHONY: soak
+soak: environment-dev servers ## Run the soaks: also the tests that take a minute each
+	@$(BIN)/python -m pytest --soak tests/benchmarks/test_fault_soak.py tests/cache/test_soak.py $(ARGS)
+
 # -- The project's own SQL
 
 .PHONY: migrate

@@ -20,6 +20,7 @@ MODULES = (
     "plainsql.migrate",
     "plainsql.embedded",
     "plainsql.testing",
+    "plainsql.factories",
     "plainsql.fakes",
     "plainsql.fastapi",
     "plainsql.litestar",

@@ -37,6 +37,19 @@ if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--soak", action="store_true", help="run the tests that take a minute each: make soak")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip the long soaks unless their own command runs them."""
+    if config.getoption("--soak"):
+        return
+    for item in items:
+        if "soak" in item.keywords and item.get_closest_marker("soak") is not None:
+            item.add_marker(pytest.mark.skip(reason="a long soak: make soak runs it"))
+
+
 def pytest_xdist_auto_num_workers() -> int:
     """Return three workers for two cores: a test waits for its servers about a third of its time."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -47,15 +47,21 @@ class Credentials:
         source: Any = self._source
         if isinstance(source, str):
             return source
+        error: Exception | None = None
+        made: Any = None
+        if not inspect.iscoroutinefunction(source):
+            # A future takes no `StopIteration`: the error comes back as a value.
+            made, error = await asyncio.to_thread(_outcome, source)
         try:
-            made = source() if inspect.iscoroutinefunction(source) else await asyncio.to_thread(source)
+            if inspect.iscoroutinefunction(source):
+                made = source()
             password = await made if inspect.isawaitable(made) else made
-        except Exception as error:  # noqa: BLE001 (the function is the program's)
-            failed = raised("password", error)
-        else:
+        except Exception as raised_here:  # noqa: BLE001 (the function is the program's)
+            error = raised_here
+        if error is None:
             return _checked(password)
         # Outside of the handler: the function's error may hold a token, and must not be the context.
-        raise failed
+        raise raised("password", error)
 
     def get(self) -> str:
         """Return the password of one connection, in a program without asyncio.
@@ -72,6 +78,14 @@ class Credentials:
         else:
             return _checked(password)
         raise failed
+
+
+def _outcome(source: Callable[[], Any]) -> tuple[Any, Exception | None]:
+    """Return what a function returns, or the error that it raises."""
+    try:
+        return source(), None
+    except Exception as error:  # noqa: BLE001 (the function is the program's)
+        return None, error
 
 
 def _checked(password: object) -> str:

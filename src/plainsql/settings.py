@@ -22,7 +22,7 @@ from typing import Any, Final
 from urllib.parse import quote, unquote, urlencode
 
 from plainsql.errors import EmbeddedServerError, Place, SettingsError
-from plainsql.setting_kinds import KINDS, kind_of
+from plainsql.setting_tables import SCHEMA_SETTINGS, project_names, read_table
 from plainsql.urls import hide_password, plain_url
 
 __all__ = [
@@ -220,14 +220,16 @@ class Project:
                         hint=f"write it into [tool.plainsql.databases.{next(iter(databases))}]",
                     )
             settings |= {"databases": databases, "is_database": is_database, "name": DEFAULT_DATABASE}
-        name = next((name for name in _project_names(document) if isinstance(name, str)), "")
+        name = next((name for name in project_names(document) if isinstance(name, str)), "")
         given: dict[str, Any] = {"application": name, **settings}
         return cls(root=file.parent, **given)
 
     @property
     def schema_setting(self) -> str:
         """The name of the setting that says what makes the schema."""
-        return next((name for name in _SCHEMAS if name != "migrations" and getattr(self, name)), "migrations")
+        return next(
+            (name for name in SCHEMA_SETTINGS if name != "migrations" and getattr(self, name)), "migrations"
+        )
 
     @property
     def owns_schema(self) -> bool:
@@ -331,34 +333,6 @@ class Project:
         return ".".join(parts[1:] if parts[:1] == ["src"] else parts)
 
 
-_SCHEMAS: Final = ("migrations", "schema", "schema_command", "schema_from")
-"""The settings that say what makes the schema; at most one of them is given."""
-_SCHEMA_DETAILS: Final[Mapping[str, str]] = {
-    "schema_watch": "schema_command",
-    "schema_variables": "schema_command",
-    "schema_timeout": "schema_command",
-    "schema_file": "schema_from",
-}
-"""Settings that need another one."""
-
-
-def _refuse_two_schemas(settings: Mapping[str, Any], file: Path, table: str) -> None:
-    given = [name for name in _SCHEMAS if settings.get(name)]
-    if len(given) > 1:
-        raise SettingsError(
-            f"{' and '.join(given)} in [{table}]: expected one of them, got {len(given)}",
-            place=Place(str(file)),
-            hint="keep the one that makes the schema",
-        )
-    for name, needed in _SCHEMA_DETAILS.items():
-        if name in settings and needed not in settings:
-            raise SettingsError(
-                f"{name} in [{table}]: expected {needed} with it, got none",
-                place=Place(str(file)),
-                hint=f"remove {name}, or set {needed}",
-            )
-
-
 _DATABASE_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,39}", re.ASCII)
 _INNER: Final = frozenset({"root", "name", "is_database"})
 """The fields of ``Project`` that are no settings."""
@@ -388,39 +362,10 @@ def _makes_database(key: str) -> bool:
 
 
 def _settings(file: Path, place: str, table: object) -> dict[str, Any]:
-    """Return the settings of a table, checked; ``place`` is its name."""
-    if not isinstance(table, dict):
-        raise SettingsError(
-            f"{place}: expected a table, got {type(table).__name__}",
-            place=Place(str(file)),
-            hint=f"write [{place}], and the settings below it",
-        )
     known = {each.name: str(each.type) for each in fields(Project) if each.name not in _INNER}
     if place != "tool.plainsql":
         known.pop("databases")
-    settings: dict[str, Any] = {}
-    for key, value in table.items():
-        if key not in known:
-            raise SettingsError(
-                f"unknown key {key!r} in [{place}]",
-                place=Place(str(file)),
-                hint=f"the keys are {', '.join(sorted(known))}",
-            )
-        expected, accepts = KINDS[known[key]]
-        if not accepts(value):
-            raise SettingsError(
-                f"{key} in [{place}]: expected {expected}, got {kind_of(value)}", place=Place(str(file))
-            )
-        settings[key] = tuple(value) if isinstance(value, list) else value
-    _refuse_two_schemas(settings, file, place)
-    return settings
-
-
-def _project_names(document: Mapping[str, Any]) -> Iterator[object]:
-    tool = document.get("tool")
-    for table in (document.get("project"), tool.get("poetry") if isinstance(tool, dict) else None):
-        if isinstance(table, dict):
-            yield table.get("name")
+    return read_table(file, place, table, known)
 
 
 @contextmanager

@@ -37,6 +37,7 @@ import pytest
 
 if TYPE_CHECKING:
     from plainsql.embedded import EmbeddedServer
+    from plainsql.factories import Factory
 
 __all__ = ["DatabaseServer", "Databases", "Migrate", "create_schema", "load"]
 
@@ -201,6 +202,19 @@ def plainsql_database_url(plainsql_databases: Databases, plainsql_template: str)
     """The URL of a database with the migrations applied, shared by the tests of a module."""
     with plainsql_databases.clone(plainsql_template) as url:
         yield url
+
+
+@pytest.fixture(scope="module")
+def plainsql_factory(plainsql_database_url: str) -> Generator[Factory]:
+    """Creates valid rows in the database of ``plainsql_database_url``, on a connection of its own.
+
+    A row that waits for a lock of the test for 10 seconds is an error: the test may hold the event loop.
+    """
+    from plainsql import sync
+    from plainsql.factories import Factory
+
+    with sync.connect(plainsql_database_url, statement_timeout=10) as db:
+        yield Factory(db)
 
 
 @pytest.fixture

@@ -69,8 +69,14 @@ def test_each_broken_pool_is_tried() -> None:
     assert SEEN_BY.keys() == BROKEN.keys()
 
 
+LONG = ("places-lost", "writes-again")
+"""The faults that take a dozen runs to be seen."""
+
+
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("fault", BROKEN)
+@pytest.mark.parametrize(
+    "fault", [pytest.param(name, marks=[pytest.mark.soak] if name in LONG else []) for name in BROKEN]
+)
 async def test_a_broken_pool_is_found_out(fault: str) -> None:
     for seed in range(12):
         plan = Plan(seconds=4.0, pools=(2, 4), faults=0.2, promote=False, broken=fault, seed=seed)

@@ -18,7 +18,7 @@ GOLDEN = Path(__file__).parent / "golden"
 CASES = sorted(path.stem for path in GOLDEN.glob("*.txt"))
 LINE = "=" * 40 + "\n"
 SCHEMA = """
-create extension if not exists hstore;
+create extension if not exists cube;
 create type mood as enum ('ok', 'sad');
 create type point2 as (x integer, y integer);
 create table notes (
@@ -29,7 +29,7 @@ create table notes (
   tags text[],
   data jsonb,
   spot point2,
-  extra hstore
+  extra cube
 );
 create procedure forget(note bigint) language sql as 'delete from notes where id = note';
 """

@@ -135,7 +135,9 @@ def test_results_are_written_and_compared_until_a_person_accepts_a_change(
         "  count: expected 2, got 1\nHINT: if the new result is right, write it: plainsql test " in done.out
     )
     assert done.out.splitlines()[-1] == "4 failed, 2 same: 6 cases, 0.0 s"
-    found = {each["case"]: each for each in json.loads(command("test", "--json").out) if each["case"]}
+    found = {
+        each["case"]: each for each in json.loads(command("test", "--format", "json").out) if each["case"]
+    }
     assert (found["id = 1"]["state"], found["state = 'closed'"]["state"]) == ("same", "failed")
 
     # An accepted change keeps placeholders; what has gone is removed.
@@ -174,6 +176,9 @@ def test_what_cannot_run_is_reported_at_its_place(write: Write, command: Command
     assert "shop.close, id = 'one': invalid input syntax for type bigint: \"one\"" in done.out
     assert 'shop.item, id = 99: insert or update on table "items" violates foreign key constraint' in done.out
     assert "shop.list, state = null: results/shop/list.json has no result of this case" in done.out
+    done = command("test", "--format", "github")
+    assert "::error file=" in done.out
+    assert ("sql,line=4,col=4" in done.out, done.err.endswith(" cases, 0.0 s\n")) == (True, True)
     done = command("test", "--update")
     assert (done.code, "refused" in done.out) == (1, True)
 

@@ -65,7 +65,7 @@ def test_the_demo_of_realty_ends_well(tmp_path: Path) -> None:
     assert re.search(r"\ndemo: ok, 17 queries in \d+\.\d s\n\Z", out)
     shown = re.findall(r"sql/realty/(\w+/\w+)\.sql(?:, \d times)?  \d+\.\d ms", out)
     assert shown == QUERIES
-    assert "UniqueViolationError: duplicate key value violates" in out
+    assert "UniqueViolation: duplicate key value violates" in out
     assert max(len(line) for line in out.splitlines()) <= 80
     assert [path.name for path in tmp_path.iterdir()] == ["tmp"]
     assert _left(tmp_path) == []

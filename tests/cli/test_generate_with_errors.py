@@ -49,7 +49,7 @@ def test_a_new_query_with_an_error_is_left_out_of_its_module(
         if wrong != NONSENSE
         else "left out: notes.bad\n2 errors; the others are up to date: 3 queries in 2 modules, 0.0 s\n"
     )
-    assert imported(folder, "notes") == ["Note", "add", "get"]
+    assert imported(folder, "notes") == ["AddParameters", "GetParameters", "Note", "add", "get"]
     (folder / "sql/notes/bad.sql").unlink()
     done = command("generate")
     assert (done.code, done.out) == (0, "up to date: 3 queries in 2 modules, 0.0 s\n")
@@ -71,7 +71,10 @@ def test_a_module_that_has_the_query_is_kept_as_it_is(write: Write, command: Com
     assert b"by its key" in after["other.py"]
     write({"sql/notes/get.sql": GET})
     assert command("generate").code == 0
-    assert imported(folder, "notes") == ["Note", "add", "again", "get"]
+    assert imported(folder, "notes") == [
+        *("AddParameters", "AgainParameters", "GetParameters"),
+        *("Note", "add", "again", "get"),
+    ]
 
 
 def test_a_module_is_not_stale_while_its_file_is_refused(write: Write, command: Command) -> None:
@@ -100,7 +103,7 @@ def test_a_kept_module_is_not_hidden_by_a_package_of_its_name(write: Write, comm
     write({"sql/notes/add.sql": NONSENSE, "sql/notes/inner/get.sql": GET})
     assert command("generate").code == 1
     assert modules(folder) == {"notes.py"}
-    assert imported(folder, "notes") == ["Note", "add"]
+    assert imported(folder, "notes") == ["AddParameters", "Note", "add"]
     write({"sql/notes/add.sql": NOTES["sql/notes/add.sql"]})
     assert command("generate").code == 0
     assert modules(folder) == {"notes/__init__.py", "notes/inner.py"}
@@ -112,7 +115,7 @@ def test_a_package_is_kept_while_a_module_in_it_is(write: Write, command: Comman
     write({"sql/notes/inner/get.sql": REFUSED})
     assert command("generate").code == 1
     assert modules(folder) == {"notes/__init__.py", "notes/inner.py"}
-    assert imported(folder, "notes.inner") == ["Note", "get"]
+    assert imported(folder, "notes.inner") == ["GetParameters", "Note", "get"]
 
 
 def test_queries_that_contradict_each_other_cost_one_of_them(write: Write, command: Command) -> None:
@@ -123,7 +126,7 @@ def test_queries_that_contradict_each_other_cost_one_of_them(write: Write, comma
     assert done.out.endswith(
         "left out: notes.get\n1 error; the others are up to date: 2 queries in 2 modules, 0.0 s\n"
     )
-    assert imported(folder, "notes") == ["Note", "add"]
+    assert imported(folder, "notes") == ["AddParameters", "Note", "add"]
 
 
 def test_check_says_what_would_be_written_and_writes_nothing(write: Write, command: Command) -> None:

@@ -135,7 +135,12 @@ def test_a_flag_of_the_query_is_an_option(project: Path, command: Command) -> No
     assert "HINT: the query's flags are --only-unrated\n" in done.err
     assert "--only-unrated" in command("run", "notes.list", "nothing=1").err
     (described,) = json.loads(command("describe", "notes.list", "--json").out)["choices"][:1]
-    assert described == {"name": "only_unrated", "values": [False, True], "default": False}
+    assert described == {
+        "name": "only_unrated",
+        "values": [False, True],
+        "default": False,
+        "description": "",
+    }
     assert "[only_unrated]  bool" in command("describe", "notes.list").out
 
 

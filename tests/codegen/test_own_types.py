@@ -178,6 +178,13 @@ select p.id, jsonb_build_object('color', p.color, 'id', p.id) as shop, jsonb_agg
   to_json(max(s.total)) as most, json_agg(array[s.total]) as totals
 from shops as p left join sales as s on s.shop_id = p.id group by p.id order by p.id limit 10
 """,
+    "dearest": """-- A page at a time.
+-- returns: many Dearest
+-- page: key
+select s.id, s.total, p.phone, p.color
+from sales as s left join shops as p on p.id = s.shop_id and s.id <> 22
+order by p.color, p.phone nulls first, s.total desc, s.id
+""",
     "load": """-- Named like what the module imports.
 -- returns: optional Money
 select s.total as dump, s.shop_id as "Annotated" from sales as s where s.total = :load and s.id = :dump
@@ -307,6 +314,15 @@ def test_every_way_to_run_a_query_converts(
     streamed = list(a.sales.stream(db, ids=range(20, 29), phone=types.Phone("?")))
     assert [row.total for row in streamed] == [money(n) for n in range(20, 29)]
     assert [row.extra for row in streamed[-2:]] == [types.Extra({"n": 27}), None]
+    expected = a.dearest(db)
+    found: list[Any] = []
+    token = None
+    while len(found) < len(expected):
+        page = a.dearest.page(db, plainsql.PageRequest(2, token))
+        found, token = found + page.rows, page.next
+    assert found == expected
+    assert token is None
+    assert {row.phone for row in found} == {None, types.Phone("+34 1")}
 
     async def asynchronous(db: plainsql.Database) -> list[Any]:
         (made,) = await a.add.batch(db, [sale(30)])

@@ -295,6 +295,9 @@ async def test_a_list_of_rows_is_one_parameter_over_both_drivers(loaded: tuple[A
             ([7], "add: customers: row 1: int has no field 'name'"),
             ({"name": "A"}, "add: customers: expected an iterable of rows, got dict"),
             ([(7, None, None)], "add: customers.name: expected text[], got list"),
+            # Two lists of two would be four rows.
+            ([("A", ["a", "b"], []), ("B", ["a", "b"], [])], "row 1: email: expected one value, got list"),
+            ([("A", None, []), (("B", "C"), None, [])], "row 2: name: expected one value, got tuple"),
         ):
             with pytest.raises(BindError) as raised:
                 await q.add(db, mood="ok", customers=wrong)

@@ -151,6 +151,7 @@ def _raises() -> str:
     ("function", "message"),
     [
         (_raises, "password: the function raised KeyError at test_cloud_logins.py:"),
+        (lambda: next(iter(())), "password: the function raised StopIteration at test_cloud_logins.py:"),
         (lambda: None, "password: expected a str from the function, got NoneType"),
         (lambda: b"s3cr3t", "password: expected a str from the function, got bytes"),
         (lambda: "", "password: expected a str from the function, got an empty str"),

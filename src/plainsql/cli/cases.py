@@ -9,20 +9,22 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, get_args
+from typing import Annotated, Literal, get_args
 
 import msgspec
 from cyclopts import Parameter
 
 from plainsql import statements
+from plainsql.check.problems import Problem
 from plainsql.cli.case_runner import Case, CaseRunner, cases_of, needs_no_arguments, open_runner
 from plainsql.cli.cases_since import cases_since
+from plainsql.cli.check import annotation
 from plainsql.cli.chosen_queries import WILDCARDS, choose_queries, is_named
 from plainsql.cli.exit_codes import FINDINGS, FINE
 from plainsql.cli.number_range import NumberRange
-from plainsql.cli.project import load_project
-from plainsql.errors import PlainsqlError, SettingsError, printable
-from plainsql.result_tests.case_report import FAILURES, CaseReport, State
+from plainsql.cli.project import load_project, repository_root
+from plainsql.errors import Place, PlainsqlError, SettingsError, printable
+from plainsql.result_tests.case_report import FAILURES, CaseReport, State, refused_case
 from plainsql.result_tests.placeholders import placeholder_paths, volatile_paths, with_placeholders
 from plainsql.result_tests.result_file import (
     CaseResult,
@@ -47,7 +49,7 @@ def cases(
     update: Annotated[bool, _FLAG] = False,
     since: Annotated[str | None, Parameter(show_default=False)] = None,
     tolerance: Annotated[float, Parameter(validator=_TOLERANCE)] = TOLERANCE,
-    json: Annotated[bool, _FLAG] = False,
+    format: Literal["text", "json", "github"] = "text",
 ) -> int:
     """Run the examples of queries on seeded data, and compare their rows with the committed files.
 
@@ -69,8 +71,9 @@ def cases(
         its seed, then the new migrations run on that data, and the queries of the work tree follow.
     tolerance
         The difference of two floats that counts as none: relative, and absolute for numbers below 1.
-    json
-        Print JSON: one array with the state of each case.
+    format
+        text for people, json for tools (one array with the state of each case), github for annotations of a
+        pull request.
     """
     began = time.perf_counter()
     project = load_project()
@@ -84,16 +87,25 @@ def cases(
         reports, lines, after = run.reports, run.written, ""
     else:
         reports, lines, after = cases_since(project, since, queries, tolerance)
-    if json:
+    if format == "json":
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(reports)).decode() + "\n")
     else:
         for report in reports:
             if report.state in FAILURES:
-                print(f"{printable(str(report))}\n")
+                print(f"{printable(str(report))}\n" if format == "text" else _annotation(report))
+        output = sys.stdout if format == "text" else sys.stderr
         for line in lines:
-            print(printable(line))
-        print(f"{_summary(reports)}{after}, {time.perf_counter() - began:.1f} s")
+            print(printable(line), file=output)
+        print(f"{_summary(reports)}{after}, {time.perf_counter() - began:.1f} s", file=output)
     return FINDINGS if any(each.state in FAILURES for each in reports) else FINE
+
+
+def _annotation(report: CaseReport) -> str:
+    detail = "\n".join(report.differences) or None
+    problem = Problem(
+        report.state, report.path, report.line, report.column, report.message, detail, report.hint or None
+    )
+    return annotation(problem, repository_root())
 
 
 def _summary(reports: Sequence[CaseReport]) -> str:
@@ -158,7 +170,7 @@ class _Run:
             try:
                 expected = parse_results(text)
             except ResultFileError as error:
-                problem = f"{shown}:{error.line}:{error.column}"
+                problem = Place(shown, error.line, error.column)
                 if not self._update:
                     self._report(
                         "unreadable", problem, str(error), statement, hint=f"write it again: {update}"
@@ -190,38 +202,26 @@ class _Run:
             comparison = replace(found.comparison, tolerance=self._tolerance)
             differences = comparison.differences(expected, found.result) if expected is not None else []
             if expected is not None and not differences:
-                self._report("same", str(case.place), "", statement, case=case.name)
+                self._report("same", case.place, "", statement, case=case.name)
                 return expected
             if self._update:
                 paths = volatile_paths(found.result, runner.run(statement, case).result)
                 paths |= placeholder_paths(expected) if expected is not None else set()
                 state: State = "new" if expected is None else "changed"
-                self._report(state, str(case.place), "", statement, case=case.name)
+                self._report(state, case.place, "", statement, case=case.name)
                 return with_placeholders(found.result, paths)
         except PlainsqlError as error:
-            self.reports.append(
-                CaseReport(
-                    query=statement.name,
-                    case=case.name,
-                    state="refused",
-                    place=str(error.place or case.place),
-                    message=f"{name}: {error.message}",
-                    differences=(error.detail,) if error.detail else (),
-                    hint=error.hint or "",
-                )
-            )
+            self.reports.append(refused_case(statement.name, case.name, error, case.place))
             return expected
         write = f"plainsql test --update {statement.name}"
         if expected is None:
             message = f"{name}: {shown} has no result of this case"
-            self._report(
-                "missing", str(case.place), message, statement, case=case.name, hint=f"write it: {write}"
-            )
+            self._report("missing", case.place, message, statement, case=case.name, hint=f"write it: {write}")
         else:
             count = f"{len(differences)} {'difference' if len(differences) == 1 else 'differences'}"
             self._report(
                 "failed",
-                str(case.place),
+                case.place,
                 f"{name}: {count} from {shown}",
                 statement,
                 case=case.name,
@@ -246,7 +246,7 @@ class _Run:
     def _report(
         self,
         state: State,
-        place: str,
+        place: Place | str,
         message: str,
         statement: Statement | None = None,
         *,
@@ -254,12 +254,15 @@ class _Run:
         differences: Sequence[str] = (),
         hint: str = "",
     ) -> None:
+        place = Place(place) if isinstance(place, str) else place
         self.reports.append(
             CaseReport(
                 query=statement.name if statement is not None else "",
                 case=case,
                 state=state,
-                place=place,
+                path=place.path,
+                line=place.line,
+                column=place.column,
                 message=message,
                 differences=tuple(differences),
                 hint=hint,

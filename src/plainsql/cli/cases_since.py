@@ -15,7 +15,7 @@ from plainsql.check.project_at_commit import SchemaAtCommit, project_at_commit
 from plainsql.cli.case_runner import Case, CaseRun, CaseRunner, cases_of, open_runner
 from plainsql.cli.chosen_queries import choose_queries
 from plainsql.errors import PlainsqlError, SettingsError
-from plainsql.result_tests.case_report import CaseReport
+from plainsql.result_tests.case_report import CaseReport, refused_case
 from plainsql.result_tests.placeholders import placeholder_paths, volatile_paths, with_placeholders
 from plainsql.result_tests.result_file import CaseResult, ResultFileError, parse_results
 from plainsql.result_tests.result_folder import ResultFolder
@@ -119,21 +119,13 @@ def _compare(
     try:
         found = runner.run(statement, case)
     except PlainsqlError as error:
-        return CaseReport(
-            query=statement.name,
-            case=case.name,
-            state="refused",
-            place=str(error.place or case.place),
-            message=f"{name}: after the migrations: {error.message}",
-            differences=(error.detail,) if error.detail else (),
-            hint=error.hint or "",
-        )
+        return refused_case(statement.name, case.name, error, case.place, "after the migrations: ")
     ordered = found.comparison.ordered and pair.before.comparison.ordered
     comparison = replace(found.comparison, tolerance=tolerance, ordered=ordered)
     differences = tuple(comparison.differences(*_common(pair.before.result, found.result)))
     count = f"{len(differences)} {'difference' if len(differences) == 1 else 'differences'}"
     if not differences:
-        return CaseReport(query=statement.name, case=case.name, state="same", place=str(case.place))
+        return CaseReport(query=statement.name, case=case.name, state="same", path=case.place.path)
     changed = statement.body != pair.old.body
     migrated = f"read the new migrations: {', '.join(migrations)}" if migrations else "read the seed"
     shown = os.path.relpath(statement.path)
@@ -142,7 +134,9 @@ def _compare(
         query=statement.name,
         case=case.name,
         state="failed",
-        place=str(case.place),
+        path=case.place.path,
+        line=case.place.line,
+        column=case.place.column,
         message=f"{name}: {count} from the result at {ref}",
         differences=differences,
         hint=cause,

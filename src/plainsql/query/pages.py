@@ -12,14 +12,27 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeVar, get_type_hints
+from types import UnionType
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Final,
+    Generic,
+    NamedTuple,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 import msgspec
 
+from plainsql.conversions import conversion_of, dumper
 from plainsql.errors import BindError, ContractError, OptionError, PageTokenError
 from plainsql.query.texts import QueryText, QueryTexts
 from plainsql.rows import Row
-from plainsql.statements.page_text import PageOrder, page_sql, total_sql
+from plainsql.statements.page_text import PageKey, PageOrder, page_sql, total_sql
 from plainsql.types import Args
 
 if TYPE_CHECKING:
@@ -178,6 +191,15 @@ class TotalTexts(_DerivedTexts):
         return made, given
 
 
+class _TokenValues(NamedTuple):
+    """The values that a token holds for an order."""
+
+    types: Any
+    """The type of all of them, a tuple."""
+    dumps: tuple[Callable[[Any], Any] | None, ...]
+    """For each: the function that makes it of the row's value; None if it is that value."""
+
+
 class PageCalls(Generic[T]):
     """The calls that a query's pages are made of."""
 
@@ -192,7 +214,7 @@ class PageCalls(Generic[T]):
         self._texts = _PageTexts(query.texts, orders)
         self._rows = derive(self._texts, "many")
         self._total = derive(TotalTexts(query.texts), "one")
-        self._decoders: dict[PageOrder, Any] = {}
+        self._known: dict[PageOrder, _TokenValues] = {}
 
     def page(self, run: Callable[[Any, Any], Any], request: PageRequest, values: Args) -> Any:
         """Run the calls of a page; awaitable if the executor's calls are.
@@ -231,7 +253,10 @@ class PageCalls(Generic[T]):
         return Page(rows, self._token(request, fingerprint, order, rows[-1]), total)
 
     def _token(self, request: PageRequest, fingerprint: bytes, order: PageOrder, last: Any) -> str:
-        values = [getattr(last, key.column) if isinstance(last, Row) else last for key in order.keys]
+        values = [
+            value if dump is None else dump(value)
+            for value, dump in zip(_of_row(last, order), self._values(order).dumps, strict=True)
+        ]
         try:
             content = fingerprint + msgspec.msgpack.encode(values)
         except TypeError:
@@ -258,7 +283,7 @@ class PageCalls(Generic[T]):
             )
         try:
             found: tuple[object, ...] = msgspec.msgpack.decode(
-                content[_FINGERPRINT_BYTES:], type=self._types(order)
+                content[_FINGERPRINT_BYTES:], type=self._values(order).types
             )
         except msgspec.MsgspecError:
             raise unreadable(self._query.name) from None
@@ -266,18 +291,37 @@ class PageCalls(Generic[T]):
             raise unreadable(self._query.name)
         return found
 
-    def _types(self, order: PageOrder) -> Any:
-        """Return the type of the values in a token."""
-        known = self._decoders.get(order)
+    def _values(self, order: PageOrder) -> _TokenValues:
+        """Return how a token holds the values of an order."""
+        known = self._known.get(order)
         if known is None:
             item: Any = self._query.item
+            annotations = [item]
             if isinstance(item, type) and issubclass(item, Row):
                 hints = get_type_hints(item, include_extras=True)
-                types = [hints[key.column] for key in order.keys]
-            else:
-                types = [item]
-            known = self._decoders[order] = tuple.__class_getitem__(tuple(types))
+                annotations = [hints[key.column] for key in order.keys]
+            kinds = [_kind(annotation, key) for annotation, key in zip(annotations, order.keys, strict=True)]
+            types = tuple.__class_getitem__(tuple(type_ for type_, _ in kinds))
+            known = self._known[order] = _TokenValues(types, tuple(dump for _, dump in kinds))
         return known
+
+
+def _of_row(last: Any, order: PageOrder) -> list[Any]:
+    return [getattr(last, key.column) if isinstance(last, Row) else last for key in order.keys]
+
+
+def _kind(annotation: Any, key: PageKey) -> tuple[Any, Callable[[Any], Any] | None]:
+    """Return the type that a column's values have in a token, and the function that makes them of the row's.
+
+    A type of the project's own has the database's values in a token, as the next page sends them.
+    """
+    arms = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
+    for arm in arms:
+        if (conversion := conversion_of(arm)) is not None:
+            base: Any = conversion.base
+            dump = None if conversion.to_db is None else dumper(conversion.to_db, key.column)
+            return Union[base, None] if len(arms) > 1 else base, dump  # noqa: UP007 (run time)
+    return annotation, None
 
 
 def unreadable(name: str) -> PageTokenError:

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import attrgetter, itemgetter
-from typing import Any
+from typing import Any, Final
 
 from plainsql.errors import BindError
 from plainsql.types import UNSET
 
 __all__ = ["columns"]
+
+_LISTS: Final = frozenset((list, tuple))
 
 
 def columns(
@@ -23,7 +25,7 @@ def columns(
     A row is an object with these fields, a mapping with these keys, or a tuple of the values. ``wraps`` holds
     the function that each list passes through. Rows that are not given have no values.
 
-    Raises ``BindError``, with the number of the row, if one is none of these.
+    Raises ``BindError``, with the number of the row, if one is none of these, and for a list as a value.
     """
     if rows is UNSET:
         return (UNSET,) * len(fields)
@@ -31,9 +33,25 @@ def columns(
         raise BindError(f"{name}: expected an iterable of rows, got {type(rows).__name__}")
     tuples = [_values(name, number, row, fields) for number, row in enumerate(rows, 1)]
     found = [list(values) for values in zip(*tuples, strict=True)] if tuples else [[] for _ in fields]
+    for index, values in enumerate(found):
+        if not wraps or wraps[index] is None:
+            _refuse_lists(name, fields[index], values)
     if not wraps:
         return tuple(found)
     return tuple(values if wrap is None else wrap(values) for values, wrap in zip(found, wraps, strict=True))
+
+
+def _refuse_lists(name: str, field: str, values: Sequence[Any]) -> None:
+    """Raise ``BindError`` for a list among the values: ``unnest`` would make rows of its elements."""
+    if _LISTS.isdisjoint(map(type, values)):
+        return
+    for number, value in enumerate(values, 1):
+        # A tid and a snapshot are tuples that begin with a number.
+        if type(value) is list or (type(value) is tuple and not (value and isinstance(value[0], int))):
+            raise BindError(
+                f"{name}: row {number}: {field}: expected one value, got {type(value).__name__}",
+                hint="pass a row for each value",
+            )
 
 
 def _values(name: str, number: int, row: Any, fields: Sequence[str]) -> tuple[Any, ...]:

@@ -6,7 +6,9 @@ from typing import Final, Literal
 
 import msgspec
 
-__all__ = ["FAILURES", "CaseReport", "State"]
+from plainsql.errors import Place, PlainsqlError
+
+__all__ = ["FAILURES", "CaseReport", "State", "refused_case"]
 
 State = Literal["failed", "refused", "missing", "unreadable", "stale", "leftover", "new", "changed", "same"]
 FAILURES: Final = ("failed", "missing", "refused", "stale", "unreadable", "leftover")
@@ -18,14 +20,36 @@ class CaseReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     query: str = ""
     case: str = ""
     state: State
-    place: str
-    """The place of the example, or the file of results."""
+    path: str
+    """The file of the query, or the file of results."""
+    line: int = 0
+    column: int = 0
+    excerpt: str = ""
+    """The line of a statement that the server refuses."""
     message: str = ""
     differences: tuple[str, ...] = ()
     hint: str = ""
 
     def __str__(self) -> str:
-        lines = [f"{self.place}: {self.message} [{self.state}]"]
+        place = Place(self.path, self.line, self.column, self.excerpt)
+        lines = [str(PlainsqlError(f"{self.message} [{self.state}]", place=place))]
         lines += [f"  {each}" for each in self.differences]
         lines += [f"HINT: {self.hint}"] if self.hint else []
         return "\n".join(lines)
+
+
+def refused_case(query: str, case: str, error: PlainsqlError, place: Place, when: str = "") -> CaseReport:
+    """Return the report about a case that cannot run; ``place`` is that of its example."""
+    place = error.place or place
+    return CaseReport(
+        query=query,
+        case=case,
+        state="refused",
+        path=place.path,
+        line=place.line,
+        column=place.column,
+        excerpt=place.excerpt,
+        message=f"{query}, {case}: {when}{error.message}",
+        differences=(error.detail,) if error.detail else (),
+        hint=error.hint or "",
+    )

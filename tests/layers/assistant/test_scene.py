@@ -16,4 +16,4 @@ async def test_the_scene_plays_to_its_end(plainsql_fresh_database_url: str) -> N
     assert queries > 30
     assert "sql/assistant/notes/search.sql" in shown
     assert "«Reunión»" in shown
-    assert "ForeignKeyViolationError" in shown
+    assert "ForeignKeyViolation: " in shown

@@ -81,7 +81,7 @@ class ReleaseCheck:
     ref: str
     commit: Commit
     queries: int = 0
-    """The number of queries of the release that were analysed on the new schema."""
+    """The number of queries of the release that were compared; the refused ones are among them."""
     pending: tuple[str, ...] = ()
     """The full names of the migrations that the release does not have."""
     breaks: list[ReleaseBreak] = field(default_factory=list)
@@ -141,7 +141,7 @@ def _check(
             detail="; ".join(at.notes) or None,
             hint="name a ref whose schema can be made",
         )
-    found.queries = len(after.inspection.checked)
+    found.queries = len(before.inspection.checked)
     broken = _Breaks(before)
     breaks = [*_unreadable(after), *broken.of(after.inspection)]
     breaks += contract_breaks(before, after, {each.query for each in breaks})
