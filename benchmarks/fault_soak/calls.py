@@ -193,7 +193,7 @@ class Caller:
             observed.note(f"{name}: {over + limit_s:.2f} s, at most {limit_s:.2f} s")
 
     @contextmanager
-    def _written(self, size: int = 1) -> Iterator[list[dict[str, int]]]:
+    def _written(self, size: int = 1) -> Iterator[list[queries.PutParameters]]:
         """Hand out the tokens of a write, and take down what became of it."""
         with self._observed.lock:
             set_id = self._observed.next_set(size)

@@ -49,6 +49,7 @@ class Credentials:
             return source
         error: Exception | None = None
         made: Any = None
+        password: object = None
         if not inspect.iscoroutinefunction(source):
             # A future takes no `StopIteration`: the error comes back as a value.
             made, error = await asyncio.to_thread(_outcome, source)

@@ -79,6 +79,13 @@ def test_check_reports_a_copy_and_generate_writes_it(
     (tmp_path / "sql/_fragments/visible.sql").write_text(VISIBLE.replace("<=", "<"))
     assert main(["check", *scratch, "sql/_fragments/visible.sql"]) == 1
     assert "sql/shop/list.sql:7:3: the copy of the fragment visible" in capsys.readouterr().out
+    # A query is not generated without the conditions of its fragment.
+    query.write_text(QUERY.format(""))
+    (tmp_path / "sql/_fragments/visible.sql").write_text(VISIBLE.replace("now()", "now();"))
+    (tmp_path / "made/shop.py").unlink()
+    assert main(["generate", *scratch]) == 1
+    assert "left out: shop.list\n" in capsys.readouterr().out
+    assert not (tmp_path / "made/shop.py").exists()
 
 
 def test_a_file_outside_of_the_sql_folder_is_not_written(tmp_path: Path) -> None:

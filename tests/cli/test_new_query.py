@@ -33,6 +33,8 @@ create table shop.order_lines (
   doubled numeric generated always as (amount * 2) stored,
   primary key (order_id, line)
 );
+create table shop.places (id bigint generated always as identity primary key, name text not null, x text);
+create table shop.marks (id bigint generated always as identity primary key, name text, x text);
 create table "Addresses of people" (
   "Id" uuid primary key default gen_random_uuid(),
   "class" text not null,
@@ -73,6 +75,8 @@ def test_the_files_of_tables_pass_the_check_and_work(
     assert "wrote: sql/shop/order_lines/get_by_order_id_and_line.sql" in _new(command, "shop.order_lines")
     assert "wrote: sql/addresses_of_people/get_by_id.sql" in _new(command, "Addresses of people")
     _new(command, "settings")
+    _new(command, "places")
+    _new(command, "marks")
     assert _new(command, "log") == [
         "wrote: sql/log/create.sql",
         "log has no key: get, list, update and delete are not written",
@@ -108,6 +112,16 @@ def test_the_files_of_tables_pass_the_check_and_work(
         assert lines.list(db, after_order_id=1, after_line=1) == [second]
         assert lines.update(db, order_id=1, line=2) == second
         assert lines.update(db, order_id=1, line=2, amount=8).doubled == 16
+
+        # The server refuses an update of the key.
+        places: Any = importlib.import_module("shop_queries.shop.places")
+        sea = places.create(db, name="sea")
+        assert places.update(db, id=sea.id) == sea
+        assert places.update(db, id=sea.id, x="1").name == "sea"
+        assert places.update(db, id=sea.id, name="lake").x == "1"
+        marks: Any = importlib.import_module("shop_queries.shop.marks")
+        mark = marks.create(db)
+        assert marks.update(db, id=mark.id, x="1") == marks.update(db, id=mark.id, x="1", name=None)
 
         addresses: Any = importlib.import_module("shop_queries.addresses_of_people")
         home = addresses.create(db, class_="home", two_words=4)

@@ -157,7 +157,7 @@ def test_an_anonymous_row_is_a_struct_on_both_drivers(a: ModuleType, sides: Side
     first, second = sides.ask(a.paired)
     assert [text.replace("_", "") for text in a.Pair.__annotations__.values()] == [
         # Parameters of the module have the names of types.
-        *("int", "str | None", "Decimal", "date", "bool", "bytes", "timedelta", "timedelta"),
+        *("CookId", "str | None", "Decimal", "date", "bool", "bytes", "timedelta", "timedelta"),
         *("datetime", "str"),
     ]
     values = (Decimal("1.50"), date.max, True, b"\0", timedelta(days=1), timedelta(0))
@@ -173,6 +173,7 @@ def test_an_anonymous_row_that_a_driver_cannot_read_is_refused(make: Made) -> No
     columns = {
         "row(1, 'x')": ("it holds unknown, which", "cast its text: row('a'::text)"),
         "row(1, array[1])": ("it holds integer[], which", "jsonb_build_object(…) as r"),
+        "row(1, '{}'::json)": ("it holds json, which", "jsonb_build_object(…) as r"),
         "row(1, '{x}'::mood)": ("it holds mood, which", "cast it: row(…)::some_type, or"),
         "array_agg(row(1))": ("is a row without a type", "jsonb_build_object(…) as r"),
     }

@@ -30,7 +30,8 @@ create table sales (
   id bigint primary key, shop_id bigint not null references shops (id), total numeric not null,
   parts numeric[] not null default '{}', extra jsonb
 );
-create type bill as (sale bigint, total numeric, parts numeric[]);
+create type bill as (gone integer, sale bigint, total numeric, parts numeric[]);
+alter type bill drop attribute gone;
 insert into shops values (1, '+34 1', 'red', 'Ana', '[2026-01-01,2026-02-01)'), (2, null, null, null, null);
 insert into sales (id, shop_id, total, parts, extra) values
   (10, 1, 1.50, '{2.5,null}', '{"a": 1}'), (11, 1, 3, '{{1},{2}}', null);
@@ -142,7 +143,9 @@ where p.window_ = :days or p.window_ && :days order by p.id limit 10
     "rows": """-- Whole rows.
 -- returns: many Rows
 select s as sale, row(s.id, s.total, s.parts)::bill as line,
-  :line::bill as given, array[:line::bill] as several
+  :line::bill as given, array[:line::bill] as several,
+  to_jsonb(row(s.id, s.total, s.parts)::bill) as document, to_jsonb(s) as whole, row(s.id, s.total) as pair,
+  (:line::bill).total as net
 from sales as s where s.id = :id limit 1
 """,
     "paint": """-- Paint.
@@ -269,6 +272,10 @@ def test_values_are_made_and_sent_in_every_form(
     line = a.Bill(sale=1, total=money(700), parts=[money(1), None])
     (rows,) = ask(a.rows, id=10, line=line)
     assert (rows.given, rows.several, rows.line.total) == (line, [line], money(150))
+    assert (rows.document.total, rows.document.parts) == (money(150), [money(250), None])
+    assert (rows.whole.parts, rows.whole.total) == ([money(250), None], money(150))
+    assert rows.net == money(700)
+    assert (rows.pair.f1, rows.pair.f2) == (10, money(150))
     assert (rows.sale.total, rows.sale.shop_id, rows.sale.extra) == (money(150), 1, types.Extra({"a": 1}))
 
     one, two = ask(a.built)

@@ -76,8 +76,8 @@ async def test_rows_of_every_type_on_both_drivers(
         ("select '{1,2}'::int[]", list[int], [1, 2]),
         ("select null::int", int | None, None),
     ):
-        assert await db.sql(text, type=type_, returns="one") == expected  # type: ignore[call-overload]
-        assert sync_db.sql(text, type=type_, returns="one") == expected  # type: ignore[call-overload]
+        assert await db.sql(text, type=type_, returns="one") == expected
+        assert sync_db.sql(text, type=type_, returns="one") == expected
     assert await db.sql("select 1 where false", type=int, returns="optional") is None
     assert sync_db.sql("select 1 where false", type=int, returns="optional") is None
     async with db.transaction() as tx:

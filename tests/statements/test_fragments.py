@@ -178,8 +178,14 @@ def test_a_wrong_use_is_one_error_and_the_file_stays(
     folder: Path, lines: str, place: str, message: str, hint: str
 ) -> None:
     found = expanded(folder, lines)
-    (error,) = found.errors
+    error, *at_use = found.errors
     assert error.place is not None
+    # The error of a fragment makes one of the query as well, whose module is not written without its copy.
+    assert [f"{each.place}: {each.message}" for each in at_use] == (
+        []
+        if place.startswith("get.sql")
+        else [f"{folder}/get.sql:6:3: the fragment {lines.split()[3]} has an error: {error.place}"]
+    )
     assert f"{Path(error.place.path).name}:{error.place.line}:{error.place.column}" == place
     assert (error.message, error.hint) == (message, hint)
     assert (found.text, found.drifts) == (QUERY.format(lines), [])

@@ -5,6 +5,8 @@ from __future__ import annotations
 from array import array
 from typing import Any
 
+import asyncpg
+import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -113,9 +115,12 @@ def test_other_values_than_sequences_of_numbers_are_refused(both: Both, value: o
 
 
 def test_a_wrong_dimension_is_an_error_of_the_server(both: Both) -> None:
-    for error in both.errors("select :a::vector(3)", a=[1.0]):
+    errors = both.errors("select :a::vector(3)", a=[1.0])
+    for error, driver in zip(errors, (asyncpg.DataError, psycopg.DataError), strict=True):
         assert "expected 3 dimensions, not 1" in str(error)
-        assert not isinstance(error, plainsql.PlainsqlError)
+        assert isinstance(error, plainsql.ServerError)
+        assert isinstance(error, driver)
+        assert error.sqlstate == "22000"
 
 
 def test_bit_vectors_are_bit_strings(both: Both) -> None:

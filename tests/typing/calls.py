@@ -224,6 +224,9 @@ async def statements_in_no_file(db: Database, script: SyncDatabase) -> None:
     assert_type(script.sql("select 1", type=str, returns="optional"), str | None)
     assert_type(script.sql("select 1", type=tuple[int, str]), list[tuple[int, str]])
     assert_type(await db.sql("delete from dishes where id = :id", id=1), int)
+    highest: int | None = await db.sql("select max(id) from dishes", type=int | None, returns="one")
+    least: list[int | None] = script.sql("select min(id) from dishes", type=int | None)
+    print(highest, least)
 
 
 async def parameters_that_a_program_fills(db: Database, script: SyncDatabase) -> None:

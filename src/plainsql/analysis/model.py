@@ -42,6 +42,8 @@ class Attribute:
     name: str
     type: PgType
     not_null: bool = False
+    number: int = field(default=0, compare=False)
+    """Its number in PostgreSQL, which counts attributes that were dropped."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ _AS_IN_SQL: Final = frozenset(
 """The types that msgspec decodes from JSON as the drivers deliver them; any other is a text in JSON."""
 
 
+_JSON_TYPE: Final = PgType(114, "pg_catalog", "json", "base")
 _TEXTS: Final = frozenset({"text", "varchar", "bpchar", "citext"})
 _IN_RECORDS: Final = _AS_IN_SQL | frozenset(
     {"text", "varchar", "bpchar", "bytea", "interval", "timetz", "oid"}
@@ -96,10 +97,12 @@ class ShapeAnnotations:
         fields: list[Field] = []
         types: list[str] = []
         for name, part in zip(field_names([part.name for part in parts]), parts, strict=True):
-            field = below_domains(part.type) if part.type is not None else type
+            # The type of JSON is not kept in its shape.
+            field = below_domains(part.type) if part.type is not None else _JSON_TYPE
             if field.kind != "base" or field.name not in _IN_RECORDS:
                 raise LookupError(field)
-            fields.append(Field(name, annotate(field), part.nullable))
+            own = self.own_types.in_json(field, part.origins)
+            fields.append(Field(name, own or annotate(field), part.nullable))
             types.append(field.name)
         key = self._add(fields, "Composite", f"The row `{'.'.join(self.path[1:])}`.")
         mark = f"RecordMark({', '.join(map(string_literal, types))})"

@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import Final
 from uuid import UUID
 
-from plainsql.factories.table_facts import TypeFacts, literals
+from plainsql.factories.factory_tables import TypeFacts, literals
 
 __all__ = ["candidates"]
 

@@ -15,7 +15,7 @@ from plainsql.copy_rows import quote_name
 from plainsql.errors import PlainsqlError
 from plainsql.factories.candidate_values import candidates
 from plainsql.factories.created_row import CreatedRow
-from plainsql.factories.table_facts import Column, Rule, Table, TypeFacts, read_tables
+from plainsql.factories.factory_tables import Column, Rule, Table, TypeFacts, read_tables
 from plainsql.rows import Row
 from plainsql.sqlstate_errors import (
     CheckViolation,

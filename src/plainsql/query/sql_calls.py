@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Coroutine
+from types import UnionType
 from typing import Any, Literal, LiteralString, TypeVar, overload
 
 from plainsql.query.compiled import CompiledQuery
@@ -55,6 +56,17 @@ class AsyncSql:
         query_name: str | None = None,
         **parameters: Any,
     ) -> Coroutine[Any, Any, T | None]: ...
+    @overload
+    def sql(
+        self,
+        text: LiteralString,
+        /,
+        *,
+        type: UnionType,  # ``int | None``, as mypy sees it
+        returns: Literal["many", "one", "optional"] = "many",
+        query_name: str | None = None,
+        **parameters: Any,
+    ) -> Coroutine[Any, Any, Any]: ...
     @overload
     def sql(
         self,
@@ -137,6 +149,17 @@ class SyncSql:
         query_name: str | None = None,
         **parameters: Any,
     ) -> T | None: ...
+    @overload
+    def sql(
+        self,
+        text: LiteralString,
+        /,
+        *,
+        type: UnionType,  # ``int | None``, as mypy sees it
+        returns: Literal["many", "one", "optional"] = "many",
+        query_name: str | None = None,
+        **parameters: Any,
+    ) -> Any: ...
     @overload
     def sql(
         self,

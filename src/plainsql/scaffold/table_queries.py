@@ -93,20 +93,30 @@ def _list(table: ScaffoldTable) -> str:
 
 
 def _update(table: ScaffoldTable) -> str:
-    changed = [f"{each.sql} = :{each.python}" for each in _changed(table)]
+    changed = _changed(table)
+    # The last line stays in every call; a value that does not change costs nothing.
+    kept = next((each for each in table.columns if each not in changed and not each.computed), None)
     touched = next((each for each in table.columns if each.is_touched), None)
+    nulls: list[str] = []
     if touched is not None:
-        last = [f"{touched.sql} = now()"]
+        last = f"{touched.sql} = now()"
+    elif kept is not None:
+        last = f"{kept.sql} = {table.alias}.{kept.sql}"
     else:
-        key = table.key[0]
-        # The last line stays in every call; a value that does not change costs nothing.
-        last = [f"{key.sql} = {table.alias}.{key.sql}"]
+        # The server makes the key, and refuses an update of it.
+        kept = next((each for each in reversed(changed) if each.not_null), changed[-1])
+        changed = [each for each in changed if each is not kept]
+        last = f"{kept.sql} = :{kept.python}"
+        if kept.not_null:
+            last = f"{kept.sql} = coalesce(:{kept.python}, {table.alias}.{kept.sql})"
+            nulls = [f"-- param {kept.python}: = null"]
     lines = [
         f"-- Change the given columns of {_article(table)}, and leave the others.",
         f"-- returns: optional {table.row}",
+        *nulls,
         f"update {table.sql} as {table.alias}",
         "set",
-        *_items(changed, last),
+        *_items([f"{each.sql} = :{each.python}" for each in changed], [last]),
         *_where_key(table),
         *_selected("returning", table),
     ]

@@ -98,6 +98,11 @@ class _Expander:
                 copy = self._copy(source, begin, fragment, found)
             except SqlFileError as error:
                 found.errors.append(error)
+                if error.place is not None and error.place.path != source.path:
+                    # The query has an error too: without its copy it would run with fewer conditions.
+                    message = f"the fragment {begin.name} has an error: {error.place}"
+                    at_use = source.error(begin.token.start, message, hint="correct the fragment")
+                    found.errors.append(at_use)
                 continue
             starts = text.index("\n", begin.token.end) + 1
             ends = text.rfind("\n", 0, end.token.start) + 1

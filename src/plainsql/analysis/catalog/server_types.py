@@ -29,7 +29,7 @@ inner join pg_catalog.pg_namespace as n on n.oid = t.typnamespace
 """
 
 _ATTRIBUTES = """
-select a.attname, a.atttypid, a.atttypmod, a.attnotnull
+select a.attname, a.atttypid, a.atttypmod, a.attnum
 from pg_catalog.pg_attribute as a
 where a.attrelid = %s and a.attnum > 0 and not a.attisdropped
 order by a.attnum
@@ -127,8 +127,8 @@ class Types:
         rows = self._connection.execute(_ATTRIBUTES, (relation,)).fetchall()
         # A table's not-null constraints do not bind values of its row type: only a domain's do.
         return tuple(
-            Attribute(name, _with_modifier(self._build(oid, within), modifier))
-            for name, oid, modifier, _ in rows
+            Attribute(name, _with_modifier(self._build(oid, within), modifier), number=number)
+            for name, oid, modifier, number in rows
         )
 
 

@@ -235,9 +235,9 @@ class ValueOrigins:
         if (relation := self._catalog.relation(row.relation)) is not None:
             return self.of_column(relation, number) or None
         attributes = self._catalog.type(row.oid).attributes
-        if not 0 < number <= len(attributes):
+        attribute = next((each for each in attributes if each.number == number), None)
+        if attribute is None:
             return None
-        attribute = attributes[number - 1]
         column = ColumnRef(row.schema, row.name, attribute.name)
         return frozenset({Origin((column,), (), self.domains(attribute.type.oid))})
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import replace
 from typing import Final
 
-from plainsql.analysis.model import PgType, Shape
+from plainsql.analysis.model import Origin, PgType, Shape
 from plainsql.analysis.nodes import Node
 from plainsql.analysis.nullability.query_nullability import Nullability
 from plainsql.analysis.nullability.verdict import Context
@@ -63,9 +63,9 @@ class ValueShapes:
             finally:
                 self._depth -= 1
         shape = known or self.of_type(self.type_of(node))
-        if shape.kind == "value":
+        if shape.kind in ("value", "array"):
             origins = self._origins.of(node, context.scope)
-            shape = replace(shape, origins=tuple(sorted(origins or ())))
+            shape = _with_origins(shape, tuple(sorted(origins or ())))
         return replace(shape, nullable=verdict.nullable, because=verdict.because, name="", optional=False)
 
     def json_of(self, node: Node | None, context: Context) -> Shape:
@@ -105,12 +105,16 @@ class ValueShapes:
             element = replace(self.of_type(base.element), nullable=False, assumed=True, because=_UNDECLARED)
             return Shape("array", type=type, parts=(element,))
         if base.kind == "composite":
-            fields = (
-                replace(self.of_type(each.type), name=each.name, because="a field of a composite may be null")
-                for each in base.attributes
-            )
-            return Shape("row", type=type, parts=tuple(replace(each, nullable=True) for each in fields))
+            return Shape("row", type=type, parts=tuple(self._attributes(base)))
         return Shape("value", type=type)
+
+    def _attributes(self, type: PgType) -> Iterator[Shape]:
+        """Yield the shapes of a composite type's fields."""
+        for attribute in type.attributes:
+            origins = self._origins.of_attribute(type.oid, attribute.number)
+            shape = _with_origins(self.of_type(attribute.type), tuple(sorted(origins or ())))
+            because = "a field of a composite may be null"
+            yield replace(shape, name=attribute.name, nullable=True, because=because)
 
     def type_of(self, node: Node | None) -> PgType:
         """Return the type of an expression; an unnamed one if its node does not show it."""
@@ -343,6 +347,15 @@ class ValueShapes:
         ):
             return None
         return merged(known)
+
+
+def _with_origins(shape: Shape, origins: tuple[Origin, ...]) -> Shape:
+    """Return a value, or an array with elements that have no sources yet, with its sources."""
+    if shape.kind == "value":
+        return replace(shape, origins=origins)
+    if shape.kind == "array" and len(shape.parts) == 1 and not shape.parts[0].origins:
+        return replace(shape, parts=(_with_origins(shape.parts[0], origins),))
+    return shape
 
 
 def _below_domains(type: PgType) -> PgType:
