@@ -36,6 +36,8 @@ class Catalog:
         self.routines: Routines = load_routines(connection)
         self._relations = load_relations(connection, self.version)
         self._constraints: Constraints | None = None
+        self._missing: set[int] = set()
+        """The oids that are no relation with rows, such as those of composite types."""
         self._views: dict[int, str | None] = {}
         self.implicit_functions: ImplicitFunctions = load_implicit_functions(connection, self.routines)
         self._bodies: FunctionBodies | None = None
@@ -53,9 +55,11 @@ class Catalog:
     def relation(self, oid: int) -> Relation | None:
         """Return the relation with this oid; relations of the system schemas are read at the first use."""
         found = self._relations.get(oid)
-        if found is None:
+        if found is None and oid not in self._missing:
             self._relations.update(load_relations(self._connection, self.version, oid=oid))
             found = self._relations.get(oid)
+            if found is None:
+                self._missing.add(oid)
         return found
 
     def relations(self) -> list[Relation]:
