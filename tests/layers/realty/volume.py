@@ -142,6 +142,9 @@ OF_PROJECTS = Allowance(
     reads=12_000,
     sorts=400,
 )
+ALL_PAGES = Allowance(
+    "its text is the whole list, of which a page reads as many rows as it has", reads=float("inf")
+)
 OF_FEW = Allowance("the few that a filter leaves are compared one by one, which is exact", sorts=1_000)
 OF_ALL = ("leads", "conversations", "messages", "projects", "properties", "typologies", "appointments")
 
@@ -180,6 +183,7 @@ REALTY = Layer(
     },
     allowed={
         **{f"{table}.count": COUNTED for table in OF_ALL},
+        "leads.browse": ALL_PAGES,
         **{f"projects.{search}": OF_PROJECTS for search in ("search", "search_hybrid")},
         **{f"properties.{search}": OF_FEW for search in ("search", "search_hybrid")},
     },

@@ -23,7 +23,7 @@ async def test_the_scene_is_played_to_its_end(
     shown = console.file.getvalue()  # type: ignore[attr-defined]
     assert "sql/whatsapp/webhook_events/log.sql, 5 times" in shown
     assert "plainsql.layers.whatsapp.sending.send_message, 10 times" in shown
-    assert "ForeignKeyViolationError" in shown
+    assert "ForeignKeyViolation" in shown
     assert "TenantError: whatsapp.messages.list: no tenant is set" in " ".join(shown.split())
     assert "EAAJB" not in shown
     assert KEYS_VARIABLE not in os.environ
