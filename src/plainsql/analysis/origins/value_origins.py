@@ -51,6 +51,8 @@ class ValueOrigins:
         self._open: dict[int, list[Sources]] = {}
         """The outputs that are known so far of the queries that are visited now."""
         self._recursive: set[int] = set()
+        self._known: dict[tuple[int, int], tuple[Sources, Node, Scope]] = {}
+        """The sources of expressions, by the node and the scope."""
         self._of_columns: dict[tuple[int, int], frozenset[Origin]] = {}
         self.tested: list[Scope] = []
         """The sub-selects whose tests are evaluated, the innermost last."""
@@ -71,6 +73,7 @@ class ValueOrigins:
             if query not in self._recursive or found == self._open[query]:
                 break
             self._open[query] = found
+            self._known.clear()
             self._outputs = {key: value for key, value in self._outputs.items() if key in before}
         del self._open[query]
         self._outputs[query] = found
@@ -117,6 +120,16 @@ class ValueOrigins:
         """Return the sources of an expression of a query."""
         if node is None:
             return None
+        if self.tested or node.kind in ("VAR", "CONST", "PARAM"):
+            return self._sources(node, scope)
+        # Callers want each level of a nested expression: without this, the time is quadratic.
+        key = id(node), id(scope)
+        if key not in self._known:
+            # The node and the scope stay alive with the answer, and so do their ids.
+            self._known[key] = (self._sources(node, scope), node, scope)
+        return self._known[key][0]
+
+    def _sources(self, node: Node, scope: Scope) -> Sources:
         found = self._of(node, scope)
         if found or node.kind in ("VAR", "CASETESTEXPR"):
             return found
