@@ -281,6 +281,7 @@ def test_names_and_values_never_become_sql(factory: Factory, odd_db: plainsql.sy
 
 def test_rows_of_a_transaction_are_rolled_back(odd_db: plainsql.sync.Database) -> None:
     with odd_db.transaction() as tx:
+        row: Any = None
         with suppress(ZeroDivisionError), tx.transaction() as savepoint:
             row = Factory(savepoint).create("odd.files")
             raise ZeroDivisionError

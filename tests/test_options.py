@@ -83,7 +83,8 @@ def in_scripts(given: dict[str, Any], url: str) -> None:
 
 def in_sync_sql(given: dict[str, Any], url: str) -> None:
     with sync.connect(url) as db:
-        db.sql("select 1", **({"type": int} | given))
+        run: Any = db.sql
+        run("select 1", **({"type": int} | given))
 
 
 def in_pool(given: dict[str, Any], url: str) -> None:

@@ -351,7 +351,7 @@ def _same(one: object, other: object) -> bool:
 
 
 def test_built_json_of_any_value_decodes_into_its_generated_type(a: ModuleType, sides: Sides) -> None:
-    @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=40, deadline=None, suppress_health_check=[*HealthCheck])  # pyright: ignore[reportArgumentType]
     @given(st.fixed_dictionaries(SCALARS))
     def decoded(values: dict[str, str]) -> None:
         row = a.all(sides.sync, **values)

@@ -38,7 +38,7 @@ def test_pyright_knows_every_call_and_refuses_each_wrong_line(tmp_path: Path) ->
     # The details of an error are on the lines below it.
     found = re.findall(r"^ +(/.+?):(\d+):\d+ - error: (.*(?:\n[ \xa0]{4,}.*)*)", done.stdout, re.MULTILINE)
     paths = {str(tmp_path / Path(path).name): path for path in WRONG}
-    errors = [(paths.get(path, path), int(line), text) for path, line, text in found]
+    errors = [(paths.get(path) or path, int(line), str(text)) for path, line, text in found]
     _compare("pyright", errors, done.stdout + done.stderr)
 
 

@@ -36,7 +36,7 @@ class Role:
         self.token = ""
         """The password that the function returns."""
         with suppress(psycopg.errors.DuplicateObject):
-            admin.execute(f"create role {self.name} login")
+            admin.execute(f"create role {self.name} login".encode())
         (file,) = admin.execute("show hba_file").fetchone() or ("",)
         access = Path(str(file))
         with access.open("r+") as lock:  # the other workers use this server as well
@@ -53,7 +53,7 @@ class Role:
 
     def change(self, token: str, until: str = "infinity") -> None:
         """Change the password on the server, and what the function returns."""
-        self._admin.execute(f"alter role {self.name} password '{token}' valid until '{until}'")
+        self._admin.execute(f"alter role {self.name} password '{token}' valid until '{until}'".encode())
         self.token = token
 
     def end(self, pid: int) -> None:
@@ -72,7 +72,7 @@ def role(server: EmbeddedServer) -> Iterator[Role]:
         try:
             yield made
         finally:
-            admin.execute(f"drop role {made.name}")
+            admin.execute(f"drop role {made.name}".encode())
 
 
 async def test_a_token_is_renewed_for_each_new_connection(role: Role) -> None:
@@ -246,14 +246,16 @@ async def test_tls_may_be_given_apart_from_the_url(server: EmbeddedServer, tmp_p
         assert tls.encrypted == 3
         with sync.Pool(rooted, ssl="require") as pool:
             assert USER(pool) == "postgres"
-    for wrong, options in (
+    cases: list[tuple[str, dict[str, Any]]] = [
         ("expected an ssl.SSLContext, a mode such as 'verify-full', or None, got 'yes'", {"ssl": "yes"}),
         ("password: expected a non-empty str, a function that returns one, or None", {"password": 3}),
         ("on_connect: expected an async function, or None, got a function that", {"on_connect": print}),
-    ):
+    ]
+    for wrong, options in cases:
         with pytest.raises(OptionError) as raised:
             plainsql.connect(server.url(), **options)
         assert wrong in str(raised.value)
-    for option in ({"ssl": context}, {"password": _async_user}, {"on_connect": _async_user}):
+    refused: list[dict[str, Any]] = [{"ssl": context}, {"password": _async_user}, {"on_connect": _async_user}]
+    for option in refused:
         with pytest.raises(OptionError):
             sync.connect(server.url(), **option)

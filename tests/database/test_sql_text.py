@@ -25,6 +25,11 @@ class Doc(msgspec.Struct):
     tags: list[int]
 
 
+def _any(executor: Any) -> Any:
+    """Return the executor without its types: a type checker refuses texts that are no literals."""
+    return executor
+
+
 class Found(msgspec.Struct):
     n: int
     doc: Doc
@@ -76,8 +81,8 @@ async def test_rows_of_every_type_on_both_drivers(
         ("select '{1,2}'::int[]", list[int], [1, 2]),
         ("select null::int", int | None, None),
     ):
-        assert await db.sql(text, type=type_, returns="one") == expected
-        assert sync_db.sql(text, type=type_, returns="one") == expected
+        assert await _any(db).sql(text, type=type_, returns="one") == expected
+        assert _any(sync_db).sql(text, type=type_, returns="one") == expected
     assert await db.sql("select 1 where false", type=int, returns="optional") is None
     assert sync_db.sql("select 1 where false", type=int, returns="optional") is None
     async with db.transaction() as tx:
@@ -116,10 +121,10 @@ async def test_a_statement_that_does_not_fit_is_refused(
     ]
     for text, options, error, message in cases:
         with pytest.raises(error) as raised:
-            await db.sql(text, **options)
+            await _any(db).sql(text, **options)
         assert message in str(raised.value), text
         with pytest.raises(error) as again:
-            sync_db.sql(text, **options)
+            _any(sync_db).sql(text, **options)
         assert message in str(again.value), text
     with pytest.raises(asyncpg.UndefinedTableError) as refused:
         await db.sql("select 1 from nowhere", type=int, query_name="reports.daily")
@@ -156,8 +161,8 @@ async def test_one_text_has_the_columns_of_each_database(shop_url: str) -> None:
             plainsql.sync.connect(shop_url, **path("turned_two")) as sync_two,
         ):
             for schema, columns in (("turned_one", "1 as a, 2 as b"), ("turned_two", "2 as b, 1 as a")):
-                await one.sql(f"create schema {schema}")
-                await one.sql(f"create table {schema}.pairs as select {columns}")
+                await _any(one).sql(f"create schema {schema}")
+                await _any(one).sql(f"create table {schema}.pairs as select {columns}")
             for _ in range(3):
                 for asynchronous in (one, two):
                     assert await asynchronous.sql("table pairs", type=dict) == [{"a": 1, "b": 2}]

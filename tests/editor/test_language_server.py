@@ -141,7 +141,8 @@ async def _quick_fix(ide: Editor) -> None:
     actions = await ide.client.text_document_code_action_async(
         types.CodeActionParams(ide.document(path), star.range, types.CodeActionContext([star]))
     )
-    (action,) = actions or ()
+    assert actions is not None
+    [action] = actions
     assert isinstance(action, types.CodeAction)
     assert action.title == "Write out the columns"
     assert action.edit is not None

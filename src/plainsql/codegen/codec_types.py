@@ -163,8 +163,9 @@ def _homes(module: str, tree: ast.Module) -> dict[str, tuple[str, str]]:
         elif isinstance(node, ast.Assign | ast.AnnAssign):
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
             names = [target.id for target in targets if isinstance(target, ast.Name)]
-        elif hasattr(ast, "TypeAlias") and isinstance(node, ast.TypeAlias):
-            names = [node.name.id]
+        elif type(node).__name__ == "TypeAlias":  # of Python 3.12
+            aliased: Any = node
+            names = [aliased.name.id]
         found |= {name: (module, name) for name in names}
     return found
 

@@ -43,7 +43,7 @@ class CopyQuery(QueryFile[P, Any, int, Any], Generic[P, C]):
 
     kind = "copied"
     _compiled_class = CompiledCopy
-    compiled: CompiledCopy
+    compiled: CompiledCopy  # pyright: ignore[reportIncompatibleVariableOverride]
 
     @overload
     def __call__(

@@ -236,14 +236,15 @@ def _fields_of(type_: Any) -> dict[str, bool] | None:
         by_position = _is_by_position(type_)
         return {field.encode_name: by_position or field.required for field in msgspec.structs.fields(type_)}
     if isinstance(type_, type) and issubclass(type_, tuple) and hasattr(type_, "_fields"):
-        return dict.fromkeys(type_._fields, True)
+        return dict.fromkeys(getattr(type_, "_fields"), True)  # noqa: B009 (a NamedTuple)
     if dataclasses.is_dataclass(type_):
         return {
             field.name: field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
             for field in dataclasses.fields(type_)
         }
     if is_typeddict(type_):
-        return {key: key in type_.__required_keys__ for key in type_.__annotations__}
+        required: frozenset[str] = getattr(type_, "__required_keys__")  # noqa: B009
+        return {key: key in required for key in type_.__annotations__}
     return None
 
 

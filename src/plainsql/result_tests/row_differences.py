@@ -65,7 +65,7 @@ class Comparison:
             return all(self.matches(a, b, inner) for a, b in zip(expected, got, strict=True))
         if self._is_float(path) and _is_number(expected) and _is_number(got):
             near = self.tolerance
-            return math.isclose(float(expected), float(got), rel_tol=near, abs_tol=near)
+            return math.isclose(float(str(expected)), float(str(got)), rel_tol=near, abs_tol=near)
         return type(expected) is type(got) and one_line(expected) == one_line(got)
 
     def _is_float(self, path: str) -> bool:
