@@ -75,6 +75,7 @@ def role(server: EmbeddedServer) -> Iterator[Role]:
             admin.execute(f"drop role {made.name}".encode())
 
 
+@pytest.mark.timeout(300)  # sessions that end wait for a busy server, up to 10 s each
 async def test_a_token_is_renewed_for_each_new_connection(role: Role) -> None:
     made: list[str] = []
 

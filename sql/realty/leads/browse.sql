@@ -14,5 +14,5 @@ from realty.leads as l
 where l.created_at >= :since     --?
 order by
   l.created_at desc, l.id desc,  --? order=newest
-  l.created_at, l.id,            --? order=oldest
-  l.id
+  l.created_at asc, l.id asc,    --? order=oldest
+  l.id asc

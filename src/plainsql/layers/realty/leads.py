@@ -120,8 +120,8 @@ from realty.leads as l
 where l.created_at >= :since     --?
 order by
   l.created_at desc, l.id desc,  --? order=newest
-  l.created_at, l.id,            --? order=oldest
-  l.id
+  l.created_at asc, l.id asc,    --? order=oldest
+  l.id asc
 """, read_only=True, session_clean=True, pages=(PageOrder((PageKey("created_at", descending=True, nulls_first=True), PageKey("id", descending=True, nulls_first=True),), (("order", "newest"),)), PageOrder((PageKey("created_at"), PageKey("id"),), (("order", "oldest"),)),))
 def browse(*, since: datetime | UnsetType = UNSET, order: Literal["newest", "oldest"] = "newest") -> Args:
     """Leads, a page at a time.
