@@ -29,8 +29,7 @@ from plainsql.query.parameter_sets import bind_sets
 from plainsql.query.texts import QueryTexts
 from plainsql.types import Args
 
-__all__ = ["CountQuery", "ManyQuery", "OneQuery", "OptionalQuery", "PagedQuery", "Query"]
-__all__ = ["CountQuery", "ManyQuery", "OneQuery", "OptionalQuery", "Query", "QueryFile"]
+__all__ = ["CountQuery", "ManyQuery", "OneQuery", "OptionalQuery", "PagedQuery", "Query", "QueryFile"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
