@@ -19,8 +19,7 @@ from plainsql.sqlstate_errors import ServerError
 from plainsql.statements.page_text import PageOrder
 from plainsql.types import Args
 
-__all__ = ["count", "many", "one", "optional", "paged"]
-__all__ = ["copied", "count", "many", "one", "optional"]
+__all__ = ["copied", "count", "many", "one", "optional", "paged"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
