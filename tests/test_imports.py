@@ -36,6 +36,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "built_json": set(),
     "files": {"errors"},
+    "files_by_query": {"errors", "files"},
     "fork": set(),
     "dependencies": set(),
     "deprecation": set(),
@@ -110,9 +111,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "plans": CORE
     | {
         *("application", "settings", "conninfo", "connect_errors", "embedded", "migrate", "schema"),
-        *("analysis", "codegen", "check"),
+        *("analysis", "codegen", "check", "files_by_query"),
     },
-    "result_tests": FLOOR | {"settings", "migrate", "schema"},
+    "result_tests": FLOOR | {"settings", "migrate", "schema", "files_by_query"},
     "review": CORE
     | {"settings", "migrate", "connect_errors", "schema", "analysis", "codegen", "check", "plans"},
     "editor": CORE | {"settings", "schema", "analysis", "codegen", "check", "review"},

@@ -136,10 +136,11 @@ def test_the_files_of_another_database_are_no_leftovers(tmp_path: Path) -> None:
     folder = PlanFolder(tmp_path / "plans", tmp_path / "sql")
     kept, gone = (folder.file(str(tmp_path / "sql/shop" / name)) for name in ("list.sql", "gone.sql"))
     other = tmp_path / "plans/reports/daily.plan"
-    folder.write(dict.fromkeys((kept, gone, other), f"{MARK} the plans of a query\n"))
+    for file in (kept, gone, other):
+        folder.write(file, f"{MARK} the plans of a query\n")
     (tmp_path / "plans/link.plan").symlink_to(kept)
     assert folder.leftovers([kept], [tmp_path / "plans/reports", tmp_path / "plans"]) == [gone]
-    folder.remove([gone])
+    folder.remove(gone)
     assert folder.leftovers([kept]) == [other]
 
 

@@ -69,8 +69,10 @@ class ProjectPlans:
 
     def write(self) -> None:
         """Write the files that are not up to date, and remove the leftovers."""
-        self.folder.write(self.texts)
-        self.folder.remove(self.leftovers)
+        for file, text in sorted(self.texts.items()):
+            self.folder.write(file, text)
+        for file in self.leftovers:
+            self.folder.remove(file)
 
 
 def check_plans(
