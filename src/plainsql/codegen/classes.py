@@ -15,10 +15,11 @@ from dataclasses import dataclass, replace
 
 from plainsql.analysis.model import PgType
 from plainsql.codegen.python_types import Annotation, imported_path, reference
-from plainsql.codegen.source_names import class_name, singular
+from plainsql.codegen.source_names import class_name
 from plainsql.codegen.source_places import key_place
 from plainsql.errors import ContractError
 from plainsql.statements import Statement
+from plainsql.statements.suggestions import singular
 
 __all__ = [
     "Classes",

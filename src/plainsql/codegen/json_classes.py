@@ -11,8 +11,9 @@ from plainsql.analysis.model import ColumnFact, PgType, Shape
 from plainsql.codegen.classes import Classes, Field, RowClass
 from plainsql.codegen.own_types import BUILT_MARK, OwnAnnotations, OwnType
 from plainsql.codegen.python_types import Annotation, annotate, below_domains, reference
-from plainsql.codegen.source_names import class_name, field_names, singular, string_literal
+from plainsql.codegen.source_names import class_name, field_names, string_literal
 from plainsql.statements import Statement
+from plainsql.statements.suggestions import singular
 
 __all__ = ["BUILT_KINDS", "ShapeAnnotations", "json_keys", "json_path", "json_value", "nullable_fields"]
 

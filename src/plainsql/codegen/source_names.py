@@ -17,7 +17,6 @@ __all__ = [
     "is_field_name",
     "normalized",
     "one_line",
-    "singular",
     "string_literal",
 ]
 
@@ -31,34 +30,6 @@ def class_name(name: str) -> str:
     spaced = "".join(c if _continues(c) and c != "_" else " " for c in normalized(name))
     joined = normalized("".join(word[:1].upper() + word[1:] for word in spaced.split()))
     return joined if joined.isidentifier() else f"T{''.join(filter(_continues, joined))}"
-
-
-def singular(name: str) -> str:
-    """Return the English singular of a list's name: ``order_lines`` → ``order_line``.
-
-    A name whose singular is not known stays as it is.
-    """
-    head, _, word = name.rpartition("_")
-    head += "_" * bool(head)
-    if word in _SINGULARS:
-        return head + _SINGULARS[word]
-    if len(word) < 3 or not word.endswith("s") or word.endswith(("ss", "us", "is", "news", "series")):
-        return name
-    if word.endswith("ies") and len(word) > 4:
-        return f"{head}{word[:-3]}y"
-    if word.endswith(("sses", "shes", "ches", "xes", "zzes")):
-        return head + word[:-2]
-    return head + word[:-1]
-
-
-_SINGULARS = {
-    "addresses": "address",
-    "children": "child",
-    "men": "man",
-    "people": "person",
-    "statuses": "status",
-    "women": "woman",
-}
 
 
 def is_field_name(name: str) -> bool:

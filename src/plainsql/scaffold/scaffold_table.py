@@ -11,7 +11,7 @@ from typing import Any, Final
 from psycopg import Connection
 
 from plainsql.errors import PlainsqlError
-from plainsql.statements.suggestions import row_name
+from plainsql.statements.suggestions import row_name, singular
 
 __all__ = ["ScaffoldColumn", "ScaffoldTable", "read_table"]
 
@@ -52,9 +52,6 @@ where i.indrelid = %s and i.indisunique and i.indisvalid and i.indpred is null a
 order by i.indisprimary desc, i.indnkeyatts, c.relname
 limit 1
 """
-_SINGULARS: Final = (("ies", "y"), ("sses", "ss"), ("xes", "x"), ("ches", "ch"), ("shes", "sh"), ("s", ""))
-_PLURAL_ENDS: Final = ("ss", "us", "is")
-"""Words with these ends are singular: address, status, analysis."""
 _TIMES: Final = ("timestamp with time zone", "timestamp without time zone")
 
 
@@ -113,12 +110,12 @@ class ScaffoldTable:
     @property
     def thing(self) -> str:
         """The word for one row: ``customer``, ``order line``."""
-        return _singular(self.name).replace("_", " ")
+        return singular(self.name).replace("_", " ")
 
     @property
     def row(self) -> str:
         """The name of the row type: ``Customer``."""
-        return row_name(_singular(self.name)) or "Item"
+        return row_name(singular(self.name)) or "Item"
 
 
 def read_table(connection: Connection[Any], name: str) -> ScaffoldTable:
@@ -168,13 +165,4 @@ def _unique(name: str, taken: set[str]) -> str:
     while name in taken:
         number += 1
         name = f"{first}_{number}"
-    return name
-
-
-def _singular(name: str) -> str:
-    if name.lower().endswith(_PLURAL_ENDS):
-        return name
-    for end, instead in _SINGULARS:
-        if name.lower().endswith(end) and len(name) > len(end) + 1:
-            return name[: -len(end)] + instead
     return name

@@ -1,4 +1,4 @@
-"""Suggested values for hints: the parser accepts each of them."""
+"""Suggested values for hints, which the parser accepts, and the names that tables and lists give to rows."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-__all__ = ["RESERVED_ROW_NAMES", "returns_form", "row_name"]
+__all__ = ["RESERVED_ROW_NAMES", "returns_form", "row_name", "singular"]
 
 RESERVED_ROW_NAMES: Final = frozenset(
     {
@@ -27,6 +27,34 @@ def row_name(word: str) -> str:
     joined = joined.lstrip("0123456789")
     joined = joined[:1].upper() + joined[1:]
     return "" if joined in RESERVED_ROW_NAMES else joined
+
+
+def singular(name: str) -> str:
+    """Return the English singular of a list's name: ``order_lines`` → ``order_line``.
+
+    A name whose singular is not known stays as it is.
+    """
+    head, _, word = name.rpartition("_")
+    head += "_" * bool(head)
+    if word in _SINGULARS:
+        return head + _SINGULARS[word]
+    if len(word) < 3 or not word.endswith("s") or word.endswith(("ss", "us", "is", "news", "series")):
+        return name
+    if word.endswith("ies") and len(word) > 4:
+        return f"{head}{word[:-3]}y"
+    if word.endswith(("sses", "shes", "ches", "xes", "zzes")):
+        return head + word[:-2]
+    return head + word[:-1]
+
+
+_SINGULARS = {
+    "addresses": "address",
+    "children": "child",
+    "men": "man",
+    "people": "person",
+    "statuses": "status",
+    "women": "woman",
+}
 
 
 def returns_form(words: Sequence[str]) -> str:
