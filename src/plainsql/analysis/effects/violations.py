@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 from psycopg import Connection, RawCursor, errors
@@ -78,7 +79,7 @@ class _Collector:
         self._constraints: Constraints = catalog.constraints
         self._sites = sites
         self._nullability = nullability
-        self._arbiters = arbiters
+        self._plan = arbiters
         self._found: dict[tuple[int, str], tuple[Constraint, Violation]] = {}
         self._not_null: dict[tuple[str, str], Violation] = {}
 
@@ -256,7 +257,12 @@ class _Collector:
             return set()
         if not conflict.items("arbiterElems") and not conflict.number("constraint"):
             return {_ALL} if conflict.number("action") == _DO_NOTHING else set()
-        return self._arbiters().get((relation.schema, relation.name), set())
+        return self._arbiters.get((relation.schema, relation.name), set())
+
+    @cached_property
+    def _arbiters(self) -> dict[tuple[str, str], set[str]]:
+        """The answer of the server's plan, which is made once for all inserts of the statement."""
+        return self._plan()
 
 
 def _through_trigger(via: str, relation: Relation) -> str:
