@@ -1,0 +1,42 @@
+# The protocol of a connection whose rows are read by readers of ours, and the steps that it exchanges.
+
+from asyncpg.protocol.protocol cimport BaseProtocol, PreparedStatementState
+
+
+cdef class RowReader:
+    # Reads the rows of one statement's result on one connection.
+
+    cdef object read(self, const char* data, ssize_t size)
+
+
+cdef class Step:
+    # One Bind and Execute, and what came back.
+
+    cdef:
+        PreparedStatementState statement
+        object values
+        RowReader reader
+        bint drop_rows
+        bint synced
+        object waiter
+        readonly list rows
+        readonly object error
+        readonly bytes status_bytes
+        readonly bint done
+
+    cdef settle(self)
+
+
+cdef class WireProtocol(BaseProtocol):
+    cdef:
+        tuple _steps
+        Step _step
+        ssize_t _at
+        int _syncs
+        readonly dict readers
+
+    cdef _begin_step(self, ssize_t at)
+    cdef _fail_step(self, object error)
+    cdef _end_group(self)
+    cdef _read_rows(self)
+    cdef _fill(self, packet, Step step)

@@ -1,0 +1,266 @@
+# cython: language_level=3
+"""asyncpg's protocol with two additions: rows are read by a `RowReader`, and several statements share a round
+trip.
+
+The messages are those of the extended query protocol (PostgreSQL's manual, "Message Flow"). A `Step` is a Bind
+and an Execute. Steps up to a Sync are one implicit transaction: an error skips the rest of them.
+"""
+
+cimport cpython
+
+from asyncpg.pgproto.pgproto cimport ReadBuffer, WriteBuffer
+from asyncpg.protocol.protocol cimport (
+    PROTOCOL_BIND_EXECUTE,
+    RESULT_OK,
+    BaseProtocol,
+    PreparedStatementState,
+)
+
+from asyncpg.exceptions import ConnectionDoesNotExistError, ProtocolError
+from asyncpg.exceptions._base import PostgresError
+
+__all__ = ["RowReader", "Step", "WireProtocol"]
+
+cdef bytes _SYNC = b"S\x00\x00\x00\x04"
+
+
+cdef class RowReader:
+    """Reads the rows of one statement's result on one connection."""
+
+    cdef object read(self, const char* data, ssize_t size):
+        raise NotImplementedError
+
+
+cdef class Step:
+    """One Bind and Execute, and what came back: ``rows`` and ``status``, or ``error``.
+
+    ``reader`` makes the rows; without one they are asyncpg's records. ``drop_rows`` leaves them out.
+    ``synced``: a Sync follows, so that an error of this step or before does not skip the next. ``waiter``: a
+    future that gets the rows, or the error, as soon as the step's Sync is answered.
+    """
+
+    def __init__(
+        self,
+        PreparedStatementState statement not None,
+        values not None,
+        RowReader reader=None,
+        *,
+        bint drop_rows=False,
+        bint synced=True,
+        waiter=None,
+    ):
+        self.statement = statement
+        self.values = values
+        self.reader = reader
+        self.drop_rows = drop_rows
+        self.synced = synced
+        self.waiter = waiter
+        self.rows = []
+
+    @property
+    def status(self):
+        """The status of the command, such as ``INSERT 0 1``; empty if there is none."""
+        return "" if self.status_bytes is None else self.status_bytes.decode()
+
+    cdef settle(self):
+        waiter = self.waiter
+        if waiter is not None and not waiter.done():
+            if self.error is not None:
+                waiter.set_exception(self.error)
+            else:
+                waiter.set_result(self.rows)
+
+
+cdef class WireProtocol(BaseProtocol):
+    """The protocol of one connection."""
+
+    def __init__(self, addr, connected_fut, con_params, record_class, loop):
+        BaseProtocol.__init__(self, addr, connected_fut, con_params, record_class, loop)
+        self.readers = {}
+
+    async def fetch_rows(self, PreparedStatementState statement, values, RowReader reader, timeout):
+        """Return the rows of a statement, as `reader` makes them. Raises what ``bind_execute`` raises."""
+        step = Step(statement, values, reader)
+        await self.exchange((step,), timeout)
+        if step.error is not None:
+            raise step.error
+        return step.rows
+
+    async def exchange(self, tuple steps, timeout):
+        """Send all steps in one round trip and wait until all are answered.
+
+        The errors of the server are in the steps. Raises, before anything is sent, the error of values that
+        cannot be encoded; afterwards the loss of the connection, and cancellation. The steps together must be
+        short enough for one write: the caller limits them.
+        """
+        cdef:
+            Step step
+            WriteBuffer packet
+        timeout = self._get_timeout_impl(timeout)
+        if self._is_cancelling():
+            timeout = await self._wait_for_cancellation(timeout)
+        self._check_state()
+        packet = WriteBuffer.new()
+        syncs = 0
+        for step in steps:
+            self._fill(packet, step)
+            syncs += step.synced
+        if not step.synced:
+            packet.write_bytes(_SYNC)
+            syncs += 1
+        waiter = self._new_waiter(timeout)
+        try:
+            self._ensure_connected()
+            self._set_state(PROTOCOL_BIND_EXECUTE)
+            self._steps = steps
+            self._syncs = syncs
+            self._begin_step(0)
+            self.queries_count += len(steps)
+            self._write(packet)
+        except Exception as error:
+            self._syncs = 0
+            self._steps = None
+            if not waiter.done():
+                waiter.set_exception(error)
+            self._coreproto_error()
+        try:
+            await waiter
+        except BaseException as error:
+            for step in steps:
+                if not step.done:
+                    step.done = True
+                    step.error = error if isinstance(error, Exception) else None
+                    if step.waiter is not None and not step.waiter.done():
+                        if step.error is None:
+                            step.waiter.cancel()
+                        else:
+                            step.waiter.set_exception(step.error)
+            raise
+
+    cdef _fill(self, packet, Step step):
+        cdef:
+            WriteBuffer buffer = packet
+            PreparedStatementState statement = step.statement
+            WriteBuffer values = statement._encode_bind_msg(step.values)
+        if not statement.prepared:
+            buffer.write_buffer(self._build_parse_message(statement.name, statement.query))
+        buffer.write_buffer(self._build_bind_message("", statement.name, values))
+        buffer.write_buffer(self._build_execute_message("", 0))
+        if step.synced:
+            buffer.write_bytes(_SYNC)
+
+    cdef _begin_step(self, ssize_t at):
+        cdef Step step = self._steps[at]
+        self._at = at
+        self._step = step
+        self.statement = step.statement
+        self.last_query = step.statement.query
+
+    cdef _fail_step(self, object error):
+        # The error of a row that cannot be read does not hide one that came before.
+        if self._step.error is None:
+            self._step.error = error
+            self._step.rows = None
+
+    cdef _end_group(self):
+        """The Sync of the current step's group was answered: its steps are done."""
+        cdef:
+            ssize_t count = len(self._steps)
+            ssize_t at = self._at
+            ssize_t first
+            Step step
+            bint failed = False
+        # The group: from the first step that is not done to its Sync.
+        first = at
+        while first > 0 and not (<Step>self._steps[first - 1]).done:
+            first -= 1
+        while at < count - 1 and not (<Step>self._steps[at]).synced:
+            at += 1
+        error = None
+        for index in range(first, at + 1):
+            step = self._steps[index]
+            if step.error is not None:
+                error = step.error
+        for index in range(first, at + 1):
+            step = self._steps[index]
+            if error is not None and step.error is None:
+                # Its rows were rolled back with the failed step of its group.
+                step.error = error
+                step.rows = None
+            step.done = True
+            step.settle()
+        if at + 1 < count:
+            self._begin_step(at + 1)
+
+    cdef _process__bind_execute(self, char mtype):
+        cdef ReadBuffer buffer = self.buffer
+        if self._steps is None:
+            BaseProtocol._process__bind_execute(self, mtype)
+        elif mtype == b'D':
+            self._read_rows()
+        elif mtype == b'C':
+            self._parse_msg_command_complete()
+            self._step.status_bytes = self.result_status_msg
+            if self._at + 1 < len(self._steps) and not self._step.synced:
+                self._begin_step(self._at + 1)
+        elif mtype == b'I':
+            buffer.discard_message()
+            if self._at + 1 < len(self._steps) and not self._step.synced:
+                self._begin_step(self._at + 1)
+        elif mtype == b'E':
+            self._parse_msg_error_response(True)
+            self._fail_step(PostgresError.new(self.result, query=self.last_query))
+            self.result_type = RESULT_OK
+            self.result = None
+        elif mtype == b'Z':
+            self._parse_msg_ready_for_query()
+            self._push_result()
+        else:
+            buffer.discard_message()
+
+    cdef _read_rows(self):
+        cdef:
+            ReadBuffer buffer = self.buffer
+            Step step = self._step
+            RowReader reader = step.reader
+            list rows = step.rows
+            const char* data
+            ssize_t size
+            bytes message
+            object row
+        if step.drop_rows or step.error is not None:
+            while buffer.take_message_type(b'D'):
+                buffer.discard_message()
+            return
+        try:
+            while buffer.take_message_type(b'D'):
+                data = buffer.try_consume_message(&size)
+                if data == NULL:
+                    message = buffer.consume_message()
+                    data = cpython.PyBytes_AS_STRING(message)
+                    size = cpython.PyBytes_GET_SIZE(message)
+                if reader is None:
+                    row = self.statement._decode_row(data, size)
+                else:
+                    row = reader.read(data, size)
+                rows.append(row)
+        except Exception as error:
+            self._fail_step(error)
+            while buffer.take_message_type(b'D'):
+                buffer.discard_message()
+
+    cdef _parse_msg_ready_for_query(self):
+        BaseProtocol._parse_msg_ready_for_query(self)
+        if self._syncs:
+            self._syncs -= 1
+
+    cdef _push_result(self):
+        if self._steps is None:
+            BaseProtocol._push_result(self)
+            return
+        if self.waiter is not None and not self.waiter.done():
+            self._end_group()
+        if self._syncs == 0:
+            self._steps = None
+            self._step = None
+            BaseProtocol._push_result(self)

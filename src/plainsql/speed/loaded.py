@@ -1,0 +1,29 @@
+"""The compiled part, if it can be used: the one place that imports it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+__all__ = ["CONNECT", "PROTOCOL", "STEP"]
+
+PROTOCOL: Any = None
+"""The class of the protocol of the pool's connections; None without the compiled part."""
+
+STEP: Any = None
+"""The class of a Bind and Execute within a round trip; None without the compiled part."""
+
+CONNECT: Any = None
+"""``asyncpg.connect`` for connections of that protocol; None without the compiled part."""
+
+try:
+    from plainsql.speed import _wire
+except ImportError:
+    pass
+else:
+    from plainsql.speed.connect import connect_with
+
+    class _Protocol(_wire.WireProtocol, asyncio.Protocol):  # type: ignore[misc]
+        pass
+
+    PROTOCOL, STEP, CONNECT = _Protocol, _wire.Step, connect_with(_Protocol)
