@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-__all__ = ["CONNECT", "PROTOCOL", "STEP"]
+__all__ = ["CONNECT", "MAKE_READER", "PROTOCOL", "STEP"]
 
 PROTOCOL: Any = None
 """The class of the protocol of the pool's connections; None without the compiled part."""
@@ -15,6 +15,9 @@ STEP: Any = None
 
 CONNECT: Any = None
 """``asyncpg.connect`` for connections of that protocol; None without the compiled part."""
+
+MAKE_READER: Any = None
+"""Makes the reader of a row plan for a prepared statement; None without the compiled part."""
 
 try:
     from plainsql.speed import _wire
