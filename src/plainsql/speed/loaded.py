@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-__all__ = ["CONNECT", "MAKE_READER", "PROTOCOL", "STEP"]
+__all__ = ["CONNECT", "COPY_ENCODER", "MAKE_READER", "PROTOCOL", "SEND_BLOCKS", "STEP"]
 
 PROTOCOL: Any = None
 """The class of the protocol of the pool's connections; None without the compiled part."""
@@ -19,8 +19,14 @@ CONNECT: Any = None
 MAKE_READER: Any = None
 """Makes the reader of a row plan for a prepared statement; None without the compiled part."""
 
+COPY_ENCODER: Any = None
+"""The class of the encoder of a copy's rows; None without the compiled part."""
+
+SEND_BLOCKS: Any = None
+"""Runs a COPY with the blocks of an encoder; None without the compiled part."""
+
 try:
-    from plainsql.speed import _wire
+    from plainsql.speed import _copy, _wire
 except ImportError:
     pass
 else:
@@ -30,3 +36,4 @@ else:
         pass
 
     PROTOCOL, STEP, CONNECT = _Protocol, _wire.Step, connect_with(_Protocol)
+    COPY_ENCODER, SEND_BLOCKS = _copy.CopyEncoder, _copy.send_blocks

@@ -13,7 +13,7 @@ from typing import Any
 from plainsql.codec import NO_CODECS, CodecMap, codec_of
 from plainsql.encoding import encode_json, encode_jsonb
 
-__all__ = ["Codecs"]
+__all__ = ["Codecs", "encode_jsonb_binary"]
 
 _EXTENSION_TYPES = """
 select t.typname::text as name, n.nspname::text as schema
@@ -55,7 +55,7 @@ class Codecs:
             "json", schema="pg_catalog", format="binary", encoder=encode_json, decoder=bytes
         )
         await connection.set_type_codec(
-            "jsonb", schema="pg_catalog", format="binary", encoder=_encode_jsonb, decoder=_jsonb_text
+            "jsonb", schema="pg_catalog", format="binary", encoder=encode_jsonb_binary, decoder=_jsonb_text
         )
         if len(self._found) < _ALL_TYPES:  # an extension may have been installed in the meantime
             self._found = [(row["name"], row["schema"]) for row in await connection.fetch(_EXTENSION_TYPES)]
@@ -110,7 +110,8 @@ def _encode_ltree(value: Any) -> bytes:
 _LTREE = (_encode_ltree, lambda data: data[1:].decode())
 
 
-def _encode_jsonb(value: Any) -> bytes:
+def encode_jsonb_binary(value: Any) -> bytes:
+    """Return a value in the binary format of ``jsonb``. Raises the errors of ``encode_jsonb``."""
     return _JSONB_VERSION + encode_jsonb(value)
 
 
