@@ -165,7 +165,7 @@ def _compile(folder: Path, *, sanitize: bool) -> str:
 
 
 def _first_error(output: str) -> str:
-    """Return the first error that a compiler has printed: the file's name without its folder, and the text."""
+    """Return the first error that a compiler has printed, without the folder of its file."""
     found = re.search(r"([^\s/]+\.(?:pyx|pxd|c|h):\d+:\d+: (?!warning|note)\S.*)", output)
     return found[1][:200] if found else f"{compiler()} failed"
 
