@@ -28,11 +28,11 @@ MAKE_READER: Any = None
 """Makes the reader of a row plan for a prepared statement; None without the compiled part."""
 
 
-def _loses_references(protocol_class: type[Any]) -> bool:
+def _loses_references(protocol_class: Any) -> bool:
     """Return whether the end of an object changes the number of references to its class.
 
-    It does if this extension and asyncpg were compiled with different kinds of classes. The class would be freed
-    while it is in use.
+    It does if this extension and asyncpg were compiled with different kinds of classes. The class would be
+    freed while it is in use.
     """
     references = sys.getrefcount(protocol_class)
     protocol_class.__new__(protocol_class)

@@ -7,6 +7,6 @@ from typing import Any
 __all__ = ["row_plan"]
 
 
-def row_plan(query: Any) -> Any:  # noqa: ARG001
+def row_plan(query: Any) -> Any:
     """Return the plan of a query's rows; None if they are built from records."""
     return None
