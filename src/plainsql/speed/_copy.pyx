@@ -39,6 +39,9 @@ from uuid import UUID
 import msgspec
 from asyncpg.exceptions import InternalClientError
 
+from plainsql.encoding import encode_json, encode_jsonb_binary
+from plainsql.types import Opaque
+
 __all__ = ["CopyEncoder", "send_blocks"]
 
 cdef extern from "Python.h":
@@ -169,7 +172,7 @@ cdef int64_t EPOCH_ORDINAL = 730_120
 
 cdef bytes SIGNATURE = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
 cdef object UTC = timezone.utc
-cdef object encode_json = msgspec.json.encode
+cdef object as_json = msgspec.json.encode
 cdef object sleep = asyncio.sleep
 cdef type PLAIN_UUID = UUID
 cdef type PLAIN_DECIMAL = Decimal
@@ -196,8 +199,7 @@ cdef class CopyEncoder:
 
     `form_of` is called with the first row of each class. It returns the names of the fields of a struct, None
     for a sequence of values, or a function that makes a sequence of a row. `conversions`: by the position of a
-    column, a function that is called with each of its values first. `known`: by an encoder of the connection's
-    codecs, ``"json"``, ``"jsonb"`` or ``"vector"``, which are encoded here with the same result.
+    column, a function that is called with each of its values first.
 
     Raises asyncpg's ``InternalClientError`` if a column's type has no binary format.
     """
@@ -207,7 +209,6 @@ cdef class CopyEncoder:
         tuple codecs
         tuple conversions
         object form_of
-        object opaque
         dict forms
         Form form
         PyObject* form_class
@@ -224,14 +225,13 @@ cdef class CopyEncoder:
         self.block = NULL
         self.form_class = NULL
 
-    def __init__(self, PreparedStatementState statement not None, form_of, dict conversions, dict known, opaque):
+    def __init__(self, PreparedStatementState statement not None, form_of, dict conversions not None):
         cdef Codec codec
         statement._ensure_rows_decoder()
         self.settings = statement.settings
         self.codecs = statement.rows_codecs
         self.columns = len(self.codecs)
         self.form_of = form_of
-        self.opaque = opaque
         self.forms = {}
         self.conversions = tuple([conversions.get(index) for index in range(self.columns)])
         self.scratch = WriteBuffer.new()
@@ -243,7 +243,7 @@ cdef class CopyEncoder:
         if self.kinds == NULL:
             raise MemoryError
         for index, codec in enumerate(self.codecs):
-            self.kinds[index] = self.kind_of(codec, known)
+            self.kinds[index] = self.kind_of(codec)
         self.begin()
         self.need(len(SIGNATURE))
         self.put(SIGNATURE, len(SIGNATURE))
@@ -252,18 +252,18 @@ cdef class CopyEncoder:
         free(self.kinds)
         cpython.Py_XDECREF(self.block)
 
-    cdef int kind_of(self, Codec codec, dict known):
+    cdef int kind_of(self, Codec codec) except -1:
         """Find the encoder of a column. What a codec does is known by its function, not by its type."""
         cdef void* encode = <void*>codec.c_encoder
         if codec.type == CODEC_PY:
             if codec.xformat != PG_XFORMAT_OBJECT:
                 return BY_CODEC
-            name = known.get(codec.py_encoder)
-            if name == "json":
+            if codec.py_encoder is encode_json:
                 return JSON
-            if name == "jsonb":
+            if codec.py_encoder is encode_jsonb_binary:
                 return JSONB
-            if name == "vector":
+            vectors = sys.modules.get("plainsql.vector.codecs")
+            if vectors is not None and codec.py_encoder is vectors.BINARY["vector"][0]:
                 return VECTOR
             return BY_PYTHON
         if codec.type != CODEC_C:
@@ -567,7 +567,7 @@ cdef class CopyEncoder:
             if type(value) is PLAIN_DECIMAL and self.decimal(str(value)):
                 return 0
         elif kind == JSON or kind == JSONB:
-            if type(value) is not self.opaque and self.json(value, kind == JSONB):
+            if type(value) is not Opaque and self.json(value, kind == JSONB):
                 return 0
             return self.python(column, value)
         elif kind == VECTOR:
@@ -714,7 +714,7 @@ cdef class CopyEncoder:
 
     cdef bint json(self, object value, bint binary) except -1:
         """Encode JSON. The codec takes what may hold a number or a text that JSON does not have."""
-        cdef bytes data = encode_json(value)
+        cdef bytes data = as_json(value)
         if b"null" in data or (binary and b"\\u0000" in data):
             return False
         cdef ssize_t size = cpython.PyBytes_GET_SIZE(data)

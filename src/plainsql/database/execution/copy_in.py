@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Sequence
 from contextlib import nullcontext
 from itertools import chain
@@ -24,13 +23,10 @@ from plainsql.database.execution.errors import is_lost, unfit_argument
 from plainsql.database.execution.nul_characters import NUL_DETAIL, NUL_HINT, nuls_in
 from plainsql.database.execution.pipelined_statement import pieces, unfit_call
 from plainsql.database.execution.savepoint import atomic
-from plainsql.database.pool.codecs import encode_jsonb_binary
-from plainsql.encoding import encode_json
 from plainsql.errors import BindError
 from plainsql.query import CompiledCopy
 from plainsql.query.signature import encode_error_detail
 from plainsql.speed.loaded import COPY_ENCODER, PROTOCOL, SEND_BLOCKS
-from plainsql.types import Opaque
 
 __all__ = ["Progress", "copy_in", "copy_query"]
 
@@ -77,9 +73,7 @@ async def copy_in(
             if inserts:
                 await _insert(connection, table, names, copied)
             elif SEND_BLOCKS is not None and isinstance(connection._protocol, PROTOCOL):
-                encoder = COPY_ENCODER(
-                    statement._state, copied.form_of, copied.conversions, _known_encoders(), Opaque
-                )
+                encoder = COPY_ENCODER(statement._state, copied.form_of, copied.conversions)
                 quoted = ", ".join(map(quote_name, names))
                 sql = f"copy {qualified_name(table)} ({quoted}) from stdin (format binary)"
                 await SEND_BLOCKS(connection._protocol, sql, copied.blocks(encoder))
@@ -190,15 +184,6 @@ async def _encode_error(
         detail=encode_error_detail(expected, value, cause),
         hint=hint,
     )
-
-
-def _known_encoders() -> dict[Any, str]:
-    """Return the encoders of codecs for whose values the compiled part has encoders of its own."""
-    known: dict[Any, str] = {encode_json: "json", encode_jsonb_binary: "jsonb"}
-    vectors = sys.modules.get("plainsql.vector.codecs")
-    if vectors is not None:
-        known[vectors.BINARY["vector"][0]] = "vector"
-    return known
 
 
 async def _insert(connection: Any, table: str, columns: Sequence[str], copied: CopyRows) -> None:

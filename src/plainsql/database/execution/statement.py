@@ -65,9 +65,7 @@ async def fetch(connection: Any, query: CompiledQuery[Any, Any], text: QueryText
         raise said from None
 
 
-async def fetch_rows(
-    connection: Any, query: CompiledQuery[T, Any], text: QueryText, values: Args
-) -> list[T]:
+async def fetch_rows(connection: Any, query: CompiledQuery[T, Any], text: QueryText, values: Args) -> list[T]:
     """Run a query to its end and return its rows."""
     if not driver.reads_rows(connection, query):
         return query.build(await fetch(connection, query, text, values))
