@@ -56,6 +56,7 @@ if STATUS.running:
             raise TypeError("objects of its classes and of asyncpg's end in different ways")
         _copy: Any = import_module("plainsql.speed._copy")
         COPY_ENCODER, SEND_BLOCKS = _copy.CopyEncoder, _copy.send_blocks
+        MAKE_READER = import_module("plainsql.speed._rows").reader_of
         STEP, CONNECT = _wire.Step, connect_with(PROTOCOL)
     except (ImportError, AttributeError, TypeError, ValueError) as error:
         # Modules of another system, or an asyncpg of this version with other classes than its release.
