@@ -137,9 +137,7 @@ class CopyRows:
                 yield encoder.take()
         yield encoder.end()
 
-    async def _blocks_as_they_come(
-        self, encoder: Encoder, rows: AsyncIterable[Any]
-    ) -> AsyncIterator[bytes]:
+    async def _blocks_as_they_come(self, encoder: Encoder, rows: AsyncIterable[Any]) -> AsyncIterator[bytes]:
         async for _ in self._single_parts(rows):
             if encoder.fill(self._rest):
                 yield encoder.take()
