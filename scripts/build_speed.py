@@ -215,6 +215,9 @@ def _run_compilers(tree: Path, *, sanitize: bool) -> None:
                 f"plainsql.speed.{path.stem}",
                 [str(path.relative_to(ROOT))],
                 include_dirs=[str(SOURCES.relative_to(ROOT) / "include")],
+                # As asyncpg's own classes are made: an object of a static class that is derived from one of a
+                # heap type's gives its type back twice when it ends, until the type itself is freed.
+                define_macros=[("CYTHON_USE_TYPE_SPECS", "1")],
                 extra_compile_args=flags,
                 extra_link_args=SANITIZERS if sanitize else [],
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from dataclasses import replace
 from importlib import import_module
 from typing import Any
@@ -29,10 +30,24 @@ MAKE_READER: Any = None
 STATUS: Status = availability(asyncpg.__version__)  # type: ignore[attr-defined]
 """Whether the compiled part is in use, and why not."""
 
+
+def _loses_references(protocol_class: type[Any]) -> bool:
+    """Return whether the end of an object changes the number of references to its class.
+
+    It does if this extension and asyncpg were compiled with different kinds of classes. The class would be freed
+    while it is in use.
+    """
+    references = sys.getrefcount(protocol_class)
+    protocol_class.__new__(protocol_class)
+    return sys.getrefcount(protocol_class) != references
+
+
 if STATUS.running:
     try:
         _wire: Any = import_module("plainsql.speed._wire")
         PROTOCOL = type("Protocol", (_wire.WireProtocol, asyncio.Protocol), {})
+        if _loses_references(PROTOCOL):
+            raise TypeError("objects of its classes and of asyncpg's end in different ways")
         STEP, CONNECT = _wire.Step, connect_with(PROTOCOL)
     except (ImportError, AttributeError, TypeError, ValueError) as error:
         # Modules of another system, or an asyncpg of this version with other classes than its release.
