@@ -28,14 +28,14 @@ MAKE_READER: Any = None
 """Makes the reader of a row plan for a prepared statement; None without the compiled part."""
 
 STATUS: Status = availability(asyncpg.__version__)  # type: ignore[attr-defined]
-"""Whether the compiled part is in use, and why not."""
+"""The state of the compiled part."""
 
 
-def _loses_references(protocol_class: type[Any]) -> bool:
+def _loses_references(protocol_class: Any) -> bool:
     """Return whether the end of an object changes the number of references to its class.
 
-    It does if this extension and asyncpg were compiled with different kinds of classes. The class would be freed
-    while it is in use.
+    It does if this extension and asyncpg were compiled with different kinds of classes. The class would be
+    freed while it is in use.
     """
     references = sys.getrefcount(protocol_class)
     protocol_class.__new__(protocol_class)
