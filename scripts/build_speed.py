@@ -246,7 +246,7 @@ def main() -> int:
         return 0
     mode = os.environ.get("PLAINSQL_SPEED_BUILD", "")
     if mode not in ("", "no", "require"):
-        print("speed: PLAINSQL_SPEED_BUILD is neither 'require' nor 'no'", file=sys.stderr)
+        print(f"speed: PLAINSQL_SPEED_BUILD is {mode!r}, expected 'require' or 'no'", file=sys.stderr)
         return 2
     if mode == "no":
         print("speed: not built: PLAINSQL_SPEED_BUILD=no", file=sys.stderr)
