@@ -29,9 +29,10 @@ sanitized -c '
 import os, plainsql.speed
 assert plainsql.speed.__file__.startswith(os.environ["PYTHONPATH"])
 assert plainsql.speed.status().running, plainsql.speed.status()'
-# The servers that the tests start run without all this.
+# The servers that the tests start run without all this. The sanitizers report on standard error, which pytest must
+# not hold back.
 sanitized -c '
 import os, sys, pytest
 del os.environ["LD_PRELOAD"], os.environ["PYTHONMALLOC"]
-sys.exit(pytest.main(sys.argv[1:]))' -q -p no:cacheprovider "${@:-tests/speed/test_garbled_rows.py}"
+sys.exit(pytest.main(sys.argv[1:]))' -q --capture=sys -p no:cacheprovider "${@:-tests/speed/test_garbled_rows.py}"
 echo "test-asan: ok"
