@@ -49,11 +49,10 @@ def folder(tmp_path: Path) -> Path:
 
 def run(path: Path | None = None, **environment: str) -> tuple[str, str, bool, list[str], list[bool]]:
     """What a new process finds: the status, its hint, if it runs, the modules, and which parts are None."""
-    inherited = {
-        key: value for key, value in os.environ.items() if key not in ("PLAINSQL_SPEED", "PYTHONPATH")
-    }
+    inherited = {key: value for key, value in os.environ.items() if key != "PLAINSQL_SPEED"}
     if path is not None:
-        environment["PYTHONPATH"] = str(path)
+        # `make test-asyncpg` has another asyncpg there.
+        environment["PYTHONPATH"] = os.pathsep.join([str(path), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM],
         env=inherited | environment,
