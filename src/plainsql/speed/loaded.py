@@ -27,9 +27,6 @@ CONNECT: Any = None
 MAKE_READER: Any = None
 """Makes the reader of a row plan for a prepared statement; None without the compiled part."""
 
-STATUS: Status = availability(asyncpg.__version__)  # type: ignore[attr-defined]
-"""The state of the compiled part."""
-
 
 def _loses_references(protocol_class: Any) -> bool:
     """Return whether the end of an object changes the number of references to its class.
@@ -42,12 +39,16 @@ def _loses_references(protocol_class: Any) -> bool:
     return sys.getrefcount(protocol_class) != references
 
 
+STATUS: Status = availability(asyncpg.__version__)  # type: ignore[attr-defined]
+"""The state of the compiled part."""
+
 if STATUS.running:
     try:
         _wire: Any = import_module("plainsql.speed._wire")
         PROTOCOL = type("Protocol", (_wire.WireProtocol, asyncio.Protocol), {})
         if _loses_references(PROTOCOL):
             raise TypeError("objects of its classes and of asyncpg's end in different ways")
+        MAKE_READER = import_module("plainsql.speed._rows").reader_of
         STEP, CONNECT = _wire.Step, connect_with(PROTOCOL)
     except (ImportError, AttributeError, TypeError, ValueError) as error:
         # Modules of another system, or an asyncpg of this version with other classes than its release.
