@@ -1,8 +1,8 @@
 """The plan of a query's rows: what becomes of each column, straight from the server's messages.
 
 A plan holds whatever the connection's codecs are. A reader (``_rows.pyx``) is made of it for one prepared
-statement on one connection. The functions of ``plainsql.rows`` remain the rule: a value that a reader does not
-know goes through them, and the errors are theirs.
+statement on one connection. The functions of ``plainsql.rows`` remain the rule: a value that a reader does
+not know goes through them, and the errors are theirs.
 
 Functions of a project (conversions, keys of encrypted columns) run in the task that awaits the rows, with its
 context, and never while the connection reads. The reader of such a query, and of one whose rows have lists,
@@ -261,4 +261,9 @@ def _json_runs_code(target: Any) -> bool:
     return False
 
 
-_NO_MISSING: Final = getattr(Enum._missing_, "__func__", None)
+def _missing(enum: type[Enum]) -> object:
+    """Return the function that an enum has for values that are no members."""
+    return getattr(enum._missing_, "__func__", None)
+
+
+_NO_MISSING: Final = _missing(Enum)
