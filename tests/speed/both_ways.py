@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from typing import Any
 
 import asyncpg
@@ -18,6 +20,13 @@ from plainsql.speed.loaded import CONNECT, MAKE_READER
 from plainsql.speed.row_plan import row_plan
 
 FACTS = QueryFacts()
+
+_ROWS: Any = import_module("plainsql.speed._rows") if MAKE_READER is not None else None
+
+
+def read_message(reader: Any, message: bytes, times: int = 1) -> Any:
+    """Read a message a number of times, and return its row."""
+    return _ROWS.read_message(reader, message, times)
 
 
 class BothWays:
@@ -51,13 +60,17 @@ class BothWays:
         self, sql: str, item: Any, *values: object, facts: QueryFacts = FACTS
     ) -> tuple[list[Any] | Exception, list[Any] | Exception]:
         """Return what is read straight from the messages, and what is built of the records."""
-        return self.runner.run(self._outcomes(sql, compiled(sql, item, facts), values))
+        outcomes = self._outcomes(sql, compiled(sql, item, facts), values)
+        return self.runner.run(outcomes, context=contextvars.copy_context())
 
-    def reader(self, sql: str, item: Any, facts: QueryFacts = FACTS) -> Any:
-        """Return the reader of a query's rows."""
+    def messages(
+        self, sql: str, item: Any, *values: object, facts: QueryFacts = FACTS
+    ) -> tuple[Any, list[bytes]]:
+        """Return the reader of a query's rows, and the messages of its rows."""
         query = compiled(sql, item, facts)
         statement = self.runner.run(driver.prepare(self.connection, sql, query))
-        return MAKE_READER(row_plan(query), statement)
+        sent = self.connection._protocol.fetch_rows(statement, values, _ROWS.MessageReader(), None)
+        return MAKE_READER(row_plan(query), statement), self.runner.run(sent)
 
     async def _outcomes(self, sql: str, query: Any, values: Sequence[object]) -> tuple[Any, Any]:
         statement = await driver.prepare(self.connection, sql, query)
@@ -103,6 +116,8 @@ def assert_same(one: Any, other: Any) -> None:
 def _parts(value: Any) -> Sequence[Any] | None:
     if isinstance(value, msgspec.Struct):
         return msgspec.structs.astuple(value)
+    if isinstance(value, msgspec.Raw):
+        return [bytes(value)]
     if isinstance(value, asyncpg.Path):
         return (value.is_closed, *value)
     if isinstance(value, asyncpg.Range):

@@ -17,6 +17,7 @@ from cpython.object cimport PyObject, PyTypeObject
 from cpython.ref cimport Py_INCREF
 from cpython.tuple cimport PyTuple_GET_ITEM
 from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp, memcpy, memset
 
 from asyncpg.pgproto cimport pgproto
@@ -46,7 +47,7 @@ from asyncpg.exceptions import ProtocolError
 from plainsql.encoding import jsonb_bytes
 from plainsql.speed.row_plan import RowPart
 
-__all__ = ["StructReader", "read_message", "reader_of"]
+__all__ = ["MessageReader", "StructReader", "read_message", "reader_of"]
 
 cdef extern from "Python.h":
     PyObject* c_vectorcall "PyObject_Vectorcall"(PyObject*, PyObject**, size_t, PyObject*) noexcept
@@ -58,6 +59,7 @@ cdef extern from "Python.h":
     PyObject* c_ascii "PyUnicode_New"(ssize_t, Py_UCS4) noexcept
     void* c_characters "PyUnicode_1BYTE_DATA"(PyObject*) noexcept
     PyObject* c_bytes "PyBytes_FromStringAndSize"(const char*, ssize_t) noexcept
+    object c_bytes_object "PyBytes_FromStringAndSize"(const char*, ssize_t)
     PyObject* c_view "PyMemoryView_FromMemory"(char*, ssize_t, int) noexcept
     PyObject* c_list "PyList_New"(ssize_t) noexcept
     void c_set "PyList_SET_ITEM"(PyObject*, ssize_t, PyObject*) noexcept
@@ -1273,15 +1275,28 @@ def reader_of(plan, PreparedStatementState statement not None):
     return StructReader(plan, statement)
 
 
-def read_message(RowReader reader not None, bytes message not None):
-    """Return the row of a DataRow message, given without its type and length: for tests."""
-    return reader.read(PyBytes_AS_STRING(message), PyBytes_GET_SIZE(message))
+cdef class MessageReader(RowReader):
+    """Returns the bytes of each message: for tests."""
+
+    cdef object read(self, const char* data, ssize_t size):
+        return c_bytes_object(data, size)
 
 
-def read_messages(RowReader reader not None, bytes message not None, ssize_t times):
-    """Read a DataRow message many times and return the last row: for tests and measurements."""
-    cdef ssize_t index
+def read_message(RowReader reader not None, bytes message not None, ssize_t times=1):
+    """Read a DataRow message, given without its type and length, and return its row: for tests.
+
+    The bytes lie in memory of their own, so that a sanitizer sees each read beyond them.
+    """
+    cdef:
+        ssize_t size = PyBytes_GET_SIZE(message), index
+        char* data = <char*>malloc(max(size, 1))
+    if data == NULL:
+        raise MemoryError
+    memcpy(data, PyBytes_AS_STRING(message), size)
     row = None
-    for index in range(times):
-        row = reader.read(PyBytes_AS_STRING(message), PyBytes_GET_SIZE(message))
+    try:
+        for index in range(times):
+            row = reader.read(data, size)
+    finally:
+        free(data)
     return row
