@@ -49,7 +49,7 @@ def _loses_references(protocol_class: Any) -> bool:
 
 
 STATUS: Status = availability(asyncpg.__version__)  # type: ignore[attr-defined]
-"""Whether the compiled part is in use, and why not."""
+"""The state of the compiled part."""
 
 if STATUS.running:
     try:
@@ -63,6 +63,7 @@ if STATUS.running:
         PORTAL = _stream.Portal
         MAKE_READER = import_module("plainsql.speed._rows").reader_of
         STEP, CONNECT = _wire.Step, connect_with(PROTOCOL)
+        MAKE_READER = import_module("plainsql.speed._rows").reader_of
     except (ImportError, AttributeError, TypeError, ValueError) as error:
         # Modules of another system, or an asyncpg of this version with other classes than its release.
         PROTOCOL = STEP = CONNECT = MAKE_READER = PORTAL = COPY_ENCODER = SEND_BLOCKS = None
