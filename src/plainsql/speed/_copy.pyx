@@ -199,7 +199,8 @@ cdef class CopyEncoder:
 
     `form_of` is called with the first row of each class. It returns the names of the fields of a struct, None
     for a sequence of values, or a function that makes a sequence of a row. `conversions`: by the position of a
-    column, a function that is called with each of its values first.
+    column, a function that is called with each of its values first. `by_codecs`: asyncpg's codecs encode all
+    values.
 
     Raises asyncpg's ``InternalClientError`` if a column's type has no binary format.
     """
@@ -225,7 +226,14 @@ cdef class CopyEncoder:
         self.block = NULL
         self.form_class = NULL
 
-    def __init__(self, PreparedStatementState statement not None, form_of, dict conversions not None):
+    def __init__(
+        self,
+        PreparedStatementState statement not None,
+        form_of,
+        dict conversions not None,
+        *,
+        bint by_codecs=False,
+    ):
         cdef Codec codec
         statement._ensure_rows_decoder()
         self.settings = statement.settings
@@ -243,7 +251,7 @@ cdef class CopyEncoder:
         if self.kinds == NULL:
             raise MemoryError
         for index, codec in enumerate(self.codecs):
-            self.kinds[index] = self.kind_of(codec)
+            self.kinds[index] = BY_CODEC if by_codecs else self.kind_of(codec)
         self.begin()
         self.need(len(SIGNATURE))
         self.put(SIGNATURE, len(SIGNATURE))
