@@ -98,13 +98,12 @@ class Script:
         return command.replace(self.by_sha, b"$4\r\nEVAL\r\n$%d\r\n%b\r\n" % (len(text), text), 1)
 
     @classmethod
-    def read(cls, package: str, *names: str, clock: str = SERVER_CLOCK) -> Self:
-        """Join files of ``package`` into a script, after the functions for the clock and for reading keys."""
-        return cls(
-            "\n".join(
-                [clock, OWN_KEYS, *((files(package) / name).read_text(encoding="utf-8") for name in names)]
-            )
-        )
+    def read(cls, package: str, *names: str, clock: str = SERVER_CLOCK, head: str = "") -> Self:
+        """Join files of ``package`` into a script, after ``head`` and the functions for the clock and for
+        reading keys.
+        """
+        texts = [(files(package) / name).read_text(encoding="utf-8") for name in names]
+        return cls("\n".join([*([head] if head else []), clock, OWN_KEYS, *texts]))
 
 
 class _LoopState:
