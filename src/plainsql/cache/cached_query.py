@@ -114,7 +114,7 @@ class CachedQuery(Generic[T]):
         "_stem",
         "codec",
         "decode",
-        "early",
+        "life",
         "local",
         "name",
         "negative",
@@ -145,6 +145,7 @@ class CachedQuery(Generic[T]):
         self.ttl = policy.ttl
         self.local = policy.local or 0.0
         self.stale = policy.stale or 0.0
+        self.life = self.ttl + self.stale
         self.negative = policy.negative
         self.withdrawn = False
         """True if the results of reads in progress must not be stored: they may be another server's."""

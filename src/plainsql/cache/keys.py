@@ -114,7 +114,9 @@ def _text(value: str) -> bytes:
 
 def _uuid(value: UUID) -> bytes:
     # A text of 32 decimal digits, a UUID without hyphens, may be a number as well.
-    return b"number %d" % int(value.hex) if value.hex.isdecimal() else b"uuid " + value.bytes
+    data = value.bytes
+    digits = data.hex()
+    return b"number %d" % int(digits) if digits.isdecimal() else b"uuid " + data
 
 
 def _whole(value: int) -> bytes:
