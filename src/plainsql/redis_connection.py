@@ -87,7 +87,8 @@ class Script:
 
     def packed(self, keys: Sequence[str], arguments: Sequence[bytes | str | int]) -> bytes:
         """Return the command that runs it by its digest, as it is sent."""
-        command: bytes = pack_command(("EVALSHA", self.sha, len(keys), *keys, *arguments))
+        words: tuple[Any, ...] = ("EVALSHA", self.sha, len(keys), *keys, *arguments)
+        command: bytes = pack_command(words)
         return command
 
     def in_full(self, command: bytes) -> bytes | None:
@@ -117,8 +118,8 @@ class _LoopState:
         self.loop = loop
         self.client = client
         self.connections = connections
-        """The connections of our own client, which redis-py only opens. Its work at each call, a lock, a check
-        whether something can be read and a coroutine for each layer, costs as much as a GET."""
+        """Those of a URL. redis-py only opens them: its work at each call, a lock, a check whether something
+        can be read and a coroutine for each layer, costs as much as a GET."""
         # For a client that is given. Calls wait here and not in redis-py's blocking pool: that one loses a
         # connection if a task is cancelled at the moment it releases one, and the plain pool does not wait.
         self.slots = asyncio.Semaphore(most)
@@ -130,10 +131,11 @@ class RedisConnection:
     ``redis`` is a client of redis-py, which the caller closes; or a URL (``redis://``, ``rediss://``,
     ``unix://``); or nothing, for the configured one. Limits, sessions and the cache may share one.
 
-    With a URL it sends a command once, and opens a connection of its own in each event loop, on which all calls
-    are pipelined. ``max_connections`` counts those on which a late reply is still awaited. A client of the
-    caller repeats commands by its own settings (redis-py's default repeats them if the reply was lost), and
-    belongs to one event loop.
+    With a URL it sends a command once. It opens a connection of its own in each event loop, on which all
+    calls are pipelined, and another one if a reply is late; ``max_connections`` limits their number.
+
+    A client of the caller repeats commands by its own settings (redis-py's default repeats them if the reply
+    was lost), and belongs to one event loop.
 
     Raises ``SettingsError`` if there is no URL, if it cannot be read, or if ``redis`` is of another type.
     """
@@ -199,9 +201,9 @@ class RedisConnection:
             raise explained from explained.__cause__
 
     def send(self, script: Script, command: bytes, deadline: float) -> Awaitable[Any]:
-        """Send a command that ``script.packed`` has made, and return its reply to be awaited, as ``run`` does.
+        """Send a command that ``script.packed`` has made, as ``run`` does, and return the reply to be awaited.
 
-        Only for a connection that is `is_pipelined`. It is sent before this returns if a connection is open.
+        Only if ``is_pipelined`` is true. If a connection is open, it is sent before this returns.
         """
         state = self._state
         if state is not None and state.loop is asyncio.get_running_loop():
@@ -328,6 +330,7 @@ class RedisConnection:
         self._states, self._state = {}, None
         if own is not None and own.connections is not None:
             await own.connections.aclose()
+        await self._client.aclose()
 
     async def __aenter__(self) -> Self:
         return self

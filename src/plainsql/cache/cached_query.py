@@ -91,7 +91,7 @@ class CachedCall(NamedTuple):
     """The names by which ``clear`` reaches it: ``('', 'realty', 'realty.leads',
     'realty.leads.get_by_id')``."""
     shape: CallShape | None = None
-    """The shape of the query's calls; None if this one has another, because of an argument without a digest."""
+    """The shape of the query's calls; None if an argument without a digest gives this one another."""
 
 
 class CachedQuery(Generic[T]):

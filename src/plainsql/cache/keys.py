@@ -18,7 +18,7 @@ from unicodedata import normalize
 from urllib.parse import quote
 from uuid import UUID
 
-from msgspec import UNSET, UnsetType
+from msgspec import UnsetType
 
 from plainsql.dependencies import Change
 

@@ -1,8 +1,7 @@
-"""The lookup of a cached call as Redis gets it: a command that is ready but for its digests, and a script that
-answers a hit first.
+"""The lookup of a cached call as Redis gets it: a command that is complete but for its digests.
 
-A script of its own for each number of names and tags costs the server 5 µs for a hit, the general one 9: the
-arguments need no decoding, and no function is made before it is needed.
+Its script answers a hit first. A script for each number of names and tags costs the server 5 µs for a hit, one
+for all of them 9: the arguments need no decoding, and no function is made before it is needed.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from plainsql.redis_connection import Script
 __all__ = ["PreparedLookup", "lookup_script"]
 
 _MOST = 16
-"""The most names, and tags, for which a script answers a hit first: Lua limits the operands of an expression."""
+"""The most names, and tags, for which a script answers a hit first: Lua limits an expression's operands."""
 
 _DIGEST_CHARS = 36
 _PARTITION_CHARS = 13
@@ -36,7 +35,9 @@ class PreparedLookup:
         refresh: int,
         packed: bytes,
     ) -> None:
-        """``homes``: the hash of the entry's table, that of names, then that of each tag's table. ``refresh`` and
+        """Prepare them.
+
+        ``homes``: the hash of the entry's table, that of names, then that of each tag's table. ``refresh`` and
         ``packed``: an argument of lookup.lua, and its last one.
         """
         self.times = times
@@ -63,12 +64,12 @@ class PreparedLookup:
 
     def command(self, call: CachedCall, token: str) -> bytes:
         """Return the command for a call."""
-        digest, tags = call.digest, call.tags
-        if len(self._places) == 1:
-            values = (digest, digest, tags[self._places[0]].partition, len(token), token)
+        digest, tags, places = call.digest, call.tags, self._places
+        values: tuple[object, ...]
+        if len(places) == 1:
+            values = (digest, digest, tags[places[0]].partition, len(token), token)
         else:
-            partitions = [tags[place].partition for place in self._places]
-            values = (digest, digest, *partitions, len(token), token)
+            values = (digest, digest, *[tags[place].partition for place in places], len(token), token)
         return (self._template % values).encode() + self._end
 
 
@@ -84,10 +85,10 @@ def _key(start: str, chars: int = 0) -> str:
 
 @cache
 def lookup_script(names: int, bound: tuple[bool, ...] | None = None, *, is_due: bool = False) -> Script:
-    """Return the script of lookups with so many names, and so many tags, each with a column or without.
+    """Return the script of lookups with so many names.
 
-    It answers a hit first, with the entry as it is; not without ``bound``. ``is_due``: only one whose life is
-    longer than the argument behind the fields.
+    ``bound`` has for each tag whether it has a column. With it the script answers a hit first, by the entry as
+    it is; if ``is_due``, only one whose life is longer than the argument behind the fields.
     """
     head = f"local NAMES = {names}\n"
     if bound is not None:
@@ -96,8 +97,9 @@ def lookup_script(names: int, bound: tuple[bool, ...] | None = None, *, is_due: 
 
 
 def _quick(names: int, bound: tuple[bool, ...], *, is_due: bool) -> str:
-    """Return the part that answers a hit. It compares as versions.lua does, and leaves the rest to it: what is
-    missing, has another type, or does not fit.
+    """Return the part that answers a hit.
+
+    It compares as versions.lua does, and leaves to it what is missing, has another type, or does not fit.
     """
     parts = [place for place, has_column in enumerate(bound, 1) if has_column]
     name_fields = "".join(f", ARGV[{2 + name}]" for name in range(names))

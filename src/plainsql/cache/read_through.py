@@ -49,6 +49,8 @@ _MAX_UNSTORABLE = 10_000
 _FIRST_LEASE_CHECK_S = 0.004
 _MAX_LEASE_CHECK_S = 0.25
 
+_NO_MOMENT: tuple[int, ...] = ()
+
 _PENDING = Lookup("pending")
 """The lookup of a store that does not answer: nothing can be stored now."""
 
@@ -158,7 +160,8 @@ class ReadThrough:
             token = _token()
             lookup, value = await self._lookup(query, call, load, prove, token)
             if lookup.data:
-                return value  # type: ignore[no-any-return]
+                stored: T = value
+                return stored
             if lookup.state == "pending":
                 return await load()
             read = _Read(query, call, load, prove)
@@ -209,8 +212,8 @@ class ReadThrough:
         if not self._breaker.allows():
             self._stats.bypassed += 1
             return _PENDING, None
-        local = query.local
-        if local:
+        began, moment = 0.0, _NO_MOMENT
+        if query.local:
             began, moment = self._tier.clock(), self._tier.moment(query.tables)
         audited = self._auditor.rate > 0 and self._auditor.picks()
         try:
@@ -248,7 +251,7 @@ class ReadThrough:
             self._start(self._forget(call))
             return _PENDING, None
         self._stats.hits += 1
-        if local:
+        if query.local:
             self._hold(query, call, data, began, moment)
         if state == "refresh":
             self._start(self._refresh(_Read(query, call, load, prove), lookup, token))

@@ -85,7 +85,6 @@ class RedisStore:
         prepared = self._prepared.get(shape)
         if prepared is None or prepared.times != (keep, lease, refresh_below):
             prepared = self._prepare(shape, keep, lease, refresh_below)
-        # A command of the same call is sent as this one is until the first await.
         reply = await self.link.send(prepared.script, prepared.command(call, token), self._deadline)
         if type(reply) is bytes:
             return Lookup("hit", reply[reply.index(b"\n") + 1 :])

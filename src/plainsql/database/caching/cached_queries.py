@@ -248,9 +248,7 @@ class CachedQueries:
 
     def named(self, prefix: str) -> int:
         """Return how many queries that were read through the cache have a name under a prefix."""
-        return sum(
-            cached is not None and prefix in cached.prefixes for cached in self.known.values()
-        )
+        return sum(cached is not None and prefix in cached.prefixes for cached in self.known.values())
 
     def _withdraw(self) -> None:
         """Store nothing of the reads in progress: the connections are on another server, or on two."""
