@@ -201,7 +201,7 @@ class RedisConnection:
             raise explained from explained.__cause__
 
     def send(self, script: Script, command: bytes, deadline: float) -> Awaitable[Any]:
-        """Send a command that ``script.packed`` has made, as ``run`` does, and return the reply to be awaited.
+        """Send a command that ``script.packed`` has made, as ``run`` does, and return an awaitable reply.
 
         Only if ``is_pipelined`` is true. If a connection is open, it is sent before this returns.
         """

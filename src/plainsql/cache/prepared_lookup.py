@@ -1,7 +1,7 @@
 """The lookup of a cached call as Redis gets it: a command that is complete but for its digests.
 
-Its script answers a hit first. A script for each number of names and tags costs the server 5 µs for a hit, one
-for all of them 9: the arguments need no decoding, and no function is made before it is needed.
+Its script answers a hit first. A script for each number of names and tags costs the server 5 µs for a hit,
+one for all of them 9: the arguments need no decoding, and no function is made before it is needed.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ class PreparedLookup:
     ) -> None:
         """Prepare them.
 
-        ``homes``: the hash of the entry's table, that of names, then that of each tag's table. ``refresh`` and
-        ``packed``: an argument of lookup.lua, and its last one.
+        ``homes``: the hash of the entry's table, that of names, then that of each tag's table. ``refresh``
+        and ``packed``: an argument of lookup.lua, and its last one.
         """
         self.times = times
         """The options of the lookup, for which this one is made."""
@@ -87,8 +87,8 @@ def _key(start: str, chars: int = 0) -> str:
 def lookup_script(names: int, bound: tuple[bool, ...] | None = None, *, is_due: bool = False) -> Script:
     """Return the script of lookups with so many names.
 
-    ``bound`` has for each tag whether it has a column. With it the script answers a hit first, by the entry as
-    it is; if ``is_due``, only one whose life is longer than the argument behind the fields.
+    ``bound`` has for each tag whether it has a column. With it the script answers a hit first, by the entry
+    as it is; if ``is_due``, only one whose life is longer than the argument behind the fields.
     """
     head = f"local NAMES = {names}\n"
     if bound is not None:

@@ -171,8 +171,8 @@ class ReadThrough:
         finally:
             if not handed_over:
                 flights.end(key, flight)
-        alone: T = (await flights.wait(flight)).value
-        return alone
+        loaded: T = (await flights.wait(flight)).value
+        return loaded
 
     async def _join(self, in_flight: InFlight, read: _Read) -> Any:
         """Wait behind a read of the same key for its result, or for the next read."""
