@@ -1,4 +1,4 @@
-"""Calls to Redis on one connection: each gets its own reply, whatever happens to the others or to the server."""
+"""Calls to Redis on one connection: each gets its own reply, whatever happens to the others or the server."""
 
 from __future__ import annotations
 
@@ -117,10 +117,10 @@ def test_a_server_that_is_gone_without_a_word_is_left_though_all_calls_were_canc
         async with proxied(redis_url) as proxy, RedisConnection(f"redis://127.0.0.1:{proxy.port}/0") as link:
             await echo(link, "before")
             proxy.silence()
-            for number in range(3):
-                task = await arrived(proxy, lambda number=number: sent(link, str(number), deadline=0.03))  # type: ignore[misc]
+            for _ in range(3):
+                task = await arrived(proxy, lambda: sent(link, "cancelled", deadline=0.03))
                 task.cancel()
-            await asyncio.wait([task])
+                await asyncio.wait([task])
             await proxy.until(lambda: proxy.connections == 0)
             assert await echo(link, "own") == "own"
 
@@ -158,7 +158,7 @@ def test_a_reply_that_the_loop_was_too_busy_to_read_is_not_late(run: Scenario, r
                 call = sent(link, str(number), deadline=0.03)
                 await asyncio.sleep(0)
                 await asyncio.sleep(0)  # uvloop writes at the end of a turn
-                time.sleep(0.06)
+                time.sleep(0.06)  # noqa: ASYNC251 (that is what it is about)
                 assert await call == str(number)
 
     run(scenario())
@@ -182,15 +182,16 @@ def test_a_reply_that_no_call_waits_for_reaches_none(run: Scenario, answer: byte
         writer.close()
 
     async def scenario() -> None:
-        async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
-            async with RedisConnection(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}") as link:
-                for number in range(1, 4):
-                    if answer.startswith(b"$"):
-                        assert await echo(link, "own") == "own"
-                    else:
-                        with pytest.raises(RedisUnavailableError, match="is not Redis"):
-                            await echo(link, "own")
-                    assert accepted == number, "each call has a connection of its own"
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        async with server, RedisConnection(f"redis://127.0.0.1:{port}") as link:
+            for number in range(1, 4):
+                if answer.startswith(b"$"):
+                    assert await echo(link, "own") == "own"
+                else:
+                    with pytest.raises(RedisUnavailableError, match="is not Redis"):
+                        await echo(link, "own")
+                assert accepted == number, "each call has a connection of its own"
 
     run(scenario())
 

@@ -75,14 +75,15 @@ async def test_it_finds_what_the_general_one_finds(
             await store.publish("", {tag.table: {tag.column: frozenset({tag.partition})}})
             await fill()
             await store.publish("", {tag.table: {tag.column: frozenset({f"{tag.column}=another"})}})
-            assert await find("prepared") == Lookup("hit", b"\0value\n|")
+            if [one.table for one in call.tags].count(tag.table) == 1:
+                assert await find("prepared") == Lookup("hit", b"\0value\n|")
+            else:
+                await fill()  # the other tag is touched, as nothing is known of its column
     await store.forget(call)
     await fill()
-    held = await find("prepared")
     await store.forget(call)
     assert (await find("prepared")).state == "fill"
     assert [(await find(which)).state for which in ("prepared", "general")] == ["busy"] * 2
-    assert held.state == "hit"
 
 
 @pytest.mark.parametrize("size", ["large", 7, UNSET, 1.5], ids=str)
