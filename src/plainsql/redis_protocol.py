@@ -282,8 +282,7 @@ class Connections:
                 writer.transport.abort()
             raise
         self.open.add(protocol)
-        if not self.is_closed:
-            self.current = protocol
+        self.current = protocol
         return protocol
 
     def _on_opened(self, opening: asyncio.Task[RedisProtocol]) -> None:

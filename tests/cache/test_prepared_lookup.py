@@ -119,7 +119,9 @@ async def test_a_hit_reads_nothing_twice(store: RedisStore, redis_url: str) -> N
         await direct.config_resetstat()
         for _ in range(10):
             assert (await store.lookup(call, "own", keep=60, lease=60)).state == "hit"
-        counted = await direct.info("commandstats")
+        counted, looked = await direct.info("commandstats"), await direct.info("stats")
     calls = {name.removeprefix("cmdstat_"): each["calls"] for name, each in counted.items()}
     own = {name: count for name, count in calls.items() if "config" not in name and "client" not in name}
     assert own == {"evalsha": 10, "mget": 10, "hmget": 10, "hget": 20}
+    # The entry, the names, two tables and a partition; not the lease.
+    assert (looked["keyspace_hits"], looked["keyspace_misses"]) == (50, 0)
