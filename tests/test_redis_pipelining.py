@@ -22,6 +22,7 @@ from tests.redis_server import free_port, redis_server
 from tests.tls import Authority
 
 ECHO = Script("return ARGV[1]")
+SLOW = Script("local ends = os.clock() + 0.005; while os.clock() < ends do end; return ARGV[1]")
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 
 Scenario = Callable[[Coroutine[Any, Any, None]], None]
@@ -152,19 +153,24 @@ def test_the_limit_of_connections_counts_those_that_are_late(run: Scenario, redi
 
 
 def test_a_reply_that_the_loop_was_too_busy_to_read_is_not_late(run: Scenario, redis_url: str) -> None:
+    class Busy(asyncio.Protocol):
+        def data_received(self, data: bytes) -> None:
+            time.sleep(0.06)
+
     async def scenario() -> None:
-        loop = asyncio.get_running_loop()
         ours, theirs = socket.socketpair()
-        with ours, theirs:
-            # uvloop looks at its timers between this and the reply.
-            loop.add_reader(theirs, lambda: (theirs.recv(1), time.sleep(0.06)))
+        # uvloop looks at its timers after this, and before it reads the reply.
+        transport, _ = await asyncio.get_running_loop().create_connection(Busy, sock=theirs)
+        with ours:
             async with RedisConnection(redis_url) as link:
                 await echo(link, "before")
                 for number in range(3):
-                    call = sent(link, str(number), deadline=0.03)
+                    call = asyncio.ensure_future(link.run(SLOW, [], [number], deadline=0.03))
+                    await asyncio.sleep(0)
+                    await asyncio.sleep(0)  # uvloop sends at the end of a turn
                     ours.send(b"x")
-                    assert await call == str(number)
-            loop.remove_reader(theirs)
+                    assert await call == b"%d" % number
+        transport.close()
 
     run(scenario())
 

@@ -151,7 +151,8 @@ class ReadThrough:
         flights = self._single_flight
         in_flight = flights.get(key)
         if in_flight is not None:
-            return await self._join(in_flight, _Read(query, call, load, prove))
+            joined: T = await self._join(in_flight, _Read(query, call, load, prove))
+            return joined
         # The store is looked up in the caller's own task. The rest of a miss is left to another task, whose
         # result other callers may need.
         flight = flights.begin(key)
