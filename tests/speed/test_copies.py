@@ -158,6 +158,14 @@ async def test_a_value_that_does_not_fit_has_the_error_of_asyncpgs_way(
     assert mine == theirs
 
 
+async def test_a_type_without_a_binary_format_has_the_error_of_asyncpgs_way(db: plainsql.Database) -> None:
+    async with db.acquire() as connection:
+        await connection.execute("drop table if exists price; create table price (id int, price money)")
+    mine, theirs = await outcomes(db, "price", [(1, "1.50")], ["id", "price"])
+    assert "COPY cannot send a column's type: no binary format encoder for type money" in mine[1]
+    assert mine == theirs
+
+
 async def test_an_error_of_the_server_ends_the_copy_before_the_rows_do(db: plainsql.Database) -> None:
     taken = 0
 
