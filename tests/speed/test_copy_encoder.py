@@ -56,6 +56,8 @@ class Nowhere(tzinfo):
     def utcoffset(self, _: datetime | None) -> None:
         return None
 
+    dst = tzname = utcoffset
+
 
 DAY = date(2024, 2, 29)
 AWARE = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
@@ -220,7 +222,7 @@ class Computed(msgspec.Struct):
 
 
 class Covered(Plain):
-    @property
+    @property  # type: ignore[misc]
     def b(self) -> str:  # type: ignore[override]
         return "covered"
 
@@ -278,7 +280,7 @@ def test_blocks_have_whole_messages_whatever_their_size(ways: BothWays) -> None:
 
 @pytest.fixture
 def frozen() -> Iterator[None]:
-    """What is there already is not searched for garbage: each search would take as long as the encoding."""
+    """Keep existing objects out of the searches for garbage: each would take as long as the encoding."""
     gc.collect()
     gc.freeze()
     yield
@@ -288,7 +290,7 @@ def frozen() -> Iterator[None]:
 @pytest.mark.usefixtures("frozen")
 @pytest.mark.parametrize("kind", ["struct", "tuple", "list", "function"])
 def test_a_million_rows_leak_nothing(ways: BothWays, kind: str) -> None:
-    types = ("int8", "text", "timestamptz", "float8")
+    types: tuple[str, ...] = ("int8", "text", "timestamptz", "float8")
     _counted(ways, kind, types, (7, "x", AWARE, 0.5), 250_000)
     types = ("int8", "text", "uuid", "numeric", "jsonb", "vector", "vector", "int4[]", "bool", "float4")
     vector = np.array([1.0, 2.0], "f4")

@@ -51,7 +51,7 @@ class RowBlocks(Generic[T]):
         self._query = query
         self._text, self._values = query.text(args)
         self._prefetch = prefetch
-        # A statement that is left early must not have changed more than the rows that were asked for.
+        # A statement that is left early must not have changed more than the rows that its caller wanted.
         self._reads_ahead = exclusive and query.read_only
         self._cursor: Any = None
         self._build: Callable[[list[Any]], list[T]] = query.build
@@ -67,7 +67,7 @@ class RowBlocks(Generic[T]):
             await refuse_nul(connection, query, text, values)
         try:
             if self._cursor is None:
-                await self._open()
+                self._cursor = await self._open()
             if records := await self._cursor.fetch(self._prefetch):
                 return self._build(records)
             self._has_ended = True
@@ -83,20 +83,20 @@ class RowBlocks(Generic[T]):
         if isinstance(self._cursor, Cursor):
             await self._cursor.close()
 
-    async def _open(self) -> None:
+    async def _open(self) -> Any:
         connection, query, sql = self._connection, self._query, self._text.sql
         statement = await driver.prepare(connection, sql, query)
         run = query.run()
-        if driver.reads_rows(connection, query) and connection._stmt_cache.has((sql, Record, False)):
-            reader = driver._reader(connection._protocol, statement, query)
-            self._cursor = Cursor(
-                connection, statement, self._values, reader, self._prefetch, reads_ahead=self._reads_ahead
-            )
-            self._build = query.plan.finish or _same
-        else:
-            self._cursor = await connection.cursor(sql, *self._values)
         if run is not None:
             self._build, self._end = run.add, run.end
+        if not (driver.reads_rows(connection, query) and connection._stmt_cache.has((sql, Record, False))):
+            return await connection.cursor(sql, *self._values)
+        if run is None:
+            self._build = query.plan.finish or _same
+        reader = driver._reader(connection._protocol, statement, query)
+        return Cursor(
+            connection, statement, self._values, reader, self._prefetch, reads_ahead=self._reads_ahead
+        )
 
 
 async def iterate(
@@ -112,7 +112,7 @@ async def iterate(
         await blocks.close()
 
 
-class Cursor(connresource.ConnectionResource):  # type: ignore[misc]
+class Cursor(connresource.ConnectionResource):
     """A portal on a connection with the compiled protocol. It has the errors of asyncpg's cursor."""
 
     __slots__ = ("_portal", "_statement")
@@ -127,7 +127,7 @@ class Cursor(connresource.ConnectionResource):  # type: ignore[misc]
         *,
         reads_ahead: bool,
     ) -> None:
-        super().__init__(connection)
+        super().__init__(connection)  # type: ignore[no-untyped-call]
         self._check_ready()
         self._statement = statement
         name = connection._get_unique_id("portal")
@@ -136,9 +136,10 @@ class Cursor(connresource.ConnectionResource):  # type: ignore[misc]
 
     async def fetch(self, _: int) -> list[Any]:
         """Return the next rows, none at the end."""
-        self._check_conn_validity("fetch")
+        self._check_conn_validity("fetch")  # type: ignore[no-untyped-call]
         self._check_ready()
-        return await self._portal.fetch()
+        rows: list[Any] = await self._portal.fetch()
+        return rows
 
     async def close(self) -> None:
         """Make the connection free for other statements."""
