@@ -13,14 +13,16 @@ import asyncpg
 from plainsql.speed.availability import REBUILD, Status, availability
 from plainsql.speed.connect import connect_with
 
-__all__ = ["CONNECT", "MAKE_READER", "PROTOCOL", "STATUS", "STEP"]
+__all__ = ["CONNECT", "COPY_ENCODER", "MAKE_READER", "PORTAL", "PROTOCOL", "SEND_BLOCKS", "STATUS", "STEP"]
 
 
 def _parts() -> dict[str, Any]:
     """Import the modules, and return what the rest of plainsql uses of them."""
     wire: Any = import_module("plainsql.speed._wire")
+    stream: Any = import_module("plainsql.speed._stream")
     rows: Any = import_module("plainsql.speed._rows")
-    protocol: Any = type("Protocol", (wire.WireProtocol, asyncio.Protocol), {})
+    copy: Any = import_module("plainsql.speed._copy")
+    protocol: Any = type("Protocol", (stream.StreamProtocol, asyncio.Protocol), {})
     if _loses_references(protocol):
         raise TypeError("objects of its classes and of asyncpg's end in different ways")
     return {
@@ -28,6 +30,9 @@ def _parts() -> dict[str, Any]:
         "STEP": wire.Step,
         "CONNECT": connect_with(protocol),
         "MAKE_READER": rows.reader_of,
+        "PORTAL": stream.Portal,
+        "COPY_ENCODER": copy.CopyEncoder,
+        "SEND_BLOCKS": copy.send_blocks,
     }
 
 
@@ -69,3 +74,12 @@ CONNECT: Any = _PARTS.get("CONNECT")
 
 MAKE_READER: Any = _PARTS.get("MAKE_READER")
 """Makes the reader of a row plan for a prepared statement; None without the compiled part."""
+
+PORTAL: Any = _PARTS.get("PORTAL")
+"""The class of a statement's rows in blocks; None without the compiled part."""
+
+COPY_ENCODER: Any = _PARTS.get("COPY_ENCODER")
+"""The class of the encoder of a copy's rows; None without the compiled part."""
+
+SEND_BLOCKS: Any = _PARTS.get("SEND_BLOCKS")
+"""Runs a COPY with the blocks of an encoder; None without the compiled part."""
