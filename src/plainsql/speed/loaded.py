@@ -13,7 +13,7 @@ import asyncpg
 from plainsql.speed.availability import REBUILD, Status, availability
 from plainsql.speed.connect import connect_with
 
-__all__ = ["CONNECT", "MAKE_READER", "PROTOCOL", "STATUS", "STEP"]
+__all__ = ["ARROW", "COLUMNS", "CONNECT", "MAKE_READER", "PROTOCOL", "STATUS", "STEP"]
 
 PROTOCOL: Any = None
 """The class of the protocol of the pool's connections; None without the compiled part."""
@@ -26,6 +26,12 @@ CONNECT: Any = None
 
 MAKE_READER: Any = None
 """Makes the reader of a row plan for a prepared statement; None without the compiled part."""
+
+ARROW: Any = None
+"""The module of Arrow's C data interface; None without the compiled part."""
+
+COLUMNS: Any = None
+"""The module that reads rows into columns; None without the compiled part."""
 
 
 def _loses_references(protocol_class: Any) -> bool:
@@ -49,9 +55,10 @@ if STATUS.running:
         if _loses_references(PROTOCOL):
             raise TypeError("objects of its classes and of asyncpg's end in different ways")
         STEP, CONNECT = _wire.Step, connect_with(PROTOCOL)
+        ARROW, COLUMNS = import_module("plainsql.speed._arrow"), import_module("plainsql.speed._columns")
     except (ImportError, AttributeError, TypeError, ValueError) as error:
         # Modules of another system, or an asyncpg of this version with other classes than its release.
-        PROTOCOL = STEP = CONNECT = MAKE_READER = None
+        PROTOCOL = STEP = CONNECT = MAKE_READER = ARROW = COLUMNS = None
         STATUS = replace(
             STATUS,
             running=False,
