@@ -6,7 +6,7 @@ unusable: the call fails with it.
 """
 
 cimport cython
-from asyncpg.protocol.protocol cimport PreparedStatementState
+from asyncpg.protocol.protocol cimport PG_FORMAT_BINARY, Codec, PreparedStatementState
 from cpython.buffer cimport PyBuffer_FillInfo
 from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc, realloc
@@ -896,8 +896,10 @@ def described_columns(PreparedStatementState statement not None):
     """Return the name, the type's number and modifier, and whether it travels in the binary format, of each
     column of a statement's result.
     """
+    cdef Codec codec
     statement._ensure_rows_decoder()
-    return [
-        (row[0].decode(), row[3], row[5], codec.is_binary())
-        for row, codec in zip(statement.row_desc or (), statement.rows_codecs or ())
-    ]
+    found = []
+    for row, each in zip(statement.row_desc or (), statement.rows_codecs or ()):
+        codec = each
+        found.append((row[0].decode(), row[3], row[5], codec.format == PG_FORMAT_BINARY))
+    return found
