@@ -7,5 +7,7 @@ cdef class ColumnReader(RowReader):
     cdef:
         tuple builders
         tuple names
+        str query
+        str file
         ssize_t count
         readonly ssize_t rows

@@ -18,7 +18,9 @@ from asyncpg.exceptions import OutdatedSchemaCacheError, ProtocolError
 from plainsql.columns.array_data import ArrayData
 from plainsql.columns.unfit_values import EXTENSIONS, UnfitValue
 
-__all__ = ["ColumnReader", "columns_of_messages", "described_columns"]
+__all__ = ["STATEMENT", "ColumnReader", "columns_of_messages", "described_columns"]
+
+STATEMENT = PreparedStatementState
 
 cdef extern from * nogil:
     """
@@ -835,9 +837,13 @@ def _builder(type_):
 
 
 cdef class ColumnReader(RowReader):
-    """Reads the rows of one call into columns: pairs of a name and a `ColumnType`."""
+    """Reads the rows of one call into columns: pairs of a name and a `ColumnType`.
 
-    def __init__(self, columns):
+    It is what it returns for each row. The names of the query and of its file are for errors.
+    """
+
+    def __init__(self, columns, str query="", str file=""):
+        self.query, self.file = query, file
         self.names = tuple([name for name, _ in columns])
         self.builders = tuple([_builder(type_) for _, type_ in columns])
         self.count = len(self.builders)
@@ -867,11 +873,11 @@ cdef class ColumnReader(RowReader):
                 data += length
         except UnfitValue as error:
             error.column = self.names[at]
-            raise
+            raise error.of(self.query, self.file) from None
         if data != end:
             raise garbled("bytes follow its columns")
         self.rows += 1
-        return None
+        return self
 
     def finish(self):
         """Return the arrays of the columns; the reader is used up."""

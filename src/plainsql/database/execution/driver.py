@@ -16,6 +16,7 @@ from typing import Any
 
 from asyncpg import Record, exceptions
 
+from plainsql.database.execution.column_plans import column_reader, has_columns, learn_columns
 from plainsql.database.execution.asyncpg_version import IS_KNOWN, PIPELINES_RETURN_ROWS
 from plainsql.database.pool.resettable_connection import of_element
 from plainsql.errors import ContractError, DecodeError
@@ -77,7 +78,7 @@ async def fetch(
             lambda statement, limit_s: statement.fetch(*values, timeout=limit_s),
             lambda limit_s: connection.fetch(sql, *values, timeout=limit_s),
         )
-    statement = connection._stmt_cache.get((sql, Record, False))
+    statement = _ready(connection, sql, query)
     if statement is not None and not connection._query_loggers:
         try:
             # The statement, its arguments, no portal's name, all rows, no status, the connection's time
@@ -111,12 +112,12 @@ async def fetch_rows(
     """Return the rows of a query with a plan, on a connection with the compiled protocol, and raise what
     `fetch` raises. They are read straight from the server's messages.
     """
-    statement = connection._stmt_cache.get((sql, Record, False))
+    statement = _ready(connection, sql, query)
     if statement is not None and not connection._query_loggers:
         try:
             protocol = connection._protocol
             rows: list[Any] = await protocol.fetch_rows(
-                statement, values, _reader(protocol, statement, query), None
+                statement, values, _reader(connection, statement, query), None
             )
             return rows
         except exceptions.OutdatedSchemaCacheError as error:
@@ -131,7 +132,7 @@ async def fetch_rows(
         query,
         0,
         lambda statement, timeout: connection._protocol.fetch_rows(
-            statement, values, _reader(connection._protocol, statement, query), timeout
+            statement, values, _reader(connection, statement, query), timeout
         ),
         lambda timeout: _logged_rows(connection, sql, values, query, timeout),
     )
@@ -139,13 +140,17 @@ async def fetch_rows(
 
 def reads_rows(connection: Any, query: CompiledQuery[Any, Any]) -> bool:
     """Return whether `fetch_rows` can run a query on a connection."""
+    if query.is_columnar:
+        return type(connection._protocol) is PROTOCOL and not connection._query_loggers
     return query.plan is not None and type(connection._protocol) is PROTOCOL
 
 
-def _reader(protocol: Any, statement: Any, query: CompiledQuery[Any, Any]) -> Any:
+def _reader(connection: Any, statement: Any, query: CompiledQuery[Any, Any]) -> Any:
     """Return what reads the rows of a query's statement on a connection."""
+    if query.is_columnar:
+        return column_reader(connection, statement.query, query)
     plan = query.plan
-    readers: dict[Any, tuple[Any, Any]] = protocol.readers
+    readers: dict[Any, tuple[Any, Any]] = connection._protocol.readers
     found = readers.get(plan)
     if found is not None and found[0] is statement:
         return found[1]
@@ -224,6 +229,8 @@ async def prepare(
         # A statement in the cache would not be compared again.
         connection._drop_local_statement_cache()
         raise
+    if query.is_columnar:
+        await learn_columns(connection, statement, sql, query, timeout)
     return statement
 
 
@@ -253,7 +260,7 @@ def describe(statement: Any, query: CompiledQuery[Any, Any], own: int = 0) -> No
         query.set_columns(columns)
     else:
         query.compare(columns)
-    if PROTOCOL is not None and query.plan is None:
+    if PROTOCOL is not None and query.plan is None and not query.is_columnar:
         query.plan = row_plan(query)
 
 
@@ -303,6 +310,14 @@ async def _one_by_one(
     return found
 
 
+def _ready(connection: Any, sql: str, query: CompiledQuery[Any, Any]) -> Any:
+    """Return a statement that can be sent at once; None if it is to be prepared."""
+    statement = connection._stmt_cache.get((sql, Record, False))
+    if query.is_columnar and not (query.compared and has_columns(connection, statement, sql)):
+        return None
+    return statement
+
+
 def _found(connection: Any, sql: str) -> Any:
     if IS_KNOWN:
         return connection._stmt_cache.get((sql, Record, False))
@@ -327,6 +342,8 @@ async def _public_statement(
         describe(statement, query, own)
         if connection._config.statement_cache_size:
             connection.public_statements[sql] = (connection._pool_release_ctr, statement)
+    if query.is_columnar:
+        await learn_columns(connection, statement, sql, query, timeout)
     return statement
 
 

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from asyncpg import exceptions
 
 from plainsql.database.execution import driver
+from plainsql.database.execution.column_plans import column_types
 from plainsql.database.execution.errors import explain
 from plainsql.database.execution.nul_characters import nul_refused, refuse_nul
 from plainsql.query import Args, CompiledQuery, QueryText
+from plainsql.query.compiled_columns import CompiledColumns, StreamedColumns
+
+if TYPE_CHECKING:
+    from plainsql.columns import Columns
 
 __all__ = ["EXPLAINED", "execute", "explained", "fetch", "fetch_rows", "iterate"]
 
@@ -34,6 +39,9 @@ EXPLAINED = (
 async def execute(connection: Any, query: CompiledQuery[Any, R], text: QueryText, values: Args) -> R:
     """Run a query to its end and build its result."""
     if query.kind != "count":
+        if isinstance(query, CompiledColumns):
+            # Its result is `Columns` by its class; the type checker knows only R.
+            return await _columns(connection, query, text, values)  # type: ignore[return-value]
         if driver.reads_rows(connection, query):
             return query.result_of(await fetch_rows(connection, query, text, values))
         return query.result(await fetch(connection, query, text, values))
@@ -80,6 +88,17 @@ async def fetch_rows(connection: Any, query: CompiledQuery[T, Any], text: QueryT
         raise said from None
 
 
+async def _columns(connection: Any, query: CompiledColumns, text: QueryText, values: Args) -> Columns:
+    """Run a query to its end and return its columns."""
+    if driver.reads_rows(connection, query):
+        rows = await fetch_rows(connection, query, text, values)
+        if rows:
+            return query.result_of(rows)
+        return query.columns(column_types(connection, text.sql), [])
+    records = await fetch(connection, query, text, values)
+    return query.columns(column_types(connection, text.sql), records)
+
+
 async def iterate(
     connection: Any, query: CompiledQuery[T, Any], args: Args, prefetch: int
 ) -> AsyncIterator[T]:
@@ -90,6 +109,11 @@ async def iterate(
         await driver.prepare(connection, text.sql, query)
         run = query.run()
         cursor = await connection.cursor(text.sql, *values)
+        if isinstance(query, StreamedColumns):
+            types = column_types(connection, text.sql)
+            while records := await cursor.fetch(query.block_rows):
+                yield query.columns(types, records)  # type: ignore[misc]
+            return
         while records := await cursor.fetch(prefetch):
             for row in query.build(records) if run is None else run.add(records):
                 yield row

@@ -1,0 +1,110 @@
+"""The types of the columns of a statement's result, learnt once for each connection that has prepared it.
+
+The numbers of types are those of a database, and a statement that is prepared again may have others.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Sequence
+from typing import Any, Final, NoReturn
+from weakref import WeakKeyDictionary
+
+from plainsql.columns.column_types import CATALOG_QUERY, ColumnType, column_type, refusal, user_oids
+from plainsql.query import CompiledQuery
+from plainsql.query.compiled_columns import ColumnTypes, StreamedColumns
+from plainsql.speed.loaded import COLUMNS
+
+__all__ = ["column_reader", "column_types", "has_columns", "learn_columns"]
+
+_MAX_PLANS: Final = 1000
+"""A connection keeps the types of about so many statements."""
+
+_plans: WeakKeyDictionary[Any, dict[str, tuple[Any, ColumnTypes]]] = WeakKeyDictionary()
+"""By connection and text: the statement, and the columns of its result."""
+
+
+def has_columns(connection: Any, statement: Any, sql: str) -> bool:
+    """Return whether the types of a statement's columns are known."""
+    found = _plans.get(connection, {}).get(sql)
+    return found is not None and found[0] is statement
+
+
+def column_types(connection: Any, sql: str) -> ColumnTypes:
+    """Return the types of the columns of a statement that was learnt."""
+    return _plans[connection][sql][1]
+
+
+def column_reader(connection: Any, sql: str, query: CompiledQuery[Any, Any]) -> Any:
+    """Return the reader of one call's rows."""
+    return COLUMNS.ColumnReader(column_types(connection, sql), query.name, query.file)
+
+
+async def learn_columns(
+    connection: Any, statement: Any, sql: str, query: CompiledQuery[Any, Any], timeout: float | None
+) -> None:
+    """Find the types of a statement's columns.
+
+    Raises ``ContractError`` for a type that has none in Arrow.
+    """
+    if not has_columns(connection, statement, sql):
+        described = _described(statement)
+        unknown = user_oids(oid for _, oid, _, _, _ in described)
+        rows = await connection.fetch(CATALOG_QUERY, unknown, timeout=timeout) if unknown else ()
+        catalog = {row["oid"]: row for row in rows}
+        columns = tuple(
+            (name, _type(query, name, oid, typmod, type_name, catalog, is_binary=is_binary))
+            for name, oid, typmod, type_name, is_binary in described
+        )
+        plans = _plans.setdefault(connection, {})
+        if len(plans) >= _MAX_PLANS:
+            plans.clear()
+        plans[sql] = (statement, columns)
+    if isinstance(query, StreamedColumns):
+        query.refuse_undeclared(column_types(connection, sql))
+
+
+def _type(
+    query: CompiledQuery[Any, Any],
+    name: str,
+    oid: int,
+    typmod: int,
+    type_name: str,
+    catalog: dict[int, Any],
+    *,
+    is_binary: bool,
+) -> ColumnType:
+    def refuse() -> NoReturn:
+        raise refusal(query.name, name, type_name, query.file)
+
+    found = column_type(oid, typmod, catalog, refuse)
+    if not is_binary and found.kind not in ("text", "enum"):
+        refuse()
+    return found
+
+
+def _described(statement: Any) -> list[tuple[str, int, int, str, bool]]:
+    """Return the name, the type's number, modifier and name, and whether it travels in the binary format, of
+    each column.
+    """
+    state = getattr(statement, "_state", statement)
+    attributes: Sequence[Any] = state._get_attributes()
+    names = [type_.name for _, type_ in attributes]
+    if COLUMNS is not None and isinstance(state, COLUMNS.STATEMENT):
+        found = COLUMNS.described_columns(state)
+        return [(name, oid, mod, of, binary) for (name, oid, mod, binary), of in zip(found, names, strict=True)]
+    # asyncpg keeps the modifiers in a list that Python code can reach in this way only. The values are objects
+    # of Python here, in whichever format they have travelled.
+    modifiers = [-1] * len(attributes)
+    for each in gc.get_referents(state):
+        if isinstance(each, list) and len(each) == len(attributes) and all(map(_is_description, each)):
+            modifiers = [row[5] for row in each]
+    return [
+        (name, type_.oid, modifier, type_.name, True)
+        for (name, type_), modifier in zip(attributes, modifiers, strict=True)
+    ]
+
+
+def _is_description(row: object) -> bool:
+    """Return whether it is a column as the server's message RowDescription has it."""
+    return isinstance(row, tuple) and len(row) == 7 and isinstance(row[0], bytes)
