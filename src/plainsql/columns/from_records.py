@@ -229,7 +229,7 @@ def _time(value: dt.time) -> bytes:
 
 def _duration(value: dt.timedelta) -> bytes:
     if abs(value.days) > _MAX_DAYS:
-        raise ValueError("a value that Python does not have")
+        raise UnfitValue("an interval is longer than 292,000 years", "cast it to text")
     return pack("=q", value // _US)
 
 

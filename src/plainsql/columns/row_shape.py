@@ -43,7 +43,6 @@ def shaped(
     Raises ``DecodeError`` for a null in a column that must not hold one, ``EncryptionError`` for a value that
     cannot be decrypted.
     """
-    refuse_lists(item, name, file)
     if isinstance(item, type) and issubclass(item, Row):
         found = _fields(item, iter(arrays))
     else:

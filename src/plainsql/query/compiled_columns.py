@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from plainsql.errors import BindError, ContractError
+from plainsql.errors import BindError, ContractError, DecodeError
 from plainsql.query.compiled import CompiledQuery
 from plainsql.rows import Record
 
@@ -32,6 +32,18 @@ class CompiledColumns(CompiledQuery[Any, Any]):
     def result_of(self, rows: list[Any]) -> Columns:
         """Return the columns of rows that were read: each is the reader that holds all of them."""
         return self._shaped(rows[0].finish(), len(rows))
+
+    def refuse_lists(self) -> None:
+        """Raise ``ContractError`` for rows with lists of child rows."""
+        from plainsql.columns.row_shape import refuse_lists
+
+        refuse_lists(self.item, self.name, self.file)
+
+    def refuse_scattered(self, *, known: bool = True) -> None:  # noqa: ARG002 (lists are refused anyway)
+        return
+
+    def run(self) -> None:
+        return None
 
     def columns(self, types: ColumnTypes, records: Sequence[Record]) -> Columns:
         """Build columns from records."""
@@ -56,6 +68,21 @@ class StreamedColumns(CompiledColumns):
 
     block_rows = 10_000
     """The number of rows of a block."""
+    _first: Columns | None = None
+    """The first block of a stream."""
+
+    def _shaped(self, arrays: Sequence[Any], length: int) -> Columns:
+        block = super()._shaped(arrays, length)
+        if self._first is None:
+            self._first = block
+        for before, column in zip(self._first, block, strict=True):
+            if before.type != column.type:
+                raise DecodeError(
+                    f"{self.name}: {column.name}: its type differs from block to block: "
+                    f"{before.type} and {column.type}",
+                    hint=f"select arrays of one number of dimensions in {self.file}",
+                )
+        return block
 
     def refuse_undeclared(self, types: ColumnTypes) -> None:
         """Raise ``ContractError`` for a column whose type in Arrow would differ from block to block."""

@@ -361,8 +361,10 @@ cdef class IntervalBuilder(FixedBuilder):
             days += months // 12 * 365 + months % 12 * 30
         # The microseconds of an Arrow duration fit into 64 bits.
         whole = days + time // DAY_US
-        if whole > 106751990 or whole < -106751990:
+        if whole > 999999999 or whole < -999999999:
             raise unreadable()
+        if whole > 106751990 or whole < -106751990:
+            raise UnfitValue("an interval is longer than 292,000 years", "cast it to text")
         total = <uint64_t>days * <uint64_t>DAY_US + <uint64_t>time
         memcpy(self.values.room(8), &total, 8)
         self.count()

@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 
 from plainsql.columns.column_types import CATALOG_QUERY, ColumnType, column_type, refusal, user_oids
 from plainsql.query import CompiledQuery
-from plainsql.query.compiled_columns import ColumnTypes, StreamedColumns
+from plainsql.query.compiled_columns import ColumnTypes, CompiledColumns, StreamedColumns
 from plainsql.speed.loaded import COLUMNS
 
 __all__ = ["column_reader", "column_types", "has_columns", "learn_columns"]
@@ -41,12 +41,13 @@ def column_reader(connection: Any, sql: str, query: CompiledQuery[Any, Any]) -> 
 
 
 async def learn_columns(
-    connection: Any, statement: Any, sql: str, query: CompiledQuery[Any, Any], timeout: float | None
+    connection: Any, statement: Any, sql: str, query: CompiledColumns, timeout: float | None
 ) -> None:
     """Find the types of a statement's columns.
 
     Raises ``ContractError`` for a type that has none in Arrow.
     """
+    query.refuse_lists()
     if not has_columns(connection, statement, sql):
         described = _described(statement)
         unknown = user_oids(oid for _, oid, _, _, _ in described)

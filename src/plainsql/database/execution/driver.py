@@ -21,6 +21,7 @@ from plainsql.database.execution.asyncpg_version import IS_KNOWN, PIPELINES_RETU
 from plainsql.database.pool.resettable_connection import of_element
 from plainsql.errors import ContractError, DecodeError
 from plainsql.query import CompiledQuery
+from plainsql.query.compiled_columns import CompiledColumns
 from plainsql.query.description import Described
 from plainsql.speed.loaded import MAKE_READER, PROTOCOL
 from plainsql.speed.row_plan import row_plan
@@ -229,7 +230,7 @@ async def prepare(
         # A statement in the cache would not be compared again.
         connection._drop_local_statement_cache()
         raise
-    if query.is_columnar:
+    if isinstance(query, CompiledColumns):
         await learn_columns(connection, statement, sql, query, timeout)
     return statement
 
@@ -342,7 +343,7 @@ async def _public_statement(
         describe(statement, query, own)
         if connection._config.statement_cache_size:
             connection.public_statements[sql] = (connection._pool_release_ctr, statement)
-    if query.is_columnar:
+    if isinstance(query, CompiledColumns):
         await learn_columns(connection, statement, sql, query, timeout)
     return statement
 
