@@ -37,12 +37,17 @@ cdef extern from * nogil:
     static inline uint64_t plainsql_be64(const char* at) {
       uint64_t v; memcpy(&v, at, 8); return __builtin_bswap64(v);
     }
-    static void plainsql_copy32(char* to, const char* from, int64_t count) {
+    #if defined(__GNUC__) && !defined(__clang__)
+    #define PLAINSQL_VECTORIZED __attribute__((optimize("O3")))
+    #else
+    #define PLAINSQL_VECTORIZED
+    #endif
+    PLAINSQL_VECTORIZED static void plainsql_copy32(char* to, const char* from, int64_t count) {
       for (int64_t i = 0; i < count; i++) {
         uint32_t v; memcpy(&v, from + 4 * i, 4); v = __builtin_bswap32(v); memcpy(to + 4 * i, &v, 4);
       }
     }
-    static void plainsql_copy16(char* to, const char* from, int64_t count) {
+    PLAINSQL_VECTORIZED static void plainsql_copy16(char* to, const char* from, int64_t count) {
       for (int64_t i = 0; i < count; i++) {
         uint16_t v = plainsql_be16(from + 2 * i); memcpy(to + 2 * i, &v, 2);
       }
