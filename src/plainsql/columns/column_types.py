@@ -6,13 +6,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NamedTuple, NoReturn
 
 from plainsql.errors import ContractError
 
-__all__ = ["CATALOG_QUERY", "FIRST_USER_OID", "ColumnType", "column_type", "user_oids"]
+__all__ = ["CATALOG_QUERY", "ColumnType", "Described", "described_types", "undeclared", "user_oids"]
 
-FIRST_USER_OID: Final = 16_384
+_FIRST_USER_OID: Final = 16_384
 """Types with greater numbers are looked up in the catalog."""
 
 
@@ -164,15 +164,50 @@ left join pg_catalog.pg_extension as e on e.oid = d.refobjid
 Catalog = Mapping[int, Any]
 
 
-def user_oids(oids: Iterable[int]) -> list[int]:
-    """Return the types among these that the catalog must be asked for."""
-    return sorted({oid for oid in oids if oid >= FIRST_USER_OID})
+def user_oids(columns: Iterable[Described]) -> list[int]:
+    """Return the numbers of the types that the catalog must be asked for."""
+    return sorted({column.oid for column in columns if column.oid >= _FIRST_USER_OID})
 
 
-def column_type(
+class Described(NamedTuple):
+    """A column as the server describes it."""
+
+    name: str
+    oid: int
+    typmod: int
+    type_name: str
+    is_binary: bool = True
+    """False if its values travel as PostgreSQL writes them."""
+
+
+def described_types(
+    columns: Sequence[Described], catalog: Catalog, query: str, file: str
+) -> tuple[tuple[str, ColumnType], ...]:
+    """Return the names and types of the columns of a query.
+
+    Raises ``ContractError`` for a type that has none in Arrow.
+    """
+    return tuple((column.name, _described_type(column, catalog, query, file)) for column in columns)
+
+
+def _described_type(column: Described, catalog: Catalog, query: str, file: str) -> ColumnType:
+    def refuse() -> NoReturn:
+        raise ContractError(
+            f"{query}: the column {column.name!r} has the type {column.type_name}, "
+            "which has no column in Arrow",
+            hint=f"select its parts, or cast it to text in {file}",
+        )
+
+    found = _type(column.oid, column.typmod, catalog, refuse)
+    if not column.is_binary and found.kind not in ("text", "enum"):
+        refuse()
+    return found
+
+
+def _type(
     oid: int, typmod: int, catalog: Catalog, refuse: Callable[[], NoReturn], inside: bool = False
 ) -> ColumnType:
-    """Return the type of a column. ``refuse`` raises the error of a type that Arrow does not have.
+    """Return a type. ``refuse`` raises the error of one that Arrow does not have.
 
     ``inside`` is true of elements and fields.
     """
@@ -182,33 +217,25 @@ def column_type(
             return refuse() if inside else ColumnType("text", oid)
         return ColumnType(kind, oid, typmod if kind == "numeric" else -1)
     if (element := _ELEMENTS.get(oid)) is not None:
-        return ColumnType("array", oid, parts=(("item", column_type(element, typmod, catalog, refuse, True)),))
+        return ColumnType("array", oid, parts=(("item", _type(element, typmod, catalog, refuse, True)),))
     row = catalog.get(oid)
     if row is None:
         refuse()
     if row["kind"] == "A":
-        inner = column_type(row["element"], typmod, catalog, refuse, True)
+        inner = _type(row["element"], typmod, catalog, refuse, True)
         return ColumnType("array", oid, parts=(("item", inner),))
     if row["kind"] == "d":
         base = row["typmod"] if row["typmod"] != -1 else typmod
         # The server describes a column of a domain as its base type; elements and fields have their own number.
-        return replace(column_type(row["base"], base, catalog, refuse, inside), oid=oid)
+        return replace(_type(row["base"], base, catalog, refuse, inside), oid=oid)
     if row["kind"] == "e":
         return ColumnType("enum", oid, labels=tuple(row["labels"]))
     if row["kind"] == "c":
         fields = zip(row["names"], row["types"], row["typmods"], strict=True)
-        parts = tuple((name, column_type(of, mod, catalog, refuse, True)) for name, of, mod in fields)
+        parts = tuple((name, _type(of, mod, catalog, refuse, True)) for name, of, mod in fields)
         return ColumnType("composite", oid, parts=parts)
     known = _OF_EXTENSIONS.get(row["extension_type"] or "")
     return refuse() if known is None else ColumnType(known, oid, typmod)
-
-
-def refusal(query: str, column: str, type_name: str, file: str) -> ContractError:
-    """Return the error for a column whose type has no Arrow type."""
-    return ContractError(
-        f"{query}: the column {column!r} has the type {type_name}, which has no column in Arrow",
-        hint=f"select its parts, or cast it to text in {file}",
-    )
 
 
 def undeclared(columns: Sequence[tuple[str, ColumnType]]) -> str | None:

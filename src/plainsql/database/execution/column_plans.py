@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Sequence
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 from weakref import WeakKeyDictionary
 
-from plainsql.columns.column_types import CATALOG_QUERY, ColumnType, column_type, refusal, user_oids
+from plainsql.columns.column_types import CATALOG_QUERY, Described, described_types, user_oids
 from plainsql.query import CompiledQuery
 from plainsql.query.compiled_columns import ColumnTypes, CompiledColumns, StreamedColumns
 from plainsql.speed.loaded import COLUMNS
@@ -50,13 +50,10 @@ async def learn_columns(
     query.refuse_lists()
     if not has_columns(connection, statement, sql):
         described = _described(statement)
-        unknown = user_oids(oid for _, oid, _, _, _ in described)
+        unknown = user_oids(described)
         rows = await connection.fetch(CATALOG_QUERY, unknown, timeout=timeout) if unknown else ()
         catalog = {row["oid"]: row for row in rows}
-        columns = tuple(
-            (name, _type(query, name, oid, typmod, type_name, catalog, is_binary=is_binary))
-            for name, oid, typmod, type_name, is_binary in described
-        )
+        columns = described_types(described, catalog, query.name, query.file)
         plans = _plans.setdefault(connection, {})
         if len(plans) >= _MAX_PLANS:
             plans.clear()
@@ -65,35 +62,17 @@ async def learn_columns(
         query.refuse_undeclared(column_types(connection, sql))
 
 
-def _type(
-    query: CompiledQuery[Any, Any],
-    name: str,
-    oid: int,
-    typmod: int,
-    type_name: str,
-    catalog: dict[int, Any],
-    *,
-    is_binary: bool,
-) -> ColumnType:
-    def refuse() -> NoReturn:
-        raise refusal(query.name, name, type_name, query.file)
-
-    found = column_type(oid, typmod, catalog, refuse)
-    if not is_binary and found.kind not in ("text", "enum"):
-        refuse()
-    return found
-
-
-def _described(statement: Any) -> list[tuple[str, int, int, str, bool]]:
-    """Return the name, the type's number, modifier and name, and whether it travels in the binary format, of
-    each column.
-    """
+def _described(statement: Any) -> list[Described]:
+    """Return the columns of a statement's result."""
     state = getattr(statement, "_state", statement)
     attributes: Sequence[Any] = state._get_attributes()
     names = [type_.name for _, type_ in attributes]
     if COLUMNS is not None and isinstance(state, COLUMNS.STATEMENT):
         found = COLUMNS.described_columns(state)
-        return [(name, oid, mod, of, binary) for (name, oid, mod, binary), of in zip(found, names, strict=True)]
+        return [
+            Described(name, oid, typmod, type_name, is_binary)
+            for (name, oid, typmod, is_binary), type_name in zip(found, names, strict=True)
+        ]
     # asyncpg keeps the modifiers in a list that Python code can reach in this way only. The values are objects
     # of Python here, in whichever format they have travelled.
     modifiers = [-1] * len(attributes)
@@ -101,7 +80,7 @@ def _described(statement: Any) -> list[tuple[str, int, int, str, bool]]:
         if isinstance(each, list) and len(each) == len(attributes) and all(map(_is_description, each)):
             modifiers = [row[5] for row in each]
     return [
-        (name, type_.oid, modifier, type_.name, True)
+        Described(name, type_.oid, modifier, type_.name)
         for (name, type_), modifier in zip(attributes, modifiers, strict=True)
     ]
 
