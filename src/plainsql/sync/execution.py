@@ -60,7 +60,6 @@ def iterate(shared: SharedConnection, query: CompiledQuery[T, Any], args: Args, 
             prepared = prepare(shared, query, text)
             if isinstance(query, StreamedColumns):
                 prefetch = query.block_rows
-                column_types(shared, query, prepared)  # refuses before anything is run
             run = query.run()
             data = dump(query, text, prepared, values)
         except psycopg.Error as error:
@@ -226,6 +225,8 @@ def prepare(shared: SharedConnection, query: CompiledQuery[Any, Any], text: Quer
             shared.forget(text.sql)  # the next call describes it again: the tables may fit by then
             raise
         prepared.compared_for = query
+    if isinstance(query, CompiledColumns):
+        column_types(shared, query, prepared)  # it refuses before anything is run
     return prepared
 
 
