@@ -14,7 +14,8 @@ OWN_TYPES = """
 create type item as (number integer, price numeric(10, 2), name text, mood mood);
 create table copied (
   id uuid, number smallint, price numeric(10, 2), at timestamptz, day date, name text, mood mood, data jsonb,
-  place item, tags text[], embedding vector(3), size real, is_open boolean, raw bytea, took interval, hour time
+  place item, tags text[], embedding vector(3), size real, is_open boolean, raw bytea, took interval,
+  hour time
 );
 """
 

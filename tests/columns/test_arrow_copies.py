@@ -85,7 +85,10 @@ def test_large_and_unusual_types_are_read(executors: Executors) -> None:
     ("table", "said"),
     [
         ({"at": pa.array([1], pa.timestamp("ns", "UTC"))}, "at: a time with nanoseconds"),
-        ({"tags": pa.array([{"a": 1}], pa.map_(pa.string(), pa.int64()))}, "tags: Arrow's type +m has no values"),
+        (
+            {"tags": pa.array([{"a": 1}], pa.map_(pa.string(), pa.int64()))},
+            "tags: Arrow's type +m has no values",
+        ),
         ({"number": pa.array(["x"])}, "row 1: number: expected int2, got str"),
         ({"took": pa.array([(1, 0, 0)], pa.month_day_nano_interval())}, "took: an interval with months"),
     ],
@@ -106,7 +109,9 @@ def test_both_ways_across_the_interface_agree() -> None:
     batch = columns._batch()
     modules = [c_structs] if ARROW is None else [c_structs, ARROW]
     for module in modules:
-        table = pa.RecordBatchReader._import_from_c_capsule(module.export_stream(batch, [batch, batch])).read_all()
+        table = pa.RecordBatchReader._import_from_c_capsule(
+            module.export_stream(batch, [batch, batch])
+        ).read_all()
         assert table.to_pydict() == {"n": [1, None, 3] * 2}
         schema, array = module.export_array(batch.children[0])
         assert pa.Array._import_from_c_capsule(schema, array).to_pylist() == [1, None, 3]
@@ -116,7 +121,8 @@ def test_both_ways_across_the_interface_agree() -> None:
             assert bytes(received.children[0].buffers[1]) == bytes(batch.children[0].buffers[1])
             with pytest.raises(TypeError, match="arrow_array_stream"):
                 other.ImportedStream(object(), buffer_width)
-        del table, schema, array, stream, received
+            del stream, received
+        del table, schema, array
     gc.collect()
     assert c_structs._kept == {}
 

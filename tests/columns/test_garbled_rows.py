@@ -48,7 +48,12 @@ COLUMNS_OF_ROW: list[tuple[str, ColumnType, bytes]] = [
     (
         "struct",
         STRUCT,
-        pack(">iI", 3, 23) + sized(pack(">i", 5)) + pack(">I", 25) + sized(b"x") + pack(">I", 1007) + sized(ARRAY),
+        pack(">iI", 3, 23)
+        + sized(pack(">i", 5))
+        + pack(">I", 25)
+        + sized(b"x")
+        + pack(">I", 1007)
+        + sized(ARRAY),
     ),
 ]
 TYPES = [(name, type_) for name, type_, _ in COLUMNS_OF_ROW]
@@ -73,7 +78,11 @@ def test_a_row_of_every_kind_is_read() -> None:
     from plainsql.columns import Columns
 
     found = Columns(read(MESSAGE), 3).to_dict()
-    assert found["struct"] == [{"a": 5, "b": "x", "c": [[7, None]]}, None, {"a": 5, "b": "x", "c": [[7, None]]}]
+    assert found["struct"] == [
+        {"a": 5, "b": "x", "c": [[7, None]]},
+        None,
+        {"a": 5, "b": "x", "c": [[7, None]]},
+    ]
     assert found["text"] == ["čš€😀", None, "čš€😀"]
     assert str(found["numeric"][0]) == "-123400.567"
 

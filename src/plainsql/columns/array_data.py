@@ -14,8 +14,8 @@ _NOTHING: Mapping[str, str] = MappingProxyType({})
 class ArrayData(NamedTuple):
     """One array, or its type alone if it has no buffers.
 
-    The buffers are those of Arrow's columnar format for ``format``: the first is the bitmap of the values that
-    are not null, or None if all are.
+    The buffers are those of Arrow's columnar format for ``format``: the first is the bitmap of the values
+    that are not null, or None if all are.
     """
 
     format: str

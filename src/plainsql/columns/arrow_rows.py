@@ -9,7 +9,7 @@ import msgspec
 
 from plainsql.columns.array_data import ArrayData
 from plainsql.columns.arrow_values import UnknownArrowTypeError, values_of
-from plainsql.columns.export import read_stream
+from plainsql.columns.capsules import read_stream
 from plainsql.errors import BindError
 
 __all__ = ["is_arrow", "rows_of_arrow"]

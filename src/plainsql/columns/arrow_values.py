@@ -51,7 +51,7 @@ _WIDTHS: Final = {"b": 1, "c": 8, "C": 8, "s": 16, "S": 16, "i": 32, "I": 32, "l
 _PER_US: Final = {"s": (1_000_000, 1), "m": (1000, 1), "u": (1, 1), "n": (1, 1000)}
 """By unit: what a number of it is multiplied with and divided by, for microseconds."""
 
-_EPOCH: Final = dt.datetime(1970, 1, 1)
+_EPOCH: Final = dt.datetime(1970, 1, 1)  # noqa: DTZ001 (of timestamps without a zone)
 _EPOCH_UTC: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _EPOCH_ORDINAL: Final = _EPOCH.toordinal()
 
@@ -125,7 +125,9 @@ def _filled(data: ArrayData, make_struct: Any) -> list[Any]:
         case "b":
             return list(_bits(data.buffers[1], offset, length))
         case "e":
-            return list(unpack(f"<{length}e", memoryview(data.buffers[1])[2 * offset : 2 * (offset + length)]))
+            return list(
+                unpack(f"<{length}e", memoryview(data.buffers[1])[2 * offset : 2 * (offset + length)])
+            )
         case "u" | "U" | "z" | "Z":
             return _texts(data)
         case "v":
@@ -147,8 +149,9 @@ def _filled(data: ArrayData, make_struct: Any) -> list[Any]:
 
 
 def _cast(data: ArrayData, code: str) -> list[Any]:
-    view = memoryview(data.buffers[1]).cast("B").cast(code)
-    return view[data.offset : data.offset + data.length].tolist()
+    view: Any = memoryview(data.buffers[1]).cast("B")
+    values: list[Any] = view.cast(code)[data.offset : data.offset + data.length].tolist()
+    return values
 
 
 def _bits(buffer: Any, offset: int, length: int) -> list[bool]:
@@ -172,8 +175,9 @@ def _offsets(data: ArrayData) -> list[int]:
     code = "q" if data.format in ("U", "Z", "+L") else "i"
     if data.buffers[1] is None:
         return [0] * (data.length + 1)
-    view = memoryview(data.buffers[1]).cast("B").cast(code)
-    return view[data.offset : data.offset + data.length + 1].tolist()
+    view: Any = memoryview(data.buffers[1]).cast("B")
+    offsets: list[int] = view.cast(code)[data.offset : data.offset + data.length + 1].tolist()
+    return offsets
 
 
 def _viewed(data: ArrayData) -> list[Any]:

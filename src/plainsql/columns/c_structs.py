@@ -1,7 +1,7 @@
 """Arrow's C data interface without the compiled part: its structs, written and read by ctypes.
 
-https://arrow.apache.org/docs/format/CDataInterface.html has the structs and their rules. What an exported struct
-points to is kept here until its consumer releases it.
+https://arrow.apache.org/docs/format/CDataInterface.html has the structs and their rules. What an exported
+struct points to is kept here until its consumer releases it.
 """
 
 from __future__ import annotations
@@ -230,7 +230,6 @@ def _sent(stream: Any) -> _Sent:
     return sent
 
 
-@_GetSchema
 def _get_schema(stream: Any, out: Any) -> int:
     sent = _sent(stream)
     try:
@@ -241,7 +240,6 @@ def _get_schema(stream: Any, out: Any) -> int:
     return 0
 
 
-@_GetNext
 def _get_next(stream: Any, out: Any) -> int:
     sent = _sent(stream)
     ctypes.memset(out, 0, ctypes.sizeof(_Array))
@@ -255,27 +253,31 @@ def _get_next(stream: Any, out: Any) -> int:
     return 0
 
 
-@_GetLastError
 def _get_last_error(stream: Any) -> int | None:
     error = _sent(stream).error
     return None if error is None else error[1]
 
 
-@_ReleaseStream
 def _release_stream(stream: Any) -> None:
     _kept.pop(stream.contents.private_data, None)
     stream.contents.release = _ReleaseStream()
 
 
-for _callback in (_get_schema, _get_next, _get_last_error, _release_stream):
+_CALLBACKS: Final = {
+    "get_schema": _GetSchema(_get_schema),
+    "get_next": _GetNext(_get_next),
+    "get_last_error": _GetLastError(_get_last_error),
+    "release": _ReleaseStream(_release_stream),
+}
+for _callback in _CALLBACKS.values():
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(_callback))
 
 
 def export_stream(schema: ArrayData, batches: Iterable[ArrayData]) -> object:
     """Return the capsule ``arrow_array_stream`` of arrays that have the type of ``schema``."""
     stream = _Stream()
-    stream.get_schema, stream.get_next = _get_schema, _get_next
-    stream.get_last_error, stream.release = _get_last_error, _release_stream
+    for name, callback in _CALLBACKS.items():
+        setattr(stream, name, callback)
     stream.private_data = _keep(_Sent(schema, batches))
     return _capsule(stream, _STREAM)
 

@@ -21,7 +21,7 @@ class ColumnType:
     """The type of a column, of an element or of a field."""
 
     kind: str
-    """How its values are read: ``int4``, ``text``, ``array``, ``composite``, …"""
+    """The form of its values: ``int4``, ``text``, ``array``, ``composite``, …"""
     oid: int
     typmod: int = -1
     """The declared precision and scale of a numeric, or the dimension of a vector; -1 if there is none."""
@@ -165,7 +165,7 @@ Catalog = Mapping[int, Any]
 
 
 def user_oids(columns: Iterable[Described]) -> list[int]:
-    """Return the numbers of the types that the catalog must be asked for."""
+    """Return the numbers of the types that are looked up in the catalog."""
     return sorted({column.oid for column in columns if column.oid >= _FIRST_USER_OID})
 
 
@@ -226,7 +226,7 @@ def _type(
         return ColumnType("array", oid, parts=(("item", inner),))
     if row["kind"] == "d":
         base = row["typmod"] if row["typmod"] != -1 else typmod
-        # The server describes a column of a domain as its base type; elements and fields have their own number.
+        # The server describes a column of a domain as its base type. Elements and fields have its own number.
         return replace(_type(row["base"], base, catalog, refuse, inside), oid=oid)
     if row["kind"] == "e":
         return ColumnType("enum", oid, labels=tuple(row["labels"]))

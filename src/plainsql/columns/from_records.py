@@ -31,7 +31,7 @@ _FIXED: Final = {
 """Numbers: their formats in Arrow and in `array`."""
 
 _TEXTS: Final = frozenset({"text", "ltree", "json", "jsonb"})
-_EPOCH: Final = dt.datetime(1970, 1, 1)
+_EPOCH: Final = dt.datetime(1970, 1, 1)  # noqa: DTZ001 (compared without zones)
 _EPOCH_ORDINAL: Final = _EPOCH.toordinal()
 _US: Final = dt.timedelta(microseconds=1)
 _MAX_BYTES: Final = 2**31 - 1
@@ -169,9 +169,7 @@ def _lists(name: str, type_: ColumnType, values: Sequence[Any]) -> ArrayData:
         raise UnfitValue("its arrays have too many elements", "read it in blocks, by stream_columns")
     inner = _array("item", type_.parts[0][1], flat)
     for offsets in levels[:0:-1]:
-        inner = ArrayData(
-            "+l", "item", len(offsets) - 1, 0, (None, array("i", offsets).tobytes()), (inner,)
-        )
+        inner = ArrayData("+l", "item", len(offsets) - 1, 0, (None, array("i", offsets).tobytes()), (inner,))
     return _made("+l", name, values, (array("i", levels[0]).tobytes(),), (inner,))
 
 
@@ -252,4 +250,3 @@ _OTHERS: Final[dict[str, Callable[[str, ColumnType, Sequence[Any]], ArrayData]]]
     "vector": _vectors,
     "halfvec": _vectors,
 }
-

@@ -10,8 +10,8 @@ from uuid import UUID
 
 import msgspec
 
+from plainsql.columns.arrow_columns import Columns
 from plainsql.columns.column_types import ColumnType
-from plainsql.columns.columns import Columns
 from plainsql.columns.from_records import columns_of_records
 
 __all__ = ["columns_of_rows"]

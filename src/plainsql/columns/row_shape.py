@@ -43,15 +43,11 @@ def shaped(
     Raises ``DecodeError`` for a null in a column that must not hold one, ``EncryptionError`` for a value that
     cannot be decrypted.
     """
-    if isinstance(item, type) and issubclass(item, Row):
-        found = _fields(item, iter(arrays))
-    else:
-        found = [arrays[0]]
+    is_row = isinstance(item, type) and issubclass(item, Row)
+    found = _fields(item, iter(arrays)) if is_row else [arrays[0]]
     if not_null:
-        if len(found) == 1 and not (isinstance(item, type) and issubclass(item, Row)):
-            found_by_name = {not_null[0].removesuffix("[]"): found[0]}
-        else:
-            found_by_name = dict(_by_path(found, ""))
+        single = {not_null[0].removesuffix("[]"): found[0]}
+        found_by_name = dict(_by_path(found, "")) if is_row else single
         for column in not_null:
             array = found_by_name.get(column.removesuffix("[]"))
             if array is None:
@@ -95,7 +91,10 @@ def _read(arrays: Sequence[ArrayData], index: int, mark: RowMark, names: Sequenc
     columns = [values_of(arrays[names.index(other)], _as_tuple) for other in mark.names]
     others = zip(*columns, strict=True) if columns else iter([()] * arrays[index].length)
     values = values_of(arrays[index], _as_tuple)
-    read = [None if value is None else str(mark.read(value, row)) for value, row in zip(values, others, strict=True)]
+    read = [
+        None if value is None else str(mark.read(value, row))
+        for value, row in zip(values, others, strict=True)
+    ]
     (made,) = columns_of_records([(arrays[index].name, ColumnType("text", 25))], [(value,) for value in read])
     return made
 

@@ -1,6 +1,7 @@
 """A query whose rows are read into columns: derived from the compiled query of its rows.
 
-Executors run it as any other query. It shares the text, and so the prepared statement, with the query of rows.
+Executors run it as any other query. It shares the text, and so the prepared statement, with the query of
+rows.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class CompiledColumns(CompiledQuery[Any, Any]):
 
         refuse_lists(self.item, self.name, self.file)
 
-    def refuse_scattered(self, *, known: bool = True) -> None:  # noqa: ARG002 (lists are refused anyway)
+    def refuse_scattered(self, *, known: bool = True) -> None:
         return
 
     def run(self) -> None:
@@ -68,14 +69,14 @@ class StreamedColumns(CompiledColumns):
 
     block_rows = 10_000
     """The number of rows of a block."""
-    _first: Columns | None = None
+    _first_block: Columns | None = None
     """The first block of a stream."""
 
     def _shaped(self, arrays: Sequence[Any], length: int) -> Columns:
         block = super()._shaped(arrays, length)
-        if self._first is None:
-            self._first = block
-        for before, column in zip(self._first, block, strict=True):
+        if self._first_block is None:
+            self._first_block = block
+        for before, column in zip(self._first_block, block, strict=True):
             if before.type != column.type:
                 raise DecodeError(
                     f"{self.name}: {column.name}: its type differs from block to block: "
@@ -98,18 +99,20 @@ class StreamedColumns(CompiledColumns):
 
 def columns_of_query(query: CompiledQuery[Any, Any]) -> CompiledColumns:
     """Return the query of a query's columns. Raises ``BindError`` for one that returns no rows."""
-    return _derived(query, CompiledColumns)
+    columns: CompiledColumns = _derived(query, CompiledColumns)
+    return columns
 
 
 def streamed_columns(query: CompiledQuery[Any, Any], block_rows: int) -> StreamedColumns:
     """Return the query of a stream of a query's columns, in blocks of so many rows."""
-    if not isinstance(block_rows, int) or isinstance(block_rows, bool) or block_rows < 1:
+    given: Any = block_rows
+    if type(given) is not int or given < 1:
+        got = given if type(given) is int else type(given).__name__
         raise BindError(
-            f"{query.name}: stream_columns: expected a number of rows above 0, got {type(block_rows).__name__}"
-            + (f" {block_rows}" if isinstance(block_rows, int) else ""),
+            f"{query.name}: stream_columns: expected a number of rows above 0, got {got}",
             hint="pass the rows of a block after the executor, and parameters by name",
         )
-    derived = _derived(query, StreamedColumns)
+    derived: StreamedColumns = _derived(query, StreamedColumns)
     derived.block_rows = block_rows
     return derived
 

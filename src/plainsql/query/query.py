@@ -185,7 +185,9 @@ class Query(QueryFile[P, T, R, S]):
         return stream(self.compiled, values)
 
     @overload
-    def columns(self, db: AsyncExecutor, /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, Columns]: ...
+    def columns(
+        self, db: AsyncExecutor, /, *args: P.args, **kwargs: P.kwargs
+    ) -> Coroutine[Any, Any, Columns]: ...
     @overload
     def columns(self, db: SyncExecutor, /, *args: P.args, **kwargs: P.kwargs) -> Columns: ...
     def columns(self, db: Any, /, *args: P.args, **kwargs: P.kwargs) -> Any:
@@ -211,9 +213,7 @@ class Query(QueryFile[P, T, R, S]):
     def stream_columns(
         self, db: SyncExecutor, block_rows: int = 10_000, /, *args: P.args, **kwargs: P.kwargs
     ) -> Iterator[Columns]: ...
-    def stream_columns(
-        self, db: Any, block_rows: int = 10_000, /, *args: P.args, **kwargs: P.kwargs
-    ) -> Any:
+    def stream_columns(self, db: Any, block_rows: int = 10_000, /, *args: P.args, **kwargs: P.kwargs) -> Any:
         """Iterate over the rows as columns, ``block_rows`` of them at a time, through a cursor of the server.
 
         All blocks have the same types. The iterator holds a connection until it is exhausted or closed.

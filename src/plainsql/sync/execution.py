@@ -107,7 +107,9 @@ def _built(
     """Return rows of records, or the columns of a block of them."""
     if not isinstance(query, CompiledColumns):
         return query.build(records)
-    return [query.columns(column_types(shared, query, prepared), records)] if records else []
+    # A row of it is a block of columns by its class; the type checker knows only T.
+    block: Any = query.columns(column_types(shared, query, prepared), records)
+    return [block] if records else []
 
 
 def add_server_note(error: psycopg.Error, query: CompiledQuery[Any, Any], text: QueryText) -> None:

@@ -73,8 +73,8 @@ def _described(statement: Any) -> list[Described]:
             Described(name, oid, typmod, type_name, is_binary)
             for (name, oid, typmod, is_binary), type_name in zip(found, names, strict=True)
         ]
-    # asyncpg keeps the modifiers in a list that Python code can reach in this way only. The values are objects
-    # of Python here, in whichever format they have travelled.
+    # asyncpg keeps the modifiers in a list that Python code can reach in this way only. The values are
+    # objects of Python here, in whichever format they have travelled.
     modifiers = [-1] * len(attributes)
     for each in gc.get_referents(state):
         if isinstance(each, list) and len(each) == len(attributes) and all(map(_is_description, each)):

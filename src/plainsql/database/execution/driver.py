@@ -16,8 +16,8 @@ from typing import Any
 
 from asyncpg import Record, exceptions
 
-from plainsql.database.execution.column_plans import column_reader, has_columns, learn_columns
 from plainsql.database.execution.asyncpg_version import IS_KNOWN, PIPELINES_RETURN_ROWS
+from plainsql.database.execution.column_plans import column_reader, has_columns, learn_columns
 from plainsql.database.pool.resettable_connection import of_element
 from plainsql.errors import ContractError, DecodeError
 from plainsql.query import CompiledQuery
@@ -311,7 +311,7 @@ async def _one_by_one(
 
 
 def _ready(connection: Any, sql: str, query: CompiledQuery[Any, Any]) -> Any:
-    """Return a statement that can be sent at once; None if it is to be prepared."""
+    """Return a statement that can be sent; None if it is to be prepared first."""
     statement = connection._stmt_cache.get((sql, Record, False))
     if query.is_columnar and not (query.compared and has_columns(connection, statement, sql)):
         return None

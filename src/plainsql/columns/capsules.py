@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from importlib import import_module
 from typing import Any
 
 from plainsql.columns.array_data import ArrayData
@@ -37,10 +38,10 @@ def read_stream(source: Any) -> tuple[ArrayData, Iterator[ArrayData]]:
 
 
 def _module() -> Any:
-    from plainsql.speed.loaded import ARROW
-
-    if ARROW is not None:
-        return ARROW
+    # The compiled part stands above this one, so it is found by its name.
+    compiled = import_module("plainsql.speed.loaded").ARROW
+    if compiled is not None:
+        return compiled
     from plainsql.columns import c_structs
 
     return c_structs

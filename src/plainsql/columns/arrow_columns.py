@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from plainsql.columns.array_data import ArrayData
 from plainsql.columns.arrow_values import values_of
-from plainsql.columns.export import array_capsules, schema_capsule, stream_capsule
+from plainsql.columns.capsules import array_capsules, schema_capsule, stream_capsule
 from plainsql.errors import BindError, ContractError
 
 if TYPE_CHECKING:
@@ -103,7 +103,8 @@ class Column:
                 hint="fill them in the query, as coalesce does, or use to_list",
             )
         if data.format.startswith("+w:"):
-            return self._matrix(np)
+            matrix: np.ndarray[Any, Any] = self._matrix(np)
+            return matrix
         if data.format == "b":
             bits = np.frombuffer(data.buffers[1], dtype="u1")
             return np.unpackbits(bits, count=data.length, bitorder="little").astype(bool)
@@ -126,10 +127,10 @@ class Column:
     def __len__(self) -> int:
         return self._data.length
 
-    def __arrow_c_schema__(self) -> object:  # noqa: PLW3201 (Arrow's protocol)
+    def __arrow_c_schema__(self) -> object:
         return schema_capsule(self._data)
 
-    def __arrow_c_array__(self, requested_schema: object = None) -> tuple[object, object]:  # noqa: PLW3201
+    def __arrow_c_array__(self, requested_schema: object = None) -> tuple[object, object]:
         # A consumer casts by itself what it wants in another type.
         return array_capsules(self._data)
 
@@ -185,13 +186,13 @@ class Columns:
         """Return the values of each column, as ``Column.to_list`` does."""
         return {column.name: column.to_list() for column in self}
 
-    def __arrow_c_schema__(self) -> object:  # noqa: PLW3201 (Arrow's protocol)
+    def __arrow_c_schema__(self) -> object:
         return schema_capsule(self._batch())
 
-    def __arrow_c_array__(self, requested_schema: object = None) -> tuple[object, object]:  # noqa: PLW3201
+    def __arrow_c_array__(self, requested_schema: object = None) -> tuple[object, object]:
         return array_capsules(self._batch())
 
-    def __arrow_c_stream__(self, requested_schema: object = None) -> object:  # noqa: PLW3201
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
         batch = self._batch()
         return stream_capsule(batch, [batch])
 
@@ -223,5 +224,3 @@ def _type_name(data: ArrayData) -> str:
     if format_ == "+s":
         return f"struct<{', '.join(f'{child.name} {_type_name(child)}' for child in data.children)}>"
     return _TYPE_NAMES.get(format_, format_)
-
-
