@@ -18,7 +18,7 @@ from asyncpg.exceptions import OutdatedSchemaCacheError, ProtocolError
 from plainsql.columns.array_data import ArrayData
 from plainsql.columns.unfit_values import EXTENSIONS, UnfitValue
 
-__all__ = ["STATEMENT", "ColumnReader", "columns_of_messages", "described_columns"]
+__all__ = ["STATEMENT", "BlockReader", "ColumnReader", "columns_of_messages", "described_columns"]
 
 STATEMENT = PreparedStatementState
 
@@ -893,6 +893,25 @@ cdef class ColumnReader(RowReader):
         self.builders = ()
         self.count = -1
         return arrays
+
+
+cdef class BlockReader(RowReader):
+    """Reads the rows of a stream: another `ColumnReader` for each block of so many rows."""
+
+    cdef:
+        object columns
+        str query
+        str file
+        ssize_t block_rows
+        ColumnReader block
+
+    def __init__(self, columns, str query, str file, ssize_t block_rows):
+        self.columns, self.query, self.file, self.block_rows = columns, query, file, block_rows
+
+    cdef object read(self, const char* data, ssize_t size):
+        if self.block is None or self.block.rows == self.block_rows:
+            self.block = ColumnReader(self.columns, self.query, self.file)
+        return self.block.read(data, size)
 
 
 def columns_of_messages(columns, messages):

@@ -36,8 +36,11 @@ def column_types(connection: Any, sql: str) -> ColumnTypes:
 
 
 def column_reader(connection: Any, sql: str, query: CompiledQuery[Any, Any]) -> Any:
-    """Return the reader of one call's rows."""
-    return COLUMNS.ColumnReader(column_types(connection, sql), query.name, query.file)
+    """Return the reader of the rows of a call."""
+    types = column_types(connection, sql)
+    if isinstance(query, StreamedColumns):
+        return COLUMNS.BlockReader(types, query.name, query.file, query.block_rows)
+    return COLUMNS.ColumnReader(types, query.name, query.file)
 
 
 async def learn_columns(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from asyncpg import exceptions
@@ -13,12 +12,12 @@ from plainsql.database.execution.column_plans import column_types
 from plainsql.database.execution.errors import explain
 from plainsql.database.execution.nul_characters import nul_refused, refuse_nul
 from plainsql.query import Args, CompiledQuery, QueryText
-from plainsql.query.compiled_columns import CompiledColumns, StreamedColumns
+from plainsql.query.compiled_columns import CompiledColumns
 
 if TYPE_CHECKING:
     from plainsql.columns import Columns
 
-__all__ = ["EXPLAINED", "execute", "explained", "fetch", "fetch_rows", "iterate"]
+__all__ = ["EXPLAINED", "execute", "explained", "fetch", "fetch_rows"]
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -97,33 +96,6 @@ async def _columns(connection: Any, query: CompiledColumns, text: QueryText, val
         return query.columns(column_types(connection, text.sql), [])
     records = await fetch(connection, query, text, values)
     return query.columns(column_types(connection, text.sql), records)
-
-
-async def iterate(
-    connection: Any, query: CompiledQuery[T, Any], args: Args, prefetch: int
-) -> AsyncIterator[T]:
-    """Run a query through a cursor, ``prefetch`` rows at a time. The connection is in a transaction."""
-    text, values = query.text(args)
-    await refuse_nul(connection, query, text, values)
-    try:
-        await driver.prepare(connection, text.sql, query)
-        run = query.run()
-        cursor = await connection.cursor(text.sql, *values)
-        if isinstance(query, StreamedColumns):
-            types = column_types(connection, text.sql)
-            while records := await cursor.fetch(query.block_rows):
-                yield query.columns(types, records)  # type: ignore[misc]
-            return
-        while records := await cursor.fetch(prefetch):
-            for row in query.build(records) if run is None else run.add(records):
-                yield row
-        for row in run.end() if run is not None else ():
-            yield row
-    except EXPLAINED as error:
-        said = await explained(error, connection, query, text, values)
-        if said is error:
-            raise
-        raise said from None
 
 
 async def explained(
