@@ -13,9 +13,14 @@ __all__ = ["NAMES", "UnknownContenderError", "make"]
 _HOMES: Final = {
     "plainsql": "plainsql_database:Plainsql",
     "plainsql-unjoined": "plainsql_database:PlainsqlUnjoined",
+    "plainsql-not-compiled": "plainsql_database:PlainsqlNotCompiled",
+    "plainsql-one-by-one": "plainsql_database:PlainsqlOneByOne",
+    "plainsql-rows": "plainsql_database:PlainsqlRows",
     "asyncpg-held": "asyncpg_held:HeldConnections",
     "asyncpg-pool": "asyncpg_pool:PoolWithStructs",
+    "asyncpg-no-reset": "asyncpg_pool:PoolWithoutReset",
     "asyncpg-records": "asyncpg_pool:PoolWithRecords",
+    "any-loader": "any_loader:AnyLoader",
     "psycopg": "psycopg_pool:PsycopgPool",
     "psqlpy": "psqlpy_pool:PsqlpyPool",
     "aiosql": "aiosql_asyncpg:AiosqlAsyncpg",
@@ -23,8 +28,11 @@ _HOMES: Final = {
     "sqlalchemy-core": "sqlalchemy_core:SqlalchemyCore",
     "sqlalchemy-orm": "sqlalchemy_orm:SqlalchemyOrm",
     "sqlc": "sqlc_style:SqlcStyle",
+    "sqlc-asyncpg": "sqlc_asyncpg:SqlcAsyncpg",
     "piccolo": "piccolo_orm:PiccoloOrm",
     "tortoise": "tortoise_orm:TortoiseOrm",
+    "adbc": "adbc_columns:AdbcColumns",
+    "connectorx": "connectorx_columns:ConnectorxColumns",
 }
 
 NAMES: Final = tuple(_HOMES)
