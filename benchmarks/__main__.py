@@ -36,6 +36,7 @@ def benchmarks(
     loop: Literal["both", "uvloop", "asyncio"] = "both",
     processors: Mode = "auto",
     base: str = "asyncpg-pool",
+    before: Path | None = None,
     chart: str = "latest",
     folder: Path = RESULTS,
 ) -> int:
@@ -60,6 +61,8 @@ def benchmarks(
         many calls are concurrent. One call at a time is all noise if they share.
     base
         The contender that ratios are to.
+    before
+        Another checkout, whose plainsql takes part too: what did this one make faster or slower?
     chart
         The name of the chart, which is written as SVG and PNG.
     folder
@@ -77,7 +80,7 @@ def benchmarks(
     )
     wanted = [name.strip() for name in contenders.split(",") if name.strip()]
     try:
-        results = run(wanted, only or [], loops, QUICK if quick else FULL, listener, processors)
+        results = run(wanted, only or [], loops, QUICK if quick else FULL, listener, processors, before)
     except UnknownContenderError as error:
         console.print(str(error), style="red")
         return 2

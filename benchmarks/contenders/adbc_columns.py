@@ -36,7 +36,7 @@ class AdbcColumns(Contender):
         with self.connection.cursor() as cursor:
             cursor.execute(LIST_VECTORS, (count,))
             column = cursor.fetch_arrow_table()["embedding"].combine_chunks()
-        # It has no type for vectors either, and returns their bytes: one stretch of memory, read as one array.
+        # It has no type for vectors, and returns their bytes: one stretch of memory, read as one array.
         storage = getattr(column, "storage", column)
         offset = storage.offset
         bounds = np.frombuffer(storage.buffers()[1], np.int32)[offset : offset + count + 1]

@@ -6,6 +6,7 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -35,7 +36,7 @@ class Contender(ABC):
     """The name in the report."""
     distributions: ClassVar[tuple[str, ...]]
     """The packages whose versions the report shows."""
-    environment: ClassVar[Mapping[str, str]] = {}
+    environment: Mapping[str, str] = MappingProxyType({})
     """Variables that must be set before its library is imported: it runs in a process of its own."""
 
     @abstractmethod

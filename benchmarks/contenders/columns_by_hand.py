@@ -16,7 +16,7 @@ __all__ = ["decode_vector", "to_matrix", "to_table"]
 
 
 def decode_vector(data: bytes) -> Any:
-    """Return a vector as PostgreSQL sends it (two shorts, then big-endian floats) as an array over its bytes."""
+    """Return an array over the bytes of a vector: PostgreSQL sends two shorts and big-endian floats."""
     import numpy as np
 
     return np.frombuffer(data, ">f4", offset=4)

@@ -22,7 +22,7 @@ class ConnectorxColumns(Contender):
     distributions = ("connectorx",)
 
     async def open(self, place: Place) -> None:
-        self.url = place.tcp_url
+        self.url = place.url
 
     async def close(self) -> None:
         pass

@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -15,7 +16,14 @@ from benchmarks.data import COLUMNS
 from benchmarks.database import Place
 from benchmarks.queries import arrivals, leads, notes, passages, vectors, visits
 
-__all__ = ["Plainsql", "PlainsqlNotCompiled", "PlainsqlOneByOne", "PlainsqlRows", "PlainsqlUnjoined"]
+__all__ = [
+    "Plainsql",
+    "PlainsqlBefore",
+    "PlainsqlNotCompiled",
+    "PlainsqlOneByOne",
+    "PlainsqlRows",
+    "PlainsqlUnjoined",
+]
 
 _values = operator.attrgetter(*COLUMNS)
 
@@ -52,16 +60,20 @@ class Plainsql(Contender):
         return await leads.get_contact(self.db, id=id)
 
     async def get_score(self, id: int) -> int:
-        return await leads.get_score(self.db, id=id)
+        value: int = await leads.get_score(self.db, id=id)
+        return value
 
     async def has_lead(self, id: int) -> bool:
-        return await leads.has(self.db, id=id)
+        value: bool = await leads.has(self.db, id=id)
+        return value
 
     async def count_leads(self, low: int, high: int) -> int:
-        return await leads.count_between(self.db, low=low, high=high)
+        value: int = await leads.count_between(self.db, low=low, high=high)
+        return value
 
     async def add_visit(self, id: int) -> int:
-        return await visits.add(self.db, id=id)
+        value: int = await visits.add(self.db, id=id)
+        return value
 
     async def list_columns(self, after: int, limit: int) -> Any:
         return await plainsql_paths.columns(leads.list_after, self.db, after=after, limit=limit)
@@ -133,4 +145,14 @@ class PlainsqlNotCompiled(Plainsql):
     """The path that runs where there is no compiled part. Whether there is one is decided at import."""
 
     name = "plainsql, not compiled"
-    environment: ClassVar[Mapping[str, str]] = {"PLAINSQL_SPEED": "0"}
+    environment: Mapping[str, str] = {"PLAINSQL_SPEED": "0"}
+
+
+class PlainsqlBefore(Plainsql):
+    """The plainsql of another checkout, such as the last release's, with the queries of this one."""
+
+    name = "plainsql, before"
+
+    def __init__(self, checkout: Path | None = None) -> None:
+        if checkout is not None:  # in its own process, the path is that of the environment already
+            self.environment = {"PYTHONPATH": str(checkout.absolute() / "src")}

@@ -13,19 +13,27 @@ from uuid import UUID
 import plainsql
 from benchmarks.contenders.base import POOL_SIZE, PREFETCH, NotOfferedError
 
-__all__ = ["batch", "columns", "compiled", "connect", "copy", "matrix", "tenant"]
+__all__ = ["batch", "columns", "compiled", "connect", "copy", "is_compiled", "matrix", "tenant"]
+
+
+def is_compiled() -> bool:
+    """Report whether the compiled part runs."""
+    try:
+        from plainsql.speed import loaded
+    except ImportError:
+        return False
+    return loaded.PROTOCOL is not None
 
 
 def compiled() -> str:
     """Return whether the compiled part runs, in words."""
     try:
         from plainsql import speed
-        from plainsql.speed import loaded
     except ImportError:
         return "this version has no compiled part"
     if hasattr(speed, "status"):
         return str(speed.status())
-    return "compiled" if loaded.PROTOCOL is not None else "not compiled"
+    return "compiled" if is_compiled() else "not compiled"
 
 
 def connect(url: str, *, joining: bool = True) -> Any:

@@ -1,8 +1,9 @@
 """In the style of what sqlc's better Python plugin writes for asyncpg and msgspec.
 
-Written by hand after its documentation: a class of queries around a connection, a constant for each statement,
-a struct whose fields are given by keyword from ``row[0]``, ``row[1]``, …; several rows through an object that
-can be awaited for a list, or iterated over by a cursor; ``:copyfrom`` through ``copy_records_to_table``.
+Written by hand after its documentation: a class of queries around a connection, a constant for each
+statement, a struct whose fields are given by keyword from ``row[0]``, ``row[1]``, …; several rows through an
+object that can be awaited for a list, or iterated over by a cursor; ``:copyfrom`` through
+``copy_records_to_table``.
 """
 
 from __future__ import annotations
