@@ -114,6 +114,8 @@ class CompiledQuery(Generic[T, R]):
         """True if a description of the result was compared with the row type."""
         self.facts = facts
         """The facts as they were declared."""
+        self.plan: Any = None
+        """The plan by which the compiled part reads its rows; None until it is made, and if there is none."""
         self._bind = bind
         self._build: Build | None = None
         self._make: Callable[..., T] | None = None
@@ -154,6 +156,10 @@ class CompiledQuery(Generic[T, R]):
         """Build the result of a call from the records that came back."""
         raise TypeError(f"{type(self).__name__} has no result")
 
+    def result_of(self, rows: list[T]) -> R:
+        """Return the result of a call from its rows."""
+        raise TypeError(f"{type(self).__name__} has no result")
+
     def build(self, records: Sequence[Record]) -> list[T]:
         """Build all rows, or single values.
 
@@ -181,7 +187,7 @@ class CompiledQuery(Generic[T, R]):
             if records and isinstance(item, type) and issubclass(item, Row):
                 found = len(records[0])
                 if found < width(item) or (found > width(item) and not self.more_columns):
-                    raise self._width_error(found) from None
+                    raise self.width_error(found) from None
             raise
 
     def run(self) -> ParentRun[T] | None:
@@ -285,7 +291,8 @@ class CompiledQuery(Generic[T, R]):
                 f"{self.name}: {error.message}", hint=f"{error.hint}, in {self.file}"
             ) from None
 
-    def _width_error(self, found: int) -> ContractError:
+    def width_error(self, found: int) -> ContractError:
+        """Return the error of a result with another number of columns than the row type takes."""
         row: Any = self.item
         return ContractError(
             f"{self.name}: {row.__name__} has {width(row)} columns, the database returns {found}",
@@ -308,6 +315,11 @@ class CompiledOne(CompiledQuery[T, T]):
             raise row_count_error(self.name, self.file, found, optional=False)
         return self._first(records)
 
+    def result_of(self, rows: list[T]) -> T:
+        if len(rows) != 1:
+            raise row_count_error(self.name, self.file, len(rows), optional=False)
+        return rows[0]
+
 
 class CompiledOptional(CompiledQuery[T, "T | None"]):
     """A compiled query that returns a row, or its single value, or None if there is no row."""
@@ -325,6 +337,13 @@ class CompiledOptional(CompiledQuery[T, "T | None"]):
             raise row_count_error(self.name, self.file, found, optional=True)
         return self._first(records)
 
+    def result_of(self, rows: list[T]) -> T | None:
+        if not rows:
+            return None
+        if len(rows) > 1:
+            raise row_count_error(self.name, self.file, len(rows), optional=True)
+        return rows[0]
+
 
 class CompiledMany(CompiledQuery[T, list[T]]):
     """A compiled query that returns a list of rows, or of single values."""
@@ -334,6 +353,9 @@ class CompiledMany(CompiledQuery[T, list[T]]):
     def result(self, records: Sequence[Record]) -> list[T]:
         return self.build(records)
 
+    def result_of(self, rows: list[T]) -> list[T]:
+        return rows
+
 
 class CompiledCount(CompiledQuery[Any, int]):
     """A compiled query that returns the number of rows it affected."""
@@ -342,6 +364,9 @@ class CompiledCount(CompiledQuery[Any, int]):
 
     def result(self, records: Sequence[Record]) -> int:
         return len(records)
+
+    def result_of(self, rows: list[Any]) -> int:
+        return len(rows)
 
 
 def _shortened(build: Build, width: int) -> Build:

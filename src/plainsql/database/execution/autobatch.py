@@ -14,7 +14,7 @@ from plainsql.database.execution.forms import Form, FormsByText
 from plainsql.database.execution.groups import ALONE, Began, Waiting
 from plainsql.database.execution.link import Executes, Link
 from plainsql.database.execution.scheduler import Runner, Scheduler
-from plainsql.database.execution.statement import fetch
+from plainsql.database.execution.statement import execute, fetch
 from plainsql.database.pool.call import Call
 from plainsql.database.pool.connection_pool import ConnectionPool
 from plainsql.database.pool.tenant_pool import TenantPool
@@ -69,12 +69,11 @@ class Autobatch(Link):
                 raise
             if found is not ALONE:
                 return query.result(found)
-        work = _measuring(scheduler) if scheduler.begin() else fetch
+        work = _measuring(scheduler) if scheduler.begin() else execute
         try:
-            records = await pool.run_on_connection(work, query, text, values, call)
+            return await pool.run_on_connection(work, query, text, values, call)
         finally:
             scheduler.end()
-        return query.result(records)
 
     def fresh(
         self, query: CompiledQuery[Any, R], args: Args, pool: TenantPool, call: Call | None, /
@@ -127,15 +126,15 @@ class Autobatch(Link):
         return made
 
 
-def _measuring(scheduler: Scheduler) -> Callable[..., Awaitable[list[Any]]]:
-    """Make a ``fetch`` that reports to the scheduler how long it took."""
+def _measuring(scheduler: Scheduler) -> Callable[..., Awaitable[Any]]:
+    """Make an ``execute`` that reports to the scheduler how long it took."""
 
-    async def fetch_measured(
-        connection: Any, query: CompiledQuery[Any, Any], text: QueryText, values: Args
-    ) -> list[Any]:
+    async def execute_measured(
+        connection: Any, query: CompiledQuery[Any, R], text: QueryText, values: Args
+    ) -> R:
         began, prepared = perf_counter(), is_prepared(connection, text.sql)
-        records = await fetch(connection, query, text, values)
+        result = await execute(connection, query, text, values)
         scheduler.record(perf_counter() - began, prepared=prepared)
-        return records
+        return result
 
-    return fetch_measured
+    return execute_measured

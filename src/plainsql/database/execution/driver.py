@@ -21,18 +21,25 @@ from plainsql.database.pool.resettable_connection import of_element
 from plainsql.errors import ContractError, DecodeError
 from plainsql.query import CompiledQuery
 from plainsql.query.description import Described
+from plainsql.speed.loaded import MAKE_READER, PROTOCOL
+from plainsql.speed.row_plan import row_plan
 
 __all__ = [
     "TimeLimit",
     "describe",
     "fetch",
     "fetch_many",
+    "fetch_rows",
     "is_prepared",
     "parameter_types",
     "parameters",
     "prepare",
+    "reads_rows",
 ]
 
+
+_MAX_READERS = 1000
+"""A connection keeps about so many readers of rows."""
 
 _MAX_ATTEMPTS = 5
 """The number of times that a statement is prepared if its tables go on changing."""
@@ -96,6 +103,67 @@ async def fetch(
         ),
         lambda timeout: connection.fetch(sql, *values, timeout=timeout),
     )
+
+
+async def fetch_rows(
+    connection: Any, sql: str, values: Sequence[object], query: CompiledQuery[Any, Any]
+) -> list[Any]:
+    """Return the rows of a query with a plan, on a connection with the compiled protocol, and raise what
+    `fetch` raises. They are read straight from the server's messages.
+    """
+    statement = connection._stmt_cache.get((sql, Record, False))
+    if statement is not None and not connection._query_loggers:
+        try:
+            protocol = connection._protocol
+            rows: list[Any] = await protocol.fetch_rows(
+                statement, values, _reader(protocol, statement, query), None
+            )
+            return rows
+        except exceptions.OutdatedSchemaCacheError as error:
+            await _learn_types(connection, query, error)
+        except exceptions.InvalidCachedStatementError:
+            connection._drop_global_statement_cache()
+            if connection.is_in_transaction():
+                raise
+    return await _prepared(
+        connection,
+        sql,
+        query,
+        0,
+        lambda statement, timeout: connection._protocol.fetch_rows(
+            statement, values, _reader(connection._protocol, statement, query), timeout
+        ),
+        lambda timeout: _logged_rows(connection, sql, values, query, timeout),
+    )
+
+
+def reads_rows(connection: Any, query: CompiledQuery[Any, Any]) -> bool:
+    """Return whether `fetch_rows` can run a query on a connection."""
+    return query.plan is not None and type(connection._protocol) is PROTOCOL
+
+
+def _reader(protocol: Any, statement: Any, query: CompiledQuery[Any, Any]) -> Any:
+    """Return what reads the rows of a query's statement on a connection."""
+    plan = query.plan
+    readers: dict[Any, tuple[Any, Any]] = protocol.readers
+    found = readers.get(plan)
+    if found is not None and found[0] is statement:
+        return found[1]
+    if len(readers) >= _MAX_READERS:  # those of statements that are not in the cache any more
+        readers.clear()
+    reader = MAKE_READER(plan, statement)
+    readers[plan] = (statement, reader)
+    return reader
+
+
+async def _logged_rows(
+    connection: Any,
+    sql: str,
+    values: Sequence[object],
+    query: CompiledQuery[Any, Any],
+    timeout: float | None,
+) -> list[Any]:
+    return query.build(await connection.fetch(sql, *values, timeout=timeout))
 
 
 async def fetch_many(
@@ -185,6 +253,8 @@ def describe(statement: Any, query: CompiledQuery[Any, Any], own: int = 0) -> No
         query.set_columns(columns)
     else:
         query.compare(columns)
+    if PROTOCOL is not None and query.plan is None:
+        query.plan = row_plan(query)
 
 
 async def _prepared(

@@ -13,7 +13,7 @@ from plainsql.database.execution.errors import explain
 from plainsql.database.execution.nul_characters import nul_refused, refuse_nul
 from plainsql.query import Args, CompiledQuery, QueryText
 
-__all__ = ["EXPLAINED", "execute", "explained", "fetch", "iterate"]
+__all__ = ["EXPLAINED", "execute", "explained", "fetch", "fetch_rows", "iterate"]
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -34,6 +34,8 @@ EXPLAINED = (
 async def execute(connection: Any, query: CompiledQuery[Any, R], text: QueryText, values: Args) -> R:
     """Run a query to its end and build its result."""
     if query.kind != "count":
+        if driver.reads_rows(connection, query):
+            return query.result_of(await fetch_rows(connection, query, text, values))
         return query.result(await fetch(connection, query, text, values))
     if connection._top_xact is not None:
         await refuse_nul(connection, query, text, values)
@@ -56,6 +58,21 @@ async def fetch(connection: Any, query: CompiledQuery[Any, Any], text: QueryText
             # Another query of the same text may have prepared it.
             await driver.prepare(connection, text.sql, query)
         return await driver.fetch(connection, text.sql, values, query)
+    except EXPLAINED as error:
+        said = await explained(error, connection, query, text, values)
+        if said is error:
+            raise
+        raise said from None
+
+
+async def fetch_rows(connection: Any, query: CompiledQuery[T, Any], text: QueryText, values: Args) -> list[T]:
+    """Run a query to its end and return its rows."""
+    if not driver.reads_rows(connection, query):
+        return query.build(await fetch(connection, query, text, values))
+    if connection._top_xact is not None:
+        await refuse_nul(connection, query, text, values)
+    try:
+        return await driver.fetch_rows(connection, text.sql, values, query)
     except EXPLAINED as error:
         said = await explained(error, connection, query, text, values)
         if said is error:

@@ -14,6 +14,7 @@ from plainsql.connect_errors import UnsuitableServerError
 from plainsql.conninfo import Address, Conninfo
 from plainsql.credentials import Credentials
 from plainsql.database.pool.tls import tls_options
+from plainsql.speed.loaded import CONNECT
 
 __all__ = ["Hosts"]
 
@@ -186,7 +187,7 @@ class Hosts:
             settings = {"options": conninfo["options"]} | settings
         # A Unix socket has no TLS and needs none.
         tls = {"ssl": False} if address.is_socket else self._tls_options()
-        connect_to: Any = asyncpg.connect  # untyped
+        connect_to: Any = CONNECT or asyncpg.connect  # untyped
         return await connect_to(
             host=address.host,
             port=address.port,
