@@ -53,7 +53,7 @@ FULL: Final = Extent(
     stream_seconds=3.0,
     stream_rounds=2,
     import_rounds=7,
-    seconds=500.0,
+    seconds=840.0,
 )
 
 QUICK: Final = Extent(
@@ -71,5 +71,5 @@ QUICK: Final = Extent(
     stream_seconds=0.5,
     stream_rounds=1,
     import_rounds=1,
-    seconds=72.0,
+    seconds=75.0,
 )

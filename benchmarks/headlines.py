@@ -77,8 +77,8 @@ _COMPARISONS: Final = (
 def headlines(measured: Sequence[Measured]) -> list[Headline]:
     """Return plainsql's ratio to the other side of each comparison, where both were measured.
 
-    After these come what asyncpg's pool gains without its reset query, which is no gain of plainsql's; and what
-    plainsql does without its compiled part, in each case.
+    After these come what asyncpg's pool gains without its reset query, which plainsql has not to its credit;
+    and what plainsql does without its compiled part, in each case.
     """
     found = [
         headline

@@ -21,7 +21,7 @@ class Series(msgspec.Struct):
     p50_ms: list[float] = []
     """Half of the calls took no longer: one for each round of latencies."""
     p99_ms: list[float] = []
-    """The same of 99 in a hundred."""
+    """The same of 99 in a hundred; empty if there were fewer than a hundred calls in a slice."""
     note: str = ""
     """What there is to say of its answers, such as their recall."""
 

@@ -75,7 +75,8 @@ async def measure(
                 continue
             if number > rounds:
                 series[name].p50_ms.append(found.p50_ms)
-                series[name].p99_ms.append(found.p99_ms)
+                if found.p99_ms:
+                    series[name].p99_ms.append(found.p99_ms)
             else:
                 series[name].rates.append(found.units / found.seconds)
     gc.unfreeze()

@@ -22,6 +22,8 @@ _WARM_UP_CALLS = 12 * POOL_SIZE
 """PostgreSQL and psycopg both look at a statement's first five executions on a connection before they choose.
 Long calls get fewer: these few do not count."""
 
+_FEWEST_FOR_P99 = 100
+
 
 class Slice(msgspec.Struct):
     """What one slice took."""
@@ -31,6 +33,7 @@ class Slice(msgspec.Struct):
     p50_ms: float = 0.0
     """Of a call's time; zero where the calls were not timed one by one."""
     p99_ms: float = 0.0
+    """Zero as well where the calls were too few to tell."""
 
 
 async def run_slice(
@@ -43,7 +46,8 @@ async def run_slice(
     if not times:
         return Slice(work.units, seconds)
     times.sort()
-    return Slice(work.units, seconds, 1000 * times[len(times) // 2], 1000 * times[len(times) * 99 // 100])
+    p99_ms = 1000 * times[len(times) * 99 // 100] if len(times) >= _FEWEST_FOR_P99 else 0.0
+    return Slice(work.units, seconds, 1000 * times[len(times) // 2], p99_ms)
 
 
 async def warm_up(case: Case, contender: Contender, admin: Admin, length: float) -> None:

@@ -22,18 +22,18 @@ __all__ = ["Case", "make_all_cases", "make_cases", "make_network_cases"]
 _QUICK: Final = (
     "point-read/",
     "rows/",
-    "batch-read/",
-    "tenant-",
-    "search",
+    "tenant-read/",
     "mixed/",
+    "search-burst/",
     "insert/1",
     "columns/",
     "matrix",
     "bulk-insert",
     "network-point-read/1",
-    "network-mixed",
 )
-_QUICK_FOR_ALL: Final = ("point-read/1", "point-read/64", "rows/1000", "tenant-read/1", "bulk-insert")
+_FOR_ALL: Final = ("point-read/1", "point-read/64", "rows/1000", "tenant-read/1", "insert/1", "bulk-insert")
+_QUICK_FOR_ALL: Final = ("point-read/1", "rows/1000")
+"""The cases of those that are not among the closest: in all, a run would not end in time."""
 
 
 def make_cases(extent: Extent) -> list[Case]:
@@ -79,8 +79,6 @@ def make_network_cases(extent: Extent) -> list[Case]:
     for case in cases:
         case.name = f"network-{case.name}"
         case.title += f", {1000 * ROUND_TRIP_S:g} ms away"
-        case.network = True
-        case.for_all = False
     return _chosen(cases, extent)
 
 
@@ -90,9 +88,7 @@ def make_all_cases(extent: Extent) -> list[Case]:
 
 
 def _chosen(cases: list[Case], extent: Extent) -> list[Case]:
-    if not extent.quick:
-        return cases
-    chosen = [case for case in cases if case.name.startswith(_QUICK)]
+    chosen = [case for case in cases if not extent.quick or case.name.startswith(_QUICK)]
     for case in chosen:
-        case.for_all = case.for_all and case.name in _QUICK_FOR_ALL
+        case.for_all = case.name in (_QUICK_FOR_ALL if extent.quick else _FOR_ALL)
     return chosen

@@ -41,12 +41,10 @@ class Case(ABC):
     """The number of tasks that share the calls."""
     on_asyncio: bool = False
     """True to run on asyncio's own loop as well as on uvloop."""
-    for_all: bool = True
-    """False to leave out the contenders that are not among the closest (see `contenders.CLOSEST`)."""
+    for_all: bool = False
+    """True to have all contenders take part, and not only the closest (see `contenders.CLOSEST`)."""
     at_once: bool = False
     """True if one call begins several: clients and server share the processors, as with many tasks."""
-    network: bool = False
-    """True to reach the server through a network."""
     heavy: bool = False
     """True if a slice is one long piece of work, which needs more seconds and fewer rounds."""
     least: int = 3

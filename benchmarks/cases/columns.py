@@ -14,7 +14,6 @@ __all__ = ["Columns", "Matrix"]
 
 class Columns(Case):
     unit = "calls"
-    for_all = False
 
     def __init__(self, leads: int, rows: int) -> None:
         self.name = f"columns/{rows}"
@@ -40,7 +39,6 @@ class Matrix(Case):
     unit = "vectors"
     name = "matrix"
     heavy = True
-    for_all = False
 
     def __init__(self, vectors: int) -> None:
         self.title = f"{vectors:,} vectors of {data.DIMENSIONS} into one matrix"

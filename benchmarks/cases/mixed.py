@@ -18,7 +18,6 @@ _COUNTED = 50
 
 class Mixed(Case):
     unit = "calls"
-    for_all = False
 
     def __init__(self, leads: int, tasks: int) -> None:
         self.name = f"mixed/{tasks}"

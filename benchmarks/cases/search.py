@@ -43,7 +43,6 @@ class SearchBurst(Case):
     name = f"search-burst/{_COMPARED}"
     title = f"{_COMPARED} vector searches at once"
     at_once = True
-    for_all = False
     least = _COMPARED
 
     def __init__(self) -> None:

@@ -7,6 +7,7 @@ asynchronous calls.
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 import connectorx
 
@@ -22,7 +23,8 @@ class ConnectorxColumns(Contender):
     distributions = ("connectorx",)
 
     async def open(self, place: Place) -> None:
-        self.url = place.url
+        # The folder of a socket is a host to it, with the slashes quoted.
+        self.url = f"postgresql://{place.user}@{quote(place.host, safe='')}:{place.port}/{place.database}"
 
     async def close(self) -> None:
         pass

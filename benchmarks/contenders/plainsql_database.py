@@ -147,6 +147,11 @@ class PlainsqlNotCompiled(Plainsql):
     name = "plainsql, not compiled"
     environment: Mapping[str, str] = {"PLAINSQL_SPEED": "0"}
 
+    async def open(self, place: Place) -> None:
+        if plainsql_paths.is_compiled():
+            raise RuntimeError("the compiled part runs all the same")
+        await super().open(place)
+
 
 class PlainsqlBefore(Plainsql):
     """The plainsql of another checkout, such as the last release's, with the queries of this one."""

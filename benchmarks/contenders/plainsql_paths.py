@@ -19,21 +19,19 @@ __all__ = ["batch", "columns", "compiled", "connect", "copy", "is_compiled", "ma
 def is_compiled() -> bool:
     """Report whether the compiled part runs."""
     try:
-        from plainsql.speed import loaded
+        from plainsql import speed
     except ImportError:
         return False
-    return loaded.PROTOCOL is not None
+    return speed.status().running
 
 
 def compiled() -> str:
-    """Return whether the compiled part runs, in words."""
+    """Return whether the compiled part runs, and if it does not, why: in words."""
     try:
         from plainsql import speed
     except ImportError:
         return "this version has no compiled part"
-    if hasattr(speed, "status"):
-        return str(speed.status())
-    return "compiled" if is_compiled() else "not compiled"
+    return str(speed.status())
 
 
 def connect(url: str, *, joining: bool = True) -> Any:
