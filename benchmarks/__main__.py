@@ -90,13 +90,13 @@ def benchmarks(
     if json is not None:
         everything = msgspec.to_builtins(results) | more
         json.write_bytes(msgspec.json.format(msgspec.json.encode(everything), indent=1) + b"\n")
-        console.print(f"wrote {json}")
+        console.print(f"wrote {json}; python -m benchmarks.page {json} puts it into docs/benchmarks.md")
     try:
         for path in draw(results, base, folder, chart):
             console.print(f"wrote {path.name}")
     except ModuleNotFoundError as error:
         console.print(f"no chart: {error.name} is not installed", style="yellow")
-    return 1 if any(one.failed for one in results.measured) else 0
+    return 1 if "failed" in more or any(one.failed for one in results.measured) else 0
 
 
 if __name__ == "__main__":

@@ -16,6 +16,8 @@ from benchmarks.spread import Spread, ratio, spread
 
 __all__ = ["print_case", "print_results", "print_start"]
 
+_CASES_ABREAST = 10
+
 
 def print_start(console: Console, results: Results) -> None:
     """Say where this runs and what takes part."""
@@ -85,8 +87,8 @@ def print_results(console: Console, results: Results, base: str) -> None:
     """Print the ratios of everybody in everything, then plainsql's in the comparisons that matter."""
     for loop in dict.fromkeys(one.loop for one in results.measured):
         measured = [one for one in results.measured if one.loop == loop and one.rates(base)]
-        if measured:
-            console.print(_overview(measured, results.names, base, loop))
+        for start in range(0, len(measured), _CASES_ABREAST):
+            console.print(_overview(measured[start : start + _CASES_ABREAST], results.names, base, loop))
     table = Table(
         title="\nplainsql against others: median of the rounds' ratios, and quartiles",
         title_justify="left",

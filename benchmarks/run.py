@@ -181,12 +181,9 @@ class _Measuring:
     def streams(self) -> None:
         if not self._is_late(streams.NAME):
             with self._processors(apart=self.mode != "together") as placement:
-                # The others' take longest of all.
-                able = {
-                    name: one
-                    for name, one in self.made.items()
-                    if not self.extent.quick or name in self.closest
-                }
+                # A process for each takes longest of all.
+                left_out = set(self.made) - self.closest if self.extent.quick else set()
+                able = {name: one for name, one in self.made.items() if name not in left_out}
                 one = streams.measure_streams(able, self.place, self.extent, self.deadline)
             one.placement = placement
             self.tell(one)
