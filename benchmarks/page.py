@@ -89,8 +89,8 @@ def _reset(measured: Sequence[Measured]) -> list[str]:
         if one.case == "point-read/1" and ours and pool and bare:
             return [
                 f"One read at a time is {_times(ratio(ours, pool))} as fast as through asyncpg's pool.",
-                f"{_times(ratio(bare, pool))} of it are the pool's reset query, which plainsql proves needless.",
-                f"Compared with the same pool without it, plainsql is {_times(ratio(ours, bare))} as fast.",
+                f"{_times(ratio(bare, pool))} of it are its reset query, which plainsql proves needless.",
+                f"Compared with that pool without it, plainsql is {_times(ratio(ours, bare))} as fast.",
             ]
     return []
 
