@@ -41,8 +41,8 @@ __all__ = [
     "Passage",
     "arrivals",
     "lead",
+    "make_passages",
     "note",
-    "passages",
     "random_ids",
     "search",
     "values",
@@ -180,7 +180,7 @@ def search(number: int) -> tuple[list[float], int]:
     return vector, (1000, 100, 3)[number % 3]
 
 
-def passages(count: int) -> Iterator[tuple[int, int, str]]:
+def make_passages(count: int) -> Iterator[tuple[int, int, str]]:
     """Make the rows of bench.passages: id, bucket, and the vector as text."""
     for number in range(count):
         vector, _ = search.__wrapped__(SEARCHES + number)

@@ -9,7 +9,7 @@ from importlib.resources import files
 
 import psycopg
 
-from benchmarks.data import DIMENSIONS, NOTES_PER_TENANT, PASSAGES, TENANTS, VISITED, passages
+from benchmarks.data import DIMENSIONS, NOTES_PER_TENANT, PASSAGES, TENANTS, VISITED, make_passages
 from plainsql import embedded
 
 __all__ = ["SETTINGS", "Place", "open_database"]
@@ -79,7 +79,7 @@ class Place:
 
 
 @contextmanager
-def open_database(leads: int, vectors: int = 100) -> Iterator[Place]:
+def open_database(leads: int, *, passages: int = PASSAGES, vectors: int = 100) -> Iterator[Place]:
     """Start the server and fill it: 1,000,000 leads take some ten seconds."""
     with embedded.start(scratch=True, settings=SETTINGS) as server:
         server.create_database("bench")
@@ -90,7 +90,7 @@ def open_database(leads: int, vectors: int = 100) -> Iterator[Place]:
             if migration.name.endswith(".sql") and not migration.name.endswith(".rollback.sql"):
                 server.execute(migration.read_text(encoding="utf-8"), "bench")
         server.execute(_FILL, "bench", leads=str(leads), vectors=str(vectors))
-        _fill_passages(server.url("bench"), min(leads, PASSAGES))
+        _fill_passages(server.url("bench"), min(leads, passages))
         server.execute("vacuum (analyze, freeze)", "bench")
         yield Place(
             url=server.url("bench", _ROLE),
@@ -108,7 +108,7 @@ def open_database(leads: int, vectors: int = 100) -> Iterator[Place]:
 def _fill_passages(url: str, count: int) -> None:
     with psycopg.connect(url, autocommit=True) as connection:
         with connection.cursor() as cursor, cursor.copy("copy bench.passages from stdin") as copy:
-            for row in passages(count):
+            for row in make_passages(count):
                 copy.write_row(row)
         # After the rows: an index that grows with them takes several times as long.
         connection.execute("set maintenance_work_mem = '256MB'")

@@ -83,7 +83,7 @@ def results(told: list[str]) -> Results:
 
 @pytest.fixture(scope="module")
 def place() -> Iterator[Place]:
-    with open_database(TINY.leads, TINY.vectors) as place:
+    with open_database(TINY.leads, vectors=TINY.vectors) as place:
         yield place
 
 
@@ -194,7 +194,9 @@ async def test_clients_and_server_run_on_processors_of_their_own_until_the_end(p
     if not processors.are_enough():
         pytest.skip("this takes Linux and two processors")
     everything = processors.allowed()
-    other = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    other = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", "input()", stdin=asyncio.subprocess.PIPE
+    )
     old: Any = await asyncpg.connect(place.url)
     try:
         with processors.divided(place.pid, [other.pid]):
@@ -209,7 +211,7 @@ async def test_clients_and_server_run_on_processors_of_their_own_until_the_end(p
         await new.close()
     finally:
         await old.close()
-        other.communicate()
+        await other.communicate(b"\n")
 
 
 @pytest.mark.parametrize(
