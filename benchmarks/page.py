@@ -27,6 +27,9 @@ _BEGIN, _END = "<!-- results: begin -->\n", "<!-- results: end -->\n"
 _TIMED = ("plainsql", "asyncpg-pool", "asyncpg-no-reset", "psycopg")
 """The contenders whose latencies are on the page."""
 
+_WORKING = ("plainsql", "plainsql-not-compiled", "asyncpg-pool", "asyncpg-no-reset", "psycopg")
+"""The contenders whose work is on the page."""
+
 _QUIET = 0.5
 """The load average at the start up to which a machine had nothing else to do."""
 
@@ -73,6 +76,10 @@ def _lines(results: Results) -> Iterator[str]:
     if timed:
         yield ""
         yield from _latencies(timed, results)
+    worked = [one for one in results.measured if one.loop == loop and any(s.cpu_us for s in one.series)]
+    if worked:
+        yield ""
+        yield from _work(worked, results)
     yield ""
 
 
@@ -115,6 +122,16 @@ def _latencies(timed: Sequence[Measured], results: Results) -> Iterator[str]:
         by_name = {series.contender: series for series in one.series}
         cells = [_latency(by_name[name]) if name in by_name else "-" for name in names]
         yield f"| {one.title} | {' | '.join(cells)} |"
+
+
+def _work(worked: Sequence[Measured], results: Results) -> Iterator[str]:
+    names = [name for name in _WORKING if name in results.names]
+    yield f"| microseconds of the client's processor | {' | '.join(results.names[name] for name in names)} |"
+    yield "|---|" + "--:|" * len(names)
+    for one in worked:
+        by_name = {series.contender: series.cpu_us for series in one.series}
+        cells = [f"{spread(by_name[name]).median:.3g}" if by_name.get(name) else "-" for name in names]
+        yield f"| {one.title}, for one of the {one.unit} | {' | '.join(cells)} |"
 
 
 def _latency(series: Series) -> str:

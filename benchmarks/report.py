@@ -51,6 +51,9 @@ def print_case(console: Console, one: Measured, names: Mapping[str, str], base: 
     table.add_column("contender")
     for heading in (f"{one.unit}/s", "quartiles", "ratio", "quartiles"):
         table.add_column(heading, justify="right", no_wrap=True)
+    worked = any(series.cpu_us for series in one.series)
+    if worked:
+        table.add_column("client µs", justify="right", no_wrap=True)
     timed = any(series.p50_ms for series in one.series)
     if timed:
         for heading in ("p50 ms", "p99 ms"):
@@ -66,6 +69,8 @@ def print_case(console: Console, one: Measured, names: Mapping[str, str], base: 
             name += f" ({series.units:,} {one.unit})"
         cells = [_count(rate.median), f"{_count(rate.low)}-{_count(rate.high)}"]
         cells += ["", ""] if against is None else _ratio_cells(ratio(series.rates, against))
+        if worked:
+            cells.append(f"{spread(series.cpu_us).median:.3g}" if series.cpu_us else "")
         if timed:
             cells += [
                 f"{spread(times).median:.3f}" if times else "" for times in (series.p50_ms, series.p99_ms)

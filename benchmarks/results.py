@@ -18,6 +18,8 @@ class Series(msgspec.Struct):
     """In one slice."""
     memory_mb: list[float] = []
     """The growth of the process, one for each round; streams only."""
+    cpu_us: list[float] = []
+    """The processor's time that the client took for a unit, in microseconds: one for each round."""
     p50_ms: list[float] = []
     """Half of the calls took no longer: one for each round of latencies."""
     p99_ms: list[float] = []

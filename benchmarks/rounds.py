@@ -79,6 +79,7 @@ async def measure(
                     series[name].p99_ms.append(found.p99_ms)
             else:
                 series[name].rates.append(found.units / found.seconds)
+                series[name].cpu_us.append(1e6 * found.cpu_seconds / found.units)
     gc.unfreeze()
     return Measured(
         case=case.name,

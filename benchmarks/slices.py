@@ -30,6 +30,8 @@ class Slice(msgspec.Struct):
 
     units: int
     seconds: float
+    cpu_seconds: float = 0.0
+    """Of the client's process, on whatever processor; another process's load leaves them as they are."""
     p50_ms: float = 0.0
     """Of a call's time; zero where the calls were not timed one by one."""
     p99_ms: float = 0.0
@@ -42,12 +44,14 @@ async def run_slice(
     """Time so many units; with ``latencies``, each call as well, which costs the fastest some per cent."""
     work = case.work(contender, units, seed)
     times: list[float] | None = [] if latencies else None
+    cpu_began = time.process_time()
     seconds = await _time(work, case.tasks, times)
+    cpu_seconds = time.process_time() - cpu_began
     if not times:
-        return Slice(work.units, seconds)
+        return Slice(work.units, seconds, cpu_seconds)
     times.sort()
     p99_ms = 1000 * times[len(times) * 99 // 100] if len(times) >= _FEWEST_FOR_P99 else 0.0
-    return Slice(work.units, seconds, 1000 * times[len(times) // 2], p99_ms)
+    return Slice(work.units, seconds, cpu_seconds, 1000 * times[len(times) // 2], p99_ms)
 
 
 async def warm_up(case: Case, contender: Contender, admin: Admin, length: float) -> None:

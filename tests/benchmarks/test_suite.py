@@ -115,6 +115,9 @@ def test_calls_are_timed_one_by_one_after_the_rounds_that_count_them(results: Re
         for series in one.series:
             assert len(series.p50_ms) == TINY.latency_rounds, one.case
             assert all(0 < p50 <= p99 for p50, p99 in zip(series.p50_ms, series.p99_ms, strict=False))
+    for one in results.measured:
+        if one.case not in ("import", "stream"):
+            assert all(len(series.cpu_us) == len(series.rates) for series in one.series)
     # 64 tasks share ten connections at the most: each waits for several calls' time.
     (crowd,) = (one for one in results.measured if one.case == "point-read/64")
     for series in crowd.series:
