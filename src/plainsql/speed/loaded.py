@@ -40,7 +40,7 @@ def _loses_references(protocol_class: Any) -> bool:
 
 
 STATUS: Status = availability(asyncpg.__version__)  # type: ignore[attr-defined]
-"""Whether the compiled part is in use, and why not."""
+"""The state of the compiled part."""
 
 if STATUS.running:
     try:
@@ -50,6 +50,7 @@ if STATUS.running:
             raise TypeError("objects of its classes and of asyncpg's end in different ways")
         MAKE_READER = import_module("plainsql.speed._rows").reader_of
         STEP, CONNECT = _wire.Step, connect_with(PROTOCOL)
+        MAKE_READER = import_module("plainsql.speed._rows").reader_of
     except (ImportError, AttributeError, TypeError, ValueError) as error:
         # Modules of another system, or an asyncpg of this version with other classes than its release.
         PROTOCOL = STEP = CONNECT = MAKE_READER = None
