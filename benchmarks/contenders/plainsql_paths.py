@@ -77,4 +77,4 @@ async def columns(query: Any, db: Any, **parameters: object) -> Any:
 
 def matrix(found: Any, column: str) -> Any:
     """Return a column of vectors as one NumPy array."""
-    return found[column].to_numpy()
+    return found.matrix(column)
