@@ -125,9 +125,9 @@ _DIMENSIONS = 64
 _CLUSTERS = 100
 
 VISITED = 10_000
-"""Rows of bench.visits at most: enough that writers seldom meet at one."""
+"""Rows of bench.visits at most: enough that two writers seldom want the same one."""
 DIMENSIONS = 256
-"""Of the vectors that are read as one matrix."""
+"""Dimensions of the vectors that are read as one matrix."""
 
 TENANTS = tuple(uuid.UUID(int=number) for number in range(1, 101))
 NOTES_PER_TENANT = 100

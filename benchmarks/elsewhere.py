@@ -25,7 +25,7 @@ _LONGEST_LINE = 2**24
 
 
 class ElsewhereError(Exception):
-    """What a contender raised in its process."""
+    """An error that a contender raised in its process."""
 
 
 class Beginning(msgspec.Struct):
@@ -66,7 +66,7 @@ class Elsewhere(Contender):
         self._environment = os.environ | contender.environment
         self._process: asyncio.subprocess.Process | None = None
         self.compiled = ""
-        """Whether plainsql's compiled part runs there, in words."""
+        """The state of plainsql's compiled part there, in words."""
 
     @property
     def pid(self) -> int:

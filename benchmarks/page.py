@@ -1,7 +1,7 @@
 """The results of docs/benchmarks.md, written from a run: ``python -m benchmarks.page [RESULTS]``.
 
-Without a file, from ``benchmarks/results/reference.json``, whose chart the page shows. What stands between
-the two marks is replaced; the rest of the page stays.
+Without a file, from ``benchmarks/results/reference.json``, whose chart the page shows. The text
+between the two marks is replaced; the rest of the page stays.
 """
 
 from __future__ import annotations

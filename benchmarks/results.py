@@ -25,7 +25,7 @@ class Series(msgspec.Struct):
     p99_ms: list[float] = []
     """The same of 99 in a hundred; empty if there were fewer than a hundred calls in a slice."""
     note: str = ""
-    """What there is to say of its answers, such as their recall."""
+    """A remark on its answers, such as their recall."""
 
 
 class Measured(msgspec.Struct):
@@ -44,7 +44,7 @@ class Measured(msgspec.Struct):
     failed: dict[str, str]
     """Contender → what went wrong: these make the run fail."""
     placement: str = ""
-    """Where the clients and the server ran: the same for all contenders."""
+    """The processors of the clients and of the server: the same for all contenders."""
 
     def rates(self, contender: str) -> list[float] | None:
         return next((one.rates for one in self.series if one.contender == contender), None)

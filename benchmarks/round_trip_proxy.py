@@ -1,7 +1,7 @@
 """A network between the clients and the server: ``python -m benchmarks.round_trip_proxy SOCKET SECONDS``.
 
-It passes on what it reads after half a round trip, in both directions. What is on its way holds nothing else
-up: any number of connections, bytes and messages are under way at the same time.
+It passes on what it reads after half a round trip, in both directions. Bytes on their way hold up nothing else:
+there may be any number of them, on any number of connections.
 """
 
 from __future__ import annotations
@@ -63,9 +63,9 @@ class _End:
         self.socket = one
         self.other = self
         self.unsent = bytearray()
-        """What the system's buffer had no room for."""
+        """Bytes for which the system's buffer had no room."""
         self.ends = False
-        """After what is unsent, the connection ends."""
+        """True if the connection ends after the unsent bytes."""
 
 
 class _Proxy:
@@ -163,7 +163,7 @@ class _Proxy:
             return end.socket.send(data)
         except BlockingIOError:
             return 0
-        except OSError:  # the other side is gone: nobody waits for this
+        except OSError:  # the other side has closed its connection: the bytes have no reader
             return len(data)
 
 

@@ -26,16 +26,16 @@ _FEWEST_FOR_P99 = 100
 
 
 class Slice(msgspec.Struct):
-    """What one slice took."""
+    """The times of one slice."""
 
     units: int
     seconds: float
     cpu_seconds: float = 0.0
-    """Of the client's process, on whatever processor; another process's load leaves them as they are."""
+    """Processor time of the client's process; the load of other processes changes it little."""
     p50_ms: float = 0.0
-    """Of a call's time; zero where the calls were not timed one by one."""
+    """The median time of a call; zero if the calls were not timed one by one."""
     p99_ms: float = 0.0
-    """Zero as well where the calls were too few to tell."""
+    """The 99th percentile; zero, too, if there were too few calls."""
 
 
 async def run_slice(

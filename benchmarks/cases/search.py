@@ -37,7 +37,7 @@ class Search(Case):
 
 
 class SearchBurst(Case):
-    """Sixty searches that begin at once; `plainsql-one-by-one` makes one after another."""
+    """Sixty searches that begin together; `plainsql-one-by-one` makes one after another."""
 
     unit = "searches"
     name = f"search-burst/{_COMPARED}"
@@ -62,7 +62,7 @@ class SearchBurst(Case):
 
 
 class _Answers:
-    """What single searches return, and what is exact: asked for once, and compared with each contender's."""
+    """The rows of single searches, and the exact ones: read once, and compared with each contender's."""
 
     def __init__(self) -> None:
         self._known: list[tuple[list[int], list[int]]] = []

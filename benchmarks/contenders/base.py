@@ -68,7 +68,7 @@ class Contender(ABC):
         raise NotOfferedError("no search by vectors here")
 
     async def search_all(self, searches: Sequence[tuple[list[float], int, int]]) -> Sequence[Sequence[Any]]:
-        """Return the answers of several searches, which all begin at once."""
+        """Return the answers of several searches that begin together."""
         return await asyncio.gather(*(self.search(*search) for search in searches))
 
     async def get_contact(self, id: int) -> Any:

@@ -1,6 +1,6 @@
 """ConnectorX: a reader in Rust, straight into Arrow's columns. It offers nothing else.
 
-It connects anew for each call and takes no parameters, which is how it is meant: for large results. It has no
+It connects for each call and takes no parameters, which is how it is meant: for large results. It has no
 asynchronous calls.
 """
 

@@ -103,7 +103,7 @@ class PlainsqlUnjoined(Plainsql):
 
 
 class PlainsqlOneByOne(Contender):
-    """Several searches one after another, for what it gains to begin them at once."""
+    """Several searches one after another, to compare with those that begin together."""
 
     name = "plainsql, one by one"
     distributions = ("plainsql",)

@@ -165,7 +165,7 @@ select exists (
 )
 """, read_only=True, session_clean=True)
 def has(*, id: int) -> Args:
-    """Whether there is a lead with this id.
+    """True if there is a lead with this id.
 
     Reads bench.leads.
     SQL: sql/leads/has.sql

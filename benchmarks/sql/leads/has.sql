@@ -1,4 +1,4 @@
--- Whether there is a lead with this id.
+-- True if there is a lead with this id.
 -- returns: value
 select exists (
   select
