@@ -34,8 +34,8 @@ def are_enough() -> bool:
 def divided(postmaster: int, clients: Sequence[int] = (), network: Sequence[int] = ()) -> Iterator[None]:
     """Give the clients the first processor, and the server and its children the others; then all have all.
 
-    The clients are this process, with all its threads, and those of the ids. The network's processes go with the
-    server.
+    The clients are this process, with all its threads, and those of the ids. The network's processes are on
+    the server's side.
     """
     everything = allowed()
     first = frozenset((min(everything),))

@@ -1,7 +1,7 @@
 """A network between the clients and the server: ``python -m benchmarks.round_trip_proxy SOCKET SECONDS``.
 
-It passes on what it reads after half a round trip, in both directions. Bytes on their way hold up nothing else:
-there may be any number of them, on any number of connections.
+It passes on what it reads after half a round trip, in both directions. Bytes on their way hold up nothing
+else: there may be any number of them, on any number of connections.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A loader by hand: the keys of one turn of the loop go as one ``where id = any($1)``.
 
-What an application writes (or takes from a dataloader) for its most frequent query, to compare with plainsql's
-joined reads, which need no such query. It runs on asyncpg's pool without the reset query.
+What an application writes (or takes from a dataloader) for its most frequent query, to compare with
+plainsql's joined reads, which need no such query. It runs on asyncpg's pool without the reset query.
 """
 
 from __future__ import annotations
