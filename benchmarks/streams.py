@@ -41,7 +41,9 @@ def measure_streams(
     began = time.monotonic()
     skipped: dict[str, str] = {}
     failed: dict[str, str] = {}
-    series = {name: Series(name, [], 0) for name in contenders}
+    able = [name for name, one in contenders.items() if type(one).stream is not Contender.stream]
+    skipped |= {name: "no stream" for name in contenders if name not in able}
+    series = {name: Series(name, [], 0) for name in able}
     for number in range(1, extent.stream_rounds + 1):
         if number > 1 and time.monotonic() > deadline:
             break

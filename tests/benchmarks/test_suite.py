@@ -280,7 +280,7 @@ async def test_a_process_that_cannot_start_is_an_error(place: Place, tmp_path: P
 
 
 async def test_a_network_delays_each_way_and_holds_nothing_else_up(place: Place) -> None:
-    round_trip, many = 0.05, 20
+    round_trip, many = 0.1, 20
     with open_network(place, round_trip) as network:
         connections: list[Any] = [await asyncpg.connect(network.place.url) for _ in range(many)]
         began = time.monotonic()
