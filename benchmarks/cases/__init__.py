@@ -32,7 +32,7 @@ _QUICK: Final = (
     "network-point-read/1",
 )
 _FOR_ALL: Final = ("point-read/1", "point-read/64", "rows/1000", "tenant-read/1", "insert/1", "bulk-insert")
-_QUICK_FOR_ALL: Final = ("point-read/1", "rows/1000")
+_QUICK_FOR_ALL: Final = ("point-read/1",)
 """The cases of those that are not among the closest: in all, a run would not end in time."""
 
 
