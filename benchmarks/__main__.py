@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -37,6 +38,7 @@ def benchmarks(
     processors: Mode = "auto",
     base: str = "asyncpg-pool",
     before: Path | None = None,
+    seconds: float | None = None,
     chart: str = "latest",
     folder: Path = RESULTS,
 ) -> int:
@@ -63,6 +65,9 @@ def benchmarks(
         The contender that ratios are to.
     before
         Another checkout, whose plainsql takes part too: what did this one make faster or slower?
+    seconds
+        No further case begins after so many, instead of the 75 or 840 of a quick or a full run: on a
+        machine that is slow, or busy.
     chart
         The name of the chart, which is written as SVG and PNG.
     folder
@@ -78,9 +83,12 @@ def benchmarks(
         start=lambda results: report.print_start(console, results),
         case=lambda one, names: report.print_case(console, one, names, base),
     )
+    extent = QUICK if quick else FULL
+    if seconds is not None:
+        extent = replace(extent, seconds=seconds)
     wanted = [name.strip() for name in contenders.split(",") if name.strip()]
     try:
-        results = run(wanted, only or [], loops, QUICK if quick else FULL, listener, processors, before)
+        results = run(wanted, only or [], loops, extent, listener, processors, before)
     except UnknownContenderError as error:
         console.print(str(error), style="red")
         return 2
