@@ -19,7 +19,7 @@ import msgspec
 import numpy as np
 import pytest
 from asyncpg.pgproto import pgproto
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from plainsql.copy_rows import CopyRows
@@ -159,7 +159,7 @@ BY_TYPE = {
 def test_any_value_of_a_type_is_encoded_as_by_the_codec(ways: BothWays, name: str) -> None:
     statement = described(ways, name)
 
-    @settings(max_examples=50)
+    @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(BY_TYPE[name])
     def check(value: Any) -> None:
         assert outcome(statement, value, by_codecs=False) == outcome(statement, value, by_codecs=True)
