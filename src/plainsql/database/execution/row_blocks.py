@@ -95,7 +95,7 @@ class RowBlocks(Generic[T]):
         if not (driver.reads_rows(connection, query) and connection._stmt_cache.has((sql, Record, False))):
             if isinstance(query, StreamedColumns):
                 types = column_types(connection, sql)
-                self._build = lambda records: [query.columns(types, records)]
+                self._build = lambda records: [query.columns(types, records)]  # type: ignore[list-item]
             return await connection.cursor(sql, *self._values)
         if query.is_columnar:
             self._build = _columns_of(query)
