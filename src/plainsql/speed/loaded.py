@@ -13,7 +13,18 @@ import asyncpg
 from plainsql.speed.availability import REBUILD, Status, availability
 from plainsql.speed.connect import connect_with
 
-__all__ = ["CONNECT", "COPY_ENCODER", "MAKE_READER", "PORTAL", "PROTOCOL", "SEND_BLOCKS", "STATUS", "STEP"]
+__all__ = [
+    "ARROW",
+    "COLUMNS",
+    "CONNECT",
+    "COPY_ENCODER",
+    "MAKE_READER",
+    "PORTAL",
+    "PROTOCOL",
+    "SEND_BLOCKS",
+    "STATUS",
+    "STEP",
+]
 
 
 def _parts() -> dict[str, Any]:
@@ -33,6 +44,8 @@ def _parts() -> dict[str, Any]:
         "PORTAL": stream.Portal,
         "COPY_ENCODER": copy.CopyEncoder,
         "SEND_BLOCKS": copy.send_blocks,
+        "ARROW": import_module("plainsql.speed._arrow"),
+        "COLUMNS": import_module("plainsql.speed._columns"),
     }
 
 
@@ -83,3 +96,9 @@ COPY_ENCODER: Any = _PARTS.get("COPY_ENCODER")
 
 SEND_BLOCKS: Any = _PARTS.get("SEND_BLOCKS")
 """Runs a COPY with the blocks of an encoder; None without the compiled part."""
+
+ARROW: Any = _PARTS.get("ARROW")
+"""The module of Arrow's C data interface; None without the compiled part."""
+
+COLUMNS: Any = _PARTS.get("COLUMNS")
+"""The module that reads rows into columns; None without the compiled part."""
