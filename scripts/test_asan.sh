@@ -6,6 +6,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 
+[ $# -gt 0 ] || set -- tests/speed/test_garbled_rows.py tests/columns/test_garbled_rows.py
 folder=$(pwd -P)/build/sanitized
 # The modules are built beside a copy of their package; the rest of plainsql is linked.
 rm -rf "$folder"
@@ -34,5 +35,5 @@ assert plainsql.speed.status().running, plainsql.speed.status()'
 sanitized -c '
 import os, sys, pytest
 del os.environ["LD_PRELOAD"], os.environ["PYTHONMALLOC"]
-sys.exit(pytest.main(sys.argv[1:]))' -q --capture=sys -p no:cacheprovider "${@:-tests/speed/test_garbled_rows.py}"
+sys.exit(pytest.main(sys.argv[1:]))' -q --capture=sys -p no:cacheprovider "$@"
 echo "test-asan: ok"
