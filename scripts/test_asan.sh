@@ -34,5 +34,5 @@ assert plainsql.speed.status().running, plainsql.speed.status()'
 sanitized -c '
 import os, sys, pytest
 del os.environ["LD_PRELOAD"], os.environ["PYTHONMALLOC"]
-sys.exit(pytest.main(sys.argv[1:]))' -q --capture=sys -p no:cacheprovider "${@:-tests/speed/test_garbled_rows.py}"
+sys.exit(pytest.main(sys.argv[1:]))' -q --capture=sys -p no:cacheprovider "${@:-tests/speed/test_garbled_rows.py tests/columns/test_garbled_columns.py}"
 echo "test-asan: ok"
