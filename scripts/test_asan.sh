@@ -6,7 +6,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 
-[ $# -gt 0 ] || set -- tests/speed/test_garbled_rows.py tests/columns/test_garbled_rows.py
+[ $# -gt 0 ] || set -- tests/speed/test_garbled_rows.py tests/columns/test_garbled_columns.py
 folder=$(pwd -P)/build/sanitized
 # The modules are built beside a copy of their package; the rest of plainsql is linked.
 rm -rf "$folder"
