@@ -157,12 +157,9 @@ def _compile(folder: Path, *, sanitize: bool) -> str:
         return f"it does not compile: {_first_error(done.stdout)}"
     if os.environ.get("PLAINSQL_SPEED_BUILD") == "require":
         # Those of asyncpg's declarations, which Cython writes into every module, are not ours.
-        ours = [
-            line
-            for line in done.stdout.splitlines()
-            if "warning:" in line and "__pyx_v_7asyncpg_" not in line
-        ]
-        print("\n".join(ours), end="\n" if ours else "", file=sys.stderr)
+        for line in done.stdout.splitlines():
+            if "warning:" in line and "__pyx_v_7asyncpg_" not in line:
+                print(line, file=sys.stderr)
     folder.mkdir(parents=True, exist_ok=True)
     for name in _modules():
         # Replaced, never written over: a process that runs has the old file in its memory.
