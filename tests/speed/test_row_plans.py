@@ -1,4 +1,4 @@
-"""What a row type asks of its columns holds both ways: conversions, JSON, nulls, nested rows and widths."""
+"""Rows are the same both ways: with conversions, JSON, excluded nulls, nested rows and other widths."""
 
 from __future__ import annotations
 
