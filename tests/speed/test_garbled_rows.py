@@ -67,7 +67,7 @@ def _garbled(chance: random.Random, message: bytes) -> bytes:
 
 @pytest.fixture(scope="module")
 def frozen() -> Iterator[None]:
-    """Keep the objects that are there out of searches for garbage, which would take as long as the readings."""
+    """Keep the objects that are there out of searches for garbage, which would take too long."""
     gc.collect()
     gc.freeze()
     yield
