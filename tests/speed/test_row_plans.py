@@ -157,6 +157,12 @@ def test_a_column_of_a_nested_row_that_is_missing_may_be_null(ways: BothWays) ->
     )
 
 
+def test_void_is_null(ways: BothWays) -> None:
+    assert ways.rows("select pg_notify('nobody', '')", Any) == [None]
+    error = ways.error("select pg_notify('nobody', '')", Any, facts=QueryFacts(not_null=("a",)))
+    assert str(error).startswith("test.speed.rows: a is null")
+
+
 def test_a_null_among_elements_is_refused(ways: BothWays) -> None:
     facts = QueryFacts(not_null=("a[]",))
     for elements in (
