@@ -30,6 +30,7 @@ sanitized -c '
 import os, plainsql.speed
 assert plainsql.speed.__file__.startswith(os.environ["PYTHONPATH"])
 assert plainsql.speed.status().running, plainsql.speed.status()'
+[ $# -gt 0 ] || set -- tests/speed/test_garbled_rows.py tests/columns/test_garbled_columns.py
 # The servers that the tests start run without all this. The sanitizers report on standard error, which pytest must
 # not hold back.
 sanitized -c '
