@@ -43,7 +43,7 @@ class Owner(NamedTuple):
     """The owner of a connection, to which it reports."""
 
     lost: Callable[[RedisProtocol], None]
-    """Called once, when the connection is closed, whoever has closed it."""
+    """Called once, when the connection is closed, from either side."""
     retired: Callable[[RedisProtocol], None]
     """Called when it takes no further calls."""
     explain: Callable[[BaseException, float], Exception]
@@ -134,7 +134,7 @@ class RedisProtocol(asyncio.BufferedProtocol):
                     if not reply.done():
                         reply.set_result(found)
         except (hiredis.HiredisError, InvalidResponse, IndexError):
-            # It is not Redis, or answers what it was not asked: no later reply can be trusted.
+            # It is not Redis, or sent a reply without a call: no later reply can be trusted.
             self._fail(ValueError("not a reply of Redis"))
             self.retire()
             return
