@@ -31,7 +31,7 @@ FLOOR = {
     "types",
     "urls",
 }
-CORE = FLOOR | {"statements", "conversions", "base_form", "rows", "executors", "query"}
+CORE = FLOOR | {"statements", "conversions", "base_form", "rows", "columns", "executors", "query"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "built_json": set(),
@@ -71,7 +71,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "encoding": {"types"},
     "serialization": {"errors", "types"},
     "executors": FLOOR,
-    "query": FLOOR | {"statements", "conversions", "rows", "encoding", "executors"},
+    "columns": FLOOR | {"rows"},
+    "query": FLOOR | {"statements", "conversions", "rows", "encoding", "executors", "columns"},
     "copy_rows": CORE,
     "factories": CORE | {"copy_rows"},
     "fakes": CORE,
