@@ -344,7 +344,7 @@ async def _prepared(
     run_logged: Callable[[float | None], Awaitable[list[Any]]],
     settings: LocalSettings | None = None,
 ) -> list[Any]:
-    """Prepare a statement and that of its settings and run them, within the connection's time limit for all."""
+    """Prepare a statement and its settings' and run them, within the connection's time limit for all."""
     connection._check_open()  # a connection that has ended has no time limit any more
     limit = TimeLimit(connection)
     attempt = 0
