@@ -40,6 +40,10 @@ test: environment-dev servers ## Set up what the tests need and run them
 	@$(BIN)/python $(MEASURED) -m pytest $(WORKERS) $(ARGS)
 	@echo "test: ok"
 
+.PHONY: test-plain
+test-plain: environment-dev servers ## Run what depends on the compiled part without it
+	@PLAINSQL_SPEED=0 sh scripts/test_plain.sh $(ARGS)
+
 .PHONY: coverage coverage-report
 coverage: ## Run the tests and report which lines and branches of the package they reach
 	@$(BIN)/coverage erase 2>/dev/null || true
@@ -93,6 +97,10 @@ generate: environment-demo ## Write the Python modules of the queries, and the s
 	@$(BIN)/plainsql migrate schema
 
 # -- Working on plainsql
+
+.PHONY: speed
+speed: environment-dev ## Build the compiled part, and fail if that is not possible
+	@PLAINSQL_SPEED_BUILD=require $(BIN)/python scripts/build_speed.py
 
 .PHONY: lint
 lint: environment-dev node ## Check style, types, SQL and workflows

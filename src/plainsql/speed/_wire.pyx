@@ -71,6 +71,21 @@ cdef class Step:
                 waiter.set_result(self.rows)
 
 
+cdef _settle_rest(tuple steps, object error):
+    """Fail the steps that were not answered."""
+    cdef Step step
+    for step in steps:
+        if step.done:
+            continue
+        step.done = True
+        step.rows = None
+        if isinstance(error, Exception):
+            step.error = error
+            step.settle()
+        elif step.waiter is not None:
+            step.waiter.cancel()
+
+
 cdef class WireProtocol(BaseProtocol):
     """The protocol of one connection."""
 
@@ -79,9 +94,16 @@ cdef class WireProtocol(BaseProtocol):
         self.readers = {}
 
     async def fetch_rows(self, PreparedStatementState statement, values, RowReader reader, timeout):
-        """Return the rows of a statement, as `reader` makes them. Raises what ``bind_execute`` raises."""
+        """Return the rows of a statement, as ``reader`` makes them; records without one.
+
+        Raises what ``bind_execute`` raises.
+        """
+        cdef Step step
+        timeout = self._get_timeout_impl(timeout)
+        if self._is_cancelling():
+            timeout = await self._wait_for_cancellation(timeout)
         step = Step(statement, values, reader)
-        await self.exchange((step,), timeout)
+        await self._send((step,), timeout)
         if step.error is not None:
             raise step.error
         return step.rows
@@ -93,15 +115,22 @@ cdef class WireProtocol(BaseProtocol):
         cannot be encoded; afterwards the loss of the connection, and cancellation. The steps together must be
         short enough for one write: the caller limits them.
         """
-        cdef:
-            Step step
-            WriteBuffer packet
         timeout = self._get_timeout_impl(timeout)
         if self._is_cancelling():
             timeout = await self._wait_for_cancellation(timeout)
+        try:
+            await self._send(steps, timeout)
+        except BaseException as error:
+            _settle_rest(steps, error)
+            raise
+
+    cdef _send(self, tuple steps, timeout):
+        """Send steps and return the future of their end."""
+        cdef:
+            Step step
+            WriteBuffer packet = WriteBuffer.new()
+            int syncs = 0
         self._check_state()
-        packet = WriteBuffer.new()
-        syncs = 0
         for step in steps:
             self._fill(packet, step)
             syncs += step.synced
@@ -120,22 +149,9 @@ cdef class WireProtocol(BaseProtocol):
         except Exception as error:
             self._syncs = 0
             self._steps = None
-            if not waiter.done():
-                waiter.set_exception(error)
+            waiter.set_exception(error)
             self._coreproto_error()
-        try:
-            await waiter
-        except BaseException as error:
-            for step in steps:
-                if not step.done:
-                    step.done = True
-                    step.error = error if isinstance(error, Exception) else None
-                    if step.waiter is not None and not step.waiter.done():
-                        if step.error is None:
-                            step.waiter.cancel()
-                        else:
-                            step.waiter.set_exception(step.error)
-            raise
+        return waiter
 
     cdef _fill(self, packet, Step step):
         cdef:
@@ -259,6 +275,9 @@ cdef class WireProtocol(BaseProtocol):
             BaseProtocol._push_result(self)
             return
         if self.waiter is not None and not self.waiter.done():
+            if self.result_type != RESULT_OK:
+                # A message could not be read, and what followed it was skipped.
+                self._fail_step(self.result)
             self._end_group()
         if self._syncs == 0:
             self._steps = None

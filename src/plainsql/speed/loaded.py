@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import sys
+from dataclasses import replace
+from importlib import import_module
 from typing import Any
 
-__all__ = ["CONNECT", "MAKE_READER", "PROTOCOL", "STEP"]
+import asyncpg
+
+from plainsql.speed.availability import Status, availability
+from plainsql.speed.connect import connect_with
+
+__all__ = ["CONNECT", "MAKE_READER", "PROTOCOL", "STATUS", "STEP"]
 
 PROTOCOL: Any = None
 """The class of the protocol of the pool's connections; None without the compiled part."""
@@ -19,14 +27,34 @@ CONNECT: Any = None
 MAKE_READER: Any = None
 """Makes the reader of a row plan for a prepared statement; None without the compiled part."""
 
-try:
-    from plainsql.speed import _wire
-except ImportError:
-    pass
-else:
-    from plainsql.speed.connect import connect_with
 
-    class _Protocol(_wire.WireProtocol, asyncio.Protocol):  # type: ignore[misc]
-        pass
+def _loses_references(protocol_class: type[Any]) -> bool:
+    """Return whether the end of an object changes the number of references to its class.
 
-    PROTOCOL, STEP, CONNECT = _Protocol, _wire.Step, connect_with(_Protocol)
+    It does if this extension and asyncpg were compiled with different kinds of classes. The class would be freed
+    while it is in use.
+    """
+    references = sys.getrefcount(protocol_class)
+    protocol_class.__new__(protocol_class)
+    return sys.getrefcount(protocol_class) != references
+
+
+STATUS: Status = availability(asyncpg.__version__)
+"""Whether the compiled part is in use, and why not."""
+
+if STATUS.running:
+    try:
+        _wire: Any = import_module("plainsql.speed._wire")
+        PROTOCOL = type("Protocol", (_wire.WireProtocol, asyncio.Protocol), {})
+        if _loses_references(PROTOCOL):
+            raise TypeError("objects of its classes and of asyncpg's end in different ways")
+        STEP, CONNECT = _wire.Step, connect_with(PROTOCOL)
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
+        # A library of another system, or an asyncpg of this version whose classes are not those of its release.
+        PROTOCOL = STEP = CONNECT = MAKE_READER = None
+        STATUS = replace(
+            STATUS,
+            running=False,
+            reason=f"it cannot be imported: {type(error).__name__}: {str(error).partition(chr(10))[0]}",
+            hint="pip install --force-reinstall plainsql asyncpg",
+        )
