@@ -1,4 +1,4 @@
-"""Builds the compiled part into the wheel, or into the checkout for an editable install, if that can be done."""
+"""Builds the compiled part into a wheel, or into the checkout for an editable install, if it can be built."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 
 class SpeedBuildHook(BuildHookInterface[Any]):
-    """The hook of both kinds of wheels. The source distribution holds the sources, and nothing that is built."""
+    """The hook of both kinds of wheels. The source distribution holds the sources alone."""
 
     _folder: Path | None = None
 
@@ -41,7 +41,7 @@ class SpeedBuildHook(BuildHookInterface[Any]):
             build_data["pure_python"] = False
             build_data["infer_tag"] = True
 
-    def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:  # noqa: ARG002
+    def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
         """Delete what the wheel holds by now."""
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)

@@ -2,10 +2,10 @@
 
     python scripts/build_speed.py                # into the checkout; nothing is done if it is there
     python scripts/build_speed.py --into FOLDER  # into another copy of the package
-    python scripts/build_speed.py --sanitize …   # with the address sanitizer, and the one of undefined behaviour
+    python scripts/build_speed.py --sanitize …   # with the sanitizers of addresses and undefined behaviour
 
-Where it cannot be built, one line says why, and plainsql works without it. ``PLAINSQL_SPEED_BUILD=require`` makes
-that an error; ``PLAINSQL_SPEED_BUILD=no`` builds nothing.
+If it cannot be built, one line says why, and plainsql works without it.
+``PLAINSQL_SPEED_BUILD=require`` makes that an error; ``PLAINSQL_SPEED_BUILD=no`` builds nothing.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import argparse
 import json
 import os
 import platform
+import re
 import shlex
 import shutil
 import subprocess
@@ -40,6 +41,8 @@ from plainsql.speed.build_record import (  # noqa: E402
 )
 
 PYTHONS = ((3, 11), (3, 14))
+# What the compiler is told from outside; cibuildwheel names the system and the processor with the last ones.
+VARIABLES = ("CFLAGS", "CPPFLAGS", "LDFLAGS", "LDSHARED", "ARCHFLAGS", "MACOSX_DEPLOYMENT_TARGET")
 SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
 
 
@@ -50,7 +53,7 @@ def build(package: Path, *, sanitize: bool = False) -> BuildRecord:
     installed, cython = _version("asyncpg"), _version("Cython")
     record = read_record(folder)
     if record is not None and (record.sources, record.asyncpg) == (digest, installed):
-        # What one Python could not build, another with the same name may have: Debian's, and one with its headers.
+        # Pythons of one version share the modules: what one cannot build without headers, another has built.
         if not record.failure and all((folder / name).is_file() for name in _modules()):
             return record
         if record.failure and record.cython == cython and cython and not required:
@@ -80,7 +83,8 @@ def obstacle(*, tools: bool = True) -> str:
         return "it is not for free-threaded builds of Python"
     if not compiler():
         return "there is no C compiler"
-    if not any((Path(sysconfig.get_path(name)) / "Python.h").is_file() for name in ("include", "platinclude")):
+    folders = [Path(sysconfig.get_path(name)) for name in ("include", "platinclude")]
+    if not any((folder / "Python.h").is_file() for folder in folders):
         short = ".".join(map(str, sys.version_info[:2]))
         return f"the headers of Python are not installed (Debian, Ubuntu: apt-get install python{short}-dev)"
     return _unmet_requirement() if tools else ""
@@ -97,7 +101,8 @@ def compiler() -> str:
 def requirements() -> list[str]:
     """Return what the build needs, as pyproject.toml has it."""
     table = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
-    found: list[str] = table["tool"]["hatch"]["build"]["targets"]["wheel"]["hooks"]["custom"]["speed-dependencies"]
+    wheel = table["tool"]["hatch"]["build"]["targets"]["wheel"]
+    found: list[str] = wheel["hooks"]["custom"]["speed-dependencies"]
     return found
 
 
@@ -132,7 +137,7 @@ def _compile(folder: Path, *, sanitize: bool) -> str:
     log = tree.with_suffix(".log")
     tree.parent.mkdir(parents=True, exist_ok=True)
     _forget_changed(tree)
-    # A process of its own: what the compilers print is kept, and setuptools changes this one no more than it must.
+    # In a process of its own, so that what the compilers print is kept.
     command = [sys.executable, str(Path(__file__).resolve()), "--compile", str(tree)]
     done = subprocess.run(
         [*command, *(["--sanitize"] if sanitize else [])],
@@ -149,9 +154,7 @@ def _compile(folder: Path, *, sanitize: bool) -> str:
     if done.returncode != 0:
         if os.environ.get("PLAINSQL_SPEED_BUILD") == "require":
             print(done.stdout, file=sys.stderr)
-        lines = [line.strip() for line in done.stdout.splitlines() if line.strip()]
-        errors = [line for line in lines if "error:" in line] or lines[-1:] or ["nothing was printed"]
-        return f"it does not compile: {errors[0]}"
+        return f"it does not compile: {_first_error(done.stdout)}"
     folder.mkdir(parents=True, exist_ok=True)
     for name in _modules():
         # Replaced, never written over: a process that runs has the old file in its memory.
@@ -159,6 +162,12 @@ def _compile(folder: Path, *, sanitize: bool) -> str:
         shutil.copy2(tree / "lib" / "plainsql" / "speed" / name, unfinished)
         unfinished.replace(folder / name)
     return ""
+
+
+def _first_error(output: str) -> str:
+    """Return the first error that a compiler has printed, without the folder of its file."""
+    found = re.search(r"([^\s/]+\.(?:pyx|pxd|c|h):\d+:\d+: (?!warning|note)\S.*)", output)
+    return found[1][:200] if found else f"{compiler()} failed"
 
 
 def _tree(*, sanitize: bool) -> Path:
@@ -169,9 +178,10 @@ def _tree(*, sanitize: bool) -> Path:
 
 
 def _forget_changed(tree: Path) -> None:
-    """Delete what was made of other sources. Their contents say so: times do not, if a file comes from a copy."""
+    """Delete what was made of other sources. Contents are compared: a copied file may have any time."""
     inputs = tree / "inputs.json"
-    now = {**crc_by_source(SOURCES), "options": zlib.crc32(Path(__file__).read_bytes())}
+    options = [Path(__file__).read_text("utf-8"), compiler(), *(os.environ.get(name) for name in VARIABLES)]
+    now = {**crc_by_source(SOURCES), "options": zlib.crc32(repr(options).encode())}
     try:
         before = json.loads(inputs.read_bytes())
     except (OSError, ValueError):
@@ -194,7 +204,8 @@ def _run_compilers(tree: Path, *, sanitize: bool) -> None:
     from setuptools.dist import Distribution
 
     asyncpg = find_spec("asyncpg")
-    assert asyncpg is not None and asyncpg.submodule_search_locations
+    assert asyncpg is not None
+    assert asyncpg.submodule_search_locations
     flags = ["-O1", "-g", "-fno-omit-frame-pointer", *SANITIZERS] if sanitize else ["-O2", "-g0"]
     paths = sorted(SOURCES.glob("*.pyx"))
     workers = min(len(paths), os.cpu_count() or 1)
@@ -243,7 +254,7 @@ def main() -> int:
     before = read_record(options.into / "speed")
     record = build(options.into, sanitize=options.sanitize)
     if record.failure:
-        print(f"speed: the compiled part is not built, and plainsql works without it: {record.failure}", file=sys.stderr)
+        print(f"speed: {record.failure}: plainsql works without the compiled part", file=sys.stderr)
         return 1 if mode == "require" else 0
     if not options.quiet or record != before:
         print(f"speed: built for asyncpg {record.asyncpg}")

@@ -13,10 +13,13 @@ from pathlib import Path
 from plainsql.errors import SettingsError
 from plainsql.speed.build_record import read_record, source_digest
 
-__all__ = ["VARIABLE", "Status", "availability"]
+__all__ = ["REBUILD", "VARIABLE", "Status", "availability"]
 
 VARIABLE = "PLAINSQL_SPEED"
 """The environment variable that switches the compiled part off."""
+
+REBUILD = "pip install --force-reinstall --no-cache-dir --no-binary plainsql plainsql"
+"""Builds it for the installed Python, if there is a C compiler."""
 
 _FOLDER = Path(__file__).parent
 
@@ -68,7 +71,7 @@ def _obstacle(installed: str, environ: Mapping[str, str], folder: Path) -> tuple
         return "it is not for free-threaded builds of Python", "use a build of Python with the GIL"
     record = read_record(folder)
     sources = source_digest(folder)
-    again = "make speed" if sources else "pip install --force-reinstall plainsql"
+    again = "make speed" if sources else REBUILD
     if record is None:
         return f"it was not built for Python {platform.python_version()}", again
     if record.failure:

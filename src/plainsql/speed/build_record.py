@@ -43,6 +43,7 @@ def read_record(folder: Path) -> BuildRecord | None:
 
 def write_record(folder: Path, record: BuildRecord) -> None:
     """Write the record of a folder, in one step."""
+    folder.mkdir(parents=True, exist_ok=True)
     path = _path(folder)
     unfinished = path.with_suffix(".unfinished")
     unfinished.write_text(json.dumps(record._asdict(), indent=2) + "\n", encoding="utf-8")

@@ -1,7 +1,7 @@
 """``asyncpg.connect`` with a protocol of one's own, for one connection and no other.
 
-asyncpg makes the protocol by a global name of ``asyncpg.connect_utils``. A copy of that module, which only this
-module knows, has another protocol there: connections that other code opens keep asyncpg's own.
+asyncpg makes the protocol by a global name of ``asyncpg.connect_utils``. A copy of that module, which only
+this module knows, has another protocol there: connections that other code opens keep asyncpg's own.
 """
 
 from __future__ import annotations

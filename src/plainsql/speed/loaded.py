@@ -10,7 +10,7 @@ from typing import Any
 
 import asyncpg
 
-from plainsql.speed.availability import Status, availability
+from plainsql.speed.availability import REBUILD, Status, availability
 from plainsql.speed.connect import connect_with
 
 __all__ = ["CONNECT", "MAKE_READER", "PROTOCOL", "STATUS", "STEP"]
@@ -28,18 +28,18 @@ MAKE_READER: Any = None
 """Makes the reader of a row plan for a prepared statement; None without the compiled part."""
 
 
-def _loses_references(protocol_class: type[Any]) -> bool:
+def _loses_references(protocol_class: Any) -> bool:
     """Return whether the end of an object changes the number of references to its class.
 
-    It does if this extension and asyncpg were compiled with different kinds of classes. The class would be freed
-    while it is in use.
+    It does if this extension and asyncpg were compiled with different kinds of classes. The class would be
+    freed while it is in use.
     """
     references = sys.getrefcount(protocol_class)
     protocol_class.__new__(protocol_class)
     return sys.getrefcount(protocol_class) != references
 
 
-STATUS: Status = availability(asyncpg.__version__)
+STATUS: Status = availability(asyncpg.__version__)  # type: ignore[attr-defined]
 """Whether the compiled part is in use, and why not."""
 
 if STATUS.running:
@@ -50,11 +50,11 @@ if STATUS.running:
             raise TypeError("objects of its classes and of asyncpg's end in different ways")
         STEP, CONNECT = _wire.Step, connect_with(PROTOCOL)
     except (ImportError, AttributeError, TypeError, ValueError) as error:
-        # A library of another system, or an asyncpg of this version whose classes are not those of its release.
+        # Modules of another system, or an asyncpg of this version with other classes than its release.
         PROTOCOL = STEP = CONNECT = MAKE_READER = None
         STATUS = replace(
             STATUS,
             running=False,
             reason=f"it cannot be imported: {type(error).__name__}: {str(error).partition(chr(10))[0]}",
-            hint="pip install --force-reinstall plainsql asyncpg",
+            hint=f"{REBUILD} asyncpg",
         )
