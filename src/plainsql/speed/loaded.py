@@ -48,6 +48,7 @@ if STATUS.running:
         PROTOCOL = type("Protocol", (_wire.WireProtocol, asyncio.Protocol), {})
         if _loses_references(PROTOCOL):
             raise TypeError("objects of its classes and of asyncpg's end in different ways")
+        MAKE_READER = import_module("plainsql.speed._rows").reader_of
         STEP, CONNECT = _wire.Step, connect_with(PROTOCOL)
     except (ImportError, AttributeError, TypeError, ValueError) as error:
         # Modules of another system, or an asyncpg of this version with other classes than its release.

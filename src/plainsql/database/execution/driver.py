@@ -114,6 +114,7 @@ async def fetch_rows(
     """Return the rows of a query with a plan, on a connection with the compiled protocol, and raise what
     `fetch` raises. They are read straight from the server's messages.
     """
+    finish = query.plan.finish
     statement = connection._stmt_cache.get((sql, Record, False))
     if statement is not None and not connection._query_loggers:
         try:
@@ -121,14 +122,21 @@ async def fetch_rows(
             rows: list[Any] = await protocol.fetch_rows(
                 statement, values, _reader(protocol, statement, query), None
             )
-            return rows
+            return rows if finish is None else finish(rows)
         except exceptions.OutdatedSchemaCacheError as error:
             await _learn_types(connection, query, error)
         except exceptions.InvalidCachedStatementError:
             connection._drop_global_statement_cache()
             if connection.is_in_transaction():
                 raise
-    return await _prepared(
+    logged = False
+
+    async def run_logged(timeout: float | None) -> list[Any]:
+        nonlocal logged
+        logged = True
+        return query.build(await connection.fetch(sql, *values, timeout=timeout))
+
+    rows = await _prepared(
         connection,
         sql,
         query,
@@ -136,8 +144,9 @@ async def fetch_rows(
         lambda statement, timeout: connection._protocol.fetch_rows(
             statement, values, _reader(connection._protocol, statement, query), timeout
         ),
-        lambda timeout: _logged_rows(connection, sql, values, query, timeout),
+        run_logged,
     )
+    return rows if finish is None or logged else finish(rows)
 
 
 def reads_rows(connection: Any, query: CompiledQuery[Any, Any]) -> bool:
@@ -159,16 +168,6 @@ def _reader(protocol: Any, statement: Any, query: CompiledQuery[Any, Any]) -> An
     return reader
 
 
-async def _logged_rows(
-    connection: Any,
-    sql: str,
-    values: Sequence[object],
-    query: CompiledQuery[Any, Any],
-    timeout: float | None,
-) -> list[Any]:
-    return query.build(await connection.fetch(sql, *values, timeout=timeout))
-
-
 async def fetch_with(
     connection: Any,
     settings: LocalSettings,
@@ -182,6 +181,7 @@ async def fetch_with(
 
     Both are one implicit transaction: the settings are gone when the answer is here.
     """
+    finish = query.plan.finish if as_rows else None
     statement = connection._stmt_cache.get((sql, Record, False))
     if statement is not None and not connection._query_loggers:
         first = ready_step(connection, settings)
@@ -189,7 +189,8 @@ async def fetch_with(
             protocol = connection._protocol
             reader = _reader(protocol, statement, query) if as_rows else None
             try:
-                return await _exchange(protocol, first, STEP(statement, values, reader), None)
+                rows = await _exchange(protocol, first, STEP(statement, values, reader), None)
+                return rows if finish is None else finish(rows)
             except exceptions.OutdatedSchemaCacheError as error:
                 await _learn_types(connection, query, error)
             except exceptions.InvalidCachedStatementError:
@@ -205,7 +206,8 @@ async def fetch_with(
         with connection._time_and_log(sql, values, timeout):
             return await run(await connection._get_statement(sql, timeout), timeout)
 
-    return await _prepared(connection, sql, query, 0, run, run_logged, settings)
+    rows = await _prepared(connection, sql, query, 0, run, run_logged, settings)
+    return rows if finish is None else finish(rows)
 
 
 async def status_with(connection: Any, settings: LocalSettings, sql: str, values: Sequence[object]) -> str:
