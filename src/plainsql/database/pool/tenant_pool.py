@@ -354,8 +354,8 @@ class TenantPool:
     ) -> PooledConnection:
         """Acquire a connection whose session carries a tenant, or none.
 
-        ``or_none``: one that carries no tenant will do. ``pooled``: one that is acquired already. ``probe``: the last connection was lost, and others may be
-        lost with it, so a round trip proves this one first.
+        ``or_none``: one that carries no tenant will do. ``pooled``: one that is acquired already. ``probe``:
+        the last connection was lost, and others may be lost with it, so a round trip proves this one first.
         """
         connections = self._connections
         deadline = connections.deadline()
