@@ -12,6 +12,7 @@ from uuid import UUID, uuid5
 
 import asyncpg
 import pytest
+from asyncpg import exceptions
 
 import plainsql
 from plainsql.database.pool.lost_connection import ConnectionLostError
@@ -238,7 +239,7 @@ class _Mix:
             settings = "current_setting('app.jwt_tenant', true) || current_setting('app.jwt_user', true)"
             try:
                 left = await idle.connection.fetchval(f"select coalesce({settings}, '')")
-            except (asyncpg.InterfaceError, asyncpg.PostgresError, OSError):
+            except (exceptions.InterfaceError, exceptions.PostgresError, OSError):
                 assert self.kinds["lost_connection"]
             else:
                 assert left == "", "settings of a tenant that were left in a session"
@@ -304,7 +305,7 @@ class _Mix:
 
     async def unfit(self, _: UUID, view: Any) -> None:
         with pytest.raises(plainsql.errors.BindError):
-            await touch_row(view, id="one")
+            await touch_row(view, id="one")  # type: ignore[call-overload]
         with pytest.raises(plainsql.errors.BindError):
             await touch_row.batch(view, [{"id": 1}, {"id": "two"}])
 

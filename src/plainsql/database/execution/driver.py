@@ -18,7 +18,7 @@ from asyncpg import Record, exceptions
 
 from plainsql.database.execution.asyncpg_version import IS_KNOWN, PIPELINES_RETURN_ROWS
 from plainsql.database.pool.resettable_connection import of_element
-from plainsql.database.pool.tenant_settings import LocalSettings, prepare_settings, ready_step, settings_step
+from plainsql.database.pool.tenant_settings import LocalSettings, prepare_settings, ready_step
 from plainsql.errors import ContractError, DecodeError
 from plainsql.query import CompiledQuery
 from plainsql.query.description import Described
@@ -210,7 +210,7 @@ async def _fetch_with(
 
     async def run(statement: Any, timeout: float | None) -> list[Any]:
         protocol = connection._protocol
-        first = await settings_step(connection, settings, timeout)
+        first = ready_step(connection, settings)
         reader = _reader(protocol, statement, query) if as_rows else None
         return await _exchange(protocol, first, STEP(statement, values, reader), timeout)
 
@@ -228,9 +228,7 @@ async def status_with(connection: Any, settings: LocalSettings, sql: str, values
     limit = TimeLimit(connection)
     again = True
     while True:
-        statement = await connection._get_statement(sql, limit.left)
-        await prepare_settings(connection, settings, limit.left)
-        first = await settings_step(connection, settings)
+        first, statement = await _prepared_pair(connection, settings, sql, limit)
         step = STEP(statement, values, drop_rows=True)
         try:
             if connection._query_loggers:
@@ -246,6 +244,21 @@ async def status_with(connection: Any, settings: LocalSettings, sql: str, values
         else:
             status: str = step.status
             return status
+
+
+async def _prepared_pair(
+    connection: Any, settings: LocalSettings, sql: str, limit: TimeLimit
+) -> tuple[Any, Any]:
+    """Return the step of the settings and a statement, both prepared at the same time.
+
+    While one is being prepared, another connection may find that its plans are out of date: then those of all
+    connections are dropped, and closed by the next preparation.
+    """
+    while True:
+        await prepare_settings(connection, settings, limit.left)
+        statement = await connection._get_statement(sql, limit.left)
+        if (first := ready_step(connection, settings)) is not None:
+            return first, statement
 
 
 async def _exchange(protocol: Any, first: Any, step: Any, timeout: float | None) -> list[Any]:
@@ -273,8 +286,7 @@ async def execute_many_with(
     """
     again = True
     while True:
-        statement = await connection._get_statement(sql, limit.left)
-        first = await settings_step(connection, settings, limit.left)
+        first, statement = await _prepared_pair(connection, settings, sql, limit)
         steps = [STEP(statement, values, synced=False, drop_rows=not returns) for values in sets]
         try:
             with connection._time_and_log(sql, sets, limit.left):
@@ -413,9 +425,11 @@ async def _prepared(
     attempt = 0
     while True:
         attempt += 1
-        statement = await prepare(connection, sql, query, own, limit.left)
         if settings is not None:
             await prepare_settings(connection, settings, limit.left)
+        statement = await prepare(connection, sql, query, own, limit.left)
+        if settings is not None and ready_step(connection, settings) is None:
+            continue  # see `_prepared_pair`
         if connection._query_loggers:
             return await run_logged(limit.left)
         try:
