@@ -40,9 +40,13 @@ test: environment-dev servers ## Set up what the tests need and run them
 	@$(BIN)/python $(MEASURED) -m pytest $(WORKERS) $(ARGS)
 	@echo "test: ok"
 
+.PHONY: test-asan
+test-asan: environment-dev servers ## Run the tests of garbled messages with sanitizers in the compiled part
+	@sh scripts/test_asan.sh $(ARGS)
+
 .PHONY: test-plain
 test-plain: environment-dev servers ## Run what depends on the compiled part without it
-	@PLAINSQL_SPEED=0 sh scripts/test_plain.sh $(ARGS)
+	@sh scripts/test_plain.sh $(ARGS)
 
 .PHONY: coverage coverage-report
 coverage: ## Run the tests and report which lines and branches of the package they reach
@@ -129,10 +133,15 @@ lock: environment-lock ## Resolve requirements/ from pyproject.toml (ARGS=--upgr
 	@echo "lock: ok"
 
 .PHONY: package
-package: environment-dev ## Build the wheel and the source distribution in dist/
+package: environment-dev ## Build the source distribution in dist/, and the wheel without the compiled part
 	@rm -rf dist
-	@$(BIN)/python -m hatchling build
+	@PLAINSQL_SPEED_BUILD=no $(BIN)/python -m hatchling build
 	@echo "package: ok, in dist"
+
+.PHONY: wheels
+wheels: environment-wheels ## Build the wheels with the compiled part in dist/wheels (on Linux with Docker)
+	@$(BIN)/python -m cibuildwheel --output-dir dist/wheels $(ARGS)
+	@echo "wheels: ok, in dist/wheels"
 
 .PHONY: check-version
 check-version: environment-demo ## Fail unless this is version ARGS, as a release's tag says
@@ -168,8 +177,8 @@ clean: ## Delete the environments, caches and built packages; no data
 
 # -- What the commands stand on
 
-.PHONY: environment-demo environment-dev environment-docs environment-lock
-environment-demo environment-dev environment-docs environment-lock: environment-%:
+.PHONY: environment-demo environment-dev environment-docs environment-lock environment-wheels
+environment-demo environment-dev environment-docs environment-lock environment-wheels: environment-%:
 	@sh scripts/environment.sh $*
 
 .PHONY: servers

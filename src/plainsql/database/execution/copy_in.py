@@ -10,6 +10,7 @@ from typing import Any
 
 from asyncpg import exceptions
 
+from plainsql.columns.arrow_rows import is_arrow, rows_of_arrow
 from plainsql.copy_rows import (
     PART_ROWS,
     TAKES_LISTS,
@@ -26,6 +27,7 @@ from plainsql.database.execution.savepoint import atomic
 from plainsql.errors import BindError
 from plainsql.query import CompiledCopy
 from plainsql.query.signature import encode_error_detail
+from plainsql.speed.loaded import COPY_ENCODER, PROTOCOL, SEND_BLOCKS
 
 __all__ = ["Progress", "copy_in", "copy_query"]
 
@@ -55,6 +57,8 @@ async def copy_in(
 
     With ``by_name`` a row may also be a mapping, or any object with the columns as attributes.
     """
+    if is_arrow(rows):
+        rows, columns = rows_of_arrow(table, rows, columns, exact=by_name)
     first, all_rows = await _first_of(rows)
     if first is _END:
         if progress is not None:
@@ -71,6 +75,11 @@ async def copy_in(
         try:
             if inserts:
                 await _insert(connection, table, names, copied)
+            elif SEND_BLOCKS is not None and isinstance(connection._protocol, PROTOCOL):
+                encoder = COPY_ENCODER(statement._state, copied.form_of, copied.conversions)
+                quoted = ", ".join(map(quote_name, names))
+                sql = f"copy {qualified_name(table)} ({quoted}) from stdin (format binary)"
+                await SEND_BLOCKS(connection._protocol, sql, copied.blocks(encoder))
             else:
                 schema, dot, name = table.rpartition(".")
                 await connection.copy_records_to_table(

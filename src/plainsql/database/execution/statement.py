@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from asyncpg import exceptions
 
 from plainsql.database.execution import driver
+from plainsql.database.execution.column_plans import column_types
 from plainsql.database.execution.errors import explain
 from plainsql.database.execution.nul_characters import nul_refused, refuse_nul
 from plainsql.database.pool.tenant_settings import LocalSettings, is_of_settings
 from plainsql.query import Args, CompiledQuery, QueryText
+from plainsql.query.compiled_columns import CompiledColumns
 
-__all__ = ["EXPLAINED", "execute", "explained", "fetch", "fetch_rows", "iterate"]
+if TYPE_CHECKING:
+    from plainsql.columns import Columns
+
+__all__ = ["EXPLAINED", "execute", "explained", "fetch", "fetch_rows"]
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -41,6 +45,9 @@ async def execute(
 ) -> R:
     """Run a query to its end and build its result. ``settings`` go in the round trip of the statement."""
     if query.kind != "count":
+        if isinstance(query, CompiledColumns):
+            # Its result is `Columns` by its class; the type checker knows only R.
+            return await _columns(connection, query, text, values, settings)  # type: ignore[return-value]
         if driver.reads_rows(connection, query):
             return query.result_of(await fetch_rows(connection, query, text, values, settings))
         return query.result(await fetch(connection, query, text, values, settings))
@@ -103,26 +110,21 @@ async def fetch_rows(
         raise said from None
 
 
-async def iterate(
-    connection: Any, query: CompiledQuery[T, Any], args: Args, prefetch: int
-) -> AsyncIterator[T]:
-    """Run a query through a cursor, ``prefetch`` rows at a time. The connection is in a transaction."""
-    text, values = query.text(args)
-    await refuse_nul(connection, query, text, values)
-    try:
-        await driver.prepare(connection, text.sql, query)
-        run = query.run()
-        cursor = await connection.cursor(text.sql, *values)
-        while records := await cursor.fetch(prefetch):
-            for row in query.build(records) if run is None else run.add(records):
-                yield row
-        for row in run.end() if run is not None else ():
-            yield row
-    except EXPLAINED as error:
-        said = await explained(error, connection, query, text, values)
-        if said is error:
-            raise
-        raise said from None
+async def _columns(
+    connection: Any,
+    query: CompiledColumns,
+    text: QueryText,
+    values: Args,
+    settings: LocalSettings | None,
+) -> Columns:
+    """Run a query to its end and return its columns."""
+    if driver.reads_rows(connection, query):
+        rows = await fetch_rows(connection, query, text, values, settings)
+        if rows:
+            return query.result_of(rows)
+        return query.columns(column_types(connection, text.sql), [])
+    records = await fetch(connection, query, text, values, settings)
+    return query.columns(column_types(connection, text.sql), records)
 
 
 async def explained(
