@@ -23,6 +23,7 @@ cdef class Step:
         readonly object error
         readonly bytes status_bytes
         readonly bint done
+        readonly bint is_unfit
 
     cdef settle(self)
 

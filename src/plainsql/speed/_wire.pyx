@@ -36,7 +36,8 @@ cdef class Step:
 
     ``reader`` makes the rows; without one they are asyncpg's records. ``drop_rows`` leaves them out.
     ``synced``: a Sync follows, so that an error of this step or before does not skip the next. ``waiter``: a
-    future that gets the rows, or the error, as soon as the step's Sync is answered.
+    future that gets the rows, or the error, as soon as the step's Sync is answered. ``is_unfit``: its values
+    cannot be encoded.
     """
 
     def __init__(
@@ -132,7 +133,11 @@ cdef class WireProtocol(BaseProtocol):
             int syncs = 0
         self._check_state()
         for step in steps:
-            self._fill(packet, step)
+            try:
+                self._fill(packet, step)
+            except Exception:
+                step.is_unfit = True
+                raise
             syncs += step.synced
         if not step.synced:
             packet.write_bytes(_SYNC)
