@@ -9,6 +9,14 @@ cdef class RowReader:
     cdef object read(self, const char* data, ssize_t size)
 
 
+cdef class NumberedReader(RowReader):
+    # Reads the rows of a statement that answers several calls.
+
+    cdef:
+        RowReader reader
+        readonly list calls
+
+
 cdef class Step:
     # One Bind and Execute, and what came back.
 
@@ -23,6 +31,7 @@ cdef class Step:
         readonly object error
         readonly bytes status_bytes
         readonly bint done
+        readonly double elapsed_s
 
     cdef settle(self)
 
@@ -33,6 +42,7 @@ cdef class WireProtocol(BaseProtocol):
         Step _step
         ssize_t _at
         int _syncs
+        double _since
         readonly dict readers
 
     cdef _send(self, tuple steps, timeout)
@@ -41,3 +51,4 @@ cdef class WireProtocol(BaseProtocol):
     cdef _end_group(self)
     cdef _read_rows(self)
     cdef _fill(self, packet, Step step)
+    cdef _write_steps(self, tuple steps, packet, timeout)
