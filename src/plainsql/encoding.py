@@ -12,7 +12,7 @@ import msgspec
 
 from plainsql.types import Opaque
 
-__all__ = ["UnfitValueError", "encode_json", "encode_jsonb", "why_unfit"]
+__all__ = ["UnfitValueError", "encode_json", "encode_jsonb", "jsonb_bytes", "why_unfit"]
 
 # An escaped NUL: the backslash in front of it is not escaped itself.
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
@@ -44,6 +44,11 @@ def encode_jsonb(value: Any) -> bytes:
     if b"\\u0000" in data and _NUL.search(data):
         raise UnfitValueError("it holds a NUL character")
     return data
+
+
+def jsonb_bytes(data: bytes) -> bytes:
+    """Return the JSON of a ``jsonb`` value that arrived, without the number of the format's version."""
+    return data[1:]
 
 
 def why_unfit(error: BaseException | None) -> str | None:

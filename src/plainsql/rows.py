@@ -42,15 +42,23 @@ __all__ = [
     "child_row",
     "composite",
     "elements",
+    "grouped_columns",
     "has_child_lists",
     "is_plain",
     "leaves",
+    "nested_row",
+    "null_element_error",
+    "null_error",
     "record_types",
     "refusing_null",
     "row_maker",
+    "row_mark",
     "tuples",
+    "unreadable",
     "value_builder",
+    "value_decoder",
     "width",
+    "without_null",
 ]
 
 Record = Sequence[Any]
@@ -90,12 +98,12 @@ def builder(row: type[Row]) -> Build:
     """
     fields = msgspec.structs.fields(row)
     hints = get_type_hints(row, include_extras=True)
-    if any(_nested_row(hints[field.name]) for field in fields):
+    if any(nested_row(hints[field.name]) for field in fields):
         return _nested_builder(row, hints)
     decoders = [
         (index, decode)
         for index, field in enumerate(fields)
-        if (decode := _decoder(hints[field.name], f"{row.__name__}.{field.name}")) is not None
+        if (decode := value_decoder(hints[field.name], f"{row.__name__}.{field.name}")) is not None
     ]
     make = _maker(row, hints)
     if not decoders:
@@ -110,7 +118,7 @@ def builder(row: type[Row]) -> Build:
                     try:
                         values[index] = decode(value)
                     except TypeError:
-                        raise _unreadable(f"{row.__name__}.{fields[index].name}", value) from None
+                        raise unreadable(f"{row.__name__}.{fields[index].name}", value) from None
             rows.append(make(*values))
         return rows
 
@@ -122,7 +130,7 @@ def is_plain(row: type[Row]) -> bool:
     hints = get_type_hints(row, include_extras=True)
     fields = [(field.name, hints[field.name]) for field in msgspec.structs.fields(row)]
     return not any(
-        _nested_row(hint) or _row_mark(hint) or _decoder(hint, name) is not None for name, hint in fields
+        nested_row(hint) or row_mark(hint) or value_decoder(hint, name) is not None for name, hint in fields
     )
 
 
@@ -133,7 +141,7 @@ def _maker(row: type[Row], hints: dict[str, Any]) -> Callable[..., Any]:
     names = [field.name for field in msgspec.structs.fields(row)]
     steps = []
     for index, name in enumerate(names):
-        if (mark := _row_mark(hints[name])) is None:
+        if (mark := row_mark(hints[name])) is None:
             continue
         if missing := [other for other in mark.names if other not in names]:
             raise ContractError(
@@ -156,15 +164,16 @@ def _maker(row: type[Row], hints: dict[str, Any]) -> Callable[..., Any]:
     return make
 
 
-def _row_mark(annotation: Any) -> RowMark | None:
-    annotation = _without_null(annotation)
+def row_mark(annotation: Any) -> RowMark | None:
+    """Return the mark of an annotation whose value is read together with other fields, if it has one."""
+    annotation = without_null(annotation)
     marks = get_args(annotation)[1:] if get_origin(annotation) is Annotated else ()
     return next((mark for mark in marks if isinstance(mark, RowMark)), None)
 
 
 def value_builder(annotation: Any, name: str) -> Build:
     """Make the function that turns records of one column into a list of its values."""
-    decode = _decoder(annotation, name)
+    decode = value_decoder(annotation, name)
     if decode is None:
         return lambda records: [record[0] for record in records]
 
@@ -175,13 +184,14 @@ def value_builder(annotation: Any, name: str) -> Build:
                 try:
                     values[index] = decode(value)
                 except TypeError:
-                    raise _unreadable(name, value) from None
+                    raise unreadable(name, value) from None
         return values
 
     return build
 
 
-def _unreadable(where: str, value: object) -> DecodeError:
+def unreadable(where: str, value: object) -> DecodeError:
+    """Return the error of a value that its decoder does not take."""
     return DecodeError(
         f"{where}: a value arrived in another form than its type has, as {type(value).__name__}",
         hint="the codec of the connection, or the type itself, was changed: generate again, "
@@ -205,14 +215,14 @@ def leaves(row: type[Row], prefix: str = "") -> list[tuple[str, Any]]:
         if (child := child_row(annotation)) is not None:
             found += leaves(child, f"{name}[].")
             continue
-        inner = _nested_row(annotation)
+        inner = nested_row(annotation)
         found += [(name, annotation)] if inner is None else leaves(inner, f"{name}.")
     return found
 
 
 def child_row(annotation: Any) -> type[Row] | None:
     """Return the type of child rows if an annotation is a list of them."""
-    return _nested_row(get_args(annotation)[0]) if get_origin(annotation) is list else None
+    return nested_row(get_args(annotation)[0]) if get_origin(annotation) is list else None
 
 
 def has_child_lists(row: type[Row]) -> bool:
@@ -239,7 +249,7 @@ def record_types(item: Any) -> dict[int, tuple[str, ...]]:
     annotations = [annotation for _, annotation in leaves(item)] if is_row else [item]
     found: dict[int, tuple[str, ...]] = {}
     for index, annotation in enumerate(annotations):
-        plain = _without_null(annotation)
+        plain = without_null(annotation)
         marks = get_args(plain)[1:] if get_origin(plain) is Annotated else ()
         for mark in marks:
             if isinstance(mark, RecordMark):
@@ -255,7 +265,7 @@ def refusing_null(build: Build, item: Any, names: Sequence[str], query: str, fil
     """
     columns: list[tuple[str, int, slice | None]] = [(names[0].removesuffix("[]"), 0, None)]
     if isinstance(item, type) and issubclass(item, Row):
-        columns = list(_columns(item, 0, "", None))
+        columns = list(grouped_columns(item, 0, "", None))
     checks = [column for column in columns if column[0] in names]
     of_elements = [(name, index) for name, index, _ in columns if f"{name}[]" in names]
 
@@ -265,20 +275,30 @@ def refusing_null(build: Build, item: Any, names: Sequence[str], query: str, fil
             # Records of another width are refused when they are built.
             for record in records if records and len(records[0]) > index else ():
                 if record[index] is None and (group is None or _is_there(record[group])):
-                    raise DecodeError(
-                        f"{query}: {name} is null, and the header says that it is not",
-                        hint=f"remove 'column {name}: not null' from {file}, or correct the data",
-                    )
+                    raise null_error(name, query, file)
         for name, index in of_elements:
             for record in records if records and len(records[0]) > index else ():
                 if record[index] is not None and _holds_null(record[index]):
-                    raise DecodeError(
-                        f"{query}: an element of {name} is null, and the header says that none is",
-                        hint=f"remove 'elements not null' from {file}, or correct the data",
-                    )
+                    raise null_element_error(name, query, file)
         return build(records)
 
     return build_checked
+
+
+def null_error(name: str, query: str, file: str) -> DecodeError:
+    """Return the error of a column that is null and must not be."""
+    return DecodeError(
+        f"{query}: {name} is null, and the header says that it is not",
+        hint=f"remove 'column {name}: not null' from {file}, or correct the data",
+    )
+
+
+def null_element_error(name: str, query: str, file: str) -> DecodeError:
+    """Return the error of an array with a null among elements that must not be null."""
+    return DecodeError(
+        f"{query}: an element of {name} is null, and the header says that none is",
+        hint=f"remove 'elements not null' from {file}, or correct the data",
+    )
 
 
 def _holds_null(array: Any) -> bool:
@@ -291,7 +311,7 @@ def _is_there(nested: Sequence[Any]) -> bool:
     return any(value is not None for value in nested)
 
 
-def _columns(
+def grouped_columns(
     row: type[Row], start: int, prefix: str, group: slice | None
 ) -> Iterator[tuple[str, int, slice | None]]:
     """The columns of a row: name, position, and the columns of the nested row that may be missing with it."""
@@ -299,17 +319,19 @@ def _columns(
     for field in msgspec.structs.fields(row):
         if (child := child_row(hints[field.name])) is not None:
             end = start + width(child)
-            yield from _columns(child, start, f"{prefix}{field.name}[].", slice(start, end))
+            yield from grouped_columns(child, start, f"{prefix}{field.name}[].", slice(start, end))
             start = end
             continue
-        inner = _nested_row(hints[field.name])
+        inner = nested_row(hints[field.name])
         if inner is None:
             yield prefix + field.name, start, group
             start += 1
             continue
         end = start + width(inner)
-        nullable = _without_null(hints[field.name]) is not hints[field.name]
-        yield from _columns(inner, start, f"{prefix}{field.name}.", slice(start, end) if nullable else group)
+        nullable = without_null(hints[field.name]) is not hints[field.name]
+        yield from grouped_columns(
+            inner, start, f"{prefix}{field.name}.", slice(start, end) if nullable else group
+        )
         start = end
 
 
@@ -358,7 +380,7 @@ def _encoders(target: type[Composite]) -> list[Callable[[Any], Any]]:
 
 
 def _encoder(annotation: Any, where: str) -> Callable[[Any], Any]:
-    annotation = _without_null(annotation)
+    annotation = without_null(annotation)
     if (conversion := conversion_of(annotation)) is not None:
         encode = _encoder(conversion.base, where)
         dump = dumper(conversion.to_db, where) if conversion.to_db is not None else None
@@ -368,7 +390,7 @@ def _encoder(annotation: Any, where: str) -> Callable[[Any], Any]:
         return composite if dump_bound is None else lambda value: map_bounds(value, dump_bound)
     if get_origin(annotation) is not list:
         return composite
-    element = _without_null(get_args(annotation)[0])
+    element = without_null(get_args(annotation)[0])
     if conversion_of(element) is not None or _is_range(element):
         encode_element = _encoder(element, where)
         return lambda values: [None if each is None else encode_element(each) for each in values]
@@ -379,12 +401,14 @@ def _encoder(annotation: Any, where: str) -> Callable[[Any], Any]:
     return elements if is_json or is_vector else composite
 
 
-def _nested_row(annotation: Any) -> type[Row] | None:
-    inner = _without_null(annotation)
+def nested_row(annotation: Any) -> type[Row] | None:
+    """Return the type of a nested row if an annotation is one, or one that may be null."""
+    inner = without_null(annotation)
     return inner if isinstance(inner, type) and issubclass(inner, Row) else None
 
 
-def _without_null(annotation: Any) -> Any:
+def without_null(annotation: Any) -> Any:
+    """Return an annotation without null."""
     if get_origin(annotation) in (Union, UnionType):
         arms = [arm for arm in get_args(annotation) if arm is not NoneType]
         if len(arms) == 1:
@@ -392,28 +416,28 @@ def _without_null(annotation: Any) -> Any:
     return annotation
 
 
-def _decoder(annotation: Any, where: str) -> Decode | None:
+def value_decoder(annotation: Any, where: str) -> Decode | None:
     """Return the decoder for values of this annotation; None if they are used as they arrive. Never gets
     null.
     """
-    annotation = _without_null(annotation)
+    annotation = without_null(annotation)
     if get_origin(annotation) is Annotated:
         target, *marks = get_args(annotation)
         if any(isinstance(mark, JsonMark) for mark in marks):
             is_built = any(isinstance(mark, BuiltJsonMark) for mark in marks)
             return _json_decoder(target, where, built_json if is_built else None)
         if (conversion := conversion_of(annotation)) is not None:
-            return loader(conversion, _decoder(conversion.base, where), where)
-        return _decoder(target, where)
+            return loader(conversion, value_decoder(conversion.base, where), where)
+        return value_decoder(target, where)
     if _is_range(annotation):
-        bound = _decoder(get_args(annotation)[0], where)
+        bound = value_decoder(get_args(annotation)[0], where)
         return None if bound is None else bounds_loader(bound)
     if get_origin(annotation) is list:
         (inner,) = get_args(annotation)
         # The decoder goes through as many dimensions as a value has.
-        while get_origin(bare := _without_null(inner)) is list:
+        while get_origin(bare := without_null(inner)) is list:
             (inner,) = get_args(bare)
-        element = _decoder(inner, where)
+        element = value_decoder(inner, where)
         return None if element is None else _list_decoder(element)
     if isinstance(annotation, type) and issubclass(annotation, Composite):
         return _composite_decoder(annotation, where)
@@ -480,7 +504,7 @@ def _list_decoder(element: Decode) -> Decode:
 def _composite_decoder(target: type[Composite], where: str) -> Decode:
     hints = get_type_hints(target, include_extras=True)
     fields = msgspec.structs.fields(target)
-    decoders = [_decoder(hints[field.name], f"{target.__name__}.{field.name}") for field in fields]
+    decoders = [value_decoder(hints[field.name], f"{target.__name__}.{field.name}") for field in fields]
     plain = not any(decoders)
 
     def decode_composite(record: Any) -> Composite:
@@ -521,13 +545,13 @@ def _nested_maker(row: type[Row], hints: dict[str, Any]) -> tuple[Callable[[tupl
     at = 0
     for field in msgspec.structs.fields(row):
         annotation = hints[field.name]
-        inner = _nested_row(annotation)
+        inner = nested_row(annotation)
         if inner is None:
-            steps.append((at, 0, _decoder(annotation, f"{row.__name__}.{field.name}"), False))
+            steps.append((at, 0, value_decoder(annotation, f"{row.__name__}.{field.name}"), False))
             at += 1
             continue
         make, width = _nested_maker(inner, get_type_hints(inner, include_extras=True))
-        nullable = _without_null(annotation) is not annotation
+        nullable = without_null(annotation) is not annotation
         steps.append((at, width, make, nullable))
         at += width
 
@@ -542,7 +566,7 @@ def _nested_maker(row: type[Row], hints: dict[str, Any]) -> tuple[Callable[[tupl
                     fields.append(value if decode is None or value is None else decode(value))
                 except TypeError:
                     where = f"{row.__name__}.{msgspec.structs.fields(row)[len(fields)].name}"
-                    raise _unreadable(where, value) from None
+                    raise unreadable(where, value) from None
                 continue
             part = values[start : start + width]
             # All null through an outer join: there is no such row.

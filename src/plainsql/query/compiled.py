@@ -115,7 +115,7 @@ class CompiledQuery(Generic[T, R]):
         self.facts = facts
         """The facts as they were declared."""
         self.plan: Any = None
-        """The plan by which the compiled part reads its rows; None until the result was compared, and without one."""
+        """The plan by which the compiled part reads its rows; None until it is made, and if there is none."""
         self._bind = bind
         self._build: Build | None = None
         self._make: Callable[..., T] | None = None
@@ -187,7 +187,7 @@ class CompiledQuery(Generic[T, R]):
             if records and isinstance(item, type) and issubclass(item, Row):
                 found = len(records[0])
                 if found < width(item) or (found > width(item) and not self.more_columns):
-                    raise self._width_error(found) from None
+                    raise self.width_error(found) from None
             raise
 
     def run(self) -> ParentRun[T] | None:
@@ -291,7 +291,8 @@ class CompiledQuery(Generic[T, R]):
                 f"{self.name}: {error.message}", hint=f"{error.hint}, in {self.file}"
             ) from None
 
-    def _width_error(self, found: int) -> ContractError:
+    def width_error(self, found: int) -> ContractError:
+        """Return the error of a result with another number of columns than the row type takes."""
         row: Any = self.item
         return ContractError(
             f"{self.name}: {row.__name__} has {width(row)} columns, the database returns {found}",

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from plainsql.codec import NO_CODECS, CodecMap, codec_of
-from plainsql.encoding import encode_json, encode_jsonb
+from plainsql.encoding import encode_json, encode_jsonb, jsonb_bytes
 
 __all__ = ["Codecs"]
 
@@ -55,7 +55,7 @@ class Codecs:
             "json", schema="pg_catalog", format="binary", encoder=encode_json, decoder=bytes
         )
         await connection.set_type_codec(
-            "jsonb", schema="pg_catalog", format="binary", encoder=_encode_jsonb, decoder=_jsonb_text
+            "jsonb", schema="pg_catalog", format="binary", encoder=_encode_jsonb, decoder=jsonb_bytes
         )
         if len(self._found) < _ALL_TYPES:  # an extension may have been installed in the meantime
             self._found = [(row["name"], row["schema"]) for row in await connection.fetch(_EXTENSION_TYPES)]
@@ -112,7 +112,3 @@ _LTREE = (_encode_ltree, lambda data: data[1:].decode())
 
 def _encode_jsonb(value: Any) -> bytes:
     return _JSONB_VERSION + encode_jsonb(value)
-
-
-def _jsonb_text(data: bytes) -> bytes:
-    return data[1:]

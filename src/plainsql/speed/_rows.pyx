@@ -1,0 +1,1043 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""Rows read straight from the server's messages into structs.
+
+A `StructReader` is made of a `RowPlan` for one prepared statement. It reads the types that are common by itself,
+and hands the bytes of all others to asyncpg's codec. A codec that was set on the connection is always used.
+
+Functions marked ``noexcept`` return NULL for a value that they do not read, with or without an error of Python.
+The caller then clears the error and takes the slow way: asyncpg's codec and the Python function of the plan,
+whose errors are the right ones. Nothing is read before the length of a value was compared with the end of the
+message.
+"""
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.mem cimport PyMem_Free, PyMem_Malloc
+from cpython.object cimport PyObject, PyTypeObject
+from cpython.ref cimport Py_INCREF
+from cpython.tuple cimport PyTuple_GET_ITEM
+from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memcmp, memcpy, memset
+
+from asyncpg.pgproto cimport pgproto
+from asyncpg.pgproto.pgproto cimport FRBuffer
+from asyncpg.protocol.protocol cimport (
+    CODEC_ARRAY,
+    CODEC_C,
+    CODEC_COMPOSITE,
+    CODEC_PY,
+    PG_FORMAT_BINARY,
+    PG_XFORMAT_OBJECT,
+    Codec,
+    ConnectionSettings,
+    PreparedStatementState,
+)
+from plainsql.speed._wire cimport RowReader
+
+from decimal import Decimal
+from types import MemberDescriptorType
+
+import msgspec
+from asyncpg.exceptions import ProtocolError
+
+from plainsql.speed.row_plan import RowPart
+
+__all__ = ["StructReader", "read_message", "reader_of"]
+
+cdef extern from "Python.h":
+    PyObject* c_vectorcall "PyObject_Vectorcall"(PyObject*, PyObject**, size_t, PyObject*) noexcept
+    PyObject* c_call "PyObject_CallOneArg"(PyObject*, PyObject*) noexcept
+    PyObject* c_long "PyLong_FromLongLong"(long long) noexcept
+    PyObject* c_unsigned "PyLong_FromUnsignedLong"(unsigned long) noexcept
+    PyObject* c_float "PyFloat_FromDouble"(double) noexcept
+    PyObject* c_text "PyUnicode_DecodeUTF8"(const char*, ssize_t, const char*) noexcept
+    PyObject* c_ascii "PyUnicode_New"(ssize_t, Py_UCS4) noexcept
+    void* c_characters "PyUnicode_1BYTE_DATA"(PyObject*) noexcept
+    PyObject* c_bytes "PyBytes_FromStringAndSize"(const char*, ssize_t) noexcept
+    PyObject* c_view "PyMemoryView_FromMemory"(char*, ssize_t, int) noexcept
+    PyObject* c_list "PyList_New"(ssize_t) noexcept
+    void c_set "PyList_SET_ITEM"(PyObject*, ssize_t, PyObject*) noexcept
+    PyObject* c_tuple "PyTuple_New"(ssize_t) noexcept
+    void c_set_tuple "PyTuple_SET_ITEM"(PyObject*, ssize_t, PyObject*) noexcept
+    void c_incref "Py_INCREF"(PyObject*) noexcept
+    void c_decref "Py_DECREF"(PyObject*) noexcept
+    void c_xdecref "Py_XDECREF"(PyObject*) noexcept
+    void PyErr_Clear() noexcept
+    PyObject* Py_True
+    PyObject* Py_False
+    PyObject* Py_None
+    int PyBUF_READ
+    ctypedef PyObject* (*c_alloc)(PyTypeObject*, ssize_t) noexcept
+    ctypedef struct c_type "PyTypeObject":
+        c_alloc tp_alloc
+
+cdef extern from "structmember.h":
+    int T_OBJECT_EX
+    ctypedef struct PyMemberDef:
+        int type
+        ssize_t offset
+    ctypedef struct PyMemberDescrObject:
+        PyMemberDef* d_member
+
+cdef extern from "datetime.h":
+    ctypedef struct PyDateTime_CAPI:
+        PyTypeObject* DateType
+        PyTypeObject* DateTimeType
+        PyTypeObject* TimeType
+        PyTypeObject* DeltaType
+        PyObject* TimeZone_UTC
+        PyObject* (*Date_FromDate)(int, int, int, PyTypeObject*) noexcept
+        PyObject* (*DateTime_FromDateAndTime)(
+            int, int, int, int, int, int, int, PyObject*, PyTypeObject*
+        ) noexcept
+        PyObject* (*Time_FromTime)(int, int, int, int, PyObject*, PyTypeObject*) noexcept
+        PyObject* (*Delta_FromDelta)(int, int, int, int, PyTypeObject*) noexcept
+    PyDateTime_CAPI* PyDateTimeAPI
+    void PyDateTime_IMPORT()
+
+PyDateTime_IMPORT
+
+ctypedef PyObject* (*raw_decoder)(Codec, ConnectionSettings, FRBuffer*) noexcept
+ctypedef PyObject* (*raw_c_decoder)(ConnectionSettings, FRBuffer*) noexcept
+
+cdef enum:
+    BY_CODEC
+    BY_C_DECODER
+    BOOL
+    INT2
+    INT4
+    INT8
+    UINT4
+    FLOAT4
+    FLOAT8
+    TEXT
+    LABEL
+    BYTES
+    DATE
+    TIME
+    TIMESTAMP
+    TIMESTAMPTZ
+    INTERVAL
+    NUMERIC
+    JSON
+    JSONB
+    ARRAY
+    COMPOSITE
+
+cdef enum:
+    # Rows of so many columns are read without memory of their own.
+    IN_PLACE = 32
+    MAX_DIMENSIONS = 6
+
+cdef int64_t DAY_US = 86_400_000_000
+cdef int64_t INFINITY_US = 0x7FFFFFFFFFFFFFFF
+cdef int64_t NEGATIVE_INFINITY_US = <int64_t>0x8000000000000000
+cdef PyObject* _DECIMAL = <PyObject*>Decimal
+_kept = Decimal
+
+
+# -- Numbers in network order -------------------------------------------------------------------------------
+
+
+cdef inline uint16_t _u16(const char* p) noexcept nogil:
+    return (<uint16_t>(<uint8_t>p[0]) << 8) | <uint8_t>p[1]
+
+
+cdef inline uint32_t _u32(const char* p) noexcept nogil:
+    return (
+        (<uint32_t>(<uint8_t>p[0]) << 24)
+        | (<uint32_t>(<uint8_t>p[1]) << 16)
+        | (<uint32_t>(<uint8_t>p[2]) << 8)
+        | <uint32_t>(<uint8_t>p[3])
+    )
+
+
+cdef inline uint64_t _u64(const char* p) noexcept nogil:
+    return (<uint64_t>_u32(p) << 32) | _u32(p + 4)
+
+
+cdef inline int32_t _i32(const char* p) noexcept nogil:
+    return <int32_t>_u32(p)
+
+
+cdef inline int64_t _i64(const char* p) noexcept nogil:
+    return <int64_t>_u64(p)
+
+
+# -- Values of one type -------------------------------------------------------------------------------------
+
+
+cdef inline PyObject* _float4(const char* p) noexcept:
+    cdef:
+        uint32_t bits = _u32(p)
+        float number
+    memcpy(&number, &bits, 4)
+    return c_float(number)
+
+
+cdef inline PyObject* _float8(const char* p) noexcept:
+    cdef:
+        uint64_t bits = _u64(p)
+        double number
+    memcpy(&number, &bits, 8)
+    return c_float(number)
+
+
+cdef inline PyObject* _text(const char* p, ssize_t size) noexcept:
+    return c_text(p, size, NULL)
+
+
+cdef inline bint _civil(int64_t days, int* year, int* month, int* day) noexcept nogil:
+    """Make a date of the days since 2000; false beyond Python's years.
+
+    The days are counted from a 1 March in eras of 400 years, so that the leap day is the last of a year.
+    """
+    cdef int64_t era, of_era, year_of_era, of_year, shifted, found
+    if days < -730119 or days > 2921939:
+        return False
+    days += 730425  # since 1 March of year 0
+    era = days // 146097
+    of_era = days - era * 146097
+    year_of_era = (of_era - of_era // 1460 + of_era // 36524 - of_era // 146096) // 365
+    of_year = of_era - (365 * year_of_era + year_of_era // 4 - year_of_era // 100)
+    shifted = (5 * of_year + 2) // 153
+    day[0] = <int>(of_year - (153 * shifted + 2) // 5 + 1)
+    month[0] = <int>(shifted + 3 if shifted < 10 else shifted - 9)
+    found = year_of_era + era * 400 + (1 if month[0] <= 2 else 0)
+    year[0] = <int>found
+    return True
+
+
+cdef inline PyObject* _date(int32_t days) noexcept:
+    cdef int year = 0, month = 0, day = 0
+    if not _civil(days, &year, &month, &day):
+        return NULL
+    return PyDateTimeAPI.Date_FromDate(year, month, day, PyDateTimeAPI.DateType)
+
+
+cdef inline PyObject* _timestamp(int64_t us, PyObject* zone) noexcept:
+    cdef:
+        int year = 0, month = 0, day = 0
+        int64_t days, rest
+        int32_t seconds
+    days = us // DAY_US
+    rest = us - days * DAY_US
+    if rest < 0:
+        rest += DAY_US
+        days -= 1
+    if not _civil(days, &year, &month, &day):
+        return NULL
+    seconds = <int32_t>(rest // 1_000_000)
+    return PyDateTimeAPI.DateTime_FromDateAndTime(
+        year,
+        month,
+        day,
+        seconds // 3600,
+        seconds // 60 % 60,
+        seconds % 60,
+        <int>(rest - <int64_t>seconds * 1_000_000),
+        zone,
+        PyDateTimeAPI.DateTimeType,
+    )
+
+
+cdef inline PyObject* _time(int64_t us) noexcept:
+    cdef int32_t seconds
+    if us < 0 or us >= DAY_US:
+        return NULL
+    seconds = <int32_t>(us // 1_000_000)
+    return PyDateTimeAPI.Time_FromTime(
+        seconds // 3600,
+        seconds // 60 % 60,
+        seconds % 60,
+        <int>(us - <int64_t>seconds * 1_000_000),
+        Py_None,
+        PyDateTimeAPI.TimeType,
+    )
+
+
+cdef inline PyObject* _interval(const char* p) noexcept:
+    cdef:
+        int64_t us = _i64(p)
+        int64_t days = _i32(p + 8)
+        int64_t months = _i32(p + 12)
+        int64_t whole
+    if us == INFINITY_US or us == NEGATIVE_INFINITY_US:
+        return NULL
+    whole = us // DAY_US
+    us -= whole * DAY_US
+    if us < 0:
+        us += DAY_US
+        whole -= 1
+    # C divides towards zero, as years of negative months are counted.
+    days += whole + months // 12 * 365 + months % 12 * 30
+    if days < -999_999_999 or days > 999_999_999:
+        return NULL
+    return PyDateTimeAPI.Delta_FromDelta(
+        <int>days, <int>(us // 1_000_000), <int>(us % 1_000_000), 0, PyDateTimeAPI.DeltaType
+    )
+
+
+cdef PyObject* _numeric(const char* p, ssize_t size) noexcept:
+    """Make a Decimal of the digits that are sent, with the exponent that asyncpg gives it."""
+    cdef:
+        char characters[160]
+        char* text = characters
+        ssize_t groups, length, zeros, group
+        int32_t weight, scale, sign, exponent, fraction, digits
+        PyObject* written
+        PyObject* number
+    if size < 8:
+        return NULL
+    groups = _u16(p)
+    weight = <int16_t>_u16(p + 2)
+    sign = _u16(p + 4)
+    scale = _u16(p + 6)
+    if size != 8 + 2 * groups or groups > 30 or scale > 100 or (sign != 0 and sign != 0x4000):
+        return NULL
+    fraction = <int32_t>(groups - weight - 1) * 4
+    if groups == 0:
+        exponent = -scale
+        zeros = 1
+    elif scale == 0:
+        exponent = -fraction
+        zeros = 0
+    else:
+        exponent = -scale
+        zeros = scale - fraction
+    if zeros < -3 or zeros > 20 or exponent > 999 or exponent < -999:
+        return NULL
+    if sign and groups:
+        text[0] = b'-'
+        text += 1
+    for group in range(groups):
+        digits = _u16(p + 8 + 2 * group)
+        if digits > 9999:
+            return NULL
+        text[0] = <char>(48 + digits // 1000)
+        text[1] = <char>(48 + digits // 100 % 10)
+        text[2] = <char>(48 + digits // 10 % 10)
+        text[3] = <char>(48 + digits % 10)
+        text += 4
+    if zeros < 0:
+        text += zeros
+    while zeros > 0:
+        text[0] = b'0'
+        text += 1
+        zeros -= 1
+    if exponent:
+        text[0] = b'E'
+        text[1] = b'-' if exponent < 0 else b'+'
+        exponent = -exponent if exponent < 0 else exponent
+        text[2] = <char>(48 + exponent // 100)
+        text[3] = <char>(48 + exponent // 10 % 10)
+        text[4] = <char>(48 + exponent % 10)
+        text += 5
+    length = text - characters
+    written = c_ascii(length, 127)
+    if written == NULL:
+        return NULL
+    memcpy(c_characters(written), characters, length)
+    number = c_call(_DECIMAL, written)
+    c_decref(written)
+    return number
+
+
+# -- Structs ------------------------------------------------------------------------------------------------
+
+
+cdef class Maker:
+    """Makes structs of one type, or tuples, of values in an array."""
+
+    def __cinit__(self, target, ssize_t count):
+        self.target = target
+        self.count = count
+        self.slots = NULL
+        if target is tuple:
+            return
+        self.offsets = _offsets(target, count)
+        if self.offsets is not None:
+            self.slots = <ssize_t*>PyMem_Malloc(max(count, 1) * sizeof(ssize_t))
+            if self.slots == NULL:
+                raise MemoryError
+            for index in range(count):
+                self.slots[index] = self.offsets[index]
+
+    def __dealloc__(self):
+        PyMem_Free(self.slots)
+
+    cdef PyObject* make(self, PyObject** values) noexcept:
+        """Return a struct, or NULL with an error. The references of the values are taken either way."""
+        cdef:
+            PyObject* made
+            ssize_t index
+        if self.slots != NULL:
+            made = (<c_type*><PyObject*>self.target).tp_alloc(<PyTypeObject*><PyObject*>self.target, 0)
+            if made != NULL:
+                for index in range(self.count):
+                    (<PyObject**>(<char*>made + self.slots[index]))[0] = values[index]
+                    values[index] = NULL
+        elif self.target is tuple:
+            made = c_tuple(self.count)
+            if made != NULL:
+                for index in range(self.count):
+                    c_set_tuple(made, index, values[index])
+                    values[index] = NULL
+        else:
+            made = c_vectorcall(<PyObject*>self.target, values, self.count, NULL)
+        _release(values, self.count)
+        return made
+
+
+cdef inline void _release(PyObject** values, ssize_t count) noexcept:
+    cdef ssize_t index
+    for index in range(count):
+        c_xdecref(values[index])
+        values[index] = NULL
+
+
+cdef tuple _offsets(target, ssize_t count):
+    """Return the places of the fields in a struct of this type, or None if its constructor must make it.
+
+    A frozen struct outside of the garbage collector is its fields and nothing else: the fields of a new one
+    are filled without a call of the constructor, which would copy the references once more.
+    """
+    cdef PyMemberDef* member
+    config = getattr(target, "__struct_config__", None)
+    if config is None or config.gc or config.weakref or config.dict or config.cache_hash:
+        return None
+    names = target.__struct_fields__
+    if len(names) != count or hasattr(target, "__post_init__"):
+        return None
+    found = []
+    for name in names:
+        descriptor = getattr(target, name, None)
+        if type(descriptor) is not MemberDescriptorType:
+            return None
+        member = (<PyMemberDescrObject*><PyObject*>descriptor).d_member
+        if member.type != T_OBJECT_EX:
+            return None
+        found.append(member.offset)
+    if len(set(found)) != count:
+        return None
+    return tuple(found)
+
+
+# -- Columns ------------------------------------------------------------------------------------------------
+
+
+cdef class Column:
+    """What becomes of the bytes of a value, by its plan and the codec of the connection."""
+
+    def __cinit__(self, plan, Codec codec not None, ConnectionSettings settings not None):
+        self.plan = plan
+        self.codec = codec
+        self.settings = settings
+        self.decode = None if plan is None else plan.decode
+        self.kind = self._kind(plan)
+
+    cdef int _kind(self, plan):
+        cdef:
+            Codec codec = self.codec
+            Codec part
+            Column column
+            int kind
+        if codec.type == CODEC_ARRAY:
+            if codec.format != PG_FORMAT_BINARY:
+                return BY_CODEC
+            element = None if plan is None else plan.element
+            if element is None and self.decode is not None:
+                return BY_CODEC
+            if codec.element_codec.type == CODEC_ARRAY:
+                # A domain over an array: its decoder goes on in the same way.
+                element = plan
+            self.element = Column(element, codec.element_codec, self.settings)
+            return ARRAY
+        if plan is not None and plan.element is not None:
+            return BY_CODEC
+        if codec.type == CODEC_COMPOSITE:
+            if (
+                codec.format != PG_FORMAT_BINARY
+                or plan is None
+                or plan.composite is None
+                or len(plan.parts) != len(codec.element_codecs)
+                or len(plan.parts) != len(codec.element_type_oids)
+            ):
+                return BY_CODEC
+            parts = []
+            for at in range(len(plan.parts)):
+                part = codec.element_codecs[at]
+                parts.append(Column(plan.parts[at], part, self.settings))
+            self.parts = tuple(parts)
+            self.maker = Maker(plan.composite, len(parts))
+            return COMPOSITE
+        if codec.type == CODEC_PY:
+            if (
+                plan is not None
+                and plan.json is not None
+                and codec.format == PG_FORMAT_BINARY
+                and codec.xformat == PG_XFORMAT_OBJECT
+            ):
+                if codec.py_decoder is bytes:
+                    self.json = plan.json
+                    return JSON
+                if codec.py_decoder is _jsonb_bytes():
+                    self.json = plan.json
+                    return JSONB
+            return BY_CODEC
+        if codec.type != CODEC_C:
+            return BY_CODEC
+        kind = self._kind_of_decoder()
+        if plan is None:
+            return kind
+        if plan.labels is not None and kind == TEXT:
+            self.labels = tuple([label.encode() for label in plan.labels])
+            self.members = tuple(plan.labels.values())
+            return LABEL
+        return kind if self.decode is None else BY_CODEC
+
+    cdef int _kind_of_decoder(self):
+        """Return the kind by asyncpg's own function, whatever type it was set for."""
+        cdef void* decoder = <void*>self.codec.c_decoder
+        if decoder == <void*>pgproto.text_decode:
+            return TEXT if self.settings._is_utf8 else BY_C_DECODER
+        if self.codec.format != PG_FORMAT_BINARY:
+            return BY_CODEC
+        if decoder == <void*>pgproto.int4_decode:
+            return INT4
+        if decoder == <void*>pgproto.int8_decode:
+            return INT8
+        if decoder == <void*>pgproto.timestamptz_decode:
+            return TIMESTAMPTZ
+        if decoder == <void*>pgproto.timestamp_decode:
+            return TIMESTAMP
+        if decoder == <void*>pgproto.date_decode:
+            return DATE
+        if decoder == <void*>pgproto.bool_decode:
+            return BOOL
+        if decoder == <void*>pgproto.numeric_decode_binary:
+            return NUMERIC
+        if decoder == <void*>pgproto.int2_decode:
+            return INT2
+        if decoder == <void*>pgproto.uint4_decode:
+            return UINT4
+        if decoder == <void*>pgproto.float4_decode:
+            return FLOAT4
+        if decoder == <void*>pgproto.float8_decode:
+            return FLOAT8
+        if decoder == <void*>pgproto.bytea_decode:
+            return BYTES
+        if decoder == <void*>pgproto.time_decode:
+            return TIME
+        if decoder == <void*>pgproto.interval_decode:
+            return INTERVAL
+        if decoder == <void*>pgproto.uuid_decode:
+            return BY_C_DECODER
+        return BY_CODEC
+
+    cdef PyObject* value(self, const char* p, ssize_t size) noexcept:
+        """Return the value, or NULL if it must be made in the slow way."""
+        cdef int kind = self.kind
+        if kind == TEXT:
+            return _text(p, size)
+        if kind == INT4:
+            return c_long(_i32(p)) if size == 4 else NULL
+        if kind == INT8:
+            return c_long(_i64(p)) if size == 8 else NULL
+        if kind == TIMESTAMPTZ:
+            return _timestamp(_i64(p), PyDateTimeAPI.TimeZone_UTC) if size == 8 else NULL
+        if kind == TIMESTAMP:
+            return _timestamp(_i64(p), Py_None) if size == 8 else NULL
+        if kind == LABEL:
+            return self._member(p, size)
+        if kind == BOOL:
+            if size != 1:
+                return NULL
+            c_incref(Py_True if p[0] == 1 else Py_False)
+            return Py_True if p[0] == 1 else Py_False
+        if kind == NUMERIC:
+            return _numeric(p, size)
+        if kind == FLOAT8:
+            return _float8(p) if size == 8 else NULL
+        if kind == FLOAT4:
+            return _float4(p) if size == 4 else NULL
+        if kind == DATE:
+            return _date(_i32(p)) if size == 4 else NULL
+        if kind == INT2:
+            return c_long(<int16_t>_u16(p)) if size == 2 else NULL
+        if kind == UINT4:
+            return c_unsigned(_u32(p)) if size == 4 else NULL
+        if kind == BYTES:
+            return c_bytes(p, size)
+        if kind == TIME:
+            return _time(_i64(p)) if size == 8 else NULL
+        if kind == INTERVAL:
+            return _interval(p) if size == 16 else NULL
+        if kind == JSON:
+            return self._json(p, size)
+        if kind == JSONB:
+            return self._json(p + 1, size - 1) if size > 0 and p[0] == 1 else NULL
+        if kind == ARRAY:
+            return self._array(p, size)
+        if kind == COMPOSITE:
+            return self._composite(p, size)
+        if kind == BY_C_DECODER:
+            return self._by_c_decoder(p, size)
+        return self._by_codec(p, size)
+
+    cdef PyObject* _member(self, const char* p, ssize_t size) noexcept:
+        cdef:
+            ssize_t index
+            PyObject* label
+            PyObject* member
+        for index in range(len(self.labels)):
+            label = <PyObject*>PyTuple_GET_ITEM(self.labels, index)
+            if PyBytes_GET_SIZE(<object>label) == size and not memcmp(
+                PyBytes_AS_STRING(<object>label), p, size
+            ):
+                member = <PyObject*>PyTuple_GET_ITEM(self.members, index)
+                c_incref(member)
+                return member
+        return _text(p, size) if self.decode is None else NULL
+
+    cdef PyObject* _json(self, const char* p, ssize_t size) noexcept:
+        # msgspec copies what it keeps; types that keep the bytes themselves have no such decoder (`row_plan`).
+        cdef:
+            PyObject* view = c_view(<char*>p, size, PyBUF_READ)
+            PyObject* made
+        if view == NULL:
+            return NULL
+        made = c_call(<PyObject*>self.json, view)
+        c_decref(view)
+        return made
+
+    cdef PyObject* _by_c_decoder(self, const char* p, ssize_t size) noexcept:
+        cdef FRBuffer buffer
+        buffer.buf = p
+        buffer.len = size
+        made = (<raw_c_decoder>self.codec.c_decoder)(self.settings, &buffer)
+        if made != NULL and buffer.len:
+            c_decref(made)
+            return NULL
+        return made
+
+    cdef PyObject* _by_codec(self, const char* p, ssize_t size) noexcept:
+        cdef:
+            FRBuffer buffer
+            PyObject* made
+            PyObject* decoded
+        if not _is_sound(self.codec, p, size):
+            return NULL
+        buffer.buf = p
+        buffer.len = size
+        made = (<raw_decoder>self.codec.decoder)(self.codec, self.settings, &buffer)
+        if made == NULL:
+            return NULL
+        if buffer.len:
+            c_decref(made)
+            return NULL
+        if self.decode is None:
+            return made
+        decoded = c_call(<PyObject*>self.decode, made)
+        c_decref(made)
+        return decoded
+
+    cdef PyObject* _array(self, const char* p, ssize_t size) noexcept:
+        cdef:
+            const char* end = p + size
+            int32_t sizes[MAX_DIMENSIONS]
+            int32_t dimensions, index
+            int64_t count = 1
+        if size < 12:
+            return NULL
+        dimensions = _i32(p)
+        if dimensions == 0:
+            return c_list(0) if size == 12 else NULL
+        if dimensions < 0 or dimensions > MAX_DIMENSIONS or size < 12 + 8 * dimensions:
+            return NULL
+        p += 12
+        for index in range(dimensions):
+            sizes[index] = _i32(p)
+            if sizes[index] < 0:
+                return NULL
+            count *= sizes[index]
+            # Every element takes four bytes at least.
+            if count > size:
+                return NULL
+            p += 8
+        if count == 0:
+            return c_list(0) if p == end else NULL
+        made = self._elements(&p, end, sizes, dimensions)
+        if made != NULL and p != end:
+            c_decref(made)
+            return NULL
+        return made
+
+    cdef PyObject* _elements(
+        self, const char** at, const char* end, int32_t* sizes, int32_t dimensions
+    ) noexcept:
+        """Return the list of the elements of one dimension, which are lists if there are more."""
+        cdef:
+            const char* p = at[0]
+            int32_t count = sizes[0], index, size
+            PyObject* made = c_list(count)
+            PyObject* element
+        if made == NULL:
+            return NULL
+        for index in range(count):
+            if dimensions > 1:
+                element = self._elements(&p, end, sizes + 1, dimensions - 1)
+            elif end - p < 4:
+                element = NULL
+            else:
+                size = _i32(p)
+                p += 4
+                if size == -1:
+                    self.found_null = True
+                    c_incref(Py_None)
+                    element = Py_None
+                elif size < 0 or size > end - p:
+                    element = NULL
+                else:
+                    element = self.element.value(p, size)
+                    p += size
+            if element == NULL:
+                c_decref(made)
+                return NULL
+            c_set(made, index, element)
+        at[0] = p
+        return made
+
+    cdef PyObject* _composite(self, const char* p, ssize_t size) noexcept:
+        cdef:
+            const char* end = p + size
+            PyObject* in_place[IN_PLACE]
+            PyObject** values = in_place
+            PyObject* made = NULL
+            ssize_t count = len(self.parts), index
+            bint filled
+        if size < 4 or _i32(p) != count:
+            return NULL
+        if count > IN_PLACE:
+            values = <PyObject**>PyMem_Malloc(count * sizeof(PyObject*))
+            if values == NULL:
+                return NULL
+        memset(values, 0, count * sizeof(PyObject*))
+        filled = self._parts(p + 4, end, values, count)
+        if filled:
+            made = self.maker.make(values)
+        else:
+            _release(values, count)
+        if values != in_place:
+            PyMem_Free(values)
+        return made
+
+    cdef bint _parts(self, const char* p, const char* end, PyObject** values, ssize_t count) noexcept:
+        cdef:
+            ssize_t index
+            int32_t size
+            Column part
+        for index in range(count):
+            part = <Column>PyTuple_GET_ITEM(self.parts, index)
+            if end - p < 8 or _u32(p) != part.codec.oid:
+                return False
+            size = _i32(p + 4)
+            p += 8
+            if size == -1:
+                c_incref(Py_None)
+                values[index] = Py_None
+            elif size < 0 or size > end - p:
+                return False
+            else:
+                values[index] = part.value(p, size)
+                if values[index] == NULL:
+                    return False
+                p += size
+        return p == end
+
+    cdef object slow_value(self, const char* p, ssize_t size):
+        """Return the value that asyncpg's codec and the plan make, or raise their error."""
+        cdef:
+            FRBuffer buffer
+            Codec codec = self.codec
+        if not _is_sound(codec, p, size):
+            raise ProtocolError(
+                f"a value of type {codec.name} is malformed in the message of a row: {size} bytes"
+            )
+        buffer.buf = p
+        buffer.len = size
+        value = codec.decoder(codec, self.settings, &buffer)
+        if buffer.len:
+            raise BufferError(f"unexpected trailing {buffer.len} bytes in buffer")
+        if self.refused_elements is not None and _holds_null(value):
+            raise self.refused_elements()
+        if self.decode is None:
+            return value
+        try:
+            return self.decode(value)
+        except TypeError:
+            raise self.plan.unreadable(value) from None
+
+
+cdef bint _holds_null(array):
+    for each in array:
+        if each is None or (type(each) is list and _holds_null(each)):
+            return True
+    return False
+
+
+cdef bint _is_sound(Codec codec, const char* p, ssize_t size) noexcept:
+    """Return false for a value that would lead asyncpg's decoder astray: it trusts the lengths in a value."""
+    return True
+
+
+cdef object _jsonb_bytes():
+    from plainsql.encoding import jsonb_bytes
+
+    return jsonb_bytes
+
+
+# -- Rows ---------------------------------------------------------------------------------------------------
+
+
+cdef class Part:
+    """A row within a row, or the whole, of columns that follow one another."""
+
+    def __cinit__(self, plan, ssize_t start):
+        fields = []
+        at = start
+        for field in plan.fields:
+            if isinstance(field, RowPart):
+                part = Part(field, at)
+                fields.append(part)
+                at = part.end
+            else:
+                fields.append(None)
+                at += 1
+        self.start = start
+        self.end = at
+        self.nullable = plan.nullable
+        self.fields = tuple(fields)
+        self.maker = Maker(plan.target, len(fields))
+
+    cdef PyObject* make(self, PyObject** values, const char* nulls) noexcept:
+        """Return the row, or NULL with an error. Takes the values of its columns."""
+        cdef:
+            PyObject* in_place[IN_PLACE]
+            PyObject** own = in_place
+            PyObject* made = NULL
+            ssize_t count = len(self.fields), index, at = self.start
+            Part part
+        if self.nullable and not _any_there(nulls + self.start, self.end - self.start):
+            # All null through an outer join: there is no such row.
+            _release(values + self.start, self.end - self.start)
+            c_incref(Py_None)
+            return Py_None
+        if count > IN_PLACE:
+            own = <PyObject**>PyMem_Malloc(count * sizeof(PyObject*))
+            if own == NULL:
+                return NULL
+        memset(own, 0, count * sizeof(PyObject*))
+        for index in range(count):
+            if <PyObject*>PyTuple_GET_ITEM(self.fields, index) == Py_None:
+                own[index] = values[at]
+                values[at] = NULL
+                at += 1
+                continue
+            part = <Part>PyTuple_GET_ITEM(self.fields, index)
+            own[index] = part.make(values, nulls)
+            if own[index] == NULL:
+                break
+            at = part.end
+        if at == self.end:
+            made = self.maker.make(own)
+        else:
+            _release(own, count)
+        if own != in_place:
+            PyMem_Free(own)
+        return made
+
+
+cdef inline bint _any_there(const char* nulls, ssize_t count) noexcept:
+    """Return whether a column is not null."""
+    cdef ssize_t index
+    for index in range(count):
+        if nulls[index] == 0:
+            return True
+    return False
+
+
+cdef class StructReader(RowReader):
+    """Reads the rows of one prepared statement as its plan says."""
+
+    def __init__(self, plan, PreparedStatementState statement not None):
+        cdef Codec codec
+        statement._ensure_rows_decoder()
+        codecs = statement.rows_codecs or ()
+        self.plan = plan
+        self.described = len(codecs)
+        plans = plan.columns
+        if plans is None:
+            plans = (None,) * len(codecs)
+        self.width = len(plans)
+        if self.width > self.described or (self.width < self.described and not plan.more):
+            self.width_error = plan.refuse or IndexError
+            return
+        columns = []
+        for index in range(self.width):
+            codec = codecs[index]
+            columns.append(Column(plans[index], codec, statement.settings))
+        self.columns = tuple(columns)
+        if plan.columns is None:
+            self.maker = Maker(tuple, self.width)
+        elif plan.part is None:
+            self.is_value = True
+        else:
+            if any(isinstance(field, RowPart) for field in plan.part.fields):
+                self.part = Part(plan.part, 0)
+            else:
+                self.maker = Maker(plan.part.target, self.width)
+        checks = []
+        for check in plan.nulls:
+            if check.elements:
+                (<Column>self.columns[check.column]).refused_elements = check.failure
+            else:
+                group = check.group or slice(0, 0)
+                checks.append((check.column, group.start, group.stop, check.failure))
+        self.checks = tuple(checks) or None
+
+    cdef object read(self, const char* data, ssize_t size):
+        cdef:
+            PyObject* in_place[IN_PLACE]
+            char nulls_in_place[IN_PLACE]
+            PyObject** values = in_place
+            char* nulls = nulls_in_place
+            PyObject* made
+            ssize_t filled = 0
+        if self.width_error is not None:
+            raise self.width_error(self.described)
+        if self.width > IN_PLACE:
+            values = <PyObject**>PyMem_Malloc(self.width * (sizeof(PyObject*) + 1))
+            if values == NULL:
+                raise MemoryError
+            nulls = <char*>(values + self.width)
+        try:
+            self.fill(values, nulls, &filled, data, size)
+            if self.checks is not None:
+                self.refuse_nulls(nulls)
+            if self.is_value:
+                row = <object>values[0]
+            else:
+                if self.part is not None:
+                    made = self.part.make(values, nulls)
+                else:
+                    made = self.maker.make(values)
+                row = _owned(made)
+        finally:
+            _release(values, filled)
+            if values != in_place:
+                PyMem_Free(values)
+        return row
+
+    cdef int fill(
+        self, PyObject** values, char* nulls, ssize_t* filled, const char* data, ssize_t size
+    ) except -1:
+        """Read the columns of a message into the array; `filled` is the number of those that are there."""
+        cdef:
+            const char* p = data + 2
+            const char* end = data + size
+            ssize_t index, width = self.width
+            int32_t length
+            Column column
+            PyObject* value
+        if size < 2 or _u16(data) != self.described:
+            raise ProtocolError(
+                f"the number of columns in the result row ({_u16(data) if size >= 2 else 0}) is different"
+                f" from what was described ({self.described})"
+            )
+        for index in range(width):
+            if end - p < 4:
+                raise _truncated(4, end - p)
+            length = _i32(p)
+            p += 4
+            if length == -1:
+                c_incref(Py_None)
+                values[index] = Py_None
+                nulls[index] = 1
+                filled[0] = index + 1
+                continue
+            if length < 0 or length > end - p:
+                raise _truncated(length, end - p)
+            column = <Column>PyTuple_GET_ITEM(self.columns, index)
+            value = NULL
+            if column.kind != BY_CODEC:
+                column.found_null = False
+                value = column.value(p, length)
+                if value != NULL and column.found_null and column.refused_elements is not None:
+                    c_decref(value)
+                    value = NULL
+                if value == NULL:
+                    PyErr_Clear()
+            if value == NULL:
+                slow = column.slow_value(p, length)
+                Py_INCREF(slow)
+                value = <PyObject*>slow
+            values[index] = value
+            nulls[index] = 0
+            filled[0] = index + 1
+            p += length
+        for index in range(width, self.described):
+            if end - p < 4:
+                raise _truncated(4, end - p)
+            length = _i32(p)
+            p += 4
+            if length != -1:
+                if length < 0 or length > end - p:
+                    raise _truncated(length, end - p)
+                p += length
+        if p != end:
+            raise BufferError(f"unexpected trailing {end - p} bytes in buffer")
+        return 0
+
+    cdef int refuse_nulls(self, const char* nulls) except -1:
+        cdef ssize_t column, start, stop
+        for column, start, stop, failure in self.checks:
+            if nulls[column] and (start == stop or _any_there(nulls + start, stop - start)):
+                raise failure()
+        return 0
+
+
+cdef object _owned(PyObject* made):
+    """Return an object whose reference is taken; raise the error that is set if there is none."""
+    if made == NULL:
+        _raise_set()
+    value = <object>made
+    c_decref(made)
+    return value
+
+
+cdef int _raise_set() except -1:
+    """Raise the error that is set."""
+    return -1
+
+
+cdef object _truncated(ssize_t wanted, ssize_t left):
+    return BufferError(f"insufficient data in buffer: requested {wanted} remaining {left}")
+
+
+def reader_of(plan, PreparedStatementState statement not None):
+    """Return the reader of a plan's rows for a prepared statement, as long as its codecs are the same."""
+    return StructReader(plan, statement)
+
+
+def read_message(RowReader reader not None, bytes message not None):
+    """Return the row of a DataRow message, given without its type and length: for tests."""
+    return reader.read(PyBytes_AS_STRING(message), PyBytes_GET_SIZE(message))
+
+
+def read_messages(RowReader reader not None, bytes message not None, ssize_t times):
+    """Read a DataRow message many times and return the last row: for tests and measurements."""
+    cdef ssize_t index
+    row = None
+    for index in range(times):
+        row = reader.read(PyBytes_AS_STRING(message), PyBytes_GET_SIZE(message))
+    return row
