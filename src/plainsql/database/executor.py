@@ -172,7 +172,13 @@ class Executor(AsyncSql):
                     explain,
                 )
                 async with begin(
-                    pooled.connection, options, outcome, isolation, read_only, deferrable, local=pool.local
+                    pooled.connection,
+                    options,
+                    outcome,
+                    isolation,
+                    read_only,
+                    deferrable,
+                    opening=pool.opening,
                 ) as transaction:
                     yield transaction
 

@@ -289,21 +289,21 @@ async def begin(
     read_only: bool = False,
     deferrable: bool = False,
     outer: Transaction | None = None,
-    local: str | None = None,
+    opening: str | None = None,
 ) -> AsyncIterator[Transaction]:
-    """Open a transaction on a connection, or a savepoint if ``outcome`` is None. ``local`` is a statement
-    that it begins with.
+    """Open a transaction on a connection, or a savepoint if ``outcome`` is None. ``opening``: the
+    statements that it begins with.
     """
     level = None if isolation is None else isolation.replace(" ", "_")
-    opening = block(connection, outcome, isolation=level, read_only=read_only, deferrable=deferrable)
+    opened = block(
+        connection, outcome, isolation=level, read_only=read_only, deferrable=deferrable, opening=opening
+    )
     transaction = Transaction(connection, options, outer)
     write_set = transaction.write_set
     invalidation: AbstractAsyncContextManager[object] = nullcontext() if write_set is None else write_set
     async with invalidation:
         try:
-            async with opening:
-                if local is not None:
-                    await connection.execute(local)
+            async with opened:
                 try:
                     yield transaction
                 finally:

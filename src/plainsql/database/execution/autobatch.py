@@ -18,6 +18,7 @@ from plainsql.database.execution.statement import execute, fetch
 from plainsql.database.pool.call import Call
 from plainsql.database.pool.connection_pool import ConnectionPool
 from plainsql.database.pool.tenant_pool import TenantPool
+from plainsql.database.pool.tenant_settings import LocalSettings
 from plainsql.query import Args, CompiledQuery, QueryText
 from plainsql.tenancy import Tenant
 
@@ -71,7 +72,7 @@ class Autobatch(Link):
                 return query.result(found)
         work = _measuring(scheduler) if scheduler.begin() else execute
         try:
-            return await pool.run_on_connection(work, query, text, values, call)
+            return await pool.run_on_connection(work, query, text, values, call, sends_settings=True)
         finally:
             scheduler.end()
 
@@ -112,13 +113,17 @@ class Autobatch(Link):
             values, future, call = waiting
 
             async def fetch_alone(
-                connection: Any, query: CompiledQuery[Any, Any], text: QueryText, values: Args
+                connection: Any,
+                query: CompiledQuery[Any, Any],
+                text: QueryText,
+                values: Args,
+                settings: LocalSettings | None,
             ) -> list[Any]:
                 if began is not None:
                     began[future] = perf_counter()
-                return await fetch(connection, query, text, values)
+                return await fetch(connection, query, text, values, settings)
 
-            return pool.run_on_connection(fetch_alone, query, text, values, call)
+            return pool.run_on_connection(fetch_alone, query, text, values, call, sends_settings=True)
 
         connections = self._connections
         runner = Runner(connections.max_size, lambda: connections.in_use, together, alone)
@@ -130,10 +135,14 @@ def _measuring(scheduler: Scheduler) -> Callable[..., Awaitable[Any]]:
     """Make an ``execute`` that reports to the scheduler how long it took."""
 
     async def execute_measured(
-        connection: Any, query: CompiledQuery[Any, R], text: QueryText, values: Args
+        connection: Any,
+        query: CompiledQuery[Any, R],
+        text: QueryText,
+        values: Args,
+        settings: LocalSettings | None,
     ) -> R:
         began, prepared = perf_counter(), is_prepared(connection, text.sql)
-        result = await execute(connection, query, text, values)
+        result = await execute(connection, query, text, values, settings)
         scheduler.record(perf_counter() - began, prepared=prepared)
         return result
 

@@ -18,10 +18,11 @@ from asyncpg import Record, exceptions
 
 from plainsql.database.execution.asyncpg_version import IS_KNOWN, PIPELINES_RETURN_ROWS
 from plainsql.database.pool.resettable_connection import of_element
+from plainsql.database.pool.tenant_settings import LocalSettings, prepare_settings, ready_step, settings_step
 from plainsql.errors import ContractError, DecodeError
 from plainsql.query import CompiledQuery
 from plainsql.query.description import Described
-from plainsql.speed.loaded import MAKE_READER, PROTOCOL
+from plainsql.speed.loaded import MAKE_READER, PROTOCOL, STEP
 from plainsql.speed.row_plan import row_plan
 
 __all__ = [
@@ -30,11 +31,13 @@ __all__ = [
     "fetch",
     "fetch_many",
     "fetch_rows",
+    "fetch_with",
     "is_prepared",
     "parameter_types",
     "parameters",
     "prepare",
     "reads_rows",
+    "status_with",
 ]
 
 
@@ -166,6 +169,81 @@ async def _logged_rows(
     return query.build(await connection.fetch(sql, *values, timeout=timeout))
 
 
+async def fetch_with(
+    connection: Any,
+    settings: LocalSettings,
+    sql: str,
+    values: Sequence[object],
+    query: CompiledQuery[Any, Any],
+    *,
+    as_rows: bool,
+) -> list[Any]:
+    """Return what `fetch` or `fetch_rows` returns, of a statement with settings in its round trip.
+
+    Both are one implicit transaction: the settings are gone when the answer is here.
+    """
+    statement = connection._stmt_cache.get((sql, Record, False))
+    if statement is not None and not connection._query_loggers:
+        first = ready_step(connection, settings)
+        if first is not None:
+            protocol = connection._protocol
+            reader = _reader(protocol, statement, query) if as_rows else None
+            try:
+                return await _exchange(protocol, first, STEP(statement, values, reader), None)
+            except exceptions.OutdatedSchemaCacheError as error:
+                await _learn_types(connection, query, error)
+            except exceptions.InvalidCachedStatementError:
+                connection._drop_global_statement_cache()
+
+    async def run(statement: Any, timeout: float | None) -> list[Any]:
+        protocol = connection._protocol
+        first = await settings_step(connection, settings, timeout)
+        reader = _reader(protocol, statement, query) if as_rows else None
+        return await _exchange(protocol, first, STEP(statement, values, reader), timeout)
+
+    async def run_logged(timeout: float | None) -> list[Any]:
+        with connection._time_and_log(sql, values, timeout):
+            return await run(await connection._get_statement(sql, timeout), timeout)
+
+    return await _prepared(connection, sql, query, 0, run, run_logged, settings)
+
+
+async def status_with(connection: Any, settings: LocalSettings, sql: str, values: Sequence[object]) -> str:
+    """Return the status of a statement that runs with settings in its round trip, as
+    ``connection.execute(sql, *values)`` does without them.
+    """
+    limit = TimeLimit(connection)
+    again = True
+    while True:
+        statement = await connection._get_statement(sql, limit.left)
+        await prepare_settings(connection, settings, limit.left)
+        first = await settings_step(connection, settings)
+        step = STEP(statement, values, drop_rows=True)
+        try:
+            if connection._query_loggers:
+                with connection._time_and_log(sql, values, limit.left):
+                    await _exchange(connection._protocol, first, step, limit.left)
+            else:
+                await _exchange(connection._protocol, first, step, limit.left)
+        except exceptions.InvalidCachedStatementError:
+            connection._drop_global_statement_cache()
+            if not again:
+                raise
+            again = False
+        else:
+            status: str = step.status
+            return status
+
+
+async def _exchange(protocol: Any, first: Any, step: Any, timeout: float | None) -> list[Any]:
+    """Send the step of the settings and that of the statement, and return its rows."""
+    await protocol.exchange((first, step), timeout)
+    if step.error is not None:
+        raise step.error
+    rows: list[Any] = step.rows
+    return rows
+
+
 async def fetch_many(
     connection: Any, sql: str, sets: Sequence[Sequence[object]], query: CompiledQuery[Any, Any], own: int
 ) -> list[Any]:
@@ -264,14 +342,17 @@ async def _prepared(
     own: int,
     run: Callable[[Any, float | None], Awaitable[list[Any]]],
     run_logged: Callable[[float | None], Awaitable[list[Any]]],
+    settings: LocalSettings | None = None,
 ) -> list[Any]:
-    """Prepare a statement and run it, within the connection's time limit for both."""
+    """Prepare a statement and its settings' and run them, within the connection's time limit for all."""
     connection._check_open()  # a connection that has ended has no time limit any more
     limit = TimeLimit(connection)
     attempt = 0
     while True:
         attempt += 1
         statement = await prepare(connection, sql, query, own, limit.left)
+        if settings is not None:
+            await prepare_settings(connection, settings, limit.left)
         if connection._query_loggers:
             return await run_logged(limit.left)
         try:

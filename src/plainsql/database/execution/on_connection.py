@@ -47,7 +47,7 @@ class OnConnection:
         text, values = query.text(args)
         if query.row_security is not None and pool.tenant is None:
             await pool.admit(query)
-        return await pool.run_on_connection(execute, query, text, values, call)
+        return await pool.run_on_connection(execute, query, text, values, call, sends_settings=True)
 
     def fresh(
         self, query: CompiledQuery[Any, R], args: Args, pool: TenantPool, call: Call | None, /
@@ -84,7 +84,8 @@ class OnConnection:
         if query.session_clean and len(runs) == 1 and not query.needs_columns:
             text, values = runs[0]
             if len(values) == 1:
-                return [await pool.run_on_connection(execute, query, text, values[0], call)]
+                one = pool.run_on_connection(execute, query, text, values[0], call, sends_settings=True)
+                return [await one]
             sql = pipelined_sql(query, text)
             if sql is not None and is_one_piece(values):  # the pipeline is a transaction
 

@@ -11,6 +11,7 @@ from asyncpg import exceptions
 from plainsql.database.execution import driver
 from plainsql.database.execution.errors import explain
 from plainsql.database.execution.nul_characters import nul_refused, refuse_nul
+from plainsql.database.pool.tenant_settings import LocalSettings, is_of_settings
 from plainsql.query import Args, CompiledQuery, QueryText
 
 __all__ = ["EXPLAINED", "execute", "explained", "fetch", "fetch_rows", "iterate"]
@@ -31,17 +32,27 @@ EXPLAINED = (
 )
 
 
-async def execute(connection: Any, query: CompiledQuery[Any, R], text: QueryText, values: Args) -> R:
-    """Run a query to its end and build its result."""
+async def execute(
+    connection: Any,
+    query: CompiledQuery[Any, R],
+    text: QueryText,
+    values: Args,
+    settings: LocalSettings | None = None,
+) -> R:
+    """Run a query to its end and build its result. ``settings`` go in the round trip of the statement."""
     if query.kind != "count":
         if driver.reads_rows(connection, query):
-            return query.result_of(await fetch_rows(connection, query, text, values))
-        return query.result(await fetch(connection, query, text, values))
+            return query.result_of(await fetch_rows(connection, query, text, values, settings))
+        return query.result(await fetch(connection, query, text, values, settings))
     if connection._top_xact is not None:
         await refuse_nul(connection, query, text, values)
     try:
+        if settings is None:
+            status = await connection.execute(text.sql, *values)
+        else:
+            status = await driver.status_with(connection, settings, text.sql, values)
         # The query's class makes the result an int; the type checker knows only R.
-        return affected(await connection.execute(text.sql, *values))  # type: ignore[return-value]
+        return affected(status)  # type: ignore[return-value]
     except EXPLAINED as error:
         said = await explained(error, connection, query, text, values)
         if said is error:
@@ -49,7 +60,13 @@ async def execute(connection: Any, query: CompiledQuery[Any, R], text: QueryText
         raise said from None
 
 
-async def fetch(connection: Any, query: CompiledQuery[Any, Any], text: QueryText, values: Args) -> list[Any]:
+async def fetch(
+    connection: Any,
+    query: CompiledQuery[Any, Any],
+    text: QueryText,
+    values: Args,
+    settings: LocalSettings | None = None,
+) -> list[Any]:
     """Run a query to its end and return its records."""
     if connection._top_xact is not None:
         await refuse_nul(connection, query, text, values)
@@ -57,6 +74,8 @@ async def fetch(connection: Any, query: CompiledQuery[Any, Any], text: QueryText
         if not query.compared:
             # Another query of the same text may have prepared it.
             await driver.prepare(connection, text.sql, query)
+        if settings is not None:
+            return await driver.fetch_with(connection, settings, text.sql, values, query, as_rows=False)
         return await driver.fetch(connection, text.sql, values, query)
     except EXPLAINED as error:
         said = await explained(error, connection, query, text, values)
@@ -65,13 +84,21 @@ async def fetch(connection: Any, query: CompiledQuery[Any, Any], text: QueryText
         raise said from None
 
 
-async def fetch_rows(connection: Any, query: CompiledQuery[T, Any], text: QueryText, values: Args) -> list[T]:
+async def fetch_rows(
+    connection: Any,
+    query: CompiledQuery[T, Any],
+    text: QueryText,
+    values: Args,
+    settings: LocalSettings | None = None,
+) -> list[T]:
     """Run a query to its end and return its rows."""
     if not driver.reads_rows(connection, query):
-        return query.build(await fetch(connection, query, text, values))
+        return query.build(await fetch(connection, query, text, values, settings))
     if connection._top_xact is not None:
         await refuse_nul(connection, query, text, values)
     try:
+        if settings is not None:
+            return await driver.fetch_with(connection, settings, text.sql, values, query, as_rows=True)
         return await driver.fetch_rows(connection, text.sql, values, query)
     except EXPLAINED as error:
         said = await explained(error, connection, query, text, values)
@@ -106,6 +133,8 @@ async def explained(
     error: BaseException, connection: Any, query: CompiledQuery[Any, Any], text: QueryText, values: Args
 ) -> BaseException:
     """Return the error to raise for one of a statement, as `explain` does; for a NUL, a `BindError`."""
+    if is_of_settings(error):
+        return error
     refusal = nul_refused(error, connection, query, text, values)
     return await explain(error, connection, query, text, values) if refusal is None else refusal
 
