@@ -42,7 +42,7 @@ cdef class WireProtocol(BaseProtocol):
         Step _step
         ssize_t _at
         int _syncs
-        double _since
+        readonly double since
         readonly dict readers
 
     cdef _send(self, tuple steps, timeout)

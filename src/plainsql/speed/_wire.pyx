@@ -232,7 +232,7 @@ cdef class WireProtocol(BaseProtocol):
             self._begin_step(0)
             self.queries_count += len(steps)
             self._write(buffer)
-            self._since = perf_counter()
+            self.since = perf_counter()
         except Exception as error:
             self._syncs = 0
             self._steps = None
@@ -291,9 +291,9 @@ cdef class WireProtocol(BaseProtocol):
                 step.error = error
                 step.rows = None
             step.done = True
-            step.elapsed_s = now - self._since
+            step.elapsed_s = now - self.since
             step.settle()
-        self._since = now
+        self.since = now
         if at + 1 < count:
             self._begin_step(at + 1)
 

@@ -13,7 +13,7 @@ import asyncpg
 from plainsql.speed.availability import REBUILD, Status, availability
 from plainsql.speed.connect import connect_with
 
-__all__ = ["CONNECT", "MAKE_READER", "PROTOCOL", "STATUS", "STEP"]
+__all__ = ["CONNECT", "MAKE_READER", "NUMBERED_READER", "PROTOCOL", "STATUS", "STEP"]
 
 PROTOCOL: Any = None
 """The class of the protocol of the pool's connections; None without the compiled part."""
@@ -23,6 +23,9 @@ STEP: Any = None
 
 CONNECT: Any = None
 """``asyncpg.connect`` for connections of that protocol; None without the compiled part."""
+
+NUMBERED_READER: Any = None
+"""The class of readers for statements that answer several calls; None without the compiled part."""
 
 MAKE_READER: Any = None
 """Makes the reader of a row plan for a prepared statement; None without the compiled part."""
@@ -49,9 +52,10 @@ if STATUS.running:
         if _loses_references(PROTOCOL):
             raise TypeError("objects of its classes and of asyncpg's end in different ways")
         STEP, CONNECT = _wire.Step, connect_with(PROTOCOL)
+        NUMBERED_READER = _wire.NumberedReader
     except (ImportError, AttributeError, TypeError, ValueError) as error:
         # Modules of another system, or an asyncpg of this version with other classes than its release.
-        PROTOCOL = STEP = CONNECT = MAKE_READER = None
+        PROTOCOL = STEP = CONNECT = MAKE_READER = NUMBERED_READER = None
         STATUS = replace(
             STATUS,
             running=False,

@@ -34,7 +34,7 @@ class BatchedStatement:
     types.
     """
 
-    __slots__ = ("_opaque", "_query", "_sql", "_text", "_types", "cost", "refused")
+    __slots__ = ("_opaque", "_plan", "_query", "_sql", "_text", "_types", "cost", "refused")
 
     def __init__(self, query: CompiledQuery[Any, Any], text: QueryText) -> None:
         self._query = query
@@ -43,6 +43,7 @@ class BatchedStatement:
         self._types: Sequence[ParameterType] = ()
         self._opaque: Sequence[bool] = ()
         """For each parameter, whether a list is one value of it, and not an array of values."""
+        self._plan: Any = None
         self.cost = Cost()
         self.refused = "plainsql_" in text.sql  # it might contain one of our names
         """True if PostgreSQL accepts the query alone, but not in this form."""
@@ -52,8 +53,8 @@ class BatchedStatement:
 
         Return None if the values cannot be batched: one of them is an array of several dimensions.
         """
-        sql = self._sql or await self._describe(connection)
-        arguments = self._columns(calls)
+        sql = await self.make(connection)
+        arguments = self.arguments(calls)
         if arguments is None:
             return None
         found: list[list[Any]] = [[] for _ in calls]
@@ -66,9 +67,23 @@ class BatchedStatement:
         """The text of the statement; empty before it is made."""
         return self._sql or ""
 
+    @property
+    def plan(self) -> Any:
+        """How the compiled part reads the statement's rows; None if they come as records."""
+        plan = self._query.plan
+        if plan is None or plan.columns is None or plan.finish is not None:
+            return None
+        if self._plan is None:
+            self._plan = plan.with_more()
+        return self._plan
+
     def forget(self) -> None:
         """Describe the parameters again at the next use: their types may have changed."""
         self._sql = None
+
+    async def make(self, connection: Any) -> str:
+        """Return the text of the statement; ask for the parameters' types first, if they are not known."""
+        return self._sql or await self._describe(connection)
 
     async def _describe(self, connection: Any) -> str:
         parameters = await driver.parameters(connection, self._text.sql, self._query)
@@ -80,8 +95,11 @@ class BatchedStatement:
         self._sql = batched_sql(self._text.variant, self._types)
         return self._sql
 
-    def _columns(self, calls: Sequence[Values]) -> list[object] | None:
-        """Return for each parameter the list of its values in all calls, as the statement's arguments."""
+    def arguments(self, calls: Sequence[Values]) -> list[object] | None:
+        """Return for each parameter the list of its values in all calls, as the statement's arguments.
+
+        Return None if the values cannot be batched: one of them is an array of several dimensions.
+        """
         if not self._types:
             return [[0] * len(calls)]
         arguments: list[object] = []

@@ -36,6 +36,7 @@ __all__ = [
     "parameter_types",
     "parameters",
     "prepare",
+    "reader_of",
     "reads_rows",
     "status_with",
 ]
@@ -147,7 +148,11 @@ def reads_rows(connection: Any, query: CompiledQuery[Any, Any]) -> bool:
 
 def _reader(protocol: Any, statement: Any, query: CompiledQuery[Any, Any]) -> Any:
     """Return what reads the rows of a query's statement on a connection."""
-    plan = query.plan
+    return reader_of(protocol, statement, query.plan)
+
+
+def reader_of(protocol: Any, statement: Any, plan: Any) -> Any:
+    """Return what reads the rows of a statement on a connection, as a plan says."""
     readers: dict[Any, tuple[Any, Any]] = protocol.readers
     found = readers.get(plan)
     if found is not None and found[0] is statement:

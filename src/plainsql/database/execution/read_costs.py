@@ -43,6 +43,7 @@ class ReadCosts:
     __slots__ = (
         "_alone_s",
         "_can_share",
+        "_is_doubtful",
         "_is_slow_step",
         "_round_trip",
         "_turns",
@@ -74,6 +75,8 @@ class ReadCosts:
         """Seconds of a call alone, without what delays it; 0 if nothing is measured."""
         self._is_slow_step = False
         """True if its calls took long in shared round trips."""
+        self._is_doubtful = False
+        """True if PostgreSQL did not understand the batched statement."""
         self._turns = 0
         self._until_measured = 0
 
@@ -111,6 +114,15 @@ class ReadCosts:
         if calls >= _CERTAIN_CALLS:
             mean, call_s = self.batched_s, elapsed_s / calls
             self.batched_s = mean + _WEIGHT * (min(call_s, 2 * mean) - mean) if mean else call_s
+
+    def batch_refused(self) -> None:
+        """Record that PostgreSQL did not understand the batched statement."""
+        self._is_doubtful = True
+
+    def succeeded_alone(self) -> None:
+        """Record that a call has succeeded by itself after its batched statement had failed."""
+        if self._is_doubtful and self.batched is not None:
+            self.batched.refused = True
 
     def batch_size(self, calls: int) -> int:
         """Return how many of so many calls should be batched into one statement; 0: none."""

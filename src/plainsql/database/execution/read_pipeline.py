@@ -1,27 +1,27 @@
 """A pipeline of reads: calls of any reads and tenants that share one round trip on a connection.
 
-Each call is a Bind and an Execute of its own prepared statement, with a Sync after it: an error is its own, and
-its caller has the rows before the calls behind it have run. Many calls of one read by its key are one batched
-statement among them.
+Each call is a Bind and an Execute of its read's prepared statement, with a Sync after them. So an error is its
+own, and its caller has the rows before the calls behind it have run. A tenant's settings go in front of a
+call's statement. Many calls of one read by its key are one batched statement.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import copy
 from time import perf_counter
 from typing import Any
 
-from asyncpg import exceptions
+from asyncpg import Record, exceptions
 
 from plainsql.database.execution import driver
 from plainsql.database.execution.errors import is_lost
 from plainsql.database.execution.read_costs import ReadCosts
 from plainsql.database.pool.call import Call
+from plainsql.database.pool.tenant_settings import LocalSettings, prepare_settings, ready_step
 from plainsql.query import Args
 from plainsql.speed.loaded import NUMBERED_READER, STEP
 from plainsql.sqlstate_errors import is_own
-from plainsql.tenancy import Tenant
 
 __all__ = ["ALONE", "ReadPipeline", "SharedCall"]
 
@@ -29,10 +29,13 @@ ALONE: Any = ["alone"]
 """The result of a call that is to run alone, in its caller's own task."""
 
 _MAX_BYTES = 96 * 1024
-"""The most bytes of a pipeline's arguments: the calls behind those wait for the network."""
+"""The most bytes of a pipeline: the calls behind large arguments would wait for the network."""
 
-_NEARLY_SHARE = 0.1
-"""A call that has had all but this share of its time limit has used it up."""
+_FEW_CALLS = 4
+"""So few calls are not worth a batched statement."""
+
+_NEARLY = 0.9
+"""A call that has had this share of its time limit has used it up."""
 
 _NOT_UNDERSTOOD_CLASSES = ("42", "0A", "54")
 """The classes of SQLSTATE by which PostgreSQL refuses a statement's text, for its content or its size."""
@@ -41,19 +44,29 @@ _NOT_UNDERSTOOD_CLASSES = ("42", "0A", "54")
 class SharedCall:
     """A call that waits for its pipeline, or for its rows."""
 
-    __slots__ = ("connection", "future", "is_built", "is_single", "pipeline", "read", "record", "tenant", "values")
+    __slots__ = (
+        "connection",
+        "future",
+        "is_built",
+        "is_single",
+        "pipeline",
+        "read",
+        "record",
+        "settings",
+        "values",
+    )
 
     def __init__(
         self,
         read: ReadCosts,
         values: Args,
-        tenant: Tenant | None,
+        settings: LocalSettings | None,
         record: Call | None,
         future: asyncio.Future[Any],
     ) -> None:
         self.read = read
         self.values = values
-        self.tenant = tenant
+        self.settings = settings
         self.record = record
         """Its record for the hook."""
         self.future = future
@@ -69,34 +82,28 @@ class SharedCall:
 class ReadPipeline:
     """Calls that share a round trip."""
 
-    __slots__ = (
-        "_head_since",
-        "again",
-        "calls",
-        "counted",
-        "is_measured",
-        "is_watched",
-        "left",
-        "sent_at",
-        "task",
-    )
+    __slots__ = ("_connection", "_units", "again", "calls", "counted", "is_measured", "left", "task")
 
     def __init__(self, calls: list[SharedCall], *, is_measured: bool) -> None:
         self.calls = calls
+        self.is_measured = is_measured
         self.task: asyncio.Task[object] | None = None
         self.counted = True
         """True while it takes one of the places of pipelines in progress."""
-        self.is_measured = is_measured
-        self.again: list[SharedCall] = []
-        """Calls of batched statements that failed: one of them is to blame."""
         self.left = 0
-        """The calls without an answer when it was last looked at."""
-        self.is_watched = False
-        self.sent_at = 0.0
-        """The time at which it got a connection; 0 before."""
-        self._head_since = 0.0
+        """The calls without an answer when it was last looked at; 0 before it had a connection."""
+        self.again: list[SharedCall] = []
+        """Calls of batched statements that failed: to be sent again, one by one."""
+        self._connection: Any = None
+        self._units: list[list[SharedCall]] = []
+        """The calls of each statement, in the order in which they were sent."""
         for call in calls:
             call.pipeline = self
+
+    @property
+    def is_sent(self) -> bool:
+        """True if it has a connection."""
+        return self._connection is not None
 
     @property
     def is_answered(self) -> bool:
@@ -107,39 +114,226 @@ class ReadPipeline:
         return [call for call in self.calls if not call.future.done()]
 
     async def send(self, connection: Any) -> None:
-        """Send the calls that wait, and return when all are answered."""
+        """Send the calls, and return when all of them are answered."""
         calls = self.unanswered()
         if not calls:
             return
-        now = self.sent_at = perf_counter()
+        self._connection = connection
         if calls[0].record is not None:  # there is a hook, so every call has a record
+            now = perf_counter()
             for call in calls:
                 if call.record is not None:
                     call.record.joined, call.record.lease_wait = len(calls), now - call.record.began
         if connection._query_loggers:
-            self._leave_alone(calls)
+            _leave_alone(calls)
             return
-        units = _units(calls)
-        statements = await self._prepare(connection, units)
+        self._units = _divided(calls)
+        statements = await self._prepare(connection)
         steps: list[Any] = []
         sent: list[tuple[Any, list[SharedCall]]] = []
-        for unit in units:
-            if (step := self._step(connection, unit, statements)) is not None:
-                steps.append(step)
-                sent.append((step, unit))
-        if not steps:
-            return
-        await connection._protocol.exchange_each(tuple(steps), None, _MAX_BYTES)
-        await self._finish(connection, sent)
+        for unit in self._units:
+            first = unit[0]
+            if len(unit) == 1 and first.future.done():
+                continue
+            statement = statements[first.read, len(unit) > 1]
+            if statement is None:
+                _leave_alone(unit)
+                continue
+            step = self._step(connection, statement, unit)
+            if step is None:  # its values cannot be batched
+                self._again(unit)
+                continue
+            if first.settings is not None:
+                settings = ready_step(connection, first.settings)
+                if settings is None:
+                    _leave_alone(unit)
+                    continue
+                steps.append(settings)
+            steps.append(step)
+            sent.append((step, unit))
+        if steps:
+            await connection._protocol.exchange_each(tuple(steps), None, _MAX_BYTES)
+            await self._finish(connection, sent)
+
+    def rescue(self) -> None:
+        """Have the calls run alone that wait for one that takes long."""
+        calls = self.unanswered()
+        if calls:
+            _leave_alone(calls[1:] if self._is_head(calls[0]) else calls)
 
     def fail(self, error: Exception) -> None:
-        """Handle the failure of the pipeline as a whole: of its connection, or of the wait for one."""
+        """Answer the calls that the failure of the whole pipeline has left without an answer."""
         calls = self.unanswered()
         if is_own(error):  # there was no connection: the same for every call
-            ...
-        self._leave_alone(calls)
+            for call in calls:
+                call.future.set_exception(_copy(error))
+            return
+        if calls and isinstance(error, TimeoutError) and self._is_head(calls[0]) and self._had_its_time():
+            calls[0].future.set_exception(error)
+            calls = calls[1:]
+        _leave_alone(calls)
+
+    # --------------------------------------------------------------------------------------------------
+
+    async def _prepare(self, connection: Any) -> dict[tuple[ReadCosts, bool], Any]:
+        """Return the prepared statement of each read, and whether it is the batched one; None if it cannot be
+        prepared, of which the calls find out alone.
+        """
+        cache = connection._stmt_cache
+        found: dict[tuple[ReadCosts, bool], Any] = {}
+        unprepared = False
+        for unit in self._units:
+            first = unit[0]
+            is_batch = len(unit) > 1
+            if (first.read, is_batch) not in found:
+                read = first.read
+                sql = read.batched.sql if is_batch and read.batched is not None else read.text.sql
+                statement = cache.get((sql, Record, False)) if sql and read.query.compared else None
+                found[read, is_batch] = statement
+                unprepared = unprepared or statement is None
+            if first.settings is not None and cache.get((first.settings.sql, Record, False)) is None:
+                await prepare_settings(connection, first.settings, None)
+        if not unprepared:
+            return found
+        limit = driver.TimeLimit(connection)
+        for read, is_batch in [*found]:
+            if found[read, is_batch] is None and not self.is_answered:
+                try:
+                    found[read, is_batch] = await self._prepared(connection, read, limit, is_batch=is_batch)
+                except Exception as error:
+                    if is_lost(error) or isinstance(error, OSError):
+                        raise
+        # One may have been dropped from the cache for another.
+        return {
+            key: statement if statement is not None and not statement.closed else None
+            for key, statement in found.items()
+        }
+
+    @staticmethod
+    async def _prepared(connection: Any, read: ReadCosts, limit: driver.TimeLimit, *, is_batch: bool) -> Any:
+        if not is_batch or read.batched is None:
+            return await driver.prepare(connection, read.text.sql, read.query, 0, limit.left)
+        sql = await read.batched.make(connection)
+        return await driver.prepare(connection, sql, read.query, 1, limit.left)
+
+    def _step(self, connection: Any, statement: Any, unit: list[SharedCall]) -> Any:
+        """Return the step of one call, or of a batched statement; None if its values cannot be batched."""
+        first = unit[0]
+        read, protocol = first.read, connection._protocol
+        plan = read.query.plan
+        if len(unit) == 1:
+            reader = None
+            if plan is not None:
+                reader = driver.reader_of(protocol, statement, plan)
+                first.is_built = True
+            first.connection = connection
+            return STEP(statement, first.values, reader, waiter=first.future)
+        batched = read.batched
+        arguments = None if batched is None else batched.arguments([call.values for call in unit])
+        if batched is None or arguments is None:
+            return None
+        plan = batched.plan
+        if plan is None:
+            return STEP(statement, arguments)
+        for call in unit:
+            call.is_built = True
+        reader = NUMBERED_READER(driver.reader_of(protocol, statement, plan), len(unit))
+        return STEP(statement, arguments, reader, waiter=[call.future for call in unit])
+
+    async def _finish(self, connection: Any, sent: list[tuple[Any, list[SharedCall]]]) -> None:
+        """Look at what came back for the others than single calls, and at what it cost."""
+        stale: Exception | None = None
+        last = sent[0][0]
+        for step, unit in sent:
+            if not step.done:  # it was not sent: the arguments are large
+                _leave_alone(unit)
+                continue
+            error = step.error
+            if error is not None:
+                if isinstance(
+                    error, exceptions.InvalidCachedStatementError | exceptions.OutdatedSchemaCacheError
+                ):
+                    stale = error
+                if len(unit) > 1:
+                    self._batch_failed(unit, error)
+                continue
+            if len(unit) > 1 and not unit[0].is_built:
+                _divide(step.rows, unit)
+            elif unit[0].is_single:
+                unit[0].read.succeeded_alone()
+            if self.is_measured and step is not last:  # the time of the first one is a round trip too
+                if len(unit) > 1:
+                    unit[0].read.record_batched(step.elapsed_s, len(unit))
+                else:
+                    unit[0].read.record_step(step.elapsed_s)
+        if isinstance(stale, exceptions.OutdatedSchemaCacheError):
+            await connection.reload_schema_state()
+        elif stale is not None:
+            connection._drop_global_statement_cache()
+
+    def _batch_failed(self, unit: list[SharedCall], error: Exception) -> None:
+        read = unit[0].read
+        if read.batched is not None:
+            read.batched.forget()
+            state: str | None = getattr(error, "sqlstate", None)
+            if state is not None and state[:2] in _NOT_UNDERSTOOD_CLASSES:
+                read.batch_refused()
+        self._again(unit)
+
+    def _again(self, unit: list[SharedCall]) -> None:
+        for call in unit:
+            if not call.future.done():
+                call.is_single = True
+                self.again.append(call)
+
+    def _is_head(self, call: SharedCall) -> bool:
+        """Return whether a call's own statement is the one that all others wait for."""
+        return any(unit[0] is call and len(unit) == 1 for unit in self._units)
+
+    def _had_its_time(self) -> bool:
+        """Return whether the statement that all wait for has used up its time limit."""
+        limit_s: float | None = self._connection._config.command_timeout
+        return limit_s is not None and perf_counter() - self._connection._protocol.since >= _NEARLY * limit_s
 
 
-def _units(calls: list[SharedCall]) -> list[list[SharedCall]]:
-    """Divide calls into those of a batched statement, and others one by one."""
-    return [[call] for call in calls]
+def _divided(calls: list[SharedCall]) -> list[list[SharedCall]]:
+    """Divide calls into those of each statement: one, or those that a batched statement answers."""
+    if len(calls) < _FEW_CALLS:
+        return [[call] for call in calls]
+    units: list[list[SharedCall]] = []
+    alike: dict[tuple[ReadCosts, Args | None], list[SharedCall]] = {}
+    for call in calls:
+        if call.read.batched is None or call.is_single:
+            units.append([call])
+        else:
+            settings = call.settings
+            alike.setdefault((call.read, settings and settings.values), []).append(call)
+    for (read, _), group in alike.items():
+        size = read.batch_size(len(group)) or 1
+        units += [group[at : at + size] for at in range(0, len(group), size)]
+    return units
+
+
+def _divide(records: list[Any], unit: list[SharedCall]) -> None:
+    """Hand the records of a batched statement out, of which the last column is the number of the call."""
+    found: list[list[Any]] = [[] for _ in unit]
+    for record in records:
+        found[record[-1] - 1].append(record[:-1])
+    for call, rows in zip(unit, found, strict=True):
+        if not call.future.done():
+            call.future.set_result(rows)
+
+
+def _leave_alone(calls: list[SharedCall]) -> None:
+    for call in calls:
+        if not call.future.done():
+            call.future.set_result(ALONE)
+
+
+def _copy(error: Exception) -> Exception:
+    """Return the error for one more call: a traceback and notes belong to one."""
+    own = copy.copy(error)
+    own.__cause__, own.__context__ = error.__cause__, error.__context__
+    if notes := getattr(error, "__notes__", None):
+        own.__notes__ = list(notes)
+    return own
