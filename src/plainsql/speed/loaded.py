@@ -51,6 +51,7 @@ if STATUS.running:
         PROTOCOL = type("Protocol", (_wire.WireProtocol, asyncio.Protocol), {})
         if _loses_references(PROTOCOL):
             raise TypeError("objects of its classes and of asyncpg's end in different ways")
+        MAKE_READER = import_module("plainsql.speed._rows").reader_of
         STEP, CONNECT = _wire.Step, connect_with(PROTOCOL)
         NUMBERED_READER = _wire.NumberedReader
     except (ImportError, AttributeError, TypeError, ValueError) as error:

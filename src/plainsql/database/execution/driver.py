@@ -115,6 +115,7 @@ async def fetch_rows(
     """Return the rows of a query with a plan, on a connection with the compiled protocol, and raise what
     `fetch` raises. They are read straight from the server's messages.
     """
+    finish = query.plan.finish
     statement = connection._stmt_cache.get((sql, Record, False))
     if statement is not None and not connection._query_loggers:
         try:
@@ -122,14 +123,21 @@ async def fetch_rows(
             rows: list[Any] = await protocol.fetch_rows(
                 statement, values, _reader(protocol, statement, query), None
             )
-            return rows
+            return rows if finish is None else finish(rows)
         except exceptions.OutdatedSchemaCacheError as error:
             await _learn_types(connection, query, error)
         except exceptions.InvalidCachedStatementError:
             connection._drop_global_statement_cache()
             if connection.is_in_transaction():
                 raise
-    return await _prepared(
+    logged = False
+
+    async def run_logged(timeout: float | None) -> list[Any]:
+        nonlocal logged
+        logged = True
+        return query.build(await connection.fetch(sql, *values, timeout=timeout))
+
+    rows = await _prepared(
         connection,
         sql,
         query,
@@ -137,8 +145,9 @@ async def fetch_rows(
         lambda statement, timeout: connection._protocol.fetch_rows(
             statement, values, _reader(connection._protocol, statement, query), timeout
         ),
-        lambda timeout: _logged_rows(connection, sql, values, query, timeout),
+        run_logged,
     )
+    return rows if finish is None or logged else finish(rows)
 
 
 def reads_rows(connection: Any, query: CompiledQuery[Any, Any]) -> bool:
@@ -162,16 +171,6 @@ def reader_of(protocol: Any, statement: Any, plan: Any) -> Any:
     reader = MAKE_READER(plan, statement)
     readers[plan] = (statement, reader)
     return reader
-
-
-async def _logged_rows(
-    connection: Any,
-    sql: str,
-    values: Sequence[object],
-    query: CompiledQuery[Any, Any],
-    timeout: float | None,
-) -> list[Any]:
-    return query.build(await connection.fetch(sql, *values, timeout=timeout))
 
 
 async def fetch_with(

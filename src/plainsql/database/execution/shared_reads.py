@@ -77,7 +77,7 @@ class SharedReads(Link):
                         raise said from None
                 else:
                     if rows is not ALONE:
-                        return query.result_of(rows) if shared.is_built else query.result(rows)
+                        return _result(query, rows) if shared.is_built else query.result(rows)
             scheduler.alone += 1
             try:
                 return await self._run_alone(read, query, text, values, pool, call)
@@ -131,6 +131,11 @@ async def _send(
     connection: Any, _query: object, _text: object, pipeline: ReadPipeline, _settings: object
 ) -> None:
     await pipeline.send(connection)
+
+
+def _result(query: CompiledQuery[Any, R], rows: list[Any]) -> R:
+    finish = query.plan.finish
+    return query.result_of(rows if finish is None else finish(rows))
 
 
 def _runs_alone(error: Exception) -> bool:
