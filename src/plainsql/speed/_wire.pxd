@@ -41,7 +41,7 @@ cdef class WireProtocol(BaseProtocol):
         tuple _steps
         Step _step
         ssize_t _at
-        int _syncs
+        readonly int syncs
         readonly double since
         readonly dict readers
 

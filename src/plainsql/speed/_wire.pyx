@@ -8,7 +8,7 @@ and an Execute. Steps up to a Sync are one implicit transaction: an error skips 
 
 cimport cpython
 from cpython.time cimport perf_counter
-from libc.stdint cimport int64_t, uint8_t
+from libc.stdint cimport uint8_t, uint32_t
 
 from asyncpg.pgproto.pgproto cimport ReadBuffer, WriteBuffer
 from asyncpg.protocol.protocol cimport (
@@ -36,7 +36,7 @@ cdef class RowReader:
 cdef class NumberedReader(RowReader):
     """Reads the rows of a statement that answers several calls, into a list for each call.
 
-    The last column, a bigint, is the number of the row's call, from 1. ``reader`` reads the columns before.
+    The last column, an integer, is the number of the row's call, from 1. ``reader`` reads the columns before.
     """
 
     def __init__(self, RowReader reader not None, ssize_t calls):
@@ -46,13 +46,11 @@ cdef class NumberedReader(RowReader):
     cdef object read(self, const char* data, ssize_t size):
         cdef:
             const uint8_t* end = <const uint8_t*>data + size
-            int64_t number = 0
-            ssize_t index
-        if size < 14 or end[-12] or end[-11] or end[-10] or end[-9] != 8:
+            uint32_t number
+        if size < 10 or end[-8] or end[-7] or end[-6] or end[-5] != 4:
             raise ProtocolError("the last column of the result row is not the number of a call")
-        for index in range(-8, 0):
-            number = number << 8 | end[index]
-        if number < 1 or number > len(self.calls):
+        number = <uint32_t>end[-4] << 24 | <uint32_t>end[-3] << 16 | <uint32_t>end[-2] << 8 | end[-1]
+        if number < 1 or number > <uint32_t>len(self.calls):
             raise ProtocolError(f"the result row is of call {number} of {len(self.calls)}")
         (<list>self.calls[number - 1]).append(self.reader.read(data, size))
         return None
@@ -228,13 +226,13 @@ cdef class WireProtocol(BaseProtocol):
             self._ensure_connected()
             self._set_state(PROTOCOL_BIND_EXECUTE)
             self._steps = steps
-            self._syncs = syncs
+            self.syncs = syncs
             self._begin_step(0)
             self.queries_count += len(steps)
             self._write(buffer)
             self.since = perf_counter()
         except Exception as error:
-            self._syncs = 0
+            self.syncs = 0
             self._steps = None
             waiter.set_exception(error)
             self._coreproto_error()
@@ -356,8 +354,8 @@ cdef class WireProtocol(BaseProtocol):
 
     cdef _parse_msg_ready_for_query(self):
         BaseProtocol._parse_msg_ready_for_query(self)
-        if self._syncs:
-            self._syncs -= 1
+        if self.syncs:
+            self.syncs -= 1
 
     cdef _push_result(self):
         if self._steps is None:
@@ -368,7 +366,7 @@ cdef class WireProtocol(BaseProtocol):
                 # A message could not be read, and what followed it was skipped.
                 self._fail_step(self.result)
             self._end_group()
-        if self._syncs == 0:
+        if self.syncs == 0:
             self._steps = None
             self._step = None
             BaseProtocol._push_result(self)

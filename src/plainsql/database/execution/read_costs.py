@@ -21,8 +21,11 @@ a new connection has delayed it."""
 _BATCHED_FROM_CALLS = 12
 """While nothing is measured, so many calls of one read are batched: fewer cost less one by one."""
 
-_CERTAIN_CALLS = 8
-"""A batched statement of so many calls shows what one call of it costs."""
+_CERTAIN_CALLS = 16
+"""A pipeline of so many calls shows what one of them costs, and not the round trip."""
+
+_CLEARLY = 1.5
+"""The factor by which the batched form must cost more, to be left: the proof of the key says that it does not."""
 
 _MAX_BATCHED_S = 0.02
 """The most seconds that a batched statement should take: its calls are answered together."""
@@ -52,6 +55,7 @@ class ReadCosts:
         "batched_s",
         "query",
         "shares",
+        "single_s",
         "step_s",
         "text",
     )
@@ -68,9 +72,11 @@ class ReadCosts:
         self.shares = can_share and query.by_key
         """True if calls share round trips. A row by its key is hardly any work; others are measured first."""
         self.step_s = 0.0
-        """Seconds of a call in a shared round trip; 0 if nothing is measured."""
+        """Seconds until a call was answered after the one before it; 0 if nothing is measured."""
         self.batched_s = 0.0
         """Seconds of a call in a batched statement; 0 if nothing is measured."""
+        self.single_s = 0.0
+        """Seconds of a call in a pipeline of this read alone; 0 if nothing is measured."""
         self._alone_s = 0.0
         """Seconds of a call alone, without what delays it; 0 if nothing is measured."""
         self._is_slow_step = False
@@ -93,10 +99,7 @@ class ReadCosts:
         number of statements at the same time.
         """
         self._round_trip.record(elapsed_s)
-        mean = self._alone_s
-        self._alone_s = mean + _WEIGHT * (min(elapsed_s, 2 * mean) - mean) if mean else elapsed_s
-        if elapsed_s < self._alone_s:
-            self._alone_s = elapsed_s
+        self._alone_s = min(_mean(self._alone_s, elapsed_s), elapsed_s)
         # They share the server's time. Whether it has a processor for each is not known.
         share_s = self._alone_s if self._is_slow_step else self._alone_s / max(concurrent, 1)
         self.shares = share_s - self._round_trip.statement_s < _WORK_S
@@ -109,11 +112,15 @@ class ReadCosts:
             self.shares, self._is_slow_step = False, True
             self.step_s = self._alone_s = 0.0
 
-    def record_batched(self, elapsed_s: float, calls: int) -> None:
-        """Record the time of a batched statement in a shared round trip."""
-        if calls >= _CERTAIN_CALLS:
-            mean, call_s = self.batched_s, elapsed_s / calls
-            self.batched_s = mean + _WEIGHT * (min(call_s, 2 * mean) - mean) if mean else call_s
+    def record_form(self, elapsed_s: float, calls: int, *, is_batch: bool) -> None:
+        """Record the time of a pipeline of this read alone, whose calls were batched or not."""
+        if calls < _CERTAIN_CALLS:
+            return
+        call_s = elapsed_s / calls
+        if is_batch:
+            self.batched_s = _mean(self.batched_s, call_s)
+        else:
+            self.single_s = _mean(self.single_s, call_s)
 
     def batch_refused(self) -> None:
         """Record that PostgreSQL did not understand the batched statement."""
@@ -131,7 +138,7 @@ class ReadCosts:
             return 0
         self._turns += 1
         cheaper = calls >= _BATCHED_FROM_CALLS
-        if self.batched_s and self.step_s and self.batched_s > self.step_s:
+        if self.single_s and self.batched_s > _CLEARLY * self.single_s:
             cheaper = False
         if self._turns % _TRIAL_EVERY == 0:
             cheaper = not cheaper
@@ -139,3 +146,7 @@ class ReadCosts:
             return 0
         most = int(_MAX_BATCHED_S / self.batched_s) if self.batched_s else _MAX_BATCHED
         return max(min(calls, most, _MAX_BATCHED), 1)
+
+
+def _mean(mean: float, value: float) -> float:
+    return mean + _WEIGHT * (min(value, 2 * mean) - mean) if mean else value

@@ -82,7 +82,7 @@ class SharedCall:
 class ReadPipeline:
     """Calls that share a round trip."""
 
-    __slots__ = ("_connection", "_units", "again", "calls", "counted", "is_measured", "left", "task")
+    __slots__ = ("_connection", "_units", "again", "calls", "counted", "is_measured", "left", "sent_at", "task")
 
     def __init__(self, calls: list[SharedCall], *, is_measured: bool) -> None:
         self.calls = calls
@@ -92,6 +92,8 @@ class ReadPipeline:
         """True while it takes one of the places of pipelines in progress."""
         self.left = 0
         """The calls without an answer when it was last looked at; 0 before it had a connection."""
+        self.sent_at = 0.0
+        """The time at which it got a connection; 0 before."""
         self.again: list[SharedCall] = []
         """Calls of batched statements that failed: to be sent again, one by one."""
         self._connection: Any = None
@@ -101,9 +103,9 @@ class ReadPipeline:
             call.pipeline = self
 
     @property
-    def is_sent(self) -> bool:
-        """True if it has a connection."""
-        return self._connection is not None
+    def in_flight(self) -> int:
+        """The number of statements without an answer."""
+        return len(self.calls) if self._connection is None else self._connection._protocol.syncs
 
     @property
     def is_answered(self) -> bool:
@@ -119,11 +121,11 @@ class ReadPipeline:
         if not calls:
             return
         self._connection = connection
+        self.sent_at = perf_counter()
         if calls[0].record is not None:  # there is a hook, so every call has a record
-            now = perf_counter()
             for call in calls:
                 if call.record is not None:
-                    call.record.joined, call.record.lease_wait = len(calls), now - call.record.began
+                    call.record.joined, call.record.lease_wait = len(calls), self.sent_at - call.record.began
         if connection._query_loggers:
             _leave_alone(calls)
             return
@@ -243,7 +245,7 @@ class ReadPipeline:
     async def _finish(self, connection: Any, sent: list[tuple[Any, list[SharedCall]]]) -> None:
         """Look at what came back for the others than single calls, and at what it cost."""
         stale: Exception | None = None
-        last = sent[0][0]
+        first_step = sent[0][0]
         for step, unit in sent:
             if not step.done:  # it was not sent: the arguments are large
                 _leave_alone(unit)
@@ -261,15 +263,23 @@ class ReadPipeline:
                 _divide(step.rows, unit)
             elif unit[0].is_single:
                 unit[0].read.succeeded_alone()
-            if self.is_measured and step is not last:  # the time of the first one is a round trip too
-                if len(unit) > 1:
-                    unit[0].read.record_batched(step.elapsed_s, len(unit))
-                else:
-                    unit[0].read.record_step(step.elapsed_s)
+            if self.is_measured and len(unit) == 1 and step is not first_step:
+                # The time of the first step is that of the round trip too.
+                unit[0].read.record_step(step.elapsed_s)
+        if self.is_measured:
+            self._compare_forms(connection, [unit for _, unit in sent])
         if isinstance(stale, exceptions.OutdatedSchemaCacheError):
             await connection.reload_schema_state()
         elif stale is not None:
             connection._drop_global_statement_cache()
+
+    def _compare_forms(self, connection: Any, units: list[list[SharedCall]]) -> None:
+        """Record what the calls of one read cost in the form that they had."""
+        read = units[0][0].read
+        is_batch = len(units[0]) > 1
+        if is_batch == (len(units) == 1) and all(unit[0].read is read for unit in units):
+            calls = len(units[0]) if is_batch else len(units)
+            read.record_form(connection._protocol.since - self.sent_at, calls, is_batch=is_batch)
 
     def _batch_failed(self, unit: list[SharedCall], error: Exception) -> None:
         read = unit[0].read

@@ -15,8 +15,8 @@ Three promises hold whatever other calls do:
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable, Coroutine
+from time import perf_counter
 from typing import Any
 
 from plainsql.database.execution.read_costs import ReadCosts
@@ -28,18 +28,25 @@ from plainsql.query import Args
 
 __all__ = ["ReadScheduler"]
 
-_MAX_CALLS = int(os.environ.get("PL_MAX","256"))
+_MAX_CALLS = 256
 """The most calls in one pipeline."""
 
-_PLACES = int(os.environ.get("PL_PLACES","2"))
-"""Pipelines in progress at the same time: the server works on one while the other's rows are read here."""
-_ALONE_MAX = int(os.environ.get("PL_ALONE","1"))
+_PIPELINES = 2
+"""Pipelines in progress at the same time, if many calls wait: the server works on one while the rows of the
+other are read here."""
 
-_PLACE_S = 0.0002
-"""Seconds of a round trip for which there is one more pipeline at the same time: what waits for the network
+_MANY_CALLS = 8
+"""With fewer waiting calls, a second pipeline costs more than it saves: they wait for the one in progress."""
+
+_SLOW_ROUND_TRIP_S = 0.0002
+"""Seconds. For each of them that a round trip takes there may be one more pipeline: what waits for the network
 keeps no processor busy."""
 
-_NO_PROGRESS_S = 0.005
+_WORK_S = 0.004
+"""Seconds. For each of them that the waiting calls take there may be one more pipeline, so that the server's
+other processors work on them too."""
+
+_NO_PROGRESS_S = 0.01
 """Seconds without an answer after which the calls behind one that takes long run alone."""
 
 _NO_PROGRESS_ROUND_TRIPS = 4
@@ -51,10 +58,12 @@ _MEASURED_ONE_IN = 8
 """One of so many pipelines is measured."""
 
 
+STAT=[0,0,0]
 class ReadScheduler:
     """The scheduler of one database's concurrent reads."""
 
     __slots__ = (
+        "_call_s",
         "_loop",
         "_parallel",
         "_pipelines",
@@ -89,13 +98,15 @@ class ReadScheduler:
         self._watch: asyncio.TimerHandle | None = None
         self._watched_at = 0.0
         self._turns = 0
+        self._call_s = 0.0
+        """Seconds that a call takes in a pipeline of many."""
         self.alone = 0
         """The number of calls of reads that share round trips, and go alone now."""
 
     @property
     def is_busy(self) -> bool:
         """True if a call should share the next round trip, and not go alone."""
-        return self._sent > 0 or self.alone >= _ALONE_MAX or bool(self._waiting)
+        return self._sent > 0 or self.alone > 0 or bool(self._waiting)
 
     @property
     def at_rest(self) -> bool:
@@ -130,17 +141,20 @@ class ReadScheduler:
             self._scheduled = True
             self._loop.call_soon(self._send)
 
-    @property
-    def _places(self) -> int:
-        round_trip_s = min(self._round_trip.statement_s, 1.0)
-        return min(_PLACES + int(round_trip_s / _PLACE_S), self._parallel)
-
     def _send(self) -> None:
         """Send the waiting calls in as many pipelines as may be in progress."""
         self._scheduled = False
-        places = max(self._places - self._sent, 0)
+        if not (number := len(self._waiting)):
+            return
+        round_trip_s = min(self._round_trip.statement_s, 1.0)
+        places = 1
+        if number >= _MANY_CALLS or round_trip_s > _SLOW_ROUND_TRIP_S:
+            in_flight = sum(pipeline.in_flight for pipeline in self._pipelines) if self._sent else 0
+            if number >= in_flight // 2:  # else it grows a little more
+                places = _PIPELINES + int(round_trip_s / _SLOW_ROUND_TRIP_S + number * self._call_s / _WORK_S)
+        places = min(places, self._parallel) - self._sent
         while self._waiting and places > 0:
-            share = min(-(-len(self._waiting) // places), _MAX_CALLS)
+            share = min(max(-(-len(self._waiting) // places), _MANY_CALLS), _MAX_CALLS)
             calls, self._waiting = self._waiting[:share], self._waiting[share:]
             calls = [call for call in calls if not call.future.done()]  # some were cancelled in the meantime
             if calls:
@@ -149,6 +163,7 @@ class ReadScheduler:
 
     def _start(self, calls: list[SharedCall]) -> None:
         self._turns += 1
+        STAT[0]+=1; STAT[1]+=len(calls); STAT[2]+=len(calls)>=12
         pipeline = ReadPipeline(calls, is_measured=self._turns % _MEASURED_ONE_IN == 0)
         self._sent += 1
         self._pipelines.add(pipeline)
@@ -159,6 +174,9 @@ class ReadScheduler:
     async def _carry_out(self, pipeline: ReadPipeline) -> None:
         try:
             await self._run(pipeline)
+            if pipeline.is_measured and pipeline.counted and (number := len(pipeline.calls)) >= _MANY_CALLS:
+                call_s = min((perf_counter() - pipeline.sent_at) / number, 2 * self._call_s or 1.0)
+                self._call_s += (call_s - self._call_s) / 4
         except Exception as error:  # noqa: BLE001 (each call gets what is its own)
             pipeline.fail(error)
         finally:
@@ -195,7 +213,7 @@ class ReadScheduler:
         # If the event loop was busy, answers may have arrived that it has not read yet.
         is_late = self._loop.time() - self._watched_at > 2 * self._no_progress_s
         for pipeline in [*self._pipelines]:
-            if not pipeline.is_sent:
+            if not pipeline.sent_at:
                 continue
             left = len(pipeline.unanswered())
             if left == pipeline.left and not is_late and pipeline.counted:
