@@ -40,6 +40,10 @@ test: environment-dev servers ## Set up what the tests need and run them
 	@$(BIN)/python $(MEASURED) -m pytest $(WORKERS) $(ARGS)
 	@echo "test: ok"
 
+.PHONY: test-asan
+test-asan: environment-dev servers ## Run the tests of garbled messages with sanitizers in the compiled part
+	@sh scripts/test_asan.sh $(ARGS)
+
 .PHONY: test-plain
 test-plain: environment-dev servers ## Run what depends on the compiled part without it
 	@PLAINSQL_SPEED=0 sh scripts/test_plain.sh $(ARGS)

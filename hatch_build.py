@@ -20,7 +20,7 @@ class SpeedBuildHook(BuildHookInterface[Any]):
     _folder: Path | None = None
 
     def dependencies(self) -> list[str]:
-        """Ask for Cython and asyncpg only where the compiled part is built: without them it need not be."""
+        """Return what the compiled part is built with; without a C compiler the build needs none of it."""
         if os.environ.get("PLAINSQL_SPEED_BUILD") == "no":
             return []
         script = runpy.run_path(str(self._script))

@@ -41,13 +41,13 @@ from plainsql.speed.build_record import (  # noqa: E402
 )
 
 PYTHONS = ((3, 11), (3, 14))
-# What the compiler is told from outside; cibuildwheel names the system and the processor with the last ones.
+# The settings of the compiler; cibuildwheel names the system and the processor with the last ones.
 VARIABLES = ("CFLAGS", "CPPFLAGS", "LDFLAGS", "LDSHARED", "ARCHFLAGS", "MACOSX_DEPLOYMENT_TARGET")
 SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
 
 
 def build(package: Path, *, sanitize: bool = False) -> BuildRecord:
-    """Build into ``package/speed``, and return the record that lies there afterwards."""
+    """Build into ``package/speed``, and return the record of that folder."""
     folder = package / "speed"
     digest, required = source_digest(SOURCES), os.environ.get("PLAINSQL_SPEED_BUILD") == "require"
     installed, cython = _version("asyncpg"), _version("Cython")
@@ -171,7 +171,7 @@ def _first_error(output: str) -> str:
 
 
 def _tree(*, sanitize: bool) -> Path:
-    """Return the folder of what lies between the sources and the modules, for one set of tools."""
+    """Return the folder of intermediate files, for one set of tools."""
     tools = f"asyncpg-{_version('asyncpg')}-cython-{_version('Cython')}"
     name = f"{EXTENSION_SUFFIX.split('.')[1]}-{tools}" + ("-sanitized" if sanitize else "")
     return ROOT / "build" / "speed" / name.replace(".", "_")
@@ -246,7 +246,7 @@ def main() -> int:
         return 0
     mode = os.environ.get("PLAINSQL_SPEED_BUILD", "")
     if mode not in ("", "no", "require"):
-        print("speed: PLAINSQL_SPEED_BUILD is neither 'require' nor 'no'", file=sys.stderr)
+        print(f"speed: PLAINSQL_SPEED_BUILD is {mode!r}, expected 'require' or 'no'", file=sys.stderr)
         return 2
     if mode == "no":
         print("speed: not built: PLAINSQL_SPEED_BUILD=no", file=sys.stderr)

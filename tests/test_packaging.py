@@ -60,13 +60,24 @@ def test_every_script_and_setting_that_a_make_target_uses_is_in_it(members: set[
     assert wanted - members == set()
 
 
+def test_the_sources_of_the_compiled_part_are_in_it_and_nothing_built(members: set[str]) -> None:
+    folder = ROOT / "src" / "plainsql" / "speed"
+    sources = {path for pattern in ("*.pyx", "*.pxd", "include/*.h") for path in folder.glob(pattern)}
+    assert {path.suffix for path in sources} == {".pyx", ".pxd", ".h"}
+    wanted = {"hatch_build.py", *(path.relative_to(ROOT).as_posix() for path in sources)}
+    assert wanted - members == set()
+    assert [name for name in members if name.endswith((".so", ".c", ".json")) and "/speed/" in name] == []
+
+
 def test_nothing_of_a_developers_machine_is_in_it(members: set[str]) -> None:
     assert [name for name in members if "__pycache__" in name or ".venv" in name] == []
 
 
 def test_an_installed_wheel_prints_the_page_of_a_finding(tmp_path: Path) -> None:
     build = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(tmp_path)]
-    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+    # tests/speed/test_build.py builds wheels with the compiled part.
+    plain = {**os.environ, "PLAINSQL_SPEED_BUILD": "no"}
+    subprocess.run(build, cwd=ROOT, env=plain, check=True, capture_output=True)
     [archive] = tmp_path.glob("*.whl")
     with zipfile.ZipFile(archive) as wheel:
         wheel.extractall(tmp_path / "site")

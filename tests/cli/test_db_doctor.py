@@ -16,6 +16,7 @@ import pytest
 
 from plainsql import migrate
 from plainsql.embedded import EmbeddedServer
+from plainsql.health.speed_check import check_speed
 from plainsql.layers.files import migrations_folder
 from plainsql.testing import Databases
 from tests.cli.conftest import Command, Write
@@ -54,7 +55,7 @@ def test_all_answers(plainsql_databases: Databases, command: Command, redis_url:
         found = checks(command, "realty", "--database", url, "--redis", redis_url)
         assert {name: check["state"] for name, check in found.items()} == dict.fromkeys(
             ["postgresql", "role", "tls", "pgvector", "migrations of realty", "redis"], "ok"
-        )
+        ) | {"compiled part": check_speed().state}
         assert found["postgresql"]["found"]["version"].startswith("18.")
         assert found["migrations of realty"]["found"]["applied"] == len(
             [*migrations_folder("realty").glob("*_*.sql")]
@@ -68,7 +69,7 @@ def test_pending_migrations_are_a_failure(shop_project: str, command: Command) -
     done = command("db", "doctor")
     assert done.code == 1
     assert "failed  migrations of shop: 1 pending\n        HINT: plainsql migrate --layer shop\n" in done.out
-    assert done.out.endswith("\n1 of 6 checks failed\n")
+    assert done.out.endswith("\n1 of 7 checks failed\n")
     command("migrate")
     assert checks(command)["migrations of shop"]["text"] == "1 applied"
     Path("migrations/shop/0001_notes.sql").write_text("create schema shop;\n")
@@ -94,7 +95,7 @@ def test_a_refused_login_is_reported_in_one_line(
         port = silent.getsockname()[1]
         filled = url.format(free=free_port(), host=server.socket.parent, silent=port)
         found = checks(command, "--database", filled)
-    assert list(found) == ["postgresql", "redis"]
+    assert list(found) == ["postgresql", "redis", "compiled part"]
     assert found["postgresql"]["state"] == "failed"
     assert text in found["postgresql"]["text"]
     assert "\n" not in found["postgresql"]["text"]

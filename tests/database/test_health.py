@@ -16,6 +16,7 @@ import plainsql
 from plainsql import migrate
 from plainsql.embedded import EmbeddedServer
 from plainsql.errors import OptionError
+from plainsql.health.speed_check import check_speed
 from tests.proxy import Proxy
 from tests.redis_server import free_port
 
@@ -59,7 +60,7 @@ async def test_it_says_what_the_command_says(fresh_database_url: str, redis_url:
     assert done.returncode == 0
     assert {check["name"]: check["state"] for check in printed} == states(health)
     shown = {check["name"]: check for check in printed}
-    for name in ("role", "tls", "pgvector", "migrations"):
+    for name in ("role", "tls", "pgvector", "migrations", "compiled part"):
         assert (shown[name]["text"], shown[name]["hint"]) == (health[name].text, health[name].hint)
     assert health["postgresql"].found["database"] == shown["postgresql"]["found"]["database"]
 
@@ -73,6 +74,7 @@ async def test_without_migrations_they_are_not_checked(fresh_database_url: str) 
         "tls": "ok",
         "pgvector": "skipped",
         "redis": "skipped",
+        "compiled part": check_speed().state,
     }
     assert health.ok
     with pytest.raises(KeyError):
@@ -117,7 +119,7 @@ async def test_a_lost_server_is_a_failed_check_and_no_error(proxy: Proxy, databa
         proxy.refuse()
         proxy.cut()
         health = await db.check(migrations=False)
-        assert states(health) == {"postgresql": "failed", "redis": "skipped"}
+        assert [*states(health).items()][:2] == [("postgresql", "failed"), ("redis", "skipped")]
         assert health["postgresql"].hint
 
 

@@ -1,4 +1,4 @@
-"""``plainsql --version``: the versions of plainsql, of Python and of the drivers."""
+"""``plainsql --version``: the versions of plainsql, of Python and of the drivers, and the compiled part."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as version_of
 
 import plainsql
+from plainsql import speed
 
 __all__ = ["version"]
 
@@ -24,4 +25,5 @@ def version() -> str:
             lines.append(f"{name} {version_of(name)}")
         except PackageNotFoundError:
             lines.append(f"{name} is not installed")
+    lines.append(f"compiled part {speed.status()}")
     return "\n".join(lines)

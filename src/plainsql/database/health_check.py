@@ -13,6 +13,7 @@ from plainsql.errors import PlainsqlError
 from plainsql.health.redis_check import check_redis
 from plainsql.health.results import Check, Health, failure
 from plainsql.health.server_checks import Place, server_checks
+from plainsql.health.speed_check import check_speed
 from plainsql.health.steps import RefusedStepError, Rows, Steps, next_step
 from plainsql.layer_folders import Layer, packaged_layers, project_layers
 from plainsql.settings import Project
@@ -30,7 +31,7 @@ async def check_health(state: DatabaseState, pool: TenantPool, *, migrations: bo
     of_database, of_redis = await asyncio.gather(
         _database(state, pool, migrations, timeout), _redis(state, timeout)
     )
-    return Health((*of_database, of_redis))
+    return Health((*of_database, of_redis, check_speed()))
 
 
 async def _database(state: DatabaseState, pool: TenantPool, migrations: bool, timeout: float) -> list[Check]:

@@ -39,8 +39,11 @@ cdef class Column:
         Maker maker
         object refused_elements
         bint found_null
+        bint was_none
+        object target
 
     cdef int _kind(self, plan)
+    cdef int _kind_of_function(self)
     cdef int _kind_of_decoder(self)
     cdef PyObject* value(self, const char* p, ssize_t size) noexcept
     cdef PyObject* _member(self, const char* p, ssize_t size) noexcept
@@ -52,7 +55,7 @@ cdef class Column:
         self, const char** at, const char* end, int32_t* sizes, int32_t dimensions
     ) noexcept
     cdef PyObject* _composite(self, const char* p, ssize_t size) noexcept
-    cdef bint _parts(self, const char* p, const char* end, PyObject** values, ssize_t count) noexcept
+    cdef bint _read_parts(self, const char* p, const char* end, PyObject** values, ssize_t count) noexcept
     cdef object slow_value(self, const char* p, ssize_t size)
 
 

@@ -10,12 +10,14 @@ whose errors are the right ones. Nothing is read before the length of a value wa
 message.
 """
 
+from cpython cimport array as c_array
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cpython.object cimport PyObject, PyTypeObject
 from cpython.ref cimport Py_INCREF
 from cpython.tuple cimport PyTuple_GET_ITEM
 from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp, memcpy, memset
 
 from asyncpg.pgproto cimport pgproto
@@ -24,7 +26,9 @@ from asyncpg.protocol.protocol cimport (
     CODEC_ARRAY,
     CODEC_C,
     CODEC_COMPOSITE,
+    CODEC_MULTIRANGE,
     CODEC_PY,
+    CODEC_RANGE,
     PG_FORMAT_BINARY,
     PG_XFORMAT_OBJECT,
     Codec,
@@ -33,15 +37,17 @@ from asyncpg.protocol.protocol cimport (
 )
 from plainsql.speed._wire cimport RowReader
 
+from array import array
 from decimal import Decimal
 from types import MemberDescriptorType
 
 import msgspec
 from asyncpg.exceptions import ProtocolError
 
+from plainsql.encoding import jsonb_bytes
 from plainsql.speed.row_plan import RowPart
 
-__all__ = ["StructReader", "read_message", "reader_of"]
+__all__ = ["MessageReader", "StructReader", "read_message", "reader_of"]
 
 cdef extern from "Python.h":
     PyObject* c_vectorcall "PyObject_Vectorcall"(PyObject*, PyObject**, size_t, PyObject*) noexcept
@@ -53,6 +59,7 @@ cdef extern from "Python.h":
     PyObject* c_ascii "PyUnicode_New"(ssize_t, Py_UCS4) noexcept
     void* c_characters "PyUnicode_1BYTE_DATA"(PyObject*) noexcept
     PyObject* c_bytes "PyBytes_FromStringAndSize"(const char*, ssize_t) noexcept
+    object c_bytes_object "PyBytes_FromStringAndSize"(const char*, ssize_t)
     PyObject* c_view "PyMemoryView_FromMemory"(char*, ssize_t, int) noexcept
     PyObject* c_list "PyList_New"(ssize_t) noexcept
     void c_set "PyList_SET_ITEM"(PyObject*, ssize_t, PyObject*) noexcept
@@ -99,6 +106,8 @@ PyDateTime_IMPORT
 ctypedef PyObject* (*raw_decoder)(Codec, ConnectionSettings, FRBuffer*) noexcept
 ctypedef PyObject* (*raw_c_decoder)(ConnectionSettings, FRBuffer*) noexcept
 
+ctypedef PyObject* (*raw_maker)(Column, const char*, ssize_t) noexcept
+
 cdef enum:
     BY_CODEC
     BY_C_DECODER
@@ -120,6 +129,9 @@ cdef enum:
     NUMERIC
     JSON
     JSONB
+    RAW_JSONB
+    VECTOR
+    HALF_VECTOR
     ARRAY
     COMPOSITE
 
@@ -127,12 +139,24 @@ cdef enum:
     # Rows of so many columns are read without memory of their own.
     IN_PLACE = 32
     MAX_DIMENSIONS = 6
+    # Values in values, of anonymous records; types are not that deep.
+    MAX_DEPTH = 100
+    # Types by their numbers, which asyncpg reads by functions that it does not export.
+    RECORD_OID = 2249
+    TEXT_ARRAY_OID = 1009
+    OID_ARRAY_OID = 1028
+    # The flags of a range.
+    RANGE_EMPTY = 1
+    NO_LOWER_BOUND = 1 | 8 | 32
+    NO_UPPER_BOUND = 1 | 16 | 64
 
 cdef int64_t DAY_US = 86_400_000_000
 cdef int64_t INFINITY_US = 0x7FFFFFFFFFFFFFFF
 cdef int64_t NEGATIVE_INFINITY_US = <int64_t>0x8000000000000000
 cdef PyObject* _DECIMAL = <PyObject*>Decimal
 _kept = Decimal
+cdef c_array.array _FLOATS = array("f")
+cdef c_array.array _HALVES = array("H")
 
 
 # -- Numbers in network order -------------------------------------------------------------------------------
@@ -342,6 +366,37 @@ cdef PyObject* _numeric(const char* p, ssize_t size) noexcept:
     return number
 
 
+cdef object _vector(Column column, const char* p, ssize_t size):
+    """Make pgvector's vector of numbers that are turned to the machine's order while they are copied."""
+    cdef:
+        ssize_t count, index
+        c_array.array numbers
+        PyTypeObject* target = <PyTypeObject*><PyObject*>column.target
+    if size < 4 or _u16(p + 2) != 0:
+        raise ValueError
+    count = _u16(p)
+    if size != 4 + count * (4 if column.kind == VECTOR else 2):
+        raise ValueError
+    p += 4
+    if column.kind == VECTOR:
+        numbers = c_array.clone(_FLOATS, count, False)
+        for index in range(count):
+            numbers.data.as_uints[index] = _u32(p + 4 * index)
+    else:
+        numbers = c_array.clone(_HALVES, count, False)
+        for index in range(count):
+            numbers.data.as_ushorts[index] = _u16(p + 2 * index)
+    made = _owned((<c_type*>target).tp_alloc(target, 0))
+    made._value = numbers
+    return made
+
+
+cdef bint _is_kept(from_binary, bytes data, kept):
+    """Return whether a vector is an object with one attribute, and that is an array of its numbers."""
+    made = getattr(from_binary(data), "__dict__", None)
+    return made == {"_value": kept} and made["_value"].typecode == kept.typecode
+
+
 # -- Structs ------------------------------------------------------------------------------------------------
 
 
@@ -428,12 +483,12 @@ cdef tuple _offsets(target, ssize_t count):
 cdef class Column:
     """What becomes of the bytes of a value, by its plan and the codec of the connection."""
 
-    def __cinit__(self, plan, Codec codec not None, ConnectionSettings settings not None):
+    def __cinit__(self, plan, Codec codec, ConnectionSettings settings, int kind=BY_CODEC):
         self.plan = plan
         self.codec = codec
         self.settings = settings
         self.decode = None if plan is None else plan.decode
-        self.kind = self._kind(plan)
+        self.kind = kind if codec is None else self._kind(plan)
 
     cdef int _kind(self, plan):
         cdef:
@@ -471,21 +526,15 @@ cdef class Column:
             self.maker = Maker(plan.composite, len(parts))
             return COMPOSITE
         if codec.type == CODEC_PY:
-            if (
-                plan is not None
-                and plan.json is not None
-                and codec.format == PG_FORMAT_BINARY
-                and codec.xformat == PG_XFORMAT_OBJECT
-            ):
-                if codec.py_decoder is bytes:
-                    self.json = plan.json
-                    return JSON
-                if codec.py_decoder is _jsonb_bytes():
-                    self.json = plan.json
-                    return JSONB
-            return BY_CODEC
+            return self._kind_of_function()
         if codec.type != CODEC_C:
             return BY_CODEC
+        if codec.kind == "array" and self.decode is None and codec.oid in (TEXT_ARRAY_OID, OID_ARRAY_OID):
+            kind = TEXT if codec.oid == TEXT_ARRAY_OID else UINT4
+            if kind == TEXT and not self.settings._is_utf8:
+                return BY_CODEC
+            self.element = Column(None, None, self.settings, kind)
+            return ARRAY
         kind = self._kind_of_decoder()
         if plan is None:
             return kind
@@ -494,6 +543,30 @@ cdef class Column:
             self.members = tuple(plan.labels.values())
             return LABEL
         return kind if self.decode is None else BY_CODEC
+
+    cdef int _kind_of_function(self):
+        """Return the kind of a codec that was set on the connection, if it is one of plainsql's."""
+        cdef Codec codec = self.codec
+        if codec.format != PG_FORMAT_BINARY or codec.xformat != PG_XFORMAT_OBJECT:
+            return BY_CODEC
+        if codec.py_decoder is bytes or codec.py_decoder is jsonb_bytes:
+            is_jsonb = codec.py_decoder is jsonb_bytes
+            if self.decode is None:
+                return RAW_JSONB if is_jsonb else BYTES
+            self.json = self.plan.json
+            if self.json is not None:
+                return JSONB if is_jsonb else JSON
+            return BY_CODEC
+        owner = getattr(codec.py_decoder, "__self__", None)
+        if self.decode is not None or not isinstance(owner, type) or owner.__module__.split(".")[0] != "pgvector":
+            return BY_CODEC
+        # Other versions of pgvector may keep the numbers in another way.
+        self.target = owner
+        if owner.__name__ == "Vector" and _is_kept(codec.py_decoder, b"\0\1\0\0\x3F\x80\0\0", array("f", [1.0])):
+            return VECTOR
+        if owner.__name__ == "HalfVector" and _is_kept(codec.py_decoder, b"\0\1\0\0\x3C\0", array("H", [0x3C00])):
+            return HALF_VECTOR
+        return BY_CODEC
 
     cdef int _kind_of_decoder(self):
         """Return the kind by asyncpg's own function, whatever type it was set for."""
@@ -580,6 +653,10 @@ cdef class Column:
             return self._array(p, size)
         if kind == COMPOSITE:
             return self._composite(p, size)
+        if kind == RAW_JSONB:
+            return c_bytes(p + 1, size - 1) if size > 0 else NULL
+        if kind == VECTOR or kind == HALF_VECTOR:
+            return (<raw_maker>_vector)(self, p, size)
         if kind == BY_C_DECODER:
             return self._by_c_decoder(p, size)
         return self._by_codec(p, size)
@@ -625,7 +702,7 @@ cdef class Column:
             FRBuffer buffer
             PyObject* made
             PyObject* decoded
-        if not _is_sound(self.codec, p, size):
+        if not _is_sound(self.codec, self.settings, p, size, 0):
             return NULL
         buffer.buf = p
         buffer.len = size
@@ -635,6 +712,9 @@ cdef class Column:
         if buffer.len:
             c_decref(made)
             return NULL
+        if made == Py_None:
+            self.was_none = True
+            return made
         if self.decode is None:
             return made
         decoded = c_call(<PyObject*>self.decode, made)
@@ -700,6 +780,9 @@ cdef class Column:
                 else:
                     element = self.element.value(p, size)
                     p += size
+                    if self.element.was_none or self.element.found_null:
+                        self.element.was_none = False
+                        self.found_null = True
             if element == NULL:
                 c_decref(made)
                 return NULL
@@ -722,7 +805,7 @@ cdef class Column:
             if values == NULL:
                 return NULL
         memset(values, 0, count * sizeof(PyObject*))
-        filled = self._parts(p + 4, end, values, count)
+        filled = self._read_parts(p + 4, end, values, count)
         if filled:
             made = self.maker.make(values)
         else:
@@ -731,7 +814,7 @@ cdef class Column:
             PyMem_Free(values)
         return made
 
-    cdef bint _parts(self, const char* p, const char* end, PyObject** values, ssize_t count) noexcept:
+    cdef bint _read_parts(self, const char* p, const char* end, PyObject** values, ssize_t count) noexcept:
         cdef:
             ssize_t index
             int32_t size
@@ -759,7 +842,7 @@ cdef class Column:
         cdef:
             FRBuffer buffer
             Codec codec = self.codec
-        if not _is_sound(codec, p, size):
+        if not _is_sound(codec, self.settings, p, size, 0):
             raise ProtocolError(
                 f"a value of type {codec.name} is malformed in the message of a row: {size} bytes"
             )
@@ -768,6 +851,9 @@ cdef class Column:
         value = codec.decoder(codec, self.settings, &buffer)
         if buffer.len:
             raise BufferError(f"unexpected trailing {buffer.len} bytes in buffer")
+        self.was_none = value is None
+        if value is None:
+            return None
         if self.refused_elements is not None and _holds_null(value):
             raise self.refused_elements()
         if self.decode is None:
@@ -785,15 +871,174 @@ cdef bint _holds_null(array):
     return False
 
 
-cdef bint _is_sound(Codec codec, const char* p, ssize_t size) noexcept:
-    """Return false for a value that would lead asyncpg's decoder astray: it trusts the lengths in a value."""
+# -- Values that asyncpg reads ------------------------------------------------------------------------------
+
+
+cdef bint _is_sound(
+    Codec codec, ConnectionSettings settings, const char* p, ssize_t size, int depth
+) noexcept:
+    """Return false for a value that would lead asyncpg's decoder astray: it trusts the lengths in a value.
+
+    A value of another shape than its type has is sound: asyncpg finds that out, and its error says it.
+    """
+    cdef:
+        ssize_t count, index
+        void* decoder
+        Codec part
+    if depth > MAX_DEPTH:
+        return False
+    if codec is None or codec.format != PG_FORMAT_BINARY:
+        return True
+    if codec.type == CODEC_ARRAY:
+        return _is_sound_array(codec.element_codec, settings, p, size, depth)
+    if codec.type == CODEC_COMPOSITE:
+        if size < 4 or <ssize_t>_u32(p) != len(codec.element_type_oids):
+            return True
+        return _are_sound_parts(codec, settings, p + 4, size - 4, <ssize_t>_u32(p), depth)
+    if codec.type == CODEC_RANGE:
+        return _is_sound_range(codec.element_codec, settings, p, size, depth)
+    if codec.type == CODEC_MULTIRANGE:
+        if size < 4:
+            return True
+        count = _i32(p)
+        if count < 0 or count > size:
+            return False
+        p, size = p + 4, size - 4
+        for index in range(count):
+            if not _is_length(p, size) or _i32(p) < 0:
+                return False
+            if not _is_sound_range(codec.element_codec, settings, p + 4, _i32(p), depth):
+                return False
+            p, size = p + 4 + _i32(p), size - 4 - _i32(p)
+        return True
+    if codec.type == CODEC_PY:
+        if codec.xformat == PG_XFORMAT_OBJECT:
+            return True
+        if codec.base_codec is not None:
+            return _is_sound(codec.base_codec, settings, p, size, depth + 1)
+    decoder = <void*>codec.c_decoder
+    if decoder == <void*>pgproto.numeric_decode_binary:
+        return _is_sound_numeric(p, size)
+    if decoder == <void*>pgproto.path_decode:
+        return size >= 5 and 0 <= _i32(p + 1) <= size // 16
+    if decoder == <void*>pgproto.poly_decode:
+        return size >= 4 and 0 <= _i32(p) <= size // 16
+    if decoder == <void*>pgproto.pg_snapshot_decode:
+        return size >= 4 and 0 <= _i32(p) <= size // 8
+    if codec.oid == RECORD_OID:
+        if size < 4:
+            return True
+        if <ssize_t>_u32(p) > size // 8:
+            return False
+        return _are_sound_parts(None, settings, p + 4, size - 4, <ssize_t>_u32(p), depth)
+    if codec.kind == "array":
+        return _is_sound_array(None, settings, p, size, depth)
     return True
 
 
-cdef object _jsonb_bytes():
-    from plainsql.encoding import jsonb_bytes
+cdef inline bint _is_length(const char* p, ssize_t size) noexcept:
+    """Return whether a length and as many bytes, or none for null, begin at `p`."""
+    return size >= 4 and -1 <= _i32(p) <= size - 4
 
-    return jsonb_bytes
+
+cdef bint _is_sound_array(
+    Codec element, ConnectionSettings settings, const char* p, ssize_t size, int depth
+) noexcept:
+    cdef:
+        int32_t dimensions, index
+        int64_t count = 1
+    if size < 12 or _i32(p) == 0:
+        return True
+    dimensions = _i32(p)
+    if dimensions < 0 or dimensions > MAX_DIMENSIONS or size < 12 + 8 * dimensions:
+        return False
+    p, size = p + 12, size - 12
+    for index in range(dimensions):
+        if _i32(p) < 0:
+            return False
+        count *= _i32(p)
+        if count > size:
+            return False
+        p, size = p + 8, size - 8
+    while count > 0:
+        if not _is_length(p, size):
+            return False
+        if _i32(p) > 0 and not _is_sound(element, settings, p + 4, _i32(p), depth + 1):
+            return False
+        index = 4 + max(_i32(p), 0)
+        p, size, count = p + index, size - index, count - 1
+    return True
+
+
+cdef bint _is_sound_range(
+    Codec bound, ConnectionSettings settings, const char* p, ssize_t size, int depth
+) noexcept:
+    cdef:
+        uint8_t flags
+        ssize_t length
+        int side
+    if size < 1:
+        return True
+    flags = <uint8_t>p[0]
+    p, size = p + 1, size - 1
+    for side in range(2):
+        if flags & (NO_UPPER_BOUND if side else NO_LOWER_BOUND):
+            continue
+        if not _is_length(p, size):
+            return False
+        if _i32(p) > 0 and not _is_sound(bound, settings, p + 4, _i32(p), depth + 1):
+            return False
+        length = 4 + max(_i32(p), 0)
+        p, size = p + length, size - length
+    return True
+
+
+cdef bint _are_sound_parts(
+    Codec composite, ConnectionSettings settings, const char* p, ssize_t size, ssize_t count, int depth
+) noexcept:
+    """Return whether the parts of a composite value, or of an anonymous record, lie within it."""
+    cdef:
+        ssize_t index, length
+        Codec part
+    for index in range(count):
+        if size < 4 or not _is_length(p + 4, size - 4):
+            return False
+        length = _i32(p + 4)
+        if length > 0:
+            if composite is not None:
+                part = composite.element_codecs[index]
+            else:
+                part = _codec_of(settings, _u32(p))
+            if not _is_sound(part, settings, p + 8, length, depth + 1):
+                return False
+        length = 8 + max(length, 0)
+        p, size = p + length, size - length
+    return True
+
+
+cdef Codec _codec_of(ConnectionSettings settings, uint32_t oid):
+    try:
+        return settings.get_data_codec(oid)
+    except Exception:
+        return None  # asyncpg raises it again
+
+
+cdef bint _is_sound_numeric(const char* p, ssize_t size) noexcept:
+    cdef ssize_t groups, index
+    cdef int32_t sign, fraction
+    if size < 8:
+        return True
+    groups, sign = _u16(p), _u16(p + 4)
+    if sign == 0xC000 or sign == 0xD000 or sign == 0xF000:
+        return True
+    if size != 8 + 2 * groups or (sign != 0 and sign != 0x4000):
+        return False
+    for index in range(groups):
+        if _u16(p + 8 + 2 * index) > 9999:
+            return False
+    # The digits after the point are at most as many as the last group is long beyond the scale.
+    fraction = <int32_t>(groups - <int16_t>_u16(p + 2) - 1) * 4
+    return groups == 0 or <int32_t>_u16(p + 6) - fraction >= -3
 
 
 # -- Rows ---------------------------------------------------------------------------------------------------
@@ -969,6 +1214,7 @@ cdef class StructReader(RowReader):
                 raise _truncated(length, end - p)
             column = <Column>PyTuple_GET_ITEM(self.columns, index)
             value = NULL
+            nulls[index] = 0
             if column.kind != BY_CODEC:
                 column.found_null = False
                 value = column.value(p, length)
@@ -981,8 +1227,8 @@ cdef class StructReader(RowReader):
                 slow = column.slow_value(p, length)
                 Py_INCREF(slow)
                 value = <PyObject*>slow
+                nulls[index] = column.was_none
             values[index] = value
-            nulls[index] = 0
             filled[0] = index + 1
             p += length
         for index in range(width, self.described):
@@ -1029,15 +1275,28 @@ def reader_of(plan, PreparedStatementState statement not None):
     return StructReader(plan, statement)
 
 
-def read_message(RowReader reader not None, bytes message not None):
-    """Return the row of a DataRow message, given without its type and length: for tests."""
-    return reader.read(PyBytes_AS_STRING(message), PyBytes_GET_SIZE(message))
+cdef class MessageReader(RowReader):
+    """Returns the bytes of each message: for tests."""
+
+    cdef object read(self, const char* data, ssize_t size):
+        return c_bytes_object(data, size)
 
 
-def read_messages(RowReader reader not None, bytes message not None, ssize_t times):
-    """Read a DataRow message many times and return the last row: for tests and measurements."""
-    cdef ssize_t index
+def read_message(RowReader reader not None, bytes message not None, ssize_t times=1):
+    """Read a DataRow message, given without its type and length, and return its row: for tests.
+
+    The bytes lie in memory of their own, so that a sanitizer sees each read beyond them.
+    """
+    cdef:
+        ssize_t size = PyBytes_GET_SIZE(message), index
+        char* data = <char*>malloc(max(size, 1))
+    if data == NULL:
+        raise MemoryError
+    memcpy(data, PyBytes_AS_STRING(message), size)
     row = None
-    for index in range(times):
-        row = reader.read(PyBytes_AS_STRING(message), PyBytes_GET_SIZE(message))
+    try:
+        for index in range(times):
+            row = reader.read(data, size)
+    finally:
+        free(data)
     return row

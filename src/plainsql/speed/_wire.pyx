@@ -312,9 +312,8 @@ cdef class WireProtocol(BaseProtocol):
                 self._begin_step(self._at + 1)
         elif mtype == b'E':
             self._parse_msg_error_response(True)
+            # The result stays until the Sync: if the connection is lost instead, it says why.
             self._fail_step(PostgresError.new(self.result, query=self.last_query))
-            self.result_type = RESULT_OK
-            self.result = None
         elif mtype == b'Z':
             self._parse_msg_ready_for_query()
             self._push_result()
@@ -363,8 +362,12 @@ cdef class WireProtocol(BaseProtocol):
             return
         if self.waiter is not None and not self.waiter.done():
             if self.result_type != RESULT_OK:
-                # A message could not be read, and what followed it was skipped.
+                # Of the server, whose error the step has; or a message could not be read, and all that follows
+                # is skipped.
                 self._fail_step(self.result)
+                if self.state == PROTOCOL_BIND_EXECUTE:
+                    self.result_type = RESULT_OK
+                    self.result = None
             self._end_group()
         if self.syncs == 0:
             self._steps = None

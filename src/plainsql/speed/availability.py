@@ -1,4 +1,4 @@
-"""Whether the compiled part may be used: decided before any module of it is imported."""
+"""The decision on the compiled part, before any module of it is imported."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from plainsql.errors import SettingsError
-from plainsql.speed.build_record import read_record, source_digest
+from plainsql.speed.build_record import BuildRecord, read_record, source_digest
 
 __all__ = ["REBUILD", "VARIABLE", "Status", "availability"]
 
@@ -26,12 +26,12 @@ _FOLDER = Path(__file__).parent
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Whether the compiled part is in use in this process, and why not."""
+    """The state of the compiled part in this process."""
 
     running: bool
     """True if connections of `plainsql.connect` use it."""
     reason: str
-    """Why it is not in use, in one line; empty if it is."""
+    """The reason for not using it, in one line; empty if it is in use."""
     hint: str
     """One thing to do about it; empty if it is in use."""
     asyncpg: str
@@ -40,6 +40,8 @@ class Status:
     """The version of asyncpg that it was built for; empty if it was not built."""
     python: str
     """The version of Python."""
+    switched_off: bool
+    """True if ``PLAINSQL_SPEED=0`` says not to use it."""
 
     def __str__(self) -> str:
         if self.running:
@@ -52,24 +54,29 @@ def availability(installed: str, environ: Mapping[str, str] | None = None, folde
 
     Raises ``SettingsError`` for a value of ``PLAINSQL_SPEED`` that is neither 0 nor 1.
     """
+    environ = os.environ if environ is None else environ
     record = read_record(folder)
     built_for = record.asyncpg if record is not None and not record.failure else ""
-    reason, hint = _obstacle(installed, os.environ if environ is None else environ, folder)
-    return Status(not reason, reason, hint, installed, built_for, platform.python_version())
+    reason, hint = _obstacle(installed, record, environ, folder)
+    off = environ.get(VARIABLE) == "0"
+    return Status(not reason, reason, hint, installed, built_for, platform.python_version(), off)
 
 
-def _obstacle(installed: str, environ: Mapping[str, str], folder: Path) -> tuple[str, str]:
+def _obstacle(
+    installed: str, record: BuildRecord | None, environ: Mapping[str, str], folder: Path
+) -> tuple[str, str]:
     """Return why it must not be used, and what to do about it; empty texts if it may."""
     switch = environ.get(VARIABLE, "")
     if switch == "0":
         return f"{VARIABLE}=0 switches it off", f"unset {VARIABLE}"
     if switch not in ("", "1"):
-        raise SettingsError(f"{VARIABLE} is neither 0 nor 1", hint=f"unset it, or set {VARIABLE}=0")
+        raise SettingsError(
+            f"{VARIABLE} is {switch!r}, expected 0 or 1", hint=f"unset {VARIABLE}, or set it to 0"
+        )
     if sys.implementation.name != "cpython":
         return f"it is for CPython, and this is {platform.python_implementation()}", "use CPython"
     if sysconfig.get_config_var("Py_GIL_DISABLED"):
         return "it is not for free-threaded builds of Python", "use a build of Python with the GIL"
-    record = read_record(folder)
     sources = source_digest(folder)
     again = "make speed" if sources else REBUILD
     if record is None:

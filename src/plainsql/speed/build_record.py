@@ -1,4 +1,4 @@
-"""The record of a build of the compiled part: a file beside it that says what it was built from and for.
+"""The record of a build of the compiled part: a file in its folder with the sources and versions.
 
 Extension modules are named for a Python and a system, and so is the record: several Pythons share a checkout.
 """
@@ -20,7 +20,7 @@ _PATTERNS = ("*.pyx", "*.pxd", "include/*.h")
 
 
 class BuildRecord(NamedTuple):
-    """What was built, or why nothing was."""
+    """The sources and versions of a build, or the reason for its failure."""
 
     sources: str
     """The digest of the sources: the modules are those of these sources, and of no others."""
@@ -29,7 +29,7 @@ class BuildRecord(NamedTuple):
     cython: str
     """The version of Cython; empty if the compiler was not even started."""
     failure: str
-    """Why there are no modules; empty if there are."""
+    """The reason for having no modules, in one line; empty if they were built."""
 
 
 def read_record(folder: Path) -> BuildRecord | None:

@@ -43,7 +43,7 @@ def _loses_references(protocol_class: Any) -> bool:
 
 
 STATUS: Status = availability(asyncpg.__version__)  # type: ignore[attr-defined]
-"""Whether the compiled part is in use, and why not."""
+"""The state of the compiled part."""
 
 if STATUS.running:
     try:

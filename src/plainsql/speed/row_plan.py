@@ -132,9 +132,15 @@ class NullCheck:
 
 def row_plan(query: Any) -> RowPlan | None:
     """Return the plan of a query whose row type is known; None if its rows are built from records."""
-    item: Any = query.item
-    if item is None or query.kind == "count":
+    if query.item is None or query.kind == "count":
         return None
+    try:
+        return _plan(query, query.item)
+    except Exception:  # noqa: BLE001 (of a type that has no rows: its builder raises the error)
+        return RowPlan(None, None, finish=query.build)
+
+
+def _plan(query: Any, item: Any) -> RowPlan:
     is_row = isinstance(item, type) and issubclass(item, Row)
     annotations = leaves(item) if is_row else [(query.name, item)]
     runs_code = any(_runs_code(annotation) for _, annotation in annotations)

@@ -1,4 +1,4 @@
-"""``plainsql db doctor``: the checks of PostgreSQL, pgvector, the migrations and Redis."""
+"""``plainsql db doctor``: the checks of PostgreSQL, pgvector, the migrations, Redis and the compiled part."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from plainsql.errors import PlainsqlError
 from plainsql.health.redis_check import check_redis
 from plainsql.health.results import Check, failure
 from plainsql.health.server_checks import Place, server_checks
+from plainsql.health.speed_check import check_speed
 from plainsql.health.steps import RefusedStepError, Rows, run_steps
 
 __all__ = ["doctor"]
@@ -32,7 +33,7 @@ def doctor(
     require_redis: Annotated[bool, FLAG] = False,
     common: Common = COMMON,
 ) -> int:
-    """Check the connections to PostgreSQL, pgvector and Redis, and whether migrations are pending.
+    """Check PostgreSQL, pgvector and Redis, whether migrations are pending, and the compiled part.
 
     The result of each check is ok, a warning, failed or skipped, with a hint.
 
@@ -66,6 +67,7 @@ def _all(
 ) -> Iterator[Check]:
     yield from _postgresql(layers, database)
     yield check_redis(redis, required=required)
+    yield check_speed()
 
 
 def _postgresql(layers: Sequence[str], database: str | None) -> Iterable[Check]:

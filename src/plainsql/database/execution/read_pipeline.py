@@ -45,7 +45,6 @@ class SharedCall:
     """A call that waits for its pipeline, or for its rows."""
 
     __slots__ = (
-        "connection",
         "future",
         "is_built",
         "is_single",
@@ -75,14 +74,13 @@ class SharedCall:
         """True if the rows are built, False if they are records."""
         self.is_single = False
         """True if it failed in a batched statement: the next time it is a statement of its own."""
-        self.connection: Any = None
         self.pipeline: ReadPipeline | None = None
 
 
 class ReadPipeline:
     """Calls that share a round trip."""
 
-    __slots__ = ("_connection", "_units", "again", "calls", "counted", "is_measured", "left", "sent_at", "task")
+    __slots__ = ("_units", "again", "calls", "connection", "counted", "is_measured", "left", "sent_at", "task")
 
     def __init__(self, calls: list[SharedCall], *, is_measured: bool) -> None:
         self.calls = calls
@@ -96,7 +94,7 @@ class ReadPipeline:
         """The time at which it got a connection; 0 before."""
         self.again: list[SharedCall] = []
         """Calls of batched statements that failed: to be sent again, one by one."""
-        self._connection: Any = None
+        self.connection: Any = None
         self._units: list[list[SharedCall]] = []
         """The calls of each statement, in the order in which they were sent."""
         for call in calls:
@@ -105,7 +103,7 @@ class ReadPipeline:
     @property
     def in_flight(self) -> int:
         """The number of statements without an answer."""
-        return len(self.calls) if self._connection is None else self._connection._protocol.syncs
+        return len(self.calls) if self.connection is None else self.connection._protocol.syncs
 
     @property
     def is_answered(self) -> bool:
@@ -120,7 +118,7 @@ class ReadPipeline:
         calls = self.unanswered()
         if not calls:
             return
-        self._connection = connection
+        self.connection = connection
         self.sent_at = perf_counter()
         if calls[0].record is not None:  # there is a hook, so every call has a record
             for call in calls:
@@ -175,6 +173,10 @@ class ReadPipeline:
             calls = calls[1:]
         _leave_alone(calls)
 
+    def leave_alone(self) -> None:
+        """Have the calls without an answer run alone."""
+        _leave_alone(self.calls)
+
     # --------------------------------------------------------------------------------------------------
 
     async def _prepare(self, connection: Any) -> dict[tuple[ReadCosts, bool], Any]:
@@ -228,7 +230,6 @@ class ReadPipeline:
             if plan is not None:
                 reader = driver.reader_of(protocol, statement, plan)
                 first.is_built = True
-            first.connection = connection
             return STEP(statement, first.values, reader, waiter=first.future)
         batched = read.batched
         arguments = None if batched is None else batched.arguments([call.values for call in unit])
@@ -302,8 +303,8 @@ class ReadPipeline:
 
     def _had_its_time(self) -> bool:
         """Return whether the statement that all wait for has used up its time limit."""
-        limit_s: float | None = self._connection._config.command_timeout
-        return limit_s is not None and perf_counter() - self._connection._protocol.since >= _NEARLY * limit_s
+        limit_s: float | None = self.connection._config.command_timeout
+        return limit_s is not None and perf_counter() - self.connection._protocol.since >= _NEARLY * limit_s
 
 
 def _divided(calls: list[SharedCall]) -> list[list[SharedCall]]:
@@ -312,12 +313,17 @@ def _divided(calls: list[SharedCall]) -> list[list[SharedCall]]:
         return [[call] for call in calls]
     units: list[list[SharedCall]] = []
     alike: dict[tuple[ReadCosts, Args | None], list[SharedCall]] = {}
+    group: list[SharedCall] = []
+    of: SharedCall | None = None
     for call in calls:
-        if call.read.batched is None or call.is_single:
+        if of is not None and call.read is of.read and call.settings is of.settings and not call.is_single:
+            group.append(call)
+        elif call.read.batched is None or call.is_single:
             units.append([call])
         else:
-            settings = call.settings
-            alike.setdefault((call.read, settings and settings.values), []).append(call)
+            of, settings = call, call.settings
+            group = alike.setdefault((call.read, settings and settings.values), [])
+            group.append(call)
     for (read, _), group in alike.items():
         size = read.batch_size(len(group)) or 1
         units += [group[at : at + size] for at in range(0, len(group), size)]

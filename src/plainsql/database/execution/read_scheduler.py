@@ -20,7 +20,7 @@ from time import perf_counter
 from typing import Any
 
 from plainsql.database.execution.read_costs import ReadCosts
-from plainsql.database.execution.read_pipeline import ALONE, ReadPipeline, SharedCall
+from plainsql.database.execution.read_pipeline import ReadPipeline, SharedCall
 from plainsql.database.pool.call import Call
 from plainsql.database.pool.round_trip import RoundTrip
 from plainsql.database.pool.tenant_settings import LocalSettings
@@ -58,7 +58,6 @@ _MEASURED_ONE_IN = 8
 """One of so many pipelines is measured."""
 
 
-STAT=[0,0,0]
 class ReadScheduler:
     """The scheduler of one database's concurrent reads."""
 
@@ -70,12 +69,12 @@ class ReadScheduler:
         "_round_trip",
         "_run",
         "_scheduled",
-        "_sent",
         "_turns",
-        "_waiting",
         "_watch",
         "_watched_at",
         "alone",
+        "sent",
+        "waiting",
     )
 
     def __init__(
@@ -90,9 +89,9 @@ class ReadScheduler:
         self._round_trip = round_trip
         self._run = run
         """Sends a pipeline on a connection."""
-        self._waiting: list[SharedCall] = []
+        self.waiting: list[SharedCall] = []
         self._scheduled = False
-        self._sent = 0
+        self.sent = 0
         """The pipelines that take a place."""
         self._pipelines: set[ReadPipeline] = set()
         self._watch: asyncio.TimerHandle | None = None
@@ -104,27 +103,20 @@ class ReadScheduler:
         """The number of calls of reads that share round trips, and go alone now."""
 
     @property
-    def is_busy(self) -> bool:
-        """True if a call should share the next round trip, and not go alone."""
-        return self._sent > 0 or self.alone > 0 or bool(self._waiting)
-
-    @property
     def at_rest(self) -> bool:
         """True if no call waits and no pipeline is in progress."""
-        return not (self._waiting or self._pipelines or self.alone)
+        return not (self.waiting or self._pipelines or self.alone)
 
     def join(
         self, read: ReadCosts, values: Args, settings: LocalSettings | None, record: Call | None
     ) -> SharedCall:
         """Add a call to the next pipeline. Its future gets its rows, the server's error, or ``ALONE``."""
         call = SharedCall(read, values, settings, record, self._loop.create_future())
-        self._waiting.append(call)
-        self._schedule()
+        self.waiting.append(call)
+        if not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self._send)
         return call
-
-    def end_alone(self) -> None:
-        """Count the end of a call that went alone."""
-        self.alone -= 1
 
     def abandon(self, call: SharedCall) -> None:
         """Stop, after the cancellation of a caller, a pipeline that no caller waits for any more."""
@@ -144,18 +136,18 @@ class ReadScheduler:
     def _send(self) -> None:
         """Send the waiting calls in as many pipelines as may be in progress."""
         self._scheduled = False
-        if not (number := len(self._waiting)):
+        if not (number := len(self.waiting)):
             return
         round_trip_s = min(self._round_trip.statement_s, 1.0)
         places = 1
         if number >= _MANY_CALLS or round_trip_s > _SLOW_ROUND_TRIP_S:
-            in_flight = sum(pipeline.in_flight for pipeline in self._pipelines) if self._sent else 0
+            in_flight = sum(pipeline.in_flight for pipeline in self._pipelines) if self.sent else 0
             if number >= in_flight // 2:  # else it grows a little more
                 places = _PIPELINES + int(round_trip_s / _SLOW_ROUND_TRIP_S + number * self._call_s / _WORK_S)
-        places = min(places, self._parallel) - self._sent
-        while self._waiting and places > 0:
-            share = min(max(-(-len(self._waiting) // places), _MANY_CALLS), _MAX_CALLS)
-            calls, self._waiting = self._waiting[:share], self._waiting[share:]
+        places = min(places, self._parallel) - self.sent
+        while self.waiting and places > 0:
+            share = min(max(-(-len(self.waiting) // places), _MANY_CALLS), _MAX_CALLS)
+            calls, self.waiting = self.waiting[:share], self.waiting[share:]
             calls = [call for call in calls if not call.future.done()]  # some were cancelled in the meantime
             if calls:
                 self._start(calls)
@@ -163,9 +155,8 @@ class ReadScheduler:
 
     def _start(self, calls: list[SharedCall]) -> None:
         self._turns += 1
-        STAT[0]+=1; STAT[1]+=len(calls); STAT[2]+=len(calls)>=12
         pipeline = ReadPipeline(calls, is_measured=self._turns % _MEASURED_ONE_IN == 0)
-        self._sent += 1
+        self.sent += 1
         self._pipelines.add(pipeline)
         pipeline.task = self._loop.create_task(self._carry_out(pipeline))
         if self._watch is None:
@@ -179,22 +170,21 @@ class ReadScheduler:
                 self._call_s += (call_s - self._call_s) / 4
         except Exception as error:  # noqa: BLE001 (each call gets what is its own)
             pipeline.fail(error)
+        except BaseException:
+            pipeline.leave_alone()  # no call waits for ever
+            raise
         finally:
             self._pipelines.discard(pipeline)
             self._leave_place(pipeline)
-            if pipeline.again:
-                self._waiting += pipeline.again
-            for call in pipeline.calls:  # none of them waits for ever, whatever has happened
-                if not call.future.done() and not call.is_single:
-                    call.future.set_result(ALONE)
-            if self._waiting:
+            self.waiting += pipeline.again
+            if self.waiting:
                 # After the callers that have their answers now have run: many of them call again immediately.
                 self._schedule()
 
     def _leave_place(self, pipeline: ReadPipeline) -> None:
         if pipeline.counted:
             pipeline.counted = False
-            self._sent -= 1
+            self.sent -= 1
 
     # Calls behind one that takes long ---------------------------------------------------------------------
 
@@ -222,7 +212,7 @@ class ReadScheduler:
                 if pipeline.is_answered and pipeline.task is not None:
                     pipeline.task.cancel()
             pipeline.left = left
-        if self._waiting:
+        if self.waiting:
             self._schedule()
         if self._pipelines:
             self._watch_later()

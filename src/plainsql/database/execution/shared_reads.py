@@ -62,7 +62,8 @@ class SharedReads(Link):
             read = self._reads[id(text)] = ReadCosts(query, text, self._round_trip, can_share=can_share)
         scheduler = self.scheduler
         if read.shares:
-            if scheduler.is_busy:
+            # Alone if nothing else is going on.
+            if scheduler.sent or scheduler.alone or scheduler.waiting:
                 shared = scheduler.join(read, values, pool.settings, call)
                 try:
                     rows = await shared.future
@@ -77,12 +78,15 @@ class SharedReads(Link):
                         raise said from None
                 else:
                     if rows is not ALONE:
-                        return _result(query, rows) if shared.is_built else query.result(rows)
+                        if not shared.is_built:
+                            return query.result(rows)
+                        finish = query.plan.finish
+                        return query.result_of(rows if finish is None else finish(rows))
             scheduler.alone += 1
             try:
                 return await self._run_alone(read, query, text, values, pool, call)
             finally:
-                scheduler.end_alone()
+                scheduler.alone -= 1
         return await self._run_alone(read, query, text, values, pool, call)
 
     def fresh(
@@ -133,11 +137,6 @@ async def _send(
     await pipeline.send(connection)
 
 
-def _result(query: CompiledQuery[Any, R], rows: list[Any]) -> R:
-    finish = query.plan.finish
-    return query.result_of(rows if finish is None else finish(rows))
-
-
 def _runs_alone(error: Exception) -> bool:
     """Return whether a call that failed in a pipeline is to run alone, which costs a second execution only if
     the connection was lost.
@@ -151,6 +150,6 @@ def _runs_alone(error: Exception) -> bool:
 
 async def _explained(error: Exception, shared: SharedCall) -> BaseException:
     read = shared.read
-    if isinstance(error, EXPLAINED):
-        return await explained(error, shared.connection, read.query, read.text, shared.values)
+    if shared.pipeline is not None and isinstance(error, EXPLAINED):
+        return await explained(error, shared.pipeline.connection, read.query, read.text, shared.values)
     return error
