@@ -15,6 +15,7 @@ from plainsql.database.hooks import Observed
 from plainsql.database.pool.call import OnCall
 from plainsql.database.pool.round_trip import RoundTrip
 from plainsql.database.pool.tenant_pool import DatabasePool, TenantPool
+from plainsql.speed.loaded import STEP
 
 __all__ = ["DatabaseState"]
 
@@ -51,7 +52,7 @@ class DatabaseState:
         chain: Executes = OnConnection(forms, prefetch)
         batching = shared = cached = None
         if autobatch:
-            if pool.sends_settings:  # the connections have the compiled protocol
+            if STEP is not None and pool.sends_settings:
                 chain = shared = SharedReads(chain, pool, round_trip)
             else:
                 chain = batching = Autobatch(chain, pool.connections, forms)
