@@ -15,9 +15,9 @@ from hypothesis import settings
 
 import plainsql
 import plainsql.sync
+from plainsql.database import state
 from plainsql.database.execution import scheduler
 from plainsql.database.execution.asyncpg_version import PIPELINES_RETURN_ROWS
-from plainsql.database import state
 from plainsql.database.execution.forms import Forms
 from plainsql.database.execution.read_costs import ReadCosts
 from plainsql.embedded import EmbeddedServer

@@ -201,6 +201,7 @@ async def test_a_query_that_postgresql_takes_in_no_other_form_goes_alone(
     await settled(lambda: is_at_rest(items_db))
 
 
+@pytest.mark.parametrize("form", ["joined", "pipelined"], indirect=True)
 async def test_a_bad_call_does_not_stop_its_query_from_being_sent_together(
     items_db: plainsql.Database, form: str
 ) -> None:
@@ -233,7 +234,7 @@ async def test_a_call_that_hangs_holds_up_no_other(
     """
     await asyncio.gather(*(LOCKED(items_db, id=n, wait=False) for n in range(1, 20)))
     hanging = asyncio.create_task(LOCKED(items_db, id=1, wait=True))
-    await settled(lambda: any(scheduler.in_progress for scheduler in schedulers(items_db)))
+    await settled(lambda: not is_at_rest(items_db))
     async with asyncio.timeout(5):
         for _ in range(3):
             answers = await asyncio.gather(*(LOCKED(items_db, id=n, wait=False) for n in range(1, 20)))
@@ -244,8 +245,9 @@ async def test_a_call_that_hangs_holds_up_no_other(
     await settled(lambda: is_at_rest(items_db))
 
 
+@pytest.mark.parametrize("form", ["joined"], indirect=True)
 async def test_a_statement_that_nobody_waits_for_is_cancelled_on_the_server(
-    items_url: str, outside: Any
+    form: str, items_url: str, outside: Any
 ) -> None:
     async with plainsql.connect(items_url, max_size=9) as db:
         await _abandon_together(db, outside)
@@ -308,6 +310,7 @@ async def test_other_queries_run_while_one_query_is_called_all_the_time(
     await asyncio.gather(*floods)
 
 
+@pytest.mark.parametrize("form", ["joined", "pipelined"], indirect=True)
 async def test_a_group_that_lost_its_connection_is_run_again(
     items_db: plainsql.Database, form: str, outside: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -107,7 +107,9 @@ class ReadCosts:
     def record_step(self, elapsed_s: float) -> None:
         """Record the time of a call in a shared round trip."""
         mean = self.step_s
-        self.step_s = mean + _WEIGHT * (min(elapsed_s, max(2 * mean, 2 * _WORK_S)) - mean) if mean else elapsed_s
+        self.step_s = (
+            mean + _WEIGHT * (min(elapsed_s, max(2 * mean, 2 * _WORK_S)) - mean) if mean else elapsed_s
+        )
         if self.step_s > _WORK_S:
             self.shares, self._is_slow_step = False, True
             self.step_s = self._alone_s = 0.0

@@ -80,7 +80,17 @@ class SharedCall:
 class ReadPipeline:
     """Calls that share a round trip."""
 
-    __slots__ = ("_units", "again", "calls", "connection", "counted", "is_measured", "left", "sent_at", "task")
+    __slots__ = (
+        "_units",
+        "again",
+        "calls",
+        "connection",
+        "counted",
+        "is_measured",
+        "left",
+        "sent_at",
+        "task",
+    )
 
     def __init__(self, calls: list[SharedCall], *, is_measured: bool) -> None:
         self.calls = calls

@@ -128,7 +128,9 @@ class SharedReads(Link):
 
     async def _send(self, pipeline: ReadPipeline) -> None:
         first = pipeline.calls[0].read
-        await self._pool.run_on_connection(_send, first.query, first.text, pipeline, None, sends_settings=True)
+        await self._pool.run_on_connection(
+            _send, first.query, first.text, pipeline, None, sends_settings=True
+        )
 
 
 async def _send(
@@ -145,7 +147,9 @@ def _runs_alone(error: Exception) -> bool:
         return True  # an argument that does not fit: nothing was sent
     if isinstance(error, exceptions.InvalidCachedStatementError | exceptions.OutdatedSchemaCacheError):
         return True
-    return is_lost(error) or may_run_again(error, read_only=True) or is_refusal(error) or is_of_settings(error)
+    return (
+        is_lost(error) or may_run_again(error, read_only=True) or is_refusal(error) or is_of_settings(error)
+    )
 
 
 async def _explained(error: Exception, shared: SharedCall) -> BaseException:
