@@ -32,6 +32,7 @@ cdef class Step:
         readonly bytes status_bytes
         readonly bint done
         readonly double elapsed_s
+        readonly bint is_unfit
 
     cdef settle(self)
 

@@ -62,7 +62,8 @@ cdef class Step:
     ``reader`` makes the rows; without one they are asyncpg's records. ``drop_rows`` leaves them out.
     ``synced``: a Sync follows, so that an error of this step or before does not skip the next. ``waiter``: a
     future that gets the rows, or the error, as soon as the step's Sync is answered. ``elapsed_s``: the time
-    until then since the Sync before it was answered, or since the steps were sent.
+    until then since the Sync before it was answered, or since the steps were sent. ``is_unfit``: its values
+    cannot be encoded.
 
     With a `NumberedReader`, ``waiter`` is a sequence of futures, one for each call. They get the rows of their
     calls, and nothing if the step failed.
@@ -207,7 +208,11 @@ cdef class WireProtocol(BaseProtocol):
             WriteBuffer packet = WriteBuffer.new()
         self._check_state()
         for step in steps:
-            self._fill(packet, step)
+            try:
+                self._fill(packet, step)
+            except Exception:
+                step.is_unfit = True
+                raise
         return self._write_steps(steps, packet, timeout)
 
     cdef _write_steps(self, tuple steps, packet, timeout):

@@ -93,7 +93,11 @@ class Autobatch(Link):
             form: Form, waiting: list[Waiting], begin: Callable[[bool], None]
         ) -> Awaitable[list[list[Any]] | None]:
             async def fetch_together(
-                connection: Any, _: object, __: object, waiting: list[Waiting]
+                connection: Any,
+                _: object,
+                __: object,
+                waiting: list[Waiting],
+                settings: LocalSettings | None,
             ) -> list[list[Any]] | None:
                 if waiting[0][2] is not None:  # there is a hook, so every call has a record
                     now = perf_counter()
@@ -102,12 +106,12 @@ class Autobatch(Link):
                             call.joined, call.lease_wait = len(waiting), now - call.began
                 begin(is_prepared(connection, form.sql))
                 try:
-                    return await form.fetch(connection, [values for values, _, _ in waiting])
+                    return await form.fetch(connection, [values for values, _, _ in waiting], settings)
                 except TimeoutError as error:
                     error.add_note(query.error_note(text, None))
                     raise
 
-            return pool.run_on_connection(fetch_together, query, text, waiting, None)
+            return pool.run_on_connection(fetch_together, query, text, waiting, None, sends_settings=True)
 
         def alone(waiting: Waiting, began: Began | None) -> Awaitable[Sequence[Any]]:
             values, future, call = waiting

@@ -39,6 +39,7 @@ from plainsql.database.execution.pipelined_statement import (
 )
 from plainsql.database.execution.savepoint import atomic
 from plainsql.database.execution.statement import EXPLAINED, execute
+from plainsql.database.pool.tenant_settings import LocalSettings
 from plainsql.errors import BindError, NoRowError, TooManyRowsError
 from plainsql.query import Args, CompiledQuery, QueryText
 from plainsql.query.parameter_sets import error_of_set
@@ -147,13 +148,18 @@ def _is_one_statement(query: CompiledQuery[Any, Any], runs: Sequence[tuple[Query
 
 
 async def _one_by_one(
-    connection: Any, query: CompiledQuery[Any, R], text: QueryText, values: Sequence[Values], first: int
+    connection: Any,
+    query: CompiledQuery[Any, R],
+    text: QueryText,
+    values: Sequence[Values],
+    first: int,
+    settings: LocalSettings | None = None,
 ) -> list[R]:
     """Run a query for each set of values. The numbers of the sets begin with ``first``."""
     results: list[R] = []
     for number, one in enumerate(values, first):
         try:
-            results.append(await execute(connection, query, text, one))
+            results.append(await execute(connection, query, text, one, settings))
         except BindError as error:
             raise error_of_set(query.name, number, error) from None
     return results
@@ -177,10 +183,11 @@ async def read_many(
     values: Sequence[Values],
     forms: Forms,
     first: int = 1,
+    settings: LocalSettings | None = None,
 ) -> list[R]:
     """Run a read for each set of values, in few statements, and return the results in order.
 
-    The numbers of the sets, for errors, begin with ``first``.
+    The numbers of the sets, for errors, begin with ``first``. ``settings`` go with each of the statements.
     """
     results: list[R] = []
     while len(results) < len(values):
@@ -196,9 +203,9 @@ async def read_many(
             most = fitting(rest[:most], most)
         number = first + len(results)
         if form is None or most == 1:
-            results += await _one_by_one(connection, query, text, rest[:1], number)
+            results += await _one_by_one(connection, query, text, rest[:1], number, settings)
         else:
-            results += await _read_chunk(connection, query, text, rest[:most], form, number)
+            results += await _read_chunk(connection, query, text, rest[:most], form, number, settings)
     return results
 
 
@@ -209,11 +216,12 @@ async def _read_chunk(
     values: Sequence[Values],
     form: Form,
     first: int,
+    settings: LocalSettings | None,
 ) -> list[R]:
     found: list[list[Any]] | None = None
     began = perf_counter()
     try:
-        found = await form.fetch(connection, values)
+        found = await form.fetch(connection, values, settings)
         form.cost.record(perf_counter() - began, len(values), 1)
     except EXPLAINED as error:
         if not isinstance(form, PipelinedStatement):
@@ -229,7 +237,7 @@ async def _read_chunk(
             raise
     if found is None:
         # One by one, until the set that is to blame raises its error.
-        return await _one_by_one(connection, query, text, values, first)
+        return await _one_by_one(connection, query, text, values, first, settings)
     return [query.result(records) for records in found]
 
 
@@ -270,11 +278,12 @@ async def write_pipelined(
     values: Sequence[Values],
     sql: str,
     first: int = 1,
+    settings: LocalSettings | None = None,
 ) -> list[R]:
     """Run a write for each set of values, all or none. ``sql`` is the text of `pipelined_sql`.
 
-    In one round trip if the values are one piece; else the connection is in a transaction. The numbers of the
-    sets begin with ``first``.
+    In one round trip if the values are one piece, with the ``settings`` in it; else the connection is in a
+    transaction. The numbers of the sets begin with ``first``.
     """
     limit = driver.TimeLimit(connection)
     records: list[Any] = []
@@ -282,7 +291,12 @@ async def write_pipelined(
     async def write(piece: Sequence[Values], number: int) -> None:
         await driver.prepare(connection, sql, query, 1, limit.left)
         numbered = [(*one, n) for n, one in enumerate(piece, number)]
-        records.extend(await connection.fetchmany(sql, numbered, timeout=limit.left))
+        if settings is None:
+            records.extend(await connection.fetchmany(sql, numbered, timeout=limit.left))
+        else:
+            records.extend(
+                await driver.execute_many_with(connection, settings, sql, numbered, limit, returns=True)
+            )
 
     for at, piece in pieces(values):
         await _explained(connection, query, text, piece, first + at, write(piece, first + at))
@@ -302,11 +316,16 @@ async def write_many(
     text: QueryText,
     values: Sequence[Values],
     first: int = 1,
+    settings: LocalSettings | None = None,
 ) -> None:
     """Run a query for each set of values, all or none, as `write_pipelined` does, and drop the results."""
     limit = driver.TimeLimit(connection)
     for at, piece in pieces(values):
-        work = connection.executemany(text.sql, piece, timeout=limit.left)
+        work: Coroutine[Any, Any, object]
+        if settings is None:
+            work = connection.executemany(text.sql, piece, timeout=limit.left)
+        else:
+            work = driver.execute_many_with(connection, settings, text.sql, piece, limit)
         await _explained(connection, query, text, piece, first + at, work)
 
 

@@ -21,6 +21,7 @@ from typing import Any
 from plainsql.database.execution import driver
 from plainsql.database.execution.cost import Cost
 from plainsql.database.execution.pipelined_statement import Values
+from plainsql.database.pool.tenant_settings import LocalSettings
 from plainsql.query import CompiledQuery, QueryText, elements
 from plainsql.statements.batched import PARAMETER_TYPES, ParameterType, batched_sql
 
@@ -48,7 +49,9 @@ class BatchedStatement:
         self.refused = "plainsql_" in text.sql  # it might contain one of our names
         """True if PostgreSQL accepts the query alone, but not in this form."""
 
-    async def fetch(self, connection: Any, calls: Sequence[Values]) -> list[list[Any]] | None:
+    async def fetch(
+        self, connection: Any, calls: Sequence[Values], settings: LocalSettings | None = None
+    ) -> list[list[Any]] | None:
         """Run the query for each set of values and return the records of each, in the order of the calls.
 
         Return None if the values cannot be batched: one of them is an array of several dimensions.
@@ -58,7 +61,7 @@ class BatchedStatement:
         if arguments is None:
             return None
         found: list[list[Any]] = [[] for _ in calls]
-        for record in await driver.fetch(connection, sql, arguments, self._query, 1):
+        for record in await driver.fetch(connection, sql, arguments, self._query, 1, settings):
             found[record[-1] - 1].append(record[:-1])
         return found
 

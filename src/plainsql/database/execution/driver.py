@@ -28,10 +28,10 @@ from plainsql.speed.row_plan import row_plan
 __all__ = [
     "TimeLimit",
     "describe",
+    "execute_many_with",
     "fetch",
     "fetch_many",
     "fetch_rows",
-    "fetch_with",
     "is_prepared",
     "parameter_types",
     "parameters",
@@ -65,13 +65,20 @@ class TimeLimit:
 
 
 async def fetch(
-    connection: Any, sql: str, values: Sequence[object], query: CompiledQuery[Any, Any], own: int = 0
+    connection: Any,
+    sql: str,
+    values: Sequence[object],
+    query: CompiledQuery[Any, Any],
+    own: int = 0,
+    settings: LocalSettings | None = None,
 ) -> list[Any]:
     """Return all records, as ``connection.fetch(sql, *values)`` does, and raise what that raises.
 
-    The last ``own`` columns are not the query's. Raises ``ContractError`` if the result has other columns
-    than the query's row type; then nothing was executed.
+    The last ``own`` columns are not the query's. ``settings`` go in the round trip of the statement. Raises
+    ``ContractError`` if the result has other columns than the query's row type; then nothing was executed.
     """
+    if settings is not None:
+        return await _fetch_with(connection, settings, sql, values, query, own)
     if not IS_KNOWN:
         return await _prepared(
             connection,
@@ -110,19 +117,25 @@ async def fetch(
 
 
 async def fetch_rows(
-    connection: Any, sql: str, values: Sequence[object], query: CompiledQuery[Any, Any]
+    connection: Any,
+    sql: str,
+    values: Sequence[object],
+    query: CompiledQuery[Any, Any],
+    settings: LocalSettings | None = None,
 ) -> list[Any]:
     """Return the rows of a query with a plan, on a connection with the compiled protocol, and raise what
     `fetch` raises. They are read straight from the server's messages.
     """
+    rows: list[Any]
     finish = query.plan.finish
+    if settings is not None:
+        rows = await _fetch_with(connection, settings, sql, values, query, 0, as_rows=True)
+        return rows if finish is None else finish(rows)
     statement = connection._stmt_cache.get((sql, Record, False))
     if statement is not None and not connection._query_loggers:
         try:
             protocol = connection._protocol
-            rows: list[Any] = await protocol.fetch_rows(
-                statement, values, _reader(protocol, statement, query), None
-            )
+            rows = await protocol.fetch_rows(statement, values, _reader(protocol, statement, query), None)
             return rows if finish is None else finish(rows)
         except exceptions.OutdatedSchemaCacheError as error:
             await _learn_types(connection, query, error)
@@ -173,16 +186,17 @@ def reader_of(protocol: Any, statement: Any, plan: Any) -> Any:
     return reader
 
 
-async def fetch_with(
+async def _fetch_with(
     connection: Any,
     settings: LocalSettings,
     sql: str,
     values: Sequence[object],
     query: CompiledQuery[Any, Any],
+    own: int,
     *,
-    as_rows: bool,
+    as_rows: bool = False,
 ) -> list[Any]:
-    """Return what `fetch` or `fetch_rows` returns, of a statement with settings in its round trip.
+    """Return the records or the rows of a statement with settings in its round trip.
 
     Both are one implicit transaction: the settings are gone when the answer is here.
     """
@@ -209,7 +223,7 @@ async def fetch_with(
         with connection._time_and_log(sql, values, timeout):
             return await run(await connection._get_statement(sql, timeout), timeout)
 
-    return await _prepared(connection, sql, query, 0, run, run_logged, settings)
+    return await _prepared(connection, sql, query, own, run, run_logged, settings)
 
 
 async def status_with(connection: Any, settings: LocalSettings, sql: str, values: Sequence[object]) -> str:
@@ -248,8 +262,54 @@ async def _exchange(protocol: Any, first: Any, step: Any, timeout: float | None)
     return rows
 
 
+async def execute_many_with(
+    connection: Any,
+    settings: LocalSettings,
+    sql: str,
+    sets: Sequence[Sequence[object]],
+    limit: TimeLimit,
+    *,
+    returns: bool = False,
+) -> list[Any]:
+    """Run a statement for each set of values, all or none, with settings in the same round trip.
+
+    As ``connection.executemany(sql, sets)``; with ``returns`` as ``connection.fetchmany``, whose records are
+    in one list. The sets are short enough for one write.
+    """
+    again = True
+    while True:
+        statement = await connection._get_statement(sql, limit.left)
+        first = await settings_step(connection, settings, limit.left)
+        steps = [STEP(statement, values, synced=False, drop_rows=not returns) for values in sets]
+        try:
+            with connection._time_and_log(sql, sets, limit.left):
+                await connection._protocol.exchange((first, *steps), limit.left)
+                if steps[-1].error is not None:
+                    raise steps[-1].error
+        except exceptions.DataError as error:
+            unfit = next((number for number, step in enumerate(steps) if step.is_unfit), None)
+            if unfit is None:
+                raise
+            raise of_element(error, unfit) from error.__cause__
+        except exceptions.OutdatedSchemaCacheError:
+            await connection.reload_schema_state()
+            raise
+        except exceptions.InvalidCachedStatementError:
+            connection._drop_global_statement_cache()
+            if not again:
+                raise
+            again = False
+        else:
+            return [record for step in steps for record in step.rows]
+
+
 async def fetch_many(
-    connection: Any, sql: str, sets: Sequence[Sequence[object]], query: CompiledQuery[Any, Any], own: int
+    connection: Any,
+    sql: str,
+    sets: Sequence[Sequence[object]],
+    query: CompiledQuery[Any, Any],
+    own: int,
+    settings: LocalSettings | None = None,
 ) -> list[Any]:
     """Run a statement for each set of values in one round trip and return all records in one list.
 
@@ -257,6 +317,10 @@ async def fetch_many(
     less than four times 32 kB on the wire. Beyond that asyncpg waits for the socket, and a caller that is
     cancelled there never returns.
     """
+    if settings is not None:
+        limit = TimeLimit(connection)
+        await prepare(connection, sql, query, own, limit.left)
+        return await execute_many_with(connection, settings, sql, sets, limit, returns=True)
     if not PIPELINES_RETURN_ROWS:
         return await _one_by_one(connection, sql, sets, query, own)
     if not IS_KNOWN:

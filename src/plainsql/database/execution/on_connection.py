@@ -20,6 +20,7 @@ from plainsql.database.execution.pipelined_statement import is_one_piece
 from plainsql.database.execution.statement import execute, iterate
 from plainsql.database.pool.call import Call
 from plainsql.database.pool.tenant_pool import AroundCommit, TenantPool
+from plainsql.database.pool.tenant_settings import LocalSettings
 from plainsql.query import Args, CompiledQuery, QueryText
 
 __all__ = ["OnConnection"]
@@ -89,10 +90,12 @@ class OnConnection:
             sql = pipelined_sql(query, text)
             if sql is not None and is_one_piece(values):  # the pipeline is a transaction
 
-                async def write(connection: Any, _: object, text: QueryText, values: Any) -> list[R]:
-                    return await write_pipelined(connection, query, text, values, sql)
+                async def write(
+                    connection: Any, _: object, text: QueryText, values: Any, settings: LocalSettings | None
+                ) -> list[R]:
+                    return await write_pipelined(connection, query, text, values, sql, settings=settings)
 
-                return await pool.run_on_connection(write, query, text, values, call)
+                return await pool.run_on_connection(write, query, text, values, call, sends_settings=True)
         if not runs:
             return []
         async with pool.in_transaction(call, query=query) as connection:
@@ -105,7 +108,13 @@ class OnConnection:
         await pool.admit(query)
         runs = divide(query, sets)
         if query.session_clean and len(runs) == 1 and is_one_piece(runs[0][1]):
-            await pool.run_on_connection(write_many, query, *runs[0], call)
+
+            async def write(
+                connection: Any, _: object, text: QueryText, values: Any, settings: LocalSettings | None
+            ) -> None:
+                await write_many(connection, query, text, values, settings=settings)
+
+            await pool.run_on_connection(write, query, *runs[0], call, sends_settings=True)
         elif runs:
             async with pool.in_transaction(call, query=query) as connection:
                 await execute_many(connection, query, sets, own=True)
@@ -148,7 +157,9 @@ class OnConnection:
     ) -> list[R]:
         forms = self._forms.of(query, text)
 
-        async def read(connection: Any, _: object, text: QueryText, values: Any) -> list[R]:
-            return await read_many(connection, query, text, values, forms, first)
+        async def read(
+            connection: Any, _: object, text: QueryText, values: Any, settings: LocalSettings | None
+        ) -> list[R]:
+            return await read_many(connection, query, text, values, forms, first, settings)
 
-        return await pool.run_on_connection(read, query, text, values, call)
+        return await pool.run_on_connection(read, query, text, values, call, sends_settings=True)

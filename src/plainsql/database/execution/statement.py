@@ -74,9 +74,7 @@ async def fetch(
         if not query.compared:
             # Another query of the same text may have prepared it.
             await driver.prepare(connection, text.sql, query)
-        if settings is not None:
-            return await driver.fetch_with(connection, settings, text.sql, values, query, as_rows=False)
-        return await driver.fetch(connection, text.sql, values, query)
+        return await driver.fetch(connection, text.sql, values, query, 0, settings)
     except EXPLAINED as error:
         said = await explained(error, connection, query, text, values)
         if said is error:
@@ -97,9 +95,7 @@ async def fetch_rows(
     if connection._top_xact is not None:
         await refuse_nul(connection, query, text, values)
     try:
-        if settings is not None:
-            return await driver.fetch_with(connection, settings, text.sql, values, query, as_rows=True)
-        return await driver.fetch_rows(connection, text.sql, values, query)
+        return await driver.fetch_rows(connection, text.sql, values, query, settings)
     except EXPLAINED as error:
         said = await explained(error, connection, query, text, values)
         if said is error:

@@ -147,7 +147,11 @@ class TenantPool:
         ``read_only``: the block is a transaction that refuses writes. ``in_session``: the session carries the
         tenant; if not, the block begins transactions with `opening`.
         """
-        pooled = await self._acquire(self._session if in_session else None)
+        if in_session:
+            pooled = await self._acquire(self._session)
+        else:
+            # Of another tenant there must be nothing, even if the block ends its transaction by itself.
+            pooled = await self._acquire(None if self.settings is not None else self._session, or_none=True)
         holders = self._pool.holders
         holder = holders.add(use)
         try:
@@ -341,12 +345,17 @@ class TenantPool:
         self._connections.release_dirty(pooled)
 
     async def _acquire(
-        self, tenant: Tenant | None, pooled: PooledConnection | None = None, *, probe: bool = False
+        self,
+        tenant: Tenant | None,
+        pooled: PooledConnection | None = None,
+        *,
+        probe: bool = False,
+        or_none: bool = False,
     ) -> PooledConnection:
         """Acquire a connection whose session carries a tenant, or none.
 
-        ``pooled``: one that is acquired already. ``probe``: the last connection was lost, and others may be
-        lost with it, so a round trip proves this one first.
+        ``or_none``: one that carries no tenant will do. ``pooled``: one that is acquired already. ``probe``:
+        the last connection was lost, and others may be lost with it, so a round trip proves this one first.
         """
         connections = self._connections
         deadline = connections.deadline()
@@ -374,7 +383,7 @@ class TenantPool:
                         continue  # it was lost while it was set up, and not refused
                     state: str | None = getattr(error, "sqlstate", None)
                     raise cannot_connect(self._pool.name, error, state) from None
-            if pooled.tenant == tenant and not probe:
+            if (pooled.tenant == tenant or (or_none and pooled.tenant is None)) and not probe:
                 return pooled
             limit_s = connections.answer_timeout(deadline)
             try:
