@@ -23,7 +23,7 @@ cdef class Step:
     cdef:
         PreparedStatementState statement
         object values
-        RowReader reader
+        readonly RowReader reader
         bint drop_rows
         bint synced
         object waiter

@@ -70,6 +70,31 @@ class BatchedStatement:
         """The text of the statement; empty before it is made."""
         return self._sql or ""
 
+    async def fetch_rows(
+        self, connection: Any, calls: Sequence[Values], settings: LocalSettings | None
+    ) -> list[list[Any]] | None:
+        """Run the query for each set of values and return the built rows of each, as `fetch` does the
+        records. It has a ``plan``, and the connection the compiled protocol.
+        """
+        sql = await self.make(connection)
+        arguments = self.arguments(calls)
+        if arguments is None:
+            return None
+        limit = driver.TimeLimit(connection)
+        [step] = await driver.run_steps(
+            connection,
+            sql,
+            [arguments],
+            self._query,
+            limit,
+            own=1,
+            settings=settings,
+            plan=self.plan,
+            calls=len(calls),
+        )
+        found: list[list[Any]] = step.reader.calls
+        return found
+
     @property
     def plan(self) -> Any:
         """How the compiled part reads the statement's rows; None if they come as records."""
