@@ -21,6 +21,7 @@ from plainsql.database.execution.asyncpg_version import PIPELINES_RETURN_ROWS
 from plainsql.database.execution.forms import Forms
 from plainsql.database.execution.read_costs import ReadCosts
 from plainsql.embedded import EmbeddedServer
+from plainsql.speed.loaded import STEP
 from plainsql.testing import Databases, DatabaseServer
 from tests import shop
 from tests.proxy import Proxy, open_proxy
@@ -142,7 +143,7 @@ def form(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
     Of these, ``shared`` is that of the compiled part. The others are without it.
     """
     if request.param == "shared":
-        if state.STEP is None:
+        if STEP is None:
             pytest.skip("the compiled part is not in use")
         monkeypatch.setattr(ReadCosts, "record_alone", lambda self, elapsed_s, concurrent: None)
         monkeypatch.setattr(ReadCosts, "record_step", lambda self, elapsed_s: None)

@@ -97,7 +97,7 @@ class BatchedStatement:
 
     @property
     def plan(self) -> Any:
-        """How the compiled part reads the statement's rows; None if they come as records."""
+        """The plan by which the compiled part reads the statement's rows; None if they come as records."""
         plan = self._query.plan
         if plan is None or plan.columns is None or plan.finish is not None:
             return None
@@ -110,7 +110,7 @@ class BatchedStatement:
         self._sql = None
 
     async def make(self, connection: Any) -> str:
-        """Return the text of the statement; ask for the parameters' types first, if they are not known."""
+        """Return the text of the statement, for which the parameters' types are read first."""
         return self._sql or await self._describe(connection)
 
     async def _describe(self, connection: Any) -> str:

@@ -15,8 +15,8 @@ _WORK_S = 0.0003
 processors can work on it at the same time."""
 
 _WEIGHT = 0.1
-"""The weight of a measurement. One above the mean counts as twice the mean at most: another process, a lock or
-a new connection has delayed it."""
+"""The weight of a measurement. One above the mean counts as twice the mean at most: another process, a lock
+or a new connection has delayed it."""
 
 _BATCHED_FROM_CALLS = 12
 """While nothing is measured, so many calls of one read are batched: fewer cost less one by one."""
@@ -25,7 +25,7 @@ _CERTAIN_CALLS = 16
 """A pipeline of so many calls shows what one of them costs, and not the round trip."""
 
 _CLEARLY = 1.5
-"""The factor by which the batched form must cost more, to be left: the proof of the key says that it does not."""
+"""The factor by which the batched form must cost more, to be left: by a key it should cost less."""
 
 _MAX_BATCHED_S = 0.02
 """The most seconds that a batched statement should take: its calls are answered together."""
@@ -68,7 +68,7 @@ class ReadCosts:
         self._round_trip = round_trip
         self._can_share = can_share
         self.batched = BatchedStatement(query, text) if can_share and query.by_key else None
-        """The form that answers many calls by one statement; None if it is not proved to have the same rows."""
+        """The form that answers many calls by one statement; None if the same rows are not proved."""
         self.shares = can_share and query.by_key
         """True if calls share round trips. A row by its key is hardly any work; others are measured first."""
         self.step_s = 0.0

@@ -1,7 +1,7 @@
 """A pipeline of reads: calls of any reads and tenants that share one round trip on a connection.
 
-Each call is a Bind and an Execute of its read's prepared statement, with a Sync after them. So an error is its
-own, and its caller has the rows before the calls behind it have run. A tenant's settings go in front of a
+Each call is a Bind and an Execute of its read's prepared statement, with a Sync after them. So an error is
+its own, and its caller has the rows before the calls behind it have run. A tenant's settings go in front of a
 call's statement. Many calls of one read by its key are one batched statement.
 """
 
@@ -190,8 +190,9 @@ class ReadPipeline:
     # --------------------------------------------------------------------------------------------------
 
     async def _prepare(self, connection: Any) -> dict[tuple[ReadCosts, bool], Any]:
-        """Return the prepared statement of each read, and whether it is the batched one; None if it cannot be
-        prepared, of which the calls find out alone.
+        """Return the prepared statement by read, and by whether it is the batched one.
+
+        It is None if it cannot be prepared: then the calls run alone, and raise the reason.
         """
         cache = connection._stmt_cache
         found: dict[tuple[ReadCosts, bool], Any] = {}
@@ -332,7 +333,7 @@ def _divided(calls: list[SharedCall]) -> list[list[SharedCall]]:
             units.append([call])
         else:
             of, settings = call, call.settings
-            group = alike.setdefault((call.read, settings and settings.values), [])
+            group = alike.setdefault((call.read, None if settings is None else settings.values), [])
             group.append(call)
     for (read, _), group in alike.items():
         size = read.batch_size(len(group)) or 1
@@ -341,7 +342,7 @@ def _divided(calls: list[SharedCall]) -> list[list[SharedCall]]:
 
 
 def _divide(records: list[Any], unit: list[SharedCall]) -> None:
-    """Hand the records of a batched statement out, of which the last column is the number of the call."""
+    """Divide the records of a batched statement by their last column, the number of the call."""
     found: list[list[Any]] = [[] for _ in unit]
     for record in records:
         found[record[-1] - 1].append(record[:-1])

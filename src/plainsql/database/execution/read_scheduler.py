@@ -1,8 +1,8 @@
 """The scheduler of a database's concurrent reads: calls that arrive together share round trips.
 
-A call that arrives alone goes alone, in its caller's task. Others wait until the event loop has gone round, or
-until one of the few pipelines in progress has ended, and then share the next one, whatever they read. Few at a
-time are the fastest while the server answers in microseconds: the next one grows in the meantime.
+A call that arrives alone goes alone, in its caller's task. Others wait until the event loop has gone round,
+or until one of the few pipelines in progress has ended, and then share the next one, whatever they read. Few
+at a time are the fastest while the server answers in microseconds: the next one grows in the meantime.
 
 Three promises hold whatever other calls do:
 
@@ -39,8 +39,8 @@ _MANY_CALLS = 8
 """With fewer waiting calls, a second pipeline costs more than it saves: they wait for the one in progress."""
 
 _SLOW_ROUND_TRIP_S = 0.0002
-"""Seconds. For each of them that a round trip takes there may be one more pipeline: what waits for the network
-keeps no processor busy."""
+"""Seconds. For each of them that a round trip takes there may be one more pipeline: what waits for the
+network keeps no processor busy."""
 
 _WORK_S = 0.004
 """Seconds. For each of them that the waiting calls take there may be one more pipeline, so that the server's
@@ -53,6 +53,7 @@ _NO_PROGRESS_ROUND_TRIPS = 4
 """The same in round trips, for slow networks."""
 
 _MAX_NO_PROGRESS_S = 0.25
+"""The most seconds of that."""
 
 _MEASURED_ONE_IN = 8
 """One of so many pipelines is measured."""
@@ -122,7 +123,7 @@ class ReadScheduler:
         """Stop, after the cancellation of a caller, a pipeline that no caller waits for any more."""
         future, pipeline = call.future, call.pipeline
         if future.done() and not future.cancelled():
-            future.exception()  # nobody else looks at it
+            future.exception()  # it is retrieved, so that asyncio reports nothing
         if pipeline is not None and pipeline.is_answered and pipeline.task is not None:
             pipeline.task.cancel()
 

@@ -61,51 +61,39 @@ class SharedReads(Link):
             can_share = query.autobatch and not query.needs_columns
             read = self._reads[id(text)] = ReadCosts(query, text, self._round_trip, can_share=can_share)
         scheduler = self.scheduler
-        if read.shares:
-            # Alone if nothing else is going on.
-            if scheduler.sent or scheduler.alone or scheduler.waiting:
-                shared = scheduler.join(read, values, pool.settings, call)
-                try:
-                    rows = await shared.future
-                except asyncio.CancelledError:
-                    scheduler.abandon(shared)
-                    raise
-                except Exception as error:
-                    if not _runs_alone(error):
-                        said = await _explained(error, shared)
-                        if said is error:
-                            raise
-                        raise said from None
-                else:
-                    if rows is not ALONE:
-                        if not shared.is_built:
-                            return query.result(rows)
-                        finish = query.plan.finish
-                        return query.result_of(rows if finish is None else finish(rows))
-            scheduler.alone += 1
+        shares = read.shares
+        # Alone if nothing else is going on.
+        if shares and (scheduler.sent or scheduler.alone or scheduler.waiting):
+            shared = scheduler.join(read, values, pool.settings, call)
             try:
-                return await self._run_alone(read, query, text, values, pool, call)
-            finally:
-                scheduler.alone -= 1
-        return await self._run_alone(read, query, text, values, pool, call)
+                rows = await shared.future
+            except asyncio.CancelledError:
+                scheduler.abandon(shared)
+                raise
+            except Exception as error:
+                if not _runs_alone(error):
+                    said = await _explained(error, shared)
+                    if said is error:
+                        raise
+                    raise said from None
+            else:
+                if rows is not ALONE:
+                    if not shared.is_built:
+                        return query.result(rows)
+                    finish = query.plan.finish
+                    return query.result_of(rows if finish is None else finish(rows))
+        work = self._measuring(read) if read.is_measured() else execute
+        scheduler.alone += shares
+        try:
+            return await pool.run_on_connection(work, query, text, values, call, sends_settings=True)
+        finally:
+            scheduler.alone -= shares
 
     def fresh(
         self, query: CompiledQuery[Any, R], args: Args, pool: TenantPool, call: Call | None, /
     ) -> Coroutine[Any, Any, R]:
         """Run a query; without a cache every result is fresh."""
         return self.run(query, args, pool, call)
-
-    def _run_alone(
-        self,
-        read: ReadCosts,
-        query: CompiledQuery[Any, R],
-        text: QueryText,
-        values: Args,
-        pool: TenantPool,
-        call: Call | None,
-    ) -> Coroutine[Any, Any, R]:
-        work = self._measuring(read) if read.is_measured() else execute
-        return pool.run_on_connection(work, query, text, values, call, sends_settings=True)
 
     def _measuring(self, read: ReadCosts) -> Callable[..., Awaitable[Any]]:
         """Make an ``execute`` that records how long it took."""

@@ -36,7 +36,7 @@ SETTINGS = {
 _EXTRA_RESET = "reset session authorization; reset role; discard temp; discard sequences;"
 
 _CANCEL_AGAIN_S = 0.02
-"""Seconds until the next statement of a cancelled pipeline is cancelled too, if it has not ended by itself."""
+"""Seconds after which the next statement of a cancelled pipeline is cancelled too, if it still runs."""
 
 _PROBE_NAME = "plainsql_probe"
 
