@@ -133,10 +133,15 @@ lock: environment-lock ## Resolve requirements/ from pyproject.toml (ARGS=--upgr
 	@echo "lock: ok"
 
 .PHONY: package
-package: environment-dev ## Build the wheel and the source distribution in dist/
+package: environment-dev ## Build the source distribution in dist/, and the wheel without the compiled part
 	@rm -rf dist
-	@$(BIN)/python -m hatchling build
+	@PLAINSQL_SPEED_BUILD=no $(BIN)/python -m hatchling build
 	@echo "package: ok, in dist"
+
+.PHONY: wheels
+wheels: environment-wheels ## Build the wheels with the compiled part in dist/wheels (on Linux with Docker)
+	@$(BIN)/python -m cibuildwheel --output-dir dist/wheels $(ARGS)
+	@echo "wheels: ok, in dist/wheels"
 
 .PHONY: check-version
 check-version: environment-demo ## Fail unless this is version ARGS, as a release's tag says
@@ -172,8 +177,8 @@ clean: ## Delete the environments, caches and built packages; no data
 
 # -- What the commands stand on
 
-.PHONY: environment-demo environment-dev environment-docs environment-lock
-environment-demo environment-dev environment-docs environment-lock: environment-%:
+.PHONY: environment-demo environment-dev environment-docs environment-lock environment-wheels
+environment-demo environment-dev environment-docs environment-lock environment-wheels: environment-%:
 	@sh scripts/environment.sh $*
 
 .PHONY: servers

@@ -26,6 +26,7 @@ MODULES = (
     "plainsql.litestar",
     "plainsql.http_errors",
     "plainsql.settings",
+    "plainsql.speed",
     "plainsql.limits",
     "plainsql.sessions",
     "plainsql.crypto",

@@ -26,6 +26,7 @@ resolve bench pyproject.toml benchmarks/peers.in --extra all --group build --con
 resolve docs pyproject.toml --group build --group docs --constraint requirements/demo.txt \
   --constraint requirements/dev.txt "$@"
 resolve lock --group lock "$@"
+resolve wheels --group wheels "$@"
 # The oldest asyncpg that plainsql supports, for `make test-asyncpg`.
 echo "asyncpg==$(sed -n 's/^dependencies = \["asyncpg>=\([0-9.]*\)".*/\1/p' pyproject.toml)" > build/asyncpg-oldest.in
 resolve asyncpg-oldest build/asyncpg-oldest.in --no-annotate

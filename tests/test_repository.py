@@ -244,7 +244,7 @@ def test_every_make_target_says_what_it_is_for() -> None:
     # Other targets require those without a line of help.
     makefile = (ROOT / "Makefile").read_text("utf-8")
     inner = {"servers", "node", "compose", "environment-demo", "environment-dev", "environment-docs"}
-    inner |= {"environment-lock"}
+    inner |= {"environment-lock", "environment-wheels"}
     targets = {
         name for line in re.findall(r"^\.PHONY: (.+)$", makefile, re.MULTILINE) for name in line.split()
     }

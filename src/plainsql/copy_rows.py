@@ -6,7 +6,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, It
 from collections.abc import Set as AbstractSet
 from itertools import chain, islice
 from operator import attrgetter, length_hint
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -37,6 +37,22 @@ _NO_ROWS = (str, bytes, bytearray, memoryview, Mapping, AbstractSet)
 """Types that have a length but are no sequence of a row's values."""
 
 
+class Encoder(Protocol):
+    """Encodes rows into blocks."""
+
+    def fill(self, rows: Iterator[Any], /) -> bool:
+        """Encode rows until the block is full; return False if there were not enough."""
+        ...
+
+    def take(self) -> bytes:
+        """Return the block, and begin another."""
+        ...
+
+    def end(self) -> bytes:
+        """Return the last block."""
+        ...
+
+
 class CopyRows:
     """The rows that are copied into some columns of a table.
 
@@ -58,6 +74,8 @@ class CopyRows:
         self._rows = rows
         self._progress = progress
         self._turners: dict[type, Callable[[Any], Any]] = {}
+        self._fitting: set[type] = set()
+        """The classes of structs that were found to have all columns as fields."""
         self._arrays: Sequence[int] = ()
         self._composites: Sequence[int] = ()
         self._before = 0
@@ -75,6 +93,11 @@ class CopyRows:
         self._arrays, self._composites = arrays, composites
 
     @property
+    def conversions(self) -> dict[int, Callable[[Any], Any]]:
+        """The conversions, by the positions of their columns."""
+        return dict.fromkeys(self._composites, composite) | dict.fromkeys(self._arrays, elements)
+
+    @property
     def taken(self) -> int:
         """The number of rows that the driver has taken."""
         return self._before + len(self._part) - length_hint(self._rest)
@@ -90,48 +113,88 @@ class CopyRows:
         rows = self._rows
         if isinstance(rows, AsyncIterable):
             return self._as_they_come(rows)
-        return chain.from_iterable(self._parts(rows))
+        return chain.from_iterable(map(self._turner_of(part), self._rest) for part in self._parts(rows))
 
-    def _parts(self, rows: Iterable[Any]) -> Iterator[Iterator[Any]]:
+    def blocks(self, encoder: Encoder) -> Iterator[bytes] | AsyncIterator[bytes]:
+        """Iterate, once, over the rows as blocks of an encoder's format."""
+        rows = self._rows
+        if isinstance(rows, AsyncIterable):
+            return self._blocks_as_they_come(encoder, rows)
+        return self._blocks(encoder, rows)
+
+    def form_of(self, row: Any) -> tuple[str, ...] | Callable[[Any], Sequence[Any]] | None:
+        """Return how to read the rows of a class: by these fields, or by a function that makes a sequence of
+        a row; None if they are sequences.
+        """
+        if isinstance(row, msgspec.Struct):
+            return tuple(self._columns)
+        values_of = self._values_of(row)
+        return None if values_of is _same else values_of
+
+    def _blocks(self, encoder: Encoder, rows: Iterable[Any]) -> Iterator[bytes]:
+        for _ in self._parts(rows):
+            while encoder.fill(self._rest):
+                yield encoder.take()
+        yield encoder.end()
+
+    async def _blocks_as_they_come(self, encoder: Encoder, rows: AsyncIterable[Any]) -> AsyncIterator[bytes]:
+        async for _ in self._single_parts(rows):
+            if encoder.fill(self._rest):
+                yield encoder.take()
+        yield encoder.end()
+
+    def _parts(self, rows: Iterable[Any]) -> Iterator[Sequence[Any]]:
+        """Take and check part after part of the rows."""
         try:
             iterator = iter(rows)
             while part := list(islice(iterator, PART_ROWS)):
                 self._part = part
-                turn = self._turner_of(part)
+                self._check(part)
                 self._rest = iter(part)
-                yield map(turn, self._rest)
+                yield part
                 self._part, self._before = (), self._before + len(part)
                 self._report()
         except Exception as error:
             self.failure = error
             raise
 
-    async def _as_they_come(self, rows: AsyncIterable[Any]) -> AsyncIterator[Any]:
+    async def _single_parts(self, rows: AsyncIterable[Any]) -> AsyncIterator[Sequence[Any]]:
+        """Take and check each row as it comes."""
         try:
             async for row in rows:
-                self._part, self._rest = (row,), iter((row,))
-                turned = self._turner_of(self._part)(next(self._rest))
-                yield turned
+                self._part = (row,)
+                self._check(self._part)
+                self._rest = iter(self._part)
+                yield self._part
                 self._part, self._before = (), self._before + 1
                 self._report()
         except Exception as error:
             self.failure = error
             raise
 
+    async def _as_they_come(self, rows: AsyncIterable[Any]) -> AsyncIterator[Any]:
+        async for part in self._single_parts(rows):
+            yield self._turner_of(part)(next(self._rest))
+
     def _report(self) -> None:
         if self._progress is not None and self._before % PART_ROWS == 0:
             self._progress(self._before)
 
-    def _turner_of(self, part: Sequence[Any]) -> Callable[[Any], Any]:
-        """Return the conversion of each row of a part. Raises ``BindError`` if one of them is not a row."""
+    def _check(self, part: Sequence[Any]) -> None:
+        """Raise ``BindError`` if one of the rows is none."""
         kinds = set(map(type, part))
-        if kinds <= _PLAIN and set(map(len, part)) == {len(self._columns)}:
-            return self._turner(part[0])
+        if kinds <= self._fitting or (kinds <= _PLAIN and set(map(len, part)) == {len(self._columns)}):
+            return
         for number, row in enumerate(part, self._before + 1):
             problem = self._problem(row)
             if problem is not None:
                 raise BindError(f"copy into {self._table}: row {number}: {problem}", hint=self.hint)
-        if len(kinds) == 1:
+        self._fitting.update(kind for kind in kinds if issubclass(kind, msgspec.Struct))
+
+    def _turner_of(self, part: Sequence[Any]) -> Callable[[Any], Any]:
+        """Return the conversion of each row of a part."""
+        kinds = set(map(type, part))
+        if len(kinds) == 1 or kinds <= _PLAIN:
             return self._turner(part[0])
         return lambda row: self._turner(row)(row)
 
@@ -170,21 +233,22 @@ class CopyRows:
             turn = self._turners[kind] = self._make_turner(row)
         return turn
 
-    def _make_turner(self, row: Any) -> Callable[[Any], Any]:
-        values_of: Callable[[Any], Sequence[Any]] = _same
+    def _values_of(self, row: Any) -> Callable[[Any], Sequence[Any]]:
+        """Return the function that makes a sequence of values of a row and the others of its type."""
         if isinstance(row, msgspec.Struct):
             names = tuple(self._columns)
             if names == row.__struct_fields__:
-                values_of = msgspec.structs.astuple
-            elif len(names) == 1:
-                value_of = attrgetter(*names)
-                values_of = lambda row: (value_of(row),)  # noqa: E731
-            else:
-                values_of = attrgetter(*names)
-        elif self._by_name and isinstance(row, Mapping):
-            values_of = lambda row: [row[name] for name in self._columns]  # noqa: E731
-        elif self._by_name and self._has_fields(row):
-            values_of = lambda row: [getattr(row, name) for name in self._columns]  # noqa: E731
+                return msgspec.structs.astuple
+            value_of = attrgetter(*names)
+            return value_of if len(names) > 1 else lambda row: (value_of(row),)
+        if self._by_name and isinstance(row, Mapping):
+            return lambda row: [row[name] for name in self._columns]
+        if self._by_name and self._has_fields(row):
+            return lambda row: [getattr(row, name) for name in self._columns]
+        return _same
+
+    def _make_turner(self, row: Any) -> Callable[[Any], Any]:
+        values_of = self._values_of(row)
         if not self._arrays and not self._composites:
             return values_of
 

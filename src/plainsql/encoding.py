@@ -12,7 +12,7 @@ import msgspec
 
 from plainsql.types import Opaque
 
-__all__ = ["UnfitValueError", "encode_json", "encode_jsonb", "jsonb_bytes", "why_unfit"]
+__all__ = ["UnfitValueError", "encode_json", "encode_jsonb", "encode_jsonb_binary", "jsonb_bytes", "why_unfit"]
 
 # An escaped NUL: the backslash in front of it is not escaped itself.
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
@@ -44,6 +44,13 @@ def encode_jsonb(value: Any) -> bytes:
     if b"\\u0000" in data and _NUL.search(data):
         raise UnfitValueError("it holds a NUL character")
     return data
+
+
+def encode_jsonb_binary(value: Any) -> bytes:
+    """Return a value in the binary format of ``jsonb``: its JSON after the number of the format's version.
+    Raises the errors of ``encode_jsonb``.
+    """
+    return b"\x01" + encode_jsonb(value)
 
 
 def jsonb_bytes(data: bytes) -> bytes:

@@ -12,7 +12,7 @@ import os
 import re
 import socket
 import ssl
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -39,6 +39,8 @@ except ImportError:  # the extra is not installed
     raise SettingsError(
         "rate limits, sessions and the cache need the redis package", hint="pip install 'plainsql[redis]'"
     ) from None
+
+from plainsql.redis_protocol import Connections
 
 __all__ = ["OWN_KEYS", "SERVER_CLOCK", "Client", "RedisConnection", "RedisSource", "Script"]
 
@@ -75,34 +77,52 @@ class Script:
 
     text: str
     sha: str = field(init=False)
+    by_sha: bytes = field(init=False, repr=False)
+    """The beginning of a packed command that names the script by its digest."""
 
     def __post_init__(self) -> None:
         sha = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
         object.__setattr__(self, "sha", sha)
+        object.__setattr__(self, "by_sha", b"$7\r\nEVALSHA\r\n$40\r\n%b\r\n" % sha.encode())
+
+    def packed(self, keys: Sequence[str], arguments: Sequence[bytes | str | int]) -> bytes:
+        """Return the command that runs it by its digest, as it is sent."""
+        words: tuple[Any, ...] = ("EVALSHA", self.sha, len(keys), *keys, *arguments)
+        command: bytes = pack_command(words)
+        return command
+
+    def in_full(self, command: bytes) -> bytes | None:
+        """Return a packed command with the script in place of its digest; None if it has it already."""
+        if self.by_sha not in command:
+            return None
+        text = self.text.encode()
+        return command.replace(self.by_sha, b"$4\r\nEVAL\r\n$%d\r\n%b\r\n" % (len(text), text), 1)
 
     @classmethod
-    def read(cls, package: str, *names: str, clock: str = SERVER_CLOCK) -> Self:
-        """Join files of ``package`` into a script, after the functions for the clock and for reading keys."""
-        return cls(
-            "\n".join(
-                [clock, OWN_KEYS, *((files(package) / name).read_text(encoding="utf-8") for name in names)]
-            )
-        )
+    def read(cls, package: str, *names: str, clock: str = SERVER_CLOCK, head: str = "") -> Self:
+        """Join files of ``package`` into a script, after ``head`` and the functions for the clock and for
+        reading keys.
+        """
+        texts = [(files(package) / name).read_text(encoding="utf-8") for name in names]
+        return cls("\n".join([*([head] if head else []), clock, OWN_KEYS, *texts]))
 
 
 class _LoopState:
     """The connections of one event loop."""
 
-    __slots__ = ("client", "idle", "slots")
+    __slots__ = ("client", "connections", "loop", "slots")
 
-    def __init__(self, client: Client, max_connections: int) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, client: Client, connections: Connections | None, most: int
+    ) -> None:
+        self.loop = loop
         self.client = client
-        # Calls wait here and not in redis-py's blocking pool: that one loses a connection if a task is
-        # cancelled at the moment it releases one, and the plain pool does not wait at all.
-        self.slots = asyncio.Semaphore(min(max_connections, _size(client)))
-        # Idle connections of our own client, the last used one at the end. The pool's work at each acquire, a
-        # lock and a check whether something can be read, costs as much as a GET.
-        self.idle: list[Any] = []
+        self.connections = connections
+        """Those of a URL. redis-py only opens them: its work at each call, a lock, a check whether something
+        can be read and a coroutine for each layer, costs as much as a GET."""
+        # For a client that is given. Calls wait here and not in redis-py's blocking pool: that one loses a
+        # connection if a task is cancelled at the moment it releases one, and the plain pool does not wait.
+        self.slots = asyncio.Semaphore(most)
 
 
 class RedisConnection:
@@ -111,9 +131,11 @@ class RedisConnection:
     ``redis`` is a client of redis-py, which the caller closes; or a URL (``redis://``, ``rediss://``,
     ``unix://``); or nothing, for the configured one. Limits, sessions and the cache may share one.
 
-    With a URL it sends a command once, and opens connections of its own in each event loop. A client of the
-    caller repeats commands by its own settings (redis-py's default repeats them if the reply was lost), and
-    belongs to one event loop.
+    With a URL it sends a command once. It opens a connection of its own in each event loop, on which all
+    calls are pipelined, and another one if a reply is late; ``max_connections`` limits their number.
+
+    A client of the caller repeats commands by its own settings (redis-py's default repeats them if the reply
+    was lost), and belongs to one event loop.
 
     Raises ``SettingsError`` if there is no URL, if it cannot be read, or if ``redis`` is of another type.
     """
@@ -128,9 +150,8 @@ class RedisConnection:
         else:
             self._url = ""
             self._client = _checked(redis)
-        self._loop: asyncio.AbstractEventLoop | None = None
         self._state: _LoopState | None = None
-        """The state of ``_loop``, the event loop that was used last."""
+        """The state of the event loop that was used last."""
         self._states: dict[asyncio.AbstractEventLoop, _LoopState] = {}
         self._closed = False
         self._is_forked = False
@@ -149,85 +170,131 @@ class RedisConnection:
     ) -> Any:
         """Run a script and return its reply, with strings as ``bytes``.
 
-        In Redis Cluster, all keys must be in one slot. ``deadline``, in seconds, covers the wait for a free
-        connection, connecting and the reply. A call that is cancelled or late closes its connection, so that
-        no other call can receive its reply.
+        In Redis Cluster, all keys must be in one slot. ``deadline``, in seconds, covers connecting, the wait
+        for a free connection and the reply. The reply of a call that is cancelled or late reaches no other
+        call.
 
         Raises ``RedisUnavailableError``; the script may then have run or not. Raises ``PlainsqlError`` if the
         script itself fails, or if the caller's client belongs to another event loop.
         """
-        state = self._state
-        if state is None or self._loop is not asyncio.get_running_loop():
-            state = self._state_of_loop()
+        if self._owned:
+            return await self.send(script, script.packed(keys, arguments), deadline)
+        state = self._state_of_loop()
         waiting = True
         try:
             async with asyncio.timeout(deadline), state.slots:
                 waiting = False
-                return await self._evaluate(state, script, keys, arguments)
-        except RedisUnavailableError as error:
-            raise RedisUnavailableError(f"{error.message}: {self.address}", hint=error.hint) from None
-        except TimeoutError:
-            if waiting:
-                raise RedisUnavailableError(
-                    f"no connection to Redis at {self.address} was free within {deadline:g} s",
-                    hint="allow more connections or a longer deadline",
-                ) from None
-            raise RedisUnavailableError(
-                f"Redis at {self.address} did not answer within {deadline:g} s",
-                hint="check that the server runs and that nothing blocks it",
-            ) from None
-        except ResponseError as error:
-            code = str(error).partition(" ")[0]
-            if type(error) is ResponseError and code not in _STATES:
-                # A mistake of a program, which must not count as an outage.
-                raise PlainsqlError(
-                    f"Redis at {self.address} cannot run a script",
-                    hint="see the cause: the user may lack the right to a command, or another program writes "
-                    "a key of the same name",
-                ) from error
-            # The server's text may quote arguments: it is not passed on.
-            raise RedisUnavailableError(
-                f"Redis at {self.address} refused: {code if code in _STATES else type(error).__name__}",
-                hint=_HINTS.get(type(error).__name__, "see the server's log"),
-            ) from None
-        except (RedisError, RedisClusterException, OSError) as error:
-            if _is_mistrusted(error):
-                raise RedisUnavailableError(
-                    f"Redis at {self.address} has a certificate that is not trusted",
-                    hint="give the authority's certificate in the URL: ssl_ca_certs=/path",
-                ) from None
-            # While connecting, redis-py raises a ConnectionError for it.
-            if isinstance(error, AuthenticationError) or isinstance(error.__context__, AuthenticationError):
-                raise RedisUnavailableError(
-                    f"Redis at {self.address} refuses the login", hint="check the user and the password"
-                ) from None
-            raise RedisUnavailableError(
-                f"Redis at {self.address} cannot be reached: {type(error).__name__}",
-                hint="check that the server runs there",
-            ) from error
+                return await _evaluate(state.client, script, keys, arguments)
+        except TimeoutError as error:
+            raise (self._not_free(deadline) if waiting else self._explained(error, deadline)) from None
         except UnicodeError:
             raise  # a key or an argument that cannot be sent
-        except (ValueError, LookupError, AttributeError):  # the parser got bytes that are not Redis's
-            raise RedisUnavailableError(
-                f"the server at {self.address} is not Redis", hint="check the address in the URL"
-            ) from None
         except RuntimeError as error:
-            if self._owned or "loop" not in str(error):
+            if "loop" not in str(error):
                 raise
             raise PlainsqlError(
                 f"the client of redis-py for {self.address} belongs to another event loop",
                 hint="give a URL, which works in any loop, or make a client in each loop",
             ) from None
+        except _FAILURES as error:
+            explained = self._explained(error, deadline)
+            raise explained from explained.__cause__
+
+    def send(self, script: Script, command: bytes, deadline: float) -> Awaitable[Any]:
+        """Send a command that ``script.packed`` has made, as ``run`` does, and return an awaitable reply.
+
+        Only if ``is_pipelined`` is true. If a connection is open, it is sent before this returns.
+        """
+        state = self._state
+        if state is not None and state.loop is asyncio.get_running_loop():
+            assert state.connections is not None
+            protocol = state.connections.current
+            if protocol is not None:
+                return protocol.send(script, command, deadline)
+        return self._send_on_new(script, command, deadline)
+
+    async def _send_on_new(self, script: Script, command: bytes, deadline: float) -> Any:
+        connections = self._state_of_loop().connections
+        assert connections is not None
+        loop = asyncio.get_running_loop()
+        end = loop.time() + deadline
+        try:
+            async with asyncio.timeout_at(end):
+                protocol = await connections.connect()
+        except TimeoutError as error:
+            raise (
+                self._not_free(deadline) if connections.is_full else self._explained(error, deadline)
+            ) from None
+        except _FAILURES as error:
+            if type(error) is ResponseError:
+                # No script was sent yet: the refusal is about an option of the URL.
+                raise RedisUnavailableError(
+                    f"Redis refuses an option of the URL: {self.address}",
+                    hint="check the database's number at the end of the URL, and its other options",
+                ) from None
+            explained = self._explained(error, deadline)
+            raise explained from explained.__cause__
+        reply = protocol.send(script, command, deadline, end - loop.time())
+        if connections.is_closed:
+            protocol.retire()
+        return await reply
+
+    def _not_free(self, deadline: float) -> RedisUnavailableError:
+        return RedisUnavailableError(
+            f"no connection to Redis at {self.address} was free within {deadline:g} s",
+            hint="allow more connections or a longer deadline",
+        )
+
+    def _explained(self, error: BaseException, deadline: float) -> PlainsqlError:
+        """Return the error of a call by what redis-py, the server or the system says."""
+        if isinstance(error, TimeoutError):
+            return RedisUnavailableError(
+                f"Redis at {self.address} did not answer within {deadline:g} s",
+                hint="check that the server runs and that nothing blocks it",
+            )
+        if isinstance(error, ResponseError):
+            code = str(error).partition(" ")[0]
+            if type(error) is ResponseError and code not in _STATES:
+                # A mistake of a program, which must not count as an outage.
+                mistake = PlainsqlError(
+                    f"Redis at {self.address} cannot run a script",
+                    hint="see the cause: the user may lack the right to a command, or another program writes "
+                    "a key of the same name",
+                )
+                mistake.__cause__ = error
+                return mistake
+            # The server's text may quote arguments: it is not passed on.
+            return RedisUnavailableError(
+                f"Redis at {self.address} refused: {code if code in _STATES else type(error).__name__}",
+                hint=_HINTS.get(type(error).__name__, "see the server's log"),
+            )
+        if not isinstance(error, _UNREACHABLE):  # the parser got bytes that are not Redis's
+            return RedisUnavailableError(
+                f"the server at {self.address} is not Redis", hint="check the address in the URL"
+            )
+        if _is_mistrusted(error):
+            return RedisUnavailableError(
+                f"Redis at {self.address} has a certificate that is not trusted",
+                hint="give the authority's certificate in the URL: ssl_ca_certs=/path",
+            )
+        # While connecting, redis-py raises a ConnectionError for it.
+        if isinstance(error, AuthenticationError) or isinstance(error.__context__, AuthenticationError):
+            return RedisUnavailableError(
+                f"Redis at {self.address} refuses the login", hint="check the user and the password"
+            )
+        unreachable = RedisUnavailableError(
+            f"Redis at {self.address} cannot be reached: {type(error).__name__}",
+            hint="check that the server runs there",
+        )
+        unreachable.__cause__ = error
+        return unreachable
 
     def abandon_to_parent(self) -> None:
         """Abandon all connections in a forked child; with a URL, it opens new ones."""
         for state in self._states.values():
             _close_copies(state)
-        self._states, self._state, self._loop = {}, None, None
-        if self._owned:
-            self._client = _open(self._url, self._max_connections)
-        else:
-            self._is_forked = True
+        self._states, self._state = {}, None
+        self._is_forked = not self._owned
 
     def _state_of_loop(self) -> _LoopState:
         """Return the state of the running loop, made if this is the first call there."""
@@ -237,95 +304,33 @@ class RedisConnection:
                 hint="give a URL, which works in any process, or make the client after the fork",
             )
         loop = asyncio.get_running_loop()
+        if self._state is not None and self._state.loop is loop:
+            return self._state
         state = self._states.get(loop)
         if state is None:
             for closed in [each for each in self._states if each.is_closed()]:
                 _abandon(self._states.pop(closed))
-            if self._states and self._owned:
-                # Another loop runs in another thread.
-                state = _LoopState(_open(self._url, self._max_connections), self._max_connections)
-            else:
-                if self._owned and self._loop is not None:
-                    self._client = _open(self._url, self._max_connections)
-                state = _LoopState(self._client, self._max_connections)
-            self._states[loop] = state
-        self._loop, self._state = loop, state
+            most, connections = min(self._max_connections, _size(self._client)), None
+            if self._owned:
+                pool: Any = self._client.connection_pool  # type: ignore[union-attr]
+                connections = Connections(pool.make_connection, most, self._explained)
+                connections.is_closed = self._closed
+            state = self._states[loop] = _LoopState(loop, self._client, connections, most)
+        self._state = state
         return state
-
-    async def _evaluate(
-        self, state: _LoopState, script: Script, keys: Sequence[str], arguments: Sequence[bytes | str | int]
-    ) -> Any:
-        rest = (len(keys), *keys, *arguments)
-        if self._owned and isinstance(state.client, Redis):
-            try:
-                return await self._exchange(state, ("EVALSHA", script.sha, *rest))
-            except NoScriptError:
-                return await self._exchange(state, ("EVAL", script.text, *rest))
-        # NEVER_DECODE: replies hold MessagePack, which a client with decode_responses would decode as text.
-        try:
-            return await state.client.execute_command("EVALSHA", script.sha, *rest, NEVER_DECODE=True)
-        except NoScriptError:
-            return await state.client.execute_command("EVAL", script.text, *rest, NEVER_DECODE=True)
-
-    async def _exchange(self, state: _LoopState, command: tuple[Any, ...]) -> Any:
-        # redis-py's execute_command adds repeats, which our own client does not make, and metrics: they cost
-        # as much as the exchange itself.
-        pool: Any = state.client.connection_pool  # type: ignore[union-attr]
-        connection = await self._acquire(state, pool)
-        answered = False
-        try:
-            await connection.send_packed_command(pack_command(command), check_health=False)
-            # Anything but a reply, a cancellation included, closes the connection.
-            reply = await connection.read_response(disable_decoding=True)
-            answered = True
-            return reply
-        except ResponseError:
-            answered = True  # an error is a reply, too
-            raise
-        finally:
-            if answered and not self._closed:
-                state.idle.append(connection)
-            else:
-                await pool.release(connection)
-
-    @staticmethod
-    async def _acquire(state: _LoopState, pool: Any) -> Any:
-        """Acquire an open connection: the server may have closed one while it was idle."""
-        while state.idle:
-            connection = state.idle.pop()
-            reader = connection._reader
-            if reader is not None and not reader.at_eof():
-                return connection
-            await connection.disconnect()
-            await pool.release(connection)
-        try:
-            return await pool.get_connection()
-        except ResponseError as error:
-            if type(error) is not ResponseError:
-                raise
-            # No script was sent yet: the refusal is about an option of the URL.
-            raise RedisUnavailableError(
-                "Redis refuses an option of the URL",
-                hint="check the database's number at the end of the URL, and its other options",
-            ) from None
 
     async def aclose(self) -> None:
         """Close the connections, unless the client is the caller's."""
         if not self._owned:
             return
         self._closed = True
-        unused = not self._states
         own = self._states.pop(asyncio.get_running_loop(), None)
         for state in self._states.values():  # mostly of closed loops
             _abandon(state)
-        self._states, self._state, self._loop = {}, None, None
-        if own is not None:
-            pool: Any = getattr(own.client, "connection_pool", None)
-            while own.idle:
-                await pool.release(own.idle.pop())
-            await own.client.aclose()
-        elif unused:
-            await self._client.aclose()
+        self._states, self._state = {}, None
+        if own is not None and own.connections is not None:
+            await own.connections.aclose()
+        await self._client.aclose()
 
     async def __aenter__(self) -> Self:
         return self
@@ -339,6 +344,11 @@ class RedisConnection:
         return self._url or None
 
     @property
+    def is_pipelined(self) -> bool:
+        """True if calls may be sent with ``send``: the connections are our own."""
+        return self._owned
+
+    @property
     def is_cluster(self) -> bool:
         """True if all keys of a call must be in one slot."""
         return isinstance(self._client, RedisCluster)
@@ -349,6 +359,10 @@ class RedisConnection:
 
 RedisSource = Client | RedisConnection | str | None
 """A client of redis-py, a connection, a URL, or nothing for the configured one."""
+
+_UNREACHABLE = (RedisError, RedisClusterException, OSError)
+# The rest are those of the parser, for bytes that are not Redis's.
+_FAILURES = (*_UNREACHABLE, ValueError, LookupError, AttributeError)
 
 # Replies of a server that cannot serve now, for which redis-py has no class.
 _STATES = {"BUSY", "MISCONF", "NOREPLICAS", "UNKILLABLE"}
@@ -441,18 +455,12 @@ def _is_mistrusted(error: BaseException | None) -> bool:
 
 def _close_copies(state: _LoopState) -> None:
     """Close a forked child's copies of the sockets: nothing is sent, and the parent's sockets stay open."""
-    pool: Any = getattr(state.client, "connection_pool", None)
-    connections = (*pool._available_connections, *pool._in_use_connections) if pool is not None else ()
-    for connection in (*state.idle, *connections):
-        writer, connection._writer, connection._reader = connection._writer, None, None
-        if writer is None:
-            continue
+    for writer in _writers(state):
         with suppress(OSError, AttributeError):
             # The descriptor first: the transport can then do nothing to the parent's event loop and selector,
             # which the child may share.
             os.close(writer.transport.get_extra_info("socket").fileno())
         _LEFT_TO_PARENTS.append(writer)
-    state.idle.clear()
 
 
 _LEFT_TO_PARENTS: list[Any] = []
@@ -461,14 +469,21 @@ _LEFT_TO_PARENTS: list[Any] = []
 
 def _abandon(state: _LoopState) -> None:
     """Cut the connections of a loop that is closed or another thread's: nothing can be awaited there."""
+    for writer in _writers(state):
+        _cut(writer.transport)
+
+
+def _writers(state: _LoopState) -> list[Any]:
+    """Return the writers of all open connections, and take those of redis-py from it."""
+    if state.connections is not None:
+        return [protocol.writer for protocol in state.connections.open]
     pool: Any = getattr(state.client, "connection_pool", None)
-    if pool is None:
-        return
-    for connection in (*state.idle, *pool._available_connections, *pool._in_use_connections):
+    found = []
+    for connection in () if pool is None else (*pool._available_connections, *pool._in_use_connections):
         writer, connection._writer, connection._reader = connection._writer, None, None
         if writer is not None:
-            _cut(writer.transport)
-    state.idle.clear()
+            found.append(writer)
+    return found
 
 
 def _cut(transport: Any) -> None:
@@ -479,6 +494,18 @@ def _cut(transport: Any) -> None:
         # asyncio warns if a transport that has a socket is collected.
         transport._sock.close()
         transport._sock = None
+
+
+async def _evaluate(
+    client: Client, script: Script, keys: Sequence[str], arguments: Sequence[bytes | str | int]
+) -> Any:
+    """Run a script on a client that is given."""
+    rest = (len(keys), *keys, *arguments)
+    # NEVER_DECODE: replies hold MessagePack, which a client with decode_responses would decode as text.
+    try:
+        return await client.execute_command("EVALSHA", script.sha, *rest, NEVER_DECODE=True)
+    except NoScriptError:
+        return await client.execute_command("EVAL", script.text, *rest, NEVER_DECODE=True)
 
 
 def _size(client: Client) -> int:

@@ -11,6 +11,7 @@ from typing import Any
 
 import asyncpg
 import msgspec
+import pytest
 
 from plainsql.database.execution import driver
 from plainsql.database.pool.codecs import Codecs
@@ -35,6 +36,11 @@ class BothWays:
     def __init__(self, runner: asyncio.Runner, connection: Any) -> None:
         self.runner = runner
         self.connection = connection
+
+    def need(self, type_name: str) -> None:
+        """Skip the test if the server does not have a type."""
+        if self.runner.run(self.connection.fetchval("select to_regtype($1::text)::text", type_name)) is None:
+            pytest.skip(f"this server has no {type_name}")
 
     def rows(self, sql: str, item: Any, *values: object, facts: QueryFacts = FACTS) -> list[Any]:
         """Return the rows after asserting that both ways make the same ones."""

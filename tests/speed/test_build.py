@@ -127,7 +127,7 @@ def test_the_checkout_is_built_again_if_a_source_has_changed(checkout: Path) -> 
     first = module.stat()
     assert in_place(checkout, CC="/no/such/compiler")[0] == 0, "nothing was to do"
     assert module.stat().st_mtime_ns == first.st_mtime_ns
-    # An older time and the same size: only the content tells it apart.
+    # An older time and the same size: only the content differs.
     source.write_text(source.read_text().replace("SMALL", "OTHER"))
     os.utime(source, (0, 0))
     assert in_place(checkout)[0] == 0

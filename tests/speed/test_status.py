@@ -48,7 +48,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def run(path: Path | None = None, **environment: str) -> tuple[str, str, bool, list[str], list[bool]]:
-    """What a new process finds: the status, its hint, if it runs, the modules, and which parts are None."""
+    """The findings of a new process: the status, its hint, if it runs, the modules, which parts are None."""
     inherited = {key: value for key, value in os.environ.items() if key != "PLAINSQL_SPEED"}
     if path is not None:
         # `make test-asyncpg` has another asyncpg there.

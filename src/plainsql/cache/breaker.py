@@ -74,6 +74,8 @@ class Breaker:
 
     def succeeded(self) -> None:
         """Record that a call was answered."""
+        if not self._failures:
+            return  # nor was any since the last outage: all is as it was
         self._failed, self._pause, self._tried_until = 0, self._first, 0.0
         if self._failures and self._clock() - self._failed_at > _QUIET_S:
             self._failures = 0

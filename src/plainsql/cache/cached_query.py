@@ -10,10 +10,10 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import msgspec
 from msgspec import UNSET
 
-from plainsql.cache.keys import Tag, tag_of
-from plainsql.dependencies import CachedRead
+from plainsql.cache.keys import Tag, digest_of, quoted
+from plainsql.dependencies import CachedRead, Dependency
 
-__all__ = ["CachedCall", "CachedQuery", "Codec"]
+__all__ = ["CachedCall", "CachedQuery", "CallShape", "Codec"]
 
 T = TypeVar("T")
 
@@ -48,10 +48,9 @@ class Codec(Generic[T]):
 
     def decode(self, data: bytes) -> T:
         """Return the value. Raises ``ValueError`` for bytes that ``encode`` has not made."""
-        kind = data[:1]
-        if kind == _PLAIN:
-            return self._decoder.decode(memoryview(data)[1:])
-        if kind != _ZLIB:
+        if data.startswith(_PLAIN):
+            return self._decoder.decode(data[1:])  # a copy of so few bytes costs less than two views
+        if not data.startswith(_ZLIB):
             raise ValueError("not a cached value")
         inflate = zlib.decompressobj()
         try:
@@ -67,6 +66,20 @@ class Codec(Generic[T]):
         return msgspec.msgpack.decode(plain)
 
 
+class CallShape:
+    """What the calls of one query have in common: a store may prepare for it what it sends.
+
+    Its calls have tags of these tables and columns, in this order and no two of them the same.
+    """
+
+    __slots__ = ("places", "prefixes")
+
+    def __init__(self, prefixes: tuple[str, ...], places: tuple[tuple[str, str], ...]) -> None:
+        self.prefixes = prefixes
+        self.places = places
+        """The table and the column of each tag."""
+
+
 class CachedCall(NamedTuple):
     """One call of a cached query: its keys and tags."""
 
@@ -77,6 +90,8 @@ class CachedCall(NamedTuple):
     prefixes: tuple[str, ...]
     """The names by which ``clear`` reaches it: ``('', 'realty', 'realty.leads',
     'realty.leads.get_by_id')``."""
+    shape: CallShape | None = None
+    """The shape of the query's calls; None if an argument without a digest gives this one another."""
 
 
 class CachedQuery(Generic[T]):
@@ -95,10 +110,11 @@ class CachedQuery(Generic[T]):
 
     __slots__ = (
         "_bound",
+        "_shape",
         "_stem",
         "codec",
         "decode",
-        "early",
+        "life",
         "local",
         "name",
         "negative",
@@ -129,6 +145,7 @@ class CachedQuery(Generic[T]):
         self.ttl = policy.ttl
         self.local = policy.local or 0.0
         self.stale = policy.stale or 0.0
+        self.life = self.ttl + self.stale
         self.negative = policy.negative
         self.withdrawn = False
         """True if the results of reads in progress must not be stored: they may be another server's."""
@@ -137,9 +154,18 @@ class CachedQuery(Generic[T]):
         self.prefixes = ("", *(".".join(parts[: end + 1]) for end in range(len(parts))))
         fingerprint = hashlib.blake2b(f"{name}\0{shape}".encode(), digest_size=16).digest()
         self._stem = fingerprint
-        self._bound = tuple(
-            (one, None if one.parameter is None else self.parameters.index(one.parameter))
-            for one in policy.dependencies
+        self._bound = tuple(self._place(one) for one in policy.dependencies)
+        places = tuple((tag.table, column) for tag, column, _ in self._bound)
+        self._shape = CallShape(self.prefixes, places) if len({*places}) == len(places) else None
+
+    def _place(self, dependence: Dependency) -> tuple[Tag, str, int]:
+        """Return the table's tag, and the column with the place of the argument that it is bound by."""
+        if dependence.column is None or dependence.parameter is None:
+            return Tag(dependence.table), "", -1
+        return (
+            Tag(dependence.table),
+            quoted(dependence.column),
+            self.parameters.index(dependence.parameter),
         )
 
     def key(self, arguments: Sequence[Any], scope: Sequence[Any]) -> bytes:
@@ -148,11 +174,20 @@ class CachedQuery(Generic[T]):
 
     def call(self, key: bytes, arguments: Sequence[Any]) -> CachedCall:
         """Return a call with its keys and tags."""
-        tags = [
-            Tag(one.table) if place is None else tag_of(one, arguments[place]) for one, place in self._bound
-        ]
+        tags: list[Tag] = []
+        shape = self._shape
+        for table, column, place in self._bound:
+            found = digest_of(arguments[place]) if column else None
+            if found is not None:
+                tags.append(Tag(table.table, column, f"{column}={found}"))
+                continue
+            if column:
+                shape = None
+            tags.append(table)
         digest = hashlib.blake2b(key, digest_size=18).hexdigest()
-        return CachedCall(key, digest, tuple(tags if len(tags) == 1 else dict.fromkeys(tags)), self.prefixes)
+        return CachedCall(
+            key, digest, tuple(dict.fromkeys(tags) if shape is None else tags), self.prefixes, shape
+        )
 
     def is_negative(self, value: object) -> bool:
         """Return whether a result means that nothing was found."""

@@ -7,7 +7,7 @@ Two different values with one digest cost a miss; one value with two digests wou
 
 from __future__ import annotations
 
-import base64
+import binascii
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
@@ -18,15 +18,16 @@ from unicodedata import normalize
 from urllib.parse import quote
 from uuid import UUID
 
-from msgspec import UNSET, UnsetType
+from msgspec import UnsetType
 
-from plainsql.dependencies import Change, Dependency
+from plainsql.dependencies import Change
 
-__all__ = ["Tag", "TagSets", "Touched", "merge", "resolve_change", "tag_of", "touched_rows"]
+__all__ = ["Tag", "TagSets", "Touched", "digest_of", "merge", "quoted", "resolve_change", "touched_rows"]
 
 _MAX_DIGITS = 400
 _LARGEST = 10 ** (_MAX_DIGITS + 1)
 _FAR = b"number far"
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
 
 MAX_TAGS = 256
 """A write that touches more partitions of one column than this touches the whole column."""
@@ -49,33 +50,23 @@ Touched: TypeAlias = dict[str, TagSets]
 """The rows that a write touches, by table. If a column is not in it, rows with any value may be touched."""
 
 
-def tag_of(dependence: Dependency, value: object) -> Tag:
-    """Return the tag of a dependency for a parameter's value: of the whole table if the value has no
-    digest.
-    """
-    if dependence.column is None or value is UNSET:
-        return Tag(dependence.table)
-    digest = digest_of(value)
-    if digest is None:
-        return Tag(dependence.table)
-    column = _quoted(dependence.column)
-    return Tag(dependence.table, column, f"{column}={digest}")
-
-
 @cache
-def _quoted(column: str) -> str:
+def quoted(column: str) -> str:
+    """Return a column as keys have it."""
     return quote(column, safe="")
 
 
 def digest_of(value: object) -> str | None:
     """Return the digest of a value, or None if equality in the database may differ from equality here.
 
-    Floats have several precisions and times several texts: a read that is bound by one depends on the table.
+    Floats have several precisions and times several texts: a read that is bound by one depends on the table,
+    as it does if the argument is left out (``UNSET``).
     """
     text = _canonical(value)
     if text is None:
         return None
-    return base64.urlsafe_b64encode(hashlib.blake2b(text, digest_size=9).digest()).decode()
+    digest = hashlib.blake2b(text, digest_size=9).digest()
+    return binascii.b2a_base64(digest, newline=False).translate(_URL_SAFE).decode("ascii")
 
 
 def _canonical(value: object) -> bytes | None:
@@ -123,7 +114,9 @@ def _text(value: str) -> bytes:
 
 def _uuid(value: UUID) -> bytes:
     # A text of 32 decimal digits, a UUID without hyphens, may be a number as well.
-    return b"number %d" % int(value.hex) if value.hex.isdecimal() else b"uuid " + value.bytes
+    data = value.bytes
+    digits = data.hex()
+    return b"number %d" % int(digits) if digits.isdecimal() else b"uuid " + data
 
 
 def _whole(value: int) -> bytes:
@@ -181,7 +174,7 @@ def resolve_change(
 
 
 def _add(tags: TagSets, name: str, values: Iterable[object]) -> None:
-    column = _quoted(name)
+    column = quoted(name)
     found: set[str] = set()
     for value in values:
         digest = None if isinstance(value, UnsetType) else digest_of(value)

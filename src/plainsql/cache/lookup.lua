@@ -2,14 +2,16 @@
 --
 -- KEYS     the entry, its lease, then the keys of versions.lua
 -- ARGV[1]  the reader's token: the value of the lease, and the unique part of missing versions
--- ARGV[2]  in MessagePack, as one argument costs less than ten: the names and the columns for versions.lua; the
---          life of a lease; the rest of an entry's life below which it is due, or -1: return the versions of a
---          hit; the least life of partitions; the time for which nothing is stored under a new table. All times
---          in milliseconds.
+-- then     the names for versions.lua, the fields that prepared_lookup.py reads first, if it does
+-- the last one  in MessagePack, as one argument costs less than five: the columns for versions.lua; the life of a
+--          lease; the rest of an entry's life below which it is due, or -1: return the versions of a hit; the
+--          least life of partitions; the time for which nothing is stored under a new table. All times in
+--          milliseconds.
 -- Returns 0: pending; 1, value, versions or '': a hit; 2, value, versions: a hit that is due, with the lease;
 -- 3, '', versions: not valid, with the lease; 4: not valid, another reader has the lease.
 
-local names, columns, lease, refresh, keep, quarantine = unpack(cmsgpack.unpack(ARGV[2]))
+local columns, lease, refresh, keep, quarantine = unpack(cmsgpack.unpack(ARGV[#ARGV]))
+local names = { unpack(ARGV, 2, 1 + NAMES) }
 
 local function take()
   local taken = redis.call('SET', KEYS[2], ARGV[1], 'NX', 'PX', lease)

@@ -49,6 +49,8 @@ _MAX_UNSTORABLE = 10_000
 _FIRST_LEASE_CHECK_S = 0.004
 _MAX_LEASE_CHECK_S = 0.25
 
+_NO_MOMENT: tuple[int, ...] = ()
+
 _PENDING = Lookup("pending")
 """The lookup of a store that does not answer: nothing can be stored now."""
 
@@ -142,51 +144,54 @@ class ReadThrough:
             self._stats.bypassed += 1
             return await load()
         try:
-            read = _Read(query, query.call(key, arguments), load, prove)
+            call = query.call(key, arguments)
         except Exception:  # noqa: BLE001
             self._stats.uncacheable += 1
             return await load()
-        in_flight = self._single_flight.get(key)
-        if in_flight is None:
-            alone: T = await self._read_first(read)
-            return alone
-        result = await self._single_flight.join(in_flight, lambda flight: self._load_for_group(flight, read))
-        if result.data is None:
-            # A result that cannot be encoded belongs to its reader: two must not have the same list.
-            return await load()
-        try:
-            shared = query.decode(result.data)
-        except _UNDECODABLE:
-            return await load()
-        self._stats.shared += 1
-        return shared
-
-    async def _read_first(self, read: _Read) -> Any:
-        """Look up the store in the caller's own task, and leave the rest of a miss to another task, whose
-        result other callers may need.
-        """
-        key = read.call.key
-        flight = self._single_flight.begin(key)
+        flights = self._single_flight
+        in_flight = flights.get(key)
+        if in_flight is not None:
+            joined: T = await self._join(in_flight, _Read(query, call, load, prove))
+            return joined
+        # The store is looked up in the caller's own task. The rest of a miss is left to another task, whose
+        # result other callers may need.
+        flight = flights.begin(key)
         handed_over = False
         try:
             token = _token()
-            lookup, value = await self._lookup(read, token)
+            lookup, value = await self._lookup(query, call, load, prove, token)
             if lookup.data:
-                return value
+                stored: T = value
+                return stored
             if lookup.state == "pending":
-                return await read.load()
+                return await load()
+            read = _Read(query, call, load, prove)
             rest = self._miss(flight, read, lookup, token)
-            self._single_flight.hand_over(key, flight, rest, lambda: self._release(read.call, token))
+            flights.hand_over(key, flight, rest, lambda: self._release(call, token))
             handed_over = True
         finally:
             if not handed_over:
-                self._single_flight.end(key, flight)
-        return (await self._single_flight.wait(flight)).value
+                flights.end(key, flight)
+        loaded: T = (await flights.wait(flight)).value
+        return loaded
+
+    async def _join(self, in_flight: InFlight, read: _Read) -> Any:
+        """Wait behind a read of the same key for its result, or for the next read."""
+        result = await self._single_flight.join(in_flight, lambda flight: self._load_for_group(flight, read))
+        if result.data is None:
+            # A result that cannot be encoded belongs to its reader: two must not have the same list.
+            return await read.load()
+        try:
+            shared = read.query.decode(result.data)
+        except _UNDECODABLE:
+            return await read.load()
+        self._stats.shared += 1
+        return shared
 
     async def _load_for_group(self, flight: InFlight, read: _Read) -> Result:
         """Read for a group of callers."""
         token = _token()
-        lookup, found = await self._lookup(read, token)
+        lookup, found = await self._lookup(*read, token)
         if lookup.data:
             return Result(found, lookup.data)
         if lookup.state == "pending":
@@ -194,21 +199,29 @@ class ReadThrough:
             return Result(value, self._encode(read.query, value))
         return await self._miss(flight, read, lookup, token)
 
-    async def _lookup(self, read: _Read, token: str) -> tuple[Lookup, Any]:
+    async def _lookup(
+        self,
+        query: CachedQuery[Any],
+        call: CachedCall,
+        load: Callable[[], Awaitable[Any]],
+        prove: Callable[[], Awaitable[tuple[Any, bool]]] | None,
+        token: str,
+    ) -> tuple[Lookup, Any]:
         """Look up a read in the store, and decode a hit. The state is ``pending`` if the store does not
         answer, or with a value that cannot be decoded.
         """
-        query, call = read.query, read.call
         if not self._breaker.allows():
             self._stats.bypassed += 1
             return _PENDING, None
-        began, moment = self._tier.clock(), self._tier.moment(query.tables)
-        audited = self._auditor.picks()
+        began, moment = 0.0, _NO_MOMENT
+        if query.local:
+            began, moment = self._tier.clock(), self._tier.moment(query.tables)
+        audited = self._auditor.rate > 0 and self._auditor.picks()
         try:
             lookup = await self._store.lookup(
                 call,
                 token,
-                keep=query.ttl + query.stale + self._lease,
+                keep=query.life + self._lease,
                 lease=self._lease,
                 refresh_below=query.stale + self._early * query.ttl,
                 versions=audited,
@@ -223,26 +236,28 @@ class ReadThrough:
             self._stats.bypassed += 1
             return _PENDING, None
         self._breaker.succeeded()
-        if not lookup.data:
-            if lookup.state == "pending":
+        state, data, _ = lookup
+        if not data:
+            if state == "pending":
                 self._stats.pending += 1
             else:
                 self._stats.misses += 1
             return lookup, None
         try:
-            value = query.decode(lookup.data)
+            value = query.decode(data)
         except _UNDECODABLE:
             self._stats.undecodable += 1
-            if lookup.state == "refresh":
+            if state == "refresh":
                 return lookup._replace(state="fill", data=b""), None
             self._start(self._forget(call))
             return _PENDING, None
         self._stats.hits += 1
         if query.local:
-            self._hold(read, lookup.data, began, moment)
-        if lookup.state == "refresh":
-            self._start(self._refresh(read, lookup, token))
+            self._hold(query, call, data, began, moment)
+        if state == "refresh":
+            self._start(self._refresh(_Read(query, call, load, prove), lookup, token))
         elif audited and self._auditor.has_room:
+            read = _Read(query, call, load, prove)
             self._start(self._auditor.audit(query, call, lookup, read.load_to_store))
         return lookup, value
 
@@ -267,7 +282,7 @@ class ReadThrough:
             result, token = None, _token()
             flight.share()
             try:
-                lookup, value = await self._lookup(read, token)
+                lookup, value = await self._lookup(*read, token)
                 if lookup.data:
                     result = Result(value, lookup.data)
             finally:
@@ -327,7 +342,7 @@ class ReadThrough:
         if current and stored is not None:
             self._stats.fills += 1
             if query.local:
-                self._hold(read, stored, began, moment)
+                self._hold(query, call, stored, began, moment)
         return current
 
     async def _refresh(self, read: _Read, lookup: Lookup, token: str) -> None:
@@ -364,9 +379,10 @@ class ReadThrough:
             self._stats.uncacheable += 1
             return None
 
-    def _hold(self, read: _Read, data: bytes, began: float, moment: tuple[int, ...]) -> None:
+    def _hold(
+        self, query: CachedQuery[Any], call: CachedCall, data: bytes, began: float, moment: tuple[int, ...]
+    ) -> None:
         """Hold a value, which can be decoded, in the process."""
-        query, call = read.query, read.call
         held = HeldValue(began + query.local, data, call.tags, call.prefixes)
         self._tier.put(call.key, held, query.tables, moment)
 

@@ -10,8 +10,9 @@ from urllib.parse import quote
 
 import msgspec
 
-from plainsql.cache.cached_query import CachedCall
+from plainsql.cache.cached_query import CachedCall, CallShape
 from plainsql.cache.keys import Tag, Touched
+from plainsql.cache.prepared_lookup import PreparedLookup, lookup_script
 from plainsql.cache.shared_audit import SharedAudit
 from plainsql.cache.store import Lookup, State
 from plainsql.errors import RedisUnavailableError
@@ -20,6 +21,7 @@ from plainsql.redis_connection import RedisConnection, RedisSource, Script
 __all__ = ["RedisStore"]
 
 _PACKAGE = "plainsql.cache"
+_MAX_PREPARED = 10_000
 _STATES: tuple[State, ...] = ("pending", "hit", "refresh", "fill", "busy")
 
 
@@ -62,6 +64,7 @@ class RedisStore:
         self._deadline, self._write_deadline = deadline, write_deadline
         self._quarantine = _ms(quarantine)
         self._hashes: dict[str, str] = {}
+        self._prepared: dict[CallShape, PreparedLookup] = {}
         self.audits = SharedAudit(self.link, self._names)
         """The audits in which all programs of the namespace take part."""
 
@@ -75,16 +78,50 @@ class RedisStore:
         refresh_below: float = 0.0,
         versions: bool = False,
     ) -> Lookup:
-        refresh = -1 if versions else _ms(refresh_below)
-        if self.link.is_cluster:
-            return await self._lookup_by_slot(call, token, _ms(keep), _ms(lease), refresh)
-        part = self._whole(call)
-        packed = part.packed(_ms(lease), refresh, _ms(keep), self._quarantine)
-        reply = await self._run(_lookup_script(), [*self._entry(call), *part.keys], [token, packed])
+        shape = call.shape
+        if shape is None or versions or not self.link.is_pipelined:
+            refresh = -1 if versions else _ms(refresh_below)
+            return await self._lookup_unprepared(call, token, _ms(keep), _ms(lease), refresh)
+        prepared = self._prepared.get(shape)
+        if prepared is None or prepared.times != (keep, lease, refresh_below):
+            prepared = self._prepare(shape, keep, lease, refresh_below)
+        reply = await self.link.send(prepared.script, prepared.command(call, token), self._deadline)
+        if type(reply) is bytes:
+            return Lookup("hit", reply[reply.index(b"\n") + 1 :])
+        return self._found(reply)
+
+    def _found(self, reply: Any) -> Lookup:
         try:
             return Lookup(_STATES[reply[0]], *reply[1:3])
         except (TypeError, IndexError):
             raise self._not_redis() from None
+
+    def _prepare(self, shape: CallShape, keep: float, lease: float, refresh_below: float) -> PreparedLookup:
+        if len(self._prepared) >= _MAX_PREPARED:
+            self._prepared.clear()  # shapes of queries that are no more
+        refresh = _ms(refresh_below)
+        home = self._hash(shape.places[0][0]) if shape.places else self._names
+        hashes = [self._hash(table) for table, _ in shape.places]
+        prepared = PreparedLookup(
+            (keep, lease, refresh_below),
+            shape,
+            [home, self._names, *hashes],
+            refresh,
+            _pack(([column for _, column in shape.places], _ms(lease), refresh, _ms(keep), self._quarantine)),
+        )
+        self._prepared[shape] = prepared
+        return prepared
+
+    async def _lookup_unprepared(
+        self, call: CachedCall, token: str, keep: int, lease: int, refresh: int
+    ) -> Lookup:
+        if self.link.is_cluster:
+            return await self._lookup_by_slot(call, token, keep, lease, refresh)
+        part = self._whole(call)
+        packed = _pack((part.columns, lease, refresh, keep, self._quarantine))
+        keys = [*self._entry(call), *part.keys]
+        script = lookup_script(len(part.names))
+        return self._found(await self._run(script, keys, [token, *part.names, packed]))
 
     async def fill(
         self, call: CachedCall, token: str, versions: bytes, data: bytes | None, ttl: float
@@ -228,11 +265,6 @@ _pack = msgspec.msgpack.Encoder().encode
 
 def _ms(seconds: float) -> int:
     return round(seconds * 1000)
-
-
-@cache
-def _lookup_script() -> Script:
-    return Script.read(_PACKAGE, "tags.lua", "versions.lua", "lookup.lua")
 
 
 @cache

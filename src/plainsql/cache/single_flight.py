@@ -29,21 +29,19 @@ class Result(NamedTuple):
 class InFlight:
     """One read, in progress or about to begin."""
 
-    __slots__ = ("future", "loader", "merged", "next_group", "sharing", "task", "waiters")
-
-    def __init__(self) -> None:
-        self.waiters = 0
-        """The number of callers that wait for its result."""
-        self.task: asyncio.Task[Any] | None = None
-        self.loader: Loader | None = None
-        self.future: asyncio.Future[Result] | None = None
-        """The future of a group's result."""
-        self.merged: list[InFlight] = []
-        """Groups that share this read."""
-        self.next_group: InFlight | None = None
-        """The group of the callers that came since this read began, which has the next read."""
-        self.sharing: InFlight | None = None
-        """The group that gets this result too, if the store confirms it."""
+    # Attributes of the class, because most reads are hits, which need none of them.
+    waiters: int = 1
+    """The number of callers that wait for its result."""
+    task: asyncio.Task[Any] | None = None
+    loader: Loader | None = None
+    future: asyncio.Future[Result] | None = None
+    """The future of a group's result."""
+    merged: tuple[InFlight, ...] = ()
+    """Groups that share this read."""
+    next_group: InFlight | None = None
+    """The group of the callers that came since this read began, which has the next read."""
+    sharing: InFlight | None = None
+    """The group that gets this result too, if the store confirms it."""
 
     def all_waiters(self) -> int:
         """Return the number of callers that wait for its result, those of merged groups included."""
@@ -68,8 +66,8 @@ class InFlight:
             group.resolve(lambda future: future.set_result(result))
             return
         if self.next_group is not None:
-            group.merged += [self.next_group, *self.next_group.merged]
-            self.next_group.merged = []
+            group.merged += (self.next_group, *self.next_group.merged)
+            self.next_group.merged = ()
         self.next_group = group
 
     def resolve(self, tell: Callable[[asyncio.Future[Result]], None]) -> None:
@@ -99,7 +97,6 @@ class SingleFlight:
     def begin(self, key: bytes) -> InFlight:
         """Begin a read of a key that has none in progress. ``end`` or ``hand_over`` must follow."""
         flight = self._flights[key] = InFlight()
-        flight.waiters = 1
         return flight
 
     def end(self, key: bytes, flight: InFlight) -> None:
@@ -150,6 +147,7 @@ class SingleFlight:
         group = flight.next_group
         if group is None:
             group = flight.next_group = InFlight()
+            group.waiters = 0
             group.loader = loader
             group.future = asyncio.get_running_loop().create_future()
         assert group.future is not None

@@ -13,7 +13,8 @@ from plainsql.codec import NO_CODECS, CodecMap
 from plainsql.database.execution.batch import execute_many, run_batch
 from plainsql.database.execution.copy_in import Progress, copy_in, copy_query
 from plainsql.database.execution.copy_out import CopyFormat, Output, arguments_of, copy_out
-from plainsql.database.execution.statement import execute, iterate
+from plainsql.database.execution.row_blocks import iterate
+from plainsql.database.execution.statement import execute
 from plainsql.database.guest.guest_connection import GuestConnection
 from plainsql.database.guest.sources import is_pool, lender
 from plainsql.database.hooks import observe, observe_rows

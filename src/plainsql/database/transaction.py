@@ -22,7 +22,8 @@ from plainsql.database.caching.write_set import ANYTHING, WriteSet, tables_of
 from plainsql.database.execution.batch import execute_many, run_batch
 from plainsql.database.execution.copy_in import Progress, copy_in, copy_query
 from plainsql.database.execution.copy_out import CopyFormat, Output, arguments_of, copy_out
-from plainsql.database.execution.statement import execute, iterate
+from plainsql.database.execution.row_blocks import iterate
+from plainsql.database.execution.statement import execute
 from plainsql.database.hooks import observe, observe_rows
 from plainsql.database.pool.call import Call, OnCall, Operation
 from plainsql.database.pool.commit_outcome import CommitOutcome

@@ -139,6 +139,7 @@ cdef enum:
     # Rows of so many columns are read without memory of their own.
     IN_PLACE = 32
     MAX_DIMENSIONS = 6
+    SHORT_JSON = 4096
     # Values in values, of anonymous records; types are not that deep.
     MAX_DEPTH = 100
     # Types by their numbers, which asyncpg reads by functions that it does not export.
@@ -677,10 +678,12 @@ cdef class Column:
         return _text(p, size) if self.decode is None else NULL
 
     cdef PyObject* _json(self, const char* p, ssize_t size) noexcept:
-        # msgspec copies what it keeps; types that keep the bytes themselves have no such decoder (`row_plan`).
+        # A copy of a short document costs less than a view of it. msgspec copies what it keeps; types that
+        # keep the bytes themselves have no such decoder (`row_plan`).
         cdef:
-            PyObject* view = c_view(<char*>p, size, PyBUF_READ)
+            PyObject* view
             PyObject* made
+        view = c_bytes(p, size) if size <= SHORT_JSON else c_view(<char*>p, size, PyBUF_READ)
         if view == NULL:
             return NULL
         made = c_call(<PyObject*>self.json, view)

@@ -123,7 +123,9 @@ class Cached(Link):
 
     async def _read(self, query: CompiledQuery[Any, R], args: Args, pool: TenantPool, call: Call | None) -> R:
         queries = self.queries
-        cached = queries.cached_query(query) if queries.knows(query) else await self.cached_query(query)
+        cached = queries.known.get(query)
+        if cached is None:
+            cached = await self.cached_query(query)
         if query.row_security is not None and pool.tenant is None:
             await pool.admit(query)
         if cached is None:

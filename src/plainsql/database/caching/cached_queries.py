@@ -157,7 +157,8 @@ class CachedQueries:
         """The values of the settings that queries name, in sessions without a tenant."""
         self._shared = shared
         self._used = False
-        self._cached_queries: dict[CompiledQuery[Any, Any], CachedQuery[Any] | None] = {}
+        self.known: dict[CompiledQuery[Any, Any], CachedQuery[Any] | None] = {}
+        """The queries as the cache has them; None for those whose results it cannot store."""
         self.tables: set[str] = set()
         """The tables that `db.cache.invalidate` has found in the database."""
         self._identity: str | None = None
@@ -173,7 +174,7 @@ class CachedQueries:
 
     def knows(self, query: CompiledQuery[Any, Any]) -> bool:
         """Return whether ``cached_query`` has what it needs; if not, ``identify`` comes first."""
-        return query in self._cached_queries
+        return query in self.known
 
     @property
     def may_identify(self) -> bool:
@@ -230,33 +231,31 @@ class CachedQueries:
 
     def cached_query(self, query: CompiledQuery[Any, Any]) -> CachedQuery[Any] | None:
         """Return a query as the cache has it, or None if its results cannot be stored, ever or now."""
-        if query not in self._cached_queries:
+        if query not in self.known:
             named = _named_settings(query)
             if self._identity is None or self.servers.current is None or not self._values.keys() >= {*named}:
                 self.cache.count_bypass()
                 return None
             values = [(name, self._values[name]) for name in named]
             identity = json.dumps([self.servers.current, self._identity, self._options, values])
-            self._cached_queries[query] = cached_query_of(query, identity)
+            self.known[query] = cached_query_of(query, identity)
             self._used = True
-        return self._cached_queries[query]
+        return self.known[query]
 
     def depending(self, table: str) -> int:
         """Return how many queries that were read through the cache depend on a table."""
-        return sum(cached is not None and table in cached.tables for cached in self._cached_queries.values())
+        return sum(cached is not None and table in cached.tables for cached in self.known.values())
 
     def named(self, prefix: str) -> int:
         """Return how many queries that were read through the cache have a name under a prefix."""
-        return sum(
-            cached is not None and prefix in cached.prefixes for cached in self._cached_queries.values()
-        )
+        return sum(cached is not None and prefix in cached.prefixes for cached in self.known.values())
 
     def _withdraw(self) -> None:
         """Store nothing of the reads in progress: the connections are on another server, or on two."""
-        for cached in self._cached_queries.values():
+        for cached in self.known.values():
             if cached is not None:
                 cached.withdrawn = True
-        self._cached_queries, self._identity, self._values = {}, None, {}
+        self.known, self._identity, self._values = {}, None, {}
         self._identify_at = 0.0
 
 

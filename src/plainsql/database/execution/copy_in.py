@@ -26,6 +26,7 @@ from plainsql.database.execution.savepoint import atomic
 from plainsql.errors import BindError
 from plainsql.query import CompiledCopy
 from plainsql.query.signature import encode_error_detail
+from plainsql.speed.loaded import COPY_ENCODER, PROTOCOL, SEND_BLOCKS
 
 __all__ = ["Progress", "copy_in", "copy_query"]
 
@@ -71,6 +72,11 @@ async def copy_in(
         try:
             if inserts:
                 await _insert(connection, table, names, copied)
+            elif SEND_BLOCKS is not None and isinstance(connection._protocol, PROTOCOL):
+                encoder = COPY_ENCODER(statement._state, copied.form_of, copied.conversions)
+                quoted = ", ".join(map(quote_name, names))
+                sql = f"copy {qualified_name(table)} ({quoted}) from stdin (format binary)"
+                await SEND_BLOCKS(connection._protocol, sql, copied.blocks(encoder))
             else:
                 schema, dot, name = table.rpartition(".")
                 await connection.copy_records_to_table(

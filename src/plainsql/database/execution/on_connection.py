@@ -17,7 +17,8 @@ from plainsql.database.execution.batch import (
 from plainsql.database.execution.forms import FormsByText
 from plainsql.database.execution.link import CopyWork
 from plainsql.database.execution.pipelined_statement import is_one_piece
-from plainsql.database.execution.statement import execute, iterate
+from plainsql.database.execution.row_blocks import RowBlocks
+from plainsql.database.execution.statement import execute
 from plainsql.database.pool.call import Call
 from plainsql.database.pool.tenant_pool import AroundCommit, TenantPool
 from plainsql.database.pool.tenant_settings import LocalSettings
@@ -68,8 +69,13 @@ class OnConnection:
         """Iterate over the rows of a query through a cursor, in a transaction."""
         await pool.admit(query)
         async with pool.in_transaction(call, "stream", around, query) as connection:
-            async for row in iterate(connection, query, args, self._prefetch):
-                yield row
+            blocks = RowBlocks(connection, query, args, self._prefetch, exclusive=True)
+            try:
+                while (rows := await blocks.next()) is not None:
+                    for row in rows:
+                        yield row
+            finally:
+                await blocks.close()
 
     async def batch(
         self, query: CompiledQuery[Any, R], sets: Sequence[Args], pool: TenantPool, call: Call | None, /

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any, TypeVar
 
 from asyncpg import exceptions
@@ -14,7 +13,7 @@ from plainsql.database.execution.nul_characters import nul_refused, refuse_nul
 from plainsql.database.pool.tenant_settings import LocalSettings, is_of_settings
 from plainsql.query import Args, CompiledQuery, QueryText
 
-__all__ = ["EXPLAINED", "execute", "explained", "fetch", "fetch_rows", "iterate"]
+__all__ = ["EXPLAINED", "execute", "explained", "fetch", "fetch_rows"]
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -96,28 +95,6 @@ async def fetch_rows(
         await refuse_nul(connection, query, text, values)
     try:
         return await driver.fetch_rows(connection, text.sql, values, query, settings)
-    except EXPLAINED as error:
-        said = await explained(error, connection, query, text, values)
-        if said is error:
-            raise
-        raise said from None
-
-
-async def iterate(
-    connection: Any, query: CompiledQuery[T, Any], args: Args, prefetch: int
-) -> AsyncIterator[T]:
-    """Run a query through a cursor, ``prefetch`` rows at a time. The connection is in a transaction."""
-    text, values = query.text(args)
-    await refuse_nul(connection, query, text, values)
-    try:
-        await driver.prepare(connection, text.sql, query)
-        run = query.run()
-        cursor = await connection.cursor(text.sql, *values)
-        while records := await cursor.fetch(prefetch):
-            for row in query.build(records) if run is None else run.add(records):
-                yield row
-        for row in run.end() if run is not None else ():
-            yield row
     except EXPLAINED as error:
         said = await explained(error, connection, query, text, values)
         if said is error:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from plainsql.codec import NO_CODECS, CodecMap, codec_of
-from plainsql.encoding import encode_json, encode_jsonb, jsonb_bytes
+from plainsql.encoding import encode_json, encode_jsonb_binary, jsonb_bytes
 
 __all__ = ["Codecs"]
 
@@ -37,7 +37,6 @@ inner join pg_catalog.pg_namespace as n on n.oid = t.typnamespace
 where t.typname::text = any($1::text[]) and t.typtype = 'b' and t.typcategory <> 'A'
 """
 
-_JSONB_VERSION = b"\x01"
 _LTREE_VERSION = b"\x01"
 
 
@@ -55,7 +54,7 @@ class Codecs:
             "json", schema="pg_catalog", format="binary", encoder=encode_json, decoder=bytes
         )
         await connection.set_type_codec(
-            "jsonb", schema="pg_catalog", format="binary", encoder=_encode_jsonb, decoder=jsonb_bytes
+            "jsonb", schema="pg_catalog", format="binary", encoder=encode_jsonb_binary, decoder=jsonb_bytes
         )
         if len(self._found) < _ALL_TYPES:  # an extension may have been installed in the meantime
             self._found = [(row["name"], row["schema"]) for row in await connection.fetch(_EXTENSION_TYPES)]
@@ -108,7 +107,3 @@ def _encode_ltree(value: Any) -> bytes:
 
 
 _LTREE = (_encode_ltree, lambda data: data[1:].decode())
-
-
-def _encode_jsonb(value: Any) -> bytes:
-    return _JSONB_VERSION + encode_jsonb(value)
