@@ -33,6 +33,7 @@ cdef class Step:
         readonly bint done
         readonly double elapsed_s
         readonly bint is_unfit
+        readonly bint has_failed
 
     cdef settle(self)
 

@@ -63,7 +63,7 @@ cdef class Step:
     ``synced``: a Sync follows, so that an error of this step or before does not skip the next. ``waiter``: a
     future that gets the rows, or the error, as soon as the step's Sync is answered. ``elapsed_s``: the time
     until then since the Sync before it was answered, or since the steps were sent. ``is_unfit``: its values
-    cannot be encoded.
+    cannot be encoded. ``has_failed``: the error is its own, and not that of another step before the Sync.
 
     With a `NumberedReader`, ``waiter`` is a sequence of futures, one for each call. They get the rows of their
     calls, and nothing if the step failed.
@@ -267,6 +267,7 @@ cdef class WireProtocol(BaseProtocol):
         if self._step.error is None:
             self._step.error = error
             self._step.rows = None
+            self._step.has_failed = True
 
     cdef _end_group(self):
         """The Sync of the current step's group was answered: its steps are done."""
