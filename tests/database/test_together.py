@@ -128,8 +128,9 @@ async def test_rows_and_order_are_those_of_a_single_call(scores_db: plainsql.Dat
         assert await top.batch(scores_db, calls) == alone
 
 
+@pytest.mark.parametrize("form", ["pipelined"], indirect=True)
 async def test_only_a_read_by_key_is_batched(
-    scores_db: plainsql.Database, sent: list[tuple[str, Any]]
+    scores_db: plainsql.Database, sent: list[tuple[str, Any]], form: str
 ) -> None:
     assert not top.compiled.by_key
     calls = [{"team": 1, "below": below, "limit": 5} for below in range(60)]
