@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -36,6 +37,8 @@ def benchmarks(
     loop: Literal["both", "uvloop", "asyncio"] = "both",
     processors: Mode = "auto",
     base: str = "asyncpg-pool",
+    before: Path | None = None,
+    seconds: float | None = None,
     chart: str = "latest",
     folder: Path = RESULTS,
 ) -> int:
@@ -60,6 +63,11 @@ def benchmarks(
         many calls are concurrent. One call at a time is all noise if they share.
     base
         The contender that ratios are to.
+    before
+        Another checkout, whose plainsql takes part too: what did this one make faster or slower?
+    seconds
+        No further case begins after so many, instead of the 75 or 840 of a quick or a full run: on a
+        machine that is slow, or busy.
     chart
         The name of the chart, which is written as SVG and PNG.
     folder
@@ -75,9 +83,12 @@ def benchmarks(
         start=lambda results: report.print_start(console, results),
         case=lambda one, names: report.print_case(console, one, names, base),
     )
+    extent = QUICK if quick else FULL
+    if seconds is not None:
+        extent = replace(extent, seconds=seconds)
     wanted = [name.strip() for name in contenders.split(",") if name.strip()]
     try:
-        results = run(wanted, only or [], loops, QUICK if quick else FULL, listener, processors)
+        results = run(wanted, only or [], loops, extent, listener, processors, before)
     except UnknownContenderError as error:
         console.print(str(error), style="red")
         return 2
@@ -87,13 +98,13 @@ def benchmarks(
     if json is not None:
         everything = msgspec.to_builtins(results) | more
         json.write_bytes(msgspec.json.format(msgspec.json.encode(everything), indent=1) + b"\n")
-        console.print(f"wrote {json}")
+        console.print(f"wrote {json}; python -m benchmarks.page {json} puts it into docs/benchmarks.md")
     try:
         for path in draw(results, base, folder, chart):
             console.print(f"wrote {path.name}")
     except ModuleNotFoundError as error:
         console.print(f"no chart: {error.name} is not installed", style="yellow")
-    return 1 if any(one.failed for one in results.measured) else 0
+    return 1 if "failed" in more or any(one.failed for one in results.measured) else 0
 
 
 if __name__ == "__main__":

@@ -16,10 +16,19 @@ _CHOSEN = (
     "point-read/64",
     "rows/1000",
     "tenant-read/1",
+    "tenant-read/64",
+    "mixed/64",
     "bulk-insert",
     "stream",
+    "columns/1000",
 )
-_COLOURS = {"plainsql": "#1f7a4d", "plainsql-unjoined": "#8fc2a6"}
+_COLOURS = {
+    "plainsql": "#1f7a4d",
+    "plainsql-not-compiled": "#5fa381",
+    "plainsql-unjoined": "#8fc2a6",
+    "plainsql-rows": "#8fc2a6",
+}
+_NOT_SHOWN = ("plainsql-before",)
 _BASE, _OTHERS = "#3b6ea5", "#b9bfc6"
 
 
@@ -38,12 +47,16 @@ def draw(results: Results, base: str, folder: Path, name: str) -> list[Path]:
         return []
     columns = min(3, len(shown))
     lines = -(-len(shown) // columns)
-    most = max(len(one.series) for one in shown)
+    heights = [
+        0.7 + 0.24 * max(len(one.series) for one in shown[start : start + columns])
+        for start in range(0, len(shown), columns)
+    ]
     with mpl.rc_context({"font.size": 9, "svg.fonttype": "path", "svg.hashsalt": "plainsql"}):
         figure, grid = plt.subplots(
             lines,
             columns,
-            figsize=(max(4.6 * columns, 8.0), 0.6 + lines * (0.7 + 0.24 * most)),
+            figsize=(max(4.6 * columns, 8.0), 0.6 + sum(heights)),
+            gridspec_kw={"height_ratios": heights},
             squeeze=False,
             layout="constrained",
         )
@@ -75,7 +88,11 @@ def _choose(measured: Sequence[Measured], base: str) -> list[Measured]:
 
 def _draw_case(axes: Any, one: Measured, results: Results, base: str) -> None:
     against = one.rates(base) or []
-    bars = [(series.contender, ratio(series.rates, against)) for series in one.series]
+    bars = [
+        (series.contender, ratio(series.rates, against))
+        for series in one.series
+        if series.contender not in _NOT_SHOWN
+    ]
     bars.sort(key=lambda bar: bar[1].median)
     colours = [_COLOURS.get(name, _BASE if name == base else _OTHERS) for name, _ in bars]
     places = range(len(bars))

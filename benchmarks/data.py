@@ -12,12 +12,21 @@ from typing import Any
 import msgspec
 
 __all__ = [
+    "ADD_VISIT",
     "COLUMNS",
+    "CONTACT_COLUMNS",
+    "COUNT_LEADS",
+    "DIMENSIONS",
     "EXPORT",
+    "GET_CONTACT",
     "GET_LEAD",
+    "GET_LEADS",
     "GET_NOTE",
+    "GET_SCORE",
+    "HAS_LEAD",
     "INSERT_ARRIVAL",
     "LIST_LEADS",
+    "LIST_VECTORS",
     "NOTES_PER_TENANT",
     "NOTE_COLUMNS",
     "PASSAGES",
@@ -25,21 +34,25 @@ __all__ = [
     "SEARCHES",
     "SET_TENANT",
     "TENANTS",
+    "VISITED",
+    "Contact",
     "Lead",
     "Note",
     "Passage",
     "arrivals",
     "lead",
+    "make_passages",
     "note",
-    "passages",
     "random_ids",
     "search",
     "values",
+    "vector",
     "vector_text",
 ]
 
 COLUMNS = ("id", "name", "email", "score", "created_at")
 NOTE_COLUMNS = ("id", "title", "body", "created_at")
+CONTACT_COLUMNS = ("name", "email")
 
 
 class Lead(msgspec.Struct, frozen=True, gc=False):
@@ -57,6 +70,11 @@ class Note(msgspec.Struct, frozen=True, gc=False):
     title: str
     body: str
     created_at: datetime
+
+
+class Contact(msgspec.Struct, frozen=True, gc=False):
+    name: str
+    email: str
 
 
 class Passage(msgspec.Struct, frozen=True, gc=False):
@@ -78,6 +96,16 @@ INSERT_ARRIVAL = (
     "insert into bench.arrivals (name, email, score, created_at) values ($1, $2, $3, $4) returning id"
 )
 
+GET_LEADS = (
+    "select l.id, l.name, l.email, l.score, l.created_at from bench.leads as l where l.id = any($1::bigint[])"
+)
+GET_CONTACT = "select l.name, l.email from bench.leads as l where l.id = $1"
+GET_SCORE = "select l.score from bench.leads as l where l.id = $1"
+HAS_LEAD = "select exists (select from bench.leads as l where l.id = $1)"
+COUNT_LEADS = "select count(*) from bench.leads as l where l.id between $1 and $2"
+ADD_VISIT = "update bench.visits as v set visits = v.visits + 1 where v.id = $1 returning v.visits"
+LIST_VECTORS = "select v.id, v.embedding from bench.vectors as v order by v.id limit $1"
+
 SEARCH = """
 with nearest as (
   select p.id, p.embedding <=> $1::text::vector as distance
@@ -95,6 +123,11 @@ SEARCHES = 500
 """Different vectors to search for."""
 _DIMENSIONS = 64
 _CLUSTERS = 100
+
+VISITED = 10_000
+"""Rows of bench.visits at most: enough that two writers seldom want the same one."""
+DIMENSIONS = 256
+"""Dimensions of the vectors that are read as one matrix."""
 
 TENANTS = tuple(uuid.UUID(int=number) for number in range(1, 101))
 NOTES_PER_TENANT = 100
@@ -133,6 +166,11 @@ def note(tenant: uuid.UUID, id: int) -> tuple[Any, ...]:
     return (id, title, "text " * 20, _BEGINNING + timedelta(minutes=id))
 
 
+def vector(id: int) -> list[float]:
+    """Return the vector that bench.vectors holds under this id: numbers that a ``real`` holds exactly."""
+    return [(id * 31 + number * 17) % 1024 / 1024 for number in range(1, DIMENSIONS + 1)]
+
+
 @cache
 def search(number: int) -> tuple[list[float], int]:
     """Return a vector to search for and the buckets, of 1,000, to search in: all, a tenth, or a few."""
@@ -142,7 +180,7 @@ def search(number: int) -> tuple[list[float], int]:
     return vector, (1000, 100, 3)[number % 3]
 
 
-def passages(count: int) -> Iterator[tuple[int, int, str]]:
+def make_passages(count: int) -> Iterator[tuple[int, int, str]]:
     """Make the rows of bench.passages: id, bucket, and the vector as text."""
     for number in range(count):
         vector, _ = search.__wrapped__(SEARCHES + number)

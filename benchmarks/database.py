@@ -9,7 +9,7 @@ from importlib.resources import files
 
 import psycopg
 
-from benchmarks.data import NOTES_PER_TENANT, PASSAGES, TENANTS, passages
+from benchmarks.data import DIMENSIONS, NOTES_PER_TENANT, PASSAGES, TENANTS, VISITED, make_passages
 from plainsql import embedded
 
 __all__ = ["SETTINGS", "Place", "open_database"]
@@ -30,7 +30,7 @@ _ROLE = "bench_app"
 _FILL = f"""
 create role {_ROLE} login;
 grant usage on schema bench to {_ROLE};
-grant select, insert, truncate on all tables in schema bench to {_ROLE};
+grant select, insert, update, truncate on all tables in schema bench to {_ROLE};
 insert into bench.leads (id, name, email, score, created_at)
 select
   n,
@@ -48,6 +48,13 @@ select
   timestamptz '2026-01-01 00:00+00' + n * interval '1 minute'
 from generate_series(1, {len(TENANTS)}) as t
 cross join generate_series(1, {NOTES_PER_TENANT}) as n;
+insert into bench.visits (id, visits)
+select n, 0 from generate_series(1, least({VISITED}, :'leads'::integer)) as n;
+insert into bench.vectors (id, embedding)
+select n, (
+  select array_agg((n * 31 + k * 17) % 1024 / 1024.0 order by k) from generate_series(1, {DIMENSIONS}) as k
+)::real[]::public.vector
+from generate_series(1, :'vectors'::integer) as n;
 """
 
 
@@ -64,13 +71,15 @@ class Place:
     database: str
     leads: int
     """The number of rows of bench.leads; their ids are 1..leads."""
+    vectors: int
+    """The number of rows of bench.vectors."""
     version: str
     pid: int
     """The id of the process that starts all other processes of the server."""
 
 
 @contextmanager
-def open_database(leads: int) -> Iterator[Place]:
+def open_database(leads: int, *, passages: int = PASSAGES, vectors: int = 100) -> Iterator[Place]:
     """Start the server and fill it: 1,000,000 leads take some ten seconds."""
     with embedded.start(scratch=True, settings=SETTINGS) as server:
         server.create_database("bench")
@@ -80,8 +89,8 @@ def open_database(leads: int) -> Iterator[Place]:
         ):
             if migration.name.endswith(".sql") and not migration.name.endswith(".rollback.sql"):
                 server.execute(migration.read_text(encoding="utf-8"), "bench")
-        server.execute(_FILL, "bench", leads=str(leads))
-        _fill_passages(server.url("bench"), min(leads, PASSAGES))
+        server.execute(_FILL, "bench", leads=str(leads), vectors=str(vectors))
+        _fill_passages(server.url("bench"), min(leads, passages))
         server.execute("vacuum (analyze, freeze)", "bench")
         yield Place(
             url=server.url("bench", _ROLE),
@@ -90,6 +99,7 @@ def open_database(leads: int) -> Iterator[Place]:
             user=_ROLE,
             database="bench",
             leads=leads,
+            vectors=vectors,
             version=server.version,
             pid=server.pid or 0,
         )
@@ -98,7 +108,7 @@ def open_database(leads: int) -> Iterator[Place]:
 def _fill_passages(url: str, count: int) -> None:
     with psycopg.connect(url, autocommit=True) as connection:
         with connection.cursor() as cursor, cursor.copy("copy bench.passages from stdin") as copy:
-            for row in passages(count):
+            for row in make_passages(count):
                 copy.write_row(row)
         # After the rows: an index that grows with them takes several times as long.
         connection.execute("set maintenance_work_mem = '256MB'")

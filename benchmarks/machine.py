@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import platform
+import subprocess
 from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 
 from benchmarks.results import Machine
 
-__all__ = ["describe_machine"]
+__all__ = ["describe_checkout", "describe_machine"]
 
 _ALWAYS = ("plainsql", "asyncpg", "msgspec", "uvloop")
 
@@ -33,6 +34,20 @@ def describe_machine(postgresql: str, distributions: Iterable[str]) -> Machine:
         load=round(os.getloadavg()[0], 2),
         packages=packages,
     )
+
+
+def describe_checkout() -> tuple[str, bool]:
+    """Return the commit of this checkout (empty where it is none), and whether its files differ from it."""
+    folder = Path(__file__).parents[1]
+
+    def ask(*arguments: str) -> str:
+        done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
+    try:
+        return ask("rev-parse", "HEAD"), bool(ask("status", "--porcelain"))
+    except (OSError, subprocess.CalledProcessError):
+        return "", False
 
 
 def _cpu() -> str:

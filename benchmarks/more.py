@@ -17,7 +17,10 @@ __all__ = ["measure_more"]
 
 
 def measure_more(console: Console, *, quick: bool) -> dict[str, Any]:
-    """Measure and print; return what was measured, for the file. A part that cannot run says why."""
+    """Measure and print; return what was measured, for the file. A part that cannot run says why.
+
+    What plainsql itself failed at is under ``failed``.
+    """
     found: dict[str, Any] = {}
     try:
         rounds, times = (3, 300) if quick else (9, 2000)
@@ -25,10 +28,16 @@ def measure_more(console: Console, *, quick: bool) -> dict[str, Any]:
         _print_cache(console, found["cache"])
     except Exception as error:  # noqa: BLE001 (no redis-server, for one; the rest is measured all the same)
         console.print(f"\nwithout cached reads: {type(error).__name__}: {error}", style="yellow")
-    results = layers_at_size.measure(50_000 if quick else 1_000_000, 50 if quick else layers_at_size.CALLS)
-    console.print()
-    layers_at_size.print_operations(console, results)
-    found["layers"] = msgspec.to_builtins(results)
+    size, calls = (50_000, 50) if quick else (1_000_000, layers_at_size.CALLS)
+    try:
+        results = layers_at_size.measure(size, calls)
+    except Exception as error:  # noqa: BLE001 (what was measured before is written all the same)
+        found["failed"] = f"a layer at size: {type(error).__name__}: {error}"
+        console.print(f"\n{found['failed']}", style="red")
+    else:
+        console.print()
+        layers_at_size.print_operations(console, results)
+        found["layers"] = msgspec.to_builtins(results)
     return found
 
 

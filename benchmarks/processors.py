@@ -9,7 +9,7 @@ again.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal
@@ -31,17 +31,22 @@ def are_enough() -> bool:
 
 
 @contextmanager
-def divided(postmaster: int) -> Iterator[None]:
-    """Give this process the first processor, and a server and its children the others; then all have all."""
+def divided(postmaster: int, clients: Sequence[int] = (), network: Sequence[int] = ()) -> Iterator[None]:
+    """Give the clients the first processor, and the server and its children the others; then all have all.
+
+    The clients are this process, with all its threads, and those of the ids. The network's processes are on
+    the server's side.
+    """
     everything = allowed()
     first = frozenset((min(everything),))
+    ours = (os.getpid(), *clients)
     try:
-        _move(_server(postmaster), everything - first)
-        _move((0,), first)
+        _move((*_server(postmaster), *network), everything - first)
+        _move(ours, first)
         yield
     finally:
-        _move((0,), everything)
-        _move(_server(postmaster), everything)
+        _move(ours, everything)
+        _move((*_server(postmaster), *network), everything)
 
 
 def _server(postmaster: int) -> list[int]:
@@ -52,8 +57,16 @@ def _server(postmaster: int) -> list[int]:
 
 def _move(processes: Iterable[int], to: frozenset[int]) -> None:
     for process in processes:
-        with suppress(ProcessLookupError):  # ended meanwhile
-            os.sched_setaffinity(process, to)
+        for thread in _threads(process):
+            with suppress(ProcessLookupError):  # ended meanwhile
+                os.sched_setaffinity(thread, to)
+
+
+def _threads(process: int) -> list[int]:
+    # Drivers in Rust have threads of their own, which a process's affinity alone does not move.
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return [int(entry.name) for entry in Path(f"/proc/{process}/task").iterdir()]
+    return []
 
 
 def _parent(process: int) -> int:

@@ -16,6 +16,8 @@ from benchmarks.spread import Spread, ratio, spread
 
 __all__ = ["print_case", "print_results", "print_start"]
 
+_CASES_ABREAST = 10
+
 
 def print_start(console: Console, results: Results) -> None:
     """Say where this runs and what takes part."""
@@ -25,6 +27,10 @@ def print_start(console: Console, results: Results) -> None:
         f" · {machine.python} · PostgreSQL {machine.postgresql} · load {machine.load}"
     )
     console.print(" · ".join(f"{name} {version}" for name, version in machine.packages.items()))
+    commit = results.commit[:12] + (" with changes" if results.dirty else "")
+    for what, text in (("commit", commit), *results.compiled.items()):
+        if text:
+            console.print(f"{what}: {text}")
     for condition in results.conditions:
         console.print(f"- {condition}")
     for name, reason in results.missing.items():
@@ -35,7 +41,8 @@ def print_case(console: Console, one: Measured, names: Mapping[str, str], base: 
     """Print a case: the contenders, the fastest first, and their ratio to ``base``."""
     against = one.rates(base)
     table = Table(
-        title=f"\n{one.title} · {one.loop} · {one.took:.0f} s",
+        title=f"\n{one.title} · {one.loop} · {one.took:.0f} s"
+        + (f"\n{one.placement}" if one.placement else ""),
         title_justify="left",
         title_style="bold",
         box=box.SIMPLE_HEAD,
@@ -44,6 +51,13 @@ def print_case(console: Console, one: Measured, names: Mapping[str, str], base: 
     table.add_column("contender")
     for heading in (f"{one.unit}/s", "quartiles", "ratio", "quartiles"):
         table.add_column(heading, justify="right", no_wrap=True)
+    worked = any(series.cpu_us for series in one.series)
+    if worked:
+        table.add_column("client µs", justify="right", no_wrap=True)
+    timed = any(series.p50_ms for series in one.series)
+    if timed:
+        for heading in ("p50 ms", "p99 ms"):
+            table.add_column(heading, justify="right", no_wrap=True)
     streams = any(series.memory_mb for series in one.series)
     if streams:
         table.add_column("grew by", justify="right", no_wrap=True)
@@ -55,13 +69,21 @@ def print_case(console: Console, one: Measured, names: Mapping[str, str], base: 
             name += f" ({series.units:,} {one.unit})"
         cells = [_count(rate.median), f"{_count(rate.low)}-{_count(rate.high)}"]
         cells += ["", ""] if against is None else _ratio_cells(ratio(series.rates, against))
+        if worked:
+            cells.append(f"{spread(series.cpu_us).median:.3g}" if series.cpu_us else "")
+        if timed:
+            cells += [
+                f"{spread(times).median:.3f}" if times else "" for times in (series.p50_ms, series.p99_ms)
+            ]
         if streams:
             cells.append(f"{spread(series.memory_mb).median:.1f} MB")
         style = "bold green" if series.contender == "plainsql" else "cyan" if series.contender == base else ""
         table.add_row(name, *cells, style=style)
     console.print(table)
-    for name, reason in one.skipped.items():
-        console.print(f"  without {names[name]}: {reason}", style="yellow")
+    for note, noted in _grouped({series.contender: series.note for series in one.series}, names):
+        console.print(f"  {noted}: {note}")
+    for reason, left_out in _grouped(one.skipped, names):
+        console.print(f"  without {left_out}: {reason}", style="yellow")
     for name, reason in one.failed.items():
         console.print(f"  {names[name]} failed: {reason}", style="red")
 
@@ -70,8 +92,8 @@ def print_results(console: Console, results: Results, base: str) -> None:
     """Print the ratios of everybody in everything, then plainsql's in the comparisons that matter."""
     for loop in dict.fromkeys(one.loop for one in results.measured):
         measured = [one for one in results.measured if one.loop == loop and one.rates(base)]
-        if measured:
-            console.print(_overview(measured, results.names, base, loop))
+        for start in range(0, len(measured), _CASES_ABREAST):
+            console.print(_overview(measured[start : start + _CASES_ABREAST], results.names, base, loop))
     table = Table(
         title="\nplainsql against others: median of the rounds' ratios, and quartiles",
         title_justify="left",
@@ -88,12 +110,23 @@ def print_results(console: Console, results: Results, base: str) -> None:
         table.add_row(one.text, one.loop, *_ratio_cells(one.ratio))
     if found:
         console.print(table)
+    for name, text in results.compiled.items():
+        console.print(f"{results.names[name]}: {text}")
     if results.generated_queries:
         console.print("\nimport of generated modules", style="bold")
         console.print("\n".join(results.generated_queries))
     if results.left_out:
         console.print(f"no time was left for {', '.join(results.left_out)}", style="yellow")
     console.print(f"\n{len(results.measured)} cases in {results.took:.0f} s", style="dim")
+
+
+def _grouped(texts: Mapping[str, str], names: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Return each text that is not empty, with the names of those that it is about."""
+    groups: dict[str, list[str]] = {}
+    for name, text in texts.items():
+        if text:
+            groups.setdefault(text, []).append(names[name])
+    return [(text, ", ".join(group)) for text, group in groups.items()]
 
 
 def _overview(measured: Sequence[Measured], names: Mapping[str, str], base: str, loop: str) -> Table:

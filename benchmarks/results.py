@@ -18,6 +18,14 @@ class Series(msgspec.Struct):
     """In one slice."""
     memory_mb: list[float] = []
     """The growth of the process, one for each round; streams only."""
+    cpu_us: list[float] = []
+    """The processor's time that the client took for a unit, in microseconds: one for each round."""
+    p50_ms: list[float] = []
+    """Half of the calls took no longer: one for each round of latencies."""
+    p99_ms: list[float] = []
+    """The same of 99 in a hundred; empty if there were fewer than a hundred calls in a slice."""
+    note: str = ""
+    """A remark on its answers, such as their recall."""
 
 
 class Measured(msgspec.Struct):
@@ -35,6 +43,8 @@ class Measured(msgspec.Struct):
     """Contender → why it did not take part."""
     failed: dict[str, str]
     """Contender → what went wrong: these make the run fail."""
+    placement: str = ""
+    """The processors of the clients and of the server: the same for all contenders."""
 
     def rates(self, contender: str) -> list[float] | None:
         return next((one.rates for one in self.series if one.contender == contender), None)
@@ -73,3 +83,9 @@ class Results(msgspec.Struct):
     generated_queries: list[str]
     """The time to import 150 of plainsql's generated queries, in words; empty if it was not measured."""
     took: float
+    commit: str = ""
+    """The checkout's; empty where it is none."""
+    dirty: bool = False
+    """True if files of the checkout differed from the commit."""
+    compiled: dict[str, str] = {}
+    """Contender of plainsql's → whether the compiled part ran there, in words."""

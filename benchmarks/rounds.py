@@ -8,32 +8,29 @@
     round 1     A B C D          each a slice of the same length, after a garbage collection
     round 2     D C B A          in reverse, so that no contender always comes after the same neighbour
     …
+    latency     A B C D          slices whose calls are timed one by one, which no other slice's are
 
 A slice is a number of calls that was fixed beforehand, never a sleep, so that a case takes about
-contenders * (rounds + 1) * slice seconds.
+contenders * (rounds + 2) * slice seconds.
 """
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Mapping
 
-from benchmarks.cases.base import Admin, Case, Loop, Work
-from benchmarks.contenders.base import POOL_SIZE, Contender, NotOfferedError
+from benchmarks.cases.base import Admin, Case, Loop
+from benchmarks.contenders.base import Contender, NotOfferedError
+from benchmarks.elsewhere import Elsewhere, ElsewhereError, Job
 from benchmarks.extent import Extent
 from benchmarks.results import Measured, Series
+from benchmarks.slices import Slice, run_slice, set_aside, warm_up
 
 __all__ = ["measure"]
 
 _FEWEST_ROUNDS = 3
 _MANY_TASKS = 64
-
-_WARM_UP_CALLS = 12 * POOL_SIZE
-"""PostgreSQL and psycopg both look at a statement's first five executions on a connection before they choose.
-Long calls get fewer: these few do not count."""
 
 
 async def measure(
@@ -46,33 +43,43 @@ async def measure(
     began = time.monotonic()
     length = extent.heavy_slice if case.heavy else extent.slice
     least = max(case.least, extent.calls_per_task * case.tasks if case.tasks > 1 else 0)
-    _set_aside()
+    await _set_aside(contenders)
     skipped: dict[str, str] = {}
     failed: dict[str, str] = {}
-    units: dict[str, int] = {}
+    series: dict[str, Series] = {}
     for name, contender in contenders.items():
         try:
             await case.before(admin)
-            await case.check(contender, admin)
-            units[name] = await _calibrate(case, contender, admin, length, least)
+            note = await _check(case, contender, admin)
+            units = await _calibrate(case, contender, admin, length, least)
         except NotOfferedError as error:
             skipped[name] = str(error)
         except Exception as error:  # noqa: BLE001 (whatever a contender raises, the others go on)
             failed[name] = _in_a_line(error)
-    _set_aside()  # and what the warm-up left, rows to insert above all
-    rates: dict[str, list[float]] = {name: [] for name in units}
-    for number in range(1, _rounds(case, extent) + 1):
-        if number > _FEWEST_ROUNDS and time.monotonic() > deadline:
-            break
-        for name in units if number % 2 else reversed(units):
-            if name in failed:
-                continue
-            work = case.work(contenders[name], units[name], seed=number)
+        else:
+            series[name] = Series(name, [], units, note=note)
+    await _set_aside(contenders)  # and what the warm-up left, rows to insert above all
+    rounds = _rounds(case, extent)
+    for number in range(1, rounds + (0 if case.heavy else extent.latency_rounds) + 1):
+        if number > _FEWEST_ROUNDS and number <= rounds and time.monotonic() > deadline:
+            continue
+        for name in list(series) if number % 2 else list(reversed(series)):
             await case.before(admin)
             try:
-                rates[name].append(work.units / await _time(work, case.tasks))
+                found = await _run(
+                    case, contenders[name], series[name].units, seed=number, latencies=number > rounds
+                )
             except Exception as error:  # noqa: BLE001 (as above)
                 failed[name] = _in_a_line(error)
+                del series[name]
+                continue
+            if number > rounds:
+                series[name].p50_ms.append(found.p50_ms)
+                if found.p99_ms:
+                    series[name].p99_ms.append(found.p99_ms)
+            else:
+                series[name].rates.append(found.units / found.seconds)
+                series[name].cpu_us.append(1e6 * found.cpu_seconds / found.units)
     gc.unfreeze()
     return Measured(
         case=case.name,
@@ -81,7 +88,7 @@ async def measure(
         loop=loop,
         tasks=case.tasks,
         took=time.monotonic() - began,
-        series=[Series(name, rates[name], units[name]) for name in units if name not in failed],
+        series=list(series.values()),
         skipped=skipped,
         failed=failed,
     )
@@ -90,16 +97,9 @@ async def measure(
 def _in_a_line(error: Exception) -> str:
     while isinstance(error, ExceptionGroup):  # of the tasks
         error = error.exceptions[0]
+    if isinstance(error, ElsewhereError):
+        return str(error)
     return f"{type(error).__name__}: {error}".partition("\n")[0]
-
-
-def _set_aside() -> None:
-    """Exclude the objects that live now from garbage collection.
-
-    A collection then costs what it would in a process that runs the contender alone.
-    """
-    gc.collect()
-    gc.freeze()
 
 
 def _rounds(case: Case, extent: Extent) -> int:
@@ -110,11 +110,14 @@ def _rounds(case: Case, extent: Extent) -> int:
 
 async def _calibrate(case: Case, contender: Contender, admin: Admin, length: float, least: int) -> int:
     """Warm up, then find how many units take ``length`` seconds."""
-    await _warm_up(case, contender, admin, length)
+    if isinstance(contender, Elsewhere):
+        await contender.ask(Job("warm-up", case.name, length=length))
+    else:
+        await warm_up(case, contender, admin, length)
     units = least
     while True:
         await case.before(admin)
-        took = await _time(case.work(contender, units, seed=0), case.tasks)
+        took = (await _run(case, contender, units, seed=0)).seconds
         wanted = int(units * length / took)
         if took >= length / 4 or wanted <= units or units >= case.most:
             return max(least, min(wanted, case.most))
@@ -122,32 +125,25 @@ async def _calibrate(case: Case, contender: Contender, admin: Admin, length: flo
         units = min(wanted, units * 8, case.most)
 
 
-async def _warm_up(case: Case, contender: Contender, admin: Admin, length: float) -> None:
-    await case.before(admin)
-    if case.heavy:
-        await _time(case.work(contender, case.least, seed=0), 1)
-        return
-    began = time.perf_counter()
-    for _ in range(0, _WARM_UP_CALLS, 2 * POOL_SIZE):
-        # As many at a time as there are connections, so that each has its share.
-        await _time(case.work(contender, 2 * POOL_SIZE, seed=0), POOL_SIZE)
-        if time.perf_counter() - began > 4 * length:
-            break
+# -- Here or in another process
 
 
-async def _time(work: Work, tasks: int) -> float:
-    calls = iter(work.arguments)
-    gc.collect()
-    began = time.perf_counter()
-    if tasks == 1:
-        await _call_all(work.call, calls)
-    else:
-        async with asyncio.TaskGroup() as group:
-            for _ in range(tasks):
-                group.create_task(_call_all(work.call, calls))
-    return time.perf_counter() - began
+async def _set_aside(contenders: Mapping[str, Contender]) -> None:
+    set_aside()
+    for contender in contenders.values():
+        if isinstance(contender, Elsewhere):
+            await contender.ask(Job("set-aside"))
 
 
-async def _call_all(call: Callable[..., Awaitable[object]], arguments: Iterator[tuple[Any, ...]]) -> None:
-    for values in arguments:
-        await call(*values)
+async def _check(case: Case, contender: Contender, admin: Admin) -> str:
+    if isinstance(contender, Elsewhere):
+        return (await contender.ask(Job("check", case.name))).text
+    return await case.check(contender, admin) or ""
+
+
+async def _run(case: Case, contender: Contender, units: int, seed: int, *, latencies: bool = False) -> Slice:
+    if not isinstance(contender, Elsewhere):
+        return await run_slice(case, contender, units, seed, latencies=latencies)
+    reply = await contender.ask(Job("slice", case.name, units, seed, latencies))
+    assert reply.slice is not None
+    return reply.slice

@@ -6,6 +6,7 @@ the remains of another. The start of the process is not timed; its first stream,
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -40,12 +41,14 @@ def measure_streams(
     began = time.monotonic()
     skipped: dict[str, str] = {}
     failed: dict[str, str] = {}
-    series = {name: Series(name, [], 0) for name in contenders}
+    able = [name for name, one in contenders.items() if type(one).stream is not Contender.stream]
+    skipped |= {name: "no stream" for name in contenders if name not in able}
+    series = {name: Series(name, [], 0) for name in able}
     for number in range(1, extent.stream_rounds + 1):
         if number > 1 and time.monotonic() > deadline:
             break
         for name in list(series) if number % 2 else list(reversed(series)):
-            found = _stream(Task(name, place, extent.stream_seconds))
+            found = _stream(Task(name, place, extent.stream_seconds), contenders[name].environment)
             if isinstance(found, str):
                 failed[name] = found
                 del series[name]
@@ -69,13 +72,14 @@ def measure_streams(
     )
 
 
-def _stream(task: Task) -> Found | str:
+def _stream(task: Task, environment: Mapping[str, str]) -> Found | str:
     """Run one stream; return what it found, or the last line of what it said when it failed."""
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.stream_worker"],
         input=msgspec.json.encode(task),
         capture_output=True,
         cwd=Path(__file__).parents[1],
+        env=os.environ | environment,
         timeout=task.seconds + 60,
         check=False,
     )

@@ -15,6 +15,7 @@ from hypothesis import settings
 
 import plainsql
 import plainsql.sync
+from plainsql import speed
 from plainsql.database import state
 from plainsql.database.execution import scheduler
 from plainsql.database.execution.asyncpg_version import PIPELINES_RETURN_ROWS
@@ -38,6 +39,10 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # nohup has us ignore the end of the terminal, with the same effect.
 if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+def pytest_report_header() -> str:
+    return f"compiled part: {speed.status()}"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

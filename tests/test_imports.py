@@ -31,7 +31,7 @@ FLOOR = {
     "types",
     "urls",
 }
-CORE = FLOOR | {"statements", "conversions", "base_form", "rows", "executors", "query"}
+CORE = FLOOR | {"statements", "conversions", "base_form", "rows", "columns", "executors", "query"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "built_json": set(),
@@ -71,7 +71,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "encoding": {"types"},
     "serialization": {"errors", "types"},
     "executors": FLOOR,
-    "query": FLOOR | {"statements", "conversions", "rows", "encoding", "executors"},
+    "columns": FLOOR | {"rows"},
+    "query": FLOOR | {"statements", "conversions", "rows", "encoding", "executors", "columns"},
     "copy_rows": CORE,
     "factories": CORE | {"copy_rows"},
     "fakes": CORE,
@@ -102,7 +103,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "workload": CORE | {"settings", "layer_folders"},
     "analysis": CORE | {"application", "settings", "connect_errors", "embedded", "migrate", "schema"},
     "codegen": FLOOR | {"statements", "analysis", "codec"},
-    "redis_connection": FLOOR | {"settings"},
+    "redis_connection": FLOOR | {"settings", "redis_protocol"},
+    "redis_protocol": {"redis_connection"},
     "cache": FLOOR | {"redis_connection"},
     "limits": FLOOR | {"settings", "application", "redis_connection"},
     "sessions": FLOOR | {"settings", "application", "redis_connection"},
@@ -155,7 +157,7 @@ LIBRARY_HOMES: dict[str, set[str]] = {
     "pygls": {"editor"},
     "pytest": {"testing"},
     "psycopg_pool": {"sync"},
-    "redis": {"cache", "health", "limits", "redis_connection", "sessions"},
+    "redis": {"cache", "health", "limits", "redis_connection", "redis_protocol", "sessions"},
     "rich": {"cli"},
     "sqlalchemy": {"sync"},
     "uvloop": {"database", "cli"},

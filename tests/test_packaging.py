@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tarfile
+import tomllib
 import zipfile
 from pathlib import Path, PurePosixPath
 
@@ -67,6 +68,20 @@ def test_the_sources_of_the_compiled_part_are_in_it_and_nothing_built(members: s
     wanted = {"hatch_build.py", *(path.relative_to(ROOT).as_posix() for path in sources)}
     assert wanted - members == set()
     assert [name for name in members if name.endswith((".so", ".c", ".json")) and "/speed/" in name] == []
+
+
+def test_the_compiled_part_is_built_with_the_asyncpg_that_its_extra_installs() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    wanted = set(
+        project["tool"]["hatch"]["build"]["targets"]["wheel"]["hooks"]["custom"]["speed-dependencies"]
+    )
+    assert set(project["project"]["optional-dependencies"]["speed"]) == {"asyncpg==0.32.*"} < wanted
+    # The editable install has the same tools, pinned.
+    tools = {
+        item for item in project["dependency-groups"]["build"] if item.startswith(("cython", "setuptools"))
+    }
+    assert len(tools) == 2
+    assert tools < wanted
 
 
 def test_nothing_of_a_developers_machine_is_in_it(members: set[str]) -> None:

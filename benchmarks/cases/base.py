@@ -41,6 +41,10 @@ class Case(ABC):
     """The number of tasks that share the calls."""
     on_asyncio: bool = False
     """True to run on asyncio's own loop as well as on uvloop."""
+    for_all: bool = False
+    """True to have all contenders take part, and not only the closest (see `contenders.CLOSEST`)."""
+    at_once: bool = False
+    """True if one call begins several: clients and server share the processors, as with many tasks."""
     heavy: bool = False
     """True if a slice is one long piece of work, which needs more seconds and fewer rounds."""
     least: int = 3
@@ -49,8 +53,8 @@ class Case(ABC):
     """And at the most."""
 
     @abstractmethod
-    async def check(self, contender: Contender, admin: Admin) -> None:
-        """Have the contender answer once, and compare.
+    async def check(self, contender: Contender, admin: Admin) -> str | None:
+        """Have the contender answer once, and compare; return what there is to say of the answers.
 
         Raises:
             NotOfferedError: it cannot take part.

@@ -17,14 +17,20 @@ import asyncpg
 
 from benchmarks.contenders.base import POOL_SIZE, PREFETCH, Arrival, Contender
 from benchmarks.data import (
+    ADD_VISIT,
     COLUMNS,
+    COUNT_LEADS,
     EXPORT,
+    GET_CONTACT,
     GET_LEAD,
     GET_NOTE,
+    GET_SCORE,
+    HAS_LEAD,
     INSERT_ARRIVAL,
     LIST_LEADS,
     SEARCH,
     SET_TENANT,
+    Contact,
     Lead,
     Note,
     Passage,
@@ -93,13 +99,28 @@ class HeldConnections(Contender):
             self._hand_on(connection)
         return None if record is None else Note(*record)
 
-    async def insert(self, name: str, email: str, score: int, created_at: datetime) -> int:
+    async def get_contact(self, id: int) -> Any:
         connection = self.free.pop() if self.free else await self._wait()
         try:
-            id: int = await connection.fetchval(INSERT_ARRIVAL, name, email, score, created_at)
+            record = await connection.fetchrow(GET_CONTACT, id)
         finally:
             self._hand_on(connection)
-        return id
+        return None if record is None else Contact(*record)
+
+    async def get_score(self, id: int) -> int:
+        return await self._value(GET_SCORE, id)
+
+    async def has_lead(self, id: int) -> bool:
+        return bool(await self._value(HAS_LEAD, id))
+
+    async def count_leads(self, low: int, high: int) -> int:
+        return await self._value(COUNT_LEADS, low, high)
+
+    async def add_visit(self, id: int) -> int:
+        return await self._value(ADD_VISIT, id)
+
+    async def insert(self, name: str, email: str, score: int, created_at: datetime) -> int:
+        return await self._value(INSERT_ARRIVAL, name, email, score, created_at)
 
     async def insert_many(self, batch: Sequence[Arrival]) -> None:
         await self.connections[0].copy_records_to_table(
@@ -113,6 +134,14 @@ class HeldConnections(Contender):
             while records := await cursor.fetch(PREFETCH):
                 for record in records:
                     yield Lead(*record)
+
+    async def _value(self, statement: str, *arguments: object) -> int:
+        connection = self.free.pop() if self.free else await self._wait()
+        try:
+            value: int = await connection.fetchval(statement, *arguments)
+        finally:
+            self._hand_on(connection)
+        return value
 
     def _wait(self) -> asyncio.Future[Any]:
         future = asyncio.get_running_loop().create_future()

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import datetime
 from itertools import starmap
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 import asyncpg
 
 from benchmarks.contenders.base import POOL_SIZE, PREFETCH, Arrival, Contender
+from benchmarks.contenders.columns_by_hand import decode_vector, to_matrix, to_table
 from benchmarks.data import (
+    ADD_VISIT,
     COLUMNS,
+    COUNT_LEADS,
     EXPORT,
+    GET_CONTACT,
     GET_LEAD,
     GET_NOTE,
+    GET_SCORE,
+    HAS_LEAD,
     INSERT_ARRIVAL,
     LIST_LEADS,
+    LIST_VECTORS,
     SEARCH,
     SET_TENANT,
+    Contact,
     Lead,
     Note,
     Passage,
@@ -27,7 +35,17 @@ from benchmarks.data import (
 )
 from benchmarks.database import Place
 
-__all__ = ["PoolWithRecords", "PoolWithStructs"]
+__all__ = ["PoolWithRecords", "PoolWithStructs", "PoolWithoutReset"]
+
+
+async def _keep_session(connection: Any) -> None:
+    """Leave a connection as it is: for applications that prove, or hope, that no call changes the session."""
+
+
+async def _read_vectors_binary(connection: Any) -> None:
+    await connection.set_type_codec(
+        "vector", schema="public", encoder=str, decoder=decode_vector, format="binary"
+    )
 
 
 class PoolWithRecords(Contender):
@@ -35,6 +53,7 @@ class PoolWithRecords(Contender):
 
     name = "asyncpg pool, records"
     distributions = ("asyncpg",)
+    reset: ClassVar[Callable[[Any], Awaitable[None]] | None] = None
 
     async def open(self, place: Place) -> None:
         self.pool: Any = await asyncpg.create_pool(
@@ -42,6 +61,8 @@ class PoolWithRecords(Contender):
             min_size=POOL_SIZE,
             max_size=POOL_SIZE,
             server_settings={"hnsw.iterative_scan": "strict_order"},
+            init=_read_vectors_binary,
+            reset=type(self).reset,
         )
 
     async def close(self) -> None:
@@ -66,6 +87,31 @@ class PoolWithRecords(Contender):
     async def search(self, embedding: list[float], below: int, limit: int) -> Sequence[Any]:
         records: list[Any] = await self.pool.fetch(SEARCH, vector_text(embedding), below, limit)
         return records
+
+    async def get_contact(self, id: int) -> Any:
+        return await self.pool.fetchrow(GET_CONTACT, id)
+
+    async def get_score(self, id: int) -> int:
+        score: int = await self.pool.fetchval(GET_SCORE, id)
+        return score
+
+    async def has_lead(self, id: int) -> bool:
+        found: bool = await self.pool.fetchval(HAS_LEAD, id)
+        return found
+
+    async def count_leads(self, low: int, high: int) -> int:
+        count: int = await self.pool.fetchval(COUNT_LEADS, low, high)
+        return count
+
+    async def add_visit(self, id: int) -> int:
+        visits: int = await self.pool.fetchval(ADD_VISIT, id)
+        return visits
+
+    async def list_columns(self, after: int, limit: int) -> Any:
+        return to_table(await self.pool.fetch(LIST_LEADS, after, limit))
+
+    async def read_matrix(self, count: int) -> Any:
+        return to_matrix(await self.pool.fetch(LIST_VECTORS, count))
 
     async def insert(self, name: str, email: str, score: int, created_at: datetime) -> int:
         id: int = await self.pool.fetchval(INSERT_ARRIVAL, name, email, score, created_at)
@@ -96,6 +142,10 @@ class PoolWithStructs(PoolWithRecords):
         record = await self.pool.fetchrow(GET_LEAD, id)
         return None if record is None else Lead(*record)
 
+    async def get_contact(self, id: int) -> Any:
+        record = await self.pool.fetchrow(GET_CONTACT, id)
+        return None if record is None else Contact(*record)
+
     async def list_leads(self, after: int, limit: int) -> Sequence[Any]:
         return list(starmap(Lead, await self.pool.fetch(LIST_LEADS, after, limit)))
 
@@ -114,3 +164,13 @@ class PoolWithStructs(PoolWithRecords):
             while records := await cursor.fetch(PREFETCH):
                 for record in records:
                     yield Lead(*record)
+
+
+class PoolWithoutReset(PoolWithStructs):
+    """The same without the query that resets a connection at each release, and its round trip.
+
+    What one call leaves in the session (a setting, a lock, a temporary table) reaches the next.
+    """
+
+    name = "asyncpg pool, no reset"
+    reset = _keep_session

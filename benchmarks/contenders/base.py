@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -34,6 +36,8 @@ class Contender(ABC):
     """The name in the report."""
     distributions: ClassVar[tuple[str, ...]]
     """The packages whose versions the report shows."""
+    environment: Mapping[str, str] = MappingProxyType({})
+    """Variables that must be set before its library is imported: it runs in a process of its own."""
 
     @abstractmethod
     async def open(self, place: Place) -> None:
@@ -62,6 +66,38 @@ class Contender(ABC):
     async def search(self, embedding: list[float], below: int, limit: int) -> Sequence[Any]:
         """Return the passages nearest to a vector in the buckets below one, nearest first."""
         raise NotOfferedError("no search by vectors here")
+
+    async def search_all(self, searches: Sequence[tuple[list[float], int, int]]) -> Sequence[Sequence[Any]]:
+        """Return the answers of several searches that begin together."""
+        return await asyncio.gather(*(self.search(*search) for search in searches))
+
+    async def get_contact(self, id: int) -> Any:
+        """Return the name and the address of a lead, as `get_lead` returns the whole."""
+        raise NotOfferedError("no mixed load here")
+
+    async def get_score(self, id: int) -> int:
+        """Return the score of a lead."""
+        raise NotOfferedError("no mixed load here")
+
+    async def has_lead(self, id: int) -> bool:
+        """Report whether there is such a lead."""
+        raise NotOfferedError("no mixed load here")
+
+    async def count_leads(self, low: int, high: int) -> int:
+        """Count the leads with ids from ``low`` to ``high``."""
+        raise NotOfferedError("no mixed load here")
+
+    async def add_visit(self, id: int) -> int:
+        """Add one to a row's number of visits, and return the sum."""
+        raise NotOfferedError("no mixed load here")
+
+    async def list_columns(self, after: int, limit: int) -> Any:
+        """Return what `list_leads` does as columns: an object with ``__arrow_c_stream__``."""
+        raise NotOfferedError("no columns here")
+
+    async def read_matrix(self, count: int) -> Any:
+        """Return the first vectors of bench.vectors as one NumPy array, ``(count, 256) float32``."""
+        raise NotOfferedError("no vectors as one array here")
 
     async def insert(self, name: str, email: str, score: int, created_at: datetime) -> int:
         """Insert one row and return its id."""

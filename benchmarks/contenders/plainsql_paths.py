@@ -13,7 +13,25 @@ from uuid import UUID
 import plainsql
 from benchmarks.contenders.base import POOL_SIZE, PREFETCH, NotOfferedError
 
-__all__ = ["batch", "connect", "copy", "tenant"]
+__all__ = ["batch", "columns", "compiled", "connect", "copy", "is_compiled", "matrix", "tenant"]
+
+
+def is_compiled() -> bool:
+    """Report whether the compiled part runs."""
+    try:
+        from plainsql import speed
+    except ImportError:
+        return False
+    return speed.status().running
+
+
+def compiled() -> str:
+    """Return whether the compiled part runs, and if it does not, why: in words."""
+    try:
+        from plainsql import speed
+    except ImportError:
+        return "this version has no compiled part"
+    return str(speed.status())
 
 
 def connect(url: str, *, joining: bool = True) -> Any:
@@ -48,3 +66,15 @@ async def copy(db: Any, table: str, rows: Sequence[Any]) -> None:
     if not hasattr(db, "copy_in"):
         raise NotOfferedError("this version of plainsql has no db.copy_in")
     await db.copy_in(table, rows)
+
+
+async def columns(query: Any, db: Any, **parameters: object) -> Any:
+    """Run a query and return its result as columns."""
+    if not hasattr(query, "columns"):
+        raise NotOfferedError("this version of plainsql has no .columns")
+    return await query.columns(db, **parameters)
+
+
+def matrix(found: Any, column: str) -> Any:
+    """Return a column of vectors as one NumPy array."""
+    return found.matrix(column)

@@ -17,20 +17,33 @@ from psycopg.rows import args_row
 from psycopg_pool import AsyncConnectionPool
 
 from benchmarks.contenders.base import POOL_SIZE, PREFETCH, Arrival, Contender
+from benchmarks.contenders.columns_by_hand import decode_vector, to_matrix, to_table
 from benchmarks.data import (
+    ADD_VISIT,
     COLUMNS,
+    COUNT_LEADS,
     EXPORT,
+    GET_CONTACT,
     GET_LEAD,
     GET_NOTE,
+    GET_SCORE,
+    HAS_LEAD,
     INSERT_ARRIVAL,
     LIST_LEADS,
+    LIST_VECTORS,
+    SEARCH,
     SET_TENANT,
+    Contact,
     Lead,
     Note,
+    Passage,
+    vector_text,
 )
 from benchmarks.database import Place
 
 __all__ = ["PsycopgPool"]
+
+_SEARCH = "-c hnsw.iterative_scan=strict_order"
 
 
 class PsycopgPool(Contender):
@@ -43,7 +56,7 @@ class PsycopgPool(Contender):
             place.url,
             min_size=POOL_SIZE,
             max_size=POOL_SIZE,
-            kwargs={"autocommit": True, "cursor_factory": psycopg.AsyncRawCursor},
+            kwargs={"autocommit": True, "cursor_factory": psycopg.AsyncRawCursor, "options": _SEARCH},
             open=False,
         )
         await self.pool.open(wait=True)
@@ -79,6 +92,44 @@ class PsycopgPool(Contender):
             await cursor.execute(GET_NOTE, (id,))
             return await cursor.fetchone()
 
+    async def search(self, embedding: list[float], below: int, limit: int) -> Sequence[Any]:
+        async with self.pool.connection() as connection:
+            cursor = connection.cursor(binary=True, row_factory=args_row(Passage))
+            await cursor.execute(SEARCH, (vector_text(embedding), below, limit))
+            rows: list[Any] = await cursor.fetchall()
+            return rows
+
+    async def get_contact(self, id: int) -> Any:
+        async with self.pool.connection() as connection:
+            cursor = connection.cursor(binary=True, row_factory=args_row(Contact))
+            await cursor.execute(GET_CONTACT, (id,))
+            return await cursor.fetchone()
+
+    async def get_score(self, id: int) -> int:
+        return await self._value(GET_SCORE, id)
+
+    async def has_lead(self, id: int) -> bool:
+        return bool(await self._value(HAS_LEAD, id))
+
+    async def count_leads(self, low: int, high: int) -> int:
+        return await self._value(COUNT_LEADS, low, high)
+
+    async def add_visit(self, id: int) -> int:
+        return await self._value(ADD_VISIT, id)
+
+    async def list_columns(self, after: int, limit: int) -> Any:
+        async with self.pool.connection() as connection:
+            cursor = connection.cursor(binary=True)
+            await cursor.execute(LIST_LEADS, (after, limit))
+            return to_table(await cursor.fetchall())
+
+    async def read_matrix(self, count: int) -> Any:
+        async with self.pool.connection() as connection:
+            cursor = connection.cursor(binary=True)
+            await cursor.execute(LIST_VECTORS, (count,))
+            # It has no type for vectors, and returns their bytes.
+            return to_matrix([(id, decode_vector(data)) for id, data in await cursor.fetchall()])
+
     async def insert(self, name: str, email: str, score: int, created_at: datetime) -> int:
         async with self.pool.connection() as connection:
             cursor = await connection.execute(INSERT_ARRIVAL, (name, email, score, created_at))
@@ -103,3 +154,11 @@ class PsycopgPool(Contender):
             await cursor.execute(EXPORT, binary=True)
             async for row in cursor:
                 yield row
+
+    async def _value(self, statement: str, *arguments: object) -> int:
+        async with self.pool.connection() as connection:
+            cursor = connection.cursor(binary=True)
+            await cursor.execute(statement, arguments)
+            row: Any = await cursor.fetchone()
+            value: int = row[0]
+            return value

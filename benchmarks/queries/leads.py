@@ -10,10 +10,33 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, TypedDict
 
-from plainsql.query import Args, NullError, bounded, many, optional, parameter_types
+from plainsql.query import Args, NullError, bounded, many, one, optional, parameter_types
 from plainsql.rows import Row
 
-__all__ = ["GetByIdParameters", "Lead", "ListAfterParameters", "export", "get_by_id", "list_after"]
+__all__ = [
+    "Contact",
+    "CountBetweenParameters",
+    "GetByIdParameters",
+    "GetContactParameters",
+    "GetScoreParameters",
+    "HasParameters",
+    "Lead",
+    "ListAfterParameters",
+    "count_between",
+    "export",
+    "get_by_id",
+    "get_contact",
+    "get_score",
+    "has",
+    "list_after",
+]
+
+
+class Contact(Row, frozen=True):
+    """A row of `leads`."""
+
+    name: str
+    email: str
 
 
 class Lead(Row, frozen=True):
@@ -27,13 +50,37 @@ class Lead(Row, frozen=True):
 
 
 if TYPE_CHECKING:
+    CountBetweenParameters = TypedDict("CountBetweenParameters", {"low": int, "high": int})
     GetByIdParameters = TypedDict("GetByIdParameters", {"id": int})
+    GetContactParameters = TypedDict("GetContactParameters", {"id": int})
+    GetScoreParameters = TypedDict("GetScoreParameters", {"id": int})
+    HasParameters = TypedDict("HasParameters", {"id": int})
     ListAfterParameters = TypedDict("ListAfterParameters", {"after": int, "limit": int})
 else:
     __getattr__ = parameter_types(__name__, {
+        "CountBetweenParameters": "count_between",
         "GetByIdParameters": "get_by_id",
+        "GetContactParameters": "get_contact",
+        "GetScoreParameters": "get_score",
+        "HasParameters": "has",
         "ListAfterParameters": "list_after",
     })
+
+
+@one[int, "CountBetweenParameters"]("leads.count_between", "sql/leads/count_between.sql", 3, """\
+select count(*)
+from bench.leads as l
+where l.id between :low and :high
+""", read_only=True, session_clean=True)
+def count_between(*, low: int, high: int) -> Args:
+    """The number of leads with ids from one to another.
+
+    Reads bench.leads.
+    SQL: sql/leads/count_between.sql
+    """
+    if low is None or high is None:
+        raise NullError
+    return (low, high)
 
 
 @many[Lead]("leads.export", "sql/leads/export.sql", 3, """\
@@ -70,6 +117,58 @@ def get_by_id(*, id: int) -> Args:
 
     Reads bench.leads.
     SQL: sql/leads/get_by_id.sql
+    """
+    if id is None:
+        raise NullError
+    return (id,)
+
+
+@optional[Contact, "GetContactParameters"]("leads.get_contact", "sql/leads/get_contact.sql", 3, """\
+select
+  l.name,
+  l.email
+from bench.leads as l
+where l.id = :id
+""", read_only=True, session_clean=True, by_key=True)
+def get_contact(*, id: int) -> Args:
+    """The name and the address of the lead with this id.
+
+    Reads bench.leads.
+    SQL: sql/leads/get_contact.sql
+    """
+    if id is None:
+        raise NullError
+    return (id,)
+
+
+@one[int, "GetScoreParameters"]("leads.get_score", "sql/leads/get_score.sql", 3, """\
+select l.score
+from bench.leads as l
+where l.id = :id
+""", read_only=True, session_clean=True, by_key=True)
+def get_score(*, id: int) -> Args:
+    """The score of the lead with this id.
+
+    Reads bench.leads.
+    SQL: sql/leads/get_score.sql
+    """
+    if id is None:
+        raise NullError
+    return (id,)
+
+
+@one[bool, "HasParameters"]("leads.has", "sql/leads/has.sql", 3, """\
+select exists (
+  select
+  from bench.leads as l
+  where l.id = :id
+)
+""", read_only=True, session_clean=True)
+def has(*, id: int) -> Args:
+    """True if there is a lead with this id.
+
+    Reads bench.leads.
+    SQL: sql/leads/has.sql
     """
     if id is None:
         raise NullError

@@ -12,7 +12,14 @@ import msgspec
 
 from plainsql.types import Opaque
 
-__all__ = ["UnfitValueError", "encode_json", "encode_jsonb", "encode_jsonb_binary", "jsonb_bytes", "why_unfit"]
+__all__ = [
+    "UnfitValueError",
+    "encode_json",
+    "encode_jsonb",
+    "encode_jsonb_binary",
+    "jsonb_bytes",
+    "why_unfit",
+]
 
 # An escaped NUL: the backslash in front of it is not escaped itself.
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")

@@ -172,8 +172,11 @@ _NAMES: Final = Kind(
     ),
 )
 _ROWS: Final = Kind(
-    "rows, as an iterable or an async one",
-    lambda value: isinstance(value, Iterable | AsyncIterable) and not isinstance(value, str | bytes),
+    "rows, as an iterable, an async one or a table in Arrow's format",
+    lambda value: (
+        hasattr(type(value), "__arrow_c_stream__")
+        or (isinstance(value, Iterable | AsyncIterable) and not isinstance(value, str | bytes))
+    ),
 )
 _CHANNEL: Final = Kind(
     "a non-empty str of at most 63 bytes",

@@ -30,7 +30,7 @@ _Call: TypeAlias = "tuple[asyncio.Future[Any], float, float, Script, bytes]"
 
 _SECOND_LOOK_S = 0.001
 """A reply may have come while something else kept the event loop from reading it. So a call is late only if
-it has none after one more turn of the loop."""
+two checks find its time over, with a turn of the loop in between."""
 
 
 class Owner(NamedTuple):
@@ -66,7 +66,8 @@ class RedisProtocol(asyncio.BufferedProtocol):
         self._unsent: list[bytes] = []
         self._checks_at = inf
         self._check: asyncio.TimerHandle | None = None
-        self._looks_again = False
+        self._looked_at = -inf
+        """The time of the last check."""
         self._is_retired = False
 
     def send(
@@ -173,25 +174,22 @@ class RedisProtocol(asyncio.BufferedProtocol):
 
     def _end_late_calls(self) -> None:
         self._check, self._checks_at = None, inf
-        now, next_end, late = self._loop.time(), inf, []
+        now, looked_at = self._loop.time(), self._looked_at
+        next_check, late = inf, []
         for call in self._waiting:
-            if call[1] <= now:
+            if call[1] <= looked_at:
                 late.append(call)
-            elif call[1] < next_end:
-                next_end = call[1]
-        if late and not self._looks_again:
-            self._looks_again = True
-            self._check_at(now + _SECOND_LOOK_S)
-            return
-        self._looks_again = False
+            else:
+                next_check = min(next_check, max(call[1], now + _SECOND_LOOK_S))
+        self._looked_at = now
         for reply, _, deadline, *_ in late:
             if not reply.done():
                 reply.set_exception(self._owner.explain(TimeoutError(), deadline))
         if late:
             # Cancelled ones count: the server may be gone without a word.
             self.retire()
-        if next_end < inf and not self.is_lost:
-            self._check_at(max(next_end, now + _SECOND_LOOK_S))
+        if next_check < inf and not self.is_lost:
+            self._check_at(next_check)
 
 
 _PUSH: Any = hiredis.PushNotification

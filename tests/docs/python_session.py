@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import builtins
 import inspect
 import io
 import json
@@ -18,7 +19,8 @@ from typing import Any
 
 
 async def _serve() -> None:
-    names: dict[str, Any] = {"__name__": "__main__"}
+    # A library in C looks for the builtins there when it imports a module.
+    names: dict[str, Any] = {"__name__": "__main__", "__builtins__": builtins}
     while line := await asyncio.to_thread(sys.stdin.readline):
         request = json.loads(line)
         printed, error = io.StringIO(), ""

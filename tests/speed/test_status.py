@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-import sysconfig
 from dataclasses import FrozenInstanceError
 from importlib.metadata import version
 from pathlib import Path
@@ -121,7 +120,7 @@ def test_without_a_readable_record_nothing_is_used(content: str | None, folder: 
 
 
 def test_free_threaded_builds_of_python_are_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sysconfig.get_config_vars(), "Py_GIL_DISABLED", 1)
+    monkeypatch.setattr(sys, "abiflags", "t")
     assert availability("0.32.0", {}, folder).reason == "it is not for free-threaded builds of Python"
 
 

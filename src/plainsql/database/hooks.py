@@ -126,9 +126,10 @@ async def observe_together(
 async def observe_rows(on_call: OnCall, call: Call, rows: AsyncIterator[T]) -> AsyncIterator[T]:
     """Pass on the rows of a stream; give its record to the hook when it is exhausted, closed or broken."""
     call.started_ns, call.began = time_ns(), perf_counter()
+    is_columnar = call.query.is_columnar
     try:
         async for row in rows:
-            call.rows += 1
+            call.rows += len(row) if is_columnar else 1  # type: ignore[arg-type]
             yield row
     except BaseException as error:
         if not isinstance(error, GeneratorExit):  # closed early, which is no failure

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Self, TypeVar
 
 from plainsql.errors import BindError
 from plainsql.query import CompiledCopy, CompiledQuery, Query
+from plainsql.query.compiled_columns import StreamedColumns
 from plainsql.query.pages import PageArgs, TotalTexts
 from plainsql.query.query import QueryFile
 from plainsql.rows import Row
@@ -20,6 +21,8 @@ R = TypeVar("R")
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar as TypeVarWithDefault
+
+    from plainsql.columns import Columns
 
     S = TypeVarWithDefault("S", bound=Mapping[str, Any], default=Any)
 else:
@@ -139,6 +142,8 @@ class Fake:
         if isinstance(texts, TotalTexts):
             return len(self._record.answers[query.name](**parameters))
         value = self._answer(query, parameters)
+        if query.is_columnar:
+            return _columns(query, value)
         if isinstance(args, PageArgs):
             return _page(query, args, value)
         return list(value) if query.kind == "many" else value
@@ -146,6 +151,10 @@ class Fake:
     def _rows(self, query: CompiledQuery[Any, Any], parameters: Mapping[str, Any]) -> list[Any]:
         """Return the rows that a stream yields."""
         value = self._answer(query, parameters, "stream")
+        if isinstance(query, StreamedColumns):
+            rows = _rows(value)
+            starts = range(0, len(rows), query.block_rows)
+            return [_columns(query, rows[start : start + query.block_rows]) for start in starts]
         if query.kind == "many":
             return list(value)
         no_row = query.kind == "count" or (query.kind == "optional" and value is None)
@@ -162,6 +171,19 @@ class Fake:
         if progress is not None:
             progress(len(rows))
         return number
+
+
+def _columns(query: CompiledQuery[Any, Any], value: Any) -> Columns:
+    """Return the rows of an answer as columns, whose types are those of the values."""
+    from plainsql.columns.from_values import columns_of_rows
+
+    item: Any = query.item
+    is_row = isinstance(item, type) and issubclass(item, Row)
+    return columns_of_rows(_rows(value), item.__struct_fields__ if is_row else ["value"])
+
+
+def _rows(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [] if value is None else [value]
 
 
 def _page(query: CompiledQuery[Any, Any], args: PageArgs, rows: list[Any]) -> list[Any]:

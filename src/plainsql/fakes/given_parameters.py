@@ -18,7 +18,17 @@ from plainsql.types import UNSET
 
 __all__ = ["given", "given_sets"]
 
-_CALLS: Final = {each.__code__ for each in (Query.__call__, Query.fresh, Query.stream, PagedQuery.page)}
+_CALLS: Final = {
+    each.__code__
+    for each in (
+        Query.__call__,
+        Query.columns,
+        Query.fresh,
+        Query.stream,
+        Query.stream_columns,
+        PagedQuery.page,
+    )
+}
 _SETS: Final = {Query.batch.__code__, Query.execute_many.__code__}
 
 

@@ -88,6 +88,8 @@ class CompiledQuery(Generic[T, R]):
     """A query as an executor runs it: ``T`` is a row or single value, ``R`` what a call returns."""
 
     kind: ClassVar[str] = ""
+    is_columnar: ClassVar[bool] = False
+    """True if its rows are read into columns."""
 
     def __init__(self, texts: QueryTexts, bind: Callable[..., Args], item: Any, facts: QueryFacts) -> None:
         self.name = texts.name

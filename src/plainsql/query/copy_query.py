@@ -62,6 +62,7 @@ class CopyQuery(QueryFile[P, Any, int, Any], Generic[P, C]):
         """Copy the rows, and return their number. Awaitable if the executor is asynchronous.
 
         A row is an object with a field for each column, a mapping with these keys, or a tuple of the values.
+        A data frame, or another table in Arrow's format, has a column of that name for each.
         ``progress`` is called with the number of rows so far, every 1,000 and at the end.
         Raises ``BindError``, with the number of the row, if one does not fit.
         """
@@ -69,7 +70,12 @@ class CopyQuery(QueryFile[P, Any, int, Any], Generic[P, C]):
             copy = db.copy_rows
         except AttributeError:
             raise self.compiled.signature.executor_error(db, "copy") from None
-        if not isinstance(rows, Iterable | AsyncIterable) or isinstance(rows, str | bytes):
+        if hasattr(type(rows), "__arrow_c_stream__"):
+            from plainsql.columns.arrow_rows import rows_of_arrow
+
+            statement = self.compiled.statement
+            rows, _ = rows_of_arrow(statement.table, rows, statement.columns, exact=True)
+        elif not isinstance(rows, Iterable | AsyncIterable) or isinstance(rows, str | bytes):
             raise BindError(
                 f"{self.name}: expected an iterable of rows, got {type(rows).__name__}",
                 hint=f"call {self.compiled.signature.text('copy')}",
@@ -81,7 +87,7 @@ class CopyQuery(QueryFile[P, Any, int, Any], Generic[P, C]):
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:
-            if name in ("batch", "execute_many", "fresh", "stream"):
+            if name in ("batch", "columns", "execute_many", "fresh", "stream", "stream_columns"):
                 call = self.compiled.signature.text("copy")
                 raise AttributeError(f"{self.name} has no {name}: it takes all its rows in one call, {call}")
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")

@@ -24,6 +24,7 @@ from plainsql.query.compiled import (
     CompiledQuery,
     QueryFacts,
 )
+from plainsql.query.compiled_columns import CompiledColumns, columns_of_query, streamed_columns
 from plainsql.query.pages import Page, PageCalls, PageRequest
 from plainsql.query.parameter_sets import bind_sets
 from plainsql.query.texts import QueryTexts
@@ -37,6 +38,8 @@ R = TypeVar("R")
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar as TypeVarWithDefault
+
+    from plainsql.columns import Columns
 
     S = TypeVarWithDefault("S", bound=Mapping[str, Any], default=Any)
     """A set of parameters: the ``TypedDict`` of the generated module."""
@@ -136,6 +139,9 @@ class QueryFile(_Typed[P, T, R, S]):
 class Query(QueryFile[P, T, R, S]):
     """One SQL file. Calling it with an executor and its parameters, by name, runs it."""
 
+    _columnar: CompiledColumns | None = None
+    """The query of its columns, from the first call of ``columns`` on."""
+
     @overload
     def __call__(self, db: AsyncExecutor, /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]: ...
     @overload
@@ -177,6 +183,48 @@ class Query(QueryFile[P, T, R, S]):
         except AttributeError:
             raise self.compiled.signature.executor_error(db, "stream") from None
         return stream(self.compiled, values)
+
+    @overload
+    def columns(
+        self, db: AsyncExecutor, /, *args: P.args, **kwargs: P.kwargs
+    ) -> Coroutine[Any, Any, Columns]: ...
+    @overload
+    def columns(self, db: SyncExecutor, /, *args: P.args, **kwargs: P.kwargs) -> Columns: ...
+    def columns(self, db: Any, /, *args: P.args, **kwargs: P.kwargs) -> Any:
+        """Run the query and return its rows as columns in Arrow's format, which data frames take as they are.
+
+        They hold the values of the rows; the rows of a cache are not used. Raises ``ContractError`` for a
+        column whose type has no type in Arrow, ``DecodeError`` for a value that its column cannot hold.
+        """
+        values = self.compiled.bind(args, kwargs)
+        if self._columnar is None:
+            self._columnar = columns_of_query(self.compiled)
+        try:
+            run = db.run
+        except AttributeError:
+            raise self.compiled.signature.executor_error(db, "columns") from None
+        return run(self._columnar, values)
+
+    @overload
+    def stream_columns(
+        self, db: AsyncExecutor, block_rows: int = 10_000, /, *args: P.args, **kwargs: P.kwargs
+    ) -> AsyncIterator[Columns]: ...
+    @overload
+    def stream_columns(
+        self, db: SyncExecutor, block_rows: int = 10_000, /, *args: P.args, **kwargs: P.kwargs
+    ) -> Iterator[Columns]: ...
+    def stream_columns(self, db: Any, block_rows: int = 10_000, /, *args: P.args, **kwargs: P.kwargs) -> Any:
+        """Iterate over the rows as columns, ``block_rows`` of them at a time, through a cursor of the server.
+
+        All blocks have the same types. The iterator holds a connection until it is exhausted or closed.
+        """
+        query = streamed_columns(self.compiled, block_rows)
+        values = self.compiled.bind(args, kwargs)
+        try:
+            stream, _ = db.stream, db.run
+        except AttributeError:
+            raise self.compiled.signature.executor_error(db, "stream_columns") from None
+        return stream(query, values)
 
     @overload
     def fresh(self, db: AsyncExecutor, /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]: ...

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import sys
-import sysconfig
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,7 +74,7 @@ def _obstacle(
         )
     if sys.implementation.name != "cpython":
         return f"it is for CPython, and this is {platform.python_implementation()}", "use CPython"
-    if sysconfig.get_config_var("Py_GIL_DISABLED"):
+    if "t" in getattr(sys, "abiflags", ""):
         return "it is not for free-threaded builds of Python", "use a build of Python with the GIL"
     sources = source_digest(folder)
     again = "make speed" if sources else REBUILD

@@ -14,6 +14,8 @@ from plainsql.speed.availability import REBUILD, Status, availability
 from plainsql.speed.connect import connect_with
 
 __all__ = [
+    "ARROW",
+    "COLUMNS",
     "CONNECT",
     "COPY_ENCODER",
     "MAKE_READER",
@@ -25,29 +27,28 @@ __all__ = [
     "STEP",
 ]
 
-PROTOCOL: Any = None
-"""The class of the protocol of the pool's connections; None without the compiled part."""
 
-STEP: Any = None
-"""The class of a Bind and Execute within a round trip; None without the compiled part."""
-
-CONNECT: Any = None
-"""``asyncpg.connect`` for connections of that protocol; None without the compiled part."""
-
-NUMBERED_READER: Any = None
-"""The class of readers for statements that answer several calls; None without the compiled part."""
-
-MAKE_READER: Any = None
-"""Makes the reader of a row plan for a prepared statement; None without the compiled part."""
-
-PORTAL: Any = None
-"""The class of a statement's rows in blocks; None without the compiled part."""
-
-COPY_ENCODER: Any = None
-"""The class of the encoder of a copy's rows; None without the compiled part."""
-
-SEND_BLOCKS: Any = None
-"""Runs a COPY with the blocks of an encoder; None without the compiled part."""
+def _parts() -> dict[str, Any]:
+    """Import the modules, and return what the rest of plainsql uses of them."""
+    wire: Any = import_module("plainsql.speed._wire")
+    stream: Any = import_module("plainsql.speed._stream")
+    rows: Any = import_module("plainsql.speed._rows")
+    copy: Any = import_module("plainsql.speed._copy")
+    protocol: Any = type("Protocol", (stream.StreamProtocol, asyncio.Protocol), {})
+    if _loses_references(protocol):
+        raise TypeError("objects of its classes and of asyncpg's end in different ways")
+    return {
+        "PROTOCOL": protocol,
+        "STEP": wire.Step,
+        "CONNECT": connect_with(protocol),
+        "MAKE_READER": rows.reader_of,
+        "NUMBERED_READER": wire.NumberedReader,
+        "PORTAL": stream.Portal,
+        "COPY_ENCODER": copy.CopyEncoder,
+        "SEND_BLOCKS": copy.send_blocks,
+        "ARROW": import_module("plainsql.speed._arrow"),
+        "COLUMNS": import_module("plainsql.speed._columns"),
+    }
 
 
 def _loses_references(protocol_class: Any) -> bool:
@@ -61,29 +62,48 @@ def _loses_references(protocol_class: Any) -> bool:
     return sys.getrefcount(protocol_class) != references
 
 
-STATUS: Status = availability(asyncpg.__version__)  # type: ignore[attr-defined]
-"""The state of the compiled part."""
-
-if STATUS.running:
+def _loaded() -> tuple[Status, dict[str, Any]]:
+    """Return the state of the compiled part, and its parts; none unless it is in use."""
+    status = availability(asyncpg.__version__)  # type: ignore[attr-defined]
+    if not status.running:
+        return status, {}
     try:
-        _wire: Any = import_module("plainsql.speed._wire")
-        _stream: Any = import_module("plainsql.speed._stream")
-        PROTOCOL = type("Protocol", (_stream.StreamProtocol, asyncio.Protocol), {})
-        if _loses_references(PROTOCOL):
-            raise TypeError("objects of its classes and of asyncpg's end in different ways")
-        _copy: Any = import_module("plainsql.speed._copy")
-        COPY_ENCODER, SEND_BLOCKS = _copy.CopyEncoder, _copy.send_blocks
-        PORTAL = _stream.Portal
-        MAKE_READER = import_module("plainsql.speed._rows").reader_of
-        STEP, CONNECT = _wire.Step, connect_with(PROTOCOL)
-        NUMBERED_READER = _wire.NumberedReader
+        return status, _parts()
     except (ImportError, AttributeError, TypeError, ValueError) as error:
         # Modules of another system, or an asyncpg of this version with other classes than its release.
-        PROTOCOL = STEP = CONNECT = MAKE_READER = NUMBERED_READER = None
-        PORTAL = COPY_ENCODER = SEND_BLOCKS = None
-        STATUS = replace(
-            STATUS,
-            running=False,
-            reason=f"it cannot be imported: {type(error).__name__}: {str(error).partition(chr(10))[0]}",
-            hint=f"{REBUILD} asyncpg",
-        )
+        first_line = str(error).partition("\n")[0]
+        reason = f"it cannot be imported: {type(error).__name__}: {first_line}"
+        return replace(status, running=False, reason=reason, hint=f"{REBUILD} asyncpg"), {}
+
+
+STATUS, _PARTS = _loaded()
+
+PROTOCOL: Any = _PARTS.get("PROTOCOL")
+"""The class of the protocol of the pool's connections; None without the compiled part."""
+
+STEP: Any = _PARTS.get("STEP")
+"""The class of a Bind and Execute within a round trip; None without the compiled part."""
+
+CONNECT: Any = _PARTS.get("CONNECT")
+"""``asyncpg.connect`` for connections of that protocol; None without the compiled part."""
+
+MAKE_READER: Any = _PARTS.get("MAKE_READER")
+"""Makes the reader of a row plan for a prepared statement; None without the compiled part."""
+
+NUMBERED_READER: Any = _PARTS.get("NUMBERED_READER")
+"""The class of readers for statements that answer several calls; None without the compiled part."""
+
+PORTAL: Any = _PARTS.get("PORTAL")
+"""The class of a statement's rows in blocks; None without the compiled part."""
+
+COPY_ENCODER: Any = _PARTS.get("COPY_ENCODER")
+"""The class of the encoder of a copy's rows; None without the compiled part."""
+
+SEND_BLOCKS: Any = _PARTS.get("SEND_BLOCKS")
+"""Runs a COPY with the blocks of an encoder; None without the compiled part."""
+
+ARROW: Any = _PARTS.get("ARROW")
+"""The module of Arrow's C data interface; None without the compiled part."""
+
+COLUMNS: Any = _PARTS.get("COLUMNS")
+"""The module that reads rows into columns; None without the compiled part."""

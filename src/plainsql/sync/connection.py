@@ -43,8 +43,10 @@ class Prepared:
     """A statement that the server has prepared, and its description."""
 
     __slots__ = (
+        "arrow_types",
         "columns",
         "compared_for",
+        "modifiers",
         "name",
         "parameter_types",
         "parameters",
@@ -61,6 +63,7 @@ class Prepared:
         parameters: Sequence[Adapter],
         columns: tuple[Described, ...],
         rows: RowLoader,
+        modifiers: Sequence[int] = (),
     ) -> None:
         self.name = name
         """Empty if it does not stay prepared."""
@@ -70,6 +73,10 @@ class Prepared:
         self.parameters = parameters
         self.columns = columns
         self.rows = rows
+        self.modifiers = modifiers
+        """The declared precisions and dimensions of the columns, as the server has them."""
+        self.arrow_types: Any = None
+        """The types of its columns in Arrow; None until they are needed."""
         self.compared_for: object = None
         """The query whose row type its columns were last compared with."""
         self.through_cursor: bool | None = None
@@ -318,7 +325,13 @@ class SharedConnection:
             for name, oid, adapter in zip(names, types, adapters[len(parameters) :], strict=True)
         )
         return Prepared(
-            name, sql, parameters, adapters[: len(parameters)], columns, RowLoader(self._types.loaders, types)
+            name,
+            sql,
+            parameters,
+            adapters[: len(parameters)],
+            columns,
+            RowLoader(self._types.loaders, types),
+            [described.fmod(index) for index in range(described.nfields)],
         )
 
     def _send(self, prepared: Prepared, values: Sequence[bytes | None]) -> None:

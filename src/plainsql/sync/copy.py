@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import psycopg
 
+from plainsql.columns.arrow_rows import is_arrow, rows_of_arrow
 from plainsql.copy_output import CopyFormat, Writable, mode_of, write_all
 from plainsql.copy_rows import (
     PART_ROWS,
@@ -55,6 +56,8 @@ def copy_in(
 
     With ``by_name`` a row may also be a mapping, or any object with the columns as attributes.
     """
+    if is_arrow(rows):
+        rows, columns = rows_of_arrow(table, rows, columns, exact=by_name)
     if not hasattr(rows, "__iter__"):
         raise BindError(
             f"copy into {table}: expected rows as an iterable, got an asynchronous one",

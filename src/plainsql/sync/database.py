@@ -141,8 +141,9 @@ class Executor(SyncSql):
 
         Args:
             table: ``realty.messages``.
-            rows: structs, whose fields name the columns, or tuples.
-            columns: the columns' names, if the rows are tuples.
+            rows: structs, whose fields name the columns, or tuples; or a table in Arrow's format, such as a
+                data frame.
+            columns: the columns' names, if the rows are tuples; of a table, those to copy.
             progress: called with the number of rows taken so far, every 1,000 and at the end.
         """
         check("copy_in", table=table, rows=rows, columns=columns, progress=progress)

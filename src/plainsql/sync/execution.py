@@ -11,10 +11,12 @@ from psycopg import errors, pq
 
 from plainsql.errors import ContractError, DecodeError
 from plainsql.query import Args, CompiledQuery, QueryText
+from plainsql.query.compiled_columns import CompiledColumns, StreamedColumns
 from plainsql.rows import record_types
 from plainsql.sync.adapters import DUMP_ERRORS
 from plainsql.sync.connection import Prepared, SharedConnection
 from plainsql.sync.driver_errors import classify_error
+from plainsql.sync.result_columns import column_types
 from plainsql.sync.row_loader import UnreadableError
 
 __all__ = [
@@ -56,6 +58,8 @@ def iterate(shared: SharedConnection, query: CompiledQuery[T, Any], args: Args, 
     with shared.lock:
         try:
             prepared = prepare(shared, query, text)
+            if isinstance(query, StreamedColumns):
+                prefetch = query.block_rows
             run = query.run()
             data = dump(query, text, prepared, values)
         except psycopg.Error as error:
@@ -71,7 +75,10 @@ def iterate(shared: SharedConnection, query: CompiledQuery[T, Any], args: Args, 
         if result is not None:
             prepared = described_as(result, shared, query, text, prepared)
     if result is not None:
-        yield from query.build(_records(shared, query, text, prepared, result))
+        records = _records(shared, query, text, prepared, result)
+        for start in range(0, len(records), prefetch) if query.is_columnar else ():
+            yield from _built(shared, query, prepared, records[start : start + prefetch])
+        yield from () if query.is_columnar else query.build(records)
         return
     try:
         while True:
@@ -84,7 +91,7 @@ def iterate(shared: SharedConnection, query: CompiledQuery[T, Any], args: Args, 
                     add_query_note(error, query, text)
                     raise
                 records = _records(shared, query, text, prepared, result)
-                rows = query.build(records) if run is None else run.add(records)
+                rows = _built(shared, query, prepared, records) if run is None else run.add(records)
             yield from rows
             if len(records) < prefetch:
                 yield from run.end() if run is not None else ()
@@ -92,6 +99,17 @@ def iterate(shared: SharedConnection, query: CompiledQuery[T, Any], args: Args, 
     finally:
         if cursor is not None:
             shared.close_cursor(cursor)
+
+
+def _built(
+    shared: SharedConnection, query: CompiledQuery[T, Any], prepared: Prepared, records: list[Any]
+) -> list[T]:
+    """Return rows of records, or the columns of a block of them."""
+    if not isinstance(query, CompiledColumns):
+        return query.build(records)
+    # A row of it is a block of columns by its class; the type checker knows only T.
+    block: Any = query.columns(column_types(shared, query, prepared), records)
+    return [block] if records else []
 
 
 def add_server_note(error: psycopg.Error, query: CompiledQuery[Any, Any], text: QueryText) -> None:
@@ -209,6 +227,8 @@ def prepare(shared: SharedConnection, query: CompiledQuery[Any, Any], text: Quer
             shared.forget(text.sql)  # the next call describes it again: the tables may fit by then
             raise
         prepared.compared_for = query
+    if isinstance(query, CompiledColumns):
+        column_types(shared, query, prepared)  # it refuses before anything is run
     return prepared
 
 
@@ -242,7 +262,11 @@ def build_result(
     if query.kind == "count":
         # Its result is an int by its class; the type checker knows only R.
         return result.command_tuples or 0  # type: ignore[return-value]
-    return query.result(_records(shared, query, text, prepared, result))
+    records = _records(shared, query, text, prepared, result)
+    if isinstance(query, CompiledColumns):
+        # Its result is `Columns` by its class; the type checker knows only R.
+        return query.columns(column_types(shared, query, prepared), records)  # type: ignore[return-value]
+    return query.result(records)
 
 
 def _records(

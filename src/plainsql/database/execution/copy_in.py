@@ -10,6 +10,7 @@ from typing import Any
 
 from asyncpg import exceptions
 
+from plainsql.columns.arrow_rows import is_arrow, rows_of_arrow
 from plainsql.copy_rows import (
     PART_ROWS,
     TAKES_LISTS,
@@ -56,6 +57,8 @@ async def copy_in(
 
     With ``by_name`` a row may also be a mapping, or any object with the columns as attributes.
     """
+    if is_arrow(rows):
+        rows, columns = rows_of_arrow(table, rows, columns, exact=by_name)
     first, all_rows = await _first_of(rows)
     if first is _END:
         if progress is not None:

@@ -17,10 +17,12 @@ from typing import Any
 from asyncpg import Record, exceptions
 
 from plainsql.database.execution.asyncpg_version import IS_KNOWN, PIPELINES_RETURN_ROWS
+from plainsql.database.execution.column_plans import column_reader, has_columns, learn_columns
 from plainsql.database.pool.resettable_connection import of_element
 from plainsql.database.pool.tenant_settings import LocalSettings, prepare_settings, ready_step, settings_step
 from plainsql.errors import ContractError, DecodeError
 from plainsql.query import CompiledQuery
+from plainsql.query.compiled_columns import CompiledColumns
 from plainsql.query.description import Described
 from plainsql.speed.loaded import MAKE_READER, NUMBERED_READER, PROTOCOL, STEP
 from plainsql.speed.row_plan import row_plan
@@ -89,7 +91,7 @@ async def fetch(
             lambda statement, limit_s: statement.fetch(*values, timeout=limit_s),
             lambda limit_s: connection.fetch(sql, *values, timeout=limit_s),
         )
-    statement = connection._stmt_cache.get((sql, Record, False))
+    statement = _ready(connection, sql, query)
     if statement is not None and not connection._query_loggers:
         try:
             # The statement, its arguments, no portal's name, all rows, no status, the connection's time
@@ -128,15 +130,15 @@ async def fetch_rows(
     `fetch` raises. They are read straight from the server's messages.
     """
     rows: list[Any]
-    finish = query.plan.finish
+    finish = None if query.is_columnar else query.plan.finish
     if settings is not None:
         rows = await _fetch_with(connection, settings, sql, values, query, 0, as_rows=True)
         return rows if finish is None else finish(rows)
-    statement = connection._stmt_cache.get((sql, Record, False))
+    statement = _ready(connection, sql, query)
     if statement is not None and not connection._query_loggers:
         try:
             protocol = connection._protocol
-            rows = await protocol.fetch_rows(statement, values, _reader(protocol, statement, query), None)
+            rows = await protocol.fetch_rows(statement, values, _reader(connection, statement, query), None)
             return rows if finish is None else finish(rows)
         except exceptions.OutdatedSchemaCacheError as error:
             await _learn_types(connection, query, error)
@@ -157,7 +159,7 @@ async def fetch_rows(
         query,
         0,
         lambda statement, timeout: connection._protocol.fetch_rows(
-            statement, values, _reader(connection._protocol, statement, query), timeout
+            statement, values, _reader(connection, statement, query), timeout
         ),
         run_logged,
     )
@@ -166,12 +168,16 @@ async def fetch_rows(
 
 def reads_rows(connection: Any, query: CompiledQuery[Any, Any]) -> bool:
     """Return whether `fetch_rows` can run a query on a connection."""
+    if query.is_columnar:
+        return type(connection._protocol) is PROTOCOL and not connection._query_loggers
     return query.plan is not None and type(connection._protocol) is PROTOCOL
 
 
-def _reader(protocol: Any, statement: Any, query: CompiledQuery[Any, Any]) -> Any:
+def _reader(connection: Any, statement: Any, query: CompiledQuery[Any, Any]) -> Any:
     """Return what reads the rows of a query's statement on a connection."""
-    return reader_of(protocol, statement, query.plan)
+    if query.is_columnar:
+        return column_reader(connection, statement.query, query)
+    return reader_of(connection._protocol, statement, query.plan)
 
 
 def reader_of(protocol: Any, statement: Any, plan: Any) -> Any:
@@ -201,12 +207,12 @@ async def _fetch_with(
 
     Both are one implicit transaction: the settings are gone when the answer is here.
     """
-    statement = connection._stmt_cache.get((sql, Record, False))
+    statement = _ready(connection, sql, query)
     if statement is not None and not connection._query_loggers:
         first = ready_step(connection, settings)
         if first is not None:
             protocol = connection._protocol
-            reader = _reader(protocol, statement, query) if as_rows else None
+            reader = _reader(connection, statement, query) if as_rows else None
             try:
                 return await _exchange(protocol, first, STEP(statement, values, reader), None)
             except exceptions.OutdatedSchemaCacheError as error:
@@ -217,7 +223,7 @@ async def _fetch_with(
     async def run(statement: Any, timeout: float | None) -> list[Any]:
         protocol = connection._protocol
         first = await settings_step(connection, settings, timeout)
-        reader = _reader(protocol, statement, query) if as_rows else None
+        reader = _reader(connection, statement, query) if as_rows else None
         return await _exchange(protocol, first, STEP(statement, values, reader), timeout)
 
     async def run_logged(timeout: float | None) -> list[Any]:
@@ -388,6 +394,8 @@ async def prepare(
         # A statement in the cache would not be compared again.
         connection._drop_local_statement_cache()
         raise
+    if isinstance(query, CompiledColumns):
+        await learn_columns(connection, statement, sql, query, timeout)
     return statement
 
 
@@ -417,7 +425,7 @@ def describe(statement: Any, query: CompiledQuery[Any, Any], own: int = 0) -> No
         query.set_columns(columns)
     else:
         query.compare(columns)
-    if PROTOCOL is not None and query.plan is None:
+    if PROTOCOL is not None and query.plan is None and not query.is_columnar:
         query.plan = row_plan(query)
 
 
@@ -470,6 +478,14 @@ async def _one_by_one(
     return found
 
 
+def _ready(connection: Any, sql: str, query: CompiledQuery[Any, Any]) -> Any:
+    """Return a statement that can be sent; None if it is to be prepared first."""
+    statement = connection._stmt_cache.get((sql, Record, False))
+    if query.is_columnar and not (query.compared and has_columns(connection, statement, sql)):
+        return None
+    return statement
+
+
 def _found(connection: Any, sql: str) -> Any:
     if IS_KNOWN:
         return connection._stmt_cache.get((sql, Record, False))
@@ -494,6 +510,8 @@ async def _public_statement(
         describe(statement, query, own)
         if connection._config.statement_cache_size:
             connection.public_statements[sql] = (connection._pool_release_ctr, statement)
+    if isinstance(query, CompiledColumns):
+        await learn_columns(connection, statement, sql, query, timeout)
     return statement
 
 

@@ -8,9 +8,11 @@ from typing import Any, Generic, TypeVar
 from asyncpg import Record, connresource, exceptions
 
 from plainsql.database.execution import driver
+from plainsql.database.execution.column_plans import column_types
 from plainsql.database.execution.nul_characters import refuse_nul
 from plainsql.database.execution.statement import EXPLAINED, explained
 from plainsql.query import Args, CompiledQuery
+from plainsql.query.compiled_columns import StreamedColumns
 from plainsql.speed.loaded import PORTAL
 
 __all__ = ["RowBlocks", "iterate"]
@@ -50,7 +52,7 @@ class RowBlocks(Generic[T]):
         self._connection = connection
         self._query = query
         self._text, self._values = query.text(args)
-        self._prefetch = prefetch
+        self._prefetch = query.block_rows if isinstance(query, StreamedColumns) else prefetch
         # A statement that is left early must not have changed more than the rows that were asked for.
         self._reads_ahead = exclusive and query.read_only
         self._cursor: Any = None
@@ -88,13 +90,16 @@ class RowBlocks(Generic[T]):
         statement = await driver.prepare(connection, sql, query)
         run = query.run()
         if driver.reads_rows(connection, query) and connection._stmt_cache.has((sql, Record, False)):
-            reader = driver._reader(connection._protocol, statement, query)
+            reader = driver._reader(connection, statement, query)
             self._cursor = Cursor(
                 connection, statement, self._values, reader, self._prefetch, reads_ahead=self._reads_ahead
             )
-            self._build = query.plan.finish or _same
+            self._build = _columns_of(query) if query.is_columnar else query.plan.finish or _same
         else:
             self._cursor = await connection.cursor(sql, *self._values)
+            if isinstance(query, StreamedColumns):
+                types = column_types(connection, sql)
+                self._build = lambda records: [query.columns(types, records)]
         if run is not None:
             self._build, self._end = run.add, run.end
 
@@ -151,6 +156,10 @@ class Cursor(connresource.ConnectionResource):  # type: ignore[misc]
     def _check_ready(self) -> None:
         if not self._connection.is_in_transaction():
             raise exceptions.NoActiveSQLTransactionError("cursor cannot be created outside of a transaction")
+
+
+def _columns_of(query: CompiledQuery[Any, Any]) -> Callable[[list[Any]], list[Any]]:
+    return lambda rows: [query.result_of(rows)]
 
 
 def _same(rows: list[Any]) -> list[Any]:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from asyncpg import exceptions
 
 from plainsql.database.execution import driver
+from plainsql.database.execution.column_plans import column_types
 from plainsql.database.execution.errors import explain
 from plainsql.database.execution.nul_characters import nul_refused, refuse_nul
 from plainsql.database.pool.tenant_settings import LocalSettings, is_of_settings
 from plainsql.query import Args, CompiledQuery, QueryText
+from plainsql.query.compiled_columns import CompiledColumns
+
+if TYPE_CHECKING:
+    from plainsql.columns import Columns
 
 __all__ = ["EXPLAINED", "execute", "explained", "fetch", "fetch_rows"]
 
@@ -40,6 +45,9 @@ async def execute(
 ) -> R:
     """Run a query to its end and build its result. ``settings`` go in the round trip of the statement."""
     if query.kind != "count":
+        if isinstance(query, CompiledColumns):
+            # Its result is `Columns` by its class; the type checker knows only R.
+            return await _columns(connection, query, text, values)  # type: ignore[return-value]
         if driver.reads_rows(connection, query):
             return query.result_of(await fetch_rows(connection, query, text, values, settings))
         return query.result(await fetch(connection, query, text, values, settings))
@@ -100,6 +108,17 @@ async def fetch_rows(
         if said is error:
             raise
         raise said from None
+
+
+async def _columns(connection: Any, query: CompiledColumns, text: QueryText, values: Args) -> Columns:
+    """Run a query to its end and return its columns."""
+    if driver.reads_rows(connection, query):
+        rows = await fetch_rows(connection, query, text, values)
+        if rows:
+            return query.result_of(rows)
+        return query.columns(column_types(connection, text.sql), [])
+    records = await fetch(connection, query, text, values)
+    return query.columns(column_types(connection, text.sql), records)
 
 
 async def explained(

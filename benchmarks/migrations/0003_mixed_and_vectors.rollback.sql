@@ -1,0 +1,2 @@
+drop table bench.vectors;
+drop table bench.visits;
