@@ -167,8 +167,10 @@ class ReadScheduler:
         try:
             await self._run(pipeline)
             if pipeline.is_measured and pipeline.counted and (number := len(pipeline.calls)) >= _MANY_CALLS:
-                call_s = min((perf_counter() - pipeline.sent_at) / number, 2 * self._call_s or 1.0)
-                self._call_s += (call_s - self._call_s) / 4
+                call_s = (perf_counter() - pipeline.sent_at) / number
+                # What delays calls is not their work: the lowest time counts, and slowly loses its weight.
+                known_s = self._call_s or call_s
+                self._call_s = min(call_s, known_s + (min(call_s, 2 * known_s) - known_s) / 16)
         except Exception as error:  # noqa: BLE001 (each call gets what is its own)
             pipeline.fail(error)
         except BaseException:
@@ -204,11 +206,11 @@ class ReadScheduler:
         # If the event loop was busy, answers may have arrived that it has not read yet.
         is_late = self._loop.time() - self._watched_at > 2 * self._no_progress_s
         for pipeline in [*self._pipelines]:
-            if not pipeline.sent_at:
-                continue
             left = len(pipeline.unanswered())
             if left == pipeline.left and not is_late and pipeline.counted:
-                pipeline.rescue()
+                # Without a connection it goes on waiting for one, and the next pipeline does too.
+                if pipeline.sent_at:
+                    pipeline.rescue()
                 self._leave_place(pipeline)
                 if pipeline.is_answered and pipeline.task is not None:
                     pipeline.task.cancel()
