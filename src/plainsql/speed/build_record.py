@@ -16,7 +16,7 @@ __all__ = ["EXTENSION_SUFFIX", "BuildRecord", "crc_by_source", "read_record", "s
 EXTENSION_SUFFIX = EXTENSION_SUFFIXES[0]
 """The end of the name of an extension module of this Python, such as ``.cpython-311-x86_64-linux-gnu.so``."""
 
-_PATTERNS = ("*.pyx", "*.pxd", "include/*.h")
+_PATTERNS = ("*.pyx", "*.pxd", "*.pxi", "include/*.h")
 
 
 class BuildRecord(NamedTuple):
