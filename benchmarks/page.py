@@ -14,7 +14,7 @@ import msgspec
 
 from benchmarks.headlines import Headline, headlines
 from benchmarks.results import Measured, Results, Series
-from benchmarks.spread import Spread, ratio, spread
+from benchmarks.spread import Spread, ratio, spread, three_digits
 
 __all__ = ["PAGE", "REFERENCE", "replaced"]
 
@@ -130,12 +130,14 @@ def _work(worked: Sequence[Measured], results: Results) -> Iterator[str]:
     yield "|---|" + "--:|" * len(names)
     for one in worked:
         by_name = {series.contender: series.cpu_us for series in one.series}
-        cells = [f"{spread(by_name[name]).median:.3g}" if by_name.get(name) else "-" for name in names]
+        cells = [three_digits(spread(by_name[name]).median) if by_name.get(name) else "-" for name in names]
         yield f"| {one.title}, for one of the {one.unit} | {' | '.join(cells)} |"
 
 
 def _latency(series: Series) -> str:
-    p50, p99 = (f"{spread(times).median:.3g}" if times else "-" for times in (series.p50_ms, series.p99_ms))
+    p50, p99 = (
+        three_digits(spread(times).median) if times else "-" for times in (series.p50_ms, series.p99_ms)
+    )
     return f"{p50} / {p99}"
 
 

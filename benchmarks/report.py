@@ -12,7 +12,7 @@ from rich.text import Text
 
 from benchmarks.headlines import headlines
 from benchmarks.results import Measured, Results
-from benchmarks.spread import Spread, ratio, spread
+from benchmarks.spread import Spread, ratio, spread, three_digits
 
 __all__ = ["print_case", "print_results", "print_start"]
 
@@ -70,7 +70,7 @@ def print_case(console: Console, one: Measured, names: Mapping[str, str], base: 
         cells = [_count(rate.median), f"{_count(rate.low)}-{_count(rate.high)}"]
         cells += ["", ""] if against is None else _ratio_cells(ratio(series.rates, against))
         if worked:
-            cells.append(f"{spread(series.cpu_us).median:.3g}" if series.cpu_us else "")
+            cells.append(three_digits(spread(series.cpu_us).median) if series.cpu_us else "")
         if timed:
             cells += [
                 f"{spread(times).median:.3f}" if times else "" for times in (series.p50_ms, series.p99_ms)

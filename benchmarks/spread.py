@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Sequence
 from typing import NamedTuple
 
-__all__ = ["Spread", "ratio", "spread"]
+__all__ = ["Spread", "ratio", "spread", "three_digits"]
 
 
 class Spread(NamedTuple):
@@ -31,3 +31,8 @@ def ratio(rates: Sequence[float], base: Sequence[float]) -> Spread:
     A round is one stretch of time: what slows the machine down slows both, and leaves their ratio as it is.
     """
     return spread([rate / other for rate, other in zip(rates, base, strict=True)])
+
+
+def three_digits(value: float) -> str:
+    """Return a number with three digits that count, and no exponent: 0.0123, 4.56, 1,234."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:#.3g}"

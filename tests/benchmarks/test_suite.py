@@ -507,6 +507,11 @@ def test_one_round_has_no_quartiles_of_its_own() -> None:
     assert spread.spread([3.0]) == (3.0, 3.0, 3.0)
 
 
+def test_numbers_have_three_digits_that_count() -> None:
+    numbers = [0.01234, 4.5, 78.9, 1_234.5]
+    assert [spread.three_digits(number) for number in numbers] == ["0.0123", "4.50", "78.9", "1,234"]
+
+
 def test_headlines_are_made_only_of_what_was_measured() -> None:
     def point_read(*names: str) -> Measured:
         series = [Series(name, [4.0 if name == "plainsql" else 2.0], 1) for name in names]

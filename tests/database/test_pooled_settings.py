@@ -171,6 +171,14 @@ async def _copy_in(db: Any) -> list[str]:
     return list(await noted(db))
 
 
+async def _columns(db: Any) -> list[str]:
+    found: list[str] = (await who.columns(db, n=2))["?column?"].to_list()
+    async for block in who.stream_columns(db, 1, n=2):
+        found += block["?column?"].to_list()
+    assert len(found) == 4
+    return found
+
+
 KINDS: dict[str, Callable[[Any], Awaitable[list[str]]]] = {
     "read": lambda db: who(db, n=1),
     "reads together": _together,
@@ -186,6 +194,7 @@ KINDS: dict[str, Callable[[Any], Awaitable[list[str]]]] = {
     "retry": _retry,
     "copy out": _copied,
     "copy in": _copy_in,
+    "columns": _columns,
 }
 
 

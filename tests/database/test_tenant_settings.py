@@ -128,7 +128,7 @@ async def proxied(database_url: str, proxy: Proxy, outside: Any) -> AsyncIterato
 
 
 async def _check_clean(db: plainsql.Database) -> None:
-    """Nothing of a tenant is left, neither in the session nor in what the pool knows of it."""
+    """Check that nothing of a tenant is left: in the session, and in what the pool knows of it."""
     await settled(lambda: db.stats().in_use == 0)
     pooled = db._connections.acquire_nowait()
     assert pooled is not None

@@ -19,7 +19,7 @@ from asyncpg import Record, exceptions
 from plainsql.database.execution.asyncpg_version import IS_KNOWN, PIPELINES_RETURN_ROWS
 from plainsql.database.execution.column_plans import column_reader, has_columns, learn_columns
 from plainsql.database.pool.resettable_connection import of_element
-from plainsql.database.pool.tenant_settings import LocalSettings, prepare_settings, ready_step, settings_step
+from plainsql.database.pool.tenant_settings import LocalSettings, prepare_settings, ready_step
 from plainsql.errors import ContractError, DecodeError
 from plainsql.query import CompiledQuery
 from plainsql.query.compiled_columns import CompiledColumns
@@ -222,7 +222,7 @@ async def _fetch_with(
 
     async def run(statement: Any, timeout: float | None) -> list[Any]:
         protocol = connection._protocol
-        first = await settings_step(connection, settings, timeout)
+        first = ready_step(connection, settings)
         reader = _reader(connection, statement, query) if as_rows else None
         return await _exchange(protocol, first, STEP(statement, values, reader), timeout)
 
@@ -240,9 +240,7 @@ async def status_with(connection: Any, settings: LocalSettings, sql: str, values
     limit = TimeLimit(connection)
     again = True
     while True:
-        statement = await connection._get_statement(sql, limit.left)
-        await prepare_settings(connection, settings, limit.left)
-        first = await settings_step(connection, settings)
+        first, statement = await _prepared_pair(connection, settings, sql, limit)
         step = STEP(statement, values, drop_rows=True)
         try:
             if connection._query_loggers:
@@ -258,6 +256,21 @@ async def status_with(connection: Any, settings: LocalSettings, sql: str, values
         else:
             status: str = step.status
             return status
+
+
+async def _prepared_pair(
+    connection: Any, settings: LocalSettings, sql: str, limit: TimeLimit
+) -> tuple[Any, Any]:
+    """Return the step of the settings and a statement, both prepared at the same time.
+
+    While one is being prepared, another connection may find that its plans are out of date: then those of all
+    connections are dropped, and closed by the next preparation.
+    """
+    while True:
+        await prepare_settings(connection, settings, limit.left)
+        statement = await connection._get_statement(sql, limit.left)
+        if (first := ready_step(connection, settings)) is not None:
+            return first, statement
 
 
 async def _exchange(protocol: Any, first: Any, step: Any, timeout: float | None) -> list[Any]:
@@ -292,7 +305,10 @@ async def run_steps(
     again = not connection.is_in_transaction()
     while True:
         statement = await prepare(connection, sql, query, own, limit.left)
-        first = () if settings is None else (await settings_step(connection, settings, limit.left),)
+        first: tuple[Any, ...] = ()
+        if settings is not None:
+            step, statement = await _prepared_pair(connection, settings, sql, limit)
+            first = (step,)
         protocol = connection._protocol
         reader = None if plan is None else reader_of(protocol, statement, plan)
         if calls:
@@ -444,9 +460,11 @@ async def _prepared(
     attempt = 0
     while True:
         attempt += 1
-        statement = await prepare(connection, sql, query, own, limit.left)
         if settings is not None:
             await prepare_settings(connection, settings, limit.left)
+        statement = await prepare(connection, sql, query, own, limit.left)
+        if settings is not None and ready_step(connection, settings) is None:
+            continue  # see `_prepared_pair`
         if connection._query_loggers:
             return await run_logged(limit.left)
         try:

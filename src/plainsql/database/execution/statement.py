@@ -47,7 +47,7 @@ async def execute(
     if query.kind != "count":
         if isinstance(query, CompiledColumns):
             # Its result is `Columns` by its class; the type checker knows only R.
-            return await _columns(connection, query, text, values)  # type: ignore[return-value]
+            return await _columns(connection, query, text, values, settings)  # type: ignore[return-value]
         if driver.reads_rows(connection, query):
             return query.result_of(await fetch_rows(connection, query, text, values, settings))
         return query.result(await fetch(connection, query, text, values, settings))
@@ -110,14 +110,20 @@ async def fetch_rows(
         raise said from None
 
 
-async def _columns(connection: Any, query: CompiledColumns, text: QueryText, values: Args) -> Columns:
+async def _columns(
+    connection: Any,
+    query: CompiledColumns,
+    text: QueryText,
+    values: Args,
+    settings: LocalSettings | None,
+) -> Columns:
     """Run a query to its end and return its columns."""
     if driver.reads_rows(connection, query):
-        rows = await fetch_rows(connection, query, text, values)
+        rows = await fetch_rows(connection, query, text, values, settings)
         if rows:
             return query.result_of(rows)
         return query.columns(column_types(connection, text.sql), [])
-    records = await fetch(connection, query, text, values)
+    records = await fetch(connection, query, text, values, settings)
     return query.columns(column_types(connection, text.sql), records)
 
 

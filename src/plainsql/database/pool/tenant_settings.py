@@ -60,8 +60,9 @@ async def settings_step(connection: Any, settings: LocalSettings, timeout: float
 
     Put it in front of each group of steps that ends with a Sync: the settings of one group are not those of
     the next. It is a new object for each exchange. The first on a connection costs the round trip that
-    prepares its statement, within ``timeout``. The connection has the compiled protocol, keeps prepared
-    statements, and is in no transaction.
+    prepares its statement, within ``timeout``. Take other statements from the cache after that: they may be
+    dropped and closed meanwhile. The connection has the compiled protocol, keeps prepared statements, and is
+    in no transaction.
     """
     if (step := ready_step(connection, settings)) is None:
         await prepare_settings(connection, settings, timeout)
