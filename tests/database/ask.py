@@ -57,7 +57,7 @@ def schedulers(db: plainsql.Database) -> list[Scheduler]:
 
 
 def is_at_rest(db: plainsql.Database) -> bool:
-    """Whether no read of a database is in progress, alone or with others."""
+    """Return whether no read of a database is in progress, alone or with others."""
     shared = db._state.shared
     return (
         db.stats().in_use == 0

@@ -122,7 +122,7 @@ async def parts_db(parts_url: str) -> AsyncIterator[plainsql.Database]:
 
 
 async def _answer(call: Callable[[Any], Awaitable[Any]], db: plainsql.Database) -> tuple[Any, ...]:
-    """What a call returns, or all that its error says."""
+    """Return what a call returns, or all that its error says."""
     try:
         return ("returned", await call(db))
     except asyncio.CancelledError:

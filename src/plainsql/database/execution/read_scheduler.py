@@ -205,15 +205,16 @@ class ReadScheduler:
         self._watch = None
         # If the event loop was busy, answers may have arrived that it has not read yet.
         is_late = self._loop.time() - self._watched_at > 2 * self._no_progress_s
+        no_progress_s = self._no_progress_s
         for pipeline in [*self._pipelines]:
             left = len(pipeline.unanswered())
-            if left == pipeline.left and not is_late and pipeline.counted:
+            if left == pipeline.left and not is_late:
                 # Without a connection it goes on waiting for one, and the next pipeline does too.
-                if pipeline.sent_at:
-                    pipeline.rescue()
                 self._leave_place(pipeline)
-                if pipeline.is_answered and pipeline.task is not None:
-                    pipeline.task.cancel()
+                if pipeline.sent_at and perf_counter() - pipeline.sent_at > no_progress_s:
+                    pipeline.rescue()
+                    if pipeline.is_answered and pipeline.task is not None:
+                        pipeline.task.cancel()
             pipeline.left = left
         if self.waiting:
             self._schedule()
