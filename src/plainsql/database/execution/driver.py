@@ -24,13 +24,12 @@ from plainsql.errors import ContractError, DecodeError
 from plainsql.query import CompiledQuery
 from plainsql.query.compiled_columns import CompiledColumns
 from plainsql.query.description import Described
-from plainsql.speed.loaded import MAKE_READER, PROTOCOL, STEP
+from plainsql.speed.loaded import MAKE_READER, NUMBERED_READER, PROTOCOL, STEP
 from plainsql.speed.row_plan import row_plan
 
 __all__ = [
     "TimeLimit",
     "describe",
-    "execute_many_with",
     "fetch",
     "fetch_many",
     "fetch_rows",
@@ -38,8 +37,11 @@ __all__ = [
     "parameter_types",
     "parameters",
     "prepare",
+    "reader_of",
     "reads_rows",
+    "run_steps",
     "status_with",
+    "takes_steps",
 ]
 
 
@@ -175,8 +177,12 @@ def _reader(connection: Any, statement: Any, query: CompiledQuery[Any, Any]) -> 
     """Return what reads the rows of a query's statement on a connection."""
     if query.is_columnar:
         return column_reader(connection, statement.query, query)
-    plan = query.plan
-    readers: dict[Any, tuple[Any, Any]] = connection._protocol.readers
+    return reader_of(connection._protocol, statement, query.plan)
+
+
+def reader_of(protocol: Any, statement: Any, plan: Any) -> Any:
+    """Return what reads the rows of a statement on a connection, as a plan says."""
+    readers: dict[Any, tuple[Any, Any]] = protocol.readers
     found = readers.get(plan)
     if found is not None and found[0] is statement:
         return found[1]
@@ -276,27 +282,41 @@ async def _exchange(protocol: Any, first: Any, step: Any, timeout: float | None)
     return rows
 
 
-async def execute_many_with(
+async def run_steps(
     connection: Any,
-    settings: LocalSettings,
     sql: str,
     sets: Sequence[Sequence[object]],
+    query: CompiledQuery[Any, Any],
     limit: TimeLimit,
     *,
-    returns: bool = False,
+    own: int = 0,
+    settings: LocalSettings | None = None,
+    plan: Any = None,
+    calls: int = 0,
+    drop_rows: bool = False,
 ) -> list[Any]:
-    """Run a statement for each set of values, all or none, with settings in the same round trip.
+    """Run a statement for each set of values, all or none, in one round trip, and return the step of each,
+    with its rows or records and its status. See `takes_steps`.
 
-    As ``connection.executemany(sql, sets)``; with ``returns`` as ``connection.fetchmany``, whose records are
-    in one list. The sets are short enough for one write.
+    The errors are those of ``connection.fetchmany``. The last ``own`` columns are not the query's.
+    ``settings`` go in the same round trip. ``plan``: how rows are read. ``calls``: the last column is the
+    number of one of so many calls. The sets are short enough for one write.
     """
-    again = True
+    again = not connection.is_in_transaction()
     while True:
-        first, statement = await _prepared_pair(connection, settings, sql, limit)
-        steps = [STEP(statement, values, synced=False, drop_rows=not returns) for values in sets]
+        statement = await prepare(connection, sql, query, own, limit.left)
+        first: tuple[Any, ...] = ()
+        if settings is not None:
+            step, statement = await _prepared_pair(connection, settings, sql, limit)
+            first = (step,)
+        protocol = connection._protocol
+        reader = None if plan is None else reader_of(protocol, statement, plan)
+        if calls:
+            reader = NUMBERED_READER(reader, calls)
+        steps = [STEP(statement, values, reader, synced=False, drop_rows=drop_rows) for values in sets]
         try:
             with connection._time_and_log(sql, sets, limit.left):
-                await connection._protocol.exchange((first, *steps), limit.left)
+                await protocol.exchange((*first, *steps), limit.left)
                 if steps[-1].error is not None:
                     raise steps[-1].error
         except exceptions.DataError as error:
@@ -313,7 +333,14 @@ async def execute_many_with(
                 raise
             again = False
         else:
-            return [record for step in steps for record in step.rows]
+            return steps
+
+
+def takes_steps(connection: Any) -> bool:
+    """Return whether `run_steps` can run statements on a connection: it has the compiled protocol, and keeps
+    prepared statements.
+    """
+    return type(connection._protocol) is PROTOCOL and connection._config.statement_cache_size > 0
 
 
 async def fetch_many(
@@ -332,8 +359,8 @@ async def fetch_many(
     """
     if settings is not None:
         limit = TimeLimit(connection)
-        await prepare(connection, sql, query, own, limit.left)
-        return await execute_many_with(connection, settings, sql, sets, limit, returns=True)
+        steps = await run_steps(connection, sql, sets, query, limit, own=own, settings=settings)
+        return [record for step in steps for record in step.rows]
     if not PIPELINES_RETURN_ROWS:
         return await _one_by_one(connection, sql, sets, query, own)
     if not IS_KNOWN:

@@ -93,7 +93,7 @@ class OnConnection:
             if len(values) == 1:
                 one = pool.run_on_connection(execute, query, text, values[0], call, sends_settings=True)
                 return [await one]
-            sql = pipelined_sql(query, text)
+            sql = pipelined_sql(query, text, steps=pool.takes_steps)
             if sql is not None and is_one_piece(values):  # the pipeline is a transaction
 
                 async def write(

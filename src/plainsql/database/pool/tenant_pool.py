@@ -130,6 +130,11 @@ class TenantPool:
             self.settings = LocalSettings.of(tenant, pool.tenant_settings, search_path)
 
     @property
+    def takes_steps(self) -> bool:
+        """True if the connections can send several statements in one round trip, as steps."""
+        return self._pool.sends_settings
+
+    @property
     def opening(self) -> str | None:
         """The statements that a transaction begins with; None if it needs none."""
         if self.local is None and self.tenant is not None:
