@@ -12,7 +12,8 @@ import plainsql.speed
 assert not plainsql.speed.status().running"
 of_database=
 for name in batch borrowed cancellation changed_types copy_rows copying driver faults lost not_lost nul one_refusal \
-  over reads_together retry retry_changes scheduler sql_text tenant_isolation together transactions without_tenant; do
+  over reads_together retry retry_changes scheduler sql_text tenant_isolation tenant_settings together transactions \
+  without_tenant; do
   of_database="$of_database tests/database/test_$name.py"
 done
 .venv/bin/python -m pytest -q -n "${WORKERS:-3}" --dist worksteal -p no:cacheprovider \
