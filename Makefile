@@ -72,7 +72,7 @@ test-asyncpg: environment-dev servers ## Run every form of a call on the oldest 
 
 .PHONY: soak
 soak: environment-dev servers ## Run the soaks: also the tests that take a minute each
-	@$(BIN)/python -m pytest --soak tests/benchmarks/test_fault_soak.py tests/cache/test_soak.py $(ARGS)
+	@$(BIN)/python -m pytest --soak tests/benchmarks/test_fault_soak.py tests/cache/test_soak.py tests/database/test_tenant_isolation.py $(ARGS)
 
 # -- The project's own SQL
 

@@ -17,6 +17,7 @@ MODULES = (
     "plainsql.types",
     "plainsql.vector",
     "plainsql.query",
+    "plainsql.columns",
     "plainsql.migrate",
     "plainsql.embedded",
     "plainsql.testing",

@@ -6,6 +6,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 
+[ $# -gt 0 ] || set -- tests/speed/test_garbled_rows.py tests/columns/test_garbled_columns.py
 folder=$(pwd -P)/build/sanitized
 # The modules are built beside a copy of their package; the rest of plainsql is linked.
 rm -rf "$folder"
@@ -29,10 +30,11 @@ sanitized -c '
 import os, plainsql.speed
 assert plainsql.speed.__file__.startswith(os.environ["PYTHONPATH"])
 assert plainsql.speed.status().running, plainsql.speed.status()'
+[ $# -gt 0 ] || set -- tests/speed/test_garbled_rows.py tests/columns/test_garbled_columns.py
 # The servers that the tests start run without all this. The sanitizers report on standard error, which pytest must
 # not hold back.
 sanitized -c '
 import os, sys, pytest
 del os.environ["LD_PRELOAD"], os.environ["PYTHONMALLOC"]
-sys.exit(pytest.main(sys.argv[1:]))' -q --capture=sys -p no:cacheprovider "${@:-tests/speed/test_garbled_rows.py}"
+sys.exit(pytest.main(sys.argv[1:]))' -q --capture=sys -p no:cacheprovider "$@"
 echo "test-asan: ok"

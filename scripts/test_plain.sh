@@ -16,6 +16,6 @@ for name in batch borrowed cancellation changed_types copy_rows copying driver f
   of_database="$of_database tests/database/test_$name.py"
 done
 .venv/bin/python -m pytest -q -n "${WORKERS:-3}" --dist worksteal -p no:cacheprovider \
-  tests/speed tests/scenario tests/types tests/vector tests/crypto tests/test_rows.py tests/test_query.py \
-  $of_database --ignore=tests/speed/test_build.py "$@"
+  tests/speed tests/columns tests/scenario tests/types tests/vector tests/crypto tests/test_rows.py \
+  tests/test_query.py $of_database --ignore=tests/speed/test_build.py "$@"
 echo "test-plain: ok, without the compiled part"

@@ -16,10 +16,13 @@ from hypothesis import settings
 import plainsql
 import plainsql.sync
 from plainsql import speed
+from plainsql.database import state
 from plainsql.database.execution import scheduler
 from plainsql.database.execution.asyncpg_version import PIPELINES_RETURN_ROWS
 from plainsql.database.execution.forms import Forms
+from plainsql.database.execution.read_costs import ReadCosts
 from plainsql.embedded import EmbeddedServer
+from plainsql.speed.loaded import STEP
 from plainsql.testing import Databases, DatabaseServer
 from tests import shop
 from tests.proxy import Proxy, open_proxy
@@ -138,9 +141,20 @@ def sync_tenant_db(tenant_url: str) -> Generator[plainsql.sync.Database]:
         yield db
 
 
-@pytest.fixture(params=["joined", "pipelined"])
+@pytest.fixture(params=["joined", "pipelined", "shared"])
 def form(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Have calls that wait run in one form, whatever it costs."""
+    """Have calls that wait run in one form, whatever it costs.
+
+    Of these, ``shared`` is that of the compiled part. The others are without it.
+    """
+    if request.param == "shared":
+        if STEP is None:
+            pytest.skip("the compiled part is not in use")
+        monkeypatch.setattr(ReadCosts, "record_alone", lambda self, elapsed_s, concurrent: None)
+        monkeypatch.setattr(ReadCosts, "record_step", lambda self, elapsed_s: None)
+        monkeypatch.setattr(ReadCosts, "shares", property(lambda self: self._can_share, lambda self, _: None))
+        return "shared"
+    monkeypatch.setattr(state, "STEP", None)
     if request.param == "pipelined" and not PIPELINES_RETURN_ROWS:
         pytest.skip("asyncpg 0.29 returns no rows from a pipeline")
 

@@ -43,6 +43,17 @@ class Messages:
             self._buffer = rest[length:]
 
 
+def _end_of(data: bytes, letter: str) -> int:
+    """The end of the first message of a type in data that begins with a message; 0 if there is none."""
+    at = 0
+    while at + 5 <= len(data):
+        end = at + 1 + int.from_bytes(data[at + 1 : at + 5])
+        if chr(data[at]) == letter:
+            return end
+        at = end
+    return 0
+
+
 class Link:
     """One connection through the proxy."""
 
@@ -63,6 +74,7 @@ class Proxy:
         self._postgres = postgres
         self._listener: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
+        self._held = ""
         self._flows = asyncio.Event()
         self._flows.set()
         self._changed = asyncio.Condition()
@@ -111,6 +123,16 @@ class Proxy:
     def pause(self) -> None:
         """Hold back all traffic in both directions; connections stay open and new ones are accepted."""
         self._flows.clear()
+
+    def hold_after(self, letter: str) -> None:
+        """Let the server's answers pass up to its next message of a type, which passes too, and hold back all
+        that follows, until ``resume``."""
+        self._held = letter
+
+    @property
+    def holds(self) -> bool:
+        """Report whether ``hold_after`` has found its message."""
+        return not self._held and not self._flows.is_set()
 
     def resume(self) -> None:
         """Let the traffic pass again, what was held back first."""
@@ -198,6 +220,11 @@ class Proxy:
                 if self._fault is not None and self.to_server.bytes >= self._fault[0]:
                     (_, fault), self._fault = self._fault, None
                     fault()
+                if typed and self._held and (end := _end_of(data, self._held)):
+                    writer.write(data[:end])
+                    await writer.drain()
+                    data, self._held = data[end:], ""
+                    self.pause()
                 await self._tell()
                 await self._until_it_flows(typed=typed)
                 if link.is_silent:

@@ -104,7 +104,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "analysis": CORE | {"application", "settings", "connect_errors", "embedded", "migrate", "schema"},
     "codegen": FLOOR | {"statements", "analysis", "codec"},
     "redis_connection": FLOOR | {"settings", "redis_protocol"},
-    "redis_protocol": {"redis_connection"},
+    "redis_protocol": set(),
     "cache": FLOOR | {"redis_connection"},
     "limits": FLOOR | {"settings", "application", "redis_connection"},
     "sessions": FLOOR | {"settings", "application", "redis_connection"},

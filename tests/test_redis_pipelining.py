@@ -192,7 +192,7 @@ def test_a_reply_that_no_call_waits_for_reaches_none(run: Scenario, answer: byte
         accepted += 1
         with suppress(ConnectionError):
             while data := await reader.read(10_000):
-                # The commands of the handshake get what they ask for.
+                # The commands of the handshake get good replies.
                 writer.write(answer if b"EVALSHA" in data else b"+OK\r\n" * data.count(b"*"))
         writer.close()
 

@@ -11,19 +11,25 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from math import inf
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import hiredis
 from redis.exceptions import ConnectionError, InvalidResponse, NoScriptError
 
-if TYPE_CHECKING:
-    from plainsql.redis_connection import Script
-
-__all__ = ["Owner", "RedisProtocol", "take_over"]
+__all__ = ["Connections", "Owner", "RedisProtocol", "Script", "take_over"]
 
 _INCOMPLETE = object()
 
 _BUFFER_BYTES = 2**18
+
+
+class Script(Protocol):
+    """A script that the server knows by its digest, if it has not forgotten it."""
+
+    def in_full(self, command: bytes) -> bytes | None:
+        """Return a command that names it by its digest with its text instead; None if it has it already."""
+        ...
+
 
 _Call: TypeAlias = "tuple[asyncio.Future[Any], float, float, Script, bytes]"
 """The future of its reply, the end of its deadline, the deadline, the script, and the command."""
@@ -34,10 +40,10 @@ two checks find its time over, with a turn of the loop in between."""
 
 
 class Owner(NamedTuple):
-    """What a connection reports to."""
+    """The owner of a connection, to which it reports."""
 
     lost: Callable[[RedisProtocol], None]
-    """Called once, when the connection is closed, whoever has closed it."""
+    """Called once, when the connection is closed, from either side."""
     retired: Callable[[RedisProtocol], None]
     """Called when it takes no further calls."""
     explain: Callable[[BaseException, float], Exception]
@@ -128,7 +134,7 @@ class RedisProtocol(asyncio.BufferedProtocol):
                     if not reply.done():
                         reply.set_result(found)
         except (hiredis.HiredisError, InvalidResponse, IndexError):
-            # It is not Redis, or answers what it was not asked: no later reply can be trusted.
+            # It is not Redis, or sent a reply without a call: no later reply can be trusted.
             self._fail(ValueError("not a reply of Redis"))
             self.retire()
             return

@@ -16,6 +16,7 @@ __all__ = [
     "all_text",
     "cached_queries",
     "count",
+    "is_at_rest",
     "many",
     "one",
     "schedulers",
@@ -53,6 +54,16 @@ def schedulers(db: plainsql.Database) -> list[Scheduler]:
     """The schedulers of a database's concurrent reads; none if these are never sent together."""
     autobatch = db._state.autobatch
     return [] if autobatch is None else list(autobatch.schedulers.values())
+
+
+def is_at_rest(db: plainsql.Database) -> bool:
+    """Whether no read of a database is in progress, alone or with others."""
+    shared = db._state.shared
+    return (
+        db.stats().in_use == 0
+        and all(s.at_rest and not (s._groups or s._sent) for s in schedulers(db))
+        and (shared is None or shared.scheduler.at_rest)
+    )
 
 
 def cached_queries(db: plainsql.Database) -> CachedQueries:

@@ -16,6 +16,7 @@ import plainsql
 from plainsql.embedded import EmbeddedServer
 from plainsql.errors import TenantError
 from plainsql.query import Args, count, many, one
+from plainsql.speed.loaded import PROTOCOL
 from tests.pgbouncer import pgbouncer, url_through
 
 _ROLE = "plainsql_test_unsafe"
@@ -56,6 +57,11 @@ def note_unproved(*, n: int) -> Args:
     return (n,)
 
 
+@count("p.forget", "p.sql", 1, "delete from noted", session_clean=True)
+def forget() -> Args:
+    return ()
+
+
 @many[str]("p.noted", "p.sql", 1, "select distinct who from noted", read_only=True, session_clean=True)
 def noted() -> Args:
     return ()
@@ -87,7 +93,8 @@ def folder(server: EmbeddedServer) -> Generator[Path]:
 
 
 @pytest.fixture
-async def shared_session_url(folder: Path, database_url: str) -> AsyncIterator[str]:
+async def direct_url(database_url: str) -> AsyncIterator[str]:
+    """The same database without a pooler."""
     owner = await asyncpg.connect(database_url)
     await owner.execute(
         f"""
@@ -101,13 +108,18 @@ async def shared_session_url(folder: Path, database_url: str) -> AsyncIterator[s
         do $$ begin create role {_ROLE} login nosuperuser nobypassrls;
         exception when duplicate_object or unique_violation then null; end $$;
         grant select on private_letter to {_ROLE};
-        grant select, insert on noted to {_ROLE};
+        grant select, insert, delete on noted to {_ROLE};
         """
     )
-    name = database_url.partition("?")[0].rpartition("/")[2]
-    yield url_through(folder, name).replace("postgres@", f"{_ROLE}@")
+    yield database_url.replace("postgres@", f"{_ROLE}@").replace("user=postgres", f"user={_ROLE}")
     await owner.execute("drop table noted, private_letter")
     await owner.close()
+
+
+@pytest.fixture
+async def shared_session_url(folder: Path, database_url: str, direct_url: str) -> str:
+    name = database_url.partition("?")[0].rpartition("/")[2]
+    return url_through(folder, name).replace("postgres@", f"{_ROLE}@")
 
 
 @pytest.fixture
@@ -159,6 +171,14 @@ async def _copy_in(db: Any) -> list[str]:
     return list(await noted(db))
 
 
+async def _columns(db: Any) -> list[str]:
+    found: list[str] = (await who.columns(db, n=2))["?column?"].to_list()
+    async for block in who.stream_columns(db, 1, n=2):
+        found += block["?column?"].to_list()
+    assert len(found) == 4
+    return found
+
+
 KINDS: dict[str, Callable[[Any], Awaitable[list[str]]]] = {
     "read": lambda db: who(db, n=1),
     "reads together": _together,
@@ -174,6 +194,7 @@ KINDS: dict[str, Callable[[Any], Awaitable[list[str]]]] = {
     "retry": _retry,
     "copy out": _copied,
     "copy in": _copy_in,
+    "columns": _columns,
 }
 
 
@@ -204,6 +225,30 @@ async def test_a_tenants_call_has_the_tenant_whatever_stands_in_the_session(
         assert set(await KINDS[kind](db.tenant("good", user_id=7))) == {"good/7"}
         await settled(db)
         assert await evil.fetchval(f"select {_SETTINGS}") == "evil/mallory"
+
+
+@pytest.mark.parametrize("kind", sorted(set(KINDS) - {"copy in"}))
+async def test_without_a_pooler_a_tenants_call_has_the_tenant_and_leaves_nothing(
+    direct_url: str, kind: str
+) -> None:
+    async with plainsql.connect(direct_url, max_size=2) as db:
+        for tenant in ("other", "good"):
+            assert set(await KINDS[kind](db.tenant(tenant, user_id=7))) == {f"{tenant}/7"}
+            await settled(db)
+            if PROTOCOL is not None:
+                await _check_clean(db)
+            await forget(db.tenant(tenant))
+        assert set(await who(db, n=1)) == {"/"}
+
+
+async def _check_clean(db: Any) -> None:
+    pooled = []
+    while (one := db._connections.acquire_nowait()) is not None:
+        assert one.tenant is None
+        assert await one.connection.fetchval(f"select coalesce({_SETTINGS}, '/')") == "/"
+        pooled.append(one)
+    for one in pooled:
+        db._connections.release(one)
 
 
 async def test_a_lock_has_nobodys_settings(shared_session_url: str, evil: Any) -> None:

@@ -99,7 +99,11 @@ def divide(*, by: Any) -> Args:
 
 
 @pytest.fixture
-async def tagged_things_db(database_url: str) -> AsyncIterator[plainsql.Database]:
+async def tagged_things_db(
+    request: pytest.FixtureRequest, database_url: str
+) -> AsyncIterator[plainsql.Database]:
+    if "form" in request.fixturenames:
+        request.getfixturevalue("form")  # before the database has its chain
     async with plainsql.connect(database_url, max_size=4) as db:
         async with db.acquire() as connection:
             await connection.execute(
@@ -117,24 +121,24 @@ async def tagged_things_db(database_url: str) -> AsyncIterator[plainsql.Database
 async def _statements(db: plainsql.Database, calls: list[Any], monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Run calls concurrently and return the texts that were sent."""
     sent: list[str] = []
-    fetch = driver.fetch
 
-    fetch_many = driver.fetch_many
+    def spy_on(name: str) -> None:
+        original = getattr(driver, name)
 
-    async def spy(connection: Any, sql: str, *rest: Any) -> list[Any]:
-        sent.append(sql)
-        return await fetch(connection, sql, *rest)
+        async def spy(connection: Any, sql: str, *rest: Any) -> list[Any]:
+            sent.append(sql)
+            found: list[Any] = await original(connection, sql, *rest)
+            return found
 
-    async def spy_many(connection: Any, sql: str, *rest: Any) -> list[Any]:
-        sent.append(sql)
-        return await fetch_many(connection, sql, *rest)
+        monkeypatch.setattr(driver, name, spy)
 
-    monkeypatch.setattr(driver, "fetch", spy)
-    monkeypatch.setattr(driver, "fetch_many", spy_many)
+    for name in ("fetch", "fetch_rows", "fetch_many"):
+        spy_on(name)
     await asyncio.gather(*calls)
     return sent
 
 
+@pytest.mark.parametrize("form", ["joined", "pipelined"], indirect=True)
 async def test_sixty_four_calls_are_a_few_statements(
     tagged_things_db: plainsql.Database, form: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

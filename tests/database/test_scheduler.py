@@ -22,7 +22,7 @@ from plainsql.database.execution.pipelined_statement import PipelinedStatement
 from plainsql.database.execution.scheduler import Scheduler
 from plainsql.errors import PoolTimeoutError
 from plainsql.query import Binder, ManyQuery
-from tests.database.ask import READS, schedulers
+from tests.database.ask import READS, is_at_rest, schedulers
 from tests.database.stepping import at_every_wait, settled
 
 
@@ -73,7 +73,9 @@ def items_url(plainsql_databases: Any, database_url: str) -> str:
 
 
 @pytest.fixture
-async def items_db(items_url: str) -> AsyncIterator[plainsql.Database]:
+async def items_db(request: pytest.FixtureRequest, items_url: str) -> AsyncIterator[plainsql.Database]:
+    if "form" in request.fixturenames:
+        request.getfixturevalue("form")  # before the database has its chain
     async with plainsql.connect(items_url, max_size=4) as db:
         yield db
 
@@ -88,10 +90,6 @@ async def _until_refused(
     async with asyncio.timeout(60):
         while not schedulers(db) or not all(form(s.forms).refused for s in schedulers(db)):
             await asyncio.gather(*(query(db, v=n) for n in range(1, 41)))
-
-
-def _at_rest(db: plainsql.Database) -> bool:
-    return db.stats().in_use == 0 and all(s.at_rest and not (s._groups or s._sent) for s in schedulers(db))
 
 
 # The same as alone ------------------------------------------------------------------------------------
@@ -169,7 +167,7 @@ async def test_a_column_that_python_cannot_hold_hurts_its_caller_alone(
     answers = await asyncio.gather(*(query(items_db, v=n) for n in (0, 0, 5, 0)), return_exceptions=True)
     assert [answer for n, answer in enumerate(answers) if n != 2] == [[date.min]] * 3
     assert isinstance(answers[2], plainsql.DecodeError)
-    await settled(lambda: _at_rest(items_db))
+    await settled(lambda: is_at_rest(items_db))
 
 
 @pytest.mark.parametrize("form", ["joined"], indirect=True)
@@ -184,7 +182,7 @@ async def test_a_query_that_postgresql_refuses_batched_is_not_batched_again(
 
     monkeypatch.setattr(BatchedStatement, "fetch", never)
     assert await asyncio.gather(*(query(items_db, v=n) for n in range(10))) == [[n] for n in range(10)]
-    await settled(lambda: _at_rest(items_db))
+    await settled(lambda: is_at_rest(items_db))
 
 
 @pytest.mark.parametrize("form", ["pipelined"], indirect=True)
@@ -200,9 +198,10 @@ async def test_a_query_that_postgresql_takes_in_no_other_form_goes_alone(
 
     monkeypatch.setattr(PipelinedStatement, "fetch", never)
     assert len(await asyncio.gather(*(query(items_db, v=n) for n in range(1, 21)))) == 20
-    await settled(lambda: _at_rest(items_db))
+    await settled(lambda: is_at_rest(items_db))
 
 
+@pytest.mark.parametrize("form", ["joined", "pipelined"], indirect=True)
 async def test_a_bad_call_does_not_stop_its_query_from_being_sent_together(
     items_db: plainsql.Database, form: str
 ) -> None:
@@ -235,7 +234,7 @@ async def test_a_call_that_hangs_holds_up_no_other(
     """
     await asyncio.gather(*(LOCKED(items_db, id=n, wait=False) for n in range(1, 20)))
     hanging = asyncio.create_task(LOCKED(items_db, id=1, wait=True))
-    await settled(lambda: any(scheduler.in_progress for scheduler in schedulers(items_db)))
+    await settled(lambda: not is_at_rest(items_db))
     async with asyncio.timeout(5):
         for _ in range(3):
             answers = await asyncio.gather(*(LOCKED(items_db, id=n, wait=False) for n in range(1, 20)))
@@ -243,11 +242,12 @@ async def test_a_call_that_hangs_holds_up_no_other(
     assert not hanging.done()
     hanging.cancel()
     await asyncio.wait([hanging])
-    await settled(lambda: _at_rest(items_db))
+    await settled(lambda: is_at_rest(items_db))
 
 
+@pytest.mark.parametrize("form", ["joined"], indirect=True)
 async def test_a_statement_that_nobody_waits_for_is_cancelled_on_the_server(
-    items_url: str, outside: Any
+    form: str, items_url: str, outside: Any
 ) -> None:
     async with plainsql.connect(items_url, max_size=9) as db:
         await _abandon_together(db, outside)
@@ -277,7 +277,7 @@ async def _abandon_together(db: plainsql.Database, outside: Any) -> None:
     for call in first:
         call.cancel()
     await asyncio.wait(first)
-    await settled(lambda: _at_rest(db))
+    await settled(lambda: is_at_rest(db))
 
 
 async def test_where_there_is_no_connection_each_caller_gets_an_error_of_its_own(items_url: str) -> None:
@@ -288,7 +288,7 @@ async def test_where_there_is_no_connection_each_caller_gets_an_error_of_its_own
         assert all(isinstance(answer, PoolTimeoutError) for answer in answers)
         assert len({id(answer) for answer in answers}) == 8
         assert all(answer.hint for answer in answers if isinstance(answer, PoolTimeoutError))
-        await settled(lambda: _at_rest(db))
+        await settled(lambda: is_at_rest(db))
 
 
 async def test_other_queries_run_while_one_query_is_called_all_the_time(
@@ -310,6 +310,7 @@ async def test_other_queries_run_while_one_query_is_called_all_the_time(
     await asyncio.gather(*floods)
 
 
+@pytest.mark.parametrize("form", ["joined", "pipelined"], indirect=True)
 async def test_a_group_that_lost_its_connection_is_run_again(
     items_db: plainsql.Database, form: str, outside: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -355,7 +356,7 @@ async def test_a_caller_that_is_cancelled_anywhere_takes_nothing_from_the_others
 
     async def check() -> None:
         assert await asyncio.gather(*others) == [[f"n{n}"] for n in range(1, 6)]
-        await settled(lambda: _at_rest(items_db))
+        await settled(lambda: is_at_rest(items_db))
 
     await asyncio.gather(*(GET(items_db, id=n) for n in range(1, 9)))
     assert await at_every_wait(lambda: GET(items_db, id=7), check, start=start) >= 1
@@ -370,7 +371,7 @@ async def test_the_first_caller_may_be_cancelled_anywhere(items_db: plainsql.Dat
 
     async def check() -> None:
         assert await asyncio.gather(*others) == [[f"n{n}"] for n in range(1, 6)]
-        await settled(lambda: _at_rest(items_db))
+        await settled(lambda: is_at_rest(items_db))
 
     assert await at_every_wait(call, check) >= 1
 
@@ -388,7 +389,7 @@ async def test_callers_that_time_out_at_random_hurt_nobody(items_db: plainsql.Da
 
     for _ in range(5):
         await asyncio.gather(*(patient(n) if n % 3 else call(n) for n in range(300)))
-    await settled(lambda: _at_rest(items_db))
+    await settled(lambda: is_at_rest(items_db))
 
 
 async def test_many_tenants_leave_a_bounded_number_of_schedulers_behind(
@@ -403,5 +404,5 @@ async def test_many_tenants_leave_a_bounded_number_of_schedulers_behind(
         await asyncio.gather(*(some(tenant) for tenant in range(10)))
         for tenant in range(100):
             await GET(items_db.tenant(tenant), id=1)
-    await settled(lambda: _at_rest(items_db))
+    await settled(lambda: is_at_rest(items_db))
     assert len(schedulers(items_db)) <= 20

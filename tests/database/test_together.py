@@ -18,7 +18,7 @@ from plainsql.database.execution.forms import Forms
 from plainsql.database.execution.pipelined_statement import MAX_PIPELINE_BYTES
 from plainsql.query import Args, many, one
 from plainsql.types import Json
-from tests.database.ask import schedulers
+from tests.database.ask import is_at_rest, schedulers
 from tests.database.stepping import settled
 
 
@@ -82,7 +82,7 @@ def length(*, text: str) -> Args:
 @pytest.fixture
 async def scores_db(request: pytest.FixtureRequest, database_url: str) -> AsyncIterator[plainsql.Database]:
     if "form" in request.fixturenames:
-        request.getfixturevalue("form")  # before anything is measured
+        request.getfixturevalue("form")  # before the database has its chain
     async with plainsql.connect(database_url, max_size=6, cache=False) as db:
         async with db.acquire() as connection:
             await connection.execute(
@@ -115,10 +115,6 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
     return calls
 
 
-def _at_rest(db: plainsql.Database) -> bool:
-    return db.stats().in_use == 0 and all(s.at_rest for s in schedulers(db))
-
-
 async def test_rows_and_order_are_those_of_a_single_call(scores_db: plainsql.Database, form: str) -> None:
     chance = random.Random(5)
     calls = [
@@ -132,8 +128,9 @@ async def test_rows_and_order_are_those_of_a_single_call(scores_db: plainsql.Dat
         assert await top.batch(scores_db, calls) == alone
 
 
+@pytest.mark.parametrize("form", ["pipelined"], indirect=True)
 async def test_only_a_read_by_key_is_batched(
-    scores_db: plainsql.Database, sent: list[tuple[str, Any]]
+    scores_db: plainsql.Database, sent: list[tuple[str, Any]], form: str
 ) -> None:
     assert not top.compiled.by_key
     calls = [{"team": 1, "below": below, "limit": 5} for below in range(60)]
@@ -157,7 +154,7 @@ async def test_a_call_that_takes_long_holds_up_no_call_that_was_sent_with_it(
             ]
     slow.cancel()
     await asyncio.wait([slow])
-    await settled(lambda: _at_rest(scores_db))
+    await settled(lambda: is_at_rest(scores_db))
 
 
 async def test_a_call_over_its_time_limit_fails_at_that_time(database_url: str, form: str) -> None:
@@ -183,7 +180,7 @@ async def test_a_call_over_its_time_limit_fails_at_that_time(database_url: str, 
         assert await asyncio.gather(*(nap(db, n=n, nap=60.0) for n in others)) == others
         await asyncio.gather(clock, slow)
         assert order.index("with others") < order.index("alone again")
-        await settled(lambda: _at_rest(db))
+        await settled(lambda: is_at_rest(db))
 
 
 async def test_errors_are_their_callers_alone(scores_db: plainsql.Database, form: str) -> None:
@@ -201,7 +198,7 @@ async def test_errors_are_their_callers_alone(scores_db: plainsql.Database, form
                 assert isinstance(answer, plainsql.BindError)
             else:
                 assert answer == 100 // value
-    await settled(lambda: _at_rest(scores_db))
+    await settled(lambda: is_at_rest(scores_db))
 
 
 @pytest.mark.parametrize("form", ["pipelined"], indirect=True)
@@ -225,7 +222,7 @@ async def test_callers_of_equal_calls_may_be_cancelled(scores_db: plainsql.Datab
                 call.cancel()
         answers = await asyncio.gather(*calls, return_exceptions=True)
         assert answers[left] == await _team(scores_db)
-    await settled(lambda: _at_rest(scores_db))
+    await settled(lambda: is_at_rest(scores_db))
 
 
 async def _team(db: plainsql.Database) -> int:
@@ -265,7 +262,7 @@ async def test_readers_cancelled_while_large_arguments_are_sent_leave_no_trace(
             call.cancel()
         await asyncio.wait(calls)
     async with asyncio.timeout(20):
-        await settled(lambda: _at_rest(scores_db))
+        await settled(lambda: is_at_rest(scores_db))
         assert await _length(scores_db, "abc") == 3
 
 
@@ -273,8 +270,9 @@ async def _length(db: plainsql.Database, text: str) -> int:
     return await length(db, text=text)
 
 
+@pytest.mark.parametrize("form", ["pipelined"], indirect=True)
 async def test_a_call_that_goes_alone_is_cancelled_on_the_server_with_its_caller(
-    scores_db: plainsql.Database, database_url: str, monkeypatch: pytest.MonkeyPatch
+    scores_db: plainsql.Database, database_url: str, monkeypatch: pytest.MonkeyPatch, form: str
 ) -> None:
     """Calls that waited to be sent together, and are left to go alone, belong to their callers again."""
 
@@ -297,7 +295,7 @@ async def test_a_call_that_goes_alone_is_cancelled_on_the_server_with_its_caller
         calls[left].cancel()
         await until(left)
     await asyncio.wait(calls)
-    await settled(lambda: _at_rest(scores_db))
+    await settled(lambda: is_at_rest(scores_db))
     await outside.close()
 
 

@@ -43,7 +43,11 @@ def calls() -> list[Call]:
 
 
 @pytest.fixture
-async def watched_db(database_url: str, calls: list[Call]) -> AsyncIterator[plainsql.Database]:
+async def watched_db(
+    request: pytest.FixtureRequest, database_url: str, calls: list[Call]
+) -> AsyncIterator[plainsql.Database]:
+    if "form" in request.fixturenames:
+        request.getfixturevalue("form")  # before the database has its chain
     async with plainsql.connect(database_url, max_size=2, on_call=calls.append) as db:
         yield db
 
@@ -112,7 +116,7 @@ async def test_those_who_wait_for_a_connection_are_told_how_long(
     assert calls[0].lease_wait == 0, "it never had one"
 
 
-@pytest.mark.parametrize("form", ["pipelined"], indirect=True)
+@pytest.mark.parametrize("form", ["pipelined", "shared"], indirect=True)
 async def test_calls_sent_together_report_how_many(
     watched_db: plainsql.Database, calls: list[Call], form: str
 ) -> None:

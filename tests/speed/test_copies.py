@@ -9,6 +9,7 @@ from typing import Any
 import asyncpg
 import msgspec
 import pytest
+from asyncpg import exceptions
 
 import plainsql
 from plainsql.database.execution import copy_in as module
@@ -102,7 +103,7 @@ async def test_values_of_every_type_are_stored_as_through_asyncpg(db: plainsql.D
                 odd = [msgspec.json.decode(value) for value in odd]
             try:
                 await connection.copy_records_to_table("odd", records=[(odd[0],)], columns=[column])
-            except (asyncpg.InternalClientError, asyncpg.InvalidBinaryRepresentationError):
+            except (exceptions.InternalClientError, exceptions.InvalidBinaryRepresentationError):
                 continue  # types that asyncpg has as text alone, or encodes in another form
             binary.append(column)
             values.append(odd)
@@ -154,7 +155,7 @@ async def test_a_value_that_does_not_fit_has_the_error_of_asyncpgs_way(
     rows = [Parcel(number) for number in range(1, 1200)]
     setattr(rows[1101], column, bad)
     mine, theirs = await outcomes(db, "parcel", rows, None)
-    assert issubclass(mine[0], BindError | asyncpg.PostgresError)
+    assert issubclass(mine[0], BindError | exceptions.PostgresError)
     assert mine == theirs
 
 

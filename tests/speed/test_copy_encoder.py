@@ -19,7 +19,7 @@ import msgspec
 import numpy as np
 import pytest
 from asyncpg.pgproto import pgproto
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from plainsql.copy_rows import CopyRows
@@ -55,6 +55,8 @@ class Index:
 class Nowhere(tzinfo):
     def utcoffset(self, _: datetime | None) -> None:
         return None
+
+    dst = tzname = utcoffset
 
 
 DAY = date(2024, 2, 29)
@@ -157,7 +159,7 @@ BY_TYPE = {
 def test_any_value_of_a_type_is_encoded_as_by_the_codec(ways: BothWays, name: str) -> None:
     statement = described(ways, name)
 
-    @settings(max_examples=50)
+    @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(BY_TYPE[name])
     def check(value: Any) -> None:
         assert outcome(statement, value, by_codecs=False) == outcome(statement, value, by_codecs=True)
@@ -220,7 +222,7 @@ class Computed(msgspec.Struct):
 
 
 class Covered(Plain):
-    @property
+    @property  # type: ignore[misc]
     def b(self) -> str:  # type: ignore[override]
         return "covered"
 
@@ -278,7 +280,7 @@ def test_blocks_have_whole_messages_whatever_their_size(ways: BothWays) -> None:
 
 @pytest.fixture
 def frozen() -> Iterator[None]:
-    """What is there already is not searched for garbage: each search would take as long as the encoding."""
+    """Keep existing objects out of the searches for garbage: each would take as long as the encoding."""
     gc.collect()
     gc.freeze()
     yield
@@ -288,7 +290,7 @@ def frozen() -> Iterator[None]:
 @pytest.mark.usefixtures("frozen")
 @pytest.mark.parametrize("kind", ["struct", "tuple", "list", "function"])
 def test_a_million_rows_leak_nothing(ways: BothWays, kind: str) -> None:
-    types = ("int8", "text", "timestamptz", "float8")
+    types: tuple[str, ...] = ("int8", "text", "timestamptz", "float8")
     _counted(ways, kind, types, (7, "x", AWARE, 0.5), 250_000)
     types = ("int8", "text", "uuid", "numeric", "jsonb", "vector", "vector", "int4[]", "bool", "float4")
     vector = np.array([1.0, 2.0], "f4")

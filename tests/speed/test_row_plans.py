@@ -1,4 +1,4 @@
-"""What a row type asks of its columns holds both ways: conversions, JSON, nulls, nested rows and widths."""
+"""Rows are the same both ways: with conversions, JSON, excluded nulls, nested rows and other widths."""
 
 from __future__ import annotations
 
@@ -155,6 +155,12 @@ def test_a_column_of_a_nested_row_that_is_missing_may_be_null(ways: BothWays) ->
     assert (
         ways.rows("select 1, 2, null, null::int, null, null::int", Deep, facts=facts)[0].pair.second is None
     )
+
+
+def test_void_is_null(ways: BothWays) -> None:
+    assert ways.rows("select pg_notify('nobody', '')", Any) == [None]
+    error = ways.error("select pg_notify('nobody', '')", Any, facts=QueryFacts(not_null=("a",)))
+    assert str(error).startswith("test.speed.rows: a is null")
 
 
 def test_a_null_among_elements_is_refused(ways: BothWays) -> None:

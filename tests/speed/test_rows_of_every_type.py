@@ -35,17 +35,17 @@ from (select text::{type} as x from unnest($1::text[]) as text) as given
 
 def shapes(name: str, annotation: Any) -> tuple[str, type[Row]]:
     """Return a statement with a type in every shape, and the type of its rows."""
-    both = msgspec.defstruct(
+    both: Any = msgspec.defstruct(
         "Both",
         [("one", annotation | None), ("many", list[annotation | None] | None)],
         bases=(Composite,),
         frozen=True,
         gc=False,
     )
-    inner = msgspec.defstruct(
+    inner: Any = msgspec.defstruct(
         "Inner", [("a", annotation | None), ("b", annotation | None)], bases=(Row,), frozen=True, gc=False
     )
-    row = msgspec.defstruct(
+    row: Any = msgspec.defstruct(
         "Shapes",
         [
             ("single", annotation | None),
@@ -85,7 +85,7 @@ def test_values_are_the_same_in_every_shape(ways: BothWays, name: str) -> None:
 
 @pytest.mark.parametrize("name", UNREADABLE)
 def test_values_that_python_does_not_have_raise_the_same_errors(ways: BothWays, name: str) -> None:
-    annotation = ANNOTATIONS.get(name, Any)
+    annotation: Any = ANNOTATIONS.get(name, Any)
     sql, row = shapes(name, annotation)
     both = msgspec.structs.fields(row)[5].type
     given = f"(select text::{name} as x from unnest($1::text[]) as text) as given"
@@ -98,8 +98,8 @@ def test_values_that_python_does_not_have_raise_the_same_errors(ways: BothWays, 
 
 def test_a_wide_row_and_wide_rows_within_are_the_same(ways: BothWays) -> None:
     fields = [(f"f{number}", int | None) for number in range(100)]
-    inner = msgspec.defstruct("Inner", fields, bases=(Row,), frozen=True, gc=False)
-    row = msgspec.defstruct(
+    inner: Any = msgspec.defstruct("Inner", fields, bases=(Row,), frozen=True, gc=False)
+    row: Any = msgspec.defstruct(
         "Wide",
         [*fields, ("inner", inner | None), ("none", inner | None)],
         bases=(Row,),

@@ -50,7 +50,7 @@ NUMBERS = _many(int, f"select n {SERIES}")
 FAILING = _many(int, f"select 100 / (n - 25) {SERIES}")
 UNREADABLE = _many(date, f"select date '0001-01-25' - n {SERIES}")
 SLEEP = "n + length(pg_sleep(60)::text)"
-# Two blocks come at once, the next one after a minute.
+# Two blocks come immediately, the next one after a minute.
 SLOW = _many(int, f"select case when n <= 20 then n else {SLEEP} end {SERIES}")
 SLOWER = _many(int, f"select {SLEEP} {SERIES}")
 ORDERS = _many(
@@ -142,7 +142,7 @@ async def test_a_stream_is_left_while_the_next_block_is_on_its_way(db: plainsql.
     async with asyncio.timeout(30):
         [backend] = await BACKEND(db, most=1)
         rows = SLOW.stream(db, most=100)
-        # From the second block on, the server is asked for the next.
+        # From the second block on, the next one is requested.
         assert [await anext(rows) for _ in range(15)] == [*range(1, 16)]
         await rows.aclose()
         assert await BACKEND(db, most=1) == [backend]
@@ -207,7 +207,7 @@ async def test_the_time_limit_is_one_of_each_block(database_url: str) -> None:
             assert await serves(db)
 
 
-async def test_a_statement_with_effects_is_not_asked_for_more_than_is_wanted(
+async def test_a_statement_with_effects_runs_no_further_than_is_wanted(
     db: plainsql.Database,
 ) -> None:
     async with db.acquire() as connection:

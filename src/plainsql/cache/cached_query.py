@@ -67,7 +67,7 @@ class Codec(Generic[T]):
 
 
 class CallShape:
-    """What the calls of one query have in common: a store may prepare for it what it sends.
+    """The common part of the calls of one query, for which a store may prepare its commands.
 
     Its calls have tags of these tables and columns, in this order and no two of them the same.
     """

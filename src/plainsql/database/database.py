@@ -68,9 +68,9 @@ class Database(Executor):
         """Return the database as a tenant sees it, for row-level security. It costs next to nothing: make one
         for each request.
 
-        Each of its sessions has the settings ``app.jwt_tenant`` and ``app.jwt_user`` (``connect`` can name
-        others), as ``str`` of these arguments; ``app.jwt_user`` is empty without a user. Behind a pooler in
-        transaction mode, where each call is a transaction, they are settings of that transaction.
+        Each of its calls has the settings ``app.jwt_tenant`` and ``app.jwt_user`` (``connect`` can name
+        others), as ``str`` of these arguments; ``app.jwt_user`` is empty without a user. They end with the
+        call, with the transaction, or with the block of ``acquire``.
         """
         check("tenant", tenant_id=tenant_id, user_id=user_id)
         pool = self._state.pool

@@ -12,11 +12,13 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
+from functools import partial
 from typing import Any, TypeVar
 
 from plainsql.database.caching.handle import CacheHandle
 from plainsql.database.execution.copy_in import Progress, copy_in, copy_query
 from plainsql.database.execution.copy_out import CopyFormat, Output, arguments_of, copy_out
+from plainsql.database.pipeline import Pipeline
 from plainsql.database.pool.commit_outcome import CommitOutcome
 from plainsql.database.pool.contexts import asynccontextmanager
 from plainsql.database.pool.tenant_pool import TenantPool
@@ -173,9 +175,38 @@ class Executor(AsyncSql):
                     explain,
                 )
                 async with begin(
-                    pooled.connection, options, outcome, isolation, read_only, deferrable, local=pool.local
+                    pooled.connection,
+                    options,
+                    outcome,
+                    isolation,
+                    read_only,
+                    deferrable,
+                    opening=pool.opening,
                 ) as transaction:
                     yield transaction
+
+    @asynccontextmanager
+    async def pipeline(self) -> AsyncIterator[Pipeline]:
+        """Collect calls of different queries, and send them in one round trip at the end of the block.
+
+        They run in a transaction, in order: all are done, or none. ``add`` returns the place of a result::
+
+            async with db.pipeline() as pipeline:
+                lead = pipeline.add(leads.get_by_id, id=id)
+                recent = pipeline.add(messages.recent, lead_id=id, limit=20)
+            print(lead.result(), recent.result())
+        """
+        pipeline = Pipeline()
+        try:
+            yield pipeline
+        except BaseException:
+            pipeline._end("its block has failed, and nothing was sent")
+            raise
+        if pipeline._calls:
+            async with self.transaction() as transaction:
+                await pipeline._send(partial(transaction._run_in_order, own=True))
+        else:
+            pipeline._end("")
 
     async def retry(
         self,

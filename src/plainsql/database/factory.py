@@ -34,6 +34,7 @@ from plainsql.options import check
 from plainsql.pooler import Pooler
 from plainsql.project_codecs import codecs_of_project
 from plainsql.settings import resolve_database, use_database
+from plainsql.speed.loaded import PROTOCOL
 from plainsql.urls import hide_password, write_url
 
 if TYPE_CHECKING:
@@ -371,6 +372,7 @@ class Connecting:
                 options.tenant_settings,
                 TenantGuard(options.tenant_settings[0]),
                 path,
+                sends_settings=PROTOCOL is not None and opened.keeps_statements,
             )
             state = DatabaseState.build(
                 pool,

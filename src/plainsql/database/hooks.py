@@ -15,7 +15,7 @@ from plainsql.database.pool.call import Call, OnCall
 from plainsql.database.pool.tenant_pool import AroundCommit, TenantPool
 from plainsql.query import Args, CompiledQuery
 
-__all__ = ["Observed", "observe", "observe_rows"]
+__all__ = ["Observed", "observe", "observe_rows", "observe_together"]
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -100,6 +100,27 @@ async def observe(on_call: OnCall, call: Call, work: Coroutine[Any, Any, R]) -> 
         return result
     finally:
         _report(on_call, call)
+
+
+async def observe_together(
+    on_call: OnCall, calls: Sequence[Call], work: Coroutine[Any, Any, list[Any]]
+) -> list[Any]:
+    """Run the work of several calls, which returns the result of each, and give their records to the hook."""
+    for call in calls:
+        call.started_ns, call.began = time_ns(), perf_counter()
+    try:
+        results = await work
+    except BaseException as error:
+        for call in calls:
+            call.error = error
+        raise
+    else:
+        for call, result in zip(calls, results, strict=True):
+            call.rows = _rows(call, result)
+        return results
+    finally:
+        for call in calls:
+            _report(on_call, call)
 
 
 async def observe_rows(on_call: OnCall, call: Call, rows: AsyncIterator[T]) -> AsyncIterator[T]:

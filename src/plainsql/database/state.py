@@ -10,10 +10,12 @@ from plainsql.database.execution.autobatch import Autobatch
 from plainsql.database.execution.forms import FormsByText
 from plainsql.database.execution.link import Executes
 from plainsql.database.execution.on_connection import OnConnection
+from plainsql.database.execution.shared_reads import SharedReads
 from plainsql.database.hooks import Observed
 from plainsql.database.pool.call import OnCall
 from plainsql.database.pool.round_trip import RoundTrip
 from plainsql.database.pool.tenant_pool import DatabasePool, TenantPool
+from plainsql.speed.loaded import STEP
 
 __all__ = ["DatabaseState"]
 
@@ -26,7 +28,9 @@ class DatabaseState:
     chain: Executes
     forms: FormsByText
     autobatch: Autobatch | None
-    """The link of concurrent reads; None if it is turned off."""
+    """The link of concurrent reads without the compiled part; None if it is turned off."""
+    shared: SharedReads | None
+    """The link of concurrent reads with the compiled part; None if it is turned off."""
     cached: Cached | None
     """The link of the cache; None without a cache."""
     on_call: OnCall | None
@@ -46,11 +50,14 @@ class DatabaseState:
         """Build the chain of a database. A link that is not configured is left out."""
         forms = FormsByText(round_trip, autobatch=autobatch)
         chain: Executes = OnConnection(forms, prefetch)
-        batching = cached = None
+        batching = shared = cached = None
         if autobatch:
-            chain = batching = Autobatch(chain, pool.connections, forms)
+            if STEP is not None and pool.sends_settings:
+                chain = shared = SharedReads(chain, pool, round_trip)
+            else:
+                chain = batching = Autobatch(chain, pool.connections, forms)
         if cached_queries is not None:
             chain = cached = Cached(chain, cached_queries, TenantPool(pool, None))
         if on_call is not None:
             chain = Observed(chain, on_call)
-        return cls(pool, chain, forms, batching, cached, on_call, prefetch)
+        return cls(pool, chain, forms, batching, shared, cached, on_call, prefetch)

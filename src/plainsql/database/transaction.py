@@ -23,8 +23,11 @@ from plainsql.database.execution.batch import execute_many, run_batch
 from plainsql.database.execution.copy_in import Progress, copy_in, copy_query
 from plainsql.database.execution.copy_out import CopyFormat, Output, arguments_of, copy_out
 from plainsql.database.execution.row_blocks import iterate
+from plainsql.database.execution.savepoint import atomic
 from plainsql.database.execution.statement import execute
-from plainsql.database.hooks import observe, observe_rows
+from plainsql.database.execution.statements_in_order import Statement, run_in_order
+from plainsql.database.hooks import observe, observe_rows, observe_together
+from plainsql.database.pipeline import Pipeline
 from plainsql.database.pool.call import Call, OnCall, Operation
 from plainsql.database.pool.commit_outcome import CommitOutcome
 from plainsql.database.pool.connection_proxy import ConnectionProxy
@@ -193,6 +196,41 @@ class Transaction(AsyncSql):
             finally:
                 self._inner = None
 
+    @asynccontextmanager
+    async def pipeline(self) -> AsyncIterator[Pipeline]:
+        """Collect calls of different queries, and send them in one round trip at the end of the block."""
+        self._claim()
+        pipeline = Pipeline()
+        try:
+            yield pipeline
+        except BaseException:
+            pipeline._end("its block has failed, and nothing was sent")
+            raise
+        await pipeline._send(self._run_in_order)
+
+    async def _run_in_order(
+        self, calls: list[tuple[CompiledQuery[Any, Any], Args]], *, own: bool = False
+    ) -> list[Any]:
+        if self._outermost.write_set is not None and any(query.changes for query, _ in calls):
+            # The cache learns what a write changes from its call.
+            async with nullcontext() if own else atomic(self._claim()):
+                return [await self.run(query, args) for query, args in calls]
+        statements = [Statement(query, *query.text(args)) for query, args in calls]
+
+        async def run(connection: Any) -> list[Any]:
+            for query, _ in calls:
+                await self._admit(connection, query)
+                self._record_change(query)
+            return await run_in_order(connection, statements, own=own)
+
+        def observed(connection: Any) -> Coroutine[Any, Any, list[Any]]:
+            if (on_call := self._options.on_call) is None:
+                return run(connection)
+            records = [Call(query, in_transaction=True, joined=len(calls)) for query, _ in calls]
+            return observe_together(on_call, records, run(connection))
+
+        return await self._exclusively(None, observed)
+
     @property
     def connection(self) -> Any:
         """The asyncpg connection of the transaction, for what queries cannot say: COPY, ``set local``. It is
@@ -290,21 +328,21 @@ async def begin(
     read_only: bool = False,
     deferrable: bool = False,
     outer: Transaction | None = None,
-    local: str | None = None,
+    opening: str | None = None,
 ) -> AsyncIterator[Transaction]:
-    """Open a transaction on a connection, or a savepoint if ``outcome`` is None. ``local`` is a statement
-    that it begins with.
+    """Open a transaction on a connection, or a savepoint if ``outcome`` is None. ``opening``: the
+    statements that it begins with.
     """
     level = None if isolation is None else isolation.replace(" ", "_")
-    opening = block(connection, outcome, isolation=level, read_only=read_only, deferrable=deferrable)
+    opened = block(
+        connection, outcome, isolation=level, read_only=read_only, deferrable=deferrable, opening=opening
+    )
     transaction = Transaction(connection, options, outer)
     write_set = transaction.write_set
     invalidation: AbstractAsyncContextManager[object] = nullcontext() if write_set is None else write_set
     async with invalidation:
         try:
-            async with opening:
-                if local is not None:
-                    await connection.execute(local)
+            async with opened:
                 try:
                     yield transaction
                 finally:

@@ -122,7 +122,7 @@ cdef extern from *:
 pydatetime.import_datetime()
 
 cdef enum:
-    BLOCK_BYTES = 64 * 1024     # rows are added until a block has as many: measured, see docs/speed.md
+    BLOCK_BYTES = 64 * 1024     # rows are added until a block has as many; larger ones took as long
     SPARE_BYTES = 4 * 1024      # for the last row, so that a block seldom grows
     MESSAGE_BYTES = 64 * 1024 * 1024    # the server takes messages of less than 1 GB
     HEAD_BYTES = 5              # the type of a message and its length

@@ -69,6 +69,7 @@ cdef extern from "Python.h":
     void c_decref "Py_DECREF"(PyObject*) noexcept
     void c_xdecref "Py_XDECREF"(PyObject*) noexcept
     void PyErr_Clear() noexcept
+    PyObject* PyErr_NoMemory() noexcept
     PyObject* Py_True
     PyObject* Py_False
     PyObject* Py_None
@@ -1074,6 +1075,7 @@ cdef class Part:
             PyObject** own = in_place
             PyObject* made = NULL
             ssize_t count = len(self.fields), index, at = self.start
+            bint is_complete = True
             Part part
         if self.nullable and not _any_there(nulls + self.start, self.end - self.start):
             # All null through an outer join: there is no such row.
@@ -1083,7 +1085,7 @@ cdef class Part:
         if count > IN_PLACE:
             own = <PyObject**>PyMem_Malloc(count * sizeof(PyObject*))
             if own == NULL:
-                return NULL
+                return PyErr_NoMemory()
         memset(own, 0, count * sizeof(PyObject*))
         for index in range(count):
             if <PyObject*>PyTuple_GET_ITEM(self.fields, index) == Py_None:
@@ -1094,9 +1096,10 @@ cdef class Part:
             part = <Part>PyTuple_GET_ITEM(self.fields, index)
             own[index] = part.make(values, nulls)
             if own[index] == NULL:
+                is_complete = False
                 break
             at = part.end
-        if at == self.end:
+        if is_complete:
             made = self.maker.make(own)
         else:
             _release(own, count)

@@ -9,13 +9,21 @@ cdef class RowReader:
     cdef object read(self, const char* data, ssize_t size)
 
 
+cdef class NumberedReader(RowReader):
+    # Reads the rows of a statement that answers several calls.
+
+    cdef:
+        RowReader reader
+        readonly list calls
+
+
 cdef class Step:
     # One Bind and Execute, and what came back.
 
     cdef:
         PreparedStatementState statement
         object values
-        RowReader reader
+        readonly RowReader reader
         bint drop_rows
         bint synced
         object waiter
@@ -23,6 +31,9 @@ cdef class Step:
         readonly object error
         readonly bytes status_bytes
         readonly bint done
+        readonly double elapsed_s
+        readonly bint is_unfit
+        readonly bint has_failed
 
     cdef settle(self)
 
@@ -32,7 +43,8 @@ cdef class WireProtocol(BaseProtocol):
         tuple _steps
         Step _step
         ssize_t _at
-        int _syncs
+        readonly int syncs
+        readonly double since
         readonly dict readers
 
     cdef _send(self, tuple steps, timeout)
@@ -41,3 +53,4 @@ cdef class WireProtocol(BaseProtocol):
     cdef _end_group(self)
     cdef _read_rows(self)
     cdef _fill(self, packet, Step step)
+    cdef _write_steps(self, tuple steps, packet, timeout)

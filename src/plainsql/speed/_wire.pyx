@@ -7,6 +7,8 @@ and an Execute. Steps up to a Sync are one implicit transaction: an error skips 
 """
 
 cimport cpython
+from cpython.time cimport perf_counter
+from libc.stdint cimport uint8_t, uint32_t
 
 from asyncpg.pgproto.pgproto cimport ReadBuffer, WriteBuffer
 from asyncpg.protocol.protocol cimport (
@@ -19,7 +21,7 @@ from asyncpg.protocol.protocol cimport (
 from asyncpg.exceptions import ConnectionDoesNotExistError, ProtocolError
 from asyncpg.exceptions._base import PostgresError
 
-__all__ = ["RowReader", "Step", "WireProtocol"]
+__all__ = ["NumberedReader", "RowReader", "Step", "WireProtocol"]
 
 cdef bytes _SYNC = b"S\x00\x00\x00\x04"
 
@@ -31,12 +33,40 @@ cdef class RowReader:
         raise NotImplementedError
 
 
+cdef class NumberedReader(RowReader):
+    """Reads the rows of a statement that answers several calls, into a list for each call.
+
+    The last column, an integer, is the number of the row's call, from 1. ``reader`` reads the columns before.
+    """
+
+    def __init__(self, RowReader reader not None, ssize_t calls):
+        self.reader = reader
+        self.calls = [[] for _ in range(calls)]
+
+    cdef object read(self, const char* data, ssize_t size):
+        cdef:
+            const uint8_t* end = <const uint8_t*>data + size
+            uint32_t number
+        if size < 10 or end[-8] or end[-7] or end[-6] or end[-5] != 4:
+            raise ProtocolError("the last column of the result row is not the number of a call")
+        number = <uint32_t>end[-4] << 24 | <uint32_t>end[-3] << 16 | <uint32_t>end[-2] << 8 | end[-1]
+        if number < 1 or number > <uint32_t>len(self.calls):
+            raise ProtocolError(f"the result row is of call {number} of {len(self.calls)}")
+        (<list>self.calls[number - 1]).append(self.reader.read(data, size))
+        return None
+
+
 cdef class Step:
     """One Bind and Execute, and what came back: ``rows`` and ``status``, or ``error``.
 
     ``reader`` makes the rows; without one they are asyncpg's records. ``drop_rows`` leaves them out.
     ``synced``: a Sync follows, so that an error of this step or before does not skip the next. ``waiter``: a
-    future that gets the rows, or the error, as soon as the step's Sync is answered.
+    future that gets the rows, or the error, as soon as the step's Sync is answered. ``elapsed_s``: the time
+    until then since the Sync before it was answered, or since the steps were sent. ``is_unfit``: its values
+    cannot be encoded. ``has_failed``: the error is its own, and not that of another step before the Sync.
+
+    With a `NumberedReader`, ``waiter`` is a sequence of futures, one for each call. They get the rows of their
+    calls, and nothing if the step failed.
     """
 
     def __init__(
@@ -64,7 +94,14 @@ cdef class Step:
 
     cdef settle(self):
         waiter = self.waiter
-        if waiter is not None and not waiter.done():
+        if waiter is None:
+            return
+        if type(self.reader) is NumberedReader:
+            if self.error is None:
+                for one, rows in zip(waiter, (<NumberedReader>self.reader).calls):
+                    if not one.done():
+                        one.set_result(rows)
+        elif not waiter.done():
             if self.error is not None:
                 waiter.set_exception(self.error)
             else:
@@ -124,30 +161,83 @@ cdef class WireProtocol(BaseProtocol):
             _settle_rest(steps, error)
             raise
 
+    async def exchange_each(self, tuple steps, timeout, ssize_t most_bytes):
+        """Send the steps of several calls in one round trip, and wait until those that were sent are answered.
+
+        A call's steps end with a synced one. If values of theirs cannot be encoded, they are left out and have
+        the error. Those that would make more than ``most_bytes`` together are left out too, and are not
+        ``done``; the first call's are always sent. What this raises is not given to the waiters.
+        """
+        cdef:
+            WriteBuffer packet = WriteBuffer.new()
+            list sent = []
+            ssize_t first = 0, index, length
+            Step step
+        timeout = self._get_timeout_impl(timeout)
+        if self._is_cancelling():
+            timeout = await self._wait_for_cancellation(timeout)
+        self._check_state()
+        for index in range(len(steps)):
+            if not (<Step>steps[index]).synced:
+                continue
+            length = packet._length
+            group = steps[first : index + 1]
+            first = index + 1
+            try:
+                for step in group:
+                    self._fill(packet, step)
+            except Exception as error:
+                packet._length = length
+                for step in group:
+                    step.error = error
+                    step.rows = None
+                    step.done = True
+                    step.settle()
+                continue
+            if packet._length > most_bytes and sent:
+                packet._length = length
+                break
+            sent += group
+        if sent:
+            await self._write_steps(tuple(sent), packet, timeout)
+
     cdef _send(self, tuple steps, timeout):
         """Send steps and return the future of their end."""
         cdef:
             Step step
             WriteBuffer packet = WriteBuffer.new()
-            int syncs = 0
         self._check_state()
         for step in steps:
-            self._fill(packet, step)
+            try:
+                self._fill(packet, step)
+            except Exception:
+                step.is_unfit = True
+                raise
+        return self._write_steps(steps, packet, timeout)
+
+    cdef _write_steps(self, tuple steps, packet, timeout):
+        """Write encoded steps and return the future of their end."""
+        cdef:
+            Step step
+            WriteBuffer buffer = packet
+            int syncs = 0
+        for step in steps:
             syncs += step.synced
         if not step.synced:
-            packet.write_bytes(_SYNC)
+            buffer.write_bytes(_SYNC)
             syncs += 1
         waiter = self._new_waiter(timeout)
         try:
             self._ensure_connected()
             self._set_state(PROTOCOL_BIND_EXECUTE)
             self._steps = steps
-            self._syncs = syncs
+            self.syncs = syncs
             self._begin_step(0)
             self.queries_count += len(steps)
-            self._write(packet)
+            self._write(buffer)
+            self.since = perf_counter()
         except Exception as error:
-            self._syncs = 0
+            self.syncs = 0
             self._steps = None
             waiter.set_exception(error)
             self._coreproto_error()
@@ -177,6 +267,7 @@ cdef class WireProtocol(BaseProtocol):
         if self._step.error is None:
             self._step.error = error
             self._step.rows = None
+            self._step.has_failed = True
 
     cdef _end_group(self):
         """The Sync of the current step's group was answered: its steps are done."""
@@ -185,7 +276,7 @@ cdef class WireProtocol(BaseProtocol):
             ssize_t at = self._at
             ssize_t first
             Step step
-            bint failed = False
+            double now = perf_counter()
         # The group: from the first step that is not done to its Sync.
         first = at
         while first > 0 and not (<Step>self._steps[first - 1]).done:
@@ -204,7 +295,9 @@ cdef class WireProtocol(BaseProtocol):
                 step.error = error
                 step.rows = None
             step.done = True
+            step.elapsed_s = now - self.since
             step.settle()
+        self.since = now
         if at + 1 < count:
             self._begin_step(at + 1)
 
@@ -243,7 +336,7 @@ cdef class WireProtocol(BaseProtocol):
             ssize_t size
             bytes message
             object row
-        if step.drop_rows or step.error is not None:
+        if step.drop_rows or step.error is not None or self.waiter is None or self.waiter.done():
             while buffer.take_message_type(b'D'):
                 buffer.discard_message()
             return
@@ -266,8 +359,8 @@ cdef class WireProtocol(BaseProtocol):
 
     cdef _parse_msg_ready_for_query(self):
         BaseProtocol._parse_msg_ready_for_query(self)
-        if self._syncs:
-            self._syncs -= 1
+        if self.syncs:
+            self.syncs -= 1
 
     cdef _push_result(self):
         if self._steps is None:
@@ -282,7 +375,7 @@ cdef class WireProtocol(BaseProtocol):
                     self.result_type = RESULT_OK
                     self.result = None
             self._end_group()
-        if self._syncs == 0:
+        if self.syncs == 0:
             self._steps = None
             self._step = None
             BaseProtocol._push_result(self)

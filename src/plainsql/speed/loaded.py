@@ -19,6 +19,7 @@ __all__ = [
     "CONNECT",
     "COPY_ENCODER",
     "MAKE_READER",
+    "NUMBERED_READER",
     "PORTAL",
     "PROTOCOL",
     "SEND_BLOCKS",
@@ -41,6 +42,7 @@ def _parts() -> dict[str, Any]:
         "STEP": wire.Step,
         "CONNECT": connect_with(protocol),
         "MAKE_READER": rows.reader_of,
+        "NUMBERED_READER": wire.NumberedReader,
         "PORTAL": stream.Portal,
         "COPY_ENCODER": copy.CopyEncoder,
         "SEND_BLOCKS": copy.send_blocks,
@@ -87,6 +89,9 @@ CONNECT: Any = _PARTS.get("CONNECT")
 
 MAKE_READER: Any = _PARTS.get("MAKE_READER")
 """Makes the reader of a row plan for a prepared statement; None without the compiled part."""
+
+NUMBERED_READER: Any = _PARTS.get("NUMBERED_READER")
+"""The class of readers for statements that answer several calls; None without the compiled part."""
 
 PORTAL: Any = _PARTS.get("PORTAL")
 """The class of a statement's rows in blocks; None without the compiled part."""

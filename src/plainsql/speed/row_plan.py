@@ -110,6 +110,12 @@ class RowPlan:
         self.finish = finish
         """Makes the rows of what was read, in the task that awaits them; None if they are read already."""
 
+    def with_more(self) -> RowPlan:
+        """Return the plan of the same rows with other columns after theirs, which are left out."""
+        return RowPlan(
+            self.columns, self.part, more=True, nulls=self.nulls, refuse=self.refuse, finish=self.finish
+        )
+
 
 class NullCheck:
     """A column, or the elements of its arrays, that must not be null."""

@@ -1,7 +1,9 @@
 """Batches: one query for many sets of parameters, in one round trip if possible.
 
-Reads go as pipelines or as batched statements. Writes go through the driver's pipeline, each with the number
-of its set::
+Reads go as pipelines or as batched statements, writes as pipelines. With the compiled part a pipeline is a
+step for each set, all of them in one implicit transaction: the rows of each are known by its step. A query
+that returns one row for each set is still counted by the server, before anything is committed. So such a
+write, and without the compiled part each write, is sent with the number of its set::
 
     with plainsql_write as (
       insert into … returning …
@@ -38,7 +40,8 @@ from plainsql.database.execution.pipelined_statement import (
     unfit_call,
 )
 from plainsql.database.execution.savepoint import atomic
-from plainsql.database.execution.statement import EXPLAINED, execute
+from plainsql.database.execution.statement import EXPLAINED, affected, execute
+from plainsql.database.pool.tenant_settings import LocalSettings
 from plainsql.errors import BindError, NoRowError, TooManyRowsError
 from plainsql.query import Args, CompiledQuery, QueryText
 from plainsql.query.parameter_sets import error_of_set
@@ -87,14 +90,15 @@ async def run_batch(
         await _refuse_nul(connection, query, runs)
     results: list[R] = []
     number = 1
-    async with nullcontext() if own or _is_one_statement(query, runs) else atomic(connection):
+    is_one = own or _is_one_statement(query, runs, steps=driver.takes_steps(connection))
+    async with nullcontext() if is_one else atomic(connection):
         for text, values in runs:
             if query.needs_columns or len(values) == 1:
                 results += await _one_by_one(connection, query, text, values, number)
             elif query.read_only:
                 forms = Forms(query, text, by_key=query.by_key)
                 results += await read_many(connection, query, text, values, forms, number)
-            elif (sql := pipelined_sql(query, text)) is not None:
+            elif (sql := pipelined_sql(query, text, steps=driver.takes_steps(connection))) is not None:
                 results += await write_pipelined(connection, query, text, values, sql, number)
             else:
                 results += await _one_by_one(connection, query, text, values, number)
@@ -136,24 +140,32 @@ async def _refuse_nul(
                 raise error_of_set(query.name, number, error) from None
 
 
-def _is_one_statement(query: CompiledQuery[Any, Any], runs: Sequence[tuple[QueryText, list[Values]]]) -> bool:
+def _is_one_statement(
+    query: CompiledQuery[Any, Any], runs: Sequence[tuple[QueryText, list[Values]]], *, steps: bool
+) -> bool:
     """Return whether the sets run in one round trip, or change nothing."""
     if query.read_only or not runs:
         return True
     [(text, values), *more] = runs
     if len(values) == 1 or more:
         return not more
-    return not query.needs_columns and pipelined_sql(query, text) is not None and is_one_piece(values)
+    sql = None if query.needs_columns else pipelined_sql(query, text, steps=steps)
+    return sql is not None and is_one_piece(values)
 
 
 async def _one_by_one(
-    connection: Any, query: CompiledQuery[Any, R], text: QueryText, values: Sequence[Values], first: int
+    connection: Any,
+    query: CompiledQuery[Any, R],
+    text: QueryText,
+    values: Sequence[Values],
+    first: int,
+    settings: LocalSettings | None = None,
 ) -> list[R]:
     """Run a query for each set of values. The numbers of the sets begin with ``first``."""
     results: list[R] = []
     for number, one in enumerate(values, first):
         try:
-            results.append(await execute(connection, query, text, one))
+            results.append(await execute(connection, query, text, one, settings))
         except BindError as error:
             raise error_of_set(query.name, number, error) from None
     return results
@@ -177,10 +189,11 @@ async def read_many(
     values: Sequence[Values],
     forms: Forms,
     first: int = 1,
+    settings: LocalSettings | None = None,
 ) -> list[R]:
     """Run a read for each set of values, in few statements, and return the results in order.
 
-    The numbers of the sets, for errors, begin with ``first``.
+    The numbers of the sets, for errors, begin with ``first``. ``settings`` go with each of the statements.
     """
     results: list[R] = []
     while len(results) < len(values):
@@ -196,9 +209,9 @@ async def read_many(
             most = fitting(rest[:most], most)
         number = first + len(results)
         if form is None or most == 1:
-            results += await _one_by_one(connection, query, text, rest[:1], number)
+            results += await _one_by_one(connection, query, text, rest[:1], number, settings)
         else:
-            results += await _read_chunk(connection, query, text, rest[:most], form, number)
+            results += await _read_chunk(connection, query, text, rest[:most], form, number, settings)
     return results
 
 
@@ -209,11 +222,26 @@ async def _read_chunk(
     values: Sequence[Values],
     form: Form,
     first: int,
+    settings: LocalSettings | None,
 ) -> list[R]:
     found: list[list[Any]] | None = None
+    is_built = False
     began = perf_counter()
     try:
-        found = await form.fetch(connection, values)
+        if not driver.takes_steps(connection):
+            found = await form.fetch(connection, values, settings)
+        elif isinstance(form, PipelinedStatement):
+            is_built = query.plan is not None
+            limit = driver.TimeLimit(connection)
+            steps = await driver.run_steps(
+                connection, text.sql, values, query, limit, settings=settings, plan=query.plan
+            )
+            found = [step.rows for step in steps]
+        elif form.plan is not None:
+            is_built = True
+            found = await form.fetch_rows(connection, values, settings)
+        else:
+            found = await form.fetch(connection, values, settings)
         form.cost.record(perf_counter() - began, len(values), 1)
     except EXPLAINED as error:
         if not isinstance(form, PipelinedStatement):
@@ -229,15 +257,26 @@ async def _read_chunk(
             raise
     if found is None:
         # One by one, until the set that is to blame raises its error.
-        return await _one_by_one(connection, query, text, values, first)
-    return [query.result(records) for records in found]
+        return await _one_by_one(connection, query, text, values, first, settings)
+    return _results(query, found, is_built=is_built)
 
 
-def pipelined_sql(query: CompiledQuery[Any, Any], text: QueryText) -> str | None:
+def _results(query: CompiledQuery[Any, R], found: Sequence[list[Any]], *, is_built: bool) -> list[R]:
+    """Return the results of calls from the rows of each, or from the records."""
+    if not is_built:
+        return [query.result(records) for records in found]
+    finish = query.plan.finish
+    return [query.result_of(rows if finish is None else finish(rows)) for rows in found]
+
+
+def pipelined_sql(query: CompiledQuery[Any, Any], text: QueryText, *, steps: bool) -> str | None:
     """Return the text of a write with the number of its set, or None if the write cannot be part of it.
 
-    It takes one more argument: the number, from 1.
+    It takes one more argument: the number, from 1. With ``steps`` a query for which any number of rows is
+    right needs no number: its own text is returned.
     """
+    if steps and query.kind in {"many", "count"}:
+        return text.sql
     begins = _WRITE.match(text.sql)
     if begins is None or _WITH.search(text.sql):
         return None
@@ -270,12 +309,15 @@ async def write_pipelined(
     values: Sequence[Values],
     sql: str,
     first: int = 1,
+    settings: LocalSettings | None = None,
 ) -> list[R]:
     """Run a write for each set of values, all or none. ``sql`` is the text of `pipelined_sql`.
 
-    In one round trip if the values are one piece; else the connection is in a transaction. The numbers of the
-    sets begin with ``first``.
+    In one round trip if the values are one piece, with the ``settings`` in it; else the connection is in a
+    transaction. The numbers of the sets begin with ``first``.
     """
+    if driver.takes_steps(connection):
+        return await _write_steps(connection, query, text, values, sql, first, settings)
     limit = driver.TimeLimit(connection)
     records: list[Any] = []
 
@@ -296,17 +338,66 @@ async def write_pipelined(
     return [query.result(rows) for rows in found]
 
 
+async def _write_steps(
+    connection: Any,
+    query: CompiledQuery[Any, R],
+    text: QueryText,
+    values: Sequence[Values],
+    sql: str,
+    first: int,
+    settings: LocalSettings | None,
+) -> list[R]:
+    """Run a write for each set of values, each as a step of its own."""
+    limit = driver.TimeLimit(connection)
+    own = 0 if sql is text.sql else 1
+    plan = None if query.kind == "count" else query.plan
+    if own and plan is not None:
+        plan = plan.with_more() if plan.columns is not None else None
+    steps: list[Any] = []
+
+    async def write(piece: Sequence[Values], number: int) -> None:
+        sets = [(*one, n) for n, one in enumerate(piece, number)] if own else piece
+        steps.extend(
+            await driver.run_steps(
+                connection,
+                sql,
+                sets,
+                query,
+                limit,
+                own=own,
+                settings=settings,
+                plan=plan,
+                drop_rows=query.kind == "count",
+            )
+        )
+
+    for at, piece in pieces(values):
+        await _explained(connection, query, text, piece, first + at, write(piece, first + at))
+    if query.kind == "count":
+        return [affected(step.status) for step in steps]  # type: ignore[misc]
+    if own and plan is None:
+        return [query.result([record[:-1] for record in step.rows]) for step in steps]
+    return _results(query, [step.rows for step in steps], is_built=plan is not None)
+
+
 async def write_many(
     connection: Any,
     query: CompiledQuery[Any, Any],
     text: QueryText,
     values: Sequence[Values],
     first: int = 1,
+    settings: LocalSettings | None = None,
 ) -> None:
     """Run a query for each set of values, all or none, as `write_pipelined` does, and drop the results."""
     limit = driver.TimeLimit(connection)
     for at, piece in pieces(values):
-        work = connection.executemany(text.sql, piece, timeout=limit.left)
+        work: Coroutine[Any, Any, object]
+        if settings is None:
+            work = connection.executemany(text.sql, piece, timeout=limit.left)
+        else:
+            work = driver.run_steps(
+                connection, text.sql, piece, query, limit, settings=settings, drop_rows=True
+            )
         await _explained(connection, query, text, piece, first + at, work)
 
 

@@ -21,6 +21,7 @@ from typing import Any
 from plainsql.database.execution import driver
 from plainsql.database.execution.cost import Cost
 from plainsql.database.execution.pipelined_statement import Values
+from plainsql.database.pool.tenant_settings import LocalSettings
 from plainsql.query import CompiledQuery, QueryText, elements
 from plainsql.statements.batched import PARAMETER_TYPES, ParameterType, batched_sql
 
@@ -34,7 +35,7 @@ class BatchedStatement:
     types.
     """
 
-    __slots__ = ("_opaque", "_query", "_sql", "_text", "_types", "cost", "refused")
+    __slots__ = ("_opaque", "_plan", "_query", "_sql", "_text", "_types", "cost", "refused")
 
     def __init__(self, query: CompiledQuery[Any, Any], text: QueryText) -> None:
         self._query = query
@@ -43,21 +44,24 @@ class BatchedStatement:
         self._types: Sequence[ParameterType] = ()
         self._opaque: Sequence[bool] = ()
         """For each parameter, whether a list is one value of it, and not an array of values."""
+        self._plan: Any = None
         self.cost = Cost()
         self.refused = "plainsql_" in text.sql  # it might contain one of our names
         """True if PostgreSQL accepts the query alone, but not in this form."""
 
-    async def fetch(self, connection: Any, calls: Sequence[Values]) -> list[list[Any]] | None:
+    async def fetch(
+        self, connection: Any, calls: Sequence[Values], settings: LocalSettings | None = None
+    ) -> list[list[Any]] | None:
         """Run the query for each set of values and return the records of each, in the order of the calls.
 
         Return None if the values cannot be batched: one of them is an array of several dimensions.
         """
-        sql = self._sql or await self._describe(connection)
-        arguments = self._columns(calls)
+        sql = await self.make(connection)
+        arguments = self.arguments(calls)
         if arguments is None:
             return None
         found: list[list[Any]] = [[] for _ in calls]
-        for record in await driver.fetch(connection, sql, arguments, self._query, 1):
+        for record in await driver.fetch(connection, sql, arguments, self._query, 1, settings):
             found[record[-1] - 1].append(record[:-1])
         return found
 
@@ -66,9 +70,48 @@ class BatchedStatement:
         """The text of the statement; empty before it is made."""
         return self._sql or ""
 
+    async def fetch_rows(
+        self, connection: Any, calls: Sequence[Values], settings: LocalSettings | None
+    ) -> list[list[Any]] | None:
+        """Run the query for each set of values and return the built rows of each, as `fetch` does the
+        records. It has a ``plan``, and the connection the compiled protocol.
+        """
+        sql = await self.make(connection)
+        arguments = self.arguments(calls)
+        if arguments is None:
+            return None
+        limit = driver.TimeLimit(connection)
+        [step] = await driver.run_steps(
+            connection,
+            sql,
+            [arguments],
+            self._query,
+            limit,
+            own=1,
+            settings=settings,
+            plan=self.plan,
+            calls=len(calls),
+        )
+        found: list[list[Any]] = step.reader.calls
+        return found
+
+    @property
+    def plan(self) -> Any:
+        """The plan by which the compiled part reads the statement's rows; None if they come as records."""
+        plan = self._query.plan
+        if plan is None or plan.columns is None or plan.finish is not None:
+            return None
+        if self._plan is None:
+            self._plan = plan.with_more()
+        return self._plan
+
     def forget(self) -> None:
         """Describe the parameters again at the next use: their types may have changed."""
         self._sql = None
+
+    async def make(self, connection: Any) -> str:
+        """Return the text of the statement, for which the parameters' types are read first."""
+        return self._sql or await self._describe(connection)
 
     async def _describe(self, connection: Any) -> str:
         parameters = await driver.parameters(connection, self._text.sql, self._query)
@@ -80,8 +123,11 @@ class BatchedStatement:
         self._sql = batched_sql(self._text.variant, self._types)
         return self._sql
 
-    def _columns(self, calls: Sequence[Values]) -> list[object] | None:
-        """Return for each parameter the list of its values in all calls, as the statement's arguments."""
+    def arguments(self, calls: Sequence[Values]) -> list[object] | None:
+        """Return for each parameter the list of its values in all calls, as the statement's arguments.
+
+        Return None if the values cannot be batched: one of them is an array of several dimensions.
+        """
         if not self._types:
             return [[0] * len(calls)]
         arguments: list[object] = []

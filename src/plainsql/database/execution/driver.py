@@ -19,11 +19,12 @@ from asyncpg import Record, exceptions
 from plainsql.database.execution.asyncpg_version import IS_KNOWN, PIPELINES_RETURN_ROWS
 from plainsql.database.execution.column_plans import column_reader, has_columns, learn_columns
 from plainsql.database.pool.resettable_connection import of_element
+from plainsql.database.pool.tenant_settings import LocalSettings, prepare_settings, ready_step
 from plainsql.errors import ContractError, DecodeError
 from plainsql.query import CompiledQuery
 from plainsql.query.compiled_columns import CompiledColumns
 from plainsql.query.description import Described
-from plainsql.speed.loaded import MAKE_READER, PROTOCOL
+from plainsql.speed.loaded import MAKE_READER, NUMBERED_READER, PROTOCOL, STEP
 from plainsql.speed.row_plan import row_plan
 
 __all__ = [
@@ -36,7 +37,11 @@ __all__ = [
     "parameter_types",
     "parameters",
     "prepare",
+    "reader_of",
     "reads_rows",
+    "run_steps",
+    "status_with",
+    "takes_steps",
 ]
 
 
@@ -63,13 +68,20 @@ class TimeLimit:
 
 
 async def fetch(
-    connection: Any, sql: str, values: Sequence[object], query: CompiledQuery[Any, Any], own: int = 0
+    connection: Any,
+    sql: str,
+    values: Sequence[object],
+    query: CompiledQuery[Any, Any],
+    own: int = 0,
+    settings: LocalSettings | None = None,
 ) -> list[Any]:
     """Return all records, as ``connection.fetch(sql, *values)`` does, and raise what that raises.
 
-    The last ``own`` columns are not the query's. Raises ``ContractError`` if the result has other columns
-    than the query's row type; then nothing was executed.
+    The last ``own`` columns are not the query's. ``settings`` go in the round trip of the statement. Raises
+    ``ContractError`` if the result has other columns than the query's row type; then nothing was executed.
     """
+    if settings is not None:
+        return await _fetch_with(connection, settings, sql, values, query, own)
     if not IS_KNOWN:
         return await _prepared(
             connection,
@@ -108,19 +120,25 @@ async def fetch(
 
 
 async def fetch_rows(
-    connection: Any, sql: str, values: Sequence[object], query: CompiledQuery[Any, Any]
+    connection: Any,
+    sql: str,
+    values: Sequence[object],
+    query: CompiledQuery[Any, Any],
+    settings: LocalSettings | None = None,
 ) -> list[Any]:
     """Return the rows of a query with a plan, on a connection with the compiled protocol, and raise what
     `fetch` raises. They are read straight from the server's messages.
     """
+    rows: list[Any]
     finish = None if query.is_columnar else query.plan.finish
+    if settings is not None:
+        rows = await _fetch_with(connection, settings, sql, values, query, 0, as_rows=True)
+        return rows if finish is None else finish(rows)
     statement = _ready(connection, sql, query)
     if statement is not None and not connection._query_loggers:
         try:
             protocol = connection._protocol
-            rows: list[Any] = await protocol.fetch_rows(
-                statement, values, _reader(connection, statement, query), None
-            )
+            rows = await protocol.fetch_rows(statement, values, _reader(connection, statement, query), None)
             return rows if finish is None else finish(rows)
         except exceptions.OutdatedSchemaCacheError as error:
             await _learn_types(connection, query, error)
@@ -159,8 +177,12 @@ def _reader(connection: Any, statement: Any, query: CompiledQuery[Any, Any]) -> 
     """Return what reads the rows of a query's statement on a connection."""
     if query.is_columnar:
         return column_reader(connection, statement.query, query)
-    plan = query.plan
-    readers: dict[Any, tuple[Any, Any]] = connection._protocol.readers
+    return reader_of(connection._protocol, statement, query.plan)
+
+
+def reader_of(protocol: Any, statement: Any, plan: Any) -> Any:
+    """Return what reads the rows of a statement on a connection, as a plan says."""
+    readers: dict[Any, tuple[Any, Any]] = protocol.readers
     found = readers.get(plan)
     if found is not None and found[0] is statement:
         return found[1]
@@ -171,8 +193,163 @@ def _reader(connection: Any, statement: Any, query: CompiledQuery[Any, Any]) -> 
     return reader
 
 
+async def _fetch_with(
+    connection: Any,
+    settings: LocalSettings,
+    sql: str,
+    values: Sequence[object],
+    query: CompiledQuery[Any, Any],
+    own: int,
+    *,
+    as_rows: bool = False,
+) -> list[Any]:
+    """Return the records or the rows of a statement with settings in its round trip.
+
+    Both are one implicit transaction: the settings are gone when the answer is here.
+    """
+    statement = _ready(connection, sql, query)
+    if statement is not None and not connection._query_loggers:
+        first = ready_step(connection, settings)
+        if first is not None:
+            protocol = connection._protocol
+            reader = _reader(connection, statement, query) if as_rows else None
+            try:
+                return await _exchange(protocol, first, STEP(statement, values, reader), None)
+            except exceptions.OutdatedSchemaCacheError as error:
+                await _learn_types(connection, query, error)
+            except exceptions.InvalidCachedStatementError:
+                connection._drop_global_statement_cache()
+
+    async def run(statement: Any, timeout: float | None) -> list[Any]:
+        protocol = connection._protocol
+        first = ready_step(connection, settings)
+        reader = _reader(connection, statement, query) if as_rows else None
+        return await _exchange(protocol, first, STEP(statement, values, reader), timeout)
+
+    async def run_logged(timeout: float | None) -> list[Any]:
+        with connection._time_and_log(sql, values, timeout):
+            return await run(await connection._get_statement(sql, timeout), timeout)
+
+    return await _prepared(connection, sql, query, own, run, run_logged, settings)
+
+
+async def status_with(connection: Any, settings: LocalSettings, sql: str, values: Sequence[object]) -> str:
+    """Return the status of a statement that runs with settings in its round trip, as
+    ``connection.execute(sql, *values)`` does without them.
+    """
+    limit = TimeLimit(connection)
+    again = True
+    while True:
+        first, statement = await _prepared_pair(connection, settings, sql, limit)
+        step = STEP(statement, values, drop_rows=True)
+        try:
+            if connection._query_loggers:
+                with connection._time_and_log(sql, values, limit.left):
+                    await _exchange(connection._protocol, first, step, limit.left)
+            else:
+                await _exchange(connection._protocol, first, step, limit.left)
+        except exceptions.InvalidCachedStatementError:
+            connection._drop_global_statement_cache()
+            if not again:
+                raise
+            again = False
+        else:
+            status: str = step.status
+            return status
+
+
+async def _prepared_pair(
+    connection: Any, settings: LocalSettings, sql: str, limit: TimeLimit
+) -> tuple[Any, Any]:
+    """Return the step of the settings and a statement, both prepared at the same time.
+
+    While one is being prepared, another connection may find that its plans are out of date: then those of all
+    connections are dropped, and closed by the next preparation.
+    """
+    while True:
+        await prepare_settings(connection, settings, limit.left)
+        statement = await connection._get_statement(sql, limit.left)
+        if (first := ready_step(connection, settings)) is not None:
+            return first, statement
+
+
+async def _exchange(protocol: Any, first: Any, step: Any, timeout: float | None) -> list[Any]:
+    """Send the step of the settings and that of the statement, and return its rows."""
+    await protocol.exchange((first, step), timeout)
+    if step.error is not None:
+        raise step.error
+    rows: list[Any] = step.rows
+    return rows
+
+
+async def run_steps(
+    connection: Any,
+    sql: str,
+    sets: Sequence[Sequence[object]],
+    query: CompiledQuery[Any, Any],
+    limit: TimeLimit,
+    *,
+    own: int = 0,
+    settings: LocalSettings | None = None,
+    plan: Any = None,
+    calls: int = 0,
+    drop_rows: bool = False,
+) -> list[Any]:
+    """Run a statement for each set of values, all or none, in one round trip, and return the step of each,
+    with its rows or records and its status. See `takes_steps`.
+
+    The errors are those of ``connection.fetchmany``. The last ``own`` columns are not the query's.
+    ``settings`` go in the same round trip. ``plan``: how rows are read. ``calls``: the last column is the
+    number of one of so many calls. The sets are short enough for one write.
+    """
+    again = not connection.is_in_transaction()
+    while True:
+        statement = await prepare(connection, sql, query, own, limit.left)
+        first: tuple[Any, ...] = ()
+        if settings is not None:
+            step, statement = await _prepared_pair(connection, settings, sql, limit)
+            first = (step,)
+        protocol = connection._protocol
+        reader = None if plan is None else reader_of(protocol, statement, plan)
+        if calls:
+            reader = NUMBERED_READER(reader, calls)
+        steps = [STEP(statement, values, reader, synced=False, drop_rows=drop_rows) for values in sets]
+        try:
+            with connection._time_and_log(sql, sets, limit.left):
+                await protocol.exchange((*first, *steps), limit.left)
+                if steps[-1].error is not None:
+                    raise steps[-1].error
+        except exceptions.DataError as error:
+            unfit = next((number for number, step in enumerate(steps) if step.is_unfit), None)
+            if unfit is None:
+                raise
+            raise of_element(error, unfit) from error.__cause__
+        except exceptions.OutdatedSchemaCacheError:
+            await connection.reload_schema_state()
+            raise
+        except exceptions.InvalidCachedStatementError:
+            connection._drop_global_statement_cache()
+            if not again:
+                raise
+            again = False
+        else:
+            return steps
+
+
+def takes_steps(connection: Any) -> bool:
+    """Return whether `run_steps` can run statements on a connection: it has the compiled protocol, and keeps
+    prepared statements.
+    """
+    return type(connection._protocol) is PROTOCOL and connection._config.statement_cache_size > 0
+
+
 async def fetch_many(
-    connection: Any, sql: str, sets: Sequence[Sequence[object]], query: CompiledQuery[Any, Any], own: int
+    connection: Any,
+    sql: str,
+    sets: Sequence[Sequence[object]],
+    query: CompiledQuery[Any, Any],
+    own: int,
+    settings: LocalSettings | None = None,
 ) -> list[Any]:
     """Run a statement for each set of values in one round trip and return all records in one list.
 
@@ -180,6 +357,10 @@ async def fetch_many(
     less than four times 32 kB on the wire. Beyond that asyncpg waits for the socket, and a caller that is
     cancelled there never returns.
     """
+    if settings is not None:
+        limit = TimeLimit(connection)
+        steps = await run_steps(connection, sql, sets, query, limit, own=own, settings=settings)
+        return [record for step in steps for record in step.rows]
     if not PIPELINES_RETURN_ROWS:
         return await _one_by_one(connection, sql, sets, query, own)
     if not IS_KNOWN:
@@ -271,14 +452,19 @@ async def _prepared(
     own: int,
     run: Callable[[Any, float | None], Awaitable[list[Any]]],
     run_logged: Callable[[float | None], Awaitable[list[Any]]],
+    settings: LocalSettings | None = None,
 ) -> list[Any]:
-    """Prepare a statement and run it, within the connection's time limit for both."""
+    """Prepare a statement and its settings' and run them, within the connection's time limit for all."""
     connection._check_open()  # a connection that has ended has no time limit any more
     limit = TimeLimit(connection)
     attempt = 0
     while True:
         attempt += 1
+        if settings is not None:
+            await prepare_settings(connection, settings, limit.left)
         statement = await prepare(connection, sql, query, own, limit.left)
+        if settings is not None and ready_step(connection, settings) is None:
+            continue  # see `_prepared_pair`
         if connection._query_loggers:
             return await run_logged(limit.left)
         try:

@@ -21,6 +21,7 @@ from plainsql.database.execution.row_blocks import RowBlocks
 from plainsql.database.execution.statement import execute
 from plainsql.database.pool.call import Call
 from plainsql.database.pool.tenant_pool import AroundCommit, TenantPool
+from plainsql.database.pool.tenant_settings import LocalSettings
 from plainsql.query import Args, CompiledQuery, QueryText
 
 __all__ = ["OnConnection"]
@@ -48,7 +49,7 @@ class OnConnection:
         text, values = query.text(args)
         if query.row_security is not None and pool.tenant is None:
             await pool.admit(query)
-        return await pool.run_on_connection(execute, query, text, values, call)
+        return await pool.run_on_connection(execute, query, text, values, call, sends_settings=True)
 
     def fresh(
         self, query: CompiledQuery[Any, R], args: Args, pool: TenantPool, call: Call | None, /
@@ -90,14 +91,17 @@ class OnConnection:
         if query.session_clean and len(runs) == 1 and not query.needs_columns:
             text, values = runs[0]
             if len(values) == 1:
-                return [await pool.run_on_connection(execute, query, text, values[0], call)]
-            sql = pipelined_sql(query, text)
+                one = pool.run_on_connection(execute, query, text, values[0], call, sends_settings=True)
+                return [await one]
+            sql = pipelined_sql(query, text, steps=pool.takes_steps)
             if sql is not None and is_one_piece(values):  # the pipeline is a transaction
 
-                async def write(connection: Any, _: object, text: QueryText, values: Any) -> list[R]:
-                    return await write_pipelined(connection, query, text, values, sql)
+                async def write(
+                    connection: Any, _: object, text: QueryText, values: Any, settings: LocalSettings | None
+                ) -> list[R]:
+                    return await write_pipelined(connection, query, text, values, sql, settings=settings)
 
-                return await pool.run_on_connection(write, query, text, values, call)
+                return await pool.run_on_connection(write, query, text, values, call, sends_settings=True)
         if not runs:
             return []
         async with pool.in_transaction(call, query=query) as connection:
@@ -110,7 +114,13 @@ class OnConnection:
         await pool.admit(query)
         runs = divide(query, sets)
         if query.session_clean and len(runs) == 1 and is_one_piece(runs[0][1]):
-            await pool.run_on_connection(write_many, query, *runs[0], call)
+
+            async def write(
+                connection: Any, _: object, text: QueryText, values: Any, settings: LocalSettings | None
+            ) -> None:
+                await write_many(connection, query, text, values, settings=settings)
+
+            await pool.run_on_connection(write, query, *runs[0], call, sends_settings=True)
         elif runs:
             async with pool.in_transaction(call, query=query) as connection:
                 await execute_many(connection, query, sets, own=True)
@@ -153,7 +163,9 @@ class OnConnection:
     ) -> list[R]:
         forms = self._forms.of(query, text)
 
-        async def read(connection: Any, _: object, text: QueryText, values: Any) -> list[R]:
-            return await read_many(connection, query, text, values, forms, first)
+        async def read(
+            connection: Any, _: object, text: QueryText, values: Any, settings: LocalSettings | None
+        ) -> list[R]:
+            return await read_many(connection, query, text, values, forms, first, settings)
 
-        return await pool.run_on_connection(read, query, text, values, call)
+        return await pool.run_on_connection(read, query, text, values, call, sends_settings=True)

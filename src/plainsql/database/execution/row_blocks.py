@@ -53,7 +53,7 @@ class RowBlocks(Generic[T]):
         self._query = query
         self._text, self._values = query.text(args)
         self._prefetch = query.block_rows if isinstance(query, StreamedColumns) else prefetch
-        # A statement that is left early must not have changed more than the rows that were asked for.
+        # A statement that is left early must not have changed more than the rows that its caller wanted.
         self._reads_ahead = exclusive and query.read_only
         self._cursor: Any = None
         self._build: Callable[[list[Any]], list[T]] = query.build
@@ -69,7 +69,7 @@ class RowBlocks(Generic[T]):
             await refuse_nul(connection, query, text, values)
         try:
             if self._cursor is None:
-                await self._open()
+                self._cursor = await self._open()
             if records := await self._cursor.fetch(self._prefetch):
                 return self._build(records)
             self._has_ended = True
@@ -85,23 +85,26 @@ class RowBlocks(Generic[T]):
         if isinstance(self._cursor, Cursor):
             await self._cursor.close()
 
-    async def _open(self) -> None:
+    async def _open(self) -> Any:
+        """Return the cursor, and find what makes rows of what it fetches."""
         connection, query, sql = self._connection, self._query, self._text.sql
         statement = await driver.prepare(connection, sql, query)
         run = query.run()
-        if driver.reads_rows(connection, query) and connection._stmt_cache.has((sql, Record, False)):
-            reader = driver._reader(connection, statement, query)
-            self._cursor = Cursor(
-                connection, statement, self._values, reader, self._prefetch, reads_ahead=self._reads_ahead
-            )
-            self._build = _columns_of(query) if query.is_columnar else query.plan.finish or _same
-        else:
-            self._cursor = await connection.cursor(sql, *self._values)
+        if run is not None:
+            self._build, self._end = run.add, run.end
+        if not (driver.reads_rows(connection, query) and connection._stmt_cache.has((sql, Record, False))):
             if isinstance(query, StreamedColumns):
                 types = column_types(connection, sql)
                 self._build = lambda records: [query.columns(types, records)]
-        if run is not None:
-            self._build, self._end = run.add, run.end
+            return await connection.cursor(sql, *self._values)
+        if query.is_columnar:
+            self._build = _columns_of(query)
+        elif run is None:
+            self._build = query.plan.finish or _same
+        reader = driver._reader(connection, statement, query)
+        return Cursor(
+            connection, statement, self._values, reader, self._prefetch, reads_ahead=self._reads_ahead
+        )
 
 
 async def iterate(
@@ -117,7 +120,7 @@ async def iterate(
         await blocks.close()
 
 
-class Cursor(connresource.ConnectionResource):  # type: ignore[misc]
+class Cursor(connresource.ConnectionResource):
     """A portal on a connection with the compiled protocol. It has the errors of asyncpg's cursor."""
 
     __slots__ = ("_portal", "_statement")
@@ -132,7 +135,7 @@ class Cursor(connresource.ConnectionResource):  # type: ignore[misc]
         *,
         reads_ahead: bool,
     ) -> None:
-        super().__init__(connection)
+        super().__init__(connection)  # type: ignore[no-untyped-call]
         self._check_ready()
         self._statement = statement
         name = connection._get_unique_id("portal")
@@ -141,9 +144,10 @@ class Cursor(connresource.ConnectionResource):  # type: ignore[misc]
 
     async def fetch(self, _: int) -> list[Any]:
         """Return the next rows, none at the end."""
-        self._check_conn_validity("fetch")
+        self._check_conn_validity("fetch")  # type: ignore[no-untyped-call]
         self._check_ready()
-        return await self._portal.fetch()
+        rows: list[Any] = await self._portal.fetch()
+        return rows
 
     async def close(self) -> None:
         """Make the connection free for other statements."""

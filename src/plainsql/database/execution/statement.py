@@ -11,6 +11,7 @@ from plainsql.database.execution import driver
 from plainsql.database.execution.column_plans import column_types
 from plainsql.database.execution.errors import explain
 from plainsql.database.execution.nul_characters import nul_refused, refuse_nul
+from plainsql.database.pool.tenant_settings import LocalSettings, is_of_settings
 from plainsql.query import Args, CompiledQuery, QueryText
 from plainsql.query.compiled_columns import CompiledColumns
 
@@ -35,20 +36,30 @@ EXPLAINED = (
 )
 
 
-async def execute(connection: Any, query: CompiledQuery[Any, R], text: QueryText, values: Args) -> R:
-    """Run a query to its end and build its result."""
+async def execute(
+    connection: Any,
+    query: CompiledQuery[Any, R],
+    text: QueryText,
+    values: Args,
+    settings: LocalSettings | None = None,
+) -> R:
+    """Run a query to its end and build its result. ``settings`` go in the round trip of the statement."""
     if query.kind != "count":
         if isinstance(query, CompiledColumns):
             # Its result is `Columns` by its class; the type checker knows only R.
-            return await _columns(connection, query, text, values)  # type: ignore[return-value]
+            return await _columns(connection, query, text, values, settings)  # type: ignore[return-value]
         if driver.reads_rows(connection, query):
-            return query.result_of(await fetch_rows(connection, query, text, values))
-        return query.result(await fetch(connection, query, text, values))
+            return query.result_of(await fetch_rows(connection, query, text, values, settings))
+        return query.result(await fetch(connection, query, text, values, settings))
     if connection._top_xact is not None:
         await refuse_nul(connection, query, text, values)
     try:
+        if settings is None:
+            status = await connection.execute(text.sql, *values)
+        else:
+            status = await driver.status_with(connection, settings, text.sql, values)
         # The query's class makes the result an int; the type checker knows only R.
-        return affected(await connection.execute(text.sql, *values))  # type: ignore[return-value]
+        return affected(status)  # type: ignore[return-value]
     except EXPLAINED as error:
         said = await explained(error, connection, query, text, values)
         if said is error:
@@ -56,7 +67,13 @@ async def execute(connection: Any, query: CompiledQuery[Any, R], text: QueryText
         raise said from None
 
 
-async def fetch(connection: Any, query: CompiledQuery[Any, Any], text: QueryText, values: Args) -> list[Any]:
+async def fetch(
+    connection: Any,
+    query: CompiledQuery[Any, Any],
+    text: QueryText,
+    values: Args,
+    settings: LocalSettings | None = None,
+) -> list[Any]:
     """Run a query to its end and return its records."""
     if connection._top_xact is not None:
         await refuse_nul(connection, query, text, values)
@@ -64,7 +81,7 @@ async def fetch(connection: Any, query: CompiledQuery[Any, Any], text: QueryText
         if not query.compared:
             # Another query of the same text may have prepared it.
             await driver.prepare(connection, text.sql, query)
-        return await driver.fetch(connection, text.sql, values, query)
+        return await driver.fetch(connection, text.sql, values, query, 0, settings)
     except EXPLAINED as error:
         said = await explained(error, connection, query, text, values)
         if said is error:
@@ -72,14 +89,20 @@ async def fetch(connection: Any, query: CompiledQuery[Any, Any], text: QueryText
         raise said from None
 
 
-async def fetch_rows(connection: Any, query: CompiledQuery[T, Any], text: QueryText, values: Args) -> list[T]:
+async def fetch_rows(
+    connection: Any,
+    query: CompiledQuery[T, Any],
+    text: QueryText,
+    values: Args,
+    settings: LocalSettings | None = None,
+) -> list[T]:
     """Run a query to its end and return its rows."""
     if not driver.reads_rows(connection, query):
-        return query.build(await fetch(connection, query, text, values))
+        return query.build(await fetch(connection, query, text, values, settings))
     if connection._top_xact is not None:
         await refuse_nul(connection, query, text, values)
     try:
-        return await driver.fetch_rows(connection, text.sql, values, query)
+        return await driver.fetch_rows(connection, text.sql, values, query, settings)
     except EXPLAINED as error:
         said = await explained(error, connection, query, text, values)
         if said is error:
@@ -87,14 +110,20 @@ async def fetch_rows(connection: Any, query: CompiledQuery[T, Any], text: QueryT
         raise said from None
 
 
-async def _columns(connection: Any, query: CompiledColumns, text: QueryText, values: Args) -> Columns:
+async def _columns(
+    connection: Any,
+    query: CompiledColumns,
+    text: QueryText,
+    values: Args,
+    settings: LocalSettings | None,
+) -> Columns:
     """Run a query to its end and return its columns."""
     if driver.reads_rows(connection, query):
-        rows = await fetch_rows(connection, query, text, values)
+        rows = await fetch_rows(connection, query, text, values, settings)
         if rows:
             return query.result_of(rows)
         return query.columns(column_types(connection, text.sql), [])
-    records = await fetch(connection, query, text, values)
+    records = await fetch(connection, query, text, values, settings)
     return query.columns(column_types(connection, text.sql), records)
 
 
@@ -102,6 +131,8 @@ async def explained(
     error: BaseException, connection: Any, query: CompiledQuery[Any, Any], text: QueryText, values: Args
 ) -> BaseException:
     """Return the error to raise for one of a statement, as `explain` does; for a NUL, a `BindError`."""
+    if is_of_settings(error):
+        return error
     refusal = nul_refused(error, connection, query, text, values)
     return await explain(error, connection, query, text, values) if refusal is None else refusal
 

@@ -35,6 +35,9 @@ SETTINGS = {
 # read, and temporary tables, which would hide others of the same name.
 _EXTRA_RESET = "reset session authorization; reset role; discard temp; discard sequences;"
 
+_CANCEL_AGAIN_S = 0.02
+"""Seconds after which the next statement of a cancelled pipeline is cancelled too, if it still runs."""
+
 _PROBE_NAME = "plainsql_probe"
 
 
@@ -125,6 +128,12 @@ class DriverConnection(ResettableConnection):
             async with asyncio.timeout(self.control_timeout_s):
                 with suppress(ConnectionResetError):
                     await self.cancel_statement()
+                    # Of a pipeline, the request ends one statement only.
+                    while cancel_waiter is not None and self._statements_left():
+                        ended, _ = await asyncio.wait([cancel_waiter], timeout=_CANCEL_AGAIN_S)
+                        if ended:
+                            break
+                        await self.cancel_statement()
                 if not waiter.done():
                     waiter.set_result(None)
                 if cancel_waiter is not None:
@@ -138,6 +147,10 @@ class DriverConnection(ResettableConnection):
                 self._cancellations.discard(asyncio.current_task())
                 if not waiter.done():
                     waiter.set_result(None)
+
+    def _statements_left(self) -> bool:
+        """Return whether statements of a pipeline come after the one that runs."""
+        return getattr(self._protocol, "syncs", 0) > 1
 
     def _clean_tasks(self) -> None:
         # asyncpg cancels the requests to cancel here. A request that is connecting at that moment is reported

@@ -36,6 +36,8 @@ class OpenedPool(NamedTuple):
     pooler: Pooler | None
     round_trip: RoundTrip
     """The time of a round trip on the first connections."""
+    keeps_statements: bool
+    """True if a statement stays prepared on a connection from one transaction to the next."""
 
 
 async def open_pool(
@@ -155,7 +157,7 @@ class _Opener:
 
         pool = ConnectionPool(self._connector(connection_class, set_up, **options), **self._pool_options)
         await pool.open()
-        return OpenedPool(pool, pooler, round_trip)
+        return OpenedPool(pool, pooler, round_trip, options.get("statement_cache_size") != 0)
 
     async def _pooler_keeps_statements(self) -> bool:
         connector = self._connector(session.DriverConnection, statement_cache_size=0)

@@ -1,8 +1,15 @@
 """The connection pool as one tenant uses it, or as calls without a tenant use it.
 
-A connection whose session carries a tenant serves no other before its settings are replaced. Behind a pooler
-in transaction mode no session can carry anything, and any may carry what another program has left in it.
-There every call is a transaction that begins with its tenant's settings, or with the defaults.
+A tenant's settings go with what they are for, and end with it: in the round trip of a statement, where the
+compiled protocol can send them there (see `tenant_settings`), and in the message that begins a transaction.
+
+Otherwise the session carries them: for a connection that is lent, for a statement that may not be in a
+transaction, and for all calls without the compiled part. A connection whose session carries a tenant serves
+no other before its settings are replaced.
+
+Behind a pooler in transaction mode no session can carry anything, and any may carry what another program has
+left in it. There calls without a tenant send settings too, the defaults. What cannot be sent with its
+settings is a transaction that begins with them.
 """
 
 from __future__ import annotations
@@ -30,6 +37,7 @@ from plainsql.database.pool.read_only_servers import ReadOnlyServers, explain_re
 from plainsql.database.pool.resettable_connection import may_alter_statements
 from plainsql.database.pool.tenant_guard import TenantGuard
 from plainsql.database.pool.tenant_session import set_session
+from plainsql.database.pool.tenant_settings import LocalSettings
 from plainsql.database.pool.transaction_block import block
 from plainsql.errors import PlainsqlError, PoolTimeoutError
 from plainsql.outcome_notes import NOT_SENT
@@ -86,6 +94,8 @@ class DatabasePool:
     guard: TenantGuard
     search_path: str = ""
     """The ``search_path`` of all sessions; empty for the server's own."""
+    sends_settings: bool = False
+    """True if the connections can send settings in the round trip of a statement."""
     holders: Holders = field(default_factory=Holders)
     """The tasks that hold connections for longer than a call."""
     read_only: ReadOnlyServers = field(init=False)
@@ -95,33 +105,58 @@ class DatabasePool:
 
 
 class TenantPool:
-    """Acquires connections whose session is one tenant's, or carries no tenant, and releases them."""
+    """Acquires connections for one tenant, or for calls without a tenant, and releases them."""
 
-    __slots__ = ("_connections", "_pool", "_session", "local", "tenant")
+    __slots__ = ("_connections", "_pool", "_session", "local", "settings", "tenant")
 
     def __init__(self, pool: DatabasePool, tenant: Tenant | None) -> None:
         self._pool = pool
         self._connections = pool.connections
         self.tenant = tenant
         self._session = tenant
-        """The tenant that the sessions carry."""
+        """The tenant that a session carries if the settings are not sent with what they are for."""
         self.local: str | None = None
         """The statements that each transaction begins with, if sessions can carry nothing."""
+        self.settings: LocalSettings | None = None
+        """The settings that are sent in the round trip of a statement; None if there are none, or if they
+        cannot be sent there."""
+        search_path = ""
         if pool.by_transaction:
             self._session = None
             self.local = local_settings(tenant, pool.tenant_settings)
-            if pool.search_path:
-                self.local += f"; set local search_path = {pool.search_path}"
+            if search_path := pool.search_path:
+                self.local += f"; set local search_path = {search_path}"
+        if pool.sends_settings and (tenant is not None or pool.by_transaction):
+            self.settings = LocalSettings.of(tenant, pool.tenant_settings, search_path)
+
+    @property
+    def takes_steps(self) -> bool:
+        """True if the connections can send several statements in one round trip, as steps."""
+        return self._pool.sends_settings
+
+    @property
+    def opening(self) -> str | None:
+        """The statements that a transaction begins with; None if it needs none."""
+        if self.local is None and self.tenant is not None:
+            return local_settings(self.tenant, ())
+        return self.local
 
     # For longer than a call ---------------------------------------------------------------------------
 
     @asynccontextmanager
-    async def borrow(self, use: Use, *, read_only: bool = False) -> AsyncIterator[PooledConnection]:
+    async def borrow(
+        self, use: Use, *, read_only: bool = False, in_session: bool = False
+    ) -> AsyncIterator[PooledConnection]:
         """Acquire a connection for a block, and reset it afterwards.
 
-        ``read_only``: the block is a transaction that refuses writes.
+        ``read_only``: the block is a transaction that refuses writes. ``in_session``: the session carries the
+        tenant; if not, the block begins transactions with `opening`.
         """
-        pooled = await self._acquire()
+        if in_session:
+            pooled = await self._acquire(self._session)
+        else:
+            # Of another tenant there must be nothing, even if the block ends its transaction by itself.
+            pooled = await self._acquire(None if self.settings is not None else self._session, or_none=True)
         holders = self._pool.holders
         holder = holders.add(use)
         try:
@@ -144,14 +179,14 @@ class TenantPool:
 
     @asynccontextmanager
     async def acquire(self, use: Use = "acquire") -> AsyncIterator[Any]:
-        """Acquire a driver's connection for a block."""
-        async with self.borrow(use) as pooled:
+        """Acquire a driver's connection for a block. Its session carries the tenant."""
+        async with self.borrow(use, in_session=True) as pooled:
             yield pooled.connection
 
     @asynccontextmanager
     async def hand_out(self) -> AsyncIterator[Any]:
         """Acquire a connection for the user, as a proxy that ends with the block."""
-        async with self.borrow("acquire") as pooled:
+        async with self.borrow("acquire", in_session=True) as pooled:
 
             def explain(raised: BaseException) -> BaseException:
                 error = self.explain(raised, pooled)
@@ -186,12 +221,11 @@ class TenantPool:
         try:
             async with framed:
                 with CommitOutcome() as outcome:
-                    async with self.acquire(use) as connection:
+                    async with self.borrow(use) as pooled:
+                        connection = pooled.connection
                         if call is not None:
                             call.lease_wait = perf_counter() - call.began
-                        async with block(connection, outcome):
-                            if self.local is not None:
-                                await connection.execute(self.local)
+                        async with block(connection, outcome, opening=self.opening):
                             yield connection
                             if around is not None:
                                 await around.before_commit()
@@ -227,61 +261,79 @@ class TenantPool:
 
     async def run_on_connection(
         self,
-        work: Callable[[Any, CompiledQuery[Any, Any], QueryText, Any], Awaitable[T]],
+        work: Callable[..., Awaitable[T]],
         query: CompiledQuery[Any, Any],
         text: QueryText,
         values: Any,
         call: Call | None,
+        *,
+        sends_settings: bool = False,
     ) -> T:
-        """Run the work of a call on a connection.
+        """Run the work of a call on a connection: ``work(connection, query, text, values)``.
+
+        ``sends_settings``: the work gets one more argument, the settings that it has to send with each of its
+        statements, or None. Other work gets a connection that has the tenant's settings already. A connection
+        for work that sends them carries no tenant: work that forgot them would see what a call without a
+        tenant sees.
 
         Run it a second time if the connection was lost and the statement changes nothing or was not sent.
         The same if the server refused it because it is read-only now.
         """
         connections = self._connections
         read_only = query.read_only
+        # A statement that nothing is proved about may be one that refuses to be in a transaction.
+        settings = self.settings if sends_settings and query.session_clean else None
+        tenant, local = (self._session, self.local) if settings is None else (None, None)
         again = False
         while True:
-            pooled = connections.acquire_nowait(self._session)
-            if pooled is None or again or pooled.tenant != self._session:
-                pooled = await self._acquire(pooled, probe=again)
+            pooled = connections.acquire_nowait(tenant)
+            if pooled is None or again or pooled.tenant != tenant:
+                pooled = await self._acquire(tenant, pooled, probe=again)
             connection = pooled.connection
             if call is not None:
                 call.lease_wait = perf_counter() - call.began
             try:
-                if self.local is not None:
-                    await connection.execute(f"begin; {self.local}")
-                result = await work(connection, query, text, values)
-                if self.local is not None and not read_only:
+                if local is not None:
+                    await connection.execute(f"begin; {local}")
+                if sends_settings:
+                    result = await work(connection, query, text, values, settings)
+                else:
+                    result = await work(connection, query, text, values)
+                if local is not None and not read_only:
                     await connection.execute("commit")
             except BaseException as raised:
                 error = as_lost(raised)
-                if self.local is not None:
+                if local is not None:
                     name_at_commit(error, query)
                 replaced = self._is_replaced(error, pooled)
-                self._release_failed(pooled, query, error)
+                self._release_failed(pooled, query, error, in_transaction=local is not None)
                 if not again and (replaced or may_run_again(error, read_only=read_only)):
                     again = True
                     continue
                 if (note := note_of_statement(error, read_only=read_only)) is not None:
                     add_note(error, note)
-                if self.local is not None and isinstance(error, _NOT_IN_A_TRANSACTION):
+                if local is not None and isinstance(error, _NOT_IN_A_TRANSACTION):
                     add_note(error, _IN_A_TRANSACTION)
                 if error is raised:
                     raise
                 raise error from raised
             if not query.session_clean:
                 self._release_unproved(pooled, query)
-            elif self.local is not None and read_only:
+            elif local is not None and read_only:
                 connections.release_after(pooled, "commit")  # the caller need not wait for it
             else:
                 connections.release(pooled)
             return result
 
     def _release_failed(
-        self, pooled: PooledConnection, query: CompiledQuery[Any, Any], error: BaseException
+        self,
+        pooled: PooledConnection,
+        query: CompiledQuery[Any, Any],
+        error: BaseException,
+        *,
+        in_transaction: bool,
     ) -> None:
-        if self.local is not None and not is_lost(error):
+        if in_transaction and not is_lost(error):
             # If the statement was cancelled, the driver waits for its end first.
             self._connections.release_after(pooled, "rollback")
         elif not isinstance(error, exceptions.PostgresError | PlainsqlError) or is_lost(error):
@@ -298,26 +350,31 @@ class TenantPool:
         self._connections.release_dirty(pooled)
 
     async def _acquire(
-        self, pooled: PooledConnection | None = None, *, probe: bool = False
+        self,
+        tenant: Tenant | None,
+        pooled: PooledConnection | None = None,
+        *,
+        probe: bool = False,
+        or_none: bool = False,
     ) -> PooledConnection:
-        """Acquire a connection whose session carries this tenant, or none.
+        """Acquire a connection whose session carries a tenant, or none.
 
-        ``pooled``: one that is acquired already. ``probe``: the last connection was lost, and others may be
-        lost with it, so a round trip proves this one first.
+        ``or_none``: one that carries no tenant will do. ``pooled``: one that is acquired already. ``probe``:
+        the last connection was lost, and others may be lost with it, so a round trip proves this one first.
         """
         connections = self._connections
         deadline = connections.deadline()
         losses = 0
         while True:
             if pooled is None:
-                pooled = connections.acquire_nowait(self._session)
+                pooled = connections.acquire_nowait(tenant)
             if pooled is None:
                 try:
                     if losses == 0:
-                        pooled = await connections.acquire(self._session)
+                        pooled = await connections.acquire(tenant)
                     else:
                         async with asyncio.timeout_at(deadline):
-                            pooled = await connections.acquire(self._session)
+                            pooled = await connections.acquire(tenant)
                 except PoolTimeoutError as error:
                     self._pool.holders.explain(error)
                     raise
@@ -331,13 +388,13 @@ class TenantPool:
                         continue  # it was lost while it was set up, and not refused
                     state: str | None = getattr(error, "sqlstate", None)
                     raise cannot_connect(self._pool.name, error, state) from None
-            if pooled.tenant == self._session and not probe:
+            if (pooled.tenant == tenant or (or_none and pooled.tenant is None)) and not probe:
                 return pooled
             limit_s = connections.answer_timeout(deadline)
             try:
-                if pooled.tenant != self._session:
-                    await set_session(pooled.connection, pooled.tenant, self._session, timeout=limit_s)
-                    pooled.tenant = self._session
+                if pooled.tenant != tenant:
+                    await set_session(pooled.connection, pooled.tenant, tenant, timeout=limit_s)
+                    pooled.tenant = tenant
                 else:
                     await pooled.connection.execute("select", timeout=limit_s)
                 return pooled

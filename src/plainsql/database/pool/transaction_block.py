@@ -12,6 +12,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from asyncpg import exceptions
+from asyncpg.transaction import TransactionState
 
 from plainsql.database.pool.commit_outcome import CommitOutcome
 from plainsql.database.pool.contexts import asynccontextmanager
@@ -28,19 +29,26 @@ def block(
     isolation: str | None = None,
     read_only: bool = False,
     deferrable: bool = False,
+    opening: str | None = None,
 ) -> AbstractAsyncContextManager[None]:
     """Run a block in a transaction, or in a savepoint if ``outcome`` is None.
 
-    Raises ``ValueError`` for an unknown isolation level.
+    ``opening``: statements that the transaction begins with, in the same round trip. Raises ``ValueError``
+    for an unknown isolation level.
     """
     transaction = connection.transaction(isolation=isolation, readonly=read_only, deferrable=deferrable)
-    return _run(connection, transaction, outcome)
+    return _run(connection, transaction, outcome, opening)
 
 
 @asynccontextmanager
-async def _run(connection: Any, transaction: Any, outcome: CommitOutcome | None) -> AsyncIterator[None]:
-    await transaction.start()
+async def _run(
+    connection: Any, transaction: Any, outcome: CommitOutcome | None, opening: str | None
+) -> AsyncIterator[None]:
+    if opening is None:
+        await transaction.start()
     try:
+        if opening is not None:
+            await _start_with(connection, transaction, opening)
         yield
     except BaseException as error:
         _end_use(connection, transaction, outcome)
@@ -52,6 +60,22 @@ async def _run(connection: Any, transaction: Any, outcome: CommitOutcome | None)
         outcome.commit_begun = True
     _end_use(connection, transaction, outcome)
     await transaction.commit()
+
+
+async def _start_with(connection: Any, transaction: Any, opening: str) -> None:
+    """Begin a transaction that is not nested, as asyncpg's ``start`` does, and run the opening statements in
+    the same message.
+    """
+    begin = "begin"
+    if transaction._isolation is not None:
+        begin += f" isolation level {transaction._isolation.replace('_', ' ')}"
+    if transaction._readonly:
+        begin += " read only"
+    if transaction._deferrable:
+        begin += " deferrable"
+    connection._top_xact = transaction
+    transaction._state = TransactionState.STARTED  # even if the opening fails: then it is rolled back
+    await connection.execute(f"{begin}; {opening}")
 
 
 def _end_use(connection: Any, transaction: Any, outcome: CommitOutcome | None) -> None:

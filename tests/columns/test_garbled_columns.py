@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Callable
+from mmap import PAGESIZE
+from pathlib import Path
 from struct import pack
 from typing import Any
 
@@ -135,3 +138,32 @@ def test_an_array_that_claims_many_elements_takes_no_memory() -> None:
         lies = pack(">iii", len(dimensions), 0, 23) + b"".join(pack(">ii", size, 1) for size in dimensions)
         with pytest.raises(InternalClientError, match="cut off"):
             COLUMNS.columns_of_messages([("l", LIST)], [pack(">h", 1) + sized(lies)])
+
+
+def test_nothing_is_leaked() -> None:
+    pa = pytest.importorskip("pyarrow")
+    from plainsql.columns import Columns
+
+    memory = Path("/proc/self/statm")
+    if not memory.exists() or "ASAN_OPTIONS" in os.environ:
+        pytest.skip("this system has no /proc, or a sanitizer keeps memory that was freed")
+
+    def read_and_give_away() -> int:
+        """Read about 1 MB, give them to another library, and refuse as much; return the pages in memory."""
+        columns = Columns(COLUMNS.columns_of_messages(TYPES, [MESSAGE] * 2_500), 2_500)
+        pa.table(columns)
+        columns.__arrow_c_stream__()
+        assert refused_all([MESSAGE] * 2_500 + [MESSAGE[:-1]])
+        return int(memory.read_text().split()[1])
+
+    before = max(read_and_give_away() for _ in range(5))
+    after = [read_and_give_away() for _ in range(20)][-1]
+    assert (after - before) * PAGESIZE < 10_000_000
+
+
+def refused_all(messages: list[bytes]) -> bool:
+    try:
+        COLUMNS.columns_of_messages(TYPES, messages)
+    except REFUSALS:
+        return True
+    return False

@@ -1,0 +1,366 @@
+"""A pipeline of reads: calls of any reads and tenants that share one round trip on a connection.
+
+Each call is a Bind and an Execute of its read's prepared statement, with a Sync after them. So an error is
+its own, and its caller has the rows before the calls behind it have run. A tenant's settings go in front of a
+call's statement. Many calls of one read by its key are one batched statement.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+from time import perf_counter
+from typing import Any
+
+from asyncpg import Record, exceptions
+
+from plainsql.database.execution import driver
+from plainsql.database.execution.errors import is_lost
+from plainsql.database.execution.read_costs import ReadCosts
+from plainsql.database.pool.call import Call
+from plainsql.database.pool.tenant_settings import LocalSettings, prepare_settings, ready_step
+from plainsql.query import Args
+from plainsql.speed.loaded import NUMBERED_READER, STEP
+from plainsql.sqlstate_errors import is_own
+
+__all__ = ["ALONE", "ReadPipeline", "SharedCall"]
+
+ALONE: Any = ["alone"]
+"""The result of a call that is to run alone, in its caller's own task."""
+
+_MAX_BYTES = 96 * 1024
+"""The most bytes of a pipeline: the calls behind large arguments would wait for the network."""
+
+_FEW_CALLS = 4
+"""So few calls are not worth a batched statement."""
+
+_NEARLY = 0.9
+"""A call that has had this share of its time limit has used it up."""
+
+_NOT_UNDERSTOOD_CLASSES = ("42", "0A", "54")
+"""The classes of SQLSTATE by which PostgreSQL refuses a statement's text, for its content or its size."""
+
+
+class SharedCall:
+    """A call that waits for its pipeline, or for its rows."""
+
+    __slots__ = (
+        "future",
+        "is_built",
+        "is_single",
+        "pipeline",
+        "read",
+        "record",
+        "settings",
+        "values",
+    )
+
+    def __init__(
+        self,
+        read: ReadCosts,
+        values: Args,
+        settings: LocalSettings | None,
+        record: Call | None,
+        future: asyncio.Future[Any],
+    ) -> None:
+        self.read = read
+        self.values = values
+        self.settings = settings
+        self.record = record
+        """Its record for the hook."""
+        self.future = future
+        """Gets its rows, the server's error, or ``ALONE``."""
+        self.is_built = False
+        """True if the rows are built, False if they are records."""
+        self.is_single = False
+        """True if it failed in a batched statement: the next time it is a statement of its own."""
+        self.pipeline: ReadPipeline | None = None
+
+
+class ReadPipeline:
+    """Calls that share a round trip."""
+
+    __slots__ = (
+        "_units",
+        "again",
+        "calls",
+        "connection",
+        "counted",
+        "is_measured",
+        "left",
+        "sent_at",
+        "task",
+    )
+
+    def __init__(self, calls: list[SharedCall], *, is_measured: bool) -> None:
+        self.calls = calls
+        self.is_measured = is_measured
+        self.task: asyncio.Task[object] | None = None
+        self.counted = True
+        """True while it takes one of the places of pipelines in progress."""
+        self.left = 0
+        """The calls without an answer when it was last looked at; 0 before it had a connection."""
+        self.sent_at = 0.0
+        """The time at which it got a connection; 0 before."""
+        self.again: list[SharedCall] = []
+        """Calls of batched statements that failed: to be sent again, one by one."""
+        self.connection: Any = None
+        self._units: list[list[SharedCall]] = []
+        """The calls of each statement, in the order in which they were sent."""
+        for call in calls:
+            call.pipeline = self
+
+    @property
+    def in_flight(self) -> int:
+        """The number of statements without an answer."""
+        return len(self.calls) if self.connection is None else self.connection._protocol.syncs
+
+    @property
+    def is_answered(self) -> bool:
+        return all(call.future.done() for call in self.calls)
+
+    def unanswered(self) -> list[SharedCall]:
+        """Return the calls without an answer, in their order."""
+        return [call for call in self.calls if not call.future.done()]
+
+    async def send(self, connection: Any) -> None:
+        """Send the calls, and return when all of them are answered."""
+        calls = self.unanswered()
+        if not calls:
+            return
+        self.connection = connection
+        self.sent_at = perf_counter()
+        if calls[0].record is not None:  # there is a hook, so every call has a record
+            for call in calls:
+                if call.record is not None:
+                    call.record.joined, call.record.lease_wait = len(calls), self.sent_at - call.record.began
+        if connection._query_loggers:
+            _leave_alone(calls)
+            return
+        self._units = _divided(calls)
+        statements = await self._prepare(connection)
+        steps: list[Any] = []
+        sent: list[tuple[Any, list[SharedCall]]] = []
+        for unit in self._units:
+            first = unit[0]
+            if len(unit) == 1 and first.future.done():
+                continue
+            statement = statements[first.read, len(unit) > 1]
+            if statement is None:
+                _leave_alone(unit)
+                continue
+            step = self._step(connection, statement, unit)
+            if step is None:  # its values cannot be batched
+                self._again(unit)
+                continue
+            if first.settings is not None:
+                settings = ready_step(connection, first.settings)
+                if settings is None:
+                    _leave_alone(unit)
+                    continue
+                steps.append(settings)
+            steps.append(step)
+            sent.append((step, unit))
+        if steps:
+            await connection._protocol.exchange_each(tuple(steps), None, _MAX_BYTES)
+            await self._finish(connection, sent)
+
+    def rescue(self) -> None:
+        """Have the calls run alone that wait for one that takes long."""
+        calls = self.unanswered()
+        if calls:
+            _leave_alone(calls[1:] if self._is_head(calls[0]) else calls)
+
+    def fail(self, error: Exception) -> None:
+        """Answer the calls that the failure of the whole pipeline has left without an answer."""
+        calls = self.unanswered()
+        if is_own(error):  # there was no connection: the same for every call
+            for call in calls:
+                call.future.set_exception(_copy(error))
+            return
+        if calls and isinstance(error, TimeoutError) and self._is_head(calls[0]) and self._had_its_time():
+            calls[0].future.set_exception(error)
+            calls = calls[1:]
+        _leave_alone(calls)
+
+    def leave_alone(self) -> None:
+        """Have the calls without an answer run alone."""
+        _leave_alone(self.calls)
+
+    # --------------------------------------------------------------------------------------------------
+
+    async def _prepare(self, connection: Any) -> dict[tuple[ReadCosts, bool], Any]:
+        """Return the prepared statement by read, and by whether it is the batched one.
+
+        It is None if it cannot be prepared: then the calls run alone, and raise the reason.
+        """
+        cache = connection._stmt_cache
+        found: dict[tuple[ReadCosts, bool], Any] = {}
+        unprepared = False
+        for unit in self._units:
+            first = unit[0]
+            is_batch = len(unit) > 1
+            if (first.read, is_batch) not in found:
+                read = first.read
+                sql = read.batched.sql if is_batch and read.batched is not None else read.text.sql
+                statement = cache.get((sql, Record, False)) if sql and read.query.compared else None
+                found[read, is_batch] = statement
+                unprepared = unprepared or statement is None
+            if first.settings is not None and cache.get((first.settings.sql, Record, False)) is None:
+                await prepare_settings(connection, first.settings, None)
+        if not unprepared:
+            return found
+        limit = driver.TimeLimit(connection)
+        for read, is_batch in [*found]:
+            if found[read, is_batch] is None and not self.is_answered:
+                try:
+                    found[read, is_batch] = await self._prepared(connection, read, limit, is_batch=is_batch)
+                except Exception as error:
+                    if is_lost(error) or isinstance(error, OSError):
+                        raise
+        # One may have been dropped from the cache for another.
+        return {
+            key: statement if statement is not None and not statement.closed else None
+            for key, statement in found.items()
+        }
+
+    @staticmethod
+    async def _prepared(connection: Any, read: ReadCosts, limit: driver.TimeLimit, *, is_batch: bool) -> Any:
+        if not is_batch or read.batched is None:
+            return await driver.prepare(connection, read.text.sql, read.query, 0, limit.left)
+        sql = await read.batched.make(connection)
+        return await driver.prepare(connection, sql, read.query, 1, limit.left)
+
+    def _step(self, connection: Any, statement: Any, unit: list[SharedCall]) -> Any:
+        """Return the step of one call, or of a batched statement; None if its values cannot be batched."""
+        first = unit[0]
+        read, protocol = first.read, connection._protocol
+        plan = read.query.plan
+        if len(unit) == 1:
+            reader = None
+            if plan is not None:
+                reader = driver.reader_of(protocol, statement, plan)
+                first.is_built = True
+            return STEP(statement, first.values, reader, waiter=first.future)
+        batched = read.batched
+        arguments = None if batched is None else batched.arguments([call.values for call in unit])
+        if batched is None or arguments is None:
+            return None
+        plan = batched.plan
+        if plan is None:
+            return STEP(statement, arguments)
+        for call in unit:
+            call.is_built = True
+        reader = NUMBERED_READER(driver.reader_of(protocol, statement, plan), len(unit))
+        return STEP(statement, arguments, reader, waiter=[call.future for call in unit])
+
+    async def _finish(self, connection: Any, sent: list[tuple[Any, list[SharedCall]]]) -> None:
+        """Look at what came back for the others than single calls, and at what it cost."""
+        stale: Exception | None = None
+        first_step = sent[0][0]
+        for step, unit in sent:
+            if not step.done:  # it was not sent: the arguments are large
+                _leave_alone(unit)
+                continue
+            error = step.error
+            if error is not None:
+                if isinstance(
+                    error, exceptions.InvalidCachedStatementError | exceptions.OutdatedSchemaCacheError
+                ):
+                    stale = error
+                if len(unit) > 1:
+                    self._batch_failed(unit, error)
+                continue
+            if len(unit) > 1 and not unit[0].is_built:
+                _divide(step.rows, unit)
+            elif unit[0].is_single:
+                unit[0].read.succeeded_alone()
+            if self.is_measured and len(unit) == 1 and step is not first_step:
+                # The time of the first step is that of the round trip too.
+                unit[0].read.record_step(step.elapsed_s)
+        if self.is_measured:
+            self._compare_forms(connection, [unit for _, unit in sent])
+        if isinstance(stale, exceptions.OutdatedSchemaCacheError):
+            await connection.reload_schema_state()
+        elif stale is not None:
+            connection._drop_global_statement_cache()
+
+    def _compare_forms(self, connection: Any, units: list[list[SharedCall]]) -> None:
+        """Record what the calls of one read cost in the form that they had."""
+        read = units[0][0].read
+        is_batch = len(units[0]) > 1
+        if is_batch == (len(units) == 1) and all(unit[0].read is read for unit in units):
+            calls = len(units[0]) if is_batch else len(units)
+            read.record_form(connection._protocol.since - self.sent_at, calls, is_batch=is_batch)
+
+    def _batch_failed(self, unit: list[SharedCall], error: Exception) -> None:
+        read = unit[0].read
+        if read.batched is not None:
+            read.batched.forget()
+            state: str | None = getattr(error, "sqlstate", None)
+            if state is not None and state[:2] in _NOT_UNDERSTOOD_CLASSES:
+                read.batch_refused()
+        self._again(unit)
+
+    def _again(self, unit: list[SharedCall]) -> None:
+        for call in unit:
+            if not call.future.done():
+                call.is_single = True
+                self.again.append(call)
+
+    def _is_head(self, call: SharedCall) -> bool:
+        """Return whether a call's own statement is the one that all others wait for."""
+        return any(unit[0] is call and len(unit) == 1 for unit in self._units)
+
+    def _had_its_time(self) -> bool:
+        """Return whether the statement that all wait for has used up its time limit."""
+        limit_s: float | None = self.connection._config.command_timeout
+        return limit_s is not None and perf_counter() - self.connection._protocol.since >= _NEARLY * limit_s
+
+
+def _divided(calls: list[SharedCall]) -> list[list[SharedCall]]:
+    """Divide calls into those of each statement: one, or those that a batched statement answers."""
+    if len(calls) < _FEW_CALLS:
+        return [[call] for call in calls]
+    units: list[list[SharedCall]] = []
+    alike: dict[tuple[ReadCosts, Args | None], list[SharedCall]] = {}
+    group: list[SharedCall] = []
+    of: SharedCall | None = None
+    for call in calls:
+        if of is not None and call.read is of.read and call.settings is of.settings and not call.is_single:
+            group.append(call)
+        elif call.read.batched is None or call.is_single:
+            units.append([call])
+        else:
+            of, settings = call, call.settings
+            group = alike.setdefault((call.read, None if settings is None else settings.values), [])
+            group.append(call)
+    for (read, _), group in alike.items():
+        size = read.batch_size(len(group)) or 1
+        units += [group[at : at + size] for at in range(0, len(group), size)]
+    return units
+
+
+def _divide(records: list[Any], unit: list[SharedCall]) -> None:
+    """Divide the records of a batched statement by their last column, the number of the call."""
+    found: list[list[Any]] = [[] for _ in unit]
+    for record in records:
+        found[record[-1] - 1].append(record[:-1])
+    for call, rows in zip(unit, found, strict=True):
+        if not call.future.done():
+            call.future.set_result(rows)
+
+
+def _leave_alone(calls: list[SharedCall]) -> None:
+    for call in calls:
+        if not call.future.done():
+            call.future.set_result(ALONE)
+
+
+def _copy(error: Exception) -> Exception:
+    """Return the error for one more call: a traceback and notes belong to one."""
+    own = copy.copy(error)
+    own.__cause__, own.__context__ = error.__cause__, error.__context__
+    if notes := getattr(error, "__notes__", None):
+        own.__notes__ = list(notes)
+    return own

@@ -1,0 +1,96 @@
+"""Statements of any queries in one round trip, in a transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from typing import Any, NamedTuple
+
+from plainsql.database.execution import driver
+from plainsql.database.execution.nul_characters import refuse_nul
+from plainsql.database.execution.pipelined_statement import MAX_PIPELINE_BYTES, Values
+from plainsql.database.execution.savepoint import atomic
+from plainsql.database.execution.statement import EXPLAINED, affected, execute, explained
+from plainsql.database.execution.wire_size import wire_size
+from plainsql.query import CompiledQuery, QueryText
+from plainsql.speed.loaded import STEP
+
+__all__ = ["Statement", "run_in_order"]
+
+
+class Statement(NamedTuple):
+    """One call of a query."""
+
+    query: CompiledQuery[Any, Any]
+    text: QueryText
+    values: Values
+
+
+async def run_in_order(connection: Any, statements: Sequence[Statement], *, own: bool) -> list[Any]:
+    """Run statements, all or none, and return their results in order.
+
+    With the compiled part in one round trip, or in a few if their arguments are large. The connection is in a
+    transaction. If that is their ``own``, an error ends it; in another's, they are undone.
+    """
+    if not driver.takes_steps(connection):
+        async with nullcontext() if own else atomic(connection):
+            return [await execute(connection, *statement) for statement in statements]
+    for query, text, values in statements:
+        await refuse_nul(connection, query, text, values)
+    pieces = [*_pieces(statements)]
+    # An error of the server aborts the transaction. Others come from results that have arrived.
+    undone_by_server = len(pieces) == 1 and all(query.kind in {"many", "count"} for query, _, _ in statements)
+    results: list[Any] = []
+    async with nullcontext() if own or undone_by_server else atomic(connection):
+        for piece in pieces:
+            results += await _run_piece(connection, piece)
+    return results
+
+
+async def _run_piece(connection: Any, statements: Sequence[Statement]) -> list[Any]:
+    limit = driver.TimeLimit(connection)
+    steps: list[Any] = []
+    at = 0
+    try:
+        for at, (query, text, values) in enumerate(statements):  # noqa: B007 (the one that fails)
+            prepared = await driver.prepare(connection, text.sql, query, 0, limit.left)
+            plan = None if query.kind == "count" else query.plan
+            reader = None if plan is None else driver.reader_of(connection._protocol, prepared, plan)
+            steps.append(STEP(prepared, values, reader, synced=False, drop_rows=query.kind == "count"))
+        at = 0
+        await connection._protocol.exchange(tuple(steps), limit.left)
+        if steps[0].error is not None:
+            raise steps[0].error
+    except EXPLAINED as error:
+        for number, step in enumerate(steps):
+            if step.has_failed or step.is_unfit:
+                at = number
+        said = await explained(error, connection, *statements[at])
+        if said is error:
+            raise
+        raise said from None
+    return [_result(statement.query, step) for statement, step in zip(statements, steps, strict=True)]
+
+
+def _result(query: CompiledQuery[Any, Any], step: Any) -> Any:
+    if query.kind == "count":
+        return affected(step.status)
+    plan = query.plan
+    if plan is None:
+        return query.result(step.rows)
+    return query.result_of(step.rows if plan.finish is None else plan.finish(step.rows))
+
+
+def _pieces(statements: Sequence[Statement]) -> Iterator[list[Statement]]:
+    """Divide statements into those of each round trip, by the size of their arguments."""
+    piece: list[Statement] = []
+    size = 0
+    for statement in statements:
+        own = wire_size(statement.values)
+        if piece and size + own > MAX_PIPELINE_BYTES:
+            yield piece
+            piece, size = [], 0
+        piece.append(statement)
+        size += own
+    if piece:
+        yield piece
