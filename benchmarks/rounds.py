@@ -115,7 +115,7 @@ async def _calibrate(case: Case, contender: Contender, admin: Admin, length: flo
     else:
         await warm_up(case, contender, admin, length)
     if case.heavy:
-        # So many at once, if it can be: a few rows are hardly more than the call itself.
+        # Of a few rows, most of the time is that of the call.
         length *= 2
     units = least
     while True:
