@@ -152,10 +152,13 @@ cdef class WireProtocol(BaseProtocol):
         cannot be encoded; afterwards the loss of the connection, and cancellation. The steps together must be
         short enough for one write: the caller limits them.
         """
-        timeout = self._get_timeout_impl(timeout)
-        if self._is_cancelling():
-            timeout = await self._wait_for_cancellation(timeout)
+        if not steps:
+            return
         try:
+            timeout = self._get_timeout_impl(timeout)
+            if self._is_cancelling():
+                # An earlier call: the steps end as this wait does if it is late or cancelled.
+                timeout = await self._wait_for_cancellation(timeout)
             await self._send(steps, timeout)
         except BaseException as error:
             _settle_rest(steps, error)
