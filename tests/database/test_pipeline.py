@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Any
@@ -159,3 +160,44 @@ async def test_different_statements_are_one_round_trip(lines_db: plainsql.Databa
     await run(1)
     sent = await run(2)
     assert (sent["B"], sent["E"], sent["S"], sent["Q"]) == (3, 3, 1, 0)
+
+
+@pytest.mark.skipif(STEP is None, reason="the compiled part is not in use")
+async def test_a_statement_that_leaves_the_cache_while_others_are_prepared_stays_open(
+    lines_db: plainsql.Database, proxy: Proxy
+) -> None:
+    await ids(lines_db)
+    await name_of(lines_db, id=1)
+    async with lines_db.transaction() as tx:
+        connection = tx.connection
+        proxy.hold_after("1")  # the answer to Parse: the second of the three is being prepared
+        task = asyncio.create_task(_three(tx))
+        async with asyncio.timeout(10):
+            while not proxy.holds:  # noqa: ASYNC110 (in the proxy)
+                await asyncio.sleep(0)
+        connection._drop_local_statement_cache()  # as when another connection meets a changed table
+        proxy.resume()
+        assert await task == ([], 0, None)
+        assert await ids(tx) == []
+
+
+async def _three(tx: Any) -> tuple[Any, Any, Any]:
+    async with tx.pipeline() as pipeline:
+        places = pipeline.add(ids), pipeline.add(rename, low=1, name="a"), pipeline.add(name_of, id=1)
+    return (places[0].result(), places[1].result(), places[2].result())
+
+
+@pytest.mark.skipif(STEP is None, reason="the compiled part is not in use")
+async def test_a_changed_table_fails_one_pipeline_on_a_connection(
+    lines_db: plainsql.Database, outside: Any
+) -> None:
+    async def run() -> list[int]:
+        async with lines_db.pipeline() as pipeline:
+            found = pipeline.add(ids)
+        return found.result()
+
+    assert await run() == []
+    await outside.execute("alter table line alter id type int8")
+    with pytest.raises(asyncpg.InvalidCachedStatementError):
+        await run()
+    assert await run() == []

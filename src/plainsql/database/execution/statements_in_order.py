@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from typing import Any, NamedTuple
 
+from asyncpg import exceptions
+
 from plainsql.database.execution import driver
 from plainsql.database.execution.nul_characters import refuse_nul
 from plainsql.database.execution.pipelined_statement import MAX_PIPELINE_BYTES, Values
@@ -50,10 +52,14 @@ async def run_in_order(connection: Any, statements: Sequence[Statement], *, own:
 async def _run_piece(connection: Any, statements: Sequence[Statement]) -> list[Any]:
     limit = driver.TimeLimit(connection)
     steps: list[Any] = []
+    kept: list[Any] = []
     at = 0
     try:
         for at, (query, text, values) in enumerate(statements):  # noqa: B007 (the one that fails)
             prepared = await driver.prepare(connection, text.sql, query, 0, limit.left)
+            # While the next is prepared it may leave the cache. It is closed then, unless it is in use.
+            prepared.attach()
+            kept.append(prepared)
             plan = None if query.kind == "count" else query.plan
             reader = None if plan is None else driver.reader_of(connection._protocol, prepared, plan)
             steps.append(STEP(prepared, values, reader, synced=False, drop_rows=query.kind == "count"))
@@ -65,10 +71,19 @@ async def _run_piece(connection: Any, statements: Sequence[Statement]) -> list[A
         for number, step in enumerate(steps):
             if step.has_failed or step.is_unfit:
                 at = number
+        # The transaction ends with them. The next one on the connection must not meet them again.
+        if isinstance(error, exceptions.OutdatedSchemaCacheError):
+            await connection.reload_schema_state()
+        elif isinstance(error, exceptions.InvalidCachedStatementError):
+            connection._drop_global_statement_cache()
         said = await explained(error, connection, *statements[at])
         if said is error:
             raise
         raise said from None
+    finally:
+        for prepared in kept:
+            prepared.detach()
+            connection._maybe_gc_stmt(prepared)
     return [_result(statement.query, step) for statement, step in zip(statements, steps, strict=True)]
 
 
