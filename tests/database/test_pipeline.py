@@ -201,3 +201,31 @@ async def test_a_changed_table_fails_one_pipeline_on_a_connection(
     with pytest.raises(asyncpg.InvalidCachedStatementError):
         await run()
     assert await run() == []
+
+
+@pytest.mark.parametrize("together", [True, False], ids=["pipeline", "shared"])
+async def test_statements_that_are_too_long_for_the_cache_are_not_mixed_up(
+    lines_db: plainsql.Database, together: bool
+) -> None:
+    await ids(lines_db)
+    if together:
+        async with lines_db.pipeline() as pipeline:
+            places = [pipeline.add(long) for long in LONG]
+        found = [place.result() for place in places]
+    else:
+        calls = [long(lines_db) for _ in range(2) for long in LONG]
+        found = (await asyncio.gather(*calls))[-3:]
+    assert found == ["0", "1", "2"]
+
+
+def _long(number: int) -> Any:
+    sql = f"select '{number}' || left('{'x' * 20_000}', 0) as x"
+
+    @one[str](f"l.long{number}", "l.sql", 1, sql, read_only=True, by_key=True, **CLEAN)
+    def long() -> Args:
+        return ()
+
+    return long
+
+
+LONG = [_long(number) for number in range(3)]
