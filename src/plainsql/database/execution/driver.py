@@ -411,7 +411,13 @@ async def prepare(
         connection._drop_local_statement_cache()
         raise
     if isinstance(query, CompiledColumns):
-        await learn_columns(connection, statement, sql, query, timeout)
+        # In the meantime it may leave the cache. It is closed then, unless it is in use.
+        statement.attach()
+        try:
+            await learn_columns(connection, statement, sql, query, timeout)
+        finally:
+            statement.detach()
+            connection._maybe_gc_stmt(statement)
     return statement
 
 
