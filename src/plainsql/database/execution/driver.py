@@ -304,10 +304,13 @@ async def run_steps(
     """
     again = not connection.is_in_transaction()
     while True:
+        if settings is not None:
+            await prepare_settings(connection, settings, limit.left)
         statement = await prepare(connection, sql, query, own, limit.left)
         first: tuple[Any, ...] = ()
         if settings is not None:
-            step, statement = await _prepared_pair(connection, settings, sql, limit)
+            if (step := ready_step(connection, settings)) is None:
+                continue  # see `_prepared_pair`
             first = (step,)
         protocol = connection._protocol
         reader = None if plan is None else reader_of(protocol, statement, plan)
