@@ -81,7 +81,9 @@ async def test_a_statement_that_leaves_the_cache_while_its_types_are_looked_up_s
     database_url: str, proxy: Proxy
 ) -> None:
     asked = query("select array[:word::public.columns_word] as words", "word")
-    async with plainsql.connect(proxy.url(database_url.partition("?")[0].rpartition("/")[2]), max_size=1) as db:
+    async with plainsql.connect(
+        proxy.url(database_url.partition("?")[0].rpartition("/")[2]), max_size=1
+    ) as db:
         async with db.acquire() as other:
             await other.execute("create type columns_word as enum ('a', 'b')")
         await asked(db, word="a")  # prepares the statement, whose columns are not known yet

@@ -352,7 +352,6 @@ async def fetch_many(
     sets: Sequence[Sequence[object]],
     query: CompiledQuery[Any, Any],
     own: int,
-    settings: LocalSettings | None = None,
 ) -> list[Any]:
     """Run a statement for each set of values in one round trip and return all records in one list.
 
@@ -360,10 +359,6 @@ async def fetch_many(
     less than four times 32 kB on the wire. Beyond that asyncpg waits for the socket, and a caller that is
     cancelled there never returns.
     """
-    if settings is not None:
-        limit = TimeLimit(connection)
-        steps = await run_steps(connection, sql, sets, query, limit, own=own, settings=settings)
-        return [record for step in steps for record in step.rows]
     if not PIPELINES_RETURN_ROWS:
         return await _one_by_one(connection, sql, sets, query, own)
     if not IS_KNOWN:
