@@ -7,13 +7,14 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
+from contextlib import nullcontext
 from typing import Any
 
 import asyncpg
 import pytest
 
 import plainsql
-from plainsql.errors import BindError, NoRowError, TransactionError
+from plainsql.errors import BindError, DecodeError, NoRowError, TransactionError
 from plainsql.query import Args, count, many, one, optional
 from plainsql.speed.loaded import STEP
 from tests.proxy import Proxy
@@ -229,3 +230,40 @@ def _long(number: int) -> Any:
 
 
 LONG = [_long(number) for number in range(3)]
+
+
+@one[Any]("l.early", "l.sql", 1, "select date '0001-01-01' - 1 as day", read_only=True, **CLEAN)
+def early() -> Args:
+    return ()
+
+
+@many[Any]("l.days", "l.sql", 1, "select date '0001-01-01' - 1 as day", read_only=True, **CLEAN)
+def days() -> Args:
+    return ()
+
+
+@pytest.mark.parametrize("unreadable", [early, days])
+async def test_a_result_that_cannot_be_read_undoes_the_pipeline(
+    lines_db: plainsql.Database, unreadable: Any
+) -> None:
+    await add(lines_db, id=1, name="a")
+    is_aborted = STEP is not None and unreadable is days
+    with pytest.raises(TransactionError) if is_aborted else nullcontext():
+        async with lines_db.transaction() as tx:
+            with pytest.raises(DecodeError, match=unreadable.name):
+                async with tx.pipeline() as pipeline:
+                    pipeline.add(rename, low=1, name="b")
+                    pipeline.add(unreadable)
+    assert await name_of(lines_db, id=1) == "a"
+
+
+async def test_a_result_of_reads_that_cannot_be_read_leaves_the_transaction_usable(
+    lines_db: plainsql.Database,
+) -> None:
+    async with lines_db.transaction() as tx:
+        with pytest.raises(DecodeError):
+            async with tx.pipeline() as pipeline:
+                pipeline.add(ids)
+                pipeline.add(days)
+        await add(tx, id=1)
+    assert await ids(lines_db) == [1]
