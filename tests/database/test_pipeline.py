@@ -214,9 +214,11 @@ async def test_statements_that_are_too_long_for_the_cache_are_not_mixed_up(
             places = [pipeline.add(long) for long in LONG]
         found = [place.result() for place in places]
     else:
-        calls = [long(lines_db) for _ in range(2) for long in LONG]
-        found = (await asyncio.gather(*calls))[-3:]
-    assert found == ["0", "1", "2"]
+        calls = [long(on) for on in (lines_db, lines_db.tenant("a"), lines_db.tenant("b")) for long in LONG]
+        found = await asyncio.gather(*calls)
+        assert found[:3] == found[3:6] == found[6:]
+        assert [await long(lines_db.tenant("a")) for long in LONG] == found[:3]
+    assert found[-3:] == ["0", "1", "2"]
 
 
 def _long(number: int) -> Any:
