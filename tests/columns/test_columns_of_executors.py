@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from typing import Annotated, Any
 
@@ -73,3 +74,17 @@ async def test_a_tenant_reads_its_columns(database_url: str) -> None:
             blocks = [block["tenant"].to_list() async for block in asked.stream_columns(db.tenant(tenant), 2)]
             assert blocks == [[tenant] * 2, [tenant]]
         assert set((await asked.columns(db))["tenant"].to_list()) <= {None, ""}
+
+
+async def test_columns_and_rows_of_one_read_are_asked_for_at_the_same_time(database_url: str) -> None:
+    class Number(Row, frozen=True):
+        id: int
+
+    asked = query("select g as id from generate_series(1, :last::int) as g", "last", item=Number)
+    async with plainsql.connect(database_url, max_size=2) as db:
+        await asked(db, last=1)  # from now on, calls of the read share round trips
+        found = await asyncio.gather(
+            *(asked.columns(db, last=n) for n in range(9)), *(asked(db, last=n) for n in range(9))
+        )
+    assert [columns["id"].to_list() for columns in found[:9]] == [[*range(1, n + 1)] for n in range(9)]
+    assert [[row.id for row in rows] for rows in found[9:]] == [[*range(1, n + 1)] for n in range(9)]
