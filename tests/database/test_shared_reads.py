@@ -296,9 +296,7 @@ async def test_a_changed_table_is_prepared_again(parts_db: plainsql.Database, ou
     assert len(rows) == 50
 
 
-async def test_a_statement_that_leaves_the_cache_while_settings_are_prepared_is_not_sent(
-    parts_url: str, proxy: Proxy
-) -> None:
+async def test_a_statement_that_leaves_the_cache_meanwhile_is_not_sent(parts_url: str, proxy: Proxy) -> None:
     name = parts_url.partition("?")[0].rpartition("/")[2]
     async with plainsql.connect(proxy.url(name), max_size=1, cache=False) as db:
         await get(db, id=1)
