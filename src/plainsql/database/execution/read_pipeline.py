@@ -107,7 +107,7 @@ class ReadPipeline:
         """Calls of batched statements that failed: to be sent again, one by one."""
         self.connection: Any = None
         self._protocol: Any = None
-        """That of the connection, which lets go of it when it is lost."""
+        """The protocol of the connection. A lost connection has none any more."""
         self._units: list[list[SharedCall]] = []
         """The calls of each statement, in the order in which they were sent."""
         for call in calls:
