@@ -394,7 +394,7 @@ async def test_a_batch_is_compared_again_if_its_table_changes_while_settings_are
         while not proxy.holds:  # noqa: ASYNC110 (in the proxy)
             await asyncio.sleep(0)
     await outside.execute("alter table letter add more int")
-    connection._drop_local_statement_cache()  # as when another connection meets the changed table
+    connection._drop_local_statement_cache()  # as when another connection finds the changed table
     proxy.resume()
     with pytest.raises(ContractError, match="expected 2 columns, got 3"):
         await task
