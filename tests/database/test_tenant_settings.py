@@ -11,7 +11,7 @@ import pytest
 
 import plainsql
 from plainsql.database.pool.lost_connection import ConnectionLostError
-from plainsql.database.pool.tenant_settings import LocalSettings, settings_step
+from plainsql.database.pool.tenant_settings import LocalSettings, prepare_settings, ready_step
 from plainsql.errors import BindError, ContractError
 from plainsql.query import Args, count, many, one
 from plainsql.rows import Row
@@ -356,7 +356,8 @@ async def test_settings_are_those_of_one_group_of_steps(proxied: plainsql.Databa
     async def settings(tenant: str | None) -> Any:
         names = ("app.jwt_tenant",)
         own = LocalSettings.of(None if tenant is None else ((names[0], tenant),), names)
-        return await settings_step(connection, own)
+        await prepare_settings(connection, own, None)
+        return ready_step(connection, own)
 
     steps = [
         await settings("a"),
