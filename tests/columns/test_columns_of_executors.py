@@ -77,7 +77,7 @@ async def test_a_tenant_reads_its_columns(database_url: str) -> None:
         assert set((await asked.columns(db))["tenant"].to_list()) <= {None, ""}
 
 
-async def test_a_statement_that_leaves_the_cache_while_its_types_are_looked_up_stays_open(
+async def test_a_statement_that_leaves_the_cache_meanwhile_stays_open(
     database_url: str, proxy: Proxy
 ) -> None:
     asked = query("select array[:word::public.columns_word] as words", "word")
@@ -96,3 +96,17 @@ async def test_a_statement_that_leaves_the_cache_while_its_types_are_looked_up_s
         connection._drop_local_statement_cache()  # as when another connection finds a changed table
         proxy.resume()
         assert (await task).to_dict() == {"words": [["b"]]}
+
+
+async def test_columns_and_rows_of_one_read_are_asked_for_at_the_same_time(database_url: str) -> None:
+    class Number(Row, frozen=True):
+        id: int
+
+    asked = query("select g as id from generate_series(1, :last::int) as g", "last", item=Number)
+    async with plainsql.connect(database_url, max_size=2) as db:
+        await asked(db, last=1)  # from now on, calls of the read share round trips
+        found = await asyncio.gather(
+            *(asked.columns(db, last=n) for n in range(9)), *(asked(db, last=n) for n in range(9))
+        )
+    assert [columns["id"].to_list() for columns in found[:9]] == [[*range(1, n + 1)] for n in range(9)]
+    assert [[row.id for row in rows] for rows in found[9:]] == [[*range(1, n + 1)] for n in range(9)]

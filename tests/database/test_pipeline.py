@@ -164,7 +164,7 @@ async def test_different_statements_are_one_round_trip(lines_db: plainsql.Databa
 
 
 @pytest.mark.skipif(STEP is None, reason="the compiled part is not in use")
-async def test_a_statement_that_leaves_the_cache_while_others_are_prepared_stays_open(
+async def test_a_statement_that_leaves_the_cache_meanwhile_stays_open(
     lines_db: plainsql.Database, proxy: Proxy
 ) -> None:
     await ids(lines_db)
@@ -259,7 +259,7 @@ async def test_a_result_that_cannot_be_read_undoes_the_pipeline(
     assert await name_of(lines_db, id=1) == "a"
 
 
-async def test_a_result_of_reads_that_cannot_be_read_leaves_the_transaction_usable(
+async def test_a_result_that_cannot_be_read_leaves_the_transaction_usable(
     lines_db: plainsql.Database,
 ) -> None:
     async with lines_db.transaction() as tx:

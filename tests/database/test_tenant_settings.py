@@ -378,7 +378,7 @@ async def test_settings_are_those_of_one_group_of_steps(proxied: plainsql.Databa
 
 
 @compiled
-async def test_a_batch_is_compared_again_if_its_table_changes_while_settings_are_prepared(
+async def test_a_batch_is_compared_again_if_its_table_changes_meanwhile(
     proxied: plainsql.Database, proxy: Proxy, outside: Any
 ) -> None:
     @many[Letter]("s.adds", "s.sql", 1, "insert into letter (n) values (:n) returning *", session_clean=True)

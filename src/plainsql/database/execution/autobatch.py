@@ -48,7 +48,7 @@ class Autobatch(Link):
         self, query: CompiledQuery[Any, R], args: Args, pool: TenantPool, call: Call | None, /
     ) -> R:
         """Run a query. A read may share a round trip with concurrent calls of the same read."""
-        if not query.read_only:
+        if not query.read_only or query.is_columnar:
             return await self._next.run(query, args, pool, call)
         text, values = query.texts.select(args)  # `query.text`, in a form that costs less
         if query.row_security is not None and pool.tenant is None:

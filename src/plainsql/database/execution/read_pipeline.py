@@ -81,6 +81,7 @@ class ReadPipeline:
     """Calls that share a round trip."""
 
     __slots__ = (
+        "_protocol",
         "_units",
         "again",
         "calls",
@@ -105,6 +106,8 @@ class ReadPipeline:
         self.again: list[SharedCall] = []
         """Calls of batched statements that failed: to be sent again, one by one."""
         self.connection: Any = None
+        self._protocol: Any = None
+        """The protocol of the connection. A lost connection has none any more."""
         self._units: list[list[SharedCall]] = []
         """The calls of each statement, in the order in which they were sent."""
         for call in calls:
@@ -113,7 +116,7 @@ class ReadPipeline:
     @property
     def in_flight(self) -> int:
         """The number of statements without an answer."""
-        return len(self.calls) if self.connection is None else self.connection._protocol.syncs
+        return len(self.calls) if self._protocol is None else self._protocol.syncs
 
     @property
     def is_answered(self) -> bool:
@@ -129,6 +132,7 @@ class ReadPipeline:
         if not calls:
             return
         self.connection = connection
+        self._protocol = connection._protocol
         self.sent_at = perf_counter()
         if calls[0].record is not None:  # there is a hook, so every call has a record
             for call in calls:
@@ -162,7 +166,7 @@ class ReadPipeline:
             steps.append(step)
             sent.append((step, unit))
         if steps:
-            await connection._protocol.exchange_each(tuple(steps), None, _MAX_BYTES)
+            await self._protocol.exchange_each(tuple(steps), None, _MAX_BYTES)
             await self._finish(connection, sent)
 
     def rescue(self) -> None:
@@ -280,19 +284,19 @@ class ReadPipeline:
                 # The time of the first step is that of the round trip too.
                 unit[0].read.record_step(step.elapsed_s)
         if self.is_measured:
-            self._compare_forms(connection, [unit for _, unit in sent])
+            self._compare_forms([unit for _, unit in sent])
         if isinstance(stale, exceptions.OutdatedSchemaCacheError):
             await connection.reload_schema_state()
         elif stale is not None:
             connection._drop_global_statement_cache()
 
-    def _compare_forms(self, connection: Any, units: list[list[SharedCall]]) -> None:
+    def _compare_forms(self, units: list[list[SharedCall]]) -> None:
         """Record what the calls of one read cost in the form that they had."""
         read = units[0][0].read
         is_batch = len(units[0]) > 1
         if is_batch == (len(units) == 1) and all(unit[0].read is read for unit in units):
             calls = len(units[0]) if is_batch else len(units)
-            read.record_form(connection._protocol.since - self.sent_at, calls, is_batch=is_batch)
+            read.record_form(self._protocol.since - self.sent_at, calls, is_batch=is_batch)
 
     def _batch_failed(self, unit: list[SharedCall], error: Exception) -> None:
         read = unit[0].read
@@ -316,7 +320,7 @@ class ReadPipeline:
     def _had_its_time(self) -> bool:
         """Return whether the statement that all wait for has used up its time limit."""
         limit_s: float | None = self.connection._config.command_timeout
-        return limit_s is not None and perf_counter() - self.connection._protocol.since >= _NEARLY * limit_s
+        return limit_s is not None and perf_counter() - self._protocol.since >= _NEARLY * limit_s
 
 
 def _divided(calls: list[SharedCall]) -> list[list[SharedCall]]:
