@@ -176,7 +176,7 @@ async def test_a_statement_that_leaves_the_cache_meanwhile_stays_open(
         async with asyncio.timeout(10):
             while not proxy.holds:  # noqa: ASYNC110 (in the proxy)
                 await asyncio.sleep(0)
-        connection._drop_local_statement_cache()  # as when another connection meets a changed table
+        connection._drop_local_statement_cache()  # as when another connection finds a changed table
         proxy.resume()
         assert await task == ([], 0, None)
         assert await ids(tx) == []

@@ -307,7 +307,7 @@ async def test_a_statement_that_leaves_the_cache_meanwhile_is_not_sent(parts_url
         async with asyncio.timeout(10):
             while not proxy.holds:
                 await asyncio.sleep(0)
-        connection._drop_local_statement_cache()  # as when another connection meets a changed table
+        connection._drop_local_statement_cache()  # as when another connection finds a changed table
         proxy.resume()
         _, second, third = await calls
         assert (second.id, third) == (2, "t 3")

@@ -11,7 +11,7 @@ import pytest
 
 import plainsql
 from plainsql.database.pool.lost_connection import ConnectionLostError
-from plainsql.database.pool.tenant_settings import LocalSettings, settings_step
+from plainsql.database.pool.tenant_settings import LocalSettings, prepare_settings, ready_step
 from plainsql.errors import BindError, ContractError
 from plainsql.query import Args, count, many, one
 from plainsql.rows import Row
@@ -356,7 +356,8 @@ async def test_settings_are_those_of_one_group_of_steps(proxied: plainsql.Databa
     async def settings(tenant: str | None) -> Any:
         names = ("app.jwt_tenant",)
         own = LocalSettings.of(None if tenant is None else ((names[0], tenant),), names)
-        return await settings_step(connection, own)
+        await prepare_settings(connection, own, None)
+        return ready_step(connection, own)
 
     steps = [
         await settings("a"),
@@ -394,7 +395,7 @@ async def test_a_batch_is_compared_again_if_its_table_changes_meanwhile(
         while not proxy.holds:  # noqa: ASYNC110 (in the proxy)
             await asyncio.sleep(0)
     await outside.execute("alter table letter add more int")
-    connection._drop_local_statement_cache()  # as when another connection meets the changed table
+    connection._drop_local_statement_cache()  # as when another connection finds the changed table
     proxy.resume()
     with pytest.raises(ContractError, match="expected 2 columns, got 3"):
         await task

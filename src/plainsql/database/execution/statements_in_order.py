@@ -87,7 +87,7 @@ async def _exchange(connection: Any, statements: Sequence[Statement], steps: lis
         for number, step in enumerate(steps):
             if step.has_failed or step.is_unfit:
                 at = number
-        # The transaction ends with them. The next one on the connection must not meet them again.
+        # The transaction ends with it, and the next one on the connection prepares them again.
         if isinstance(error, exceptions.OutdatedSchemaCacheError):
             await connection.reload_schema_state()
         elif isinstance(error, exceptions.InvalidCachedStatementError):
