@@ -12,6 +12,7 @@ import plainsql
 from plainsql.crypto import KEYS_VARIABLE, Encrypted, Secret
 from plainsql.rows import Row
 from tests.columns.executors import Executors, query
+from tests.proxy import Proxy
 
 TOKEN = Encrypted("shop.logins.token", "id")
 
@@ -74,6 +75,27 @@ async def test_a_tenant_reads_its_columns(database_url: str) -> None:
             blocks = [block["tenant"].to_list() async for block in asked.stream_columns(db.tenant(tenant), 2)]
             assert blocks == [[tenant] * 2, [tenant]]
         assert set((await asked.columns(db))["tenant"].to_list()) <= {None, ""}
+
+
+async def test_a_statement_that_leaves_the_cache_meanwhile_stays_open(
+    database_url: str, proxy: Proxy
+) -> None:
+    asked = query("select array[:word::public.columns_word] as words", "word")
+    async with plainsql.connect(
+        proxy.url(database_url.partition("?")[0].rpartition("/")[2]), max_size=1
+    ) as db:
+        async with db.acquire() as other:
+            await other.execute("create type columns_word as enum ('a', 'b')")
+        await asked(db, word="a")  # prepares the statement, whose columns are not known yet
+        connection = db._connections._idle[-1].connection
+        proxy.hold_after("1")  # the answer to Parse, of the query of the catalog
+        task = asyncio.create_task(asked.columns(db, word="b"))
+        async with asyncio.timeout(10):
+            while not proxy.holds:  # noqa: ASYNC110 (in the proxy)
+                await asyncio.sleep(0)
+        connection._drop_local_statement_cache()  # as when another connection meets a changed table
+        proxy.resume()
+        assert (await task).to_dict() == {"words": [["b"]]}
 
 
 async def test_columns_and_rows_of_one_read_are_asked_for_at_the_same_time(database_url: str) -> None:

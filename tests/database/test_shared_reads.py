@@ -296,6 +296,23 @@ async def test_a_changed_table_is_prepared_again(parts_db: plainsql.Database, ou
     assert len(rows) == 50
 
 
+async def test_a_statement_that_leaves_the_cache_meanwhile_is_not_sent(parts_url: str, proxy: Proxy) -> None:
+    name = parts_url.partition("?")[0].rpartition("/")[2]
+    async with plainsql.connect(proxy.url(name), max_size=1, cache=False) as db:
+        await get(db, id=1)
+        await whose(db, id=1)
+        connection = db._connections._idle[-1].connection
+        proxy.hold_after("1")  # the answer to Parse, of the settings
+        calls = asyncio.gather(get(db, id=1), get(db, id=2), whose(db.tenant("t"), id=3))
+        async with asyncio.timeout(10):
+            while not proxy.holds:
+                await asyncio.sleep(0)
+        connection._drop_local_statement_cache()  # as when another connection meets a changed table
+        proxy.resume()
+        _, second, third = await calls
+        assert (second.id, third) == (2, "t 3")
+
+
 async def test_large_arguments_are_not_in_the_way(parts_db: plainsql.Database) -> None:
     texts = ["x" * (n % 3 * 70_000 + n) for n in range(40)]
     assert await asyncio.gather(*(length(parts_db, text=text) for text in texts)) == [len(t) for t in texts]

@@ -200,7 +200,7 @@ class ReadPipeline:
         """
         cache = connection._stmt_cache
         found: dict[tuple[ReadCosts, bool], Any] = {}
-        unprepared = False
+        unprepared = has_waited = False
         for unit in self._units:
             first = unit[0]
             is_batch = len(unit) > 1
@@ -212,7 +212,8 @@ class ReadPipeline:
                 unprepared = unprepared or statement is None
             if first.settings is not None and cache.get((first.settings.sql, Record, False)) is None:
                 await prepare_settings(connection, first.settings, None)
-        if not unprepared:
+                has_waited = True
+        if not unprepared and not has_waited:
             return found
         limit = driver.TimeLimit(connection)
         for read, is_batch in [*found]:
@@ -222,7 +223,7 @@ class ReadPipeline:
                 except Exception as error:
                     if is_lost(error) or isinstance(error, OSError):
                         raise
-        # One may have been dropped from the cache for another.
+        # One may have been dropped from the cache for another, or by another connection in the meantime.
         return {
             key: statement if statement is not None and not statement.closed else None
             for key, statement in found.items()
