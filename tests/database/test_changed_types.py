@@ -9,8 +9,8 @@ import asyncpg
 import pytest
 
 import plainsql
-from plainsql.errors import ContractError, DecodeError
-from plainsql.query import Args, many, one
+from plainsql.errors import BindError, ContractError, DecodeError
+from plainsql.query import Args, count, many, one
 from plainsql.rows import Composite, Row
 from plainsql.types import JSON
 
@@ -148,3 +148,24 @@ async def test_a_codec_that_was_replaced_is_not_called_another_number_of_columns
         assert raised.value.message.endswith("as dict")
     finally:
         await connection.close()
+
+
+@count("c.rename", "c.sql", 1, "update labelled set label = :label", session_clean=True)
+def label_all(*, label: Any) -> Args:
+    return (label,)
+
+
+@pytest.mark.parametrize("tenant", [None, "one"])
+async def test_a_parameter_whose_type_has_changed_is_refused_once(
+    sized_things_db: plainsql.Database, outside: Any, tenant: str | None
+) -> None:
+    await outside.execute("drop table if exists labelled; create table labelled as select 1 as label")
+    db = sized_things_db if tenant is None else sized_things_db.tenant(tenant)
+    assert await label_all(db, label=2) == 1
+    with pytest.raises(BindError) as raised:
+        await label_all(db, label="two")
+    assert "has changed" not in str(raised.value)
+    await outside.execute("alter table labelled alter column label type text")
+    with pytest.raises(BindError, match="the type has changed since the statement was prepared"):
+        await label_all(db, label="two")
+    assert await label_all(db, label="two") == 1

@@ -33,6 +33,7 @@ __all__ = [
     "fetch",
     "fetch_many",
     "fetch_rows",
+    "forget_changed",
     "is_prepared",
     "parameter_types",
     "parameters",
@@ -433,6 +434,23 @@ def parameter_types(connection: Any, sql: str) -> list[str] | None:
     """Return the names of the types of a text's parameters, or None if it is not prepared."""
     statement = _found(connection, sql)
     return None if statement is None else [type_.name for type_ in _parameters_of(statement)]
+
+
+def forget_changed(connection: Any, sql: str, current: Sequence[Any]) -> bool:
+    """Drop a prepared text if its parameters have other types now than when it was prepared.
+
+    Returns whether it was dropped.
+    """
+    statement = _found(connection, sql)
+    if statement is None or [type_.oid for type_ in _parameters_of(statement)] == [
+        type_.oid for type_ in current
+    ]:
+        return False
+    if IS_KNOWN:
+        connection._drop_global_statement_cache()
+    else:
+        del connection.public_statements[sql]
+    return True
 
 
 def describe(statement: Any, query: CompiledQuery[Any, Any], own: int = 0) -> None:

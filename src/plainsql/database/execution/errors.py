@@ -7,6 +7,7 @@ from typing import Any
 
 from asyncpg import exceptions
 
+from plainsql.database.execution import driver
 from plainsql.database.pool.driver_errors import classify_error
 from plainsql.database.pool.lost_connection import as_lost, is_lost, is_unreadable
 from plainsql.errors import BindError, DecodeError
@@ -105,10 +106,14 @@ async def _encode_error(
     index = unfit_argument(error)
     if index is None:
         return BindError(f"{query.name}: a parameter does not fit its type", hint=f"see {query.file}")
+    detail = None
     try:
-        # The statement is in the driver's cache, and nothing was sent for the failed call.
+        # Nothing was sent for the failed call.
         types = (await connection.prepare(text.sql)).get_parameters()
         expected = types[index].name
+        if driver.forget_changed(connection, text.sql, types):
+            # The server refuses no such statement: it would be refused here for ever.
+            detail = "the type has changed since the statement was prepared: call again"
     except (exceptions.PostgresError, exceptions.InterfaceError, OSError):
         expected = "another type"
-    return query.encode_error(text, index, expected, values[index], error.__cause__)
+    return query.encode_error(text, index, expected, values[index], error.__cause__, detail=detail)
