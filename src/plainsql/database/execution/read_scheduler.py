@@ -59,11 +59,16 @@ _MEASURED_ONE_IN = 8
 """One of so many pipelines is measured."""
 
 
+_CAREFUL_PIPELINES = 8
+"""So many pipelines are measured after one whose calls shared a Sync and took long, or failed."""
+
+
 class ReadScheduler:
     """The scheduler of one database's concurrent reads."""
 
     __slots__ = (
         "_call_s",
+        "_careful",
         "_loop",
         "_parallel",
         "_pipelines",
@@ -98,6 +103,8 @@ class ReadScheduler:
         self._watch: asyncio.TimerHandle | None = None
         self._watched_at = 0.0
         self._turns = 0
+        self._careful = 0
+        """The number of pipelines to come that have a Sync after each call."""
         self._call_s = 0.0
         """Seconds that a call takes in a pipeline of many."""
         self.alone = 0
@@ -156,7 +163,9 @@ class ReadScheduler:
 
     def _start(self, calls: list[SharedCall]) -> None:
         self._turns += 1
-        pipeline = ReadPipeline(calls, is_measured=self._turns % _MEASURED_ONE_IN == 0)
+        self._careful -= self._careful > 0
+        is_measured = self._careful > 0 or self._turns % _MEASURED_ONE_IN == 0
+        pipeline = ReadPipeline(calls, is_measured=is_measured)
         self.sent += 1
         self._pipelines.add(pipeline)
         pipeline.task = self._loop.create_task(self._carry_out(pipeline))
@@ -180,6 +189,8 @@ class ReadScheduler:
             self._pipelines.discard(pipeline)
             self._leave_place(pipeline)
             self.waiting += pipeline.again
+            if pipeline.is_slow:
+                self._careful = _CAREFUL_PIPELINES
             if self.waiting:
                 # After the callers that have their answers now have run: many of them call again immediately.
                 self._schedule()
