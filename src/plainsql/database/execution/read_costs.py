@@ -24,7 +24,7 @@ _WEIGHT = 0.1
 """The weight of a measurement. One above the mean counts as twice the mean at most: another process, a lock
 or a new connection has delayed it."""
 
-_BATCHED_FROM_CALLS = 12
+_BATCHED_FROM_CALLS = 6
 """While nothing is measured, so many calls of one read are batched: fewer cost less one by one."""
 
 _CERTAIN_CALLS = 16

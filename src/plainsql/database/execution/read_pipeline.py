@@ -218,9 +218,10 @@ class ReadPipeline:
         left_s = _JOINT_S
         for unit in self._units:
             call = unit[0]
-            if len(unit) > 1 or call.settings is not None or call.is_single:
-                own.append(unit)
-            elif (work_s := call.read.light_s) and left_s > work_s:
+            work_s = 0.0
+            if call.settings is None and not call.is_single:
+                work_s = call.read.light_s * len(unit)
+            if 0.0 < work_s < left_s:
                 left_s -= work_s
                 joint.append(unit)
             else:
@@ -295,11 +296,12 @@ class ReadPipeline:
             return None
         plan = batched.plan
         if plan is None:
-            return STEP(statement, arguments)
+            return STEP(statement, arguments, synced=not is_joint, is_joint=is_joint)
         for call in unit:
             call.is_built = True
         reader = NUMBERED_READER(driver.reader_of(protocol, statement, plan), len(unit))
-        return STEP(statement, arguments, reader, waiter=[call.future for call in unit])
+        waiter = [call.future for call in unit]
+        return STEP(statement, arguments, reader, synced=not is_joint, waiter=waiter, is_joint=is_joint)
 
     async def _finish(self, connection: Any, sent: list[tuple[Any, list[SharedCall]]]) -> None:
         """Look at what came back for the others than single calls, and at what it cost."""
@@ -315,11 +317,11 @@ class ReadPipeline:
                     error, exceptions.InvalidCachedStatementError | exceptions.OutdatedSchemaCacheError
                 ):
                     stale = error
-                if len(unit) > 1:
+                if len(unit) > 1 and (step.has_failed or step.is_unfit):
                     self._batch_failed(unit, error)
                 elif step.is_joint and not step.is_unfit:
-                    self.is_slow = True
                     self._again(unit)
+                self.is_slow = self.is_slow or step.is_joint
                 continue
             if len(unit) > 1 and not unit[0].is_built:
                 _divide(step.rows, unit)
