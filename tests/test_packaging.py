@@ -70,7 +70,7 @@ def test_the_sources_of_the_compiled_part_are_in_it_and_nothing_built(members: s
     assert [name for name in members if name.endswith((".so", ".c", ".json")) and "/speed/" in name] == []
 
 
-def test_the_compiled_part_is_built_with_the_asyncpg_that_its_extra_installs() -> None:
+def test_the_compiled_part_is_built_with_the_asyncpg_of_its_extra() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     wanted = set(
         project["tool"]["hatch"]["build"]["targets"]["wheel"]["hooks"]["custom"]["speed-dependencies"]

@@ -112,9 +112,7 @@ def test_a_late_reply_costs_no_other_call_its_own(run: Scenario, redis_url: str)
     run(scenario())
 
 
-def test_a_server_that_is_gone_without_a_word_is_left_though_all_calls_were_cancelled(
-    run: Scenario, redis_url: str
-) -> None:
+def test_a_silent_server_is_left_though_all_calls_were_cancelled(run: Scenario, redis_url: str) -> None:
     async def scenario() -> None:
         async with proxied(redis_url) as proxy, RedisConnection(f"redis://127.0.0.1:{proxy.port}/0") as link:
             await echo(link, "before")
@@ -254,9 +252,7 @@ def test_options_of_the_url(run: Scenario, redis_url: str, options: str) -> None
     run(scenario())
 
 
-def test_closing_ends_calls_in_progress_and_a_later_call_leaves_nothing_open(
-    run: Scenario, redis_url: str
-) -> None:
+def test_closing_ends_calls_and_a_later_call_leaves_nothing_open(run: Scenario, redis_url: str) -> None:
     async def scenario() -> None:
         async with proxied(redis_url) as proxy:
             link = RedisConnection(f"redis://127.0.0.1:{proxy.port}/0")

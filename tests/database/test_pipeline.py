@@ -109,7 +109,7 @@ async def test_one_that_fails_raises_its_error_and_nothing_is_done(
         said = [str(raised.value), *getattr(raised.value, "__notes__", [])]
         assert any(bad.name in text for text in said), said
         with pytest.raises(TransactionError, match="it has failed"):
-            before.result()
+            before.result()  # pyright: ignore[reportPossiblyUnboundVariable]
 
     if not inside:
         await run(lines_db)
@@ -132,9 +132,9 @@ async def test_a_block_that_fails_sends_nothing(lines_db: plainsql.Database) -> 
             place = pipeline.add(add, id=1)
             raise KeyError
     with pytest.raises(TransactionError, match="nothing was sent"):
-        place.result()
+        place.result()  # pyright: ignore[reportPossiblyUnboundVariable]
     with pytest.raises(TransactionError, match="the pipeline has ended"):
-        pipeline.add(add, id=2)
+        pipeline.add(add, id=2)  # pyright: ignore[reportPossiblyUnboundVariable]
     with pytest.raises(BindError):
         async with lines_db.pipeline() as pipeline:
             pipeline.add(add, ident=1)  # type: ignore[call-arg]

@@ -16,6 +16,7 @@ from asyncpg import exceptions
 
 import plainsql
 from plainsql.database.pool.lost_connection import ConnectionLostError
+from plainsql.errors import BindError
 from plainsql.query import Args, count, many, one, optional
 from plainsql.rows import Row
 from plainsql.speed.loaded import PROTOCOL
@@ -304,9 +305,9 @@ class _Mix:
             await fail(view)
 
     async def unfit(self, _: UUID, view: Any) -> None:
-        with pytest.raises(plainsql.errors.BindError):
+        with pytest.raises(BindError):
             await touch_row(view, id="one")  # type: ignore[call-overload]
-        with pytest.raises(plainsql.errors.BindError):
+        with pytest.raises(BindError):
             await touch_row.batch(view, [{"id": 1}, {"id": "two"}])
 
     async def smuggling(self, tenant: UUID, view: Any) -> None:

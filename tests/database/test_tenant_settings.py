@@ -277,7 +277,7 @@ async def test_a_statement_that_may_not_be_in_a_transaction_runs_for_a_tenant(
 
 @compiled
 @pytest.mark.parametrize("kind", _WORKS)
-async def test_a_cancellation_between_the_two_answers_leaves_nothing_of_the_tenant(
+async def test_a_cancellation_between_the_answers_leaves_nothing_of_the_tenant(
     proxied: plainsql.Database, proxy: Proxy, kind: str
 ) -> None:
     work = _WORKS[kind]

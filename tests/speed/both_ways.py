@@ -21,6 +21,7 @@ from plainsql.speed.row_plan import row_plan
 
 FACTS = QueryFacts()
 
+_MAKE_READER: Any = MAKE_READER
 _ROWS: Any = import_module("plainsql.speed._rows") if MAKE_READER is not None else None
 
 
@@ -75,7 +76,7 @@ class BothWays:
         query = compiled(sql, item, facts)
         statement = self.runner.run(self._statement(sql))
         sent = self.connection._protocol.fetch_rows(statement, values, _ROWS.MessageReader(), None)
-        return MAKE_READER(row_plan(query), statement), self.runner.run(sent)
+        return _MAKE_READER(row_plan(query), statement), self.runner.run(sent)
 
     async def _statement(self, sql: str) -> Any:
         # Its description is not compared: what does not fit is a test of the reader here.
@@ -87,7 +88,7 @@ class BothWays:
         protocol = self.connection._protocol
         outcomes = []
         for reader, build in (
-            (MAKE_READER(plan, statement), plan.finish or (lambda rows: rows)),
+            (_MAKE_READER(plan, statement), plan.finish or (lambda rows: rows)),
             (None, query.build),
         ):
             try:

@@ -61,13 +61,13 @@ def made_url(database_url: str) -> str:
 
 
 @pytest.fixture
-async def db(made_url: str) -> AsyncIterator[plainsql.Database]:
-    async with plainsql.connect(made_url, max_size=1) as db:
-        yield db
+async def single_db(made_url: str) -> AsyncIterator[plainsql.Database]:
+    async with plainsql.connect(made_url, max_size=1) as single_db:
+        yield single_db
 
 
 async def outcomes(
-    db: plainsql.Database, table: str, rows: Iterable[Any], columns: list[str] | None
+    single_db: plainsql.Database, table: str, rows: Iterable[Any], columns: list[str] | None
 ) -> tuple[Any, Any]:
     """Copy the rows both ways; return for each the rows of the table as text, or the error."""
     found: list[Any] = []
@@ -75,11 +75,11 @@ async def outcomes(
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(module, "SEND_BLOCKS", send)
             try:
-                copied = await db.copy_in(table, rows, columns=columns)
+                copied = await single_db.copy_in(table, rows, columns=columns)
             except Exception as error:  # noqa: BLE001 (whichever it is, they are compared)
                 found.append((type(error), str(error), getattr(error, "__notes__", [])))
                 copied = 0
-        async with db.acquire() as connection:
+        async with single_db.acquire() as connection:
             stored = await connection.fetch(f"select t::text from {table} as t")
             await connection.execute(f"truncate {table}")
         assert len(stored) == copied
@@ -89,12 +89,14 @@ async def outcomes(
 
 
 @pytest.mark.parametrize("kind", ["tuples", "structs"])
-async def test_values_of_every_type_are_stored_as_through_asyncpg(db: plainsql.Database, kind: str) -> None:
+async def test_values_of_every_type_are_stored_as_through_asyncpg(
+    single_db: plainsql.Database, kind: str
+) -> None:
     names = {f"c{number}": name for number, name in enumerate(ODD_VALUES)}
     columns = ", ".join(f"{column} {type_of(name)}" for column, name in names.items())
     values: list[Any] = []
     binary: list[str] = []
-    async with db.acquire() as connection:
+    async with single_db.acquire() as connection:
         await connection.execute(f"drop table if exists odd; create table odd ({columns})")
         for column, name in names.items():
             sql = f"select text::{type_of(name)} from unnest($1::text[]) as text"
@@ -114,19 +116,21 @@ async def test_values_of_every_type_are_stored_as_through_asyncpg(db: plainsql.D
     if kind == "structs":
         struct = msgspec.defstruct("Odd", binary)
         rows = [struct(*row) for row in rows]
-    mine, theirs = await outcomes(db, "odd", rows, binary)
+    mine, theirs = await outcomes(single_db, "odd", rows, binary)
     assert len(mine) == len(rows)
     assert mine == theirs
 
 
-async def test_rows_that_need_a_conversion_are_stored_as_through_asyncpg(db: plainsql.Database) -> None:
+async def test_rows_that_need_a_conversion_are_stored_as_through_asyncpg(
+    single_db: plainsql.Database,
+) -> None:
     rows: list[Any] = [
         Parcel(1),
         Parcel(2, "b", Place(1, None), [Place(2, "x")], [[1, 2], {"a": None}, None], ["a", "b"]),
         (3, "c", (1, "y"), [], [], []),
         [4, None, None, None, None, ["ü"]],
     ]
-    mine, theirs = await outcomes(db, "parcel", rows, list(Parcel.__struct_fields__))
+    mine, theirs = await outcomes(single_db, "parcel", rows, list(Parcel.__struct_fields__))
     assert len(mine) == 4
     assert mine == theirs
 
@@ -150,24 +154,26 @@ async def test_rows_that_need_a_conversion_are_stored_as_through_asyncpg(db: pla
     ],
 )
 async def test_a_value_that_does_not_fit_has_the_error_of_asyncpgs_way(
-    db: plainsql.Database, column: str, bad: Any
+    single_db: plainsql.Database, column: str, bad: Any
 ) -> None:
     rows = [Parcel(number) for number in range(1, 1200)]
     setattr(rows[1101], column, bad)
-    mine, theirs = await outcomes(db, "parcel", rows, None)
+    mine, theirs = await outcomes(single_db, "parcel", rows, None)
     assert issubclass(mine[0], BindError | exceptions.PostgresError)
     assert mine == theirs
 
 
-async def test_a_type_without_a_binary_format_has_the_error_of_asyncpgs_way(db: plainsql.Database) -> None:
-    async with db.acquire() as connection:
+async def test_a_type_without_a_binary_format_has_the_error_of_asyncpgs_way(
+    single_db: plainsql.Database,
+) -> None:
+    async with single_db.acquire() as connection:
         await connection.execute("drop table if exists price; create table price (id int, price money)")
-    mine, theirs = await outcomes(db, "price", [(1, "1.50")], ["id", "price"])
+    mine, theirs = await outcomes(single_db, "price", [(1, "1.50")], ["id", "price"])
     assert "COPY cannot send a column's type: no binary format encoder for type money" in mine[1]
     assert mine == theirs
 
 
-async def test_an_error_of_the_server_ends_the_copy_before_the_rows_do(db: plainsql.Database) -> None:
+async def test_an_error_of_the_server_ends_the_copy_before_the_rows_do(single_db: plainsql.Database) -> None:
     taken = 0
 
     def rows() -> Iterator[tuple[int, str]]:
@@ -176,23 +182,23 @@ async def test_an_error_of_the_server_ends_the_copy_before_the_rows_do(db: plain
             yield 1, "x" * 1000
 
     with pytest.raises(plainsql.UniqueViolation):
-        await db.copy_in("parcel", rows(), columns=["id", "name"])
+        await single_db.copy_in("parcel", rows(), columns=["id", "name"])
     assert 1 < taken < 9_000_000
-    assert await db.copy_in("parcel", [(1,)], columns=["id"]) == 1
-    async with db.acquire() as connection:
+    assert await single_db.copy_in("parcel", [(1,)], columns=["id"]) == 1
+    async with single_db.acquire() as connection:
         await connection.execute("truncate parcel")
 
 
 async def test_the_time_limit_ends_a_copy_that_the_server_does_not_take(made_url: str) -> None:
     outside = await asyncpg.connect(made_url)
     rows = [(number, "x" * 1000) for number in range(20_000)]
-    async with plainsql.connect(made_url, max_size=1, statement_timeout=0.3) as db:
+    async with plainsql.connect(made_url, max_size=1, statement_timeout=0.3) as single_db:
         async with outside.transaction():
             await outside.execute("lock table parcel in share mode")
             with pytest.raises(TimeoutError):
-                await db.copy_in("parcel", rows, columns=["id", "name"])
-        await settled(lambda: db.stats().in_use == 0)
-        assert await db.copy_in("parcel", rows[:10], columns=["id", "name"]) == 10
+                await single_db.copy_in("parcel", rows, columns=["id", "name"])
+        await settled(lambda: single_db.stats().in_use == 0)
+        assert await single_db.copy_in("parcel", rows[:10], columns=["id", "name"]) == 10
     await outside.execute("truncate parcel")
     await outside.close()
 
@@ -206,18 +212,18 @@ async def test_a_copy_is_cancelled_while_the_server_takes_no_more(made_url: str,
         for row in rows:
             yield row
 
-    async with plainsql.connect(made_url, max_size=1) as db:
-        async with db.acquire() as connection:
+    async with plainsql.connect(made_url, max_size=1) as single_db:
+        async with single_db.acquire() as connection:
             writing_allowed = connection._protocol.writing_allowed
         async with outside.transaction():
             await outside.execute("lock table parcel in exclusive mode")
             source = rows if kind == "list" else later()
-            task = asyncio.create_task(db.copy_in("parcel", source, columns=["id", "name"]))
+            task = asyncio.create_task(single_db.copy_in("parcel", source, columns=["id", "name"]))
             await settled(lambda: not writing_allowed.is_set())
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
-        await settled(lambda: db.stats().in_use == 0)
-        assert await db.copy_in("parcel", rows[:10], columns=["id", "name"]) == 10
+        await settled(lambda: single_db.stats().in_use == 0)
+        assert await single_db.copy_in("parcel", rows[:10], columns=["id", "name"]) == 10
     await outside.execute("truncate parcel")
     await outside.close()

@@ -64,39 +64,41 @@ BACKEND = _many(int, "select pg_backend_pid() + 0 * :most::int")
 
 
 @pytest.fixture
-async def db(database_url: str) -> AsyncIterator[plainsql.Database]:
-    async with plainsql.connect(database_url, max_size=1, prefetch=PREFETCH, acquire_timeout=10) as db:
-        yield db
+async def single_db(database_url: str) -> AsyncIterator[plainsql.Database]:
+    async with plainsql.connect(database_url, max_size=1, prefetch=PREFETCH, acquire_timeout=10) as single_db:
+        yield single_db
 
 
-async def serves(db: plainsql.Database) -> bool:
-    return bool(await ONE(db, most=3) == [3])
+async def serves(single_db: plainsql.Database) -> bool:
+    return bool(await ONE(single_db, most=3) == [3])
 
 
-async def plain(db: plainsql.Database, query: Any, most: int) -> list[Any]:
+async def plain(single_db: plainsql.Database, query: Any, most: int) -> list[Any]:
     """Return the rows of a stream through asyncpg's cursor."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(driver, "reads_rows", lambda connection, query: False)
-        return [row async for row in query.stream(db, most=most)]
+        return [row async for row in query.stream(single_db, most=most)]
 
 
 @pytest.mark.parametrize("query", [ITEMS, NUMBERS, ORDERS])
 @pytest.mark.parametrize("inside", [False, True])
-async def test_the_rows_are_those_of_asyncpgs_cursor(db: plainsql.Database, query: Any, inside: bool) -> None:
+async def test_the_rows_are_those_of_asyncpgs_cursor(
+    single_db: plainsql.Database, query: Any, inside: bool
+) -> None:
     for most in (0, 1, PREFETCH - 1, PREFETCH, PREFETCH + 1, 2 * PREFETCH, 3 * PREFETCH + 1, 100):
-        expected = await plain(db, query, most)
+        expected = await plain(single_db, query, most)
         if inside:
-            async with db.transaction() as tx:
+            async with single_db.transaction() as tx:
                 found = [row async for row in query.stream(tx, most=most)]
         else:
-            found = [row async for row in query.stream(db, most=most)]
+            found = [row async for row in query.stream(single_db, most=most)]
         assert found == expected
         assert len(found) == (most if query is not ORDERS else most // 4 + (most > 0))
-        assert await serves(db)
+        assert await serves(single_db)
 
 
-async def test_other_queries_run_between_the_blocks_in_a_transaction(db: plainsql.Database) -> None:
-    async with db.transaction() as tx:
+async def test_other_queries_run_between_the_blocks_in_a_transaction(single_db: plainsql.Database) -> None:
+    async with single_db.transaction() as tx:
         found = []
         async for number in NUMBERS.stream(tx, most=35):
             assert await ONE(tx, most=number) == [number]
@@ -111,17 +113,17 @@ async def test_other_queries_run_between_the_blocks_in_a_transaction(db: plainsq
     ("query", "kind"), [(FAILING, plainsql.ServerError), (UNREADABLE, plainsql.DecodeError)]
 )
 async def test_an_error_in_the_middle_comes_after_the_blocks_before_it(
-    db: plainsql.Database, query: Any, kind: type[Exception], inside: bool
+    single_db: plainsql.Database, query: Any, kind: type[Exception], inside: bool
 ) -> None:
     errors: list[Any] = []
     for stream in (query.stream, partial(_plain_stream, query)):
         found: list[Any] = []
-        on: AbstractAsyncContextManager[Any] = db.transaction() if inside else nullcontext(db)
+        on: AbstractAsyncContextManager[Any] = single_db.transaction() if inside else nullcontext(single_db)
         with pytest.raises(kind) as raised:
             await _read(found, on, stream)
         assert len(found) == 20
         errors.append((type(raised.value), str(raised.value), getattr(raised.value, "__notes__", [])))
-        assert await serves(db)
+        assert await serves(single_db)
     assert errors[0] == errors[1]
 
 
@@ -138,88 +140,88 @@ async def _plain_stream(query: Any, on: Any, most: int) -> AsyncIterator[Any]:
             yield row
 
 
-async def test_a_stream_is_left_while_the_next_block_is_on_its_way(db: plainsql.Database) -> None:
+async def test_a_stream_is_left_while_the_next_block_is_on_its_way(single_db: plainsql.Database) -> None:
     async with asyncio.timeout(30):
-        [backend] = await BACKEND(db, most=1)
-        rows = SLOW.stream(db, most=100)
+        [backend] = await BACKEND(single_db, most=1)
+        rows = SLOW.stream(single_db, most=100)
         # From the second block on, the next one is requested.
         assert [await anext(rows) for _ in range(15)] == [*range(1, 16)]
         await rows.aclose()
-        assert await BACKEND(db, most=1) == [backend]
-        async for number in SLOW.stream(db, most=100):
+        assert await BACKEND(single_db, most=1) == [backend]
+        async for number in SLOW.stream(single_db, most=100):
             if number == 15:
                 break
-        await settled(lambda: db.stats().in_use == 0)
-        assert await BACKEND(db, most=1) == [backend]
+        await settled(lambda: single_db.stats().in_use == 0)
+        assert await BACKEND(single_db, most=1) == [backend]
         with pytest.raises(ZeroDivisionError):
-            await _read([], nullcontext(db), _broken)
-        assert await BACKEND(db, most=1) == [backend]
+            await _read([], nullcontext(single_db), _broken)
+        assert await BACKEND(single_db, most=1) == [backend]
 
 
-async def _broken(db: plainsql.Database, most: int) -> AsyncIterator[float]:
-    async for number in SLOW.stream(db, most=most):
+async def _broken(single_db: plainsql.Database, most: int) -> AsyncIterator[float]:
+    async for number in SLOW.stream(single_db, most=most):
         yield 1 / (15 - number)
 
 
-async def test_a_stream_is_cancelled_while_it_waits_for_a_block(db: plainsql.Database) -> None:
+async def test_a_stream_is_cancelled_while_it_waits_for_a_block(single_db: plainsql.Database) -> None:
     reached = asyncio.Event()
 
     async def read() -> None:
-        async for number in SLOW.stream(db, most=100):
+        async for number in SLOW.stream(single_db, most=100):
             if number == 20:
                 reached.set()
 
     async with asyncio.timeout(30):
-        [backend] = await BACKEND(db, most=1)
+        [backend] = await BACKEND(single_db, most=1)
         task = asyncio.create_task(read())
         await reached.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        assert await BACKEND(db, most=1) == [backend]
+        assert await BACKEND(single_db, most=1) == [backend]
 
 
-async def test_a_stream_that_is_cancelled_anywhere_leaves_a_connection_that_serves(
-    db: plainsql.Database,
+async def test_a_stream_cancelled_anywhere_leaves_a_connection_that_serves(
+    single_db: plainsql.Database,
 ) -> None:
     async def read() -> None:
-        async for _ in NUMBERS.stream(db, most=35):
+        async for _ in NUMBERS.stream(single_db, most=35):
             await asyncio.sleep(0)
 
     async def check() -> None:
-        await settled(lambda: db.stats().in_use == 0)
-        assert await serves(db)
+        await settled(lambda: single_db.stats().in_use == 0)
+        assert await serves(single_db)
 
     assert await at_every_wait(read, check) > 4
 
 
 async def test_the_time_limit_is_one_of_each_block(database_url: str) -> None:
     async with (
-        plainsql.connect(database_url, max_size=1, prefetch=PREFETCH, statement_timeout=0.3) as db,
+        plainsql.connect(database_url, max_size=1, prefetch=PREFETCH, statement_timeout=0.3) as single_db,
         asyncio.timeout(30),
     ):
         for query, rows in ((SLOWER, 0), (SLOW, 20)):
             numbers: list[Any] = []
             with pytest.raises(StatementTimeoutError):
-                await _read(numbers, nullcontext(db), query.stream)
+                await _read(numbers, nullcontext(single_db), query.stream)
             assert len(numbers) == rows
-            await settled(lambda: db.stats().in_use == 0)
-            assert await serves(db)
+            await settled(lambda: single_db.stats().in_use == 0)
+            assert await serves(single_db)
 
 
 async def test_a_statement_with_effects_runs_no_further_than_is_wanted(
-    db: plainsql.Database,
+    single_db: plainsql.Database,
 ) -> None:
-    async with db.acquire() as connection:
+    async with single_db.acquire() as connection:
         await connection.execute("drop sequence if exists made; create sequence made")
     counting = _many(int, "select nextval('made') from generate_series(1, :most::int)", read_only=False)
     last = _many(int, "select last_value + 0 * :most::int from made")
     for leaves in (5, 15):
-        async with db.acquire() as connection:
+        async with single_db.acquire() as connection:
             await connection.execute("alter sequence made restart")
-        rows = counting.stream(db, most=1000)
+        rows = counting.stream(single_db, most=1000)
         for _ in range(leaves):
             await anext(rows)
         await rows.aclose()
         # A sequence is not rolled back.
-        assert await last(db, most=1) == [(leaves // PREFETCH + 1) * PREFETCH]
+        assert await last(single_db, most=1) == [(leaves // PREFETCH + 1) * PREFETCH]

@@ -145,7 +145,8 @@ def _filled(data: ArrayData, make_struct: Any) -> list[Any]:
             return _times(data)
         case "+":
             return _nested(data, make_struct)
-    raise UnknownArrowTypeError(format)
+        case _:
+            raise UnknownArrowTypeError(format)
 
 
 def _cast(data: ArrayData, code: str) -> list[Any]:

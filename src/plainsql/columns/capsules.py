@@ -38,7 +38,7 @@ def read_stream(source: Any) -> tuple[ArrayData, Iterator[ArrayData]]:
 
 
 def _module() -> Any:
-    # The compiled part stands above this one, so it is found by its name.
+    # The compiled part is above this one, and is found by its name.
     compiled = import_module("plainsql.speed.loaded").ARROW
     if compiled is not None:
         return compiled

@@ -88,6 +88,9 @@ async def copy_in(
         except Exception as error:
             if error is copied.failure or isinstance(error, BindError):
                 raise
+            if isinstance(copied.failure, TimeoutError):
+                # asyncpg takes a time limit of the rows' source for its own, and raises the server's answer.
+                raise copied.failure from None
             if connection.is_closed() and not isinstance(error, _OF_CONNECTION):
                 # The driver has failed on state that a lost connection does not have.
                 raise ConnectionResetError("the connection was lost while rows were copied") from error

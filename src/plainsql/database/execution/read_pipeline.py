@@ -17,6 +17,7 @@ import copy
 from time import perf_counter
 from typing import Any
 
+import msgspec
 from asyncpg import Record, exceptions
 
 from plainsql.database.execution import driver
@@ -49,40 +50,21 @@ _NOT_UNDERSTOOD_CLASSES = ("42", "0A", "54")
 """The classes of SQLSTATE by which PostgreSQL refuses a statement's text, for its content or its size."""
 
 
-class SharedCall:
+class SharedCall(msgspec.Struct, eq=False):
     """A call that waits for its pipeline, or for its rows."""
 
-    __slots__ = (
-        "future",
-        "is_built",
-        "is_single",
-        "pipeline",
-        "read",
-        "record",
-        "settings",
-        "values",
-    )
-
-    def __init__(
-        self,
-        read: ReadCosts,
-        values: Args,
-        settings: LocalSettings | None,
-        record: Call | None,
-        future: asyncio.Future[Any],
-    ) -> None:
-        self.read = read
-        self.values = values
-        self.settings = settings
-        self.record = record
-        """Its record for the hook."""
-        self.future = future
-        """Gets its rows, the server's error, or ``ALONE``."""
-        self.is_built = False
-        """True if the rows are built, False if they are records."""
-        self.is_single = False
-        """True if it failed in a batched statement: the next time it is a statement of its own."""
-        self.pipeline: ReadPipeline | None = None
+    read: ReadCosts
+    values: Args
+    settings: LocalSettings | None
+    record: Call | None
+    """Its record for the hook."""
+    future: asyncio.Future[Any]
+    """Gets its rows, the server's error, or ``ALONE``."""
+    is_built: bool = False
+    """True if the rows are built, False if they are records."""
+    is_single: bool = False
+    """True if it failed together with others: the next time it is a statement of its own, with its own Sync."""
+    pipeline: ReadPipeline | None = None
 
 
 class ReadPipeline:
@@ -317,11 +299,12 @@ class ReadPipeline:
                     error, exceptions.InvalidCachedStatementError | exceptions.OutdatedSchemaCacheError
                 ):
                     stale = error
-                if len(unit) > 1 and (step.has_failed or step.is_unfit):
+                has_joint_failed = step.is_joint and not step.is_unfit
+                self.is_slow = self.is_slow or has_joint_failed
+                if len(unit) > 1 and (step.has_failed or not has_joint_failed):
                     self._batch_failed(unit, error)
-                elif step.is_joint and not step.is_unfit:
+                elif has_joint_failed:  # by an error of its own, or of one in front
                     self._again(unit)
-                self.is_slow = self.is_slow or step.is_joint
                 continue
             if len(unit) > 1 and not unit[0].is_built:
                 _divide(step.rows, unit)
