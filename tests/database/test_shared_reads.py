@@ -81,13 +81,15 @@ def length(*, text: str) -> Args:
     return (text,)
 
 
-@one[int](
-    "p.nap",
-    "p.sql",
-    1,
-    "select :n::int from pg_sleep(case when :n::int < 0 then 60 else :nap::float8 end)",
-    **READ,
-)
+NAP = "select :n::int from pg_sleep(case when :n::int < 0 then 60 else :nap::float8 end)"
+
+
+@one[int]("p.light_nap", "p.sql", 1, NAP, **BY_KEY)
+def light_nap(*, n: int, nap: float = 0.0) -> Args:
+    return (n, nap)
+
+
+@one[int]("p.nap", "p.sql", 1, NAP, **READ)
 def nap(*, n: int, nap: float = 0.0) -> Args:
     return (n, nap)
 
@@ -222,9 +224,9 @@ async def test_an_error_behind_a_shared_sync_is_given_to_its_own_call_alone(
         assert syncs == 4, "for a while each has a Sync of its own"
 
 
-@pytest.mark.parametrize("calls", [8, 40])
+@pytest.mark.parametrize(("calls", "nap"), [(8, nap), (40, nap), (2, light_nap)])
 async def test_what_hangs_holds_up_no_other_and_ends_with_its_callers(
-    parts_db: plainsql.Database, outside: Any, calls: int
+    parts_db: plainsql.Database, outside: Any, calls: int, nap: Any
 ) -> None:
     async def until(sleeping: int) -> None:
         async with asyncio.timeout(10):
@@ -235,8 +237,8 @@ async def test_what_hangs_holds_up_no_other_and_ends_with_its_callers(
                 await asyncio.sleep(0)
 
     await asyncio.gather(*(nap(parts_db, n=n) for n in range(9)))
-    hanging = [asyncio.create_task(_nap(parts_db, -n)) for n in (1, 2, 3)]
-    others = [asyncio.create_task(_nap(parts_db, n)) for n in range(calls)]
+    hanging = [asyncio.create_task(nap(parts_db, n=-n)) for n in (1, 2, 3)]
+    others = [asyncio.create_task(nap(parts_db, n=n)) for n in range(calls)]
     async with asyncio.timeout(10):
         assert await asyncio.gather(*others) == [*range(calls)]
     assert not any(task.done() for task in hanging)

@@ -63,7 +63,7 @@ class SharedCall(msgspec.Struct, eq=False):
     is_built: bool = False
     """True if the rows are built, False if they are records."""
     is_single: bool = False
-    """True if it failed together with others: the next time it is a statement of its own, with its own Sync."""
+    """True if it failed together with others: the next time it is a statement with a Sync of its own."""
     pipeline: ReadPipeline | None = None
 
 
