@@ -8,11 +8,14 @@ from typing import Any
 from unittest.mock import patch
 
 from plainsql.database import executor
+from plainsql.database.execution import driver, read_pipeline
 from plainsql.database.execution.batched_statement import BatchedStatement
 from plainsql.database.execution.pipelined_statement import PipelinedStatement
+from plainsql.database.execution.read_pipeline import ReadPipeline
 from plainsql.database.pool import tenant_pool
 from plainsql.database.pool.connection_pool import ConnectionPool
 from plainsql.database.pool.lost_connection import is_lost
+from plainsql.database.pool.tenant_settings import ready_step
 from plainsql.database.transaction import begin
 
 __all__ = ["BROKEN", "broken"]
@@ -31,9 +34,22 @@ def _answers_of_others() -> Iterator[None]:
         found = await fetch[1](self, connection, calls)
         return found and [*found[1:], found[0]]
 
+    send = ReadPipeline.send
+
+    async def shared(self: Any, connection: Any) -> None:
+        by_read: dict[Any, list[Any]] = {}
+        for call in self.calls:
+            by_read.setdefault(call.read, []).append(call)
+        for calls in by_read.values():
+            values = [call.values for call in calls]
+            for call, of_another in zip(calls, [*values[1:], values[0]], strict=True):
+                call.values = of_another
+        await send(self, connection)
+
     with (
         patch.object(BatchedStatement, "fetch", joined),
         patch.object(PipelinedStatement, "fetch", pipelined),
+        patch.object(ReadPipeline, "send", shared),
     ):
         yield
 
@@ -51,12 +67,22 @@ def _writes_again() -> Iterator[None]:
 
 @contextmanager
 def _tenants_mixed() -> Iterator[None]:
-    """A connection is taken for a tenant's, and its session is not."""
+    """A connection is taken for a tenant's, and is not; or a call gets the settings of the last one."""
+    last: Any = None
 
     async def nothing(*_: object, **__: object) -> None:
         """Set nothing."""
 
-    with patch.object(tenant_pool, "set_session", nothing):
+    def of_the_last(connection: Any, settings: Any) -> Any:
+        nonlocal last
+        last, used = settings, last or settings
+        return ready_step(connection, used)
+
+    with (
+        patch.object(tenant_pool, "set_session", nothing),
+        patch.object(driver, "ready_step", of_the_last),
+        patch.object(read_pipeline, "ready_step", of_the_last),
+    ):
         yield
 
 

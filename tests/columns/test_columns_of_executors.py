@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from typing import Annotated, Any
 
@@ -11,6 +12,7 @@ import plainsql
 from plainsql.crypto import KEYS_VARIABLE, Encrypted, Secret
 from plainsql.rows import Row
 from tests.columns.executors import Executors, query
+from tests.proxy import Proxy
 
 TOKEN = Encrypted("shop.logins.token", "id")
 
@@ -73,3 +75,38 @@ async def test_a_tenant_reads_its_columns(database_url: str) -> None:
             blocks = [block["tenant"].to_list() async for block in asked.stream_columns(db.tenant(tenant), 2)]
             assert blocks == [[tenant] * 2, [tenant]]
         assert set((await asked.columns(db))["tenant"].to_list()) <= {None, ""}
+
+
+async def test_a_statement_that_leaves_the_cache_meanwhile_stays_open(
+    database_url: str, proxy: Proxy
+) -> None:
+    asked = query("select array[:word::public.columns_word] as words", "word")
+    async with plainsql.connect(
+        proxy.url(database_url.partition("?")[0].rpartition("/")[2]), max_size=1
+    ) as db:
+        async with db.acquire() as other:
+            await other.execute("create type columns_word as enum ('a', 'b')")
+        await asked(db, word="a")  # prepares the statement, whose columns are not known yet
+        connection = db._connections._idle[-1].connection
+        proxy.hold_after("1")  # the answer to Parse, of the query of the catalog
+        task = asyncio.create_task(asked.columns(db, word="b"))
+        async with asyncio.timeout(10):
+            while not proxy.holds:  # noqa: ASYNC110 (in the proxy)
+                await asyncio.sleep(0)
+        connection._drop_local_statement_cache()  # as when another connection finds a changed table
+        proxy.resume()
+        assert (await task).to_dict() == {"words": [["b"]]}
+
+
+async def test_columns_and_rows_of_one_read_are_asked_for_at_the_same_time(database_url: str) -> None:
+    class Number(Row, frozen=True):
+        id: int
+
+    asked = query("select g as id from generate_series(1, :last::int) as g", "last", item=Number)
+    async with plainsql.connect(database_url, max_size=2) as db:
+        await asked(db, last=1)  # from now on, calls of the read share round trips
+        found = await asyncio.gather(
+            *(asked.columns(db, last=n) for n in range(9)), *(asked(db, last=n) for n in range(9))
+        )
+    assert [columns["id"].to_list() for columns in found[:9]] == [[*range(1, n + 1)] for n in range(9)]
+    assert [[row.id for row in rows] for rows in found[9:]] == [[*range(1, n + 1)] for n in range(9)]

@@ -479,3 +479,23 @@ async def test_connections_from_before_a_moment_are_closed_idle_or_not(
             await outside.fetchval("select count(*) from pg_stat_activity where pid in ($1, $2)", used, idle)
             == 0
         )
+
+
+@pytest.mark.parametrize("calls", [1, 20])
+async def test_a_value_that_does_not_fit_leaves_no_lock(database_url: str, outside: Any, calls: int) -> None:
+    await outside.execute("drop table if exists locked; create table locked (n int)")
+
+    @many[int]("t.unfit", "t.sql", 1, "select n from locked where n = :n", read_only=True, session_clean=True)
+    def read(*, n: Any) -> Args:
+        return (n,)
+
+    @count("t.unfit_write", "t.sql", 1, "insert into locked (n) values (:n)", session_clean=True)
+    def write(*, n: Any) -> Args:
+        return (n,)
+
+    async with plainsql.connect(database_url, max_size=3) as db:
+        for query in (read, write):
+            found = await asyncio.gather(*(query(db, n="x") for _ in range(calls)), return_exceptions=True)
+            assert {type(error) for error in found} == {plainsql.BindError}
+            async with asyncio.timeout(10):
+                await outside.execute("alter table locked add column if not exists more int")

@@ -4,15 +4,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
+from contextlib import nullcontext
 from typing import Any
 
 import asyncpg
 import pytest
 
 import plainsql
-from plainsql.errors import BindError, NoRowError, TransactionError
+from plainsql.errors import BindError, DecodeError, NoRowError, TransactionError
 from plainsql.query import Args, count, many, one, optional
 from plainsql.speed.loaded import STEP
 from tests.proxy import Proxy
@@ -159,3 +161,111 @@ async def test_different_statements_are_one_round_trip(lines_db: plainsql.Databa
     await run(1)
     sent = await run(2)
     assert (sent["B"], sent["E"], sent["S"], sent["Q"]) == (3, 3, 1, 0)
+
+
+@pytest.mark.skipif(STEP is None, reason="the compiled part is not in use")
+async def test_a_statement_that_leaves_the_cache_meanwhile_stays_open(
+    lines_db: plainsql.Database, proxy: Proxy
+) -> None:
+    await ids(lines_db)
+    await name_of(lines_db, id=1)
+    async with lines_db.transaction() as tx:
+        connection = tx.connection
+        proxy.hold_after("1")  # the answer to Parse: the second of the three is being prepared
+        task = asyncio.create_task(_three(tx))
+        async with asyncio.timeout(10):
+            while not proxy.holds:  # noqa: ASYNC110 (in the proxy)
+                await asyncio.sleep(0)
+        connection._drop_local_statement_cache()  # as when another connection finds a changed table
+        proxy.resume()
+        assert await task == ([], 0, None)
+        assert await ids(tx) == []
+
+
+async def _three(tx: Any) -> tuple[Any, Any, Any]:
+    async with tx.pipeline() as pipeline:
+        places = pipeline.add(ids), pipeline.add(rename, low=1, name="a"), pipeline.add(name_of, id=1)
+    return (places[0].result(), places[1].result(), places[2].result())
+
+
+@pytest.mark.skipif(STEP is None, reason="the compiled part is not in use")
+async def test_a_changed_table_fails_one_pipeline_on_a_connection(
+    lines_db: plainsql.Database, outside: Any
+) -> None:
+    async def run() -> list[int]:
+        async with lines_db.pipeline() as pipeline:
+            found = pipeline.add(ids)
+        return found.result()
+
+    assert await run() == []
+    await outside.execute("alter table line alter id type int8")
+    with pytest.raises(asyncpg.InvalidCachedStatementError):
+        await run()
+    assert await run() == []
+
+
+@pytest.mark.parametrize("together", [True, False], ids=["pipeline", "shared"])
+async def test_statements_that_are_too_long_for_the_cache_are_not_mixed_up(
+    lines_db: plainsql.Database, together: bool
+) -> None:
+    await ids(lines_db)
+    if together:
+        async with lines_db.pipeline() as pipeline:
+            places = [pipeline.add(long) for long in LONG]
+        found = [place.result() for place in places]
+    else:
+        calls = [long(on) for on in (lines_db, lines_db.tenant("a"), lines_db.tenant("b")) for long in LONG]
+        found = await asyncio.gather(*calls)
+        assert found[:3] == found[3:6] == found[6:]
+        assert [await long(lines_db.tenant("a")) for long in LONG] == found[:3]
+    assert found[-3:] == ["0", "1", "2"]
+
+
+def _long(number: int) -> Any:
+    sql = f"select '{number}' || left('{'x' * 20_000}', 0) as x"
+
+    @one[str](f"l.long{number}", "l.sql", 1, sql, read_only=True, by_key=True, **CLEAN)
+    def long() -> Args:
+        return ()
+
+    return long
+
+
+LONG = [_long(number) for number in range(3)]
+
+
+@one[Any]("l.early", "l.sql", 1, "select date '0001-01-01' - 1 as day", read_only=True, **CLEAN)
+def early() -> Args:
+    return ()
+
+
+@many[Any]("l.days", "l.sql", 1, "select date '0001-01-01' - 1 as day", read_only=True, **CLEAN)
+def days() -> Args:
+    return ()
+
+
+@pytest.mark.parametrize("unreadable", [early, days])
+async def test_a_result_that_cannot_be_read_undoes_the_pipeline(
+    lines_db: plainsql.Database, unreadable: Any
+) -> None:
+    await add(lines_db, id=1, name="a")
+    is_aborted = STEP is not None and unreadable is days
+    with pytest.raises(TransactionError) if is_aborted else nullcontext():
+        async with lines_db.transaction() as tx:
+            with pytest.raises(DecodeError, match=unreadable.name):
+                async with tx.pipeline() as pipeline:
+                    pipeline.add(rename, low=1, name="b")
+                    pipeline.add(unreadable)
+    assert await name_of(lines_db, id=1) == "a"
+
+
+async def test_a_result_that_cannot_be_read_leaves_the_transaction_usable(
+    lines_db: plainsql.Database,
+) -> None:
+    async with lines_db.transaction() as tx:
+        with pytest.raises(DecodeError):
+            async with tx.pipeline() as pipeline:
+                pipeline.add(ids)
+                pipeline.add(days)
+        await add(tx, id=1)
+    assert await ids(lines_db) == [1]

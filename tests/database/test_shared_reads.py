@@ -249,6 +249,10 @@ async def test_what_hangs_holds_up_no_other_and_ends_with_its_callers(
     await settled(lambda: is_at_rest(parts_db))
 
 
+async def _get(db: plainsql.Database, n: int) -> Part | None:
+    return await get(db, id=n)
+
+
 async def _nap(db: plainsql.Database, n: int, nap_s: float = 0.0) -> int:
     return await nap(db, n=n, nap=nap_s)
 
@@ -280,6 +284,26 @@ async def test_a_lost_connection_loses_no_call(parts_url: str, proxy: Proxy) -> 
         await settled(lambda: is_at_rest(db))
 
 
+async def test_reads_that_come_while_a_lost_connection_is_replaced_are_sent(
+    parts_url: str, proxy: Proxy
+) -> None:
+    reported: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
+    name = parts_url.partition("?")[0].rpartition("/")[2]
+
+    async with plainsql.connect(proxy.url(name), max_size=2) as db:
+        await asyncio.gather(*(get(db, id=n) for n in range(1, 60)))
+        proxy.after(700, proxy.cut)
+        first = asyncio.gather(*(get(db, id=n) for n in range(1, 60)))
+        later: list[asyncio.Task[Part | None]] = []
+        while not first.done():
+            later += [asyncio.create_task(_get(db, n)) for n in range(1, 11)]
+            await asyncio.sleep(0)
+        found = [*await first, *await asyncio.gather(*later)]
+        assert [row and row.id for row in found] == [*range(1, 60)] + [*range(1, 11)] * (len(later) // 10)
+    assert reported == []
+
+
 async def test_a_changed_table_is_prepared_again(parts_db: plainsql.Database, outside: Any) -> None:
     await outside.execute("create table moved as select n, 'a'::text as a from generate_series(1, 50) as n")
 
@@ -298,6 +322,23 @@ async def test_a_changed_table_is_prepared_again(parts_db: plainsql.Database, ou
         await outside.execute(f"alter table moved alter a type {type_}")
     rows = await asyncio.gather(*(moved(parts_db, n=n) for n in range(1, 51)))
     assert len(rows) == 50
+
+
+async def test_a_statement_that_leaves_the_cache_meanwhile_is_not_sent(parts_url: str, proxy: Proxy) -> None:
+    name = parts_url.partition("?")[0].rpartition("/")[2]
+    async with plainsql.connect(proxy.url(name), max_size=1, cache=False) as db:
+        await get(db, id=1)
+        await whose(db, id=1)
+        connection = db._connections._idle[-1].connection
+        proxy.hold_after("1")  # the answer to Parse, of the settings
+        calls = asyncio.gather(get(db, id=1), get(db, id=2), whose(db.tenant("t"), id=3))
+        async with asyncio.timeout(10):
+            while not proxy.holds:
+                await asyncio.sleep(0)
+        connection._drop_local_statement_cache()  # as when another connection finds a changed table
+        proxy.resume()
+        _, second, third = await calls
+        assert (second.id, third) == (2, "t 3")
 
 
 async def test_large_arguments_are_not_in_the_way(parts_db: plainsql.Database) -> None:

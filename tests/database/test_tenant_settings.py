@@ -11,8 +11,8 @@ import pytest
 
 import plainsql
 from plainsql.database.pool.lost_connection import ConnectionLostError
-from plainsql.database.pool.tenant_settings import LocalSettings, settings_step
-from plainsql.errors import BindError
+from plainsql.database.pool.tenant_settings import LocalSettings, prepare_settings, ready_step
+from plainsql.errors import BindError, ContractError
 from plainsql.query import Args, count, many, one
 from plainsql.rows import Row
 from plainsql.speed.loaded import PROTOCOL, STEP
@@ -356,7 +356,8 @@ async def test_settings_are_those_of_one_group_of_steps(proxied: plainsql.Databa
     async def settings(tenant: str | None) -> Any:
         names = ("app.jwt_tenant",)
         own = LocalSettings.of(None if tenant is None else ((names[0], tenant),), names)
-        return await settings_step(connection, own)
+        await prepare_settings(connection, own, None)
+        return ready_step(connection, own)
 
     steps = [
         await settings("a"),
@@ -374,3 +375,28 @@ async def test_settings_are_those_of_one_group_of_steps(proxied: plainsql.Databa
     ]  # fmt: skip
     assert repr(LocalSettings([("app.jwt_tenant", "secret")])) == "<LocalSettings app.jwt_tenant>"
     proxied._connections.release(pooled)
+
+
+@compiled
+async def test_a_batch_is_compared_again_if_its_table_changes_meanwhile(
+    proxied: plainsql.Database, proxy: Proxy, outside: Any
+) -> None:
+    @many[Letter]("s.adds", "s.sql", 1, "insert into letter (n) values (:n) returning *", session_clean=True)
+    def adds(*, n: int) -> Args:
+        return (n,)
+
+    async with proxied.tenant("acme").transaction() as tx:
+        await adds(tx, n=1)  # prepares the statement, and not the settings
+    await settled(lambda: proxied.stats().in_use == 0)
+    connection = proxied._connections._idle[-1].connection
+    proxy.hold_after("1")
+    task = asyncio.create_task(adds.batch(proxied.tenant("acme"), [{"n": 2}, {"n": 3}]))
+    async with asyncio.timeout(10):
+        while not proxy.holds:  # noqa: ASYNC110 (in the proxy)
+            await asyncio.sleep(0)
+    await outside.execute("alter table letter add more int")
+    connection._drop_local_statement_cache()  # as when another connection finds the changed table
+    proxy.resume()
+    with pytest.raises(ContractError, match="expected 2 columns, got 3"):
+        await task
+    assert await outside.fetchval("select count(*) from letter") == 1

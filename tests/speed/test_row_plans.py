@@ -57,6 +57,19 @@ class Checked(msgspec.Struct):
         assert ASKED.get() == "the task"
 
 
+class CheckedRow(Row, frozen=True, gc=False):
+    id: int
+
+    def __post_init__(self) -> None:
+        if ASKED.get() != "the task":
+            raise ValueError("not in the task that awaits the rows")
+
+
+class AroundChecked(Row, frozen=True, gc=False):
+    id: int
+    checked: CheckedRow
+
+
 class Kept(msgspec.Struct):
     raw: msgspec.Raw
 
@@ -92,6 +105,7 @@ def test_functions_of_the_project_run_in_the_task(ways: BothWays) -> None:
     ASKED.set("the task")
     assert ways.rows("select 1", row) == [row("1 of the task")]
     assert ways.rows("""select '{"a": 1}'::jsonb""", Annotated[Checked, JSON])[0].a == 1
+    assert ways.rows("select 1, 2", AroundChecked) == [AroundChecked(1, CheckedRow(2))]
     assert ways.rows("""select '{"raw": [1]}'::json""", Annotated[Kept, JSON])[0].raw == msgspec.Raw(b"[1]")
 
 

@@ -53,5 +53,5 @@ cdef class WireProtocol(BaseProtocol):
     cdef _fail_step(self, object error)
     cdef _end_group(self)
     cdef _read_rows(self)
-    cdef _fill(self, packet, Step step)
+    cdef _fill(self, packet, Step step, bint again)
     cdef _write_steps(self, tuple steps, packet, timeout)

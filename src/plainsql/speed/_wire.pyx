@@ -193,7 +193,7 @@ cdef class WireProtocol(BaseProtocol):
             first = index + 1
             try:
                 for step in group:
-                    self._fill(packet, step)
+                    self._fill(packet, step, True)
             except Exception as error:
                 packet._length = length
                 for step in group:
@@ -215,13 +215,19 @@ cdef class WireProtocol(BaseProtocol):
         cdef:
             Step step
             WriteBuffer packet = WriteBuffer.new()
+            # The statement without a name that the server has by then, unless an error skips it.
+            PreparedStatementState last = None
         self._check_state()
         for step in steps:
             try:
-                self._fill(packet, step)
+                self._fill(packet, step, len(steps) > 1 and step.statement is not last)
             except Exception:
                 step.is_unfit = True
                 raise
+            if step.synced:
+                last = None
+            elif not step.statement.name:
+                last = step.statement
         return self._write_steps(steps, packet, timeout)
 
     cdef _write_steps(self, tuple steps, packet, timeout):
@@ -252,12 +258,17 @@ cdef class WireProtocol(BaseProtocol):
             self._coreproto_error()
         return waiter
 
-    cdef _fill(self, packet, Step step):
+    cdef _fill(self, packet, Step step, bint again):
+        """Write the messages of a step. ``again``: prepare its statement once more if it has no name.
+
+        A text that is too long for the cache is prepared without a name, and the server keeps one such
+        statement: that of the text which was prepared last.
+        """
         cdef:
             WriteBuffer buffer = packet
             PreparedStatementState statement = step.statement
             WriteBuffer values = statement._encode_bind_msg(step.values)
-        if not statement.prepared:
+        if not statement.prepared or (again and not statement.name):
             buffer.write_buffer(self._build_parse_message(statement.name, statement.query))
         buffer.write_buffer(self._build_bind_message("", statement.name, values))
         buffer.write_buffer(self._build_execute_message("", 0))

@@ -144,7 +144,7 @@ def _plan(query: Any, item: Any) -> RowPlan:
     is_row = isinstance(item, type) and issubclass(item, Row)
     annotations = leaves(item) if is_row else [(query.name, item)]
     runs_code = any(_runs_code(annotation) for _, annotation in annotations)
-    if runs_code or (is_row and (has_child_lists(item) or _has_own_init(item))):
+    if runs_code or (is_row and (has_child_lists(item) or _makes_with_own_init(item))):
         return RowPlan(None, None, finish=query.build)
     part = _row_part(item, nullable=False) if is_row else None
     columns = [_value_plan(item, query.name)] if part is None else _columns(part)
@@ -240,6 +240,13 @@ def _runs_code(annotation: Any) -> bool:
         hints = get_type_hints(annotation, include_extras=True)
         return _has_own_init(annotation) or any(map(_runs_code, hints.values()))
     return any(_runs_code(part) for part in get_args(annotation))
+
+
+def _makes_with_own_init(row: type[Row]) -> bool:
+    """Return whether a row, or one within it, has code that runs when it is made."""
+    hints = get_type_hints(row, include_extras=True)
+    inner = (nested_row(hints[field.name]) for field in msgspec.structs.fields(row))
+    return _has_own_init(row) or any(each is not None and _makes_with_own_init(each) for each in inner)
 
 
 def _has_own_init(struct: type) -> bool:

@@ -18,7 +18,6 @@ from plainsql.database.execution.statement import execute, fetch
 from plainsql.database.pool.call import Call
 from plainsql.database.pool.connection_pool import ConnectionPool
 from plainsql.database.pool.tenant_pool import TenantPool
-from plainsql.database.pool.tenant_settings import LocalSettings
 from plainsql.query import Args, CompiledQuery, QueryText
 from plainsql.tenancy import Tenant
 
@@ -49,7 +48,7 @@ class Autobatch(Link):
         self, query: CompiledQuery[Any, R], args: Args, pool: TenantPool, call: Call | None, /
     ) -> R:
         """Run a query. A read may share a round trip with concurrent calls of the same read."""
-        if not query.read_only:
+        if not query.read_only or query.is_columnar:
             return await self._next.run(query, args, pool, call)
         text, values = query.texts.select(args)  # `query.text`, in a form that costs less
         if query.row_security is not None and pool.tenant is None:
@@ -72,7 +71,7 @@ class Autobatch(Link):
                 return query.result(found)
         work = _measuring(scheduler) if scheduler.begin() else execute
         try:
-            return await pool.run_on_connection(work, query, text, values, call, sends_settings=True)
+            return await pool.run_on_connection(work, query, text, values, call)
         finally:
             scheduler.end()
 
@@ -93,11 +92,7 @@ class Autobatch(Link):
             form: Form, waiting: list[Waiting], begin: Callable[[bool], None]
         ) -> Awaitable[list[list[Any]] | None]:
             async def fetch_together(
-                connection: Any,
-                _: object,
-                __: object,
-                waiting: list[Waiting],
-                settings: LocalSettings | None,
+                connection: Any, _: object, __: object, waiting: list[Waiting]
             ) -> list[list[Any]] | None:
                 if waiting[0][2] is not None:  # there is a hook, so every call has a record
                     now = perf_counter()
@@ -106,28 +101,24 @@ class Autobatch(Link):
                             call.joined, call.lease_wait = len(waiting), now - call.began
                 begin(is_prepared(connection, form.sql))
                 try:
-                    return await form.fetch(connection, [values for values, _, _ in waiting], settings)
+                    return await form.fetch(connection, [values for values, _, _ in waiting])
                 except TimeoutError as error:
                     error.add_note(query.error_note(text, None))
                     raise
 
-            return pool.run_on_connection(fetch_together, query, text, waiting, None, sends_settings=True)
+            return pool.run_on_connection(fetch_together, query, text, waiting, None)
 
         def alone(waiting: Waiting, began: Began | None) -> Awaitable[Sequence[Any]]:
             values, future, call = waiting
 
             async def fetch_alone(
-                connection: Any,
-                query: CompiledQuery[Any, Any],
-                text: QueryText,
-                values: Args,
-                settings: LocalSettings | None,
+                connection: Any, query: CompiledQuery[Any, Any], text: QueryText, values: Args
             ) -> list[Any]:
                 if began is not None:
                     began[future] = perf_counter()
-                return await fetch(connection, query, text, values, settings)
+                return await fetch(connection, query, text, values)
 
-            return pool.run_on_connection(fetch_alone, query, text, values, call, sends_settings=True)
+            return pool.run_on_connection(fetch_alone, query, text, values, call)
 
         connections = self._connections
         runner = Runner(connections.max_size, lambda: connections.in_use, together, alone)
@@ -139,14 +130,10 @@ def _measuring(scheduler: Scheduler) -> Callable[..., Awaitable[Any]]:
     """Make an ``execute`` that reports to the scheduler how long it took."""
 
     async def execute_measured(
-        connection: Any,
-        query: CompiledQuery[Any, R],
-        text: QueryText,
-        values: Args,
-        settings: LocalSettings | None,
+        connection: Any, query: CompiledQuery[Any, R], text: QueryText, values: Args
     ) -> R:
         began, prepared = perf_counter(), is_prepared(connection, text.sql)
-        result = await execute(connection, query, text, values, settings)
+        result = await execute(connection, query, text, values)
         scheduler.record(perf_counter() - began, prepared=prepared)
         return result
 

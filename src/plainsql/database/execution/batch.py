@@ -229,7 +229,7 @@ async def _read_chunk(
     began = perf_counter()
     try:
         if not driver.takes_steps(connection):
-            found = await form.fetch(connection, values, settings)
+            found = await form.fetch(connection, values)  # and the session has the settings
         elif isinstance(form, PipelinedStatement):
             is_built = query.plan is not None
             limit = driver.TimeLimit(connection)

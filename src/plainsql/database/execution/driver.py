@@ -304,10 +304,13 @@ async def run_steps(
     """
     again = not connection.is_in_transaction()
     while True:
+        if settings is not None:
+            await prepare_settings(connection, settings, limit.left)
         statement = await prepare(connection, sql, query, own, limit.left)
         first: tuple[Any, ...] = ()
         if settings is not None:
-            step, statement = await _prepared_pair(connection, settings, sql, limit)
+            if (step := ready_step(connection, settings)) is None:
+                continue  # see `_prepared_pair`
             first = (step,)
         protocol = connection._protocol
         reader = None if plan is None else reader_of(protocol, statement, plan)
@@ -349,7 +352,6 @@ async def fetch_many(
     sets: Sequence[Sequence[object]],
     query: CompiledQuery[Any, Any],
     own: int,
-    settings: LocalSettings | None = None,
 ) -> list[Any]:
     """Run a statement for each set of values in one round trip and return all records in one list.
 
@@ -357,10 +359,6 @@ async def fetch_many(
     less than four times 32 kB on the wire. Beyond that asyncpg waits for the socket, and a caller that is
     cancelled there never returns.
     """
-    if settings is not None:
-        limit = TimeLimit(connection)
-        steps = await run_steps(connection, sql, sets, query, limit, own=own, settings=settings)
-        return [record for step in steps for record in step.rows]
     if not PIPELINES_RETURN_ROWS:
         return await _one_by_one(connection, sql, sets, query, own)
     if not IS_KNOWN:
@@ -411,7 +409,13 @@ async def prepare(
         connection._drop_local_statement_cache()
         raise
     if isinstance(query, CompiledColumns):
-        await learn_columns(connection, statement, sql, query, timeout)
+        # In the meantime it may leave the cache. It is closed then, unless it is in use.
+        statement.attach()
+        try:
+            await learn_columns(connection, statement, sql, query, timeout)
+        finally:
+            statement.detach()
+            connection._maybe_gc_stmt(statement)
     return statement
 
 

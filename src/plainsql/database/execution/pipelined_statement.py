@@ -21,7 +21,6 @@ from plainsql.database.execution import driver
 from plainsql.database.execution.asyncpg_version import PIPELINES_RETURN_ROWS
 from plainsql.database.execution.cost import Cost
 from plainsql.database.execution.wire_size import wire_size
-from plainsql.database.pool.tenant_settings import LocalSettings
 from plainsql.query import CompiledQuery, QueryText
 
 __all__ = [
@@ -66,13 +65,11 @@ class PipelinedStatement:
         self.refused = "plainsql_" in text.sql or not PIPELINES_RETURN_ROWS
         """True if PostgreSQL accepts the query alone, but not in this form: it returns 1,664 columns."""
 
-    async def fetch(
-        self, connection: Any, calls: Sequence[Values], settings: LocalSettings | None = None
-    ) -> list[list[Any]]:
+    async def fetch(self, connection: Any, calls: Sequence[Values]) -> list[list[Any]]:
         """Run the query for each set of values and return the records of each, in the order of the calls."""
         found: list[list[Any]] = [[] for _ in calls]
         numbered = [(*values, number) for number, values in enumerate(calls)]
-        for record in await driver.fetch_many(connection, self.sql, numbered, self._query, 1, settings):
+        for record in await driver.fetch_many(connection, self.sql, numbered, self._query, 1):
             found[record[-1]].append(record[:-1])
         return found
 

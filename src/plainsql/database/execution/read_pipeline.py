@@ -72,6 +72,7 @@ class ReadPipeline:
 
     __slots__ = (
         "_joint",
+        "_protocol",
         "_units",
         "again",
         "calls",
@@ -97,6 +98,8 @@ class ReadPipeline:
         self.again: list[SharedCall] = []
         """Calls of batched statements that failed: to be sent again, one by one."""
         self.connection: Any = None
+        self._protocol: Any = None
+        """The protocol of the connection. A lost connection has none any more."""
         self._units: list[list[SharedCall]] = []
         """The calls of each statement, in the order in which they were sent."""
         self._joint = 0
@@ -109,9 +112,9 @@ class ReadPipeline:
     @property
     def in_flight(self) -> int:
         """The number of statements without an answer."""
-        if self.connection is None:
+        if self._protocol is None:
             return len(self.calls)
-        syncs: int = self.connection._protocol.syncs
+        syncs: int = self._protocol.syncs
         return syncs + self._joint - 1 if syncs and self._joint else syncs
 
     @property
@@ -128,6 +131,7 @@ class ReadPipeline:
         if not calls:
             return
         self.connection = connection
+        self._protocol = connection._protocol
         self.sent_at = perf_counter()
         if calls[0].record is not None:  # there is a hook, so every call has a record
             for call in calls:
@@ -166,7 +170,7 @@ class ReadPipeline:
             sent.append((step, unit))
             joint += is_joint
         if steps:
-            await connection._protocol.exchange_each(tuple(steps), None, _MAX_BYTES, joint)
+            await self._protocol.exchange_each(tuple(steps), None, _MAX_BYTES, joint)
             await self._finish(connection, sent)
 
     def rescue(self) -> None:
@@ -219,7 +223,7 @@ class ReadPipeline:
         """
         cache = connection._stmt_cache
         found: dict[tuple[ReadCosts, bool], Any] = {}
-        unprepared = False
+        unprepared = has_waited = False
         for unit in self._units:
             first = unit[0]
             is_batch = len(unit) > 1
@@ -231,7 +235,8 @@ class ReadPipeline:
                 unprepared = unprepared or statement is None
             if first.settings is not None and cache.get((first.settings.sql, Record, False)) is None:
                 await prepare_settings(connection, first.settings, None)
-        if not unprepared:
+                has_waited = True
+        if not unprepared and not has_waited:
             return found
         limit = driver.TimeLimit(connection)
         for read, is_batch in [*found]:
@@ -241,7 +246,7 @@ class ReadPipeline:
                 except Exception as error:
                     if is_lost(error) or isinstance(error, OSError):
                         raise
-        # One may have been dropped from the cache for another.
+        # One may have been dropped from the cache for another, or by another connection in the meantime.
         return {
             key: statement if statement is not None and not statement.closed else None
             for key, statement in found.items()
@@ -314,19 +319,19 @@ class ReadPipeline:
                 # The time of the first step is that of the round trip too.
                 unit[0].read.record_step(step.elapsed_s)
         if self.is_measured:
-            self._compare_forms(connection, [unit for _, unit in sent])
+            self._compare_forms([unit for _, unit in sent])
         if isinstance(stale, exceptions.OutdatedSchemaCacheError):
             await connection.reload_schema_state()
         elif stale is not None:
             connection._drop_global_statement_cache()
 
-    def _compare_forms(self, connection: Any, units: list[list[SharedCall]]) -> None:
+    def _compare_forms(self, units: list[list[SharedCall]]) -> None:
         """Record what the calls of one read cost in the form that they had."""
         read = units[0][0].read
         is_batch = len(units[0]) > 1
         if is_batch == (len(units) == 1) and all(unit[0].read is read for unit in units):
             calls = len(units[0]) if is_batch else len(units)
-            read.record_form(connection._protocol.since - self.sent_at, calls, is_batch=is_batch)
+            read.record_form(self._protocol.since - self.sent_at, calls, is_batch=is_batch)
 
     def _batch_failed(self, unit: list[SharedCall], error: Exception) -> None:
         read = unit[0].read
@@ -354,7 +359,7 @@ class ReadPipeline:
     def _had_its_time(self) -> bool:
         """Return whether the statement that all wait for has used up its time limit."""
         limit_s: float | None = self.connection._config.command_timeout
-        return limit_s is not None and perf_counter() - self.connection._protocol.since >= _NEARLY * limit_s
+        return limit_s is not None and perf_counter() - self._protocol.since >= _NEARLY * limit_s
 
 
 def _divided(calls: list[SharedCall]) -> list[list[SharedCall]]:

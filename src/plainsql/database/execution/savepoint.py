@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from asyncpg import exceptions
@@ -10,7 +10,7 @@ from asyncpg import exceptions
 from plainsql.database.pool.contexts import asynccontextmanager
 from plainsql.database.pool.lost_connection import is_lost
 
-__all__ = ["atomic"]
+__all__ = ["aborting", "atomic"]
 
 
 @asynccontextmanager
@@ -24,21 +24,42 @@ async def atomic(connection: Any) -> AsyncIterator[None]:
     try:
         yield
     except BaseException as error:
-        is_servers = isinstance(error, exceptions.PostgresError) and getattr(error, "severity", None)
-        if not (is_servers or is_lost(error) or connection.is_closed()):
+        if not _has_ended(connection, error):
             await _undo(connection)
         raise
     await connection.execute("release savepoint plainsql_batch")
 
 
-async def _undo(connection: Any) -> None:
+@asynccontextmanager
+async def aborting(connection: Any, was_sent: Callable[[], bool]) -> AsyncIterator[None]:
+    """Abort the transaction if a block fails or is cancelled after something was sent, as an error of the
+    server does. It costs nothing if the block succeeds.
+    """
     try:
-        await connection.execute(
-            "rollback to savepoint plainsql_batch; release savepoint plainsql_batch",
-            timeout=connection.control_timeout_s,
-        )
-    except Exception:  # noqa: BLE001 (the error of the block is raised)
-        connection.terminate()  # what is left of the block must not be committed
+        yield
+    except BaseException as error:
+        if was_sent() and not _has_ended(connection, error):
+            # There is no savepoint of this name, and the server's error for that aborts the transaction.
+            await _run(connection, "rollback to savepoint plainsql_undone", expects_error=True)
+        raise
+
+
+def _has_ended(connection: Any, error: BaseException) -> bool:
+    """Return whether an error has ended the transaction, or the connection."""
+    is_servers = isinstance(error, exceptions.PostgresError) and getattr(error, "severity", None)
+    return bool(is_servers) or is_lost(error) or connection.is_closed()
+
+
+async def _undo(connection: Any) -> None:
+    await _run(connection, "rollback to savepoint plainsql_batch; release savepoint plainsql_batch")
+
+
+async def _run(connection: Any, sql: str, *, expects_error: bool = False) -> None:
+    try:
+        await connection.execute(sql, timeout=connection.control_timeout_s)
+    except Exception as error:  # noqa: BLE001 (the error of the block is raised)
+        if not (expects_error and isinstance(error, exceptions.PostgresError)):
+            connection.terminate()  # what is left of the block must not be committed
     except BaseException:
         connection.terminate()
         raise

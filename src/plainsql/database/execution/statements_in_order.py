@@ -6,10 +6,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from typing import Any, NamedTuple
 
+from asyncpg import exceptions
+
 from plainsql.database.execution import driver
 from plainsql.database.execution.nul_characters import refuse_nul
 from plainsql.database.execution.pipelined_statement import MAX_PIPELINE_BYTES, Values
-from plainsql.database.execution.savepoint import atomic
+from plainsql.database.execution.savepoint import aborting, atomic
 from plainsql.database.execution.statement import EXPLAINED, affected, execute, explained
 from plainsql.database.execution.wire_size import wire_size
 from plainsql.query import CompiledQuery, QueryText
@@ -38,22 +40,42 @@ async def run_in_order(connection: Any, statements: Sequence[Statement], *, own:
     for query, text, values in statements:
         await refuse_nul(connection, query, text, values)
     pieces = [*_pieces(statements)]
-    # An error of the server aborts the transaction. Others come from results that have arrived.
-    undone_by_server = len(pieces) == 1 and all(query.kind in {"many", "count"} for query, _, _ in statements)
+    # An error of the server aborts the transaction. A result with another number of rows than expected is an
+    # error that leaves it usable.
+    is_undone = len(pieces) == 1 and all(query.kind in {"many", "count"} for query, _, _ in statements)
+    aborts = is_undone and not own and not all(query.read_only for query, _, _ in statements)
     results: list[Any] = []
-    async with nullcontext() if own or undone_by_server else atomic(connection):
+    async with nullcontext() if own or is_undone else atomic(connection):
         for piece in pieces:
-            results += await _run_piece(connection, piece)
+            results += await _run_piece(connection, piece, aborts=aborts)
     return results
 
 
-async def _run_piece(connection: Any, statements: Sequence[Statement]) -> list[Any]:
-    limit = driver.TimeLimit(connection)
+async def _run_piece(connection: Any, statements: Sequence[Statement], *, aborts: bool) -> list[Any]:
+    """Run statements in one round trip. ``aborts``: if something fails after they were sent, the transaction
+    is aborted.
+    """
     steps: list[Any] = []
+
+    def was_sent() -> bool:
+        return len(steps) == len(statements) and not any(step.is_unfit for step in steps)
+
+    async with aborting(connection, was_sent) if aborts else nullcontext():
+        await _exchange(connection, statements, steps)
+        return [_result(statement.query, step) for statement, step in zip(statements, steps, strict=True)]
+
+
+async def _exchange(connection: Any, statements: Sequence[Statement], steps: list[Any]) -> None:
+    """Run statements in one round trip, and add the step of each. Raises the error of the one that fails."""
+    limit = driver.TimeLimit(connection)
+    kept: list[Any] = []
     at = 0
     try:
         for at, (query, text, values) in enumerate(statements):  # noqa: B007 (the one that fails)
             prepared = await driver.prepare(connection, text.sql, query, 0, limit.left)
+            # While the next is prepared it may leave the cache. It is closed then, unless it is in use.
+            prepared.attach()
+            kept.append(prepared)
             plan = None if query.kind == "count" else query.plan
             reader = None if plan is None else driver.reader_of(connection._protocol, prepared, plan)
             steps.append(STEP(prepared, values, reader, synced=False, drop_rows=query.kind == "count"))
@@ -65,11 +87,19 @@ async def _run_piece(connection: Any, statements: Sequence[Statement]) -> list[A
         for number, step in enumerate(steps):
             if step.has_failed or step.is_unfit:
                 at = number
+        # The transaction ends with it, and the next one on the connection prepares them again.
+        if isinstance(error, exceptions.OutdatedSchemaCacheError):
+            await connection.reload_schema_state()
+        elif isinstance(error, exceptions.InvalidCachedStatementError):
+            connection._drop_global_statement_cache()
         said = await explained(error, connection, *statements[at])
         if said is error:
             raise
         raise said from None
-    return [_result(statement.query, step) for statement, step in zip(statements, steps, strict=True)]
+    finally:
+        for prepared in kept:
+            prepared.detach()
+            connection._maybe_gc_stmt(prepared)
 
 
 def _result(query: CompiledQuery[Any, Any], step: Any) -> Any:

@@ -39,7 +39,7 @@ from plainsql.database.pool.tenant_guard import TenantGuard
 from plainsql.database.pool.tenant_session import set_session
 from plainsql.database.pool.tenant_settings import LocalSettings
 from plainsql.database.pool.transaction_block import block
-from plainsql.errors import PlainsqlError, PoolTimeoutError
+from plainsql.errors import BindError, ContractError, PlainsqlError, PoolTimeoutError
 from plainsql.outcome_notes import NOT_SENT
 from plainsql.query import CompiledQuery, QueryText
 from plainsql.tenancy import Tenant, local_settings
@@ -341,6 +341,9 @@ class TenantPool:
             self._connections.discard(pooled)
         elif not query.session_clean:
             self._release_unproved(pooled, query)
+        elif _is_unsent(error):
+            # What was parsed is a transaction, with locks, until another statement is sent.
+            self._connections.release_after(pooled, "")
         else:
             self._connections.release(pooled)
 
@@ -427,3 +430,10 @@ class TenantPool:
         replaced = self._pool.read_only.refused(error, pooled)
         explain_refusal(error, pooled.connection, replaced=replaced)
         return replaced
+
+
+def _is_unsent(error: BaseException) -> bool:
+    """Return whether a statement was not executed, because its arguments or its result do not fit."""
+    if isinstance(error, exceptions.DataError):
+        return error.severity is None  # type: ignore[attr-defined]
+    return isinstance(error, BindError | ContractError)

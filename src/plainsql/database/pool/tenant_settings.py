@@ -22,7 +22,7 @@ from asyncpg import Record
 from plainsql.speed.loaded import STEP
 from plainsql.tenancy import Tenant
 
-__all__ = ["LocalSettings", "is_of_settings", "prepare_settings", "ready_step", "settings_step"]
+__all__ = ["LocalSettings", "is_of_settings", "prepare_settings", "ready_step"]
 
 _BEGINNING = "select pg_catalog.set_config($1, $2, true)"
 
@@ -55,23 +55,14 @@ class LocalSettings:
         return cls([*settings, ("search_path", search_path)] if search_path else settings)
 
 
-async def settings_step(connection: Any, settings: LocalSettings, timeout: float | None = None) -> Any:
-    """Return the step that sets the settings for the steps after it, up to the next one with a Sync.
+def ready_step(connection: Any, settings: LocalSettings) -> Any:
+    """Return the step that sets the settings for the steps after it, up to the next one with a Sync; None if
+    the connection has not prepared its statement: see `prepare_settings`.
 
     Put it in front of each group of steps that ends with a Sync: the settings of one group are not those of
-    the next. It is a new object for each exchange. The first on a connection costs the round trip that
-    prepares its statement, within ``timeout``. Take other statements from the cache after that: they may be
-    dropped and closed meanwhile. The connection has the compiled protocol, keeps prepared statements, and is
-    in no transaction.
+    the next. It is a new object for each exchange. The connection has the compiled protocol, keeps prepared
+    statements, and is in no transaction.
     """
-    if (step := ready_step(connection, settings)) is None:
-        await prepare_settings(connection, settings, timeout)
-        step = ready_step(connection, settings)
-    return step
-
-
-def ready_step(connection: Any, settings: LocalSettings) -> Any:
-    """Return the step if the connection has prepared its statement, else None: see `prepare_settings`."""
     statement = connection._stmt_cache.get((settings.sql, Record, False))
     if statement is None:
         return None
@@ -82,6 +73,7 @@ async def prepare_settings(connection: Any, settings: LocalSettings, timeout: fl
     """Prepare the settings' statement, if the connection has not prepared it yet.
 
     It is in the driver's cache, as a query's statements are, and is dropped and prepared again with them.
+    Take other statements from the cache after that: they may be dropped and closed meanwhile.
     """
     await connection._get_statement(settings.sql, timeout)
 
