@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from typing import Any
 
+import asyncpg
 import pytest
 
 import plainsql
@@ -80,13 +81,15 @@ def length(*, text: str) -> Args:
     return (text,)
 
 
-@one[int](
-    "p.nap",
-    "p.sql",
-    1,
-    "select :n::int from pg_sleep(case when :n::int < 0 then 60 else :nap::float8 end)",
-    **READ,
-)
+NAP = "select :n::int from pg_sleep(case when :n::int < 0 then 60 else :nap::float8 end)"
+
+
+@one[int]("p.light_nap", "p.sql", 1, NAP, **BY_KEY)
+def light_nap(*, n: int, nap: float = 0.0) -> Args:
+    return (n, nap)
+
+
+@one[int]("p.nap", "p.sql", 1, NAP, **READ)
 def nap(*, n: int, nap: float = 0.0) -> Args:
     return (n, nap)
 
@@ -191,14 +194,39 @@ async def test_calls_of_many_reads_and_tenants_are_one_round_trip(parts_url: str
         assert await together() == expected
         sent = Counter(proxy.to_server.messages)
         sent.subtract(before)
-        assert sent["S"] == 15, "each call has a Sync of its own"
+        assert sent["S"] == 11, "only the rows by their key are known to be light, and share a Sync"
         assert sent["B"] == sent["E"] == 20, "a tenant's call has its settings in front"
         assert sent["P"] == sent["Q"] == 0
 
 
-@pytest.mark.parametrize("calls", [8, 40])
+async def test_an_error_behind_a_shared_sync_is_given_to_its_own_call_alone(
+    parts_url: str, proxy: Proxy
+) -> None:
+    async with plainsql.connect(proxy.url(parts_url.partition("?")[0].rpartition("/")[2]), max_size=1) as db:
+
+        async def together(by: int) -> tuple[list[Any], int]:
+            before = proxy.to_server.messages["S"]
+            alone = get(db, id=9)  # the others join, as it is on its way
+            calls = (alone, get(db, id=1), divide(db, by=by), get(db, id=2), get(db, id=3))
+            found = await asyncio.gather(*calls, return_exceptions=True)
+            return found, proxy.to_server.messages["S"] - before - 1
+
+        await together(5)
+        found, syncs = await together(5)
+        assert (found[2], syncs) == (20, 1)
+        rows = [found[1], *found[3:]]
+        assert [row.id for row in rows] == [1, 2, 3]
+        found, syncs = await together(0)
+        assert isinstance(found[2], asyncpg.DivisionByZeroError)
+        assert [found[1], *found[3:]] == rows
+        assert syncs == 1 + 4, "each was sent again, with a Sync of its own"
+        _, syncs = await together(5)
+        assert syncs == 4, "for a while each has a Sync of its own"
+
+
+@pytest.mark.parametrize(("calls", "nap"), [(8, nap), (40, nap), (2, light_nap)])
 async def test_what_hangs_holds_up_no_other_and_ends_with_its_callers(
-    parts_db: plainsql.Database, outside: Any, calls: int
+    parts_db: plainsql.Database, outside: Any, calls: int, nap: Any
 ) -> None:
     async def until(sleeping: int) -> None:
         async with asyncio.timeout(10):
@@ -209,8 +237,8 @@ async def test_what_hangs_holds_up_no_other_and_ends_with_its_callers(
                 await asyncio.sleep(0)
 
     await asyncio.gather(*(nap(parts_db, n=n) for n in range(9)))
-    hanging = [asyncio.create_task(_nap(parts_db, -n)) for n in (1, 2, 3)]
-    others = [asyncio.create_task(_nap(parts_db, n)) for n in range(calls)]
+    hanging = [asyncio.create_task(nap(parts_db, n=-n)) for n in (1, 2, 3)]
+    others = [asyncio.create_task(nap(parts_db, n=n)) for n in range(calls)]
     async with asyncio.timeout(10):
         assert await asyncio.gather(*others) == [*range(calls)]
     assert not any(task.done() for task in hanging)

@@ -34,6 +34,7 @@ cdef class Step:
         readonly double elapsed_s
         readonly bint is_unfit
         readonly bint has_failed
+        readonly bint is_joint
 
     cdef settle(self)
 

@@ -64,6 +64,7 @@ cdef class Step:
     future that gets the rows, or the error, as soon as the step's Sync is answered. ``elapsed_s``: the time
     until then since the Sync before it was answered, or since the steps were sent. ``is_unfit``: its values
     cannot be encoded. ``has_failed``: the error is its own, and not that of another step before the Sync.
+    ``is_joint``: an error before the Sync, which skips the rest, is not given to the waiter.
 
     With a `NumberedReader`, ``waiter`` is a sequence of futures, one for each call. They get the rows of their
     calls, and nothing if the step failed.
@@ -78,6 +79,7 @@ cdef class Step:
         bint drop_rows=False,
         bint synced=True,
         waiter=None,
+        bint is_joint=False,
     ):
         self.statement = statement
         self.values = values
@@ -85,6 +87,7 @@ cdef class Step:
         self.drop_rows = drop_rows
         self.synced = synced
         self.waiter = waiter
+        self.is_joint = is_joint
         self.rows = []
 
     @property
@@ -102,10 +105,10 @@ cdef class Step:
                     if not one.done():
                         one.set_result(rows)
         elif not waiter.done():
-            if self.error is not None:
-                waiter.set_exception(self.error)
-            else:
+            if self.error is None:
                 waiter.set_result(self.rows)
+            elif not self.is_joint or self.is_unfit:
+                waiter.set_exception(self.error)
 
 
 cdef _settle_rest(tuple steps, object error):
@@ -164,24 +167,26 @@ cdef class WireProtocol(BaseProtocol):
             _settle_rest(steps, error)
             raise
 
-    async def exchange_each(self, tuple steps, timeout, ssize_t most_bytes):
+    async def exchange_each(self, tuple steps, timeout, ssize_t most_bytes, ssize_t joint=0):
         """Send the steps of several calls in one round trip, and wait until those that were sent are answered.
 
         A call's steps end with a synced one. If values of theirs cannot be encoded, they are left out and have
         the error. Those that would make more than ``most_bytes`` together are left out too, and are not
         ``done``; the first call's are always sent. What this raises is not given to the waiters.
+
+        The last ``joint`` steps are calls of one step each, without a Sync: one at the end is for all of them.
         """
         cdef:
             WriteBuffer packet = WriteBuffer.new()
             list sent = []
-            ssize_t first = 0, index, length
+            ssize_t first = 0, index, length, joint_from = len(steps) - joint
             Step step
         timeout = self._get_timeout_impl(timeout)
         if self._is_cancelling():
             timeout = await self._wait_for_cancellation(timeout)
         self._check_state()
         for index in range(len(steps)):
-            if not (<Step>steps[index]).synced:
+            if not (<Step>steps[index]).synced and index < joint_from:
                 continue
             length = packet._length
             group = steps[first : index + 1]
@@ -195,6 +200,7 @@ cdef class WireProtocol(BaseProtocol):
                     step.error = error
                     step.rows = None
                     step.done = True
+                    step.is_unfit = True
                     step.settle()
                 continue
             if packet._length > most_bytes and sent:

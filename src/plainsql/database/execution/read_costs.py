@@ -14,11 +14,17 @@ _WORK_S = 0.0003
 """Seconds. A call with more work than this goes alone: others would wait for it, and the server's other
 processors can work on it at the same time."""
 
+_LIGHT_S = 0.0001
+"""Seconds. Calls with no more work than this share a Sync."""
+
+_NOT_KNOWN_S = 0.00003
+"""Seconds that a row by its key is taken for while nothing is measured."""
+
 _WEIGHT = 0.1
 """The weight of a measurement. One above the mean counts as twice the mean at most: another process, a lock
 or a new connection has delayed it."""
 
-_BATCHED_FROM_CALLS = 12
+_BATCHED_FROM_CALLS = 6
 """While nothing is measured, so many calls of one read are batched: fewer cost less one by one."""
 
 _CERTAIN_CALLS = 16
@@ -113,6 +119,13 @@ class ReadCosts:
         if self.step_s > _WORK_S:
             self.shares, self._is_slow_step = False, True
             self.step_s = self._alone_s = 0.0
+
+    @property
+    def light_s(self) -> float:
+        """The seconds of a call that may share a Sync with others; 0 if it may not."""
+        if self.step_s:
+            return self.step_s if self.step_s <= _LIGHT_S else 0.0
+        return 0.0 if self.batched is None else _NOT_KNOWN_S
 
     def record_form(self, elapsed_s: float, calls: int, *, is_batch: bool) -> None:
         """Record the time of a pipeline of this read alone, whose calls were batched or not."""

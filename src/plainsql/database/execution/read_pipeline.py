@@ -1,8 +1,13 @@
 """A pipeline of reads: calls of any reads and tenants that share one round trip on a connection.
 
-Each call is a Bind and an Execute of its read's prepared statement, with a Sync after them. So an error is
-its own, and its caller has the rows before the calls behind it have run. A tenant's settings go in front of a
-call's statement. Many calls of one read by its key are one batched statement.
+Each call is a Bind and an Execute of its read's prepared statement. A tenant's settings go in front of a
+call's statement, and a Sync after it: they are gone before the next call's. Many calls of one read by its key
+are one batched statement.
+
+Calls without settings that are hardly any work share one Sync, behind all others: a Sync costs the server a
+transaction and a message to the network. The error of one skips those behind it. So none of them gets it, and
+each is sent again with a Sync of its own: the reads are proved to change nothing. Some pipelines have a Sync
+after each call, to measure what a call costs.
 """
 
 from __future__ import annotations
@@ -12,6 +17,7 @@ import copy
 from time import perf_counter
 from typing import Any
 
+import msgspec
 from asyncpg import Record, exceptions
 
 from plainsql.database.execution import driver
@@ -34,6 +40,9 @@ _MAX_BYTES = 96 * 1024
 _FEW_CALLS = 4
 """So few calls are not worth a batched statement."""
 
+_JOINT_S = 0.004
+"""The most seconds of work of the calls that share a Sync: none is answered before all have run."""
+
 _NEARLY = 0.9
 """A call that has had this share of its time limit has used it up."""
 
@@ -41,46 +50,28 @@ _NOT_UNDERSTOOD_CLASSES = ("42", "0A", "54")
 """The classes of SQLSTATE by which PostgreSQL refuses a statement's text, for its content or its size."""
 
 
-class SharedCall:
+class SharedCall(msgspec.Struct, eq=False):
     """A call that waits for its pipeline, or for its rows."""
 
-    __slots__ = (
-        "future",
-        "is_built",
-        "is_single",
-        "pipeline",
-        "read",
-        "record",
-        "settings",
-        "values",
-    )
-
-    def __init__(
-        self,
-        read: ReadCosts,
-        values: Args,
-        settings: LocalSettings | None,
-        record: Call | None,
-        future: asyncio.Future[Any],
-    ) -> None:
-        self.read = read
-        self.values = values
-        self.settings = settings
-        self.record = record
-        """Its record for the hook."""
-        self.future = future
-        """Gets its rows, the server's error, or ``ALONE``."""
-        self.is_built = False
-        """True if the rows are built, False if they are records."""
-        self.is_single = False
-        """True if it failed in a batched statement: the next time it is a statement of its own."""
-        self.pipeline: ReadPipeline | None = None
+    read: ReadCosts
+    values: Args
+    settings: LocalSettings | None
+    record: Call | None
+    """Its record for the hook."""
+    future: asyncio.Future[Any]
+    """Gets its rows, the server's error, or ``ALONE``."""
+    is_built: bool = False
+    """True if the rows are built, False if they are records."""
+    is_single: bool = False
+    """True if it failed together with others: the next time it is a statement with a Sync of its own."""
+    pipeline: ReadPipeline | None = None
 
 
 class ReadPipeline:
     """Calls that share a round trip."""
 
     __slots__ = (
+        "_joint",
         "_protocol",
         "_units",
         "again",
@@ -88,6 +79,7 @@ class ReadPipeline:
         "connection",
         "counted",
         "is_measured",
+        "is_slow",
         "left",
         "sent_at",
         "task",
@@ -110,13 +102,20 @@ class ReadPipeline:
         """The protocol of the connection. A lost connection has none any more."""
         self._units: list[list[SharedCall]] = []
         """The calls of each statement, in the order in which they were sent."""
+        self._joint = 0
+        """The number of units, at the end, that share a Sync."""
+        self.is_slow = False
+        """True if calls that share a Sync took long, or one of them failed."""
         for call in calls:
             call.pipeline = self
 
     @property
     def in_flight(self) -> int:
         """The number of statements without an answer."""
-        return len(self.calls) if self._protocol is None else self._protocol.syncs
+        if self._protocol is None:
+            return len(self.calls)
+        syncs: int = self._protocol.syncs
+        return syncs + self._joint - 1 if syncs and self._joint else syncs
 
     @property
     def is_answered(self) -> bool:
@@ -142,10 +141,13 @@ class ReadPipeline:
             _leave_alone(calls)
             return
         self._units = _divided(calls)
+        if len(calls) > 1 and not self.is_measured:
+            self._join()
         statements = await self._prepare(connection)
         steps: list[Any] = []
         sent: list[tuple[Any, list[SharedCall]]] = []
-        for unit in self._units:
+        joint_from, joint = len(self._units) - self._joint, 0
+        for index, unit in enumerate(self._units):
             first = unit[0]
             if len(unit) == 1 and first.future.done():
                 continue
@@ -153,7 +155,8 @@ class ReadPipeline:
             if statement is None:
                 _leave_alone(unit)
                 continue
-            step = self._step(connection, statement, unit)
+            is_joint = index >= joint_from
+            step = self._step(connection, statement, unit, is_joint=is_joint)
             if step is None:  # its values cannot be batched
                 self._again(unit)
                 continue
@@ -165,15 +168,17 @@ class ReadPipeline:
                 steps.append(settings)
             steps.append(step)
             sent.append((step, unit))
+            joint += is_joint
         if steps:
-            await self._protocol.exchange_each(tuple(steps), None, _MAX_BYTES)
+            await self._protocol.exchange_each(tuple(steps), None, _MAX_BYTES, joint)
             await self._finish(connection, sent)
 
     def rescue(self) -> None:
         """Have the calls run alone that wait for one that takes long."""
-        calls = self.unanswered()
-        if calls:
-            _leave_alone(calls[1:] if self._is_head(calls[0]) else calls)
+        head = self._head()
+        if self._joint:
+            self.is_slow = True
+        _leave_alone([call for call in self.unanswered() if call is not head])
 
     def fail(self, error: Exception) -> None:
         """Answer the calls that the failure of the whole pipeline has left without an answer."""
@@ -182,9 +187,8 @@ class ReadPipeline:
             for call in calls:
                 call.future.set_exception(_copy(error))
             return
-        if calls and isinstance(error, TimeoutError) and self._is_head(calls[0]) and self._had_its_time():
-            calls[0].future.set_exception(error)
-            calls = calls[1:]
+        if isinstance(error, TimeoutError) and (head := self._head()) and self._had_its_time():
+            head.future.set_exception(error)
         _leave_alone(calls)
 
     def leave_alone(self) -> None:
@@ -192,6 +196,25 @@ class ReadPipeline:
         _leave_alone(self.calls)
 
     # --------------------------------------------------------------------------------------------------
+
+    def _join(self) -> None:
+        """Move the calls that share a Sync to the end."""
+        own: list[list[SharedCall]] = []
+        joint: list[list[SharedCall]] = []
+        left_s = _JOINT_S
+        for unit in self._units:
+            call = unit[0]
+            work_s = 0.0
+            if call.settings is None and not call.is_single:
+                work_s = call.read.light_s * len(unit)
+            if 0.0 < work_s < left_s:
+                left_s -= work_s
+                joint.append(unit)
+            else:
+                own.append(unit)
+        if len(joint) > 1:
+            self._units = own + joint
+            self._joint = len(joint)
 
     async def _prepare(self, connection: Any) -> dict[tuple[ReadCosts, bool], Any]:
         """Return the prepared statement by read, and by whether it is the batched one.
@@ -236,7 +259,7 @@ class ReadPipeline:
         sql = await read.batched.make(connection)
         return await driver.prepare(connection, sql, read.query, 1, limit.left)
 
-    def _step(self, connection: Any, statement: Any, unit: list[SharedCall]) -> Any:
+    def _step(self, connection: Any, statement: Any, unit: list[SharedCall], *, is_joint: bool) -> Any:
         """Return the step of one call, or of a batched statement; None if its values cannot be batched."""
         first = unit[0]
         read, protocol = first.read, connection._protocol
@@ -246,18 +269,26 @@ class ReadPipeline:
             if plan is not None:
                 reader = driver.reader_of(protocol, statement, plan)
                 first.is_built = True
-            return STEP(statement, first.values, reader, waiter=first.future)
+            return STEP(
+                statement,
+                first.values,
+                reader,
+                synced=not is_joint,
+                waiter=first.future,
+                is_joint=is_joint,
+            )
         batched = read.batched
         arguments = None if batched is None else batched.arguments([call.values for call in unit])
         if batched is None or arguments is None:
             return None
         plan = batched.plan
         if plan is None:
-            return STEP(statement, arguments)
+            return STEP(statement, arguments, synced=not is_joint, is_joint=is_joint)
         for call in unit:
             call.is_built = True
         reader = NUMBERED_READER(driver.reader_of(protocol, statement, plan), len(unit))
-        return STEP(statement, arguments, reader, waiter=[call.future for call in unit])
+        waiter = [call.future for call in unit]
+        return STEP(statement, arguments, reader, synced=not is_joint, waiter=waiter, is_joint=is_joint)
 
     async def _finish(self, connection: Any, sent: list[tuple[Any, list[SharedCall]]]) -> None:
         """Look at what came back for the others than single calls, and at what it cost."""
@@ -273,8 +304,12 @@ class ReadPipeline:
                     error, exceptions.InvalidCachedStatementError | exceptions.OutdatedSchemaCacheError
                 ):
                     stale = error
-                if len(unit) > 1:
+                has_joint_failed = step.is_joint and not step.is_unfit
+                self.is_slow = self.is_slow or has_joint_failed
+                if len(unit) > 1 and (step.has_failed or not has_joint_failed):
                     self._batch_failed(unit, error)
+                elif has_joint_failed:  # by an error of its own, or of one in front
+                    self._again(unit)
                 continue
             if len(unit) > 1 and not unit[0].is_built:
                 _divide(step.rows, unit)
@@ -313,9 +348,13 @@ class ReadPipeline:
                 call.is_single = True
                 self.again.append(call)
 
-    def _is_head(self, call: SharedCall) -> bool:
-        """Return whether a call's own statement is the one that all others wait for."""
-        return any(unit[0] is call and len(unit) == 1 for unit in self._units)
+    def _head(self) -> SharedCall | None:
+        """Return the call whose own statement all others wait for; None if it is not known."""
+        own = len(self._units) - self._joint
+        for unit in self._units[:own]:
+            if not all(call.future.done() for call in unit):
+                return unit[0] if len(unit) == 1 else None
+        return None
 
     def _had_its_time(self) -> bool:
         """Return whether the statement that all wait for has used up its time limit."""

@@ -35,8 +35,11 @@ _PIPELINES = 2
 """Pipelines in progress at the same time, if many calls wait: the server works on one while the rows of the
 other are read here."""
 
-_MANY_CALLS = 8
+_MANY_CALLS = 32
 """With fewer waiting calls, a second pipeline costs more than it saves: they wait for the one in progress."""
+
+_SOME_CALLS = 8
+"""The same if the network is slow, or the calls are much work."""
 
 _SLOW_ROUND_TRIP_S = 0.0002
 """Seconds. For each of them that a round trip takes there may be one more pipeline: what waits for the
@@ -59,11 +62,16 @@ _MEASURED_ONE_IN = 8
 """One of so many pipelines is measured."""
 
 
+_CAREFUL_PIPELINES = 8
+"""So many pipelines are measured after one whose calls shared a Sync and took long, or failed."""
+
+
 class ReadScheduler:
     """The scheduler of one database's concurrent reads."""
 
     __slots__ = (
         "_call_s",
+        "_careful",
         "_loop",
         "_parallel",
         "_pipelines",
@@ -98,6 +106,8 @@ class ReadScheduler:
         self._watch: asyncio.TimerHandle | None = None
         self._watched_at = 0.0
         self._turns = 0
+        self._careful = 0
+        """The number of pipelines to come that have a Sync after each call."""
         self._call_s = 0.0
         """Seconds that a call takes in a pipeline of many."""
         self.alone = 0
@@ -141,13 +151,15 @@ class ReadScheduler:
             return
         round_trip_s = min(self._round_trip.statement_s, 1.0)
         places = 1
-        if number >= _MANY_CALLS or round_trip_s > _SLOW_ROUND_TRIP_S:
+        is_slow = round_trip_s > _SLOW_ROUND_TRIP_S
+        least = _SOME_CALLS if is_slow or number * self._call_s > _WORK_S else _MANY_CALLS
+        if is_slow or number >= least:
             in_flight = sum(pipeline.in_flight for pipeline in self._pipelines) if self.sent else 0
             if number >= in_flight // 2:  # else it grows a little more
                 places = _PIPELINES + int(round_trip_s / _SLOW_ROUND_TRIP_S + number * self._call_s / _WORK_S)
         places = min(places, self._parallel) - self.sent
         while self.waiting and places > 0:
-            share = min(max(-(-len(self.waiting) // places), _MANY_CALLS), _MAX_CALLS)
+            share = min(max(-(-len(self.waiting) // places), least), _MAX_CALLS)
             calls, self.waiting = self.waiting[:share], self.waiting[share:]
             calls = [call for call in calls if not call.future.done()]  # some were cancelled in the meantime
             if calls:
@@ -156,7 +168,9 @@ class ReadScheduler:
 
     def _start(self, calls: list[SharedCall]) -> None:
         self._turns += 1
-        pipeline = ReadPipeline(calls, is_measured=self._turns % _MEASURED_ONE_IN == 0)
+        self._careful -= self._careful > 0
+        is_measured = self._careful > 0 or self._turns % _MEASURED_ONE_IN == 0
+        pipeline = ReadPipeline(calls, is_measured=is_measured)
         self.sent += 1
         self._pipelines.add(pipeline)
         pipeline.task = self._loop.create_task(self._carry_out(pipeline))
@@ -166,7 +180,7 @@ class ReadScheduler:
     async def _carry_out(self, pipeline: ReadPipeline) -> None:
         try:
             await self._run(pipeline)
-            if pipeline.is_measured and pipeline.counted and (number := len(pipeline.calls)) >= _MANY_CALLS:
+            if pipeline.is_measured and pipeline.counted and (number := len(pipeline.calls)) >= _SOME_CALLS:
                 call_s = (perf_counter() - pipeline.sent_at) / number
                 # What delays calls is not their work: the lowest time counts, and slowly loses its weight.
                 known_s = self._call_s or call_s
@@ -180,6 +194,8 @@ class ReadScheduler:
             self._pipelines.discard(pipeline)
             self._leave_place(pipeline)
             self.waiting += pipeline.again
+            if pipeline.is_slow:
+                self._careful = _CAREFUL_PIPELINES
             if self.waiting:
                 # After the callers that have their answers now have run: many of them call again immediately.
                 self._schedule()

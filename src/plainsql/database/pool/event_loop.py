@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from _thread import get_ident
+from asyncio import _get_running_loop
 from typing import Any
 
 __all__ = ["NO_LOOP", "thread_of"]
@@ -28,7 +29,7 @@ class _OtherLoop:
 
     @property
     def _thread_id(self) -> int | None:
-        return get_ident() if asyncio._get_running_loop() is self._loop else None
+        return get_ident() if _get_running_loop() is self._loop else None
 
 
 NO_LOOP: Any = _NoLoop()
