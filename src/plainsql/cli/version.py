@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as version_of
 
 import plainsql
-from plainsql import speed
+from plainsql.speed.availability import availability
 
 __all__ = ["version"]
 
@@ -25,5 +25,5 @@ def version() -> str:
             lines.append(f"{name} {version_of(name)}")
         except PackageNotFoundError:
             lines.append(f"{name} is not installed")
-    lines.append(f"compiled part {speed.status()}")
+    lines.append(f"compiled part {availability(version_of('asyncpg'))}")  # asyncpg is not imported for it
     return "\n".join(lines)

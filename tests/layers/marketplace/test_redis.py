@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from redis.asyncio import Redis
 
 from plainsql.errors import RedisUnavailableError
 from plainsql.layers.marketplace import conversations
@@ -20,6 +21,9 @@ from tests.layers.marketplace.stall import Stall
 
 @pytest.fixture
 async def states(redis_url: str) -> AsyncGenerator[ConversationStates]:
+    async with Redis.from_url(redis_url) as client:  # the conversations of other databases have the same ids
+        async for key in client.scan_iter("*marketplace:conversations*"):
+            await client.delete(key)
     async with ConversationStates(redis_url, deadline=60) as states:
         yield states
 
