@@ -209,7 +209,7 @@ async def test_an_error_behind_a_shared_sync_is_given_to_its_own_call_alone(
             alone = get(db, id=9)  # the others join, as it is on its way
             calls = (alone, get(db, id=1), divide(db, by=by), get(db, id=2), get(db, id=3))
             found = await asyncio.gather(*calls, return_exceptions=True)
-            return found, proxy.to_server.messages["S"] - before - 1
+            return [*found], proxy.to_server.messages["S"] - before - 1
 
         await together(5)
         found, syncs = await together(5)
@@ -338,6 +338,7 @@ async def test_a_statement_that_leaves_the_cache_meanwhile_is_not_sent(parts_url
         connection._drop_local_statement_cache()  # as when another connection finds a changed table
         proxy.resume()
         _, second, third = await calls
+        assert second is not None
         assert (second.id, third) == (2, "t 3")
 
 
