@@ -105,8 +105,7 @@ async def test_columns_and_rows_of_one_read_are_asked_for_at_the_same_time(datab
     asked = query("select g as id from generate_series(1, :last::int) as g", "last", item=Number)
     async with plainsql.connect(database_url, max_size=2) as db:
         await asked(db, last=1)  # from now on, calls of the read share round trips
-        found = await asyncio.gather(
-            *(asked.columns(db, last=n) for n in range(9)), *(asked(db, last=n) for n in range(9))
-        )
+        calls: list[Any] = [asked.columns(db, last=n) for n in range(9)]
+        found: list[Any] = await asyncio.gather(*calls, *(asked(db, last=n) for n in range(9)))
     assert [columns["id"].to_list() for columns in found[:9]] == [[*range(1, n + 1)] for n in range(9)]
     assert [[row.id for row in rows] for rows in found[9:]] == [[*range(1, n + 1)] for n in range(9)]
