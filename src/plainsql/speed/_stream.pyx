@@ -6,9 +6,7 @@ In the messages of PostgreSQL's manual ("Message Flow"): Bind with the name of a
 Execute with a number of rows and a Sync. The portal lives until its transaction ends.
 """
 
-cimport cpython
-
-from asyncpg.pgproto.pgproto cimport ReadBuffer, WriteBuffer
+from asyncpg.pgproto.pgproto cimport WriteBuffer
 from asyncpg.protocol.protocol cimport (
     PROTOCOL_BIND_EXECUTE,
     PROTOCOL_ERROR_CONSUME,
@@ -16,7 +14,7 @@ from asyncpg.protocol.protocol cimport (
     BaseProtocol,
     PreparedStatementState,
 )
-from plainsql.speed._wire cimport RowReader, WireProtocol
+from plainsql.speed._wire cimport WireProtocol, discard_rows, read_rows
 
 import asyncio
 
@@ -151,29 +149,10 @@ cdef class Portal:
         return 0
 
     cdef read_rows(self):
-        cdef:
-            ReadBuffer buffer = self.protocol.buffer
-            RowReader reader = self.reader
-            list rows = self.rows
-            const char* data
-            ssize_t size
-            bytes message
         if self.error is not None or self.has_ended or self.waiter.done():
-            while buffer.take_message_type(b'D'):
-                buffer.discard_message()
-            return
-        try:
-            while buffer.take_message_type(b'D'):
-                data = buffer.try_consume_message(&size)
-                if data == NULL:
-                    message = buffer.consume_message()
-                    data = cpython.PyBytes_AS_STRING(message)
-                    size = cpython.PyBytes_GET_SIZE(message)
-                rows.append(reader.read(data, size))
-        except Exception as error:
-            self.error = error
-            while buffer.take_message_type(b'D'):
-                buffer.discard_message()
+            discard_rows(self.protocol.buffer)
+        else:
+            self.error = read_rows(self.protocol.buffer, self.reader, self.statement, self.rows)
 
     cdef end_block(self, object error):
         """An Execute was answered to its Sync; ``error``: that of a message that could not be read."""

@@ -1,5 +1,6 @@
 # The protocol of a connection whose rows are read by readers of ours, and the steps that it exchanges.
 
+from asyncpg.pgproto.pgproto cimport ReadBuffer
 from asyncpg.protocol.protocol cimport BaseProtocol, PreparedStatementState
 
 
@@ -55,3 +56,7 @@ cdef class WireProtocol(BaseProtocol):
     cdef _read_rows(self)
     cdef _fill(self, packet, Step step, bint again)
     cdef _write_steps(self, tuple steps, packet, timeout)
+
+
+cdef object read_rows(ReadBuffer buffer, RowReader reader, PreparedStatementState statement, list rows)
+cdef discard_rows(ReadBuffer buffer)

@@ -111,6 +111,40 @@ cdef class Step:
                 waiter.set_exception(self.error)
 
 
+cdef object read_rows(ReadBuffer buffer, RowReader reader, PreparedStatementState statement, list rows):
+    """Add the rows that have arrived to a list; without a reader, as records of the statement.
+
+    Return the error of one that cannot be read, else None. Those behind it are discarded.
+    """
+    cdef:
+        const char* data
+        ssize_t size
+        bytes message
+        object row
+    try:
+        while buffer.take_message_type(b'D'):
+            data = buffer.try_consume_message(&size)
+            if data == NULL:
+                message = buffer.consume_message()
+                data = cpython.PyBytes_AS_STRING(message)
+                size = cpython.PyBytes_GET_SIZE(message)
+            if reader is None:
+                row = statement._decode_row(data, size)
+            else:
+                row = reader.read(data, size)
+            rows.append(row)
+    except Exception as error:
+        discard_rows(buffer)
+        return error
+    return None
+
+
+cdef discard_rows(ReadBuffer buffer):
+    """Discard the rows that have arrived."""
+    while buffer.take_message_type(b'D'):
+        buffer.discard_message()
+
+
 cdef _settle_rest(tuple steps, object error):
     """Fail the steps that were not answered."""
     cdef Step step
@@ -347,35 +381,13 @@ cdef class WireProtocol(BaseProtocol):
             buffer.discard_message()
 
     cdef _read_rows(self):
-        cdef:
-            ReadBuffer buffer = self.buffer
-            Step step = self._step
-            RowReader reader = step.reader
-            list rows = step.rows
-            const char* data
-            ssize_t size
-            bytes message
-            object row
+        cdef Step step = self._step
         if step.drop_rows or step.error is not None or self.waiter is None or self.waiter.done():
-            while buffer.take_message_type(b'D'):
-                buffer.discard_message()
+            discard_rows(self.buffer)
             return
-        try:
-            while buffer.take_message_type(b'D'):
-                data = buffer.try_consume_message(&size)
-                if data == NULL:
-                    message = buffer.consume_message()
-                    data = cpython.PyBytes_AS_STRING(message)
-                    size = cpython.PyBytes_GET_SIZE(message)
-                if reader is None:
-                    row = self.statement._decode_row(data, size)
-                else:
-                    row = reader.read(data, size)
-                rows.append(row)
-        except Exception as error:
+        error = read_rows(self.buffer, step.reader, step.statement, step.rows)
+        if error is not None:
             self._fail_step(error)
-            while buffer.take_message_type(b'D'):
-                buffer.discard_message()
 
     cdef _parse_msg_ready_for_query(self):
         BaseProtocol._parse_msg_ready_for_query(self)
