@@ -135,8 +135,9 @@ async def test_a_codec_that_was_replaced_is_not_called_another_number_of_columns
 ) -> None:
     """On a connection of one's own: the pool undoes or closes what is changed so."""
     from plainsql.database.execution.statement import execute
+    from plainsql.database.pool.resettable_connection import ResettableConnection
 
-    connection: Any = await asyncpg.connect(database_url)
+    connection: Any = await asyncpg.connect(database_url, connection_class=ResettableConnection)
     try:
         await connection.set_type_codec(
             "jsonb", schema="pg_catalog", encoder=repr, decoder=lambda text: {"decoded": text}

@@ -12,7 +12,7 @@ import asyncpg
 import pytest
 from asyncpg import exceptions
 
-from plainsql.database.execution import driver
+from plainsql.database.execution import driver, prepared_statements
 from plainsql.database.execution.asyncpg_version import PIPELINES_RETURN_ROWS, is_known
 from plainsql.database.pool.resettable_connection import ResettableConnection
 from plainsql.errors import ContractError
@@ -30,7 +30,8 @@ SQL = "select * from parcel where id >= $1 order by id"
 def asyncpg_is(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """The driver takes the short path, or the public methods as with a version that it does not know."""
     if request.param == "unknown":
-        monkeypatch.setattr(driver, "IS_KNOWN", False)
+        for module in (driver, prepared_statements):
+            monkeypatch.setattr(module, "IS_KNOWN", False)
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from asyncpg.protocol import protocol
 
 import plainsql
 from plainsql.database import Call
-from plainsql.database.execution import driver
+from plainsql.database.execution import driver, prepared_statements
 from plainsql.database.guest import guest_connection
 from plainsql.embedded import EmbeddedServer
 from plainsql.errors import BindError, PlainsqlError, TenantError, TransactionError
@@ -262,7 +262,8 @@ async def test_what_the_program_prepared_outlives_our_transaction(existing: Any)
 async def test_codecs_of_the_program_do_not_change_our_rows(
     things: Any, when: str, known: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(driver, "IS_KNOWN", known)
+    for module in (driver, prepared_statements):
+        monkeypatch.setattr(module, "IS_KNOWN", known)
     db = plainsql.over(things)
     if when == "after":
         assert await list_things(db) == []

@@ -19,7 +19,7 @@ from plainsql.query import Args, many, one, optional
 from plainsql.query.description import Described, expectations, mismatch
 from plainsql.rows import Composite, Row
 from plainsql.types import Json, Range
-from tests.database.stepping import settled
+from tests.database.stepping import at_every_wait, settled
 
 
 class Person(Row, frozen=True):
@@ -40,6 +40,18 @@ def named(*, id: int) -> Args:
 
 @optional[Person]("t.star", "t.sql", 1, STAR, read_only=True, session_clean=True, by_key=True)
 def star(*, id: int) -> Args:
+    return (id,)
+
+
+class Swapped(Row, frozen=True):
+    id: int
+    nick: str | None
+    email: str
+    seen: datetime | None
+
+
+@optional[Swapped]("t.star", "t.sql", 1, STAR, read_only=True, session_clean=True, by_key=True)
+def swapped(*, id: int) -> Args:
     return (id,)
 
 
@@ -223,6 +235,65 @@ async def test_programs_go_on_while_columns_come_and_go(table: str) -> None:
         done.set()
         await asyncio.gather(*callers)
     assert sum(row == RIGHT for row in seen) > 500
+
+
+@pytest.mark.parametrize("query", [star, touch, allowed, all_of], ids=lambda query: query.name)
+async def test_a_cancelled_call_leaves_no_statement_that_was_not_compared(table: str, query: Any) -> None:
+    """A caller is cancelled at each wait: also after the statement was prepared, before it was compared."""
+    arguments = {} if query is all_of else {"id": 3}
+
+    async def call() -> None:
+        with pytest.raises(plainsql.ContractError):
+            await query(db, **arguments)
+
+    async with plainsql.connect(table, max_size=1) as db:
+        await query(db, **arguments)
+        _alter(table, "alter table person drop column nick, add column nick text")
+        await at_every_wait(call, call)
+        async with db.acquire() as connection:
+            left = await connection.fetchval("select count(*) from pg_prepared_statements")
+    assert left <= 3, "statements were not closed"
+
+
+async def test_calls_that_wait_for_a_changing_table_are_compared(table: str) -> None:
+    """The table is locked while their statement is prepared again, so that they run alone, each by itself."""
+    async with plainsql.connect(table, max_size=2) as db:
+        assert await asyncio.gather(*(allowed(db, id=3) for _ in range(20))) == [RIGHT] * 20
+        for _ in range(5):
+            async with await psycopg.AsyncConnection.connect(table) as change:
+                await change.execute("alter table person drop column nick, add column nick text")
+                calls = [asyncio.create_task(allowed(db, id=3)) for _ in range(20)]
+                await _is_waited_for(change, table)
+            found = await asyncio.gather(*calls, return_exceptions=True)
+            assert all(isinstance(one, plainsql.ContractError) for one in found), found
+
+
+async def _is_waited_for(connection: psycopg.AsyncConnection[Any], url: str) -> None:
+    """Wait until both connections of a pool wait for the lock of a transaction."""
+    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as other:
+        async with asyncio.timeout(10):
+            blocked = 0
+            while blocked < 2:
+                found = await other.execute(
+                    "select count(*) from pg_stat_activity where %s = any(pg_blocking_pids(pid))",
+                    [connection.info.backend_pid],
+                )
+                [blocked] = await found.fetchone() or (0,)
+
+
+async def test_queries_of_one_text_are_compared_each_with_its_own_row(table: str) -> None:
+    """Two modules have a query of one name and text, and their rows differ."""
+    async with plainsql.connect(table, max_size=1) as db:
+        move = "update person set nick = 'n' || id, email = 'e' || id"
+        _alter(
+            table, f"alter table person drop email, drop seen, add email text, add seen timestamptz; {move}"
+        )
+        assert await swapped(db, id=3) == Swapped(3, "n3", "e3", None)
+        _alter(table, f"alter table person drop nick, drop seen, add nick text, add seen timestamptz; {move}")
+        assert await star(db, id=3) == RIGHT
+        for _ in range(2):
+            with pytest.raises(plainsql.ContractError, match="column 2 is expected to be 'nick'"):
+                await swapped(db, id=3)
 
 
 async def test_columns_that_follow_are_left_out_if_the_header_allows_it(table: str) -> None:

@@ -112,8 +112,6 @@ class CompiledQuery(Generic[T, R]):
         self.errors = facts.errors
         self.item = item
         """The type of a row or single value; None until ``set_columns``, if the query was loaded."""
-        self.compared = False
-        """True if a description of the result was compared with the row type."""
         self.facts = facts
         """The facts as they were declared."""
         self.plan: Any = None
@@ -244,7 +242,6 @@ class CompiledQuery(Generic[T, R]):
         Raises ``ContractError`` if it has other columns: rows are built by position.
         """
         if columns in self._fitting or self.kind == "count":
-            self.compared = True
             return
         if not self._expected:
             self._expected = expectations(self.item)
@@ -259,14 +256,12 @@ class CompiledQuery(Generic[T, R]):
                 + (", or name its columns instead of '*'" if "*" in self.sql else ""),
             )
         self._fitting.add(columns)
-        self.compared = True
 
     def set_columns(self, columns: Sequence[Described]) -> None:
         """Make the row type from the columns that the server describes.
 
         Raises ``BindError`` if there are none, ``ContractError`` if the header fits other columns.
         """
-        self.compared = True
         if not columns:
             raise BindError(
                 f"{self.name} returns no columns, its header says it does",

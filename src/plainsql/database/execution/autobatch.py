@@ -9,10 +9,10 @@ from itertools import islice
 from time import perf_counter
 from typing import Any, TypeVar
 
-from plainsql.database.execution.driver import is_prepared
 from plainsql.database.execution.forms import Form, FormsByText
 from plainsql.database.execution.groups import ALONE, Began, Waiting
 from plainsql.database.execution.link import Executes, Link
+from plainsql.database.execution.prepared_statements import is_prepared
 from plainsql.database.execution.scheduler import Runner, Scheduler
 from plainsql.database.execution.statement import execute, fetch
 from plainsql.database.pool.call import Call

@@ -41,6 +41,7 @@ from plainsql.database.execution.pipelined_statement import (
 )
 from plainsql.database.execution.savepoint import atomic
 from plainsql.database.execution.statement import EXPLAINED, affected, execute
+from plainsql.database.execution.time_limit import TimeLimit
 from plainsql.database.pool.tenant_settings import LocalSettings
 from plainsql.errors import BindError, NoRowError, TooManyRowsError
 from plainsql.query import Args, CompiledQuery, QueryText
@@ -232,7 +233,7 @@ async def _read_chunk(
             found = await form.fetch(connection, values)  # and the session has the settings
         elif isinstance(form, PipelinedStatement):
             is_built = query.plan is not None
-            limit = driver.TimeLimit(connection)
+            limit = TimeLimit(connection)
             steps = await driver.run_steps(
                 connection, text.sql, values, query, limit, settings=settings, plan=query.plan
             )
@@ -318,13 +319,12 @@ async def write_pipelined(
     """
     if driver.takes_steps(connection):
         return await _write_steps(connection, query, text, values, sql, first, settings)
-    limit = driver.TimeLimit(connection)
+    limit = TimeLimit(connection)
     records: list[Any] = []
 
     async def write(piece: Sequence[Values], number: int) -> None:
-        await driver.prepare(connection, sql, query, 1, limit.left)
         numbered = [(*one, n) for n, one in enumerate(piece, number)]
-        records.extend(await connection.fetchmany(sql, numbered, timeout=limit.left))
+        records.extend(await driver.fetch_many(connection, sql, numbered, query, 1, limit.left))
 
     for at, piece in pieces(values):
         await _explained(connection, query, text, piece, first + at, write(piece, first + at))
@@ -348,7 +348,7 @@ async def _write_steps(
     settings: LocalSettings | None,
 ) -> list[R]:
     """Run a write for each set of values, each as a step of its own."""
-    limit = driver.TimeLimit(connection)
+    limit = TimeLimit(connection)
     own = 0 if sql is text.sql else 1
     plan = None if query.kind == "count" else query.plan
     if own and plan is not None:
@@ -389,7 +389,7 @@ async def write_many(
     settings: LocalSettings | None = None,
 ) -> None:
     """Run a query for each set of values, all or none, as `write_pipelined` does, and drop the results."""
-    limit = driver.TimeLimit(connection)
+    limit = TimeLimit(connection)
     for at, piece in pieces(values):
         work: Coroutine[Any, Any, object]
         if settings is None:

@@ -21,6 +21,8 @@ from typing import Any
 from plainsql.database.execution import driver
 from plainsql.database.execution.cost import Cost
 from plainsql.database.execution.pipelined_statement import Values
+from plainsql.database.execution.prepared_statements import parameters
+from plainsql.database.execution.time_limit import TimeLimit
 from plainsql.database.pool.tenant_settings import LocalSettings
 from plainsql.query import CompiledQuery, QueryText, elements
 from plainsql.statements.batched import PARAMETER_TYPES, ParameterType, batched_sql
@@ -80,7 +82,7 @@ class BatchedStatement:
         arguments = self.arguments(calls)
         if arguments is None:
             return None
-        limit = driver.TimeLimit(connection)
+        limit = TimeLimit(connection)
         [step] = await driver.run_steps(
             connection,
             sql,
@@ -114,12 +116,12 @@ class BatchedStatement:
         return self._sql or await self._describe(connection)
 
     async def _describe(self, connection: Any) -> str:
-        parameters = await driver.parameters(connection, self._text.sql, self._query)
+        types = await parameters(connection, self._text.sql, self._query)
         described: list[Any] = []
-        if parameters:
-            described = await connection.fetch(PARAMETER_TYPES, [parameter.oid for parameter in parameters])
+        if types:
+            described = await connection.fetch(PARAMETER_TYPES, [type_.oid for type_ in types])
         self._types = [ParameterType(*row) for row in described]
-        self._opaque = [parameter.name in _TAKES_LISTS for parameter in parameters]
+        self._opaque = [type_.name in _TAKES_LISTS for type_ in types]
         self._sql = batched_sql(self._text.variant, self._types)
         return self._sql
 

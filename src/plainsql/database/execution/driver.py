@@ -5,41 +5,35 @@ statement cache, and a second attempt if the statement is out of date. If the st
 the wire is needed. The rest is some 7 % of the time of a read by its key. This module alone uses what is
 behind asyncpg's public methods for speed. With a version that is not known it uses the public methods.
 
-Only `prepare` puts a query's statement into the cache, so a statement in it has been compared.
+Only statements that were compared with the query's row type are run: see `prepared_statements`.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from time import monotonic
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from asyncpg import Record, exceptions
 
 from plainsql.database.execution.asyncpg_version import IS_KNOWN, PIPELINES_RETURN_ROWS
-from plainsql.database.execution.column_plans import column_reader, has_columns, learn_columns
+from plainsql.database.execution.column_plans import column_reader, has_columns
+from plainsql.database.execution.prepared_statements import prepare
+from plainsql.database.execution.time_limit import TimeLimit
 from plainsql.database.pool.resettable_connection import of_element
 from plainsql.database.pool.tenant_settings import LocalSettings, prepare_settings, ready_step
-from plainsql.errors import ContractError, DecodeError
+from plainsql.errors import DecodeError
 from plainsql.query import CompiledQuery
-from plainsql.query.compiled_columns import CompiledColumns
-from plainsql.query.description import Described
 from plainsql.speed.loaded import MAKE_READER, NUMBERED_READER, PROTOCOL, STEP
-from plainsql.speed.row_plan import row_plan
 
 __all__ = [
-    "TimeLimit",
-    "describe",
     "fetch",
     "fetch_many",
     "fetch_rows",
-    "forget_changed",
-    "is_prepared",
-    "parameter_types",
-    "parameters",
-    "prepare",
     "reader_of",
     "reads_rows",
+    "ready",
     "run_steps",
     "status_with",
     "takes_steps",
@@ -51,21 +45,6 @@ _MAX_READERS = 1000
 
 _MAX_ATTEMPTS = 5
 """The number of times that a statement is prepared if its tables go on changing."""
-
-
-class TimeLimit:
-    """The time limit of a connection, for several statements together."""
-
-    __slots__ = ("_ends",)
-
-    def __init__(self, connection: Any) -> None:
-        timeout: float | None = connection._protocol._get_timeout(None)
-        self._ends = None if timeout is None else monotonic() + timeout
-
-    @property
-    def left(self) -> float | None:
-        """The seconds that are left, never 0, which would mean no limit; None if there is no limit."""
-        return None if self._ends is None else max(self._ends - monotonic(), 0.001)
 
 
 async def fetch(
@@ -87,12 +66,12 @@ async def fetch(
         return await _prepared(
             connection,
             sql,
+            values,
             query,
             own,
             lambda statement, limit_s: statement.fetch(*values, timeout=limit_s),
-            lambda limit_s: connection.fetch(sql, *values, timeout=limit_s),
         )
-    statement = _ready(connection, sql, query)
+    statement = ready(connection, sql, query)
     if statement is not None and not connection._query_loggers:
         try:
             # The statement, its arguments, no portal's name, all rows, no status, the connection's time
@@ -111,12 +90,12 @@ async def fetch(
     return await _prepared(
         connection,
         sql,
+        values,
         query,
         own,
         lambda statement, timeout: connection._protocol.bind_execute(
             statement, values, "", 0, False, timeout
         ),
-        lambda timeout: connection.fetch(sql, *values, timeout=timeout),
     )
 
 
@@ -135,7 +114,7 @@ async def fetch_rows(
     if settings is not None:
         rows = await _fetch_with(connection, settings, sql, values, query, 0, as_rows=True)
         return rows if finish is None else finish(rows)
-    statement = _ready(connection, sql, query)
+    statement = ready(connection, sql, query)
     if statement is not None and not connection._query_loggers:
         try:
             protocol = connection._protocol
@@ -147,24 +126,17 @@ async def fetch_rows(
             connection._drop_global_statement_cache()
             if connection.is_in_transaction():
                 raise
-    logged = False
-
-    async def run_logged(timeout: float | None) -> list[Any]:
-        nonlocal logged
-        logged = True
-        return query.build(await connection.fetch(sql, *values, timeout=timeout))
-
     rows = await _prepared(
         connection,
         sql,
+        values,
         query,
         0,
         lambda statement, timeout: connection._protocol.fetch_rows(
             statement, values, _reader(connection, statement, query), timeout
         ),
-        run_logged,
     )
-    return rows if finish is None or logged else finish(rows)
+    return rows if finish is None else finish(rows)
 
 
 def reads_rows(connection: Any, query: CompiledQuery[Any, Any]) -> bool:
@@ -208,7 +180,7 @@ async def _fetch_with(
 
     Both are one implicit transaction: the settings are gone when the answer is here.
     """
-    statement = _ready(connection, sql, query)
+    statement = ready(connection, sql, query)
     if statement is not None and not connection._query_loggers:
         first = ready_step(connection, settings)
         if first is not None:
@@ -227,11 +199,7 @@ async def _fetch_with(
         reader = _reader(connection, statement, query) if as_rows else None
         return await _exchange(protocol, first, STEP(statement, values, reader), timeout)
 
-    async def run_logged(timeout: float | None) -> list[Any]:
-        with connection._time_and_log(sql, values, timeout):
-            return await run(await connection._get_statement(sql, timeout), timeout)
-
-    return await _prepared(connection, sql, query, own, run, run_logged, settings)
+    return await _prepared(connection, sql, values, query, own, run, settings)
 
 
 async def status_with(connection: Any, settings: LocalSettings, sql: str, values: Sequence[object]) -> str:
@@ -244,10 +212,7 @@ async def status_with(connection: Any, settings: LocalSettings, sql: str, values
         first, statement = await _prepared_pair(connection, settings, sql, limit)
         step = STEP(statement, values, drop_rows=True)
         try:
-            if connection._query_loggers:
-                with connection._time_and_log(sql, values, limit.left):
-                    await _exchange(connection._protocol, first, step, limit.left)
-            else:
+            with _logging(connection, sql, values, limit.left):
                 await _exchange(connection._protocol, first, step, limit.left)
         except exceptions.InvalidCachedStatementError:
             connection._drop_global_statement_cache()
@@ -319,7 +284,7 @@ async def run_steps(
             reader = NUMBERED_READER(reader, calls)
         steps = [STEP(statement, values, reader, synced=False, drop_rows=drop_rows) for values in sets]
         try:
-            with connection._time_and_log(sql, sets, limit.left):
+            with _logging(connection, sql, sets, limit.left):
                 await protocol.exchange((*first, *steps), limit.left)
                 if steps[-1].error is not None:
                     raise steps[-1].error
@@ -353,28 +318,33 @@ async def fetch_many(
     sets: Sequence[Sequence[object]],
     query: CompiledQuery[Any, Any],
     own: int,
+    timeout: float | None = None,
 ) -> list[Any]:
     """Run a statement for each set of values in one round trip and return all records in one list.
 
-    As ``connection.fetchmany(sql, sets)``, without its detours. The sets must be fewer than four, or take
+    As ``connection.fetchmany(sql, sets)``, without its detours. ``timeout``: seconds; None for the
+    connection's time limit. The sets must be fewer than four, or take
     less than four times 32 kB on the wire. Beyond that asyncpg waits for the socket, and a caller that is
     cancelled there never returns.
     """
     if not PIPELINES_RETURN_ROWS:
-        return await _one_by_one(connection, sql, sets, query, own)
+        return await _one_by_one(connection, sql, sets, query, own, timeout)
     if not IS_KNOWN:
         return await _prepared(
             connection,
             sql,
+            sets,
             query,
             own,
             lambda statement, limit_s: statement.fetchmany(sets, timeout=limit_s),
-            lambda limit_s: connection.fetchmany(sql, sets, timeout=limit_s),
+            timeout=timeout,
         )
-    statement = connection._stmt_cache.get((sql, Record, False))
+    statement = ready(connection, sql, query)
     if statement is not None and not connection._query_loggers:
         try:
-            records: list[Any] = await connection._protocol.bind_execute_many(statement, sets, "", None, True)
+            records: list[Any] = await connection._protocol.bind_execute_many(
+                statement, sets, "", timeout, True
+            )
             return records
         except exceptions.OutdatedSchemaCacheError as error:
             await _learn_types(connection, query, error)
@@ -385,100 +355,39 @@ async def fetch_many(
     return await _prepared(
         connection,
         sql,
+        sets,
         query,
         own,
-        lambda statement, timeout: connection._protocol.bind_execute_many(statement, sets, "", timeout, True),
-        lambda timeout: connection.fetchmany(sql, sets, timeout=timeout),
+        lambda statement, limit_s: connection._protocol.bind_execute_many(statement, sets, "", limit_s, True),
+        timeout=timeout,
     )
 
 
-async def prepare(
-    connection: Any, sql: str, query: CompiledQuery[Any, Any], own: int = 0, timeout: float | None = None
-) -> Any:
-    """Return the statement from the connection's cache, prepared and compared.
-
-    Raises ``ContractError`` if the result has other columns than the query's row type.
-    """
-    if not IS_KNOWN:
-        return await _public_statement(connection, sql, query, own, timeout)
-    connection._check_open()
-    statement = await connection._get_statement(sql, timeout)
-    try:
-        describe(statement, query, own)
-    except ContractError:
-        # A statement in the cache would not be compared again.
-        connection._drop_local_statement_cache()
-        raise
-    if isinstance(query, CompiledColumns):
-        # In the meantime it may leave the cache. It is closed then, unless it is in use.
-        statement.attach()
-        try:
-            await learn_columns(connection, statement, sql, query, timeout)
-        finally:
-            statement.detach()
-            connection._maybe_gc_stmt(statement)
-    return statement
-
-
-async def parameters(connection: Any, sql: str, query: CompiledQuery[Any, Any]) -> Sequence[Any]:
-    """Return the types of a text's parameters; prepare it if it is not."""
-    return _parameters_of(await prepare(connection, sql, query))
-
-
-def is_prepared(connection: Any, sql: str) -> bool:
-    """Return whether a connection has prepared a text."""
-    return _found(connection, sql) is not None
-
-
-def parameter_types(connection: Any, sql: str) -> list[str] | None:
-    """Return the names of the types of a text's parameters, or None if it is not prepared."""
-    statement = _found(connection, sql)
-    return None if statement is None else [type_.name for type_ in _parameters_of(statement)]
-
-
-def forget_changed(connection: Any, sql: str, current: Sequence[Any]) -> bool:
-    """Drop a prepared text if its parameters have other types now than when it was prepared.
-
-    Returns whether it was dropped.
-    """
-    statement = _found(connection, sql)
-    if statement is None or [type_.oid for type_ in _parameters_of(statement)] == [
-        type_.oid for type_ in current
-    ]:
-        return False
-    if IS_KNOWN:
-        connection._drop_global_statement_cache()
-    else:
-        del connection.public_statements[sql]
-    return True
-
-
-def describe(statement: Any, query: CompiledQuery[Any, Any], own: int = 0) -> None:
-    """Compare a statement's result with the query's row type, or make the row type if there is none yet."""
-    attributes = (statement._get_attributes if IS_KNOWN else statement.get_attributes)()
-    if own:
-        attributes = attributes[:-own]
-    columns = tuple(Described(name, type_.oid, type_.name) for name, type_ in attributes)
-    if query.needs_columns:
-        query.set_columns(columns)
-    else:
-        query.compare(columns)
-    if PROTOCOL is not None and query.plan is None and not query.is_columnar:
-        query.plan = row_plan(query)
+def _logging(
+    connection: Any, sql: str, values: Sequence[Any], timeout: float | None
+) -> AbstractContextManager[None]:
+    """Return the context of a statement that reports it to the program's loggers of the connection."""
+    if not connection._query_loggers:
+        return nullcontext()
+    context: AbstractContextManager[None] = connection._time_and_log(sql, values, timeout)
+    return context
 
 
 async def _prepared(
     connection: Any,
     sql: str,
+    values: Sequence[Any],
     query: CompiledQuery[Any, Any],
     own: int,
     run: Callable[[Any, float | None], Awaitable[list[Any]]],
-    run_logged: Callable[[float | None], Awaitable[list[Any]]],
     settings: LocalSettings | None = None,
+    timeout: float | None = None,
 ) -> list[Any]:
-    """Prepare a statement and its settings' and run them, within the connection's time limit for all."""
+    """Prepare a statement and its settings' and run them, within one time limit for all: ``timeout``, or the
+    connection's. ``values`` are for the program's loggers.
+    """
     connection._check_open()  # a connection that has ended has no time limit any more
-    limit = TimeLimit(connection)
+    limit = TimeLimit(connection, timeout)
     attempt = 0
     while True:
         attempt += 1
@@ -487,10 +396,9 @@ async def _prepared(
         statement = await prepare(connection, sql, query, own, limit.left)
         if settings is not None and ready_step(connection, settings) is None:
             continue  # see `_prepared_pair`
-        if connection._query_loggers:
-            return await run_logged(limit.left)
         try:
-            return await run(statement, limit.left)
+            with _logging(connection, sql, values, limit.left):
+                return await run(statement, limit.left)
         except exceptions.OutdatedSchemaCacheError as error:
             await _learn_types(connection, query, error)
             if attempt == _MAX_ATTEMPTS:
@@ -503,55 +411,37 @@ async def _prepared(
 
 
 async def _one_by_one(
-    connection: Any, sql: str, sets: Sequence[Sequence[object]], query: CompiledQuery[Any, Any], own: int
+    connection: Any,
+    sql: str,
+    sets: Sequence[Sequence[object]],
+    query: CompiledQuery[Any, Any],
+    own: int,
+    timeout: float | None,
 ) -> list[Any]:
-    """Run a statement for each set of values, a round trip for each."""
+    """Run a statement for each set of values, all or none, a round trip for each."""
     found: list[Any] = []
-    for number, values in enumerate(sets):
-        try:
-            found += await fetch(connection, sql, values, query, own)
-        except exceptions.DataError as error:
-            raised = of_element(error, number)
-            if raised is error:
-                raise
-            raise raised from error.__cause__
+    async with (
+        asyncio.timeout(timeout),
+        nullcontext() if connection.is_in_transaction() else connection.transaction(),
+    ):
+        for number, values in enumerate(sets):
+            try:
+                found += await fetch(connection, sql, values, query, own)
+            except exceptions.DataError as error:
+                raised = of_element(error, number)
+                if raised is error:
+                    raise
+                raise raised from error.__cause__
     return found
 
 
-def _ready(connection: Any, sql: str, query: CompiledQuery[Any, Any]) -> Any:
-    """Return a statement that can be sent; None if it is to be prepared first."""
+def ready(connection: Any, sql: str, query: CompiledQuery[Any, Any]) -> Any:
+    """Return a statement of a query that can be sent; None if it is to be prepared or compared first."""
     statement = connection._stmt_cache.get((sql, Record, False))
-    if query.is_columnar and not (query.compared and has_columns(connection, statement, sql)):
+    if statement is None or query not in connection.compared.get(statement, ()):
         return None
-    return statement
-
-
-def _found(connection: Any, sql: str) -> Any:
-    if IS_KNOWN:
-        return connection._stmt_cache.get((sql, Record, False))
-    made, statement = connection.public_statements.get(sql, (0, None))
-    return statement if made == connection._pool_release_ctr else None
-
-
-def _parameters_of(statement: Any) -> Sequence[Any]:
-    found: Sequence[Any] = (statement._get_parameters if IS_KNOWN else statement.get_parameters)()
-    return found
-
-
-# -- With a version of asyncpg that is not known -----------------------------------------------------------
-
-
-async def _public_statement(
-    connection: Any, sql: str, query: CompiledQuery[Any, Any], own: int, timeout: float | None
-) -> Any:
-    """Return asyncpg's object of a prepared statement, which has been compared."""
-    if not query.compared or (statement := _found(connection, sql)) is None:
-        statement = await connection.prepare(sql, timeout=timeout)
-        describe(statement, query, own)
-        if connection._config.statement_cache_size:
-            connection.public_statements[sql] = (connection._pool_release_ctr, statement)
-    if isinstance(query, CompiledColumns):
-        await learn_columns(connection, statement, sql, query, timeout)
+    if query.is_columnar and not has_columns(connection, statement, sql):
+        return None
     return statement
 
 

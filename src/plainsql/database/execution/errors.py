@@ -7,7 +7,7 @@ from typing import Any
 
 from asyncpg import exceptions
 
-from plainsql.database.execution import driver
+from plainsql.database.execution.prepared_statements import forget_changed
 from plainsql.database.pool.driver_errors import classify_error
 from plainsql.database.pool.lost_connection import as_lost, is_lost, is_unreadable
 from plainsql.errors import BindError, DecodeError
@@ -111,7 +111,7 @@ async def _encode_error(
         # Nothing was sent for the failed call.
         types = (await connection.prepare(text.sql)).get_parameters()
         expected = types[index].name
-        if driver.forget_changed(connection, text.sql, types):
+        if forget_changed(connection, text.sql, types):
             # The server refuses no such statement: it would be refused here for ever.
             detail = "the type has changed since the statement was prepared: call again"
     except (exceptions.PostgresError, exceptions.InterfaceError, OSError):

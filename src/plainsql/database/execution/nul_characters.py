@@ -11,7 +11,7 @@ from typing import Any
 
 from asyncpg import exceptions
 
-from plainsql.database.execution import driver
+from plainsql.database.execution.prepared_statements import parameter_types, parameters
 from plainsql.errors import BindError
 from plainsql.query import CompiledQuery, QueryText
 
@@ -41,7 +41,7 @@ async def refuse_nul(
 ) -> None:
     """Raise ``BindError`` for a text with a NUL among arguments that are not sent yet."""
     if found := nuls_in(values):
-        types = [type_.name for type_ in await driver.parameters(connection, text.sql, query)]
+        types = [type_.name for type_ in await parameters(connection, text.sql, query)]
         for index in found:
             if types[index] not in _JSON:
                 raise nul_error(query, text, values, index, types[index])
@@ -57,7 +57,7 @@ def nul_refused(
     """Return the error of the argument for which the server refused a statement, if a NUL was the reason."""
     if not isinstance(error, exceptions.CharacterNotInRepertoireError):
         return None
-    types = driver.parameter_types(connection, text.sql)
+    types = parameter_types(connection, text.sql)
     for index in nuls_in(values):
         if types is None or types[index] not in _JSON:
             return nul_error(query, text, values, index, "text" if types is None else types[index])

@@ -22,7 +22,9 @@ from asyncpg import Record, exceptions
 
 from plainsql.database.execution import driver
 from plainsql.database.execution.errors import is_lost
+from plainsql.database.execution.prepared_statements import prepare
 from plainsql.database.execution.read_costs import ReadCosts
+from plainsql.database.execution.time_limit import TimeLimit
 from plainsql.database.pool.call import Call
 from plainsql.database.pool.tenant_settings import LocalSettings, prepare_settings, ready_step
 from plainsql.query import Args
@@ -230,7 +232,7 @@ class ReadPipeline:
             if (first.read, is_batch) not in found:
                 read = first.read
                 sql = read.batched.sql if is_batch and read.batched is not None else read.text.sql
-                statement = cache.get((sql, Record, False)) if sql and read.query.compared else None
+                statement = driver.ready(connection, sql, read.query) if sql else None
                 found[read, is_batch] = statement
                 unprepared = unprepared or statement is None
             if first.settings is not None and cache.get((first.settings.sql, Record, False)) is None:
@@ -238,7 +240,7 @@ class ReadPipeline:
                 has_waited = True
         if not unprepared and not has_waited:
             return found
-        limit = driver.TimeLimit(connection)
+        limit = TimeLimit(connection)
         for read, is_batch in [*found]:
             if found[read, is_batch] is None and not self.is_answered:
                 try:
@@ -253,11 +255,11 @@ class ReadPipeline:
         }
 
     @staticmethod
-    async def _prepared(connection: Any, read: ReadCosts, limit: driver.TimeLimit, *, is_batch: bool) -> Any:
+    async def _prepared(connection: Any, read: ReadCosts, limit: TimeLimit, *, is_batch: bool) -> Any:
         if not is_batch or read.batched is None:
-            return await driver.prepare(connection, read.text.sql, read.query, 0, limit.left)
+            return await prepare(connection, read.text.sql, read.query, 0, limit.left)
         sql = await read.batched.make(connection)
-        return await driver.prepare(connection, sql, read.query, 1, limit.left)
+        return await prepare(connection, sql, read.query, 1, limit.left)
 
     def _step(self, connection: Any, statement: Any, unit: list[SharedCall], *, is_joint: bool) -> Any:
         """Return the step of one call, or of a batched statement; None if its values cannot be batched."""

@@ -10,6 +10,7 @@ from asyncpg import Record, connresource, exceptions
 from plainsql.database.execution import driver
 from plainsql.database.execution.column_plans import column_types
 from plainsql.database.execution.nul_characters import refuse_nul
+from plainsql.database.execution.prepared_statements import prepare
 from plainsql.database.execution.statement import EXPLAINED, explained
 from plainsql.query import Args, CompiledQuery
 from plainsql.query.compiled_columns import StreamedColumns
@@ -88,7 +89,7 @@ class RowBlocks(Generic[T]):
     async def _open(self) -> Any:
         """Return the cursor, and find what makes rows of what it fetches."""
         connection, query, sql = self._connection, self._query, self._text.sql
-        statement = await driver.prepare(connection, sql, query)
+        statement = await prepare(connection, sql, query)
         run = query.run()
         if run is not None:
             self._build, self._end = run.add, run.end

@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 
 from asyncpg import exceptions
 
-from plainsql.database.execution.driver import is_prepared
 from plainsql.database.execution.errors import is_lost
 from plainsql.database.execution.link import Executes, Link
+from plainsql.database.execution.prepared_statements import is_prepared
 from plainsql.database.execution.read_costs import ReadCosts
 from plainsql.database.execution.read_pipeline import ALONE, ReadPipeline, SharedCall
 from plainsql.database.execution.read_scheduler import ReadScheduler

@@ -78,9 +78,6 @@ async def fetch(
     if connection._top_xact is not None:
         await refuse_nul(connection, query, text, values)
     try:
-        if not query.compared:
-            # Another query of the same text may have prepared it.
-            await driver.prepare(connection, text.sql, query)
         return await driver.fetch(connection, text.sql, values, query, 0, settings)
     except EXPLAINED as error:
         said = await explained(error, connection, query, text, values)

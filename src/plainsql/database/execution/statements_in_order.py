@@ -11,8 +11,10 @@ from asyncpg import exceptions
 from plainsql.database.execution import driver
 from plainsql.database.execution.nul_characters import refuse_nul
 from plainsql.database.execution.pipelined_statement import MAX_PIPELINE_BYTES, Values
+from plainsql.database.execution.prepared_statements import prepare
 from plainsql.database.execution.savepoint import aborting, atomic
 from plainsql.database.execution.statement import EXPLAINED, affected, execute, explained
+from plainsql.database.execution.time_limit import TimeLimit
 from plainsql.database.execution.wire_size import wire_size
 from plainsql.query import CompiledQuery, QueryText
 from plainsql.speed.loaded import STEP
@@ -67,12 +69,12 @@ async def _run_piece(connection: Any, statements: Sequence[Statement], *, aborts
 
 async def _exchange(connection: Any, statements: Sequence[Statement], steps: list[Any]) -> None:
     """Run statements in one round trip, and add the step of each. Raises the error of the one that fails."""
-    limit = driver.TimeLimit(connection)
+    limit = TimeLimit(connection)
     kept: list[Any] = []
     at = 0
     try:
         for at, (query, text, values) in enumerate(statements):  # noqa: B007 (the one that fails)
-            prepared = await driver.prepare(connection, text.sql, query, 0, limit.left)
+            prepared = await prepare(connection, text.sql, query, 0, limit.left)
             # While the next is prepared it may leave the cache. It is closed then, unless it is in use.
             prepared.attach()
             kept.append(prepared)

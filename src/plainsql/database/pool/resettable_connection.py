@@ -89,7 +89,7 @@ class ResettableConnection(_Connection):
     ``DISCARD ALL`` would undo more, but drop the statements that make the next calls fast.
     """
 
-    __slots__ = ("is_altered", "is_suspect", "on_connect", "public_statements")
+    __slots__ = ("compared", "is_altered", "is_suspect", "on_connect", "public_statements")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -102,20 +102,32 @@ class ResettableConnection(_Connection):
         self.public_statements: dict[str, tuple[int, Any]] = {}
         """asyncpg's prepared statements by their texts, if `execution.driver` uses its public methods. With
         each the number of releases before it was made: it ends with the next."""
+        self.compared: dict[Any, tuple[Any, ...]] = {}
+        """By prepared statement: the queries whose row types its columns were compared with, and fit."""
 
     def _drop_local_statement_cache(self) -> None:
         super()._drop_local_statement_cache()  # type: ignore[no-untyped-call]
         self.public_statements.clear()
+        self.compared.clear()
 
     async def _cleanup_stmts(self) -> None:
         """Close the statements that are not needed any more, within the connection's time limit. asyncpg's
-        own method waits without a limit if the network is silent.
+        own method waits without a limit if the network is silent, and forgets the rest if it is cancelled.
         """
+        # Meanwhile another connection may add the statement that this one has just prepared, and now runs.
+        unneeded: set[Any]
         unneeded, self._stmts_to_close = self._stmts_to_close, set()
         protocol: Any = self._protocol
         limit_s: float | None = protocol._get_timeout(None)
-        for statement in unneeded:
-            await protocol.close_statement(statement, limit_s)
+        try:
+            while unneeded:
+                statement = next(iter(unneeded))
+                if statement.refs == 0:  # else it is in use again, and added again when it is not
+                    await protocol.close_statement(statement, limit_s)
+                unneeded.discard(statement)
+        finally:
+            # After a cancellation one is closed twice, which is no error.
+            self._stmts_to_close |= unneeded
 
     async def reset(self, *, timeout: float | None = None) -> None:
         """Reset the session to what it began with. Raises if that is impossible: then the connection must be
