@@ -47,9 +47,16 @@ async def test_increments_that_collide_are_all_counted(
     counters_db: plainsql.Database, as_tenant: bool
 ) -> None:
     told: list[tuple[int, BaseException]] = []
+    began: list[Transaction] = []
+    both = asyncio.Barrier(2)
 
     async def increment(tx: Transaction) -> int:
-        return await put(tx, id=1, n=await get(tx, id=1) + 1)
+        began.append(tx)
+        is_first = len(began) <= 2
+        n = await get(tx, id=1)
+        if is_first:
+            await both.wait()  # these two collide in any case
+        return await put(tx, id=1, n=n + 1)
 
     view: Any = counters_db.tenant(1) if as_tenant else counters_db
     results = await asyncio.gather(
