@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from plainsql.database.execution.batched_statement import BatchedStatement
+from plainsql.database.execution.prepared_statements import is_prepared
 from plainsql.database.pool.round_trip import RoundTrip
 from plainsql.query import CompiledQuery, QueryText
 
@@ -24,8 +25,14 @@ _WEIGHT = 0.1
 """The weight of a measurement. One above the mean counts as twice the mean at most: another process, a lock
 or a new connection has delayed it."""
 
-_BATCHED_FROM_CALLS = 6
+_BATCHED_FROM_CALLS = 4
 """While nothing is measured, so many calls of one read are batched: fewer cost less one by one."""
+
+_PREPARED_FROM_CALLS = 16
+"""A batched statement is prepared on a connection for so many calls: that takes longer than a few of them."""
+
+_PREPARED_AFTER_CALLS = 1000
+"""The same after so many calls that were not batched because it was not prepared."""
 
 _CERTAIN_CALLS = 16
 """A pipeline of so many calls shows what one of them costs, and not the round trip."""
@@ -54,6 +61,7 @@ class ReadCosts:
         "_can_share",
         "_is_doubtful",
         "_is_slow_step",
+        "_not_batched",
         "_round_trip",
         "_turns",
         "_until_measured",
@@ -89,6 +97,8 @@ class ReadCosts:
         """True if its calls took long in shared round trips."""
         self._is_doubtful = False
         """True if PostgreSQL did not understand the batched statement."""
+        self._not_batched = 0
+        """The calls that were not batched because a connection had not prepared the statement for them."""
         self._turns = 0
         self._until_measured = 0
 
@@ -146,13 +156,18 @@ class ReadCosts:
         if self._is_doubtful and self.batched is not None:
             self.batched.refused = True
 
-    def batch_size(self, calls: int) -> int:
-        """Return how many of so many calls should be batched into one statement; 0: none."""
+    def batch_size(self, calls: int, connection: Any) -> int:
+        """Return how many of so many calls should be batched into one statement on a connection; 0: none."""
         batched = self.batched
         if batched is None or batched.refused or calls < 2:
             return 0
         self._turns += 1
         cheaper = calls >= _BATCHED_FROM_CALLS
+        if cheaper and calls < _PREPARED_FROM_CALLS and not is_prepared(connection, batched.sql):
+            self._not_batched += calls
+            cheaper = self._not_batched >= _PREPARED_AFTER_CALLS
+            if cheaper:
+                self._not_batched = 0
         if self.single_s and self.batched_s > _CLEARLY * self.single_s:
             cheaper = False
         if self._turns % _TRIAL_EVERY == 0:

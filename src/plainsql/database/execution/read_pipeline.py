@@ -142,7 +142,7 @@ class ReadPipeline:
         if connection._query_loggers:
             _leave_alone(calls)
             return
-        self._units = _divided(calls)
+        self._units = _divided(calls, connection)
         if len(calls) > 1 and not self.is_measured:
             self._join()
         statements = await self._prepare(connection)
@@ -364,7 +364,7 @@ class ReadPipeline:
         return limit_s is not None and perf_counter() - self._protocol.since >= _NEARLY * limit_s
 
 
-def _divided(calls: list[SharedCall]) -> list[list[SharedCall]]:
+def _divided(calls: list[SharedCall], connection: Any) -> list[list[SharedCall]]:
     """Divide calls into those of each statement: one, or those that a batched statement answers."""
     if len(calls) < _FEW_CALLS:
         return [[call] for call in calls]
@@ -382,7 +382,7 @@ def _divided(calls: list[SharedCall]) -> list[list[SharedCall]]:
             group = alike.setdefault((call.read, None if settings is None else settings.values), [])
             group.append(call)
     for (read, _), group in alike.items():
-        size = read.batch_size(len(group)) or 1
+        size = read.batch_size(len(group), connection) or 1
         units += [group[at : at + size] for at in range(0, len(group), size)]
     return units
 

@@ -117,7 +117,7 @@ class SharedReads(Link):
     async def _send(self, pipeline: ReadPipeline) -> None:
         first = pipeline.calls[0].read
         await self._pool.run_on_connection(
-            _send, first.query, first.text, pipeline, None, sends_settings=True
+            _send, first.query, first.text, pipeline, None, sends_settings=True, is_pipeline=True
         )
 
 

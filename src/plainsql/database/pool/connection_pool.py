@@ -101,26 +101,39 @@ class ConnectionPool:
         if more > 0:
             await self._openings.open(more)
 
-    def acquire_nowait(self, tenant: Tenant | None = None) -> PooledConnection | None:
+    def acquire_nowait(
+        self, tenant: Tenant | None = None, *, is_pipeline: bool = False
+    ) -> PooledConnection | None:
         """Return an idle connection, if there is a live one; preferably one that carries the tenant.
 
-        Its session may carry another tenant, or none: see its ``tenant``.
+        Its session may carry another tenant, or none: see its ``tenant``. Pipelines of reads prefer
+        connections that had some, and other calls those that had none: then few have to prepare all reads.
         """
         if self.loop._thread_id != get_ident():
             raise self.wrong_loop()
         idle = self._idle
         while idle:
-            if idle[-1].tenant == tenant:
+            last = idle[-1]
+            if last.tenant == tenant and last.has_pipelines is is_pipeline:
                 pooled = idle.pop()
             else:
-                # One that carries the tenant, else the one that was used longest ago.
-                pooled = idle.pop(
-                    next((i for i in range(len(idle) - 1, -1, -1) if idle[i].tenant == tenant), 0)
-                )
+                pooled = idle.pop(self._preferred(tenant, is_pipeline=is_pipeline))
+                pooled.has_pipelines = pooled.has_pipelines or is_pipeline
             if not pooled.connection.is_closed():
                 return pooled
             pooled.connection.terminate()
         return None
+
+    def _preferred(self, tenant: Tenant | None, *, is_pipeline: bool) -> int:
+        """Return the place of the idle connection to use, if it is not the last."""
+        carrier = 0  # one that carries the tenant, else the one that was used longest ago
+        for at in range(len(self._idle) - 1, -1, -1):
+            pooled = self._idle[at]
+            if pooled.tenant == tenant:
+                if pooled.has_pipelines is is_pipeline:
+                    return at
+                carrier = carrier or at
+        return carrier
 
     async def acquire(self, tenant: Tenant | None = None) -> PooledConnection:
         """Wait for a connection: an idle one, a new one, or one that another call releases.

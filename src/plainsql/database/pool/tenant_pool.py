@@ -268,6 +268,7 @@ class TenantPool:
         call: Call | None,
         *,
         sends_settings: bool = False,
+        is_pipeline: bool = False,
     ) -> T:
         """Run the work of a call on a connection: ``work(connection, query, text, values)``.
 
@@ -286,7 +287,7 @@ class TenantPool:
         tenant, local = (self._session, self.local) if settings is None else (None, None)
         again = False
         while True:
-            pooled = connections.acquire_nowait(tenant)
+            pooled = connections.acquire_nowait(tenant, is_pipeline=is_pipeline)
             if pooled is None or again or pooled.tenant != tenant:
                 pooled = await self._acquire(tenant, pooled, probe=again)
             connection = pooled.connection
