@@ -181,7 +181,7 @@ async def test_no_row_of_another_tenant_is_ever_seen(
     assert mix.seen >= calls * len(TENANTS) * 0.8
     assert mix.kinds.keys() == {kind for kind, _ in mix.weights}, "of every kind"
     await settled(lambda: notes_db.stats().in_use == 0)
-    # All at once: each is idle again soon after it was checked.
+    # First all, then the checks: one that was checked is soon idle again.
     connections = [*iter(notes_db._connections.acquire_nowait, None)]
     for connection in connections:
         await mix.check_clean(connection)
