@@ -18,6 +18,7 @@ from plainsql.check.copied_tables import check_copied_table
 from plainsql.check.element_claims import with_element_claims
 from plainsql.check.missing_names import hint_of_schemas
 from plainsql.check.page_texts import check_page_texts
+from plainsql.check.query_settings import setting_facts, with_setting_bounds
 from plainsql.check.statement_errors import describe_lines_taken, fault_error, placed_refusal
 from plainsql.codegen import Checked
 from plainsql.codegen.list_classes import list_names
@@ -98,7 +99,9 @@ def _analyse_statement(
     if analyses is None or len(analyses) != len(chosen):
         analyses = _analyse(analyser, connection, statement, variants, chosen)
         cache.put(key, analyses)
-    return with_element_claims(_with_overrides(Checked(statement, tuple(analyses), chosen)))
+    facts = setting_facts(connection, statement, tuple(analyses))
+    checked = Checked(with_setting_bounds(statement, facts), tuple(analyses), chosen, facts)
+    return with_element_claims(_with_overrides(checked))
 
 
 def _analyse(
