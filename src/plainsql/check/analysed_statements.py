@@ -12,13 +12,13 @@ from plainsql.analysis.batched_plans import lost_by_batching
 from plainsql.analysis.conflict_targets import refuse_conflict_targets
 from plainsql.analysis.model import PgType
 from plainsql.analysis.preparation import prepare_all
+from plainsql.analysis.query_settings import setting_facts, with_setting_bounds
 from plainsql.analysis.representative_variants import representative_variants
 from plainsql.check.analysis_cache import AnalysisCache
 from plainsql.check.copied_tables import check_copied_table
 from plainsql.check.element_claims import with_element_claims
 from plainsql.check.missing_names import hint_of_schemas
 from plainsql.check.page_texts import check_page_texts
-from plainsql.check.query_settings import setting_facts, with_setting_bounds
 from plainsql.check.statement_errors import describe_lines_taken, fault_error, placed_refusal
 from plainsql.codegen import Checked
 from plainsql.codegen.list_classes import list_names

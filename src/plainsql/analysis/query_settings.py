@@ -12,8 +12,7 @@ from typing import Any, Final
 import psycopg
 from psycopg import sql
 
-from plainsql.analysis.model import Analysis, SettingFact
-from plainsql.codegen.python_types import below_domains
+from plainsql.analysis.model import Analysis, PgType, SettingFact
 from plainsql.errors import ContractError
 from plainsql.statements import Bounds, Parameter, Statement
 from plainsql.statements.header_settings import is_known_setting
@@ -203,13 +202,19 @@ def _check_type(
     """Raise ``ContractError`` if a parameter of the text cannot be the value of a setting too."""
     types = {each.name: each.type for analysis in analyses for each in analysis.parameters}
     type_ = types.get(setting.parameter or "")
-    if type_ is None or below_domains(type_).name in _KINDS[fact.type]:
+    if type_ is None or _below_domains(type_).name in _KINDS[fact.type]:
         return
     raise ContractError(
         f"{statement.name}: :{setting.parameter} is {type_}, and {setting.name} is of the type {fact.type}",
         place=setting.value_place,
         hint="give the setting a parameter of its own",
     )
+
+
+def _below_domains(type_: PgType) -> PgType:
+    while type_.kind == "domain" and type_.element is not None:
+        type_ = type_.element
+    return type_
 
 
 def _meant(setting: QuerySetting, known: Mapping[str, object]) -> str:
