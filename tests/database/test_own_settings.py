@@ -182,7 +182,7 @@ async def test_streams_columns_and_copies(lone: plainsql.Database) -> None:
 
 @both
 async def test_a_transaction_gets_its_own_back(lone: plainsql.Database) -> None:
-    """What the transaction itself has set is there again, after a result, an error and a rollback."""
+    """The transaction's own value is restored after a result, an error and a rollback."""
     async with lone.transaction() as tx:
         await tx.connection.execute("set local work_mem = '11MB'")
         assert (await seen(tx, mem="2MB")).mem == "2MB"
