@@ -244,6 +244,12 @@ async def test_on_connections_of_the_program(shop_url: str) -> None:
     await check_plain(db)
     async with connection.transaction():
         assert (await seen(db, mem="2MB")).mem == "2MB"
+        with pytest.raises(BindError):
+            await divide(db, n="no number", mem=1024)  # type: ignore[arg-type]
+        await check_plain(db)
+        with pytest.raises(asyncpg.DivisionByZeroError):
+            async with db.transaction() as savepoint:
+                await divide(savepoint, n=0, mem=1024)
         await check_plain(db)
     await connection.close()
 
