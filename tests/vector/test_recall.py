@@ -39,6 +39,17 @@ with nearest as (
 
 select n.id, n.distance from nearest as n order by n.distance + 0, n.id
 """,
+    "sql/near/coarse.sql": """\
+-- returns: many Near
+with candidate as (
+  select p.id, p.e <=> :q as distance
+  from passage as p
+  order by binary_quantize(p.e)::bit(8) <~> binary_quantize(:q::vector)
+  limit :candidates
+)
+
+select c.id, c.distance from candidate as c order by c.distance, c.id limit :limit
+""",
     "sql/near/ids.sql": """\
 -- returns: many value
 -- example: q = '[1,1,1,1,1,1,1,1]', limit = 5
@@ -121,7 +132,8 @@ def _in_project(near: tuple[str, Path], monkeypatch: pytest.MonkeyPatch) -> None
 
 def measure(near: tuple[str, Path], name: str, **options: Any) -> RecallReport:
     query = plainsql.load(near[1] / "sql")[f"near.{name}"]
-    return recall(query, near[0], **({"sample": 30, "selectivities": ()} | options))
+    given: dict[str, Any] = {"sample": 30, "selectivities": (), **options}
+    return recall(query, near[0], **given)
 
 
 def expected_recall(url: str, ef_search: int, sample: int) -> float:
@@ -210,6 +222,18 @@ def test_tenants_of_several_sizes_are_measured(near: tuple[str, Path]) -> None:
     assert [(case.name, case.searches) for case in named.cases] == [("tenant 3", 2)]
 
 
+def test_another_query_gives_the_exact_answers(near: tuple[str, Path]) -> None:
+    exact = plainsql.load(near[1] / "sql").near.search
+    given = {"candidates": 100, "limit": 10}
+    alone = measure(near, "coarse", parameters=given)
+    against = measure(near, "coarse", parameters=given, exact=exact)
+    more = measure(near, "coarse", parameters=given | {"candidates": ROWS}, exact=exact)
+    assert alone.cases[0].measurements[0].recall == 1  # it has no index
+    assert against.cases[0].measurements[0].recall < 0.9
+    assert more.cases[0].measurements[0].recall == 1
+    assert alone.notes == ("no search uses a vector index: each answer is exact",)
+
+
 def test_own_vectors_are_searched_for(near: tuple[str, Path]) -> None:
     vectors = [Vector([1.0] * 8), [0.5] * 8]
     report = measure(near, "hidden", vectors=vectors)
@@ -233,6 +257,7 @@ def test_own_vectors_are_searched_for(near: tuple[str, Path]) -> None:
         ("search", {"parameters": {"below": 0}}, BindError, "no search returns rows"),
         ("search", {"settings": {"hnsw.ef_search": (0,)}}, OptionError, "hnsw.ef_search: 0 is outside"),
         ("search", {"settings": {"hnsw.ef_serach": (9,)}}, OptionError, "hnsw.ef_serach: invalid "),
+        ("search", {"exact": "ids"}, BindError, "near.ids: expected the columns of near.search"),
         ("search", {"sample": 0}, OptionError, "recall(): sample: expected an integer from 1"),
         ("search", {"at_least": 95}, OptionError, "recall(): at_least: expected a number above 0"),
     ],
@@ -240,6 +265,8 @@ def test_own_vectors_are_searched_for(near: tuple[str, Path]) -> None:
 def test_what_cannot_be_measured_is_one_error(
     near: tuple[str, Path], name: str, options: dict[str, Any], error: type[Exception], message: str
 ) -> None:
+    if "exact" in options:
+        options = {"exact": plainsql.load(near[1] / "sql").near.ids, "parameters": {"limit": 5}}
     with pytest.raises(error) as raised:
         measure(near, name, **options)
     assert message in str(raised.value)
@@ -250,6 +277,7 @@ def test_what_cannot_be_measured_is_one_error(
 def test_the_command_prints_json_a_table_and_a_plot(
     near: tuple[str, Path], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
+    pytest.importorskip("matplotlib")
     common = ["recall", "near.search", "--database", near[0], "--sample", "20", "--selectivity", ""]
     plot = tmp_path / "recall.svg"
     code = main(
@@ -260,7 +288,9 @@ def test_the_command_prints_json_a_table_and_a_plot(
     assert "public.passage.e, 3,000 rows, compared by distance" in shown
     assert "hnsw.ef_search = 200: recall of at least 0.95 in all cases" in shown
     assert "recall@7" in plot.read_text(encoding="utf-8")
-    (tmp_path / "q.txt").write_text(str([0.5] * 8), encoding="utf-8")
+    chance = random.Random(3)
+    vectors = "\n".join(str([chance.gauss(0, 1) for _ in range(DIMENSIONS)]) for _ in range(20))
+    (tmp_path / "q.txt").write_text(vectors, encoding="utf-8")
     arguments = [
         "--json",
         "--set",
@@ -272,7 +302,7 @@ def test_the_command_prints_json_a_table_and_a_plot(
     ]
     assert main([*common, *arguments, "--filter", "below=900"]) == 1
     found = json.loads(capsys.readouterr().out)
-    assert [case["searches"] for case in found["cases"]] == [1, 1]
+    assert [case["searches"] for case in found["cases"]] == [20, 20]
     assert found["cases"][1]["matching"] == 2700
     assert found["reached_by"] is None
 

@@ -51,6 +51,7 @@ def recall(
     vectors: Annotated[Path | None, Parameter(show_default=False)] = None,
     vector: Annotated[str, Parameter(show_default=False)] = "",
     column: Annotated[str, Parameter(show_default=False)] = "",
+    exact: Annotated[str | None, Parameter(show_default=False)] = None,
     database: str | None = None,
     timeout: Annotated[float, Parameter(validator=_TIMEOUT)] = 60.0,
     json: Annotated[bool, _FLAG] = False,
@@ -95,6 +96,9 @@ def recall(
         The name of the vector parameter, if the query has several.
     column
         The column to take vectors from, as ``schema.table.column``, if the query does not show it.
+    exact
+        The query of the exact answers, with the same vector parameter and the same columns, if the query is
+        approximate without an index as well: one that quantizes, or uses sub-vectors.
     database
         URL of the database; by default the configured one, else the embedded server.
     timeout
@@ -106,7 +110,9 @@ def recall(
     """
     if plot is not None:
         plot_format(plot)
-    statement = find_statement(Project.load(), query)
+    project = Project.load()
+    statement = find_statement(project, query)
+    reference = None if exact is None else make_query(find_statement(project, exact))
     given = _arguments(statement, parameters)
     settings = _settings(set)
     filters = [_arguments(statement, words.split()) for words in filter]
@@ -121,6 +127,7 @@ def recall(
                 vectors=found_vectors,
                 vector=vector,
                 column=column,
+                exact=reference,
                 sample=sample,
                 settings=settings,
                 filters=filters or None,

@@ -7,33 +7,32 @@ from __future__ import annotations
 
 import itertools
 import statistics
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
-import msgspec
 import psycopg
-from psycopg import Connection, IsolationLevel, RawCursor, pq
-from psycopg.adapt import PyFormat, Transformer
-from psycopg.errors import error_from_result
+from psycopg import Connection, IsolationLevel
 
 from plainsql.application import project_search_path, tenant_settings
 from plainsql.connect_errors import cannot_connect
 from plainsql.errors import BindError, OptionError, Place, PlainsqlError
 from plainsql.plans.explain.compared_columns import compared_parameters
-from plainsql.plans.explain.plan_tree import PlanNode, read_plan
 from plainsql.plans.explain.planning_session import apply_settings, first_plans, planning_session
-from plainsql.plans.explain.query_plans import Call, refused_call
 from plainsql.query.query import QueryFile
-from plainsql.query.texts import QueryText
 from plainsql.settings import Project
 from plainsql.statements import Statement, parse
-from plainsql.vector.codecs import BINARY
+from plainsql.vector.prepared_searches import (
+    Run,
+    Searches,
+    binary_vectors,
+    matching_rows,
+    server_text,
+    settings_of,
+    vector_indexes,
+)
 from plainsql.vector.query_vectors import (
-    DISTANCE_OPERATORS,
     Search,
     find_search,
     raise_unless_vectors,
@@ -41,7 +40,7 @@ from plainsql.vector.query_vectors import (
     vector_texts,
 )
 from plainsql.vector.recall_report import RecallCase, RecallMeasurement, RecallReport
-from plainsql.vector.recall_score import Answer, Comparer, read_answer
+from plainsql.vector.recall_score import Answer, Comparer
 from plainsql.vector.search_cases import SearchCase, filter_cases, tenant_sizes
 
 __all__ = ["Progress", "recall"]
@@ -50,22 +49,10 @@ Progress = Callable[[str, int, int], None]
 """Called with the name of the case, the searches that are done and those of the whole case."""
 
 _SELECTIVITIES: Final = (0.001, 0.01, 0.1)
-_WARM_UP: Final = 10
-"""More searches than the plan cache makes custom plans for, so that the measured ones have its choice."""
 _LOCK_TIMEOUT: Final = "5s"
 _EXACT: Final = {"enable_indexscan": "off", "plan_cache_mode": "force_custom_plan"}
 """The settings of an exact search: vector indexes have index scans only, and a filter keeps bitmap scans."""
-_NAMES: Final = itertools.count(1)
-
-# An index of PostgreSQL's own methods is exact, also in the order of a distance: GiST is.
-_INDEX_METHODS = """
-select n.nspname::text, c.relname::text, m.amname::text
-from unnest($1::text[], $2::text[]) as w (schema, name)
-inner join pg_catalog.pg_class as c on w.name = c.relname
-inner join pg_catalog.pg_namespace as n on c.relnamespace = n.oid and (w.schema = '' or w.schema = n.nspname)
-inner join pg_catalog.pg_am as m on c.relam = m.oid
-where m.oid >= 16384
-"""
+_Source: TypeAlias = "tuple[QueryFile[..., Any, Any, Any], Statement]"
 
 
 def recall(
@@ -77,6 +64,7 @@ def recall(
     vectors: Iterable[Any] | None = None,
     vector: str = "",
     column: str = "",
+    exact: QueryFile[..., Any, Any, Any] | None = None,
     sample: int = 200,
     settings: Mapping[str, Sequence[object]] | None = None,
     filters: Sequence[Mapping[str, Any]] | None = None,
@@ -102,6 +90,8 @@ def recall(
         vector: the name of the parameter, if several have a vector type.
         column: the column that the vectors are taken from, as ``schema.table.column``, if the query does not
             show it.
+        exact: the query of the exact answers, with the same vector parameter and the same columns, if the
+            query itself is approximate without an index as well: one that quantizes, or uses sub-vectors.
         sample: the number of searches for each case and each setting.
         settings: values to try of settings, such as ``{"hnsw.ef_search": (40, 80, 160)}``. Several settings
             are tried in all combinations.
@@ -120,7 +110,10 @@ def recall(
     """
     _check(sample, selectivities, at_least, timeout)
     statement = _statement(query)
-    measurement = _Measurement(query, statement, dict(parameters or {}), sample, timeout, role, progress)
+    reference = None if exact is None else (exact, _statement(exact))
+    measurement = _Measurement(
+        (query, statement), reference, dict(parameters or {}), sample, timeout, role, progress
+    )
     with _connected(database) as connection:
         return measurement.report(
             connection,
@@ -190,39 +183,20 @@ def _connected(url: str) -> Iterator[Connection[Any]]:
         yield connection
 
 
-@dataclass(slots=True)
-class _Searches:
-    """The searches of one case in an open transaction."""
-
-    text: QueryText
-    values: list[list[str | None]]
-    """The values of each search, in the order of ``$n``."""
-    binary: list[bytes | None]
-    """The vector of each search in the binary format, as a driver sends it; ``None`` for text."""
-    at: int
-    """The position of the vector among the values."""
-
-
-@dataclass(slots=True)
-class _Run:
-    answers: list[Answer]
-    seconds: list[float]
-    generic: bool
-
-
 class _Measurement:
     def __init__(
         self,
-        query: QueryFile[..., Any, Any, Any],
-        statement: Statement,
+        measured: _Source,
+        reference: _Source | None,
         parameters: dict[str, Any],
         sample: int,
         timeout: float,
         role: str | None,
         progress: Progress | None,
     ) -> None:
-        self._query = query
-        self._statement = statement
+        self._measured = measured
+        self._reference = reference or measured
+        self._statement = measured[1]
         self._given = parameters
         self._sample = sample
         self._role = role
@@ -284,6 +258,8 @@ class _Measurement:
                 place=Place(statement.path),
                 hint="give other values of the parameters, or another tenant",
             )
+        if not any(each.indexes for case in measured for each in case.measurements):
+            self._notes.append("no search uses a vector index: each answer is exact")
         return RecallReport(
             query=statement.name,
             file=statement.path,
@@ -330,22 +306,32 @@ class _Measurement:
             role=self._role,
         ) as session:
             self._notes += session.notes
-            searches = self._searches(connection, case)
-            with self._settings(connection, _EXACT):
-                plan = self._explain(connection, searches, analyze=True)
-                if scanned := _vector_indexes(connection, plan):
+            if case.tenant is None and session.settings:
+                self._notes.append(f"searched with a common value of {', '.join(session.settings)}")
+            searches = self._searches(connection, case, self._measured)
+            reference = self._searches(connection, case, self._reference)
+            with settings_of(connection, _EXACT):
+                plan = reference.explain(analyze=True)
+                if scanned := vector_indexes(connection, plan):
                     raise PlainsqlError(
                         f"{self._statement.name}: there is no exact answer: its plan scans {scanned[0]}",
                         hint="report this plan: enable_indexscan is off for it",
                     )
-                matching = _matching(plan)
-                exact = self._run(connection, searches, f"{case.name}: exact")
+                matching = matching_rows(plan)
+                exact = reference.run(self._shown(f"{case.name}: exact"))
             kept = [at for at, answer in enumerate(exact.answers) if answer.rows]
             if not kept:
                 self._notes.append(f"{case.name}: no search returns rows")
                 return None
             runs = [self._measure(connection, searches, each, case.name) for each in settings]
         answers = [exact.answers[at] for at in kept]
+        if runs[0][0].answers[0].names != answers[0].names:
+            raise BindError(
+                f"{self._reference[1].name}: expected the columns of {self._statement.name},"
+                f" {', '.join(runs[0][0].answers[0].names)}, got {', '.join(answers[0].names)}",
+                place=Place(self._reference[1].path),
+                hint="return the same columns in the same order",
+            )
         comparer = Comparer(answers)
         for run, _ in runs:
             if not comparer.fit([run.answers[at] for at in kept]):
@@ -365,129 +351,44 @@ class _Measurement:
             ),
         )
 
-    def _searches(self, connection: Connection[Any], case: SearchCase) -> _Searches:
+    def _searches(self, connection: Connection[Any], case: SearchCase, source: _Source) -> Searches:
         """Return the searches of a case, for vectors that the case's tenant may see."""
-        search, statement = self._search, self._statement
+        search, (query, statement) = self._search, source
         texts = self._vectors
         if texts is None:
             texts = sample_vectors(connection, search, self._sample) if search.oid else []
         raise_unless_vectors(statement, search, texts)
         given = {**self._given, **case.values}
-        binary: list[bytes | None] = [None] * len(texts)
-        if search.type in BINARY:
-            try:
-                binary = [_binary(search.type, text) for text in texts]
-            except ValueError:
-                binary = [None] * len(texts)  # the server explains what is wrong
-        args = self._query.compiled.bind((), {**given, search.parameter: texts[0]})
-        text, values = self._query.compiled.text(args)
+        given[search.parameter] = texts[0]
+        if source is not self._measured:  # it need not have the parameters that only tune the other
+            given = {name: value for name, value in given.items() if name in query.parameters}
+        text, values = query.compiled.text(query.compiled.bind((), given))
         names = text.variant.parameters
         if search.parameter not in names:
             raise BindError(f"{statement.name}: these parameters leave out {search.parameter}")
         fixed = [
-            _server_text(connection, value, search.types.get(name, ""))
+            server_text(connection, value, search.types.get(name, ""))
             for name, value in zip(names, values, strict=True)
         ]
         at = names.index(search.parameter)
-        return _Searches(text, [[*fixed[:at], each, *fixed[at + 1 :]] for each in texts], binary, at)
+        rows = [[*fixed[:at], each, *fixed[at + 1 :]] for each in texts]
+        return Searches(connection, statement, text, rows, binary_vectors(texts, search.type), at)
 
     def _measure(
-        self, connection: Connection[Any], searches: _Searches, settings: dict[str, str], name: str
-    ) -> tuple[_Run, tuple[str, ...]]:
-        with self._settings(connection, settings):
-            indexes = _vector_indexes(connection, self._explain(connection, searches))
+        self, connection: Connection[Any], searches: Searches, settings: dict[str, str], name: str
+    ) -> tuple[Run, tuple[str, ...]]:
+        with settings_of(connection, settings):
+            indexes = vector_indexes(connection, searches.explain())
             shown = ", ".join(f"{each} = {value}" for each, value in settings.items())
-            run = self._run(connection, searches, f"{name}: {shown}" if shown else name)
+            run = searches.run(self._shown(f"{name}: {shown}" if shown else name))
             if run.generic:
-                generic = _explained(
-                    connection, f"explain (generic_plan, format json, verbose)\n{_sql(searches)}"
-                )
-                indexes = _vector_indexes(connection, generic)
+                indexes = vector_indexes(connection, searches.explain_generic())
         return run, indexes
 
-    @contextmanager
-    def _settings(self, connection: Connection[Any], settings: Mapping[str, str]) -> Iterator[None]:
-        """Open a savepoint with settings that end with it."""
-        with connection.transaction(force_rollback=True):
-            for name, value in settings.items():
-                try:
-                    connection.execute("select pg_catalog.set_config(%s, %s, true)", [name, value])
-                except psycopg.Error as error:
-                    raise OptionError(
-                        f"settings: {name}: {error.diag.message_primary or type(error).__name__}",
-                        hint="name a setting that the role may set, as in hnsw.ef_search=40,80",
-                    ) from None
-            yield
-
-    def _explain(
-        self, connection: Connection[Any], searches: _Searches, *, analyze: bool = False
-    ) -> PlanNode:
-        options = "analyze, timing off, format json, verbose" if analyze else "format json, verbose"
-        try:
-            with connection.transaction():  # after an error the types are still to be asked for
-                return _explained(connection, f"explain ({options})\n{_sql(searches)}", searches.values[0])
-        except psycopg.Error as error:
-            raise self._refused(connection, error, searches, searches.values[0]) from None
-
-    def _run(self, connection: Connection[Any], searches: _Searches, name: str) -> _Run:
-        prepared = f"plainsql_recall_{next(_NAMES)}".encode()
-        made = connection.pgconn.prepare(prepared, _sql(searches).encode())
-        if made.status != pq.ExecStatus.COMMAND_OK:
-            raise self._refused(
-                connection, error_from_result(made, "utf-8"), searches, searches.values[0]
-            ) from None
-        calls = [*zip(searches.values, searches.binary, strict=True)]
-        for values, binary in calls[:_WARM_UP]:
-            self._execute(connection, prepared, searches, values, binary)
-        run = _Run([], [], False)
-        for number, (values, binary) in enumerate(calls, 1):
-            began = time.perf_counter()
-            result = self._execute(connection, prepared, searches, values, binary)
-            run.seconds.append(time.perf_counter() - began)
-            run.answers.append(read_answer(result))
-            if self._progress is not None:
-                self._progress(name, number, len(calls))
-        row = RawCursor(connection).execute(
-            "select p.generic_plans > 0 from pg_catalog.pg_prepared_statements as p where p.name = $1",
-            [prepared.decode()],
-        )
-        run.generic = row.fetchone() == (True,)
-        _close(connection, prepared)
-        return run
-
-    def _execute(
-        self,
-        connection: Connection[Any],
-        prepared: bytes,
-        searches: _Searches,
-        values: Sequence[str | None],
-        binary: bytes | None,
-    ) -> pq.abc.PGresult:
-        arguments: list[bytes | None] = [None if value is None else value.encode() for value in values]
-        formats = [0] * len(arguments)
-        if binary is not None:
-            arguments[searches.at], formats[searches.at] = binary, 1
-        sent: Any = arguments  # the declared type has no nulls
-        result = connection.pgconn.exec_prepared(prepared, sent, formats)
-        if result.status != pq.ExecStatus.TUPLES_OK:
-            raise self._refused(connection, error_from_result(result, "utf-8"), searches, values) from None
-        return result
-
-    def _refused(
-        self,
-        connection: Connection[Any],
-        error: psycopg.Error,
-        searches: _Searches,
-        values: Sequence[str | None],
-    ) -> PlainsqlError:
-        if error.sqlstate is None:
-            raise error  # the connection was lost
-        names = searches.text.variant.parameters
-        call = Call(name="search", values=dict(zip(names, values, strict=True)))
-        found = refused_call(connection, error, self._statement, searches.text.variant, call)
-        if error.sqlstate == "25006":
-            found.hint = "recall measures queries that only read"
-        return found
+    def _shown(self, name: str) -> Callable[[int, int], None]:
+        """Return the function that reports the progress of searches."""
+        progress = self._progress
+        return lambda done, total: None if progress is None else progress(name, done, total)
 
 
 def _reached(cases: Sequence[RecallCase], at_least: float) -> dict[str, str] | None:
@@ -505,7 +406,7 @@ def _measurement(
     comparer: Comparer,
     exact: Sequence[Answer],
     answers: Sequence[Answer],
-    run: _Run,
+    run: Run,
     indexes: tuple[str, ...],
 ) -> RecallMeasurement:
     found = [comparer.recall(number, answer) for number, answer in enumerate(answers)]
@@ -527,77 +428,6 @@ def _ms(seconds: float) -> float:
     return round(seconds * 1000, 3)
 
 
-def _sql(searches: _Searches) -> str:
-    return searches.text.sql
-
-
-def _explained(
-    connection: Connection[Any], text: str, values: Sequence[str | None] | None = None
-) -> PlanNode:
-    arguments = None if values is None else [*values]
-    row = RawCursor(connection).execute(text.encode(), arguments, prepare=False).fetchone()
-    assert row is not None
-    return read_plan(row[0])
-
-
-def _vector_indexes(connection: Connection[Any], plan: PlanNode) -> tuple[str, ...]:
-    """Return the indexes of vectors that a plan scans, with their access methods."""
-    used = {(node.schema, node.index) for node in plan.walk() if node.index}
-    if not used:
-        return ()
-    schemas, names = zip(*sorted(used), strict=True)
-    rows = RawCursor(connection).execute(_INDEX_METHODS, [[*schemas], [*names]]).fetchall()
-    return tuple(dict.fromkeys(f"{name} ({method})" for _, name, method in rows))
-
-
-def _matching(plan: PlanNode) -> int | None:
-    """Return the rows that the sort by distance reads: those that pass the conditions of the search."""
-    for node in plan.walk():
-        by_distance = any(
-            f" {operator} " in key or f".{operator})" in key
-            for key in node.sort_key
-            for operator in DISTANCE_OPERATORS
-        )
-        if by_distance and node.inputs and all(each.actual is not None for each in node.inputs):
-            return round(sum(each.actual.rows * each.actual.loops for each in node.inputs if each.actual))
-    return None
-
-
 def _tenant_values(tenant: str) -> dict[str, str]:
     tenant_setting, user_setting = tenant_settings()
     return {"app.jwt_tenant": tenant, "app.jwt_user": "", tenant_setting: tenant, user_setting: ""}
-
-
-def _binary(type: str, text: str) -> bytes:
-    if type == "sparsevec":
-        from pgvector import SparseVector
-
-        return BINARY[type][0](SparseVector.from_text(text))
-    return BINARY[type][0](msgspec.json.decode(text.encode(), type=list[float]))
-
-
-def _server_text(connection: Connection[Any], value: Any, type: str) -> str | None:
-    """Return a value in the form that PostgreSQL reads."""
-    if value is None or isinstance(value, str):
-        return value
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if type in ("json", "jsonb"):
-        return msgspec.json.encode(value).decode()
-    if type in BINARY:
-        return vector_texts([value], type)[0]
-    try:
-        written = Transformer(connection).dump_sequence([value], [PyFormat.TEXT])[0]
-    except psycopg.Error:
-        raise BindError(
-            f"expected a value that PostgreSQL can hold, got {value.__class__.__name__}"
-        ) from None
-    return None if written is None else bytes(written).decode()
-
-
-def _close(connection: Connection[Any], prepared: bytes) -> None:
-    # The protocol's own message also passes through a pooler that renames statements.
-    try:
-        connection.pgconn.close_prepared(prepared)
-    except psycopg.NotSupportedError:
-        connection.execute(b"deallocate " + prepared)
