@@ -258,6 +258,12 @@ class _Measurement:
                 place=Place(statement.path),
                 hint="give other values of the parameters, or another tenant",
             )
+        for case in measured:
+            fastest = min(each.median_ms for each in case.measurements)
+            if all(each.indexes for each in case.measurements) and case.exact_ms < fastest:
+                self._notes.append(
+                    f"{case.name}: the exact search is faster, {case.exact_ms:g} ms against {fastest:g} ms"
+                )
         if not any(each.indexes for case in measured for each in case.measurements):
             self._notes.append("no search uses a vector index: each answer is exact")
         return RecallReport(

@@ -40,6 +40,7 @@ def draw(report: RecallReport, path: Path) -> None:
     kind = plot_format(path)
     import matplotlib as mpl
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, NullFormatter
 
     style: Any = {"font.size": 10, "svg.fonttype": "none", "svg.hashsalt": "plainsql"}
     style |= {"font.family": ["DejaVu Sans"], "text.parse_math": False}
@@ -60,11 +61,15 @@ def draw(report: RecallReport, path: Path) -> None:
                 va="bottom",
             )
         axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_formatter(NullFormatter())
         axes.set_xlabel("median time of a search, ms")
         axes.set_ylabel(f"recall@{max(case.exact_rows for case in report.cases):g}")
-        axes.set_ylim(top=1.02)
+        lowest = min(each.recall for case in report.cases for each in case.measurements)
+        axes.set_ylim(max(min(lowest, report.at_least or 1) - 0.05, 0), 1.01)
         axes.grid(alpha=0.3, which="both")
-        axes.legend(loc="lower right")
+        figure.legend(loc="outside lower center", ncols=min(len(report.cases), 3), frameon=False)
         figure.suptitle(f"{report.query}: recall against time")
         figure.savefig(path, format=kind, metadata={"Date": None} if kind == "svg" else None)
 
