@@ -77,7 +77,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "factories": CORE | {"copy_rows"},
     "fakes": CORE,
     "copy_output": CORE | {"copy_rows"},
-    "vector": CORE,
+    "vector": CORE | {"application", "connect_errors", "plans", "settings"},
     "speed": CORE,
     "database": CORE
     | {
@@ -140,7 +140,7 @@ LIBRARY_HOMES: dict[str, set[str]] = {
     "litestar": {"litestar"},
     "lsprotocol": {"editor"},
     "markupsafe": {"review"},
-    "matplotlib": {"layers"},
+    "matplotlib": {"layers", "vector"},
     "opentelemetry": {"otel"},
     "pgvector": {"vector", "database", "sync"},
     "psycopg": {
@@ -153,6 +153,7 @@ LIBRARY_HOMES: dict[str, set[str]] = {
         "plans",
         "workload",
         "result_tests",
+        "vector",
     },
     "pygls": {"editor"},
     "pytest": {"testing"},
