@@ -77,7 +77,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "factories": CORE | {"copy_rows"},
     "fakes": CORE,
     "copy_output": CORE | {"copy_rows"},
-    "vector": CORE,
+    "vector": CORE | {"encoding"},
     "speed": CORE,
     "database": CORE
     | {
