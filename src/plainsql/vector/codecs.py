@@ -13,7 +13,7 @@ import pgvector
 from plainsql.types import Opaque
 from plainsql.vector.pgvector_types import HalfVector, SparseVector, Vector
 
-__all__ = ["BINARY", "as_half_vector", "as_sparse_vector", "as_vector"]
+__all__ = ["BINARY", "ENCODERS", "as_half_vector", "as_sparse_vector", "as_vector"]
 
 
 def as_vector(value: Any) -> pgvector.Vector:
@@ -43,3 +43,10 @@ BINARY: Final[dict[str, tuple[Encode, Decode]]] = {
     "sparsevec": (lambda value: as_sparse_vector(value).to_binary(), SparseVector.from_binary),
 }
 """By the type's name: the encoder and the decoder of its binary format."""
+
+ENCODERS: Final[dict[type, Encode]] = {
+    Vector: BINARY["vector"][0],
+    HalfVector: BINARY["halfvec"][0],
+    SparseVector: BINARY["sparsevec"][0],
+}
+"""By the class of the annotation: the encoder of a parameter."""

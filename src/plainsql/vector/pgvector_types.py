@@ -26,8 +26,7 @@ __all__ = ["HalfVector", "SparseVector", "Vector"]
 class Vector(pgvector.Vector):
     """The numbers of a ``vector``: ``(dim,) float32``.
 
-    ``numpy.asarray(vector)`` is a read-only view of them, and ``vector.to_numpy()`` one that can be written to:
-    neither is a copy.
+    ``numpy.asarray(vector)`` is a read-only view of them, ``vector.to_numpy()`` one that can be written to.
     """
 
     def __init__(self, value: Sequence[float] | SupportsArray, /) -> None:
