@@ -77,7 +77,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "factories": CORE | {"copy_rows"},
     "fakes": CORE,
     "copy_output": CORE | {"copy_rows"},
-    "vector": CORE | {"encoding"},
+    "vector": CORE | {"encoding", "pydantic_schema"},
     "speed": CORE,
     "database": CORE
     | {

@@ -39,6 +39,10 @@ class Vector(pgvector.Vector):
     def __hash__(self) -> int:
         return hash(tuple(self._value))  # 0.0 and -0.0 are equal
 
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        return _vector_schema(cls)
+
     if TYPE_CHECKING:
 
         @classmethod
@@ -60,6 +64,10 @@ class HalfVector(pgvector.HalfVector):
 
     def __hash__(self) -> int:
         return hash(self._value.tobytes())
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        return _vector_schema(cls)
 
     if TYPE_CHECKING:
 
@@ -100,6 +108,10 @@ class SparseVector(pgvector.SparseVector):
     def __hash__(self) -> int:
         return hash((self._dim, tuple(self._indices), tuple(self._values)))
 
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        return _vector_schema(cls)
+
     if TYPE_CHECKING:
 
         @classmethod
@@ -135,6 +147,12 @@ def _coordinates(value: Any) -> tuple[dict[int, float], int]:
     for index, number in zip(indices.tolist(), sparse.data.tolist(), strict=True):
         found[index] = found.get(index, 0.0) + float(number)  # an index that comes twice has the sum
     return found, int(value.shape[-1])
+
+
+def _vector_schema(kind: type) -> Any:
+    from plainsql.pydantic_schema import vector_schema  # it imports Pydantic, which calls this
+
+    return vector_schema(kind)
 
 
 def _view(array: np.ndarray[Any, Any], dtype: Any, copy: bool | None) -> np.ndarray[Any, Any]:
