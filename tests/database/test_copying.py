@@ -15,6 +15,7 @@ import msgspec
 import pytest
 
 import plainsql
+from plainsql import ServerError
 from plainsql.errors import BindError
 from plainsql.query import Args, many
 from plainsql.rows import Composite, Row
@@ -192,7 +193,7 @@ async def test_an_error_of_the_server_names_the_row_and_no_value(
     if row[0] == 1:
         rows[0] = row
     for given in (rows, iter(rows)):
-        with pytest.raises(asyncpg.PostgresError) as raised:
+        with pytest.raises(ServerError) as raised:
             await documents_db.copy_in("document", given, columns=["id", "at", "embedding"])
         assert raised.value.__notes__ == [note]
     assert await everything(documents_db) == []
