@@ -77,7 +77,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "factories": CORE | {"copy_rows"},
     "fakes": CORE,
     "copy_output": CORE | {"copy_rows"},
-    "vector": CORE | {"application", "connect_errors", "plans", "settings"},
+    "vector": CORE | {"application", "connect_errors", "encoding", "plans", "pydantic_schema", "settings"},
     "speed": CORE,
     "database": CORE
     | {
