@@ -83,8 +83,9 @@ _REMEDIES: Final = {
     "unproved-one": "Compare a unique key for equality, add a limit, or declare `returns: many`.",
     "unused-parameter": "Remove it, or use it where it changes the result.",
     "unviolated-constraint": "Correct the name of the constraint, or remove the line.",
-    "vector-dimension": "Compare vectors of one dimension: PostgreSQL refuses every call.",
-    "vector-operator": "Order by the operator of the index, or make an index for this one.",
+    "vector-dimension": "Use vectors of one dimension: PostgreSQL refuses every call.",
+    "vector-index": "Order by the expression of the index and state its condition, or make an index.",
+    "vector-operator": "Order by the bare operator of the index, or make an index for this one.",
     "view-bypasses-policies": "Set security_invoker on the view.",
     "wide-grant": "Grant what the queries need: `plainsql grants` prints it.",
 }

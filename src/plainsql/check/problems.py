@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final
 
 import msgspec
@@ -53,8 +53,9 @@ FINDINGS: Final = {
     "unproved-one": "`returns: one` or `optional` that no unique key, limit or aggregate proves",
     "unused-parameter": "a parameter that changes nothing",
     "unviolated-constraint": "`error NAME: Class` of a constraint that the query cannot violate",
-    "vector-dimension": "a vector compared with a column of another dimension",
-    "vector-operator": "a distance operator that no index on the column serves",
+    "vector-dimension": "vectors of different dimensions that are compared or cast",
+    "vector-index": "a vector search that no index has all rows of, or none is on its expression",
+    "vector-operator": "an order by a distance in a form that the index of the column does not serve",
 }
 """The findings that a header may allow, each with its meaning. docs/findings.md has a section for each."""
 
@@ -132,12 +133,17 @@ def refusal(error: PlainsqlError) -> Problem:
 
 
 def findings_of(
-    checked: Checked, *, caches: bool = False, json_types: JsonTypes | None = None
+    checked: Checked,
+    *,
+    caches: bool = False,
+    json_types: JsonTypes | None = None,
+    large: Collection[str] = (),
 ) -> Iterable[Problem]:
     """Yield the findings about a statement that its header does not allow, and the errors in its allowances.
 
     ``caches`` is true if any query of the project is cached. ``json_types`` are the types that headers may
-    name; without them, none is compared with the JSON that a query builds.
+    name; without them, none is compared with the JSON that a query builds. ``large`` are the tables, as
+    ``schema.table``, of which production has many rows.
     """
     statement = checked.statement
     allowed = {allowance.finding: allowance for allowance in statement.allow}
@@ -162,6 +168,8 @@ def findings_of(
                 continue  # its pages bound the rows
             if finding.name in allowed:
                 used.add(finding.name)
+            elif finding.large and finding.large not in large:
+                continue
             elif key not in seen:  # once, however many variants have it
                 seen.add(key)
                 yield Problem(
