@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Final
 
 import msgspec
@@ -20,6 +21,7 @@ from plainsql.errors import Place, PlainsqlError, SqlFileError, SqlFolderError
 
 __all__ = [
     "FINDINGS",
+    "NO_LARGE_TABLES",
     "WRONG_WHEN_CACHED",
     "Edit",
     "Fix",
@@ -58,6 +60,9 @@ FINDINGS: Final = {
     "vector-operator": "an order by a distance in a form that the index of the column does not serve",
 }
 """The findings that a header may allow, each with its meaning. docs/findings.md has a section for each."""
+
+NO_LARGE_TABLES: Final[Mapping[str, float]] = MappingProxyType({})
+"""The tables of which production has many rows, if no statistics are known."""
 
 WRONG_WHEN_CACHED: Final = frozenset(["cache-unsteady", "cache-untracked"])
 """Findings about cached queries that ``generate`` refuses as ``check`` does, unless the header allows
@@ -137,13 +142,13 @@ def findings_of(
     *,
     caches: bool = False,
     json_types: JsonTypes | None = None,
-    large: Collection[str] = (),
+    large: Mapping[str, float] = NO_LARGE_TABLES,
 ) -> Iterable[Problem]:
     """Yield the findings about a statement that its header does not allow, and the errors in its allowances.
 
     ``caches`` is true if any query of the project is cached. ``json_types`` are the types that headers may
-    name; without them, none is compared with the JSON that a query builds. ``large`` are the tables, as
-    ``schema.table``, of which production has many rows.
+    name; without them, none is compared with the JSON that a query builds. ``large`` has the rows of the
+    tables of which production has many, by ``schema.table``.
     """
     statement = checked.statement
     allowed = {allowance.finding: allowance for allowance in statement.allow}
@@ -178,7 +183,7 @@ def findings_of(
                     place.line,
                     place.column,
                     finding.message,
-                    None,
+                    f"production has about {large[finding.large]:,.0f} rows" if finding.large else None,
                     finding.hint or None,
                     place.excerpt,
                 )
