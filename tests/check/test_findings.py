@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -192,7 +192,8 @@ def test_a_vector_index_is_missing_on_a_table_that_is_large_in_production(
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text(text)
     project = Project(root=tmp_path)
-    production = Production(format=1, taken=datetime(2026, 1, 1), server="18.1", collation="C", values="few")
+    taken = datetime(2026, 1, 1, tzinfo=UTC)
+    production = Production(format=1, taken=taken, server="18.1", collation="C", values="few")
 
     def problems(rows: float) -> list[Problem]:
         tables = {"docs": TableStatistics(rows=rows)}
