@@ -38,6 +38,15 @@ create index chunks_first on chunks using hnsw ((subvector(e, 1, 8)::vector(8)) 
 create domain embedding as vector(16);
 create table domains (id bigint primary key, e embedding);
 create index domains_e on domains using hnsw ((e::vector(16)) vector_cosine_ops);
+create table owned (id bigint primary key, tenant text not null, e vector(16));
+create index owned_e on owned using hnsw (e vector_cosine_ops);
+create policy own on owned using (tenant = nullif(current_setting('a.b', true), ''));
+create table secured (like owned including all);
+create policy own on secured using (tenant = nullif(current_setting('a.b', true), ''));
+alter table secured enable row level security;
+create table hidden (like owned including all);
+create policy own on hidden using (tenant = (select nullif(current_setting('a.b', true), '')));
+alter table hidden enable row level security;
 create table bare (id bigint primary key, tenant integer, "E" vector(16), long vector(3072));
 create index bare_tenant on bare (tenant);
 create view seen as select d.id, d.e from docs as d;
@@ -224,6 +233,26 @@ def test_an_index_that_is_missing_matters_for_a_large_table_alone(of_vectors: An
     for sql, expected in CASES:
         findings = [f for f in of_vectors.analyse(sql).findings if f.name == expected]
         assert {f.large for f in findings} <= {"public.bare" if " bare " in sql else ""}
+
+
+def test_a_constant_limit_next_to_a_filter_is_found(of_vectors: Analyser) -> None:
+    filtered = "select d.id from docs as d where d.tenant < $2 order by d.e <=> $1 limit "
+    by_tenant = "select t.id from {} as t order by t.e <=> $1 limit "
+    advice = "make the limit a parameter: 'limit :limit', with '-- param limit: 1..200 = 10' in the header"
+    known = {
+        filtered: (
+            "a filter by a parameter: after some calls the plan may be one that does not know its value"
+        ),
+        by_tenant.format("secured"): (
+            "the policy own: after some calls the plan may be that of another tenant"
+        ),
+    }
+    for (sql, reason), limit in zip(known.items(), ("$3", "$2"), strict=True):
+        message = f"limit 10 is a constant next to {reason}"
+        assert found(of_vectors, f"{sql}10") == [("generic-plan", message, advice)]
+        assert found(of_vectors, f"{sql}{limit}") == []
+    # A policy that is not enabled, and one whose tenant no plan knows.
+    assert [found(of_vectors, f"{by_tenant.format(name)}10") for name in ("owned", "hidden")] == [[], []]
 
 
 @pytest.mark.parametrize("sql", EXACT)

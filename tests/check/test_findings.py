@@ -208,7 +208,7 @@ def test_a_vector_index_is_missing_on_a_table_that_is_large_in_production(
     # The allowance of the second query stays, whatever is known of the table.
     assert problems(9_999) == []
     (finding,) = problems(61_914)
-    assert (finding.name, finding.line, finding.column) == ("vector-index", 5, 10)
+    assert (finding.name, finding.line, finding.column) == ("vector-index", 5, 14)
     assert Path(finding.path).name == "nearest.sql"
     assert (
         finding.message == "no index of docs serves the order by <=>: all of its rows are read and compared"

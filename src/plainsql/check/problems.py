@@ -39,7 +39,7 @@ FINDINGS: Final = {
     "children-without-key": "a list of child rows, or its parents, whose rows no proved key distinguishes",
     "conflict-without-row": "`returns: one` of an insert that returns no row for some conflicts",
     "frozen-literal": "a literal such as `'now'`, whose value is that of the moment of preparing",
-    "generic-plan": "a vector search whose filter is a parameter and whose limit is a constant",
+    "generic-plan": "a vector search with a constant limit, and a filter by a parameter or a tenant",
     "hidden-writes": "a write whose trigger or function may write any table, if results are cached",
     "insert-fails": "an insert that leaves out a column that refuses null and has no default",
     "json-type": "a JSON column whose declared type is not what the query builds",

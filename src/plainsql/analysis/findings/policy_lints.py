@@ -13,7 +13,7 @@ from plainsql.analysis.findings.schema_lints import USER_RELATIONS, SchemaLint, 
 from plainsql.analysis.nodes import Node, conjuncts, read_tree
 from plainsql.analysis.tree.query_tree import expression_children
 
-__all__ = ["policy_lints"]
+__all__ = ["compares_with_value", "policy_lints"]
 
 # Direct access to a partition may be closed on purpose: queries of the whole table use its own policies.
 _ROW_SECURITY: Final = f"""
@@ -155,7 +155,7 @@ def _of_conditions(connection: Any) -> Iterator[SchemaLint]:
         trees: list[object] = [read_tree(check)] if check else []
         if using:
             # The planner has to know the value, and an index or a partition evaluates it once.
-            trees += [each for each in _conditions(using) if not (has_vectors and _is_compared(each))]
+            trees += [each for each in _conditions(using) if not (has_vectors and compares_with_value(each))]
         calls = [oid for tree in trees for oid in _steady_calls(tree, functions)]
         if not calls:
             continue
@@ -178,7 +178,7 @@ def _conditions(using: str) -> list[Node]:
     return conjuncts(tree) if isinstance(tree, Node) else []
 
 
-def _is_compared(condition: Node) -> bool:
+def compares_with_value(condition: Node) -> bool:
     """Return whether a condition compares a column with a value that no column is part of."""
     args = condition.nodes("args")
     if condition.kind != "OPEXPR" or len(args) != 2:

@@ -15,9 +15,10 @@ from plainsql.analysis.conditions.equalities import (
     strip_relabel,
 )
 from plainsql.analysis.findings.examined import Examined
+from plainsql.analysis.findings.policy_lints import compares_with_value
 from plainsql.analysis.findings.schema_lints import quoted
 from plainsql.analysis.model import Finding
-from plainsql.analysis.nodes import Node
+from plainsql.analysis.nodes import Node, conjuncts, read_tree
 from plainsql.analysis.tree.query_tree import (
     EntryKind,
     RangeTableEntry,
@@ -34,6 +35,9 @@ VECTOR_METHODS = ("hnsw", "ivfflat")
 
 _CLASSES = {"<->": "l2", "<#>": "ip", "<=>": "cosine", "<+>": "l1", "<~>": "hamming", "<%>": "jaccard"}
 """The part of an operator class's name that says which distance it orders by."""
+_READING = ("*", "r")
+"""The commands of policies for selects, as ``pg_policy.polcmd`` has them."""
+_CALLS = ("FUNCEXPR", "SQLVALUEFUNCTION")
 _MOST_DIMENSIONS = 2000
 """The most dimensions of an index of the type vector."""
 
@@ -157,23 +161,45 @@ def _of_distance(
             " and by the others outside",
         )
     else:
-        yield from _generic_plan(examined, place)
+        yield from _generic_plan(examined, ordered.relation, place)
 
 
-def _generic_plan(examined: Examined, place: int) -> Iterator[Finding]:
-    """Yield a constant limit next to a filter by a parameter."""
+def _generic_plan(examined: Examined, relation: Relation, place: int) -> Iterator[Finding]:
+    """Yield a constant limit next to a filter by a parameter, or by the tenant of a policy."""
     query = examined.scope.query
     limit = constant_count(query.node.node("limitCount"))
     tree = query.node.node("jointree")
-    if limit and tree is not None and any(part.kind == "PARAM" for part in expression_children(tree)):
-        yield Finding(
-            "generic-plan",
-            f"limit {limit} is a constant next to a filter by a parameter: after some calls the"
-            " plan may be one that does not know the filter's value",
-            place,
-            "make the limit a parameter: 'limit :limit', with"
-            f" '-- param limit: 1..{max(limit, 200)} = {limit}' in the header",
-        )
+    if not limit or tree is None:
+        return
+    policy = _policy_of_tenant(relation)
+    if any(part.kind == "PARAM" for part in expression_children(tree)):
+        reason = "a filter by a parameter: after some calls the plan may be one that does not know its value"
+    elif policy:
+        reason = f"the policy {policy}: after some calls the plan may be that of another tenant"
+    else:
+        return
+    yield Finding(
+        "generic-plan",
+        f"limit {limit} is a constant next to {reason}",
+        place,
+        "make the limit a parameter: 'limit :limit', with"
+        f" '-- param limit: 1..{max(limit, 200)} = {limit}' in the header",
+    )
+
+
+def _policy_of_tenant(relation: Relation) -> str:
+    """Return a policy whose value the planner takes for its estimates; empty if there is none.
+
+    The value of a sub-select is not known to it, whoever calls.
+    """
+    for policy in relation.policies if relation.row_security else ():
+        for text in policy.expressions if policy.command in _READING else ():
+            tree = read_tree(text)
+            for condition in conjuncts(tree) if isinstance(tree, Node) else ():
+                calls = any(part.kind in _CALLS for part in expression_children(condition))
+                if calls and compares_with_value(condition):
+                    return policy.name
+    return ""
 
 
 def _unindexed(
