@@ -1,4 +1,7 @@
-"""pgvector's values: ``Vector`` (``(dim,) float32``), ``HalfVector`` (``float16``) and ``SparseVector``."""
+"""pgvector's values: ``Vector`` (``(dim,) float32``), ``HalfVector`` (``float16``) and ``SparseVector``.
+
+``fill`` embeds the texts of a table's rows, and stores the vectors.
+"""
 
 from __future__ import annotations
 
@@ -9,4 +12,7 @@ except ImportError:  # the extra is not installed
 
     raise SettingsError("vectors need the pgvector package", hint="pip install 'plainsql[vector]'") from None
 
-__all__ = ["HalfVector", "SparseVector", "Vector"]
+from plainsql.vector.embedding_job import fill
+from plainsql.vector.embedding_rounds import Failure, Filled
+
+__all__ = ["Failure", "Filled", "HalfVector", "SparseVector", "Vector", "fill"]
