@@ -159,7 +159,7 @@ LIBRARY_HOMES: dict[str, set[str]] = {
     "pytest": {"testing"},
     "psycopg_pool": {"sync"},
     "redis": {"cache", "health", "limits", "redis_connection", "redis_protocol", "sessions"},
-    "rich": {"cli"},
+    "rich": {"cli", "vector"},
     "sqlalchemy": {"sync"},
     "uvloop": {"database", "cli"},
     "watchfiles": {"cli"},

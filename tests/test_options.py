@@ -24,6 +24,7 @@ from plainsql.otel import Telemetry
 from plainsql.query.sql_calls import AsyncSql, SyncSql
 from plainsql.redis_connection import RedisConnection
 from plainsql.sessions import Sessions
+from plainsql.vector import fill
 from tests.database.ask import SELECT_1
 
 NO_POOL = asyncpg.Pool.__new__(asyncpg.Pool)  # nothing is sent there
@@ -48,6 +49,10 @@ async def enter(block: Any) -> None:
 
 def call(function: Any, needed: dict[str, Any], given: dict[str, Any]) -> Any:
     return function(**(needed | given))
+
+
+def of_any_kind(*queries: Any) -> Any:
+    return queries
 
 
 def limits() -> Any:
@@ -246,6 +251,13 @@ FUNCTIONS: dict[str, list[Function]] = {
     "log_tail": [
         Function(embedded.EmbeddedServer.log_tail, lambda _, given: embedded_server().log_tail(**given)),
     ],
+    "fill": [
+        Function(
+            fill,
+            lambda db, given: fill(db, *of_any_kind(SELECT_1, SELECT_1), **({"embed": len} | given)),
+            ("db", "list_query", "set_query"),
+        )
+    ],
     "load": [Function(plainsql.load, lambda _, given: plainsql.load(**given))],
     "Rotation": [
         Function(
@@ -316,6 +328,7 @@ NO_OPTIONS = {
         *("EmbeddedServer", "Status", "project_folder", "scratch_folder", "start_or_scratch"),
     },
     "plainsql.otel": set[str](),
+    "plainsql.vector": {"Failure", "Filled", "HalfVector", "SparseVector", "Vector"},
 }
 # Methods of what is returned, with no option but data.
 NO_OPTIONS_METHODS = {
