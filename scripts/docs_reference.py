@@ -30,6 +30,7 @@ MODULES = (
     "plainsql.speed",
     "plainsql.limits",
     "plainsql.sessions",
+    "plainsql.values",
     "plainsql.crypto",
     "plainsql.transfer",
     "plainsql.otel",

@@ -18,12 +18,14 @@ from psycopg_pool import ConnectionPool
 import plainsql
 from plainsql import crypto, embedded, migrate, sync
 from plainsql.database import GuestExecutor
-from plainsql.limits import Limits, SlidingWindow
+from plainsql.limits import Limits, SlidingWindow, SyncLimits
 from plainsql.options import OPTIONS, check, nearest
 from plainsql.otel import Telemetry
 from plainsql.query.sql_calls import AsyncSql, SyncSql
 from plainsql.redis_connection import RedisConnection
-from plainsql.sessions import Sessions
+from plainsql.sessions import Sessions, SyncSessions
+from plainsql.sync_redis_connection import SyncRedisConnection
+from plainsql.values import SyncValues, Values
 from tests.database.ask import SELECT_1
 
 NO_POOL = asyncpg.Pool.__new__(asyncpg.Pool)  # nothing is sent there
@@ -58,9 +60,10 @@ def embedded_server() -> Any:
     return embedded.EmbeddedServer.__new__(embedded.EmbeddedServer)
 
 
-def sessions(given: dict[str, Any]) -> Any:
+def sessions(given: dict[str, Any], kind: Any = Sessions) -> Any:
+    """Return sessions, or values: both have a type."""
     needed: dict[str, Any] = {"redis": REDIS, "type": int, "prefix": "test"}
-    return Sessions(**(needed | given))
+    return kind(**(needed | given))
 
 
 def rotation(given: dict[str, Any]) -> Any:
@@ -186,7 +189,10 @@ FUNCTIONS: dict[str, list[Function]] = {
         Function(AsyncSql.sql, lambda db, given: db.sql("select 1", **({"type": int} | given)), ("text",)),
         Function(SyncSql.sql, lambda db, given: in_sync_sql(given, db.test_url), ("text",)),
     ],
-    "Limits": [Function(Limits, lambda _, given: call(Limits, {"redis": REDIS, "prefix": "test"}, given))],
+    "Limits": [
+        Function(kind, lambda _, given, kind=kind: call(kind, {"redis": REDIS, "prefix": "test"}, given))
+        for kind in (Limits, SyncLimits)
+    ],
     "bucket": [
         Function(Limits.bucket, lambda _, given: call(limits().bucket, {"name": "b", "rate": 1}, given)),
     ],
@@ -203,7 +209,30 @@ FUNCTIONS: dict[str, list[Function]] = {
         Function(
             Sessions,
             lambda _, given: sessions(given),
+        ),
+        Function(SyncSessions, lambda _, given: sessions(given, SyncSessions)),
+    ],
+    "Values": [
+        Function(Values, lambda _, given: sessions(given, Values)),
+        Function(SyncValues, lambda _, given: sessions(given, SyncValues)),
+    ],
+    "set": [
+        Function(
+            kind.set,
+            lambda _, given, kind=kind: sessions({}, kind).set("k", 1, **given),
+            ("key", "value"),
         )
+        for kind in (Values, SyncValues)
+    ],
+    "get_or_load": [
+        Function(
+            kind.get_or_load,
+            lambda _, given, kind=kind: call(
+                sessions({}, kind).get_or_load, {"key": "k", "load": int}, given
+            ),
+            ("key",),
+        )
+        for kind in (Values, SyncValues)
     ],
     "create": [Function(Sessions.create, lambda _, given: create(given), ("user", "value", "name"))],
     "modify": [
@@ -214,7 +243,8 @@ FUNCTIONS: dict[str, list[Function]] = {
         )
     ],
     "RedisConnection": [
-        Function(RedisConnection, lambda _, given: call(RedisConnection, {"redis": REDIS}, given))
+        Function(kind, lambda _, given, kind=kind: call(kind, {"redis": REDIS}, given))
+        for kind in (RedisConnection, SyncRedisConnection)
     ],
     "migrate.status": [
         Function(migrate.status, lambda _, given: call(migrate.status, {"url": "-", "folder": "-"}, given))
@@ -296,8 +326,12 @@ NO_OPTIONS = {
         *("Database", "GuestExecutor", "GuestPoolExecutor", "Isolation", "PoolStats"),
         *("TenantDatabase", "TenantPool", "Transaction"),
     },
-    "plainsql.limits": {"Charge", "Decision", "SlidingWindow", "Subject", "TokenBucket", "WithoutRedis"},
+    "plainsql.limits": {
+        *("Charge", "Decision", "SlidingWindow", "Subject", "TokenBucket", "WithoutRedis"),
+        *("SyncSlidingWindow", "SyncTokenBucket"),
+    },
     "plainsql.sessions": {"Fence", "Session"},
+    "plainsql.values": {"Key", "WithoutRedis"},
     "plainsql.crypto": {"KEYS_VARIABLE", "Encrypted", "KeyRing", "Secret", "encrypt", "new_key"},
     "plainsql.migrate": {
         "Mark",
