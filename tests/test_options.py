@@ -190,8 +190,8 @@ FUNCTIONS: dict[str, list[Function]] = {
         Function(SyncSql.sql, lambda db, given: in_sync_sql(given, db.test_url), ("text",)),
     ],
     "Limits": [
-        Function(kind, lambda _, given, kind=kind: call(kind, {"redis": REDIS, "prefix": "test"}, given))
-        for kind in (Limits, SyncLimits)
+        Function(Limits, lambda _, given: call(Limits, {"redis": REDIS, "prefix": "test"}, given)),
+        Function(SyncLimits, lambda _, given: call(SyncLimits, {"redis": REDIS, "prefix": "test"}, given)),
     ],
     "bucket": [
         Function(Limits.bucket, lambda _, given: call(limits().bucket, {"name": "b", "rate": 1}, given)),
@@ -217,22 +217,22 @@ FUNCTIONS: dict[str, list[Function]] = {
         Function(SyncValues, lambda _, given: sessions(given, SyncValues)),
     ],
     "set": [
+        Function(Values.set, lambda _, given: sessions({}, Values).set("k", 1, **given), ("key", "value")),
         Function(
-            kind.set,
-            lambda _, given, kind=kind: sessions({}, kind).set("k", 1, **given),
-            ("key", "value"),
-        )
-        for kind in (Values, SyncValues)
+            SyncValues.set, lambda _, given: sessions({}, SyncValues).set("k", 1, **given), ("key", "value")
+        ),
     ],
     "get_or_load": [
         Function(
-            kind.get_or_load,
-            lambda _, given, kind=kind: call(
-                sessions({}, kind).get_or_load, {"key": "k", "load": int}, given
-            ),
+            Values.get_or_load,
+            lambda _, given: sessions({}, Values).get_or_load("k", **({"load": int} | given)),
             ("key",),
-        )
-        for kind in (Values, SyncValues)
+        ),
+        Function(
+            SyncValues.get_or_load,
+            lambda _, given: sessions({}, SyncValues).get_or_load("k", **({"load": int} | given)),
+            ("key",),
+        ),
     ],
     "create": [Function(Sessions.create, lambda _, given: create(given), ("user", "value", "name"))],
     "modify": [
@@ -243,8 +243,8 @@ FUNCTIONS: dict[str, list[Function]] = {
         )
     ],
     "RedisConnection": [
-        Function(kind, lambda _, given, kind=kind: call(kind, {"redis": REDIS}, given))
-        for kind in (RedisConnection, SyncRedisConnection)
+        Function(RedisConnection, lambda _, given: call(RedisConnection, {"redis": REDIS}, given)),
+        Function(SyncRedisConnection, lambda _, given: call(SyncRedisConnection, {"redis": REDIS}, given)),
     ],
     "migrate.status": [
         Function(migrate.status, lambda _, given: call(migrate.status, {"url": "-", "folder": "-"}, given))

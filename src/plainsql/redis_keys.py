@@ -41,5 +41,5 @@ def text_of(name: str, text: str) -> str:
 
 
 def in_braces(text: str) -> str:
-    """Return a text that can stand in the braces of a key: braces of its own would move the hash tag."""
+    """Return a text for the braces of a key: braces of its own would move the hash tag."""
     return text.replace("%", "%25").replace("{", "%7B").replace("}", "%7D")

@@ -45,7 +45,8 @@ async def test_a_value_expires_after_its_time_to_live(redis_url: str, prefix: st
 
 
 async def test_none_is_a_value_of_an_optional_type(redis_url: str, prefix: str) -> None:
-    async with Values(redis_url, Rate | None, prefix=prefix, deadline=30) as values:  # type: ignore[arg-type, var-annotated]
+    values: Values[Rate | None] = Values(redis_url, Rate | None, prefix=prefix, deadline=30)
+    async with values:
         assert await values.get("x", "missing") == "missing"
         await values.set("x", None)
         assert await values.get("x", "missing") is None

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from inspect import iscoroutine
-from typing import Any, Generic, Self, TypeVar, overload
+from typing import Any, Generic, Self, TypeVar, Unpack, overload
 
 from plainsql.errors import BindError
 from plainsql.options import check
 from plainsql.sync_redis_connection import SyncRedisConnection, SyncRedisSource
-from plainsql.values.values import Key, Turn, Values, WithoutRedis
+from plainsql.values.values import Key, Options, Turn, Values, WithoutRedis
 
 __all__ = ["SyncValues"]
 
@@ -23,10 +23,14 @@ class SyncValues(Generic[T]):
     ``redis`` is a URL, a ``SyncRedisConnection``, or nothing for the configured one.
     """
 
+    @overload
+    def __init__(self, redis: SyncRedisSource, type: type[T], **options: Unpack[Options]) -> None: ...
+    @overload
+    def __init__(self, redis: SyncRedisSource, type: Any, **options: Unpack[Options]) -> None: ...
     def __init__(
         self,
         redis: SyncRedisSource,
-        type: type[T],
+        type: Any,
         *,
         prefix: str | None = None,
         ttl: float = 86_400.0,
@@ -66,7 +70,7 @@ class SyncValues(Generic[T]):
     def get_or_load(self, key: Key, load: Callable[[], T], *, ttl: float | None = None) -> T:
         """Return a value, or load it; see ``Values.get_or_load``. ``load`` runs in the caller's thread."""
         check("get_or_load", load=load, ttl=ttl)
-        found = self._link.wait_for(self._values.begin(key), undo=self._abandon)
+        found = self._link.wait_for(self._values._begin(key), undo=self._abandon)
         if not isinstance(found, Turn):
             return found
         try:
@@ -75,13 +79,13 @@ class SyncValues(Generic[T]):
                 value.close()
                 raise BindError("load: expected a function that is not async", hint="use Values for it")
         except BaseException as error:
-            self._link.wait_for(self._values.fail(found, error))
+            self._link.wait_for(self._values._fail(found, error))
             raise
-        return self._link.wait_for(self._values.finish(found, value, ttl))
+        return self._link.wait_for(self._values._finish(found, value, ttl))
 
     def _abandon(self, found: T | Turn) -> None:
         if isinstance(found, Turn):
-            self._values.abandon(found)
+            self._values._abandon(found)
 
     def close(self) -> None:
         """Close the connections to Redis, unless a connection was given."""

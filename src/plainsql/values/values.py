@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from inspect import isawaitable
-from typing import Any, Generic, Literal, Self, TypeVar, overload
+from typing import Any, Generic, Literal, Self, TypedDict, TypeVar, Unpack, overload
 from uuid import UUID
 
 import msgspec
@@ -61,6 +61,17 @@ class Turn:
     renewal: asyncio.Task[None] | None = None
 
 
+class Options(TypedDict, total=False):
+    """The options of `Values`, which documents them."""
+
+    prefix: str | None
+    ttl: float
+    deadline: float
+    lease: float
+    lease_wait: float
+    without_redis: WithoutRedis
+
+
 class Values(Generic[T]):
     """Values of one type, which msgspec stores as MessagePack.
 
@@ -82,10 +93,14 @@ class Values(Generic[T]):
     is none.
     """
 
+    @overload
+    def __init__(self, redis: RedisSource, type: type[T], **options: Unpack[Options]) -> None: ...
+    @overload
+    def __init__(self, redis: RedisSource, type: Any, **options: Unpack[Options]) -> None: ...
     def __init__(
         self,
         redis: RedisSource,
-        type: type[T],
+        type: Any,
         *,
         prefix: str | None = None,
         ttl: float = 86_400.0,
@@ -156,7 +171,7 @@ class Values(Generic[T]):
         Raises what ``load`` raises, and ``BindError`` if its result is not one of the type.
         """
         check("get_or_load", load=load, ttl=ttl)
-        found = await self.begin(key)
+        found = await self._begin(key)
         if not isinstance(found, Turn):
             return found
         try:
@@ -164,14 +179,14 @@ class Values(Generic[T]):
             if isawaitable(value):
                 value = await value
         except BaseException as error:
-            await self.fail(found, error)
+            await self._fail(found, error)
             raise
-        return await self.finish(found, value, ttl)
+        return await self._finish(found, value, ttl)
 
     # The steps of get_or_load, which the synchronous twin takes too --------------------------------------
 
-    async def begin(self, key: Key) -> T | Turn:
-        """Return a value, or the caller's turn to load it, which ``finish`` or ``fail`` must end."""
+    async def _begin(self, key: Key) -> T | Turn:
+        """Return a value, or the caller's turn to load it, which ``_finish`` or ``_fail`` must end."""
         name, loop = self._key(key), asyncio.get_running_loop()
         end, pause = loop.time() + self._lease_wait, _FIRST_LOOK_S
         is_removed = False
@@ -213,12 +228,12 @@ class Values(Generic[T]):
             if own is not None:
                 self._loads.end(name, own)
 
-    async def finish(self, turn: Turn, value: T, ttl: float | None) -> T:
+    async def _finish(self, turn: Turn, value: T, ttl: float | None) -> T:
         """End a turn with the value that was loaded, and return it."""
         try:
             stored = self._encode(value)
         except BindError as error:
-            await self.fail(turn, error)
+            await self._fail(turn, error)
             raise
         _stop(turn)
         is_current = False
@@ -236,15 +251,15 @@ class Values(Generic[T]):
                 self._loads.end(turn.key, turn.load, result)
         return value
 
-    async def fail(self, turn: Turn, error: BaseException) -> None:
+    async def _fail(self, turn: Turn, error: BaseException) -> None:
         """End a turn without a value. The callers that wait have the error, unless it is a cancellation."""
-        release = self.abandon(turn, error)
+        release = self._abandon(turn, error)
         # A cancelled caller does not wait for Redis.
         if release is not None and isinstance(error, Exception):
             await asyncio.wait([release])
 
-    def abandon(self, turn: Turn, error: BaseException | None = None) -> asyncio.Task[None] | None:
-        """End a turn as ``fail`` does, without a wait. Return the task that releases the lease."""
+    def _abandon(self, turn: Turn, error: BaseException | None = None) -> asyncio.Task[None] | None:
+        """End a turn as ``_fail`` does, without a wait. Return the task that releases the lease."""
         _stop(turn)
         if turn.load is not None:
             shared = error if isinstance(error, Exception) else None
