@@ -80,7 +80,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "factories": CORE | {"copy_rows"},
     "fakes": CORE,
     "copy_output": CORE | {"copy_rows"},
-    "vector": CORE,
+    "vector": CORE | {"application", "connect_errors", "plans", "settings"},
     "speed": CORE,
     "database": CORE
     | {
@@ -150,7 +150,7 @@ LIBRARY_HOMES: dict[str, set[str]] = {
     "litestar": {"litestar"},
     "lsprotocol": {"editor"},
     "markupsafe": {"review"},
-    "matplotlib": {"layers"},
+    "matplotlib": {"layers", "vector"},
     "opentelemetry": {"otel"},
     "pgvector": {"vector", "database", "sync"},
     "psycopg": {
@@ -163,6 +163,7 @@ LIBRARY_HOMES: dict[str, set[str]] = {
         "plans",
         "workload",
         "result_tests",
+        "vector",
     },
     "pygls": {"editor"},
     "pytest": {"testing"},

@@ -58,6 +58,7 @@ for _name in (
     "init",
     "lsp",
     "plans",
+    "recall",
     "review",
     "run",
     "slow",

@@ -21,6 +21,7 @@ _OF_A_DATABASE: Final = (
     ("explain",),
     ("grants",),
     ("plans",),
+    ("recall",),
     ("review",),
     ("run",),
     ("test",),
@@ -164,7 +165,7 @@ def _owned(command: tuple[str, ...], arguments: list[str], projects: list[Projec
             others = {file for file, own in owners.items() if own and project not in own}
             if any(project in own for own in owners.values()):
                 yield _Run(project.name, [word for word in arguments if word not in others])
-    elif command in (("run",), ("describe",), ("explain",)):
+    elif command in (("run",), ("describe",), ("explain",), ("recall",)):
         name = next((word for word in arguments[1:] if not word.startswith("-")), "")
         found = [each for each in projects if name and (_has_file(each, Path(name)) or _has(each, name))]
         if len(found) == 1:

@@ -1,6 +1,10 @@
-"""pgvector's values: ``Vector`` (``(dim,) float32``), ``HalfVector`` (``float16``) and ``SparseVector``."""
+"""pgvector's values: ``Vector`` (``(dim,) float32``), ``HalfVector`` (``float16``) and ``SparseVector``; and
+``recall``, which measures how much of the exact answer a search finds.
+"""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 try:
     from pgvector import HalfVector, SparseVector, Vector
@@ -9,4 +13,32 @@ except ImportError:  # the extra is not installed
 
     raise SettingsError("vectors need the pgvector package", hint="pip install 'plainsql[vector]'") from None
 
-__all__ = ["HalfVector", "SparseVector", "Vector"]
+if TYPE_CHECKING:
+    from plainsql.vector.recall_measurement import recall
+    from plainsql.vector.recall_report import RecallCase, RecallMeasurement, RecallReport
+
+__all__ = [
+    "HalfVector",
+    "RecallCase",
+    "RecallMeasurement",
+    "RecallReport",
+    "SparseVector",
+    "Vector",
+    "recall",
+]
+
+_LATER = {
+    "recall": "recall_measurement",
+    "RecallCase": "recall_report",
+    "RecallMeasurement": "recall_report",
+    "RecallReport": "recall_report",
+}
+"""By name, the module that is imported at its first use: the executors need the values alone."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
