@@ -1,7 +1,7 @@
 """pgvector's values: ``Vector`` (``(dim,) float32``), ``HalfVector`` (``float16``) and ``SparseVector``.
 
-``recall`` measures how much of the exact answer a search finds. ``fill`` embeds the texts of a table's rows, and
-stores the vectors.
+``recall`` measures how much of the exact answer a search finds. ``fill`` embeds the texts of a table's rows,
+and stores the vectors.
 """
 
 from __future__ import annotations
