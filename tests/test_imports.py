@@ -58,7 +58,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "application": FLOOR | {"settings"},
     "connect_errors": FLOOR | {"conninfo"},
     "layer_folders": {"errors", "settings"},
-    "health": FLOOR | {"settings", "layer_folders", "migrate", "speed"},
+    "health": FLOOR | {"settings", "layer_folders", "migrate", "speed", "statements"},
     "statements": {"deprecation", "errors"},
     "importers": {"errors", "files", "statements"},
     "pydantic_schema": {"errors", "types"},

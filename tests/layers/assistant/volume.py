@@ -224,6 +224,7 @@ ASSISTANT = Layer(
         **{f"{table}.count": COUNTED for table in (*TABLES, "audit_log")},
         "cleanup.tenants": Allowance("the application has one tenant, and any row of it will do", scans=True),
         **{f"{table}.list": OF_USER for table in ("events", "notes", "conversations")},
+        "events.by_user": OF_USER,
         "events.occurrences": OF_USER,
         "events.due_reminders": TO_COME,
         "events.claim_due_reminders": TO_COME,

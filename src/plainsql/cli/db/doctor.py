@@ -42,7 +42,8 @@ def doctor(
     Parameters
     ----------
     layers
-        The layers whose migrations to check; by default those of the project and of the database.
+        The layers to check: their migrations, extensions and indexes, and whether the role can run their
+        queries. By default, the migrations of the layers of the project and of the database.
     redis
         URL of Redis; by default the configured one.
     require_redis
@@ -75,7 +76,7 @@ def _postgresql(layers: Sequence[str], database: str | None) -> Iterable[Check]:
         with connected(database) as session:
             connection = session.connection
             place = Place(session.address, connection.info.host)
-            steps = server_checks(place, known_layers(layers), only_present=not layers)
+            steps = server_checks(place, known_layers(layers), only_present=not layers, in_depth=bool(layers))
             yield from run_steps(steps, partial(_execute, connection))
     except (PlainsqlError, OSError) as error:
         yield failure("postgresql", error)
