@@ -22,7 +22,7 @@ from plainsql.health.server_checks import Place, server_checks
 from plainsql.health.speed_check import check_speed
 from plainsql.health.steps import RefusedStepError, Rows, run_steps
 
-__all__ = ["doctor"]
+__all__ = ["doctor", "execute_step"]
 
 _STYLES = {"ok": "green", "warning": "yellow", "failed": "bold red", "skipped": "dim"}
 
@@ -77,12 +77,13 @@ def _postgresql(layers: Sequence[str], database: str | None) -> Iterable[Check]:
             connection = session.connection
             place = Place(session.address, connection.info.host)
             steps = server_checks(place, known_layers(layers), only_present=not layers, in_depth=bool(layers))
-            yield from run_steps(steps, partial(_execute, connection))
+            yield from run_steps(steps, partial(execute_step, connection))
     except (PlainsqlError, OSError) as error:
         yield failure("postgresql", error)
 
 
-def _execute(connection: psycopg.Connection[Any], sql: str) -> Rows:
+def execute_step(connection: psycopg.Connection[Any], sql: str) -> Rows:
+    """Return the rows of a step's SQL. Raises ``RefusedStepError`` if the server refuses it."""
     try:
         return connection.execute(sql.encode()).fetchall()
     except psycopg.Error as error:
