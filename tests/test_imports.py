@@ -61,7 +61,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cache_times": FLOOR | {"settings", "setting_tables"},
     "connect_errors": FLOOR | {"conninfo"},
     "layer_folders": {"errors", "settings"},
-    "health": FLOOR | {"settings", "layer_folders", "migrate", "speed"},
+    "health": FLOOR | {"settings", "layer_folders", "migrate", "speed", "statements"},
     "statements": {"deprecation", "durations", "errors"},
     "importers": {"errors", "files", "statements"},
     "pydantic_schema": {"errors", "types"},

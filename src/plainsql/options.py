@@ -410,7 +410,7 @@ OPTIONS: Final[Mapping[str, Mapping[str, Kind]]] = {
     "lock": {"key": _NAME, "wait": _FLAG},
     "listen": {"channel": _CHANNEL, "heartbeat": _SECONDS},
     "close": {"timeout": _or_none(_SECONDS_FROM_0)},
-    "check": {"migrations": _FLAG, "timeout": _SECONDS},
+    "check": {"layer": _or_none(_NAME), "migrations": _FLAG, "timeout": _SECONDS},
     "copy_in": {
         "table": _NAME,
         "rows": _ROWS,
