@@ -1,5 +1,7 @@
 """The settings of a query: those of its statement alone, wherever that runs."""
 
+# ruff: noqa: PT012 (the end of a block raises)
+
 from __future__ import annotations
 
 import asyncio
