@@ -6,6 +6,7 @@ import re
 from keyword import iskeyword
 from typing import TYPE_CHECKING, Final, cast
 
+from plainsql.durations import seconds_of
 from plainsql.errors import SqlFileError
 from plainsql.statements.header import Entry, close_match
 from plainsql.statements.header_encryption import read_encryption
@@ -45,8 +46,6 @@ _PARAMETER_TYPE: Final = re.compile(
     r"((?:list\[)*(?:[a-z_]\w*\.)*(?:(?<=\.)\w+|[A-Z]\w*|int|float|str|bool|bytes)\]*)(?=[ \t]|\Z)"
 )
 """The type of a parameter in front of its bounds: it has a module, a capital letter, or is built in."""
-_DURATION: Final = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h|d))+")
-_UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DESCRIBED: Final = ("param", "column")
 _DESCRIPTION: Final = re.compile(r"((?:'(?:[^']|'')*'|(?!(?<!\S)--(?!\S)).)*?)(?<!\S)--(?!\S)(.*)", re.DOTALL)
 """A value, in which strings may hold dashes, two dashes among spaces, and a text."""
@@ -444,13 +443,13 @@ def _read_cache(source: Source, entry: Entry, keys: Keys) -> None:
 
 
 def _seconds(source: Source, text: str, offset: int, what: str) -> float:
-    if not _DURATION.fullmatch(text):
+    seconds = seconds_of(text)
+    if seconds is None:
         raise source.error(
             offset,
             f"{what} {f'cannot be {text!r}' if text else 'is missing'}, expected for example 30s, 5m or 1h",
             hint="use the units ms, s, m, h and d",
         )
-    seconds = sum(float(n) * _UNITS[unit] for n, unit in re.findall(r"([0-9.]+)(ms|s|m|h|d)", text))
     if not seconds:
         raise source.error(offset, f"{what} is zero", hint="remove it to turn it off")
     return seconds
