@@ -88,7 +88,7 @@ def test_a_transaction_gets_its_own_back(executor: Any) -> None:
             assert row.mem == "1MB"
             assert number % 600 or plain(tx).mem == "11MB"
         with pytest.raises(BindError):
-            divide(tx, n="no number", mem=1024)  # type: ignore[arg-type]
+            divide(tx, n="no number", mem=1024)  # type: ignore[call-overload]
         with pytest.raises(psycopg.errors.DivisionByZero), tx.transaction() as savepoint:
             divide(savepoint, n=0, mem=1024)
         assert plain(tx) == Seen("11MB", "auto")
