@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Coroutine, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractAsyncContextManager, nullcontext
 from time import perf_counter
 from typing import Any, TypeVar
 
@@ -39,11 +39,11 @@ from plainsql.database.execution.pipelined_statement import (
     pieces,
     unfit_call,
 )
-from plainsql.database.execution.savepoint import atomic
+from plainsql.database.execution.savepoint import aborting, atomic
 from plainsql.database.execution.statement import EXPLAINED, affected, execute
 from plainsql.database.execution.time_limit import TimeLimit
 from plainsql.database.pool.tenant_settings import LocalSettings
-from plainsql.errors import BindError, NoRowError, TooManyRowsError
+from plainsql.errors import BindError, ContractError, NoRowError, TooManyRowsError
 from plainsql.query import Args, CompiledQuery, QueryText
 from plainsql.query.parameter_sets import error_of_set
 
@@ -91,8 +91,7 @@ async def run_batch(
         await _refuse_nul(connection, query, runs)
     results: list[R] = []
     number = 1
-    is_one = own or _is_one_statement(query, runs, steps=driver.takes_steps(connection))
-    async with nullcontext() if is_one else atomic(connection):
+    async with _whole(connection, query, runs, own=own):
         for text, values in runs:
             if query.needs_columns or len(values) == 1:
                 results += await _one_by_one(connection, query, text, values, number)
@@ -105,6 +104,23 @@ async def run_batch(
                 results += await _one_by_one(connection, query, text, values, number)
             number += len(values)
     return results
+
+
+def _whole(
+    connection: Any,
+    query: CompiledQuery[Any, Any],
+    runs: Sequence[tuple[QueryText, list[Values]]],
+    *,
+    own: bool,
+) -> AbstractAsyncContextManager[None]:
+    """Return the context in which a batch is done as a whole, or undone."""
+    if own or query.read_only or not runs:
+        return nullcontext()
+    if not _is_one_statement(query, runs, steps=driver.takes_steps(connection)):
+        return atomic(connection)
+    # An error of the server aborts the transaction, and so does a result that cannot be read. A refused value
+    # was not sent.
+    return aborting(connection, lambda error: not isinstance(error, BindError | ContractError))
 
 
 async def execute_many(
@@ -144,9 +160,7 @@ async def _refuse_nul(
 def _is_one_statement(
     query: CompiledQuery[Any, Any], runs: Sequence[tuple[QueryText, list[Values]]], *, steps: bool
 ) -> bool:
-    """Return whether the sets run in one round trip, or change nothing."""
-    if query.read_only or not runs:
-        return True
+    """Return whether the sets run in one round trip."""
     [(text, values), *more] = runs
     if len(values) == 1 or more:
         return not more

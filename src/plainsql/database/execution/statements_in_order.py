@@ -59,7 +59,7 @@ async def _run_piece(connection: Any, statements: Sequence[Statement], *, aborts
     """
     steps: list[Any] = []
 
-    def was_sent() -> bool:
+    def was_sent(_: BaseException) -> bool:
         return len(steps) == len(statements) and not any(step.is_unfit for step in steps)
 
     async with aborting(connection, was_sent) if aborts else nullcontext():
