@@ -77,7 +77,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "factories": CORE | {"copy_rows"},
     "fakes": CORE,
     "copy_output": CORE | {"copy_rows"},
-    "vector": CORE | {"application", "connect_errors", "plans", "settings"},
+    "vector": CORE | {"application", "connect_errors", "encoding", "plans", "pydantic_schema", "settings"},
     "speed": CORE,
     "database": CORE
     | {
@@ -120,7 +120,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "result_tests": FLOOR | {"settings", "migrate", "schema", "files_by_query"},
     "review": CORE
     | {"settings", "migrate", "connect_errors", "schema", "analysis", "codegen", "check", "plans"},
-    "editor": CORE | {"settings", "schema", "analysis", "codegen", "check", "review"},
+    "editor": CORE | {"settings", "schema", "analysis", "codegen", "check", "plans", "review"},
 }
 # The modules that users import are above all of these; the layers and the command line are above them.
 FACADE = {"__init__", "fastapi", "litestar", "query_folder", "testing"}

@@ -403,6 +403,7 @@ OPTIONS: Final[Mapping[str, Mapping[str, Kind]]] = {
         "rows": _ROWS,
         "columns": _or_none(_NAMES),
         "progress": _HOOK,
+        "analyze": _FLAG,
     },
     "copy_out": {
         "query": Kind("a query", lambda value: hasattr(value, "compiled") and hasattr(value, "file")),

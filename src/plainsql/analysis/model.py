@@ -261,6 +261,8 @@ class Finding:
     """1-based, in characters of the analysed text; 0 if the finding is about the whole statement."""
     hint: str = ""
     severity: Literal["error", "warning"] = "error"
+    large: str = ""
+    """The table, as ``schema.table``, that it is a finding for if production has many rows of it."""
 
 
 @dataclass(frozen=True, slots=True)

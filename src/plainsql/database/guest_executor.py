@@ -134,13 +134,14 @@ class GuestExecutor(AsyncSql):
         *,
         columns: Sequence[str] | None = None,
         progress: Progress | None = None,
+        analyze: bool = False,
     ) -> int:
         """Copy rows into a table with COPY and return how many there were. See ``Database.copy_in``."""
-        check("copy_in", table=table, rows=rows, columns=columns, progress=progress)
+        check("copy_in", table=table, rows=rows, columns=columns, progress=progress, analyze=analyze)
         return await self._run(
             None,
             lambda connection: _in_transaction(
-                connection, partial(copy_in, connection, table, rows, columns, progress)
+                connection, partial(copy_in, connection, table, rows, columns, progress, analyze=analyze)
             ),
         )
 

@@ -140,14 +140,15 @@ class Transaction(AsyncSql):
         *,
         columns: Sequence[str] | None = None,
         progress: Progress | None = None,
+        analyze: bool = False,
     ) -> int:
         """Copy rows into a table with COPY and return how many there were. See ``Database.copy_in``."""
-        check("copy_in", table=table, rows=rows, columns=columns, progress=progress)
+        check("copy_in", table=table, rows=rows, columns=columns, progress=progress, analyze=analyze)
         self._outermost._altered = True
         if (write_set := self._outermost.write_set) is not None:
             write_set.add(ANYTHING)  # the triggers of the table may write to any other
         return await self._exclusively(
-            None, lambda connection: copy_in(connection, table, rows, columns, progress)
+            None, lambda connection: copy_in(connection, table, rows, columns, progress, analyze=analyze)
         )
 
     def copy_rows(

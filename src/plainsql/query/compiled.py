@@ -133,6 +133,11 @@ class CompiledQuery(Generic[T, R]):
         return self.texts.parameters
 
     @property
+    def bind_function(self) -> Callable[..., Args]:
+        """The function that binds its parameters: of a generated module, with their annotations."""
+        return self._bind
+
+    @property
     def signature(self) -> Signature:
         """The signature, for messages."""
         return Signature(self.name, self._bind)

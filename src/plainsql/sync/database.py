@@ -136,6 +136,7 @@ class Executor(SyncSql):
         *,
         columns: Sequence[str] | None = None,
         progress: Progress | None = None,
+        analyze: bool = False,
     ) -> int:
         """Copy rows into a table with COPY, all or none, and return how many there were.
 
@@ -145,10 +146,12 @@ class Executor(SyncSql):
                 data frame.
             columns: the columns' names, if the rows are tuples; of a table, those to copy.
             progress: called with the number of rows taken so far, every 1,000 and at the end.
+            analyze: analyze the table afterwards, in the same transaction. Searches of a table that was empty
+                need its statistics; the role must own the table, or hold the privilege MAINTAIN.
         """
-        check("copy_in", table=table, rows=rows, columns=columns, progress=progress)
+        check("copy_in", table=table, rows=rows, columns=columns, progress=progress, analyze=analyze)
         with self._begin(f"a copy into {table}") as transaction:
-            return transaction.copy_in(table, rows, columns=columns, progress=progress)
+            return transaction.copy_in(table, rows, columns=columns, progress=progress, analyze=analyze)
 
     def copy_rows(self, query: CompiledCopy, rows: Iterable[Any], progress: Progress | None = None, /) -> int:
         """Copy rows into the table of a query; call the query instead."""

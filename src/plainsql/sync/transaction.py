@@ -89,12 +89,13 @@ class Transaction(SyncSql):
         *,
         columns: Sequence[str] | None = None,
         progress: Progress | None = None,
+        analyze: bool = False,
     ) -> int:
         """Copy rows into a table with COPY and return how many there were. See ``Database.copy_in``."""
-        check("copy_in", table=table, rows=rows, columns=columns, progress=progress)
+        check("copy_in", table=table, rows=rows, columns=columns, progress=progress, analyze=analyze)
         if self._writes is not None:
             self._writes.add(ANYTHING)  # the triggers of the table may write to any other
-        return copy_in(self._claim(), table, rows, columns, progress)
+        return copy_in(self._claim(), table, rows, columns, progress, analyze=analyze)
 
     def copy_rows(self, query: CompiledCopy, rows: Iterable[Any], progress: Progress | None = None, /) -> int:
         """Copy rows into the table of a query; call the query instead."""

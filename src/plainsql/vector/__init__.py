@@ -7,9 +7,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 try:
-    from pgvector import HalfVector, SparseVector, Vector
-except ImportError:  # the extra is not installed
-    from plainsql.errors import SettingsError
+    from plainsql.vector.pgvector_types import HalfVector, SparseVector, Vector
+except ImportError as error:
+    if (error.name or "").partition(".")[0] != "pgvector":
+        raise
+    from plainsql.errors import SettingsError  # the extra is not installed
 
     raise SettingsError("vectors need the pgvector package", hint="pip install 'plainsql[vector]'") from None
 
