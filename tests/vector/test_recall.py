@@ -218,6 +218,8 @@ def test_tenants_of_several_sizes_are_measured(near: tuple[str, Path]) -> None:
     ]
     assert all(case.measurements[0].recall == 1 for case in report.cases)  # it has no vector index
     assert report.cases[0].measurements[0].indexes == ()
+    without = measure(near, "search", sample=2, tenants=[3])
+    assert "no policy of public.passage reads a setting: each tenant sees all rows" in without.notes
     named = measure(near, "of_tenant", sample=2, tenants=[3])
     assert [(case.name, case.searches) for case in named.cases] == [("tenant 3", 2)]
 
@@ -259,6 +261,7 @@ def test_own_vectors_are_searched_for(near: tuple[str, Path]) -> None:
         ("search", {"settings": {"hnsw.ef_search": (0,)}}, OptionError, "hnsw.ef_search: 0 is outside"),
         ("search", {"settings": {"hnsw.ef_serach": (9,)}}, OptionError, "hnsw.ef_serach: invalid "),
         ("search", {"exact": "ids"}, BindError, "near.ids: expected the columns of near.search"),
+        ("search", {"parameters": {"q": "[1]"}}, BindError, "q: expected no value, got one"),
         ("search", {"sample": 0}, OptionError, "recall(): sample: expected an integer from 1"),
         ("search", {"at_least": 95}, OptionError, "recall(): at_least: expected a number above 0"),
     ],
@@ -317,6 +320,7 @@ def test_the_command_prints_json_a_table_and_a_plot(
         (["--vectors", "sql/near/none.npy"], "sql/near/none.npy: no such file"),
         (["--vectors", "pyproject.npy"], "pyproject.npy: expected an array of numbers"),
         (["belw=2"], "unknown belw"),
+        (["--timeout", "0.002", "--sample", "5000"], "HINT: allow more time: --timeout SECONDS"),
         (["--at-least", "2"], "--at-least: expected a number above 0, at most 1"),
     ],
 )

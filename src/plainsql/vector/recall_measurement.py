@@ -17,8 +17,8 @@ from psycopg import Connection, IsolationLevel
 
 from plainsql.application import project_search_path, tenant_settings
 from plainsql.connect_errors import cannot_connect
-from plainsql.errors import BindError, OptionError, Place, PlainsqlError
-from plainsql.plans.explain.compared_columns import compared_parameters
+from plainsql.errors import BindError, ContractError, OptionError, Place, PlainsqlError
+from plainsql.plans.explain.compared_columns import compared_parameters, compared_settings
 from plainsql.plans.explain.planning_session import apply_settings, first_plans, planning_session
 from plainsql.query.query import QueryFile
 from plainsql.settings import Project
@@ -49,6 +49,8 @@ Progress = Callable[[str, int, int], None]
 """Called with the name of the case, the searches that are done and those of the whole case."""
 
 _SELECTIVITIES: Final = (0.001, 0.01, 0.1)
+_CANCELLED: Final = "57014"
+_NOT_ALLOWED: Final = "42501"
 _LOCK_TIMEOUT: Final = "5s"
 _EXACT: Final = {"enable_indexscan": "off", "plan_cache_mode": "force_custom_plan"}
 """The settings of an exact search: vector indexes have index scans only, and a filter keeps bitmap scans."""
@@ -114,7 +116,7 @@ def recall(
     measurement = _Measurement(
         (query, statement), reference, dict(parameters or {}), sample, timeout, role, progress
     )
-    with _connected(database) as connection:
+    with _connected(database) as connection, _explained_errors(statement):
         return measurement.report(
             connection,
             vectors=vectors,
@@ -126,6 +128,28 @@ def recall(
             tenants=None if tenants is None else [str(each) for each in tenants],
             at_least=at_least,
         )
+
+
+@contextmanager
+def _explained_errors(statement: Statement) -> Iterator[None]:
+    """Raise ``ContractError`` for an error of the statements that are not the query itself."""
+    try:
+        yield
+    except psycopg.Error as error:
+        if error.sqlstate is None:
+            raise  # the connection was lost
+        hints = {
+            _CANCELLED: "allow more time: --timeout SECONDS",
+            _NOT_ALLOWED: "name a role that may read the table, or pass vectors",
+        }
+        # The message of a data error may hold a value.
+        said = None if error.sqlstate.startswith("22") else error.diag.message_primary
+        raise ContractError(
+            f"recall cannot be measured: {said or type(error).__name__} (SQLSTATE {error.sqlstate})",
+            sqlstate=error.sqlstate,
+            place=Place(statement.path),
+            hint=hints.get(error.sqlstate),
+        ) from None
 
 
 def _check(sample: Any, selectivities: Sequence[float], at_least: float | None, timeout: float) -> None:
@@ -234,7 +258,11 @@ class _Measurement:
             search = find_search(connection, statement, comparisons, types, parameter=vector, column=column)
             self._search = search
             if search.parameter in self._given:
-                raise BindError(f"{statement.name}: {search.parameter} is the vector that is searched for")
+                raise BindError(
+                    f"{statement.name}: {search.parameter}: expected no value, got one: it is the vector that"
+                    " is searched for",
+                    hint="pass vectors as vectors=…, or --vectors FILE",
+                )
             if vectors is not None:
                 self._vectors = vector_texts(vectors, search.type)[: self._sample]
             given = frozenset(self._given)
@@ -248,6 +276,10 @@ class _Measurement:
                 ).fetchone()
                 self._table_rows = count[0] if count else None
             sizes = [(each, -1) for each in tenants or ()]
+            if sizes and search.oid and not compared_settings(connection, [search.oid]):
+                self._notes.append(
+                    f"no policy of {search.schema}.{search.table} reads a setting: each tenant sees all rows"
+                )
             if tenants is None:
                 sizes = tenant_sizes(connection, search, tenant_settings()[0], self._notes)
             cases = self._cases(connection, sizes, filters, given, selectivities)
