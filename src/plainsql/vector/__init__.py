@@ -1,5 +1,7 @@
-"""pgvector's values: ``Vector`` (``(dim,) float32``), ``HalfVector`` (``float16``) and ``SparseVector``; and
-``recall``, which measures how much of the exact answer a search finds.
+"""pgvector's values: ``Vector`` (``(dim,) float32``), ``HalfVector`` (``float16``) and ``SparseVector``.
+
+``recall`` measures how much of the exact answer a search finds. ``fill`` embeds the texts of a table's rows,
+and stores the vectors.
 """
 
 from __future__ import annotations
@@ -16,20 +18,28 @@ except ImportError as error:
     raise SettingsError("vectors need the pgvector package", hint="pip install 'plainsql[vector]'") from None
 
 if TYPE_CHECKING:
+    from plainsql.vector.embedding_job import fill
+    from plainsql.vector.embedding_rounds import Failure, Filled
     from plainsql.vector.recall_measurement import recall
     from plainsql.vector.recall_report import RecallCase, RecallMeasurement, RecallReport
 
 __all__ = [
+    "Failure",
+    "Filled",
     "HalfVector",
     "RecallCase",
     "RecallMeasurement",
     "RecallReport",
     "SparseVector",
     "Vector",
+    "fill",
     "recall",
 ]
 
 _LATER = {
+    "Failure": "embedding_rounds",
+    "Filled": "embedding_rounds",
+    "fill": "embedding_job",
     "recall": "recall_measurement",
     "RecallCase": "recall_report",
     "RecallMeasurement": "recall_report",
