@@ -263,7 +263,7 @@ def test_own_vectors_are_searched_for(near: tuple[str, Path]) -> None:
         ("search", {"exact": "ids"}, BindError, "near.ids: expected the columns of near.search"),
         ("search", {"parameters": {"q": "[1]"}}, BindError, "q: expected no value, got one"),
         ("search", {"sample": 0}, OptionError, "recall(): sample: expected an integer from 1"),
-        ("search", {"at_least": 95}, OptionError, "recall(): at_least: expected a number above 0"),
+        ("search", {"at_least": 95}, OptionError, "recall(): at_least: expected a number above 0, at most 1"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_measured_is_one_error(

@@ -17,7 +17,8 @@ from psycopg import Connection, IsolationLevel
 
 from plainsql.application import project_search_path, tenant_settings
 from plainsql.connect_errors import cannot_connect
-from plainsql.errors import BindError, ContractError, OptionError, Place, PlainsqlError
+from plainsql.errors import BindError, ContractError, Place, PlainsqlError
+from plainsql.options import check
 from plainsql.plans.explain.compared_columns import compared_parameters, compared_settings
 from plainsql.plans.explain.planning_session import apply_settings, first_plans, planning_session
 from plainsql.query.query import QueryFile
@@ -64,8 +65,8 @@ def recall(
     *,
     parameters: Mapping[str, Any] | None = None,
     vectors: Iterable[Any] | None = None,
-    vector: str = "",
-    column: str = "",
+    vector: str | None = None,
+    column: str | None = None,
     exact: QueryFile[..., Any, Any, Any] | None = None,
     sample: int = 200,
     settings: Mapping[str, Sequence[object]] | None = None,
@@ -110,7 +111,23 @@ def recall(
     Raises ``ContractError`` if PostgreSQL refuses the query, ``BindError`` for a value that does not fit or a
     query without a vector, ``OptionError`` for an option that cannot be.
     """
-    _check(sample, selectivities, at_least, timeout)
+    check(
+        "recall",
+        parameters=parameters,
+        vectors=vectors,
+        vector=vector,
+        column=column,
+        exact=exact,
+        sample=sample,
+        settings=settings,
+        filters=filters,
+        selectivities=selectivities,
+        tenants=tenants,
+        role=role,
+        at_least=at_least,
+        timeout=timeout,
+        progress=progress,
+    )
     statement = _statement(query)
     reference = None if exact is None else (exact, _statement(exact))
     measurement = _Measurement(
@@ -120,8 +137,8 @@ def recall(
         return measurement.report(
             connection,
             vectors=vectors,
-            vector=vector,
-            column=column,
+            vector=vector or "",
+            column=column or "",
             settings=_combinations(settings or {}),
             filters=filters,
             selectivities=selectivities,
@@ -152,20 +169,6 @@ def _explained_errors(statement: Statement) -> Iterator[None]:
         ) from None
 
 
-def _check(sample: Any, selectivities: Sequence[float], at_least: float | None, timeout: float) -> None:
-    wrong = ""
-    if isinstance(sample, bool) or not isinstance(sample, int) or sample < 1:
-        wrong = "sample: expected an integer from 1"
-    elif not all(0 < each <= 1 for each in selectivities):
-        wrong = "selectivities: expected numbers above 0, at most 1"
-    elif at_least is not None and not 0 < at_least <= 1:
-        wrong = "at_least: expected a number above 0, at most 1"
-    elif not 0 < timeout < 2**31 / 1000:
-        wrong = "timeout: expected seconds above 0"
-    if wrong:
-        raise OptionError(f"recall(): {wrong}")
-
-
 def _statement(query: QueryFile[..., Any, Any, Any]) -> Statement:
     """Return the statement of a query: that of its file if it is there and the same, for its examples."""
     file = Path(query.file)
@@ -181,9 +184,6 @@ def _statement(query: QueryFile[..., Any, Any, Any]) -> Statement:
 
 
 def _combinations(settings: Mapping[str, Sequence[object]]) -> list[dict[str, str]]:
-    for name, values in settings.items():
-        if isinstance(values, str) or not values:
-            raise OptionError(f"recall(): settings: {name}: expected a list of values")
     texts = [[(name, str(value)) for value in values] for name, values in settings.items()]
     return [dict(each) for each in itertools.product(*texts)]
 
