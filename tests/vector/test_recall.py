@@ -50,6 +50,12 @@ with candidate as (
 
 select c.id, c.distance from candidate as c order by c.distance, c.id limit :limit
 """,
+    "sql/near/tuned.sql": """\
+-- returns: many Near
+-- set: hnsw.ef_search = :ef
+-- param ef: 1..200 = 1
+select p.id, p.e <=> :q as distance from passage as p order by p.e <=> :q limit 10
+""",
     "sql/near/ids.sql": """\
 -- returns: many value
 -- example: q = '[1,1,1,1,1,1,1,1]', limit = 5
@@ -199,6 +205,14 @@ def test_equally_near_rows_are_right(near: tuple[str, Path]) -> None:
     assert measured.recall == 1
     mine = measure(near, "hamming", vectors=[[True] * 8, "00001111"])
     assert mine.cases[0].searches == 2
+
+
+def test_settings_of_the_header_hold(near: tuple[str, Path]) -> None:
+    (low,) = measure(near, "tuned").cases[0].measurements
+    (high,) = measure(near, "tuned", parameters={"ef": 200}).cases[0].measurements
+    (tried,) = measure(near, "tuned", settings={"hnsw.ef_search": (200,)}).cases[0].measurements
+    assert low.recall < 0.9 < high.recall
+    assert tried.recall == high.recall
 
 
 def test_without_a_distance_rows_are_compared(near: tuple[str, Path]) -> None:

@@ -348,7 +348,7 @@ class _Measurement:
                 self._notes.append(f"searched with a common value of {', '.join(session.settings)}")
             searches = self._searches(connection, case, self._measured)
             reference = self._searches(connection, case, self._reference)
-            with settings_of(connection, _EXACT):
+            with settings_of(connection, {**dict(reference.text.settings), **_EXACT}):
                 plan = reference.explain(analyze=True)
                 if scanned := vector_indexes(connection, plan):
                     raise PlainsqlError(
@@ -415,7 +415,8 @@ class _Measurement:
     def _measure(
         self, connection: Connection[Any], searches: Searches, settings: dict[str, str], name: str
     ) -> tuple[Run, tuple[str, ...]]:
-        with settings_of(connection, settings):
+        # Those of the query's header hold unless they are the ones to try.
+        with settings_of(connection, {**dict(searches.text.settings), **settings}):
             indexes = vector_indexes(connection, searches.explain())
             shown = ", ".join(f"{each} = {value}" for each, value in settings.items())
             run = searches.run(self._shown(f"{name}: {shown}" if shown else name))
