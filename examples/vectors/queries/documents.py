@@ -345,7 +345,7 @@ def list_similar(*, id: int, limit: int = 10) -> Args:
     """More documents like this one, nearest first. There is none for a document that does not exist.
 
     Implementation: the embedding stays in the database. The index serves the order by a distance to
-    the embedding of another row. One row more than asked for is read, for the document itself.
+    the embedding of another row. It reads one row more than ``limit``, for the document itself.
 
     limit: 1..200, 10 by default.
     Reads public.documents.
@@ -422,14 +422,14 @@ def search_binary(
     """Search documents by meaning, nearest first, with an index of one bit a dimension, and
     re-ranking.
 
-    The index is the smallest. Bits tell little, so it contributes ``candidates`` rows, at least
+    The index is the smallest. A bit says little, so it contributes ``candidates`` rows, at least
     ``limit``, whose distances are computed from the full vectors; the nearest ``limit`` of them are
     the result.
 
     Raise ``candidates`` for a better recall. They are read from the table, so each costs time.
 
-    Implementation: the index yields as many rows as the limit asks for, beyond hnsw.ef_search,
-    because plainsql's connections set hnsw.iterative_scan.
+    Implementation: the index yields more rows than hnsw.ef_search, up to the limit, because
+    plainsql's connections set hnsw.iterative_scan.
 
     candidates: 1..2000, 100 by default.
     limit: 1..200, 10 by default.
