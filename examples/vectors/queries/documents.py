@@ -809,7 +809,7 @@ def search_hybrid_weighted(
     )
 
 
-@many[RelevantMatch, "SearchRelevantParameters"]("documents.search_relevant", "sql/documents/search_relevant.sql", 13, """\
+@many[RelevantMatch, "SearchRelevantParameters"]("documents.search_relevant", "sql/documents/search_relevant.sql", 12, """\
 with
 nearest as (
   select
@@ -842,8 +842,7 @@ def search_relevant(
     known pairs before you choose ``at_least``.
 
     Implementation: the threshold is outside of the search by distance. The rows come in order, so
-    the nearest ``limit`` hold all of the result, and the index is not asked to look for rows beyond
-    it.
+    the nearest ``limit`` hold all of the result, and the index reads no rows beyond them.
 
     limit: 1..200, 10 by default.
     at_least: 0..1, 0.75 by default.
