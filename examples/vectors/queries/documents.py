@@ -441,7 +441,7 @@ def search_binary(
     return (embedding, bounded("candidates", candidates, 1, 2000), bounded("limit", limit, 1, 200))
 
 
-@many[Match, "SearchByMetadataParameters"]("documents.search_by_metadata", "sql/documents/search_by_metadata.sql", 13, """\
+@many[Match, "SearchByMetadataParameters"]("documents.search_by_metadata", "sql/documents/search_by_metadata.sql", 14, """\
 with
 nearest as (
   select
@@ -460,7 +460,7 @@ select
 from nearest as n
 inner join documents as d on n.id = d.id
 order by n.distance + 0, n.id
-""", read_only=True, session_clean=True)
+""", read_only=True, session_clean=True, settings={"plan_cache_mode": "force_custom_plan"})
 def search_by_metadata(
     *,
     embedding: Vector | Sequence[float] | SupportsArray,
@@ -473,12 +473,13 @@ def search_by_metadata(
     Containment holds for keys at any depth, and for a list if it has all the given elements.
 
     Implementation: the planner chooses. If few documents fit, it finds them by the index on
-    metadata, and compares each: the result is exact. If many do, it may read the index on
-    embeddings until ``limit`` fit; plainsql's connections set hnsw.iterative_scan for that. The
-    planner knows how many fit only roughly, and not at all in a generic plan: give a field that
+    metadata, and compares each: the result is exact. If many do, it may read the index on embeddings
+    until ``limit`` fit; plainsql's connections set hnsw.iterative_scan for that. A generic plan would
+    assume that 1 % fit, whatever the metadata. The planner's own estimate is rough: give a field that
     most searches filter by a column of its own.
 
     limit: 1..200, 10 by default.
+    Runs with plan_cache_mode = force_custom_plan.
     Reads public.documents.
     SQL: sql/documents/search_by_metadata.sql
     """
