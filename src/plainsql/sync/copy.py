@@ -34,6 +34,7 @@ from plainsql.sync.adapters import DUMP_ERRORS
 from plainsql.sync.connection import Prepared, SharedConnection
 from plainsql.sync.driver_errors import classified_errors
 from plainsql.sync.execution import add_query_note, add_server_note, dump
+from plainsql.sync.statement_settings import locally
 from plainsql.sync.type_catalog import FIRST_OID_OF_USERS
 from plainsql.sync.wire import check_result
 
@@ -154,7 +155,8 @@ def copy_out(
         written = 0
         cursor = psycopg.Cursor(shared.psycopg)
         try:
-            with cursor.copy(f"copy (\n{sql}\n) to stdout (format {copy_format}{options})".encode()) as copy:
+            command = f"copy (\n{sql}\n) to stdout (format {copy_format}{options})".encode()
+            with locally(shared, query, text.settings), cursor.copy(command) as copy:
                 for data in copy:
                     write(bytes(data))
                     written += len(data)

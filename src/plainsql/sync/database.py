@@ -21,6 +21,7 @@ from plainsql.sync.driver_errors import named_at_commit
 from plainsql.sync.execution import execute, is_stale
 from plainsql.sync.loss_note import add_note
 from plainsql.sync.retry import retry
+from plainsql.sync.statement_settings import refused
 from plainsql.sync.tenant_guard import TenantGuard
 from plainsql.sync.transaction import Isolation, Transaction, begin
 from plainsql.tenancy import Tenant, local_settings, tenant_of
@@ -222,11 +223,20 @@ class Executor(SyncSql):
 
     def _execute(self, query: CompiledQuery[Any, R], args: Args) -> R:
         shared = self._shared
-        if not self._local:
+        own = query.text(args)[0].settings if query.has_settings else ()
+        if not self._local and not own:
             if self._tenant is None:
                 self._guard.check(shared, query, lasting=True)
             return execute(shared, query, args)
-        shared.run_script(f"begin; {self._local}")
+        # The tenant's settings come last: they win.
+        local = "; ".join(filter(None, (local_settings(own, ()) if own else "", self._local)))
+        try:
+            shared.run_script(f"begin; {local}")
+        except psycopg.Error as error:
+            shared.rollback()
+            if (said := refused(error, query, own)) is error:
+                raise
+            raise said from None
         try:
             if self._tenant is None:
                 self._guard.check(shared, query)

@@ -31,6 +31,7 @@ from plainsql.sync.execution import execute, iterate
 from plainsql.sync.guest_connection import GuestConnection
 from plainsql.sync.lending_executor import LendingExecutor
 from plainsql.sync.loss_note import add_note
+from plainsql.sync.statement_settings import locally
 from plainsql.sync.tenant_guard import TenantGuard
 from plainsql.sync.transaction import Isolation
 
@@ -91,7 +92,10 @@ class GuestExecutor(SyncSql):
     def run(self, query: CompiledQuery[Any, R], args: Args, /) -> R:
         """Run a query in the transaction that is open there."""
         with self._enter(query) as shared:
-            return execute(shared, query, args)
+            if not query.has_settings:
+                return execute(shared, query, args)
+            with shared.psycopg.transaction(), locally(shared, query, query.text(args)[0].settings):
+                return execute(shared, query, args)
 
     def stream(self, query: CompiledQuery[T, Any], args: Args, /) -> Iterator[T]:
         """Iterate over a query's rows through a cursor of the open transaction; other queries may run in

@@ -20,6 +20,7 @@ from plainsql.sync.connection import SharedConnection
 from plainsql.sync.copy import SyncOutput, copy_in, copy_out, copy_query
 from plainsql.sync.execution import execute, iterate
 from plainsql.sync.loss_note import add_transaction_note
+from plainsql.sync.statement_settings import locally
 from plainsql.sync.tenant_guard import TenantGuard
 
 __all__ = ["Isolation", "Transaction", "begin"]
@@ -57,7 +58,10 @@ class Transaction(SyncSql):
         """Run a query inside the transaction."""
         shared = self.claim_for(query)
         self._track(query, [args])
-        return execute(shared, query, args)
+        if not query.has_settings:
+            return execute(shared, query, args)
+        with locally(shared, query, query.text(args)[0].settings):
+            return execute(shared, query, args)
 
     def stream(self, query: CompiledQuery[T, Any], args: Args, /) -> Iterator[T]:
         """Iterate over a query's rows through a cursor; other queries may run in between."""

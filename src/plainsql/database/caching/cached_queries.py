@@ -20,6 +20,7 @@ import msgspec
 from plainsql.base_form import base_form
 from plainsql.cache import Cache, CachedQuery
 from plainsql.cache.cached_query import Codec
+from plainsql.cache_times import CacheTimes
 from plainsql.database.caching.converting_codec import ConvertingCodec
 from plainsql.database.caching.server_identity import ServerIdentity
 from plainsql.dependencies import Dependency
@@ -101,11 +102,15 @@ def settings_of_url(url: str) -> dict[str, str]:
     return {name: value for name, value in parse_qsl(urlsplit(url).query) if name not in _NO_SETTINGS}
 
 
-def cached_query_of(query: CompiledQuery[Any, R], identity: str) -> CachedQuery[R] | None:
-    """Return a query as the cache has it. Return None if its results cannot be stored exactly, because of a
-    column of a type that only the driver knows.
+def cached_query_of(
+    query: CompiledQuery[Any, R], identity: str, times: CacheTimes | None = None
+) -> CachedQuery[R] | None:
+    """Return a query as the cache has it. Return None if the project has turned it off, or if its results
+    cannot be stored exactly, because of a column of a type that only the driver knows.
     """
     policy = query.cache
+    if policy is not None and times is not None:
+        policy = times.of(query.name, policy)
     if policy is None:
         return None
     item: Any = query.item
@@ -165,6 +170,7 @@ class CachedQueries:
         shared: bool,
         settings: Collection[str] = (),
         url: str = "",
+        times: CacheTimes | None = None,
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self.cache = cache
@@ -179,6 +185,7 @@ class CachedQueries:
         self._values: dict[str, str | None] = {}
         """The values of the settings that queries name, in sessions without a tenant."""
         self._shared = shared
+        self._times = times or CacheTimes()
         self._used = False
         self.known: dict[CompiledQuery[Any, Any], CachedQuery[Any] | None] = {}
         """The queries as the cache has them; None for those whose results it cannot store."""
@@ -261,7 +268,7 @@ class CachedQueries:
                 return None
             values = [(name, self._values[name]) for name in named]
             identity = json.dumps([self.servers.current, self._identity, self._options, values])
-            self.known[query] = cached_query_of(query, identity)
+            self.known[query] = cached_query_of(query, identity, self._times)
             self._used = True
         return self.known[query]
 
