@@ -61,7 +61,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cache_times": FLOOR | {"settings", "setting_tables"},
     "connect_errors": FLOOR | {"conninfo"},
     "layer_folders": {"errors", "settings"},
-    "health": FLOOR | {"settings", "layer_folders", "migrate", "speed"},
+    "health": FLOOR | {"settings", "layer_folders", "migrate", "speed", "statements"},
     "statements": {"deprecation", "duration_text", "errors"},
     "importers": {"errors", "files", "statements"},
     "pydantic_schema": {"errors", "types"},
@@ -80,7 +80,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "factories": CORE | {"copy_rows"},
     "fakes": CORE,
     "copy_output": CORE | {"copy_rows"},
-    "vector": CORE | {"application", "connect_errors", "plans", "settings"},
+    "vector": CORE | {"application", "connect_errors", "encoding", "plans", "pydantic_schema", "settings"},
     "speed": CORE,
     "database": CORE
     | {
@@ -130,7 +130,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "result_tests": FLOOR | {"settings", "migrate", "schema", "files_by_query"},
     "review": CORE
     | {"settings", "migrate", "connect_errors", "schema", "analysis", "codegen", "check", "plans"},
-    "editor": CORE | {"settings", "schema", "analysis", "codegen", "check", "review"},
+    "editor": CORE | {"settings", "schema", "analysis", "codegen", "check", "plans", "review"},
 }
 # The modules that users import are above all of these; the layers and the command line are above them.
 FACADE = {"__init__", "fastapi", "litestar", "query_folder", "testing"}
@@ -169,7 +169,7 @@ LIBRARY_HOMES: dict[str, set[str]] = {
     "pytest": {"testing"},
     "psycopg_pool": {"sync"},
     "redis": {"cache", "health", "limits", "redis_connection", "redis_protocol", "sessions"},
-    "rich": {"cli"},
+    "rich": {"cli", "vector"},
     "sqlalchemy": {"sync"},
     "uvloop": {"database", "cli"},
     "watchfiles": {"cli"},

@@ -26,6 +26,7 @@ from plainsql.redis_connection import RedisConnection
 from plainsql.sessions import Sessions, SyncSessions
 from plainsql.sync_redis_connection import SyncRedisConnection
 from plainsql.values import SyncValues, Values
+from plainsql.vector import fill
 from tests.database.ask import SELECT_1
 
 NO_POOL = asyncpg.Pool.__new__(asyncpg.Pool)  # nothing is sent there
@@ -50,6 +51,10 @@ async def enter(block: Any) -> None:
 
 def call(function: Any, needed: dict[str, Any], given: dict[str, Any]) -> Any:
     return function(**(needed | given))
+
+
+def of_any_kind(*queries: Any) -> Any:
+    return queries
 
 
 def limits() -> Any:
@@ -276,6 +281,13 @@ FUNCTIONS: dict[str, list[Function]] = {
     "log_tail": [
         Function(embedded.EmbeddedServer.log_tail, lambda _, given: embedded_server().log_tail(**given)),
     ],
+    "fill": [
+        Function(
+            fill,
+            lambda db, given: fill(db, *of_any_kind(SELECT_1, SELECT_1), **({"embed": len} | given)),
+            ("db", "list_query", "set_query"),
+        )
+    ],
     "load": [Function(plainsql.load, lambda _, given: plainsql.load(**given))],
     "Rotation": [
         Function(
@@ -350,6 +362,7 @@ NO_OPTIONS = {
         *("EmbeddedServer", "Status", "project_folder", "scratch_folder", "start_or_scratch"),
     },
     "plainsql.otel": set[str](),
+    "plainsql.vector": {"Failure", "Filled", "HalfVector", "SparseVector", "Vector"},
 }
 # Methods of what is returned, with no option but data.
 NO_OPTIONS_METHODS = {

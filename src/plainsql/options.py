@@ -410,12 +410,13 @@ OPTIONS: Final[Mapping[str, Mapping[str, Kind]]] = {
     "lock": {"key": _NAME, "wait": _FLAG},
     "listen": {"channel": _CHANNEL, "heartbeat": _SECONDS},
     "close": {"timeout": _or_none(_SECONDS_FROM_0)},
-    "check": {"migrations": _FLAG, "timeout": _SECONDS},
+    "check": {"layer": _or_none(_NAME), "migrations": _FLAG, "timeout": _SECONDS},
     "copy_in": {
         "table": _NAME,
         "rows": _ROWS,
         "columns": _or_none(_NAMES),
         "progress": _HOOK,
+        "analyze": _FLAG,
     },
     "copy_out": {
         "query": Kind("a query", lambda value: hasattr(value, "compiled") and hasattr(value, "file")),
@@ -450,6 +451,33 @@ OPTIONS: Final[Mapping[str, Mapping[str, Kind]]] = {
         "window": _PERIOD,
     },
     "wait": {"timeout": _or_none(_SECONDS_FROM_0)},
+    "fill": {
+        "embed": Kind("a function of a list of texts", callable),
+        "batch": _whole(1, 10_000),
+        "workers": _whole(1, 1000),
+        "rate": _or_none(_number(0.0001, 1_000_000)),
+        "attempts": _whole(1, 1000),
+        "backoff": _SECONDS_FROM_0,
+        "max_failed": _whole(0, 1_000_000),
+        "dimension": _or_none(_whole(1, 1_000_000_000)),
+        "key": Kind(
+            "the name of a column, or a list of them",
+            lambda value: _NAME.fits(value) or (_NAMES.fits(value) and len(value) > 0),
+        ),
+        "text": _NAME,
+        "embedding": _NAME,
+        "parameters": _or_none(
+            Kind(
+                "a dict of parameters",
+                lambda value: isinstance(value, Mapping) and all(map(_NAME.fits, value)),
+            )
+        ),
+        "progress": Kind(
+            "a function that is not async, True or False",
+            lambda value: isinstance(value, bool) or (value is not None and _HOOK.fits(value)),
+            _HOOK.got,
+        ),
+    },
     "sql": {
         "type": _ANYTHING,
         "returns": _choice("many", "one", "optional"),

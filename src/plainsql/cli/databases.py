@@ -33,10 +33,11 @@ _OF_A_DATABASE: Final = (
     ("stats",),
     ("slow",),
     ("activity",),
+    ("layers", "copy"),
     *(("cache", "triggers"), ("cache", "drain"), ("crypto", "rotate")),
 )
 """The commands that work on one database."""
-_GROUPS: Final = frozenset({"cache", "crypto", "db", "migrate", "new", "schema", "stats"})
+_GROUPS: Final = frozenset({"cache", "crypto", "db", "layers", "migrate", "new", "schema", "stats"})
 """The commands whose second word is a command; that of any other is an argument."""
 _OF_ALL: Final = (
     *(

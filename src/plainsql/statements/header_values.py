@@ -12,12 +12,13 @@ from plainsql.statements.header import Entry, close_match
 from plainsql.statements.header_encryption import read_encryption
 from plainsql.statements.header_errors import read_error
 from plainsql.statements.header_examples import ExampleLine, read_example
+from plainsql.statements.header_settings import read_setting, setting_name
 from plainsql.statements.model import Allowance, Bounds, CachePolicy, ColumnHint, NamedError, Returns
 from plainsql.statements.source import Source
 from plainsql.statements.suggestions import RESERVED_ROW_NAMES, returns_form, row_name
 
 if TYPE_CHECKING:
-    from plainsql.statements.model import Constant, Encryption, Number, ReturnKind
+    from plainsql.statements.model import Constant, Encryption, Number, QuerySetting, ReturnKind
 
 __all__ = ["FORMS", "Keys", "read_keys"]
 
@@ -69,6 +70,8 @@ class Keys:
             "paged",
             "autobatch",
             "returns",
+            "setting_offsets",
+            "settings",
             "table",
             "types",
         ),
@@ -91,6 +94,9 @@ class Keys:
         self.errors: list[NamedError] = []
         self.paged = False
         self.deprecated = ""
+        self.settings: list[QuerySetting] = []
+        self.setting_offsets: list[int] = []
+        """The offset of the value of each ``set`` line."""
         self.described: dict[str, tuple[str, int]] = {}
         """The text of each ``param`` line that has one, and the offset of the parameter's name."""
 
@@ -108,6 +114,8 @@ def read_keys(source: Source, entries: list[Entry], table: str, errors: list[Sql
         identity = (entry.key, entry.value if entry.key in ("allow", "example") else entry.name)
         if entry.key == "allow" and (finding := _FINDING.match(entry.value)):
             identity = (entry.key, finding[1])
+        if entry.key == "set":
+            identity = (entry.key, setting_name(entry.value) or entry.value)
         if identity in seen:
             errors.append(_twice(source, entry, identity[1], seen[identity]))
             continue
@@ -486,6 +494,11 @@ def _read_deprecated(source: Source, entry: Entry, keys: Keys) -> None:
     keys.deprecated = entry.value
 
 
+def _read_set(source: Source, entry: Entry, keys: Keys) -> None:
+    keys.settings.append(read_setting(source, entry.value, entry.value_offset))
+    keys.setting_offsets.append(entry.value_offset)
+
+
 def _read_page(source: Source, entry: Entry, keys: Keys) -> None:
     if entry.value != "key":
         raise source.error(
@@ -507,6 +520,7 @@ _READERS: Final = {
     "error": _read_error,
     "page": _read_page,
     "deprecated": _read_deprecated,
+    "set": _read_set,
 }
 _EXAMPLES: Final = {
     "returns": f"write {FORMS}",
@@ -519,4 +533,5 @@ _EXAMPLES: Final = {
     "page": "write page: key",
     "error": "write, for example, error customers_email_key: EmailTaken",
     "deprecated": "write, for example, deprecated: use leads.get_by_key",
+    "set": "write, for example, set: hnsw.ef_search = 100",
 }

@@ -1,5 +1,7 @@
-"""pgvector's values: ``Vector`` (``(dim,) float32``), ``HalfVector`` (``float16``) and ``SparseVector``; and
-``recall``, which measures how much of the exact answer a search finds.
+"""pgvector's values: ``Vector`` (``(dim,) float32``), ``HalfVector`` (``float16``) and ``SparseVector``.
+
+``recall`` measures how much of the exact answer a search finds. ``fill`` embeds the texts of a table's rows,
+and stores the vectors.
 """
 
 from __future__ import annotations
@@ -7,27 +9,37 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 try:
-    from pgvector import HalfVector, SparseVector, Vector
-except ImportError:  # the extra is not installed
-    from plainsql.errors import SettingsError
+    from plainsql.vector.pgvector_types import HalfVector, SparseVector, Vector
+except ImportError as error:
+    if (error.name or "").partition(".")[0] != "pgvector":
+        raise
+    from plainsql.errors import SettingsError  # the extra is not installed
 
     raise SettingsError("vectors need the pgvector package", hint="pip install 'plainsql[vector]'") from None
 
 if TYPE_CHECKING:
+    from plainsql.vector.embedding_job import fill
+    from plainsql.vector.embedding_rounds import Failure, Filled
     from plainsql.vector.recall_measurement import recall
     from plainsql.vector.recall_report import RecallCase, RecallMeasurement, RecallReport
 
 __all__ = [
+    "Failure",
+    "Filled",
     "HalfVector",
     "RecallCase",
     "RecallMeasurement",
     "RecallReport",
     "SparseVector",
     "Vector",
+    "fill",
     "recall",
 ]
 
 _LATER = {
+    "Failure": "embedding_rounds",
+    "Filled": "embedding_rounds",
+    "fill": "embedding_job",
     "recall": "recall_measurement",
     "RecallCase": "recall_report",
     "RecallMeasurement": "recall_report",

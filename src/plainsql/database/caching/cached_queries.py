@@ -128,9 +128,32 @@ def cached_query_of(
         codec: Codec[Any] | None = None
         if form is not None and (whole := base_form(type_)) is not None:
             codec = ConvertingCodec(whole)
-        return CachedQuery(query.name, policy, query.parameters, type_, shape=shape, codec=codec)
+        return CachedQuery(
+            query.name, policy, query.parameters, type_, shape=shape, codec=codec, forms=_vector_forms(query)
+        )
     except TypeError:
         return None
+
+
+def _vector_forms(query: CompiledQuery[Any, Any]) -> dict[int, Callable[[Any], bytes]]:
+    """Return the encoders of a query's vectors, by the positions of the parameters: an array, a list and a
+    ``Vector`` of the same numbers are one value.
+    """
+    annotations = getattr(query.bind_function, "__annotations__", {})
+    if not any("Vector" in str(annotation) for annotation in annotations.values()):
+        return {}
+    try:
+        hints = get_type_hints(query.bind_function)
+    except NameError:  # a name that the module has for type checkers only
+        return {}
+    from plainsql.vector import codecs
+
+    return {
+        place: encode
+        for place, name in enumerate(query.parameters)
+        for kind, encode in codecs.ENCODERS.items()
+        if kind in get_args(hints.get(name))
+    }
 
 
 class CachedQueries:
