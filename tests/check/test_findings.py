@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from plainsql.check.problems import Problem
 from plainsql.check.project_check import check_project
+from plainsql.plans.statistics.production_statistics import (
+    Production,
+    ProductionStatistics,
+    TableStatistics,
+)
+from plainsql.plans.statistics.statistics_files import write_statistics
+from plainsql.plans.table_sizes import large_tables
 from plainsql.settings import Project
 
 SCHEMA = (
@@ -165,3 +173,48 @@ def test_a_star_names_the_columns_to_paste(find: Find) -> None:
     assert found.hint == "name them: n.id, n.author, n.stars, n.text, n.at, n.seen"
     names = str(found.hint).removeprefix("name them: ")
     assert find(f"select {names}\nfrom notes as n\nwhere n.id = 1", returns="optional Note") == []
+
+
+def test_a_vector_index_is_missing_on_a_table_that_is_large_in_production(
+    tmp_path: Path, database_url: str
+) -> None:
+    header = "-- The nearest.\n-- returns: many Doc\n"
+    query = "select d.id\nfrom docs as d\norder by d.e <=> :q, d.id\nlimit :n\n"
+    allowed = f"{header}-- allow: vector-index: exact\n{query}"
+    for path, text in {
+        "migrations/0001_docs.sql": (
+            "create extension if not exists vector;\n"
+            "create table docs (id bigint primary key, e vector(3));\n"
+        ),
+        "sql/docs/nearest.sql": header + query,
+        "sql/docs/exact.sql": allowed,
+    }.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text)
+    project = Project(root=tmp_path)
+    taken = datetime(2026, 1, 1, tzinfo=UTC)
+    production = Production(format=1, taken=taken, server="18.1", collation="C", values="few")
+
+    def problems(rows: float) -> list[Problem]:
+        tables = {"docs": TableStatistics(rows=rows)}
+        write_statistics(
+            tmp_path / "stats", ProductionStatistics(production=production, schemas={"public": tables})
+        )
+        found = check_project(project, database_url, large=large_tables(project))
+        assert found.errors == ()
+        return list(found.findings)
+
+    assert large_tables(project) == {}
+    # The allowance of the second query stays, whatever is known of the table.
+    assert problems(9_999) == []
+    (finding,) = problems(61_914)
+    assert (finding.name, finding.line, finding.column) == ("vector-index", 5, 14)
+    assert Path(finding.path).name == "nearest.sql"
+    assert (
+        finding.message == "no index of docs serves the order by <=>: all of its rows are read and compared"
+    )
+    assert finding.detail == "production has about 61,914 rows"
+    assert finding.hint == (
+        "in a migration of its own that starts with '-- transactional: false':"
+        " create index concurrently on public.docs using hnsw (e vector_cosine_ops)"
+    )

@@ -75,6 +75,15 @@ create policy p2 on rows using (t = (select nullif(current_setting('a.b', true),
 create policy p3 on rows using (t = tenant()); --! policy-per-row
 create policy p4 on rows for insert with check (t = nullif(current_setting('a.b'), '')); --! policy-per-row
 create policy p5 on rows using (admits(t) and now() > '2020-01-01' and t = current_user and random() < 2);
+create extension if not exists vector;
+create table found (id bigint primary key, t text, e vector(3));
+create index found_e on found using hnsw (e vector_l2_ops);
+alter table found enable row level security;
+create policy p1 on found using (t = (select current_setting('a.b', true))::text); --! policy-hides-tenant
+create policy p2 on found using (t = current_setting('a.b', true) and id > 3);
+create policy p3 on found using (admits(current_setting('a.b', true))); --! policy-per-row
+create policy p4 on found for insert with check (t = (select current_setting('a.b', true)));
+create policy p5 on found using (t = (select r.t from rows as r where r.id = 1));
 create table forced (id bigint primary key, t text);
 alter table forced enable row level security, force row level security;
 create policy p1 on forced using (exists (select from rows as r where r.id = forced.id));

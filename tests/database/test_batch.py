@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 
 import asyncpg
@@ -307,6 +308,36 @@ async def test_what_fails_in_the_middle_leaves_nothing(
         await many_of_it(proxied_items_db, sets)
     assert await _total(outside) == before
     assert await get(proxied_items_db, id=1) is not None
+    await settled(lambda: proxied_items_db.stats().in_use == 0)
+
+
+@many[Item](
+    "t.add_named",
+    "t.sql",
+    1,
+    "insert into item (id, name) values (:id, :name) returning id, name, tags",
+    session_clean=True,
+    not_null=("name",),
+)
+def add_named(*, id: int, name: str | None) -> Args:
+    return (id, name)
+
+
+@pytest.mark.parametrize("count", [1, 3, 5000])
+async def test_rows_that_cannot_be_read_leave_nothing_in_a_transaction(
+    proxied_items_db: plainsql.Database, outside: Any, count: int
+) -> None:
+    """The server has no error: the header says of a column that it is not null, and one is."""
+    before = await _total(outside)
+    sets: list[Any] = [{"id": 2000 + n, "name": "n"} for n in range(count)]
+    sets[-1]["name"] = None
+    with suppress(plainsql.TransactionError, asyncpg.PostgresError):  # it is aborted, or the batch undone
+        async with proxied_items_db.transaction() as tx:
+            with pytest.raises(BindError):
+                await add_named.batch(tx, [{"id": "one", "name": "n"}])
+            with pytest.raises(plainsql.DecodeError):
+                await add_named.batch(tx, sets)
+    assert await _total(outside) == before
     await settled(lambda: proxied_items_db.stats().in_use == 0)
 
 

@@ -31,6 +31,8 @@ from plainsql.analysis.findings.server_findings import examine_versions
 from plainsql.analysis.findings.session_time_zones import session_time_zones
 from plainsql.analysis.findings.stars import stars
 from plainsql.analysis.findings.storable_types import unstorable_columns
+from plainsql.analysis.findings.vector_dimensions import vector_dimensions
+from plainsql.analysis.findings.vector_searches import vector_searches
 from plainsql.analysis.model import Analysis, ColumnFact, Finding, ParameterFact, RowCount
 from plainsql.analysis.nodes import Node, read_tree
 from plainsql.analysis.nullability.parameter_uses import ParameterUse, parameter_uses
@@ -159,6 +161,8 @@ class Analyser:
             findings=(
                 *(each for each in examine(examined) if not _is_of_joined_rows(each, parents)),
                 *examine_indexes(examined),
+                *vector_dimensions(examined),
+                *vector_searches(examined),
                 *frozen_literals(examined),
                 *session_time_zones(examined),
                 *stars(examined),

@@ -6,7 +6,7 @@ database, on which everything is analysed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -43,10 +43,21 @@ _NO_TEXTS: Final[Mapping[Path, str]] = MappingProxyType({})
 class LiveProject:
     """A project of one database, checked by one thread; its folder is the working folder in each call."""
 
-    def __init__(self, project: Project, scratch: str | None = None) -> None:
-        """Take the settings; ``scratch`` is the URL of a server, as for ``check_project``."""
+    def __init__(
+        self,
+        project: Project,
+        scratch: str | None = None,
+        *,
+        large: Callable[[Project], Mapping[str, float]] = lambda project: {},
+    ) -> None:
+        """Take the settings; ``scratch`` is the URL of a server, as for ``check_project``.
+
+        ``large`` returns the rows of the tables of which production has many; the first check asks for them.
+        """
         self.project = project
         self._scratch = scratch
+        self._read_large = large
+        self._large: Mapping[str, float] | None = None
         self._files: dict[Path, LoadedFile] = {}
         self._found: dict[str, tuple[Statement, Checked | PlainsqlError]] = {}
         self._modules = _LiveModules()
@@ -86,9 +97,12 @@ class LiveProject:
         ``module`` such as ``realty.leads``, only the files of that folder are checked, which is faster. If
         the schema cannot be applied, or no server can be reached, that error is among the others.
 
-        Raises ``SettingsError`` if ``allow`` has a value of another kind.
+        Raises ``SettingsError`` if ``allow`` has a value of another kind, or if the statistics of production
+        cannot be read.
         """
         allowed = AllowedFindings(self.project)
+        if self._large is None:
+            self._large = self._read_large(self.project)
         try:
             catalog, unsound = load_sound(self.project.sql_folder, known=self._files, texts=texts)
         except SqlFileError as error:
@@ -114,6 +128,7 @@ class LiveProject:
             everything=module is None,
             lint=self.project.check_schema,
             generate=self._modules.generate if module is None else generate_modules,
+            large=self._large,
         )
 
     def _analyse(self, chosen: Sequence[Statement]) -> tuple[_Session, AnalysedStatements]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Final
 
 import msgspec
@@ -20,6 +21,7 @@ from plainsql.errors import Place, PlainsqlError, SqlFileError, SqlFolderError
 
 __all__ = [
     "FINDINGS",
+    "NO_LARGE_TABLES",
     "WRONG_WHEN_CACHED",
     "Edit",
     "Fix",
@@ -37,7 +39,7 @@ FINDINGS: Final = {
     "children-without-key": "a list of child rows, or its parents, whose rows no proved key distinguishes",
     "conflict-without-row": "`returns: one` of an insert that returns no row for some conflicts",
     "frozen-literal": "a literal such as `'now'`, whose value is that of the moment of preparing",
-    "generic-plan": "a vector search whose filter is a parameter and whose limit is a constant",
+    "generic-plan": "a vector search with a constant limit, and a filter by a parameter or a tenant",
     "hidden-writes": "a write whose trigger or function may write any table, if results are cached",
     "insert-fails": "an insert that leaves out a column that refuses null and has no default",
     "json-type": "a JSON column whose declared type is not what the query builds",
@@ -53,10 +55,14 @@ FINDINGS: Final = {
     "unproved-one": "`returns: one` or `optional` that no unique key, limit or aggregate proves",
     "unused-parameter": "a parameter that changes nothing",
     "unviolated-constraint": "`error NAME: Class` of a constraint that the query cannot violate",
-    "vector-dimension": "a vector compared with a column of another dimension",
-    "vector-operator": "a distance operator that no index on the column serves",
+    "vector-dimension": "vectors of different dimensions that are compared or cast",
+    "vector-index": "a vector search that no index has all rows of, or none is on its expression",
+    "vector-operator": "an order by a distance in a form that the index of the column does not serve",
 }
 """The findings that a header may allow, each with its meaning. docs/findings.md has a section for each."""
+
+NO_LARGE_TABLES: Final[Mapping[str, float]] = MappingProxyType({})
+"""The tables of which production has many rows, if no statistics are known."""
 
 WRONG_WHEN_CACHED: Final = frozenset(["cache-unsteady", "cache-untracked"])
 """Findings about cached queries that ``generate`` refuses as ``check`` does, unless the header allows
@@ -132,12 +138,17 @@ def refusal(error: PlainsqlError) -> Problem:
 
 
 def findings_of(
-    checked: Checked, *, caches: bool = False, json_types: JsonTypes | None = None
+    checked: Checked,
+    *,
+    caches: bool = False,
+    json_types: JsonTypes | None = None,
+    large: Mapping[str, float] = NO_LARGE_TABLES,
 ) -> Iterable[Problem]:
     """Yield the findings about a statement that its header does not allow, and the errors in its allowances.
 
     ``caches`` is true if any query of the project is cached. ``json_types`` are the types that headers may
-    name; without them, none is compared with the JSON that a query builds.
+    name; without them, none is compared with the JSON that a query builds. ``large`` has the rows of the
+    tables of which production has many, by ``schema.table``.
     """
     statement = checked.statement
     allowed = {allowance.finding: allowance for allowance in statement.allow}
@@ -162,6 +173,8 @@ def findings_of(
                 continue  # its pages bound the rows
             if finding.name in allowed:
                 used.add(finding.name)
+            elif finding.large and finding.large not in large:
+                continue
             elif key not in seen:  # once, however many variants have it
                 seen.add(key)
                 yield Problem(
@@ -170,7 +183,7 @@ def findings_of(
                     place.line,
                     place.column,
                     finding.message,
-                    None,
+                    f"production has about {large[finding.large]:,.0f} rows" if finding.large else None,
                     finding.hint or None,
                     place.excerpt,
                 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any, Final, cast
 from plainsql import statements
 from plainsql.check.analysed_statements import AnalysedStatements
 from plainsql.check.git_repository import Repository
+from plainsql.check.problems import NO_LARGE_TABLES
 from plainsql.check.project_check import ProjectCheck, check_project
 from plainsql.errors import (
     ConnectError,
@@ -167,17 +168,25 @@ def _exported(
     return os.path.relpath(target / below, project.root)
 
 
-def check_at_commit(project: Project, now: Project, scratch: str | None, notes: list[str]) -> ProjectCheck:
+def check_at_commit(
+    project: Project,
+    now: Project,
+    scratch: str | None,
+    notes: list[str],
+    *,
+    large: Mapping[str, float] = NO_LARGE_TABLES,
+) -> ProjectCheck:
     """Return the check of a project at a commit.
 
     It uses the server, the cache of analyses and, if the schema is the same, the scratch database of the
     project ``now``. If the schema cannot be made, nothing is analysed, and ``notes`` gets the reason.
+    ``large`` has the rows of the tables of which production has many.
     """
     try:
         source, schema = schema_source(project), schema_source(now)
         if type(source) is not type(schema) or source.digest() != schema.digest():
             schema = SchemaAtCommit(source, b"since\0" + schema.identity)
-        return check_project(project, scratch, schema=schema, home=now)
+        return check_project(project, scratch, schema=schema, home=now, large=large)
     except (ConnectError, ContractError, EmbeddedServerError):
         raise  # of the server, which now has as well
     except PlainsqlError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -16,6 +16,7 @@ from plainsql.check.allowed import AllowedFindings
 from plainsql.check.analysed_statements import AnalysedStatements, analyse_statements
 from plainsql.check.analysis_cache import AnalysisCache
 from plainsql.check.assumed_columns import unneeded_columns
+from plainsql.check.cached_names import cached_name_problems
 from plainsql.check.declared_types import own_types_of
 from plainsql.check.fragment_copies import read_copies
 from plainsql.check.generated_modules import (
@@ -25,6 +26,7 @@ from plainsql.check.generated_modules import (
     generate_sound_modules,
 )
 from plainsql.check.problems import (
+    NO_LARGE_TABLES,
     WRONG_WHEN_CACHED,
     Problem,
     findings_of,
@@ -106,6 +108,7 @@ def check_project(
     lint: bool = False,
     schema: SchemaSource | None = None,
     home: Project | None = None,
+    large: Mapping[str, float] = NO_LARGE_TABLES,
 ) -> ProjectCheck:
     """Check a project.
 
@@ -118,6 +121,7 @@ def check_project(
         lint: also lint the schema, if all files are checked.
         schema: the source of the schema; by default that of the settings.
         home: the project whose scratch database and cached analyses are used, if this one is a copy of it.
+        large: the rows of the tables of which production has many, by ``schema.table``.
 
     Files that cannot be loaded are among the errors of the result.
 
@@ -132,6 +136,7 @@ def check_project(
     chosen = tuple(s for s in catalog.values() if not wanted or Path(s.path).resolve() in wanted)
     errors = [problem for error in unsound for problem in problems_of_files(error)]
     copies = read_copies(project.sql_folder)
+    errors += cached_name_problems(project, catalog, complete=not unsound)
     errors += [
         problem for problem in copies.problems() if not wanted or Path(problem.path).resolve() in wanted
     ]
@@ -162,6 +167,7 @@ def check_project(
         caches=any(statement.cache is not None for statement in catalog.values()),
         everything=not wanted,
         lint=lint,
+        large=large,
     )
     unused = () if wanted else tuple(f"{path}: no file uses this fragment" for path in copies.unused)
     return replace(found, notes=unused)
@@ -179,6 +185,7 @@ def judge(
     everything: bool,
     lint: bool = False,
     generate: Generate = generate_modules,
+    large: Mapping[str, float] = NO_LARGE_TABLES,
 ) -> ProjectCheck:
     """Return the check of analysed statements: their modules, their errors and their findings.
 
@@ -193,6 +200,7 @@ def judge(
         everything: true if the statements are all of the project's.
         lint: true if ``of_schema`` has the lints.
         generate: makes the modules.
+        large: the rows of the tables of which production has many, by ``schema.table``.
     """
     errors = [*errors, *(refusal(error) for error in inspection.errors)]
     own_types = inspection.own_types
@@ -202,7 +210,7 @@ def judge(
     json_types = JsonTypes(project.import_name, project.output_folder)
     for checked in inspection.checked:
         try:
-            found += findings_of(checked, caches=caches, json_types=json_types)
+            found += findings_of(checked, caches=caches, json_types=json_types, large=large)
         except Exception as error:  # noqa: BLE001 (a fault of ours: the other files are checked all the same)
             errors.append(refusal(fault_error(error, statement_place(checked.statement))))
     found = allowed.without_allowed(found)

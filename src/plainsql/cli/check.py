@@ -26,6 +26,7 @@ from plainsql.cli.markdown import print_markdown
 from plainsql.cli.project import load_project, repository_root
 from plainsql.errors import SettingsError, SqlFileError, printable
 from plainsql.files import replace_file
+from plainsql.plans.table_sizes import large_tables
 from plainsql.settings import Project
 from plainsql.statements.discovery import FRAGMENTS_FOLDER, read_text
 
@@ -121,7 +122,9 @@ def check(
     only = _only(project, files)
     accepted = _baseline(project, baseline, update=update_baseline, prune=prune_baseline)
     lint = (schema or project.check_schema) and not only
-    found = check_project(project, scratch, only=only, no_cache=no_cache, lint=lint)
+    found = check_project(
+        project, scratch, only=only, no_cache=no_cache, lint=lint, large=large_tables(project)
+    )
     problems = [*found.errors, *found.findings]
     if only:
         problems = [problem for problem in problems if Path(problem.path).resolve() in only]

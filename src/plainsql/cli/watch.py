@@ -19,6 +19,7 @@ from plainsql.check.project_check import ProjectCheck
 from plainsql.cli.exit_codes import FINE
 from plainsql.cli.project import has_sql, no_project
 from plainsql.errors import PlainsqlError, SettingsError
+from plainsql.plans.table_sizes import large_tables
 from plainsql.settings import Project
 
 __all__ = ["watch"]
@@ -105,7 +106,7 @@ class _Watched:
 
     def __init__(self, project: Project, scratch: str | None) -> None:
         self._project = project
-        self._live = LiveProject(project, scratch)
+        self._live = LiveProject(project, scratch, large=large_tables)
         self._baseline = _baseline(project)
         self._shown: set[Problem] = set()
         self._written: dict[Path, str] = {}

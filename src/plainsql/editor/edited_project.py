@@ -14,6 +14,7 @@ from plainsql.codegen import Checked
 from plainsql.editor.destinations import query_name
 from plainsql.editor.schema_names import SchemaNames
 from plainsql.errors import PlainsqlError, SettingsError, SqlFileError
+from plainsql.plans.table_sizes import large_tables
 from plainsql.review.model.table_definitions import table_definitions
 from plainsql.settings import Project, use_database
 from plainsql.statements.discovery import read_text
@@ -44,7 +45,7 @@ class EditedProject:
         """The SQL file of each query."""
         self.without_place: tuple[Problem, ...] = ()
         """The problems of the last check that are about no file, such as a server that cannot be reached."""
-        self._live = LiveProject(project, scratch)
+        self._live = LiveProject(project, scratch, large=large_tables)
         self._names_of: object = None
         self._settings = self._settings_text()
 

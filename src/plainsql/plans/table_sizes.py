@@ -7,10 +7,31 @@ from typing import Final
 from plainsql.migrate.trace import TableSize
 from plainsql.migrate.trace.catalog_changes import quoted
 from plainsql.plans.statistics.production_statistics import ProductionStatistics
+from plainsql.plans.statistics.statistics_files import read_statistics
+from plainsql.plans.statistics.statistics_folder import statistics_folder
+from plainsql.settings import Project
 
-__all__ = ["table_sizes"]
+__all__ = ["large_tables", "table_sizes"]
 
 _PAGE_BYTES: Final = 8192
+_MANY_ROWS: Final = 10_000
+"""The rows from which a comparison of all vectors takes longer than a search in an index by far."""
+
+
+def large_tables(project: Project) -> dict[str, float]:
+    """Return the rows of each table of which production has many, by ``schema.name``; none without
+    statistics.
+
+    Raises ``SettingsError`` if the statistics cannot be read.
+    """
+    folder = statistics_folder(project)
+    schemas = read_statistics(folder).schemas if folder is not None else {}
+    return {
+        f"{schema}.{name}": table.rows
+        for schema, tables in schemas.items()
+        for name, table in tables.items()
+        if table.rows >= _MANY_ROWS
+    }
 
 
 def table_sizes(statistics: ProductionStatistics) -> dict[str, TableSize]:

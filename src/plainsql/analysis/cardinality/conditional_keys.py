@@ -7,7 +7,7 @@ condition, it compares with one value of a list, or the condition follows from a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from plainsql.analysis.catalog.relations import ConditionalKey, Relation
 from plainsql.analysis.catalog.server_catalog import Catalog
@@ -25,7 +25,7 @@ from plainsql.analysis.conditions.known_facts import ExpressionKey, Facts
 from plainsql.analysis.nodes import Node, Value
 from plainsql.analysis.tree.query_tree import Command, RangeTableEntry, Scope, expression_children
 
-__all__ = ["expression_equalities", "implied_keys"]
+__all__ = ["expression_equalities", "expression_shape", "implied_keys", "is_implied"]
 
 _IS_NULL, _IS_NOT_NULL = 0, 1
 _IS_TRUE, _IS_FALSE = 0, 2
@@ -43,13 +43,8 @@ def implied_keys(
     """
     if not relation.conditional_keys or scope.query.command == Command.MERGE:
         return
-    known = [node for node, only_for in conditions(scope) if only_for is None or entry.index in only_for]
-    shapes = {_shape(_plain_test(node), entry.index) for node in known}
-    shapes |= {
-        _compared(node, args[0], args[1], entry.index)
-        for node in known
-        if node.kind == "OPEXPR" and len(args := node.nodes("args")) == 2 and args[1].kind == "CONST"
-    }
+    known = _known(entry, scope)
+    shapes = _shapes(known, entry)
     nulls = {
         variable[1]
         for node in known
@@ -65,15 +60,46 @@ def implied_keys(
         for family in families
     }
     for key in relation.conditional_keys:
-        if all(
-            _shape(_plain_test(part), 1) in shapes
-            or any(shape in shapes for shape in _each_of_list(part))
-            or _follows(part, entry, scope, facts)
-            for part in key.predicate
-        ):
+        if _all_hold(key.predicate, shapes, entry, scope, facts):
             pairs = enumerate(zip(key.columns, key.families, strict=False))
             alike = {i for i, (column, family) in pairs if column in nulls or (column, family) in same}
             yield key, frozenset(alike) if key.nulls_not_distinct else frozenset()
+
+
+def is_implied(predicate: Iterable[Node], entry: RangeTableEntry, scope: Scope, facts: Facts) -> bool:
+    """Return whether the conditions of a partial index hold in every row of an entry."""
+    return _all_hold(predicate, _shapes(_known(entry, scope), entry), entry, scope, facts)
+
+
+def _known(entry: RangeTableEntry, scope: Scope) -> list[Node]:
+    """Return the conditions that the rows of an entry fulfil."""
+    return [node for node, only_for in conditions(scope) if only_for is None or entry.index in only_for]
+
+
+def _shapes(known: Iterable[Node], entry: RangeTableEntry) -> set[ExpressionKey]:
+    """Return the forms of these conditions."""
+    shapes: set[ExpressionKey] = set()
+    for node in known:
+        shapes.add(expression_shape(_plain_test(node), entry.index))
+        args = node.nodes("args")
+        if node.kind == "OPEXPR" and len(args) == 2 and args[1].kind == "CONST":
+            shapes.add(_compared(node, args[0], args[1], entry.index))
+    return shapes
+
+
+def _all_hold(
+    predicate: Iterable[Node],
+    shapes: set[ExpressionKey],
+    entry: RangeTableEntry,
+    scope: Scope,
+    facts: Facts,
+) -> bool:
+    return all(
+        expression_shape(_plain_test(part), 1) in shapes
+        or any(shape in shapes for shape in _each_of_list(part))
+        or _follows(part, entry, scope, facts)
+        for part in predicate
+    )
 
 
 def _is_one_value(catalog: Catalog, node: Node) -> bool:
@@ -94,14 +120,14 @@ def _each_of_list(predicate: Node) -> Iterator[ExpressionKey]:
 
 def _compared(node: Node, left: Node, right: Node, index: int) -> ExpressionKey:
     operator, collation = node.number("opno"), node.number("inputcollid")
-    return ("compared", operator, collation, _shape(left, index), _shape(right, index))
+    return ("compared", operator, collation, expression_shape(left, index), expression_shape(right, index))
 
 
 def expression_equalities(
     catalog: Catalog, expression: Node, entry: RangeTableEntry, scope: Scope
 ) -> Iterator[Equality]:
     """Yield the equalities of a query that have an index's expression over the entry on one side."""
-    wanted = _shape(strip_relabel(expression), 1)
+    wanted = expression_shape(strip_relabel(expression), 1)
     for node, only_for in conditions(scope):
         args = node.nodes("args")
         families = equality_families(catalog, node.number("opno")) if node.kind == "OPEXPR" else frozenset()
@@ -114,7 +140,9 @@ def expression_equalities(
             continue
         for one, other in ((strip_relabel(args[0]), args[1]), (strip_relabel(args[1]), args[0])):
             # Above an outer join the expression may belong to a row that does not exist.
-            if _shape(one, entry.index) == wanted and not any(n.bits("varnullingrels") for n in one.walk()):
+            if expression_shape(one, entry.index) == wanted and not any(
+                n.bits("varnullingrels") for n in one.walk()
+            ):
                 yield Equality((entry.index, 0), other, families, only_for, node, one)
 
 
@@ -159,7 +187,7 @@ def _follows(predicate: Node, entry: RangeTableEntry, scope: Scope, facts: Facts
     )
 
 
-def _shape(value: Value, index: int) -> ExpressionKey:
+def expression_shape(value: Value, index: int) -> ExpressionKey:
     """Return a form of an expression over one relation: equal forms are equal values in the same row."""
     if isinstance(value, Node):
         if value.kind == "VAR":
@@ -169,11 +197,11 @@ def _shape(value: Value, index: int) -> ExpressionKey:
         return (
             value.kind,
             *(
-                (name, _shape(item, index))
+                (name, expression_shape(item, index))
                 for name, item in value.fields.items()
                 if name not in LOCATION_FIELDS
             ),
         )
     if isinstance(value, list):
-        return tuple(_shape(item, index) for item in value)
+        return tuple(expression_shape(item, index) for item in value)
     return value

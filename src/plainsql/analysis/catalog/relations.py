@@ -99,6 +99,14 @@ class Index:
     columns: tuple[int, ...]
     """The indexed columns in order; 0 for an expression."""
     families: tuple[int, ...]
+    expressions: tuple[Node, ...] = ()
+    """The expressions of the columns that are 0, in order."""
+    predicate: tuple[Node, ...] = ()
+    """The conditions of a partial index, which must all hold; empty for an index of all rows."""
+    expression: str = ""
+    """The first of its columns as SQL, if it is an expression."""
+    condition: str = ""
+    """The predicate as SQL."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,7 +308,10 @@ select i.indrelid, c.relname, m.amname, i.indkey::text, i.indnkeyatts,
   array(
     select o.opcfamily::text from unnest(i.indclass) with ordinality as u(oid, n)
     inner join pg_catalog.pg_opclass as o on o.oid = u.oid order by u.n
-  )
+  ),
+  i.indexprs::text, i.indpred::text,
+  case when i.indkey[0] = 0 then pg_catalog.pg_get_indexdef(i.indexrelid, 1, true) else '' end,
+  coalesce(pg_catalog.pg_get_expr(i.indpred, i.indrelid, true), '')
 from pg_catalog.pg_index as i
 inner join pg_catalog.pg_class as c on c.oid = i.indexrelid
 inner join pg_catalog.pg_am as m on m.oid = c.relam
@@ -417,10 +428,20 @@ def load_relations(
             found[relation].exclusion_keys.append(
                 ExclusionKey(name, tuple(columns), tuple(operators), period)
             )
-    for relation, name, method, keys, count, families in rows(_INDEXES):
+    for relation, name, method, keys, count, families, expressions, predicate, *written in rows(_INDEXES):
         if relation in found:
             columns = tuple(map(int, keys.split()))[:count]
-            found[relation].indexes.append(Index(name, method, columns, tuple(map(int, families))))
+            found[relation].indexes.append(
+                Index(
+                    name,
+                    method,
+                    columns,
+                    tuple(map(int, families)),
+                    _nodes(expressions),
+                    _nodes(predicate),
+                    *written,
+                )
+            )
     for name, table, columns, referenced, others, *rest in rows(_foreign_keys_query(version)):
         if referenced in found:
             key = ForeignKey(name, table, tuple(columns), referenced, tuple(others), *rest)

@@ -1,14 +1,19 @@
-"""Lints of row security: policies without effect or missing, those evaluated per row, views past them."""
+"""Lints of row security: policies without effect or missing, and those that cost more than they need to.
+
+Views that read past the policies of their tables are among them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any, Final
 
+from plainsql.analysis.conditions.equalities import strip_relabel
 from plainsql.analysis.findings.schema_lints import USER_RELATIONS, SchemaLint, quoted
-from plainsql.analysis.nodes import Node, read_tree
+from plainsql.analysis.nodes import Node, conjuncts, read_tree
+from plainsql.analysis.tree.query_tree import expression_children
 
-__all__ = ["policy_lints"]
+__all__ = ["compares_with_value", "policy_lints"]
 
 # Direct access to a partition may be closed on purpose: queries of the whole table use its own policies.
 _ROW_SECURITY: Final = f"""
@@ -29,7 +34,14 @@ order by n.nspname, c.relname
 """
 
 _POLICIES: Final = f"""
-select c.relname, format('%I.%I', n.nspname, c.relname), p.polname, p.polqual::text, p.polwithcheck::text
+select c.relname, format('%I.%I', n.nspname, c.relname), p.polname, p.polqual::text, p.polwithcheck::text,
+  p.polcmd in ('*', 'r') and exists (
+    select
+    from pg_catalog.pg_index as i
+    inner join pg_catalog.pg_class as x on x.oid = i.indexrelid
+    inner join pg_catalog.pg_am as m on m.oid = x.relam
+    where i.indrelid = c.oid and m.amname in ('hnsw', 'ivfflat')
+  )
 from pg_catalog.pg_policy as p
 inner join pg_catalog.pg_class as c on c.oid = p.polrelid
 inner join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
@@ -108,7 +120,7 @@ def policy_lints(connection: Any, oldest_server: int = 0) -> Iterator[SchemaLint
                 ((f"policy {policy} on {table}",),),
                 table,
             )
-    yield from _per_row(connection)
+    yield from _of_conditions(connection)
     if (oldest_server or connection.info.server_version // 10000) < _SECURITY_INVOKER_MAJOR:
         return
     for view, qualified, table in connection.execute(_VIEWS.encode()):
@@ -122,13 +134,29 @@ def policy_lints(connection: Any, oldest_server: int = 0) -> Iterator[SchemaLint
         )
 
 
-def _per_row(connection: Any) -> Iterator[SchemaLint]:
+def _of_conditions(connection: Any) -> Iterator[SchemaLint]:
+    """Yield the lints of what policies compare and call."""
     policies = connection.execute(_POLICIES.encode()).fetchall()
     if not policies:
         return
     functions = {oid: (name, volatile) for oid, name, volatile in connection.execute(_FUNCTIONS.encode())}
-    for table, qualified, policy, using, check in policies:
-        calls = [oid for text in (using, check) if text for oid in _steady_calls(read_tree(text), functions)]
+    for table, qualified, policy, using, check, has_vectors in policies:
+        if has_vectors and using and any(map(_hidden, _conditions(using))):
+            yield SchemaLint(
+                "policy-hides-tenant",
+                f"the policy {quoted(policy)} of {qualified} hides the tenant from the planner",
+                "a vector search of a large tenant is planned as that of an average one: all of its rows are"
+                " read and sorted",
+                f"in a new migration: alter policy … on {qualified}, with the call itself and no sub-select;"
+                " and partition the table by hash of the tenant",
+                ((f"policy {policy} on {table}",),),
+                table,
+            )
+        trees: list[object] = [read_tree(check)] if check else []
+        if using:
+            # The planner has to know the value, and an index or a partition evaluates it once.
+            trees += [each for each in _conditions(using) if not (has_vectors and compares_with_value(each))]
+        calls = [oid for tree in trees for oid in _steady_calls(tree, functions)]
         if not calls:
             continue
         name, is_volatile = functions[calls[0]]
@@ -142,6 +170,34 @@ def _per_row(connection: Any) -> Iterator[SchemaLint]:
             ((f"policy {policy} on {table}",),),
             table,
         )
+
+
+def _conditions(using: str) -> list[Node]:
+    """Return the conditions of a policy that must all be true."""
+    tree = read_tree(using)
+    return conjuncts(tree) if isinstance(tree, Node) else []
+
+
+def compares_with_value(condition: Node) -> bool:
+    """Return whether a condition compares a column with a value that no column is part of."""
+    args = condition.nodes("args")
+    if condition.kind != "OPEXPR" or len(args) != 2:
+        return False
+    columns = [strip_relabel(arg).kind == "VAR" for arg in args]
+    return sum(columns) == 1 and not _has_column(args[columns.index(False)])
+
+
+def _hidden(condition: Node) -> bool:
+    """Return whether a condition compares a column with a sub-select that reads no table."""
+    args = condition.nodes("args")
+    if condition.kind != "OPEXPR" or not any(strip_relabel(arg).kind == "VAR" for arg in args):
+        return False
+    for sublink in (part for arg in args for part in expression_children(arg) if part.kind == "SUBLINK"):
+        query = sublink.node("subselect")
+        tree = query.node("jointree") if query is not None else None
+        if tree is not None and not tree.nodes("fromlist"):
+            return True
+    return False
 
 
 def _steady_calls(tree: object, functions: dict[int, tuple[str, bool]]) -> Iterator[int]:

@@ -14,6 +14,7 @@ __all__ = ["SCHEMA_LINTS", "USER_RELATIONS", "SchemaLint", "quoted"]
 SCHEMA_LINTS: Final = {
     "foreign-key-unindexed": "a foreign key whose columns no index begins with",
     "missing-primary-key": "a table without a primary key",
+    "policy-hides-tenant": "a policy whose tenant the planner does not know, on a table with a vector index",
     "policy-per-row": "a policy that evaluates a function again for each row",
     "policy-without-row-security": "a policy on a table whose row security is not enabled",
     "redundant-index": "an index whose work another index of the table does",

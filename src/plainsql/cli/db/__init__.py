@@ -9,6 +9,7 @@ from plainsql.cli.db.doctor import doctor
 from plainsql.cli.db.drop import drop
 from plainsql.cli.db.export import export
 from plainsql.cli.db.import_ import import_
+from plainsql.cli.db.indexes import indexes
 from plainsql.cli.db.sample import sample
 from plainsql.cli.db.stats import stats
 
@@ -25,6 +26,7 @@ app = App(
 )
 app.command(doctor)
 app.command(stats)
+app.command(indexes)
 app.command(cleanup)
 app.command(export)
 app.command(import_, name="import")

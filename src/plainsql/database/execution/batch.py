@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Coroutine, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractAsyncContextManager, nullcontext
 from time import perf_counter
 from typing import Any, TypeVar
 
@@ -31,6 +31,7 @@ from plainsql.database.execution import driver
 from plainsql.database.execution.errors import add_query_note, explain, is_lost
 from plainsql.database.execution.forms import Form, Forms
 from plainsql.database.execution.nul_characters import nul_refused, nuls_in, refuse_nul
+from plainsql.database.execution.own_settings import locally
 from plainsql.database.execution.pipelined_statement import (
     PipelinedStatement,
     Values,
@@ -39,11 +40,11 @@ from plainsql.database.execution.pipelined_statement import (
     pieces,
     unfit_call,
 )
-from plainsql.database.execution.savepoint import atomic
+from plainsql.database.execution.savepoint import aborting, atomic
 from plainsql.database.execution.statement import EXPLAINED, affected, execute
 from plainsql.database.execution.time_limit import TimeLimit
 from plainsql.database.pool.tenant_settings import LocalSettings
-from plainsql.errors import BindError, NoRowError, TooManyRowsError
+from plainsql.errors import BindError, ContractError, NoRowError, TooManyRowsError
 from plainsql.query import Args, CompiledQuery, QueryText
 from plainsql.query.parameter_sets import error_of_set
 
@@ -91,20 +92,37 @@ async def run_batch(
         await _refuse_nul(connection, query, runs)
     results: list[R] = []
     number = 1
-    is_one = own or _is_one_statement(query, runs, steps=driver.takes_steps(connection))
-    async with nullcontext() if is_one else atomic(connection):
+    async with _whole(connection, query, runs, own=own):
         for text, values in runs:
-            if query.needs_columns or len(values) == 1:
-                results += await _one_by_one(connection, query, text, values, number)
-            elif query.read_only:
-                forms = Forms(query, text, by_key=query.by_key)
-                results += await read_many(connection, query, text, values, forms, number)
-            elif (sql := pipelined_sql(query, text, steps=driver.takes_steps(connection))) is not None:
-                results += await write_pipelined(connection, query, text, values, sql, number)
-            else:
-                results += await _one_by_one(connection, query, text, values, number)
+            async with locally(connection, query, text.settings):
+                if query.needs_columns or len(values) == 1:
+                    results += await _one_by_one(connection, query, text, values, number)
+                elif query.read_only:
+                    forms = Forms(query, text, by_key=query.by_key)
+                    results += await read_many(connection, query, text, values, forms, number)
+                elif (sql := pipelined_sql(query, text, steps=driver.takes_steps(connection))) is not None:
+                    results += await write_pipelined(connection, query, text, values, sql, number)
+                else:
+                    results += await _one_by_one(connection, query, text, values, number)
             number += len(values)
     return results
+
+
+def _whole(
+    connection: Any,
+    query: CompiledQuery[Any, Any],
+    runs: Sequence[tuple[QueryText, list[Values]]],
+    *,
+    own: bool,
+) -> AbstractAsyncContextManager[None]:
+    """Return the context in which a batch is done as a whole, or undone."""
+    if own or query.read_only or not runs:
+        return nullcontext()
+    if not _is_one_statement(query, runs, steps=driver.takes_steps(connection)):
+        return atomic(connection)
+    # An error of the server aborts the transaction, and so does a result that cannot be read. A refused value
+    # was not sent.
+    return aborting(connection, lambda error: not isinstance(error, BindError | ContractError))
 
 
 async def execute_many(
@@ -121,7 +139,8 @@ async def execute_many(
     in_one = query.read_only or (len(runs) == 1 and is_one_piece(runs[0][1]))
     async with nullcontext() if own or in_one else atomic(connection):
         for text, values in runs:
-            await write_many(connection, query, text, values, number)
+            async with locally(connection, query, text.settings):
+                await write_many(connection, query, text, values, number)
             number += len(values)
 
 
@@ -144,9 +163,7 @@ async def _refuse_nul(
 def _is_one_statement(
     query: CompiledQuery[Any, Any], runs: Sequence[tuple[QueryText, list[Values]]], *, steps: bool
 ) -> bool:
-    """Return whether the sets run in one round trip, or change nothing."""
-    if query.read_only or not runs:
-        return True
+    """Return whether the sets run in one round trip."""
     [(text, values), *more] = runs
     if len(values) == 1 or more:
         return not more

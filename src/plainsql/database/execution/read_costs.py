@@ -29,7 +29,8 @@ _BATCHED_FROM_CALLS = 4
 """While nothing is measured, so many calls of one read are batched: fewer cost less one by one."""
 
 _PREPARED_FROM_CALLS = 16
-"""A batched statement is prepared on a connection for so many calls: that takes longer than a few of them."""
+"""A batched statement is prepared on a connection for so many calls, or if they are most of a pipeline: that
+takes longer than a few of them."""
 
 _PREPARED_AFTER_CALLS = 1000
 """The same after so many calls that were not batched because it was not prepared."""
@@ -156,14 +157,22 @@ class ReadCosts:
         if self._is_doubtful and self.batched is not None:
             self.batched.refused = True
 
-    def batch_size(self, calls: int, connection: Any) -> int:
-        """Return how many of so many calls should be batched into one statement on a connection; 0: none."""
+    def batch_size(self, calls: int, all_calls: int, connection: Any) -> int:
+        """Return how many of so many calls should be batched into one statement on a connection; 0: none.
+
+        They are among ``all_calls`` of a pipeline.
+        """
         batched = self.batched
         if batched is None or batched.refused or calls < 2:
             return 0
         self._turns += 1
         cheaper = calls >= _BATCHED_FROM_CALLS
-        if cheaper and calls < _PREPARED_FROM_CALLS and not is_prepared(connection, batched.sql):
+        if (
+            cheaper
+            and calls < _PREPARED_FROM_CALLS
+            and 2 * calls < all_calls
+            and not is_prepared(connection, batched.sql)
+        ):
             self._not_batched += calls
             cheaper = self._not_batched >= _PREPARED_AFTER_CALLS
             if cheaper:

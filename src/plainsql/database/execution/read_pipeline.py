@@ -382,7 +382,7 @@ def _divided(calls: list[SharedCall], connection: Any) -> list[list[SharedCall]]
             group = alike.setdefault((call.read, None if settings is None else settings.values), [])
             group.append(call)
     for (read, _), group in alike.items():
-        size = read.batch_size(len(group), connection) or 1
+        size = read.batch_size(len(group), len(calls), connection) or 1
         units += [group[at : at + size] for at in range(0, len(group), size)]
     return units
 

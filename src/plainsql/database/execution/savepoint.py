@@ -31,14 +31,14 @@ async def atomic(connection: Any) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def aborting(connection: Any, was_sent: Callable[[], bool]) -> AsyncIterator[None]:
+async def aborting(connection: Any, was_sent: Callable[[BaseException], bool]) -> AsyncIterator[None]:
     """Abort the transaction if a block fails or is cancelled after something was sent, as an error of the
-    server does. It costs nothing if the block succeeds.
+    server does. It costs nothing if the block succeeds. ``was_sent`` gets the error.
     """
     try:
         yield
     except BaseException as error:
-        if was_sent() and not _has_ended(connection, error):
+        if was_sent(error) and not _has_ended(connection, error):
             # There is no savepoint of this name, and the server's error for that aborts the transaction.
             await _run(connection, "rollback to savepoint plainsql_undone", expects_error=True)
         raise

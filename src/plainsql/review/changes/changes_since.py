@@ -10,6 +10,7 @@ from typing import Final, Literal
 from plainsql.check.git_repository import Repository
 from plainsql.check.project_at_commit import NOTHING_CHECKED, check_at_commit, project_at_commit
 from plainsql.check.project_check import ProjectCheck, check_project
+from plainsql.plans.table_sizes import large_tables
 from plainsql.review.changes.change_sheets import ChangedFile, Changes
 from plainsql.review.changes.plan_differences import plan_differences
 from plainsql.review.changes.query_differences import changed_queries, text_diff
@@ -37,13 +38,14 @@ def changes_since(
     repository = Repository.around(project.root)
     commit = repository.commit(ref)
     # First, so that the cache of analyses has what both states share.
-    checked = checked or check_project(project, scratch)
+    large = large_tables(project)
+    checked = checked or check_project(project, scratch, large=large)
     now = query_facts(project, checked)
     with project_at_commit(repository, commit.hash, project) as at:
         found, before = NOTHING_CHECKED, dict[str, QueryFacts]()
         migrations, plans = dict[str, str](), dict[str, str]()
         if at.project is not None:
-            found = check_at_commit(at.project, project, scratch, at.notes)
+            found = check_at_commit(at.project, project, scratch, at.notes, large=large)
             before = query_facts(at.project, found)
             moved = below_root(at.project, at.project.sql_folder.resolve())
             if moved != below_root(project, project.sql_folder.resolve()):

@@ -21,7 +21,7 @@ from plainsql.errors import ConnectError, EmbeddedServerError, PlainsqlError
 from plainsql.migrate.discovery import Folder, read_folder
 from plainsql.migrate.trace.model import MigrationTrace
 from plainsql.plans.statistics.production_statistics import ProductionStatistics
-from plainsql.plans.table_sizes import table_sizes
+from plainsql.plans.table_sizes import large_tables, table_sizes
 from plainsql.review.changes.changes_since import changes_since
 from plainsql.review.model.callers import find_callers, python_files
 from plainsql.review.model.file_history import read_history
@@ -71,7 +71,7 @@ def read_review(
 
     Raises what ``check_project`` raises, and what ``changes_since`` does.
     """
-    check = check_project(project, scratch, no_cache=no_cache)
+    check = check_project(project, scratch, no_cache=no_cache, large=large_tables(project))
     remarks: list[str] = []
     tables: tuple[TableSheet, ...] = ()
     planned: PlannedQueries | None = None
@@ -253,8 +253,9 @@ def _allowed(project: Project, check: ProjectCheck) -> dict[str, list[AllowanceN
     caches = any(statement.cache is not None for statement in check.statements)
     found: dict[str, list[AllowanceNote]] = defaultdict(list)
     json_types = JsonTypes(project.import_name, project.output_folder)
+    large = large_tables(project)
     for item in check.inspection.checked:
-        for problem in findings_of(item, caches=caches, json_types=json_types):
+        for problem in findings_of(item, caches=caches, json_types=json_types, large=large):
             reason = settings.reason_for(problem.name, problem.path)
             if reason is not None:
                 note = AllowanceNote(problem.name, reason, "pyproject.toml", 0)
