@@ -345,7 +345,7 @@ def list_similar(*, id: int, limit: int = 10) -> Args:
     """More documents like this one, nearest first. There is none for a document that does not exist.
 
     Implementation: the embedding stays in the database. The index serves the order by a distance to
-    the embedding of another row. One row more than asked for is read, for the document itself.
+    the embedding of another row. It reads one row more than ``limit``, for the document itself.
 
     limit: 1..200, 10 by default.
     Reads public.documents.
@@ -422,14 +422,14 @@ def search_binary(
     """Search documents by meaning, nearest first, with an index of one bit a dimension, and
     re-ranking.
 
-    The index is the smallest. Bits tell little, so it contributes ``candidates`` rows, at least
+    The index is the smallest. A bit says little, so it contributes ``candidates`` rows, at least
     ``limit``, whose distances are computed from the full vectors; the nearest ``limit`` of them are
     the result.
 
     Raise ``candidates`` for a better recall. They are read from the table, so each costs time.
 
-    Implementation: the index yields as many rows as the limit asks for, beyond hnsw.ef_search,
-    because plainsql's connections set hnsw.iterative_scan.
+    Implementation: the index yields more rows than hnsw.ef_search, up to the limit, because
+    plainsql's connections set hnsw.iterative_scan.
 
     candidates: 1..2000, 100 by default.
     limit: 1..200, 10 by default.
@@ -441,7 +441,7 @@ def search_binary(
     return (embedding, bounded("candidates", candidates, 1, 2000), bounded("limit", limit, 1, 200))
 
 
-@many[Match, "SearchByMetadataParameters"]("documents.search_by_metadata", "sql/documents/search_by_metadata.sql", 13, """\
+@many[Match, "SearchByMetadataParameters"]("documents.search_by_metadata", "sql/documents/search_by_metadata.sql", 14, """\
 with
 nearest as (
   select
@@ -460,7 +460,7 @@ select
 from nearest as n
 inner join documents as d on n.id = d.id
 order by n.distance + 0, n.id
-""", read_only=True, session_clean=True)
+""", read_only=True, session_clean=True, settings={"plan_cache_mode": "force_custom_plan"})
 def search_by_metadata(
     *,
     embedding: Vector | Sequence[float] | SupportsArray,
@@ -473,12 +473,13 @@ def search_by_metadata(
     Containment holds for keys at any depth, and for a list if it has all the given elements.
 
     Implementation: the planner chooses. If few documents fit, it finds them by the index on
-    metadata, and compares each: the result is exact. If many do, it may read the index on
-    embeddings until ``limit`` fit; plainsql's connections set hnsw.iterative_scan for that. The
-    planner knows how many fit only roughly, and not at all in a generic plan: give a field that
+    metadata, and compares each: the result is exact. If many do, it may read the index on embeddings
+    until ``limit`` fit; plainsql's connections set hnsw.iterative_scan for that. A generic plan would
+    assume that 1 % fit, whatever the metadata. The planner's own estimate is rough: give a field that
     most searches filter by a column of its own.
 
     limit: 1..200, 10 by default.
+    Runs with plan_cache_mode = force_custom_plan.
     Reads public.documents.
     SQL: sql/documents/search_by_metadata.sql
     """
@@ -809,7 +810,7 @@ def search_hybrid_weighted(
     )
 
 
-@many[RelevantMatch, "SearchRelevantParameters"]("documents.search_relevant", "sql/documents/search_relevant.sql", 13, """\
+@many[RelevantMatch, "SearchRelevantParameters"]("documents.search_relevant", "sql/documents/search_relevant.sql", 12, """\
 with
 nearest as (
   select
@@ -842,8 +843,7 @@ def search_relevant(
     known pairs before you choose ``at_least``.
 
     Implementation: the threshold is outside of the search by distance. The rows come in order, so
-    the nearest ``limit`` hold all of the result, and the index is not asked to look for rows beyond
-    it.
+    the nearest ``limit`` hold all of the result, and the index reads no rows beyond them.
 
     limit: 1..200, 10 by default.
     at_least: 0..1, 0.75 by default.

@@ -122,7 +122,7 @@ class IndexBuild(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def line(self) -> str:
-        """What is known of the build, in one line."""
+        """The build in one line: its name, phase, progress and time."""
         parts = [f"{self.name}: {self.activity}"]
         if (part := self.fraction) is not None:
             parts.append(f"{part:.0%} ({self.done:,} of {self.total:,} {self.unit})")

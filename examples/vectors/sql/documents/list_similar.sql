@@ -1,7 +1,7 @@
 -- More documents like this one, nearest first. There is none for a document that does not exist.
 --
 -- Implementation: the embedding stays in the database. The index serves the order by a distance to
--- the embedding of another row. One row more than asked for is read, for the document itself.
+-- the embedding of another row. It reads one row more than ``limit``, for the document itself.
 -- returns: many Match
 -- param limit: 1..200 = 10
 with

@@ -1,14 +1,14 @@
 -- Search documents by meaning, nearest first, with an index of one bit a dimension, and
 -- re-ranking.
 --
--- The index is the smallest. Bits tell little, so it contributes ``candidates`` rows, at least
+-- The index is the smallest. A bit says little, so it contributes ``candidates`` rows, at least
 -- ``limit``, whose distances are computed from the full vectors; the nearest ``limit`` of them are
 -- the result.
 --
 -- Raise ``candidates`` for a better recall. They are read from the table, so each costs time.
 --
--- Implementation: the index yields as many rows as the limit asks for, beyond hnsw.ef_search,
--- because plainsql's connections set hnsw.iterative_scan.
+-- Implementation: the index yields more rows than hnsw.ef_search, up to the limit, because
+-- plainsql's connections set hnsw.iterative_scan.
 -- returns: many Match
 -- param limit: 1..200 = 10
 -- param candidates: 1..2000 = 100

@@ -4,10 +4,11 @@
 -- Containment holds for keys at any depth, and for a list if it has all the given elements.
 --
 -- Implementation: the planner chooses. If few documents fit, it finds them by the index on
--- metadata, and compares each: the result is exact. If many do, it may read the index on
--- embeddings until ``limit`` fit; plainsql's connections set hnsw.iterative_scan for that. The
--- planner knows how many fit only roughly, and not at all in a generic plan: give a field that
+-- metadata, and compares each: the result is exact. If many do, it may read the index on embeddings
+-- until ``limit`` fit; plainsql's connections set hnsw.iterative_scan for that. A generic plan would
+-- assume that 1 % fit, whatever the metadata. The planner's own estimate is rough: give a field that
 -- most searches filter by a column of its own.
+-- set: plan_cache_mode = force_custom_plan
 -- returns: many Match
 -- param limit: 1..200 = 10
 with

@@ -5,8 +5,7 @@
 -- known pairs before you choose ``at_least``.
 --
 -- Implementation: the threshold is outside of the search by distance. The rows come in order, so
--- the nearest ``limit`` hold all of the result, and the index is not asked to look for rows beyond
--- it.
+-- the nearest ``limit`` hold all of the result, and the index reads no rows beyond them.
 -- returns: many RelevantMatch
 -- param limit: 1..200 = 10
 -- param at_least: 0..1 = 0.75
