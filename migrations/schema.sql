@@ -1665,7 +1665,7 @@ CREATE TABLE marketplace.buyers (
     display_name text,
     is_verified boolean DEFAULT false NOT NULL,
     is_blocked boolean DEFAULT false NOT NULL,
-    trust_score real DEFAULT 0.5 NOT NULL,
+    trust_score double precision DEFAULT 0.5 NOT NULL,
     phone text,
     email text,
     total_conversations integer DEFAULT 0 NOT NULL,
@@ -1735,7 +1735,7 @@ CREATE TABLE marketplace.conversations (
     meeting_location text,
     meeting_time timestamp with time zone,
     intent_detected text,
-    sentiment_score real,
+    sentiment_score double precision,
     completed_at timestamp with time zone,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
@@ -2906,10 +2906,22 @@ CREATE INDEX audit_log_table_name_idx ON assistant.audit_log USING btree (tenant
 CREATE INDEX conversations_active_idx ON assistant.conversations USING btree (tenant_id, last_activity, id) WHERE (is_active AND (deleted_at IS NULL));
 
 --
+-- Name: conversations_active_state_idx; Type: INDEX; Schema: assistant; Owner: -
+--
+
+CREATE INDEX conversations_active_state_idx ON assistant.conversations USING btree (tenant_id, current_state, last_activity, id) WHERE (is_active AND (deleted_at IS NULL));
+
+--
 -- Name: conversations_created_at_idx; Type: INDEX; Schema: assistant; Owner: -
 --
 
 CREATE INDEX conversations_created_at_idx ON assistant.conversations USING btree (tenant_id, created_at, id);
+
+--
+-- Name: conversations_current_state_idx; Type: INDEX; Schema: assistant; Owner: -
+--
+
+CREATE INDEX conversations_current_state_idx ON assistant.conversations USING btree (tenant_id, current_state, created_at, id) WHERE (deleted_at IS NULL);
 
 --
 -- Name: conversations_deleted_at_idx; Type: INDEX; Schema: assistant; Owner: -
@@ -2942,6 +2954,12 @@ CREATE INDEX events_created_at_idx ON assistant.events USING btree (tenant_id, c
 CREATE INDEX events_deleted_at_idx ON assistant.events USING btree (tenant_id, deleted_at, id) WHERE (deleted_at IS NOT NULL);
 
 --
+-- Name: events_event_type_idx; Type: INDEX; Schema: assistant; Owner: -
+--
+
+CREATE INDEX events_event_type_idx ON assistant.events USING btree (tenant_id, event_type, created_at, id) WHERE ((event_type IS NOT NULL) AND (deleted_at IS NULL));
+
+--
 -- Name: events_external_id_key; Type: INDEX; Schema: assistant; Owner: -
 --
 
@@ -2964,6 +2982,12 @@ CREATE INDEX events_recurrence_rule_idx ON assistant.events USING btree (tenant_
 --
 
 CREATE INDEX events_remind_at_idx ON assistant.events USING btree (tenant_id, remind_at, id) WHERE ((deleted_at IS NULL) AND ((status)::text = 'pending'::text) AND (reminded_at IS NULL) AND (remind_at IS NOT NULL));
+
+--
+-- Name: events_status_idx; Type: INDEX; Schema: assistant; Owner: -
+--
+
+CREATE INDEX events_status_idx ON assistant.events USING btree (tenant_id, status, created_at, id) WHERE (deleted_at IS NULL);
 
 --
 -- Name: events_upcoming_idx; Type: INDEX; Schema: assistant; Owner: -
@@ -3002,6 +3026,18 @@ CREATE INDEX message_history_deleted_at_idx ON assistant.message_history USING b
 CREATE INDEX message_history_intent_detected_idx ON assistant.message_history USING btree (tenant_id, intent_detected, created_at, id) WHERE ((intent_detected IS NOT NULL) AND (deleted_at IS NULL));
 
 --
+-- Name: message_history_message_id_idx; Type: INDEX; Schema: assistant; Owner: -
+--
+
+CREATE INDEX message_history_message_id_idx ON assistant.message_history USING btree (tenant_id, message_id, created_at, id) WHERE ((message_id IS NOT NULL) AND (deleted_at IS NULL));
+
+--
+-- Name: notes_category_idx; Type: INDEX; Schema: assistant; Owner: -
+--
+
+CREATE INDEX notes_category_idx ON assistant.notes USING btree (tenant_id, category, created_at, id) WHERE ((category IS NOT NULL) AND (deleted_at IS NULL));
+
+--
 -- Name: notes_created_at_idx; Type: INDEX; Schema: assistant; Owner: -
 --
 
@@ -3012,6 +3048,12 @@ CREATE INDEX notes_created_at_idx ON assistant.notes USING btree (tenant_id, cre
 --
 
 CREATE INDEX notes_deleted_at_idx ON assistant.notes USING btree (tenant_id, deleted_at, id) WHERE (deleted_at IS NOT NULL);
+
+--
+-- Name: notes_pinned_idx; Type: INDEX; Schema: assistant; Owner: -
+--
+
+CREATE INDEX notes_pinned_idx ON assistant.notes USING btree (tenant_id, created_at, id) WHERE (is_pinned AND (deleted_at IS NULL));
 
 --
 -- Name: notes_reminder_datetime_idx; Type: INDEX; Schema: assistant; Owner: -

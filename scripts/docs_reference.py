@@ -30,6 +30,8 @@ MODULES = (
     "plainsql.speed",
     "plainsql.limits",
     "plainsql.sessions",
+    "plainsql.values",
+    "plainsql.sync_redis_connection",
     "plainsql.crypto",
     "plainsql.transfer",
     "plainsql.otel",
@@ -40,6 +42,8 @@ MODULES = (
 PARTS = {
     # The rest of the module is for generated code.
     "plainsql.query": ["Query", "OneQuery", "OptionalQuery", "ManyQuery", "CountQuery"],
+    # The rest of the module is for the objects that it is passed to.
+    "plainsql.sync_redis_connection": ["SyncRedisConnection", "SyncRedisSource"],
 }
 """The names of a module that are public, if they are not all of its ``__all__``."""
 

@@ -18,12 +18,15 @@ from psycopg_pool import ConnectionPool
 import plainsql
 from plainsql import crypto, embedded, migrate, sync
 from plainsql.database import GuestExecutor
-from plainsql.limits import Limits, SlidingWindow
+from plainsql.limits import Limits, SlidingWindow, SyncLimits
 from plainsql.options import OPTIONS, check, nearest
 from plainsql.otel import Telemetry
 from plainsql.query.sql_calls import AsyncSql, SyncSql
 from plainsql.redis_connection import RedisConnection
-from plainsql.sessions import Sessions
+from plainsql.sessions import Sessions, SyncSessions
+from plainsql.sync_redis_connection import SyncRedisConnection
+from plainsql.values import SyncValues, Values
+from plainsql.vector import fill, recall
 from tests.database.ask import SELECT_1
 
 NO_POOL = asyncpg.Pool.__new__(asyncpg.Pool)  # nothing is sent there
@@ -50,6 +53,10 @@ def call(function: Any, needed: dict[str, Any], given: dict[str, Any]) -> Any:
     return function(**(needed | given))
 
 
+def of_any_kind(*queries: Any) -> Any:
+    return queries
+
+
 def limits() -> Any:
     return Limits(REDIS, prefix="test")
 
@@ -58,9 +65,10 @@ def embedded_server() -> Any:
     return embedded.EmbeddedServer.__new__(embedded.EmbeddedServer)
 
 
-def sessions(given: dict[str, Any]) -> Any:
+def sessions(given: dict[str, Any], kind: Any = Sessions) -> Any:
+    """Return sessions, or values: both have a type."""
     needed: dict[str, Any] = {"redis": REDIS, "type": int, "prefix": "test"}
-    return Sessions(**(needed | given))
+    return kind(**(needed | given))
 
 
 def rotation(given: dict[str, Any]) -> Any:
@@ -186,7 +194,10 @@ FUNCTIONS: dict[str, list[Function]] = {
         Function(AsyncSql.sql, lambda db, given: db.sql("select 1", **({"type": int} | given)), ("text",)),
         Function(SyncSql.sql, lambda db, given: in_sync_sql(given, db.test_url), ("text",)),
     ],
-    "Limits": [Function(Limits, lambda _, given: call(Limits, {"redis": REDIS, "prefix": "test"}, given))],
+    "Limits": [
+        Function(Limits, lambda _, given: call(Limits, {"redis": REDIS, "prefix": "test"}, given)),
+        Function(SyncLimits, lambda _, given: call(SyncLimits, {"redis": REDIS, "prefix": "test"}, given)),
+    ],
     "bucket": [
         Function(Limits.bucket, lambda _, given: call(limits().bucket, {"name": "b", "rate": 1}, given)),
     ],
@@ -203,7 +214,30 @@ FUNCTIONS: dict[str, list[Function]] = {
         Function(
             Sessions,
             lambda _, given: sessions(given),
-        )
+        ),
+        Function(SyncSessions, lambda _, given: sessions(given, SyncSessions)),
+    ],
+    "Values": [
+        Function(Values, lambda _, given: sessions(given, Values)),
+        Function(SyncValues, lambda _, given: sessions(given, SyncValues)),
+    ],
+    "set": [
+        Function(Values.set, lambda _, given: sessions({}, Values).set("k", 1, **given), ("key", "value")),
+        Function(
+            SyncValues.set, lambda _, given: sessions({}, SyncValues).set("k", 1, **given), ("key", "value")
+        ),
+    ],
+    "get_or_load": [
+        Function(
+            Values.get_or_load,
+            lambda _, given: sessions({}, Values).get_or_load("k", **({"load": int} | given)),
+            ("key",),
+        ),
+        Function(
+            SyncValues.get_or_load,
+            lambda _, given: sessions({}, SyncValues).get_or_load("k", **({"load": int} | given)),
+            ("key",),
+        ),
     ],
     "create": [Function(Sessions.create, lambda _, given: create(given), ("user", "value", "name"))],
     "modify": [
@@ -214,7 +248,8 @@ FUNCTIONS: dict[str, list[Function]] = {
         )
     ],
     "RedisConnection": [
-        Function(RedisConnection, lambda _, given: call(RedisConnection, {"redis": REDIS}, given))
+        Function(RedisConnection, lambda _, given: call(RedisConnection, {"redis": REDIS}, given)),
+        Function(SyncRedisConnection, lambda _, given: call(SyncRedisConnection, {"redis": REDIS}, given)),
     ],
     "migrate.status": [
         Function(migrate.status, lambda _, given: call(migrate.status, {"url": "-", "folder": "-"}, given))
@@ -245,6 +280,16 @@ FUNCTIONS: dict[str, list[Function]] = {
     "url": [Function(embedded.EmbeddedServer.url, lambda _, given: embedded_server().url(**given))],
     "log_tail": [
         Function(embedded.EmbeddedServer.log_tail, lambda _, given: embedded_server().log_tail(**given)),
+    ],
+    "fill": [
+        Function(
+            fill,
+            lambda db, given: fill(db, *of_any_kind(SELECT_1, SELECT_1), **({"embed": len} | given)),
+            ("db", "list_query", "set_query"),
+        )
+    ],
+    "recall": [
+        Function(recall, lambda _, given: recall(SELECT_1, "-", **given), ("query", "database")),
     ],
     "load": [Function(plainsql.load, lambda _, given: plainsql.load(**given))],
     "Rotation": [
@@ -296,8 +341,12 @@ NO_OPTIONS = {
         *("Database", "GuestExecutor", "GuestPoolExecutor", "Isolation", "PoolStats"),
         *("TenantDatabase", "TenantPool", "Transaction"),
     },
-    "plainsql.limits": {"Charge", "Decision", "SlidingWindow", "Subject", "TokenBucket", "WithoutRedis"},
+    "plainsql.limits": {
+        *("Charge", "Decision", "SlidingWindow", "Subject", "TokenBucket", "WithoutRedis"),
+        *("SyncSlidingWindow", "SyncTokenBucket"),
+    },
     "plainsql.sessions": {"Fence", "Session"},
+    "plainsql.values": {"Key", "WithoutRedis"},
     "plainsql.crypto": {"KEYS_VARIABLE", "Encrypted", "KeyRing", "Secret", "encrypt", "new_key"},
     "plainsql.migrate": {
         "Mark",
@@ -316,6 +365,10 @@ NO_OPTIONS = {
         *("EmbeddedServer", "Status", "project_folder", "scratch_folder", "start_or_scratch"),
     },
     "plainsql.otel": set[str](),
+    "plainsql.vector": {
+        *("Failure", "Filled", "HalfVector", "SparseVector", "Vector"),
+        *("RecallCase", "RecallMeasurement", "RecallReport"),
+    },
 }
 # Methods of what is returned, with no option but data.
 NO_OPTIONS_METHODS = {

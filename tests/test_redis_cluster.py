@@ -1,4 +1,4 @@
-"""Limits, sessions and the way to Redis on a Redis Cluster: the keys of a call lie in one slot."""
+"""Limits, sessions, values and the way to Redis on a Redis Cluster: the keys of a call lie in one slot."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from redis.asyncio import RedisCluster
 from plainsql.errors import BindError
 from plainsql.limits import Limits
 from plainsql.redis_connection import RedisConnection
-from plainsql.sessions import Sessions
+from plainsql.sessions import Sessions, SyncSessions
+from plainsql.sync_redis_connection import SyncRedisConnection
+from plainsql.values import Key, SyncValues, Values
 from tests.redis_server import free_port, redis_server
 from tests.test_redis_connection import cancel_at_every_step
 
@@ -72,3 +74,23 @@ async def test_everything_about_a_session_lies_in_the_slot_of_its_user(cluster: 
         assert len(await sessions.list_by_user(user)) == 2
         assert await sessions.delete(first)
         assert await sessions.expire_all(user) == 1
+
+
+async def test_a_value_and_its_lease_lie_in_the_slot_of_its_key(cluster: RedisCluster) -> None:
+    values = Values(cluster, dict[str, int])
+    keys: list[Key] = ["a", "{b}", ("tenant", "}7")]
+    for key in keys:
+        assert await values.get_or_load(key, lambda: {"n": 1}) == {"n": 1}
+        await values.set(key, {"n": 2})
+        assert await values.get(key) == {"n": 2}
+        assert await values.delete(key)
+
+
+def test_threads_have_a_client_of_the_cluster_to_themselves(port: int) -> None:
+    with SyncRedisConnection(RedisCluster(host="127.0.0.1", port=port)) as connection:
+        sessions = SyncSessions(connection, int)
+        session = sessions.create("ana", 1)
+        assert sessions.get(session.id) == session
+        values = SyncValues(connection, int)
+        assert values.get_or_load("a", lambda: 1) == 1
+        assert values.get("a") == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from itertools import chain, islice
@@ -11,16 +12,19 @@ from typing import Any, Protocol
 import msgspec
 
 from plainsql.errors import BindError
-from plainsql.query import composite, elements
+from plainsql.query import bits, composite, elements
 
 __all__ = [
+    "ANALYZABLE_SQL",
     "PART_ROWS",
     "TAKES_LISTS",
     "CopyRows",
     "Progress",
+    "analyze_refusal",
     "columns_of",
     "qualified_name",
     "quote_name",
+    "row_note",
 ]
 
 Progress = Callable[[int], object]
@@ -78,6 +82,7 @@ class CopyRows:
         """The classes of structs that were found to have all columns as fields."""
         self._arrays: Sequence[int] = ()
         self._composites: Sequence[int] = ()
+        self._bits: Sequence[int] = ()
         self._before = 0
         """The number of rows before this part."""
         self._part: Sequence[Any] = ()
@@ -86,16 +91,17 @@ class CopyRows:
         self.failure: BaseException | None = None
         """The error that the source of the rows raised, or the refusal of a row."""
 
-    def wrap(self, arrays: Sequence[int], composites: Sequence[int]) -> None:
-        """Convert columns, by position, for the driver: arrays whose elements may be lists, and composite
-        values.
+    def wrap(self, arrays: Sequence[int], composites: Sequence[int], bit_strings: Sequence[int] = ()) -> None:
+        """Convert columns, by position, for the driver: arrays whose elements may be lists, composite values,
+        and bits.
         """
-        self._arrays, self._composites = arrays, composites
+        self._arrays, self._composites, self._bits = arrays, composites, bit_strings
 
     @property
     def conversions(self) -> dict[int, Callable[[Any], Any]]:
         """The conversions, by the positions of their columns."""
-        return dict.fromkeys(self._composites, composite) | dict.fromkeys(self._arrays, elements)
+        wrapped = ((self._composites, composite), (self._arrays, elements), (self._bits, bits))
+        return {index: convert for indices, convert in wrapped for index in indices}
 
     @property
     def taken(self) -> int:
@@ -249,15 +255,14 @@ class CopyRows:
 
     def _make_turner(self, row: Any) -> Callable[[Any], Any]:
         values_of = self._values_of(row)
-        if not self._arrays and not self._composites:
+        conversions = self.conversions.items()
+        if not conversions:
             return values_of
 
         def turn(row: Any) -> tuple[Any, ...]:
             values = list(values_of(row))
-            for index in self._arrays:
-                values[index] = elements(values[index])
-            for index in self._composites:
-                values[index] = composite(values[index])
+            for index, convert in conversions:
+                values[index] = convert(values[index])
             return tuple(values)
 
         return turn
@@ -286,6 +291,45 @@ def columns_of(table: str, first: Any, columns: Sequence[str] | None) -> list[st
     if twice is not None:
         raise BindError(f"copy into {table}: columns: {twice!r} is given twice", hint="name each column once")
     return names
+
+
+ANALYZABLE_SQL = """
+select
+  coalesce(pg_has_role(c.relowner, 'usage'), false)
+  or pg_has_role((select d.datdba from pg_database as d where d.datname = current_database()), 'usage')
+  or case
+    when current_setting('server_version_num')::integer >= 170000
+    then has_table_privilege(c.oid, 'maintain')
+    else false
+  end
+from pg_class as c
+where c.oid = $1::regclass
+"""
+"""True if the role may analyze the table. PostgreSQL only warns one that may not."""
+
+
+def analyze_refusal(table: str) -> BindError:
+    """Return the error of a copy with ``analyze`` by a role that may not analyze the table."""
+    return BindError(
+        f"copy into {table}: analyze: expected a role that may analyze the table, got another one",
+        hint=f"grant maintain on {table} to it (PostgreSQL 17 and later), or analyze as the owner",
+    )
+
+
+def row_note(context: str | None, columns: Sequence[str]) -> str | None:
+    """Return the note of an error of the server inside a copy: the row, and the column if it names one.
+
+    The rest of the context is not part of it, as it may hold values.
+    """
+    found = _COPY_LINE.search(context or "")
+    if found is None:
+        return None
+    named = found[2] or ""
+    column = next((each for each in columns if named == each or named.startswith(f"{each}: ")), None)
+    return f"row: {found[1]}" + (f", column {column}" if column is not None else "")
+
+
+_COPY_LINE = re.compile(r"^COPY .*?, line (\d+)(?:, column (.*))?", re.MULTILINE)
 
 
 def qualified_name(table: str) -> str:

@@ -6,18 +6,25 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
+from array import array
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from plainsql import types
 from plainsql.types import Opaque
+
+if TYPE_CHECKING:
+    from plainsql.types import BitString
 
 __all__ = [
     "UnfitValueError",
+    "bits",
     "encode_json",
     "encode_jsonb",
     "encode_jsonb_binary",
     "jsonb_bytes",
+    "plain_array",
     "why_unfit",
 ]
 
@@ -84,3 +91,44 @@ def _holds_no_number(value: Any) -> bool:
     except Exception:  # noqa: BLE001 (encoded already, by a way that only msgspec has)
         return False
     return False
+
+
+def bits(value: Any) -> Any:
+    """Turn bools, a text of 0 and 1, or bytes into what the drivers take for bits.
+
+    Bools are in a list or an array; an array of ``uint8`` has eight bits in each number, as those of
+    ``numpy.packbits``. The drivers would take any other array as its bytes: it becomes a list, which they
+    refuse.
+    """
+    as_array = getattr(value, "__array__", None)
+    if as_array is not None:
+        numbers = as_array()
+        if numbers.ndim == 1 and numbers.dtype.name == "uint8":
+            return numbers.tobytes()
+        if numbers.ndim == 1 and numbers.dtype.kind == "b":
+            return _bit_string("".join(map("01".__getitem__, numbers.tolist())))
+        return [numbers.tolist()]
+    if isinstance(value, str):
+        return _bit_string(value) if value and not value.strip("01") else value
+    if isinstance(value, list | tuple):
+        are_bools = all(type(each).__name__ in ("bool", "bool_") for each in value)  # NumPy's, too
+        return _bit_string("".join("01"[bool(each)] for each in value)) if are_bools else value
+    if isinstance(value, array | memoryview):
+        return value if memoryview(value).format in ("B", "c") else value.tolist()
+    if hasattr(value, "from_binary") and hasattr(value, "to_text"):  # pgvector's Bit
+        return bits(value.to_text())
+    return value
+
+
+def plain_array(value: Any) -> Any:
+    """Turn an array for a parameter of an unknown type into what no driver takes for bits by mistake: bools
+    into bits, and integers into a list.
+    """
+    kind = getattr(getattr(value, "dtype", None), "kind", "")
+    if kind == "b":
+        return bits(value)
+    return value.tolist() if kind in ("i", "u") and value.dtype.itemsize > 1 else value
+
+
+def _bit_string(written: str) -> BitString:
+    return types.BitString.from_int(int(written or "0", 2), len(written))

@@ -6,13 +6,21 @@ A layer is a schema with migrations and queries of its own.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Final
 
 from plainsql.errors import SettingsError
 from plainsql.settings import Project
 
-__all__ = ["Layer", "packaged_folder", "packaged_layers", "project_layers"]
+__all__ = [
+    "Layer",
+    "known_layer",
+    "known_layers",
+    "packaged_folder",
+    "packaged_layers",
+    "project_layers",
+]
 
 _WITHOUT_LAYER: Final = "public"
 
@@ -62,6 +70,26 @@ def packaged_layers() -> dict[str, Layer]:
         name: Layer(name, packaged_folder("migrations", name).parent, packaged_folder("sql", name))
         for name in _names("migrations") & _names("sql")
     }
+
+
+def known_layers() -> dict[str, Layer]:
+    """Return the layers that come with plainsql and those of the project, which count first, by name."""
+    return packaged_layers() | project_layers(Project.load())
+
+
+def known_layer(name: str) -> Layer:
+    """Return the layer of a name.
+
+    Raises ``SettingsError`` if there is none.
+    """
+    known = known_layers()
+    if name not in known:
+        meant = next(iter(get_close_matches(name, known, 1)), None)
+        raise SettingsError(
+            f"there is no layer {name!r}",
+            hint=f"did you mean {meant}?" if meant else f"the layers are {', '.join(sorted(known))}",
+        )
+    return known[name]
 
 
 def packaged_folder(kind: str, layer: str) -> Path:

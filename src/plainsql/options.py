@@ -19,6 +19,7 @@ from os import PathLike
 from ssl import SSLContext
 from typing import Any, Final, NamedTuple
 
+from plainsql.durations import seconds_of
 from plainsql.errors import OptionError
 
 __all__ = ["OPTIONS", "SETTING_NAME", "Kind", "check", "nearest", "refusal"]
@@ -327,6 +328,17 @@ _PERIOD: Final = Kind(
 
 _TTL: Final = Kind("seconds from 0.001 to 2**31", lambda value: _is_number(value) and 1e-3 <= value < 2**31)
 
+_CACHE_TIMES: Final = Kind(
+    "a dict of names of queries to times such as '30m', or 'off'",
+    lambda value: (
+        isinstance(value, Mapping)
+        and all(
+            isinstance(name, str) and isinstance(time, str) and (time == "off" or seconds_of(time))
+            for name, time in value.items()
+        )
+    ),
+)
+
 _MIGRATIONS: Final = {"url": _NAME, "folder": _PATH, "layers": _or_none(_NAMES)}
 _MIGRATION_MARK: Final = {
     **_MIGRATIONS,
@@ -342,6 +354,21 @@ _MIGRATION_RUN: Final = {
     "lock_retries": _whole(0),
     "server_wait": _SECONDS_FROM_0,
 }
+
+_SHARE: Final = Kind("a number above 0, at most 1", lambda value: _is_number(value) and 0 < value <= 1)
+_PARAMETERS: Final = Kind(
+    "a dict of parameters", lambda value: isinstance(value, Mapping) and all(map(_NAME.fits, value))
+)
+_QUERY: Final = Kind("a query", lambda value: hasattr(value, "compiled") and hasattr(value, "file"))
+_VECTORS: Final = Kind(
+    "vectors, as a list or an array",
+    lambda value: isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping),
+)
+
+
+def _is_list(value: object) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str | bytes)
+
 
 _QUERY_NAME: Final = re.compile(r"[a-z_][a-z0-9_]*(?:\.[a-z_][a-z0-9_]*)*")
 
@@ -370,6 +397,7 @@ OPTIONS: Final[Mapping[str, Mapping[str, Kind]]] = {
         "cache_audit": _number(0, 1),
         "cache_outbox": _FLAG,
         "cache_prefix": _or_none(_NAMESPACE),
+        "cache_ttl": _or_none(_CACHE_TIMES),
     },
     "sync.connect": _SYNC_CONNECT,
     "sync.Pool": {
@@ -397,12 +425,13 @@ OPTIONS: Final[Mapping[str, Mapping[str, Kind]]] = {
     "lock": {"key": _NAME, "wait": _FLAG},
     "listen": {"channel": _CHANNEL, "heartbeat": _SECONDS},
     "close": {"timeout": _or_none(_SECONDS_FROM_0)},
-    "check": {"migrations": _FLAG, "timeout": _SECONDS},
+    "check": {"layer": _or_none(_NAME), "migrations": _FLAG, "timeout": _SECONDS},
     "copy_in": {
         "table": _NAME,
         "rows": _ROWS,
         "columns": _or_none(_NAMES),
         "progress": _HOOK,
+        "analyze": _FLAG,
     },
     "copy_out": {
         "query": Kind("a query", lambda value: hasattr(value, "compiled") and hasattr(value, "file")),
@@ -437,6 +466,68 @@ OPTIONS: Final[Mapping[str, Mapping[str, Kind]]] = {
         "window": _PERIOD,
     },
     "wait": {"timeout": _or_none(_SECONDS_FROM_0)},
+    "recall": {
+        "parameters": _or_none(_PARAMETERS),
+        "vectors": _or_none(_VECTORS),
+        "vector": _or_none(_NAME),
+        "column": _or_none(_NAME),
+        "exact": _or_none(_QUERY),
+        "sample": _whole(1, 100_000_000),
+        "settings": _or_none(
+            Kind(
+                "a dict of settings, each with a list of values",
+                lambda value: (
+                    isinstance(value, Mapping)
+                    and all(map(_NAME.fits, value))
+                    and all(_is_list(each) and len(each) > 0 for each in value.values())
+                ),
+            )
+        ),
+        "filters": _or_none(
+            Kind("a list of dicts", lambda value: _is_list(value) and all(map(_PARAMETERS.fits, value)))
+        ),
+        "selectivities": Kind(
+            "a list of numbers above 0, at most 1",
+            lambda value: _is_list(value) and all(map(_SHARE.fits, value)),
+        ),
+        "tenants": _or_none(
+            Kind("a list of tenants' ids", lambda value: _is_list(value) and all(map(_TENANT.fits, value)))
+        ),
+        "role": _or_none(_NAME),
+        "at_least": _or_none(_SHARE),
+        "timeout": Kind(
+            f"seconds above 0, at most {_LONGEST_S:.0f}",
+            lambda value: _is_number(value) and 0 < value <= _LONGEST_S,
+        ),
+        "progress": _HOOK,
+    },
+    "fill": {
+        "embed": Kind("a function of a list of texts", callable),
+        "batch": _whole(1, 10_000),
+        "workers": _whole(1, 1000),
+        "rate": _or_none(_number(0.0001, 1_000_000)),
+        "attempts": _whole(1, 1000),
+        "backoff": _SECONDS_FROM_0,
+        "max_failed": _whole(0, 1_000_000),
+        "dimension": _or_none(_whole(1, 1_000_000_000)),
+        "key": Kind(
+            "the name of a column, or a list of them",
+            lambda value: _NAME.fits(value) or (_NAMES.fits(value) and len(value) > 0),
+        ),
+        "text": _NAME,
+        "embedding": _NAME,
+        "parameters": _or_none(
+            Kind(
+                "a dict of parameters",
+                lambda value: isinstance(value, Mapping) and all(map(_NAME.fits, value)),
+            )
+        ),
+        "progress": Kind(
+            "a function that is not async, True or False",
+            lambda value: isinstance(value, bool) or (value is not None and _HOOK.fits(value)),
+            _HOOK.got,
+        ),
+    },
     "sql": {
         "type": _ANYTHING,
         "returns": _choice("many", "one", "optional"),
@@ -452,6 +543,16 @@ OPTIONS: Final[Mapping[str, Mapping[str, Kind]]] = {
     "Sessions": {**_REDIS, "type": _ANYTHING, "ttl": _TTL, "sliding": _FLAG},
     "create": {"ttl": _or_none(_TTL), "fence": _or_none(_TEXT)},
     "modify": {"change": Kind("a function", callable), "attempts": _whole(1)},
+    "Values": {
+        **_REDIS,
+        "type": _ANYTHING,
+        "ttl": _TTL,
+        "lease": _SECONDS,
+        "lease_wait": _SECONDS_FROM_0,
+        "without_redis": _choice("raise", "load"),
+    },
+    "set": {"ttl": _or_none(_TTL)},
+    "get_or_load": {"load": Kind("a function", callable), "ttl": _or_none(_TTL)},
     "RedisConnection": {"redis": _ANYTHING, "max_connections": _whole(1)},
     "migrate.status": _MIGRATIONS,
     "migrate.verify": {**_MIGRATIONS, "on_progress": _HOOK},

@@ -21,7 +21,7 @@ from pydantic_core import core_schema
 from plainsql.errors import OptionError
 from plainsql.types import RowMark
 
-__all__ = ["SchemaHandler", "struct_schema"]
+__all__ = ["SchemaHandler", "struct_schema", "vector_schema"]
 
 _IN_PROGRESS: ContextVar[frozenset[type]] = ContextVar("_IN_PROGRESS", default=frozenset())
 
@@ -74,6 +74,22 @@ def struct_schema(struct: type[msgspec.Struct], handler: SchemaHandler) -> core_
         return _object_schema(struct, handler, ref)
     finally:
         _IN_PROGRESS.reset(token)
+
+
+def vector_schema(vector: Any) -> core_schema.CoreSchema:
+    """Return Pydantic's schema of a class of vectors: a list of numbers, and the text of a sparse one."""
+    is_sparse = hasattr(vector, "indices")
+    form = core_schema.str_schema() if is_sparse else core_schema.list_schema(core_schema.float_schema())
+    made = core_schema.no_info_after_validator_function(vector.from_text if is_sparse else vector, form)
+    return core_schema.json_or_python_schema(
+        json_schema=made,
+        python_schema=core_schema.union_schema([core_schema.is_instance_schema(vector), made]),
+        serialization=core_schema.plain_serializer_function_ser_schema(
+            vector.to_text if is_sparse else vector.to_list,
+            return_schema=form,
+            when_used="json-unless-none",
+        ),
+    )
 
 
 def _object_schema(struct: type[msgspec.Struct], handler: SchemaHandler, ref: str) -> core_schema.CoreSchema:

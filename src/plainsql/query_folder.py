@@ -8,11 +8,13 @@ from typing import Any
 
 from plainsql.crypto import Encrypted
 from plainsql.dependencies import EVERYTHING
+from plainsql.errors import ContractError
 from plainsql.options import check
 from plainsql.query import Args, Binder, CopyQuery, CountQuery, ManyQuery, OneQuery, OptionalQuery, Query
 from plainsql.query.compiled import QueryFacts
 from plainsql.statements import Statement
 from plainsql.statements import load as load_statements
+from plainsql.statements.header_settings import is_known_setting
 from plainsql.types import UNSET
 
 __all__ = ["Queries", "load"]
@@ -74,10 +76,25 @@ def load(folder: str | os.PathLike[str]) -> Queries:
     them: ``plainsql generate`` writes modules with types. Without the analysis, a ``cache:`` line has no
     effect, and each call makes every cached result stale.
 
-    Raises ``SqlFileError`` or ``SqlFolderError``, with every error in the folder.
+    Raises ``SqlFileError`` or ``SqlFolderError``, with every error in the folder, and ``ContractError`` for
+    a setting of a query that only the server could say to be harmless.
     """
     check("load", folder=folder)
-    return Queries({name: make_query(statement) for name, statement in load_statements(folder).items()})
+    statements = load_statements(folder)
+    for statement in statements.values():
+        _refuse_unknown_settings(statement)
+    return Queries({name: make_query(statement) for name, statement in statements.items()})
+
+
+def _refuse_unknown_settings(statement: Statement) -> None:
+    """Raise ``ContractError`` for a setting that is not known to be harmless: it may be a tenant's."""
+    for setting in statement.settings:
+        if not is_known_setting(setting.name):
+            raise ContractError(
+                f"{statement.name}: {setting.name} is not known to change plans and resources only",
+                place=setting.place,
+                hint="generate its module: plainsql generate asks the server",
+            )
 
 
 class _Encrypting(Binder):
@@ -120,7 +137,7 @@ def make_query(statement: Statement) -> Query[..., Any, Any]:
     """Make the query object of one statement."""
     defaults: dict[str, object] = {}
     bounds: dict[str, tuple[Any, Any]] = {}
-    for parameter in statement.parameters:
+    for parameter in (*statement.parameters, *statement.setting_parameters):
         if parameter.optional:
             defaults[parameter.name] = UNSET
         if parameter.bounds is not None:
@@ -133,6 +150,7 @@ def make_query(statement: Statement) -> Query[..., Any, Any]:
     names = [
         *(parameter.name for parameter in statement.parameters),
         *(choice.name for choice in statement.choices),
+        *(parameter.name for parameter in statement.setting_parameters),
     ]
     if statement.encryptions:
         binder: Binder = _Encrypting(statement, names, defaults, bounds)
@@ -150,5 +168,9 @@ def make_query(statement: Statement) -> Query[..., Any, Any]:
         QueryFacts(
             changes=EVERYTHING,
             not_null=tuple(name for hint in statement.columns for name in hint.not_null),
+            settings={each.name: each.value for each in statement.settings if each.value is not None},
+            setting_parameters={
+                each.name: each.parameter for each in statement.settings if each.parameter is not None
+            },
         ),
     )

@@ -37,7 +37,8 @@ try:
     )
 except ImportError:  # the extra is not installed
     raise SettingsError(
-        "rate limits, sessions and the cache need the redis package", hint="pip install 'plainsql[redis]'"
+        "rate limits, sessions, values and the cache need the redis package",
+        hint="pip install 'plainsql[redis]'",
     ) from None
 
 from plainsql.redis_protocol import Connections

@@ -25,7 +25,6 @@ from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from plainsql import types
 from plainsql.base_form import base_form
 from plainsql.built_json import built_json
 from plainsql.conversions import bounds_loader, conversion_of, dumper, loader, map_bounds
@@ -37,7 +36,6 @@ __all__ = [
     "JsonObject",
     "Record",
     "Row",
-    "bits",
     "builder",
     "child_row",
     "composite",
@@ -354,16 +352,6 @@ def elements(value: Any) -> Any:
     return value
 
 
-def bits(value: Any) -> Any:
-    """Turn bools, in a list or an array, into bits: drivers would take an array as its bytes."""
-    as_array = getattr(value, "__array__", None)
-    numbers = value if as_array is None else as_array().tolist()
-    if isinstance(numbers, list | tuple) and all(type(number) is bool for number in numbers):
-        written = "".join("01"[number] for number in numbers)
-        return types.BitString.from_int(int(written or "0", 2), len(written))
-    return value
-
-
 def tuples(value: Any) -> Any:
     """Make the elements of an array tuples: to the drivers, lists in a list are a second dimension of it."""
     if isinstance(value, list | tuple):
@@ -397,7 +385,7 @@ def _encoder(annotation: Any, where: str) -> Callable[[Any], Any]:
     if get_origin(element) is list or getattr(element, "__name__", "") == "Polygon":
         return tuples
     is_json = get_origin(element) is Annotated and any(isinstance(m, JsonMark) for m in get_args(element)[1:])
-    is_vector = getattr(element, "__module__", "").partition(".")[0] == "pgvector"
+    is_vector = hasattr(element, "from_binary")  # pgvector's classes, and those of `plainsql.vector`
     return elements if is_json or is_vector else composite
 
 

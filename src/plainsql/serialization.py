@@ -66,8 +66,10 @@ def _plain(value: Any) -> Any:
         return str(value)
     if isinstance(value, str):  # msgspec takes plain strings only: this one is a Secret
         raise _SecretFoundError
-    if type(value).__module__.partition(".")[0] == "pgvector":
+    if hasattr(value, "from_binary"):  # pgvector's classes, and those of `plainsql.vector`
         return value.to_text() if hasattr(value, "indices") else value.to_list()
+    if type(value).__module__ == "numpy":  # of a column that is an array by the header
+        return value.tolist()
     from plainsql.types import BitString, Path, Polygon, Range
 
     if isinstance(value, Range):

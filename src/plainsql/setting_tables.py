@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
 from plainsql.errors import Place, SettingsError
 
-__all__ = ["SCHEMA_SETTINGS", "kind_of", "project_names", "read_table"]
+__all__ = ["SCHEMA_SETTINGS", "SettingsFile", "kind_of", "project_names", "read_table"]
 
 _KINDS: Final[Mapping[str, tuple[str, Callable[[object], bool]]]] = {
     "str": ("a string", lambda value: isinstance(value, str)),
@@ -97,3 +99,27 @@ def kind_of(value: object) -> str:
     if isinstance(value, list) and not all(isinstance(each, str) for each in value):
         return "a list with other values"
     return next((name for name, accepts in _KINDS.values() if accepts(value)), type(value).__name__)
+
+
+class SettingsFile:
+    """The lines of ``pyproject.toml``, in which a setting is found by its text."""
+
+    def __init__(self, file: Path) -> None:
+        self._shown = os.path.relpath(file)
+        self._lines: list[str] = []
+        with suppress(OSError, UnicodeDecodeError):
+            self._lines = file.read_text(encoding="utf-8").splitlines()
+
+    def place(self, key: str, entry: str = "") -> Place:
+        """Return the place of an entry of a key, else of the key, else the file."""
+        of_key = self._find(1, f'"{key}"') or self._find(1, f"'{key}'")
+        if of_key is None:
+            return Place(self._shown)
+        of_entry = self._find(of_key.line, entry) if entry else None
+        return of_entry or of_key
+
+    def _find(self, start: int, text: str) -> Place | None:
+        for number, line in enumerate(self._lines[start - 1 :], start):
+            if text in line:
+                return Place(self._shown, number, line.index(text) + 1, line)
+        return None

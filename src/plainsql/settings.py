@@ -103,6 +103,8 @@ class Project:
     """The application's name in Redis; by default the project's name."""
     cache_prefix: str = ""
     """The namespace of the cache's keys."""
+    cache: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    """The times to live of cached queries, by patterns of names; ``plainsql.cache_times`` reads it."""
     tenant_setting: str = "app.jwt_tenant"
     """The setting that policies of row-level security compare with the tenant: ``db.tenant`` and commands
     with ``--tenant`` set it."""
@@ -343,6 +345,7 @@ _OF_ONE_DATABASE: Final = frozenset(
         "search_path",
         "allow",
         "baseline",
+        "cache",
         "not_null",
         "types",
         "migrated_schema",

@@ -160,10 +160,26 @@ class RowMark(ABC):
         """Turn a value that arrived, which is not null, into the field's. ``others`` are as they arrived."""
 
 
-class SupportsArray(Protocol):
-    """A value that NumPy can read: its own arrays, tensors, series. NumPy itself is not imported for it."""
-
+class _SupportsNumPy(Protocol):
     def __array__(self) -> Any: ...
+
+
+class _SupportsDLPack(Protocol):
+    def __dlpack__(self) -> Any: ...
+
+
+class _SupportsToNumPy(Protocol):
+    def to_numpy(self) -> Any: ...
+
+
+class _SupportsCoo(Protocol):
+    def tocoo(self) -> Any: ...
+
+
+SupportsArray = _SupportsNumPy | _SupportsDLPack | _SupportsToNumPy | _SupportsCoo
+"""An array of any library: NumPy's own, tensors, series, SciPy's sparse arrays, all that NumPy can read
+through ``__array__`` or DLPack. NumPy itself is not imported for the type.
+"""
 
 
 class Opaque:

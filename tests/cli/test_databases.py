@@ -170,9 +170,9 @@ def test_every_command_knows_whether_it_works_on_one_database(
             found.setdefault(kind, set()).add(" ".join(words))
     one = (
         "activity, cache drain, cache triggers, crypto rotate, db cleanup, db drop, db export, db import, "
-        "db stats, describe, explain, grants, import, migrate mark, migrate new, migrate rollback, "
-        "migrate schema, migrate trace, migrate verify, new query, review, run, schema diff, schema pull, "
-        "slow, stats pull"
+        "db indexes, db stats, describe, explain, grants, import, layers copy, migrate mark, migrate new, "
+        "migrate rollback, migrate schema, migrate trace, migrate verify, new query, recall, review, run, "
+        "schema diff, schema pull, slow, stats pull"
     )
     assert found == {
         **{f"{words} works on one database: name it": {words} for words in one.split(", ")},
@@ -184,6 +184,7 @@ def test_every_command_knows_whether_it_works_on_one_database(
             "crypto new-key",
             "demo",
             "init",
+            "layers list",
             "lsp",
             "scratch drop",
             "scratch list",

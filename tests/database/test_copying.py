@@ -7,6 +7,7 @@ import io
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
+from secrets import token_hex
 from typing import Annotated, Any
 
 import asyncpg
@@ -14,6 +15,7 @@ import msgspec
 import pytest
 
 import plainsql
+from plainsql import ServerError
 from plainsql.errors import BindError
 from plainsql.query import Args, many
 from plainsql.rows import Composite, Row
@@ -174,6 +176,51 @@ async def test_a_copy_that_fails_leaves_nothing(documents_db: plainsql.Database)
         await documents_db.copy_in("document", breaks())
     assert await everything(documents_db) == []
     await settled(lambda: documents_db.stats().in_use == 0)
+
+
+@pytest.mark.parametrize(
+    ("row", "note"),
+    [
+        ((3, NOW, [1.0, 17.5]), "row: 2001, column embedding"),
+        ((3, NOW, [1.0, 17.5, float("nan")]), "row: 2001, column embedding"),
+        ((1, NOW, None), "row: 2001"),
+    ],
+)
+async def test_an_error_of_the_server_names_the_row_and_no_value(
+    documents_db: plainsql.Database, row: tuple[Any, ...], note: str
+) -> None:
+    rows = [*((n, NOW, None) for n in range(10, 2010)), row]
+    if row[0] == 1:
+        rows[0] = row
+    for given in (rows, iter(rows)):
+        with pytest.raises(ServerError) as raised:
+            await documents_db.copy_in("document", given, columns=["id", "at", "embedding"])
+        assert raised.value.__notes__ == [note]
+    assert await everything(documents_db) == []
+
+
+async def test_a_copy_analyzes_the_table(documents_db: plainsql.Database, database_url: str) -> None:
+    name = f"copier_{token_hex(6)}"
+    columns = "select count(*) from pg_stats where tablename = 'document'"
+    rows = [(n, NOW) for n in range(50)]
+    async with documents_db.acquire() as connection:
+        await connection.execute(f"create role {name} login nosuperuser; grant all on document to {name}")
+        await connection.execute(f"revoke maintain on document from {name}")
+        try:
+            url = database_url.replace("//postgres@", f"//{name}@")
+            async with plainsql.connect(url, max_size=1) as copier:
+                with pytest.raises(BindError, match="analyze: expected a role that may") as raised:
+                    await copier.copy_in("document", rows, columns=["id", "at"], analyze=True)
+                assert raised.value.hint is not None
+                assert await connection.fetchval("select count(*) from document") == 0
+                await connection.execute(f"grant maintain on document to {name}")
+                assert await copier.copy_in("document", rows[:2], columns=["id", "at"]) == 2
+                assert await connection.fetchval(columns) == 0
+                copied = await copier.copy_in("document", rows[2:], columns=["id", "at"], analyze=True)
+                assert copied == 48
+            assert await connection.fetchval(columns) > 0
+        finally:
+            await connection.execute(f"drop owned by {name}; drop role {name}")
 
 
 @pytest.mark.parametrize("with_policies", [False, True])

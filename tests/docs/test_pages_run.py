@@ -13,7 +13,13 @@ LANGUAGES = {"", "mermaid", "python", "sh", "sql", "text", "toml", "yaml"}
 # From nothing: the embedded server of the folder is the only database.
 WITHOUT_DATABASE = {"docs/quickstart.md"}
 # Their subjects have tests of their own next to the tests of the code.
-ELSEWHERE = {"docs/benchmarks.md", "docs/fast-path.md", "docs/limits.md", "docs/sessions.md"}
+ELSEWHERE = {
+    "docs/benchmarks.md",
+    "docs/fast-path.md",
+    "docs/limits.md",
+    "docs/sessions.md",
+    "docs/values.md",
+}
 
 PAGES = [str(page) for page in pages() if str(page) not in ELSEWHERE]
 

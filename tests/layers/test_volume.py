@@ -77,6 +77,7 @@ async def test_a_dropped_index_is_noticed_behind_the_policies(fresh_database_url
         "message_history_deleted_at_idx": "message_history.purge_deleted",
         "message_history_conversation_id_idx": "message_history.recent",
         "audit_log_action_idx": "audit_log.list",
+        "message_history_message_id_idx": "message_history.get_by_message_id",
     }
     async with plainsql.connect(fresh_database_url) as db:
         for index, query in broken.items():

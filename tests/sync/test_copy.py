@@ -91,7 +91,10 @@ def test_rows_go_in_and_come_back(notes_db: Database) -> None:
     assert seen == [1000, 2000, 2500]
     assert everything(notes_db) == notes(2500)
     assert notes_db.copy_in("note", iter([]), progress=seen.append) == 0
-    assert notes_db.copy_in("public.note", [(-1, NOW)], columns=["id", "at"]) == 1
+    statistics = "select count(*) from pg_stats where tablename = 'note'"
+    assert notes_db.connection.execute(statistics).fetchone() == (0,)
+    assert notes_db.copy_in("public.note", [(-1, NOW)], columns=["id", "at"], analyze=True) == 1
+    assert notes_db.connection.execute(statistics).fetchone() == (4,)
 
 
 def test_arrays_of_json_and_composites_go_in_as_a_query_takes_them(notes_db: Database) -> None:
@@ -128,8 +131,9 @@ def test_an_error_of_the_rows_or_of_the_server_undoes_all(notes_db: Database) ->
 
     with pytest.raises(LookupError, match="the source is empty"):
         notes_db.copy_in("note", rows())
-    with pytest.raises(psycopg.errors.UniqueViolation):
+    with pytest.raises(psycopg.errors.UniqueViolation) as raised:
         notes_db.copy_in("note", [*notes(10), *notes(1)])
+    assert raised.value.__notes__ == ["row: 11"]
     with pytest.raises(BindError, match="row 1: title: it holds a NUL character"):
         notes_db.copy_in("note", [Note(1, "\0", NOW, None)])
     assert everything(notes_db) == []
@@ -202,8 +206,9 @@ def test_a_table_under_row_level_security_takes_rows_of_the_tenant(sync_tenant_d
     copied = sync_tenant_db.tenant("copied")
     columns = ["tenant_id", "n"]
     assert copied.copy_in("shop.letters", [("copied", 7), ("copied", 8)], columns=columns) == 2
-    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+    with pytest.raises(psycopg.errors.InsufficientPrivilege) as raised:
         copied.copy_in("shop.letters", [("copied", 9), ("a", 9)], columns=columns)
+    assert raised.value.__notes__ == ["row: 2"]
     out = io.BytesIO()
     assert copied.copy_out(letters, out, header=False) == 2
     assert out.getvalue() == b"7\n8\n"

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import pickle
 from array import array
 from typing import Any
 
 import asyncpg
+import pgvector
+import polars as pl
 import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
 import plainsql
 from plainsql.query import bits, elements
@@ -90,17 +95,112 @@ def test_bools_are_bits(both: Both, type_name: str) -> None:
     numpy = pytest.importorskip("numpy")
     bools = [True, False, True, True, False, False, False, False, True]
     sent: object
-    for sent in (bools, tuple(bools), numpy.array(bools), BitString.from_int(0b101100001, 9)):
+    texts = ["101100001", BitString.from_int(0b101100001, 9), pgvector.Bit(bools)]
+    for sent in (bools, tuple(bools), numpy.array(bools), [*numpy.array(bools)], *texts):
         assert both.sent_back(type_name, bits(sent)) == BitString.from_int(0b101100001, 9)
     packed = numpy.packbits(bools[:8])  # a buffer of bytes, as it was
     assert both.sent_back("bit(8)", bits(packed)) == BitString.from_int(0b10110000, 8)
     assert bits(None) is None
 
 
-def test_an_array_of_another_shape_is_no_vector(both: Both) -> None:
+class Exported:
+    """An array that offers DLPack alone, as those of libraries for GPUs do."""
+
+    def __init__(self, numbers: Any) -> None:
+        self._numbers = numbers
+
+    def __dlpack__(self, **options: Any) -> Any:
+        return self._numbers.__dlpack__(**options)
+
+    def __dlpack_device__(self) -> Any:
+        return self._numbers.__dlpack_device__()
+
+
+class Sparse:
+    """A sparse array with the interface of SciPy's: ``(row, column)`` and the number there."""
+
+    def __init__(self, numbers: dict[int, float], shape: tuple[int, ...]) -> None:
+        numpy = pytest.importorskip("numpy")
+        self.shape, self.data = shape, numpy.array([*numbers.values()])
+        self.coords = (numpy.zeros(len(numbers), int), numpy.array([*numbers]))[-len(shape) :]
+
+    def tocoo(self) -> Sparse:
+        return self
+
+
+def test_arrays_of_other_libraries_are_vectors(both: Both) -> None:
     numpy = pytest.importorskip("numpy")
-    message = both.refusals("select :a::vector", a=numpy.zeros((2, 2)))
-    assert message == "test.types.value: a: expected vector, got ndarray"
+    numbers = numpy.array([0.0, 1.5, 0.0])
+    for sent in (
+        Exported(numbers),
+        pl.Series(numbers),
+        pl.Series(numbers).to_arrow(),
+        Sparse({1: 1.5}, (3,)),
+        Sparse({1: 1.5}, (1, 3)),
+        pgvector.Vector([0, 1.5, 0]),
+        HalfVector([0, 1.5, 0]),
+        SparseVector({1: 1.5}, 3),
+    ):
+        for type_name, make in (("vector", Vector), ("halfvec", HalfVector), ("sparsevec", SparseVector)):
+            assert both.sent_back(type_name, sent) == make([0, 1.5, 0])
+
+
+def test_an_array_that_is_no_vector_is_refused_with_the_reason(both: Both) -> None:
+    numpy = pytest.importorskip("numpy")
+    for value, why in (
+        (numpy.zeros((2, 2)), "it has 2 dimensions, and a vector is an array of one"),
+        (numpy.array(["17", "2"]), "an array of str64 holds no real numbers"),
+        (numpy.array([1j, 2]), "an array of complex128 holds no real numbers"),
+        (numpy.array(["2026-01-01"], "M8[D]"), "an array of datetime64[D] holds no real numbers"),
+        (numpy.array([1e300, 17]), "a number in it is out of range for float32"),
+        (numpy.ma.array([1.0, 17.0], mask=[False, True]), "numbers in it are masked"),
+        (Sparse({0: 17.0}, (2, 2)), "it has the shape (2, 2), and a vector has one row"),
+    ):
+        for error in both.errors("select :a::vector", a=value):
+            assert isinstance(error, plainsql.BindError)
+            assert error.message == f"test.types.value: a: expected vector, got {type(value).__name__}"
+            assert error.detail == why
+    for error in both.errors("select :a::sparsevec", a={3: 1.0}):
+        assert "SparseVector({…}, dimensions)" in str(error)
+    for error in both.errors("select :a::halfvec", a=numpy.array([1e6])):
+        assert "out of range for float16" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("type_name", "value", "form"),
+    [
+        ("vector", Vector([1, 2.5]), [1.0, 2.5]),
+        ("halfvec", HalfVector([1, 2.5]), [1.0, 2.5]),
+        ("sparsevec", SparseVector([1, 2.5]), "{1:1.0,2:2.5}/2"),
+    ],
+)
+def test_a_vector_is_an_array_a_key_and_json(both: Both, type_name: str, value: Any, form: Any) -> None:
+    numpy = pytest.importorskip("numpy")
+    back = both.sent_back(type_name, value)
+    assert {back: 1}[value] == 1
+    assert pickle.loads(pickle.dumps(back)) == back
+    assert numpy.asarray(back).tolist() == [1, 2.5]
+    assert numpy.asarray(back, "float64").dtype == "float64"
+    if type_name != "sparsevec":
+        view = numpy.asarray(back)
+        assert numpy.shares_memory(view, back.to_numpy())
+        assert not view.flags.writeable
+        assert numpy.array(back).flags.writeable
+    adapter: TypeAdapter[Any] = TypeAdapter(type(back))
+    assert json.loads(plainsql.to_json(back)) == json.loads(adapter.dump_json(back)) == form
+    assert adapter.validate_json(json.dumps(form)) == back
+    theirs: Any = getattr(pgvector, type(back).__name__)([1, 2.5])
+    assert back == theirs
+    assert theirs == back
+
+
+def test_an_array_of_other_numbers_is_not_taken_for_bits(both: Both) -> None:
+    numpy = pytest.importorskip("numpy")
+    for value in (numpy.array([1, 0]), numpy.array([1.0, 0]), array("i", [1, 0]), "102", [1, 0], [[True]]):
+        message = both.refusals("select :a::bit(2)", a=bits(value))
+        assert message.startswith("test.types.value: a: expected bit, got ")
+    assert both.sent_back("bit(2)", numpy.array([True, False])) == BitString.from_int(2, 2)
+    assert both.refusals("select :a::bit(64)", a=numpy.array([1])).endswith("expected bit, got list")
 
 
 @pytest.mark.parametrize("type_name", ["vector", "halfvec", "sparsevec"])

@@ -13,6 +13,8 @@ from uuid import UUID
 
 import msgspec
 import numpy as np
+import pgvector
+import polars as pl
 
 from plainsql import AsyncExecutor, Database, SyncExecutor, Transaction
 from plainsql.query import CountQuery, ManyQuery, OneQuery, OptionalQuery
@@ -62,8 +64,14 @@ async def own_types_follow_their_columns(db: Database, guest: GuestId) -> None:
 
 
 async def whatever_numpy_can_read_is_a_vector(
-    db: Database, array: np.ndarray[tuple[int], np.dtype[np.float32]], other: SupportsArray
+    db: Database,
+    array: np.ndarray[tuple[int], np.dtype[np.float32]],
+    other: SupportsArray,
+    series: pl.Series,
+    theirs: pgvector.Vector,
 ) -> None:
+    assert_type(await deep.nearest(db, embedding=series, farthest=1.0), list[deep.Near])
+    assert_type(await deep.nearest(db, embedding=theirs, farthest=1.0), list[deep.Near])
     assert_type(await deep.nearest(db, embedding=array, farthest=1.0), list[deep.Near])
     assert_type(await deep.nearest(db, embedding=other, farthest=1.0), list[deep.Near])
     await deep.nearest(db, embedding=None, farthest=1.0)  # type: ignore[call-overload]

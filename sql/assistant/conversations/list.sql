@@ -1,5 +1,6 @@
--- List conversations, newest first, of one user if given.
+-- List conversations, newest first.
 --
+-- Filters, each if given: a user, a state, and whether they are open.
 -- For the next page, pass the last row's ``created_at`` and ``id``.
 -- returns: many Conversation
 -- param limit: 1..200 = 50
@@ -22,6 +23,8 @@ from assistant.conversations as c
 where
   c.tenant_id = (select assistant.current_tenant())
   and c.user_id = :user_id                                   --?
+  and c.current_state = :state                               --?
+  and c.is_active = :is_active                               --?
   and (c.created_at, c.id) < (:after_created_at, :after_id)  --?
 order by c.created_at desc, c.id desc
 limit :limit

@@ -1,5 +1,6 @@
--- List events, newest first, of one user if given.
+-- List events, newest first.
 --
+-- Filters, each if given: a user, a status and an event type.
 -- For the next page, pass the last row's ``created_at`` and ``id``.
 -- returns: many Event
 -- param limit: 1..200 = 50
@@ -28,6 +29,8 @@ from assistant.events as e
 where
   e.tenant_id = (select assistant.current_tenant())
   and e.user_id = :user_id                                   --?
+  and e.status = :status                                     --?
+  and e.event_type = :event_type                             --?
   and (e.created_at, e.id) < (:after_created_at, :after_id)  --?
 order by e.created_at desc, e.id desc
 limit :limit

@@ -1,5 +1,6 @@
--- List notes, newest first, of one user if given.
+-- List notes, newest first.
 --
+-- Filters, each if given: a user, a category, and only pinned notes.
 -- For the next page, pass the last row's ``created_at`` and ``id``.
 -- returns: many Note
 -- param limit: 1..200 = 50
@@ -25,6 +26,8 @@ from assistant.notes as n
 where
   n.tenant_id = (select assistant.current_tenant())
   and n.user_id = :user_id                                   --?
+  and n.category = :category                                 --?
+  and n.is_pinned                                            --? only_pinned
   and (n.created_at, n.id) < (:after_created_at, :after_id)  --?
 order by n.created_at desc, n.id desc
 limit :limit

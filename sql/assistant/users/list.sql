@@ -1,5 +1,6 @@
 -- List users, newest first.
 --
+-- Filters, each if given: whether they are active, and a language.
 -- For the next page, pass the last row's ``created_at`` and ``id``.
 -- returns: many User
 -- param limit: 1..200 = 50
@@ -21,6 +22,8 @@ select
 from assistant.users as u
 where
   u.tenant_id = (select assistant.current_tenant())
+  and u.is_active = :is_active                               --?
+  and u.language_code = :language_code                       --?
   and (u.created_at, u.id) < (:after_created_at, :after_id)  --?
 order by u.created_at desc, u.id desc
 limit :limit

@@ -51,7 +51,7 @@ scored as (
         when p.is_blocked then 0.0
         when p.is_verified then k.kept + (1.0 - k.kept) / 5.0
         else k.kept
-      end as real
+      end as double precision
     ) as score
   from page as p
   inner join broken as k on p.id = k.id

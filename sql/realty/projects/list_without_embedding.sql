@@ -2,6 +2,8 @@
 --
 -- For the next page, pass the last row's ``created_at`` and ``id``; after ``set_embedding``, the
 -- first page has new rows.
+--
+-- In a transaction the rows belong to it until it ends: see properties/list_without_embedding.sql.
 -- returns: many ProjectText
 -- param limit: 1..200 = 50
 -- column text: not null
@@ -17,3 +19,4 @@ where
   and (pr.created_at, pr.id) > (:after_created_at, :after_id)  --?
 order by pr.created_at, pr.id
 limit :limit
+for no key update of pr skip locked

@@ -2,6 +2,10 @@
 --
 -- For the next page, pass the last row's ``created_at`` and ``id``; after ``set_embedding``, the
 -- first page has new rows.
+--
+-- In a transaction the rows belong to it until it ends: another transaction skips them. So any
+-- number of workers can run it, as ``plainsql.vector.fill`` does. A change of such a row waits; a
+-- row that refers to it does not.
 -- returns: many PropertyText
 -- param limit: 1..200 = 50
 -- column text: not null
@@ -16,3 +20,4 @@ where
   and (p.created_at, p.id) > (:after_created_at, :after_id)  --?
 order by p.created_at, p.id
 limit :limit
+for no key update of p skip locked

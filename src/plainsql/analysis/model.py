@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Literal
 
 from plainsql.dependencies import Change, Dependency
@@ -20,6 +21,7 @@ __all__ = [
     "PgType",
     "RowCount",
     "RowLevel",
+    "SettingFact",
     "Shape",
     "ShapeKind",
     "TableUse",
@@ -135,6 +137,21 @@ class ParameterFact:
     """The columns that it is compared with or stored in, as one value or as the elements of an array."""
     elements_not_null: bool = False
     """True if all of these columns are never null: an element that is null is stored in none of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class SettingFact:
+    """The server's facts about a setting that a query has."""
+
+    name: str
+    type: Literal["bool", "integer", "real", "enum", "string"]
+    unit: str
+    """The unit of a number, such as ``kB`` or ``ms``; empty if it has none."""
+    low: int | Decimal | None = None
+    """The least value; None without one."""
+    high: int | Decimal | None = None
+    labels: tuple[str, ...] = ()
+    """The values of an enum."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
@@ -105,6 +105,8 @@ class CachedQuery(Generic[T]):
         shape: separates this query from another of the same name, before and after a deployment: its SQL and
             the types of its columns. A result that was stored under another shape is never decoded.
         codec: in place of MessagePack of ``type``.
+        forms: by the position of an argument, the function that makes the same bytes of all values that are
+            the same to the database: of a vector, whichever class holds it.
 
     """
 
@@ -114,6 +116,7 @@ class CachedQuery(Generic[T]):
         "_stem",
         "codec",
         "decode",
+        "forms",
         "life",
         "local",
         "name",
@@ -136,8 +139,10 @@ class CachedQuery(Generic[T]):
         *,
         shape: str = "",
         codec: Codec[T] | None = None,
+        forms: Mapping[int, Callable[[Any], bytes]] | None = None,
     ) -> None:
         self.name = name
+        self.forms = forms
         self.policy = policy
         self.parameters = tuple(parameters)
         self.codec: Codec[T] = codec or Codec(type)
@@ -169,7 +174,17 @@ class CachedQuery(Generic[T]):
         )
 
     def key(self, arguments: Sequence[Any], scope: Sequence[Any]) -> bytes:
-        """Return the key of a call in the process. Raises ``TypeError`` for an argument that has none."""
+        """Return the key of a call in the process.
+
+        Raises ``TypeError`` or ``ValueError`` for an argument that has none.
+        """
+        if self.forms:
+            arguments = [
+                form(value)
+                if (form := self.forms.get(place)) and value is not None and value is not UNSET
+                else value
+                for place, value in enumerate(arguments)
+            ]
         return self._stem + _encode((scope, arguments))
 
     def call(self, key: bytes, arguments: Sequence[Any]) -> CachedCall:

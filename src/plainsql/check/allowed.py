@@ -6,7 +6,6 @@ import difflib
 import os
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -18,6 +17,7 @@ from plainsql.check.problems import FINDINGS, Problem
 from plainsql.check.release.release_findings import RELEASE_FINDINGS
 from plainsql.errors import Place, SettingsError
 from plainsql.migrate.trace.hazards import HAZARDS
+from plainsql.setting_tables import SettingsFile
 from plainsql.settings import Project
 
 __all__ = ["AllowedFindings", "matches"]
@@ -54,7 +54,7 @@ class AllowedFindings:
         """
         self._sql = project.sql
         self._folders = [_whole(project.sql_folder), _whole(project.root)]
-        file = _SettingsFile(project.root / "pyproject.toml")
+        file = SettingsFile(project.root / "pyproject.toml")
         self._allowances = [
             _allowance(pattern, entry, file)
             for pattern, value in project.allow.items()
@@ -155,7 +155,7 @@ def _matches(parts: Sequence[str], patterns: Sequence[str]) -> bool:
     return bool(parts) and fnmatchcase(parts[0], patterns[0]) and _matches(parts[1:], patterns[1:])
 
 
-def _entries(pattern: str, value: Any, file: _SettingsFile) -> list[str]:
+def _entries(pattern: str, value: Any, file: SettingsFile) -> list[str]:
     entries = [value] if isinstance(value, str) else value
     if not isinstance(entries, list) or not entries or not all(isinstance(each, str) for each in entries):
         kinds: dict[type, str] = {list: "a list with other values", dict: "a table"}
@@ -168,31 +168,7 @@ def _entries(pattern: str, value: Any, file: _SettingsFile) -> list[str]:
     return list(entries)
 
 
-def _allowance(pattern: str, entry: str, file: _SettingsFile) -> _Allowance:
+def _allowance(pattern: str, entry: str, file: SettingsFile) -> _Allowance:
     found = _ENTRY.fullmatch(entry)
     name, reason = (found[1], found[2].strip()) if found else (entry.strip().rstrip(":").rstrip(), "")
     return _Allowance(pattern, name, reason, file.place(pattern, entry))
-
-
-class _SettingsFile:
-    """The lines of ``pyproject.toml``, in which a setting is found by its text."""
-
-    def __init__(self, file: Path) -> None:
-        self._shown = os.path.relpath(file)
-        self._lines: list[str] = []
-        with suppress(OSError, UnicodeDecodeError):
-            self._lines = file.read_text(encoding="utf-8").splitlines()
-
-    def place(self, key: str, entry: str = "") -> Place:
-        """Return the place of an entry of a key, else of the key, else the file."""
-        of_key = self._find(1, f'"{key}"') or self._find(1, f"'{key}'")
-        if of_key is None:
-            return Place(self._shown)
-        of_entry = self._find(of_key.line, entry) if entry else None
-        return of_entry or of_key
-
-    def _find(self, start: int, text: str) -> Place | None:
-        for number, line in enumerate(self._lines[start - 1 :], start):
-            if text in line:
-                return Place(self._shown, number, line.index(text) + 1, line)
-        return None

@@ -12,6 +12,7 @@ from plainsql.analysis.batched_plans import lost_by_batching
 from plainsql.analysis.conflict_targets import refuse_conflict_targets
 from plainsql.analysis.model import PgType
 from plainsql.analysis.preparation import prepare_all
+from plainsql.analysis.query_settings import setting_facts, with_setting_bounds
 from plainsql.analysis.representative_variants import representative_variants
 from plainsql.check.analysis_cache import AnalysisCache
 from plainsql.check.copied_tables import check_copied_table
@@ -98,7 +99,9 @@ def _analyse_statement(
     if analyses is None or len(analyses) != len(chosen):
         analyses = _analyse(analyser, connection, statement, variants, chosen)
         cache.put(key, analyses)
-    return with_element_claims(_with_overrides(Checked(statement, tuple(analyses), chosen)))
+    facts = setting_facts(connection, statement, tuple(analyses))
+    checked = Checked(with_setting_bounds(statement, facts), tuple(analyses), chosen, facts)
+    return with_element_claims(_with_overrides(checked))
 
 
 def _analyse(

@@ -16,6 +16,7 @@ from plainsql.check.allowed import AllowedFindings
 from plainsql.check.analysed_statements import AnalysedStatements, analyse_statements
 from plainsql.check.analysis_cache import AnalysisCache
 from plainsql.check.assumed_columns import unneeded_columns
+from plainsql.check.cached_names import cached_name_problems
 from plainsql.check.declared_types import own_types_of
 from plainsql.check.fragment_copies import read_copies
 from plainsql.check.generated_modules import (
@@ -135,6 +136,7 @@ def check_project(
     chosen = tuple(s for s in catalog.values() if not wanted or Path(s.path).resolve() in wanted)
     errors = [problem for error in unsound for problem in problems_of_files(error)]
     copies = read_copies(project.sql_folder)
+    errors += cached_name_problems(project, catalog, complete=not unsound)
     errors += [
         problem for problem in copies.problems() if not wanted or Path(problem.path).resolve() in wanted
     ]

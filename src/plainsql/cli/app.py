@@ -58,6 +58,7 @@ for _name in (
     "init",
     "lsp",
     "plans",
+    "recall",
     "review",
     "run",
     "slow",
@@ -66,7 +67,7 @@ for _name in (
     app.command(f"plainsql.cli.{_name}:{_name}", name=_name)
 app.command("plainsql.cli.import_queries:import_queries", name="import")
 app.command("plainsql.cli.cases:cases", name="test")
-for _name in ("cache", "crypto", "db", "migrate", "new", "schema", "scratch", "stats"):
+for _name in ("cache", "crypto", "db", "layers", "migrate", "new", "schema", "scratch", "stats"):
     app.command(f"plainsql.cli.{_name}:app", name=_name)
 
 

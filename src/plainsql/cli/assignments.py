@@ -37,8 +37,12 @@ class Given:
     """The text, or the decoded JSON with its numbers as ``int`` or ``Decimal``."""
 
 
-def read_assignments(statement: Statement, words: Sequence[str], command: str = "run") -> dict[str, Given]:
+def read_assignments(
+    statement: Statement, words: Sequence[str], command: str = "run", *, complete: bool = True
+) -> dict[str, Given]:
     """Read the words, and check them against the parameters of the query.
+
+    With ``complete=False``, parameters may be missing.
 
     Raises ``BindError`` if a word is no assignment, if a name is unknown, missing or given twice, or if a
     value is outside the header's bounds or not among a choice's values. The message never holds a value.
@@ -57,8 +61,8 @@ def read_assignments(statement: Statement, words: Sequence[str], command: str = 
         if name in given:
             raise BindError(f"{statement.name}: {name} is given twice", hint="give it once")
         given[name] = _read_json(name, text) if sign == ":=" else Given(text, False, text)
-    _check_names(statement, given, command)
-    for parameter in statement.parameters:
+    _check_names(statement, given, command, complete=complete)
+    for parameter in (*statement.parameters, *statement.setting_parameters):
         if parameter.name in given:
             _check_bounds(statement, parameter, given[parameter.name])
     for choice in statement.choices:
@@ -105,7 +109,7 @@ def _flag_as_assignment(statement: Statement, word: str, command: str) -> str:
 def expected(statement: Statement) -> str:
     """Return the parameters of a query as text, one line each."""
     lines: list[tuple[str, str]] = []
-    for parameter in statement.parameters:
+    for parameter in (*statement.parameters, *statement.setting_parameters):
         notes = []
         if (bounds := parameter.bounds) is not None:
             if bounds.low is not None or bounds.high is not None:
@@ -124,14 +128,13 @@ def expected(statement: Statement) -> str:
     return "\n".join(f"  {word.ljust(width)}  {note}".rstrip() for word, note in lines)
 
 
-def _check_names(statement: Statement, given: Mapping[str, Given], command: str) -> None:
-    known = [p.name for p in statement.parameters] + [c.name for c in statement.choices]
-    required = [
-        p.name for p in statement.parameters if not (p.optional or (p.bounds and p.bounds.has_default))
-    ]
+def _check_names(statement: Statement, given: Mapping[str, Given], command: str, *, complete: bool) -> None:
+    taken = (*statement.parameters, *statement.setting_parameters)
+    known = [p.name for p in taken] + [c.name for c in statement.choices]
+    required = [p.name for p in taken if not (p.optional or (p.bounds and p.bounds.has_default))]
     required += [c.name for c in statement.choices if c.default is None]
     unknown = [name for name in given if name not in known]
-    missing = [name for name in required if name not in given]
+    missing = [name for name in required if name not in given] if complete else []
     if not unknown and not missing:
         return
     wrong = [f"missing {', '.join(missing)}"] if missing else []

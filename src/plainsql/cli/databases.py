@@ -21,6 +21,7 @@ _OF_A_DATABASE: Final = (
     ("explain",),
     ("grants",),
     ("plans",),
+    ("recall",),
     ("review",),
     ("run",),
     ("test",),
@@ -32,10 +33,11 @@ _OF_A_DATABASE: Final = (
     ("stats",),
     ("slow",),
     ("activity",),
+    ("layers", "copy"),
     *(("cache", "triggers"), ("cache", "drain"), ("crypto", "rotate")),
 )
 """The commands that work on one database."""
-_GROUPS: Final = frozenset({"cache", "crypto", "db", "migrate", "new", "schema", "stats"})
+_GROUPS: Final = frozenset({"cache", "crypto", "db", "layers", "migrate", "new", "schema", "stats"})
 """The commands whose second word is a command; that of any other is an argument."""
 _OF_ALL: Final = (
     *(
@@ -164,7 +166,7 @@ def _owned(command: tuple[str, ...], arguments: list[str], projects: list[Projec
             others = {file for file, own in owners.items() if own and project not in own}
             if any(project in own for own in owners.values()):
                 yield _Run(project.name, [word for word in arguments if word not in others])
-    elif command in (("run",), ("describe",), ("explain",)):
+    elif command in (("run",), ("describe",), ("explain",), ("recall",)):
         name = next((word for word in arguments[1:] if not word.startswith("-")), "")
         found = [each for each in projects if name and (_has_file(each, Path(name)) or _has(each, name))]
         if len(found) == 1:

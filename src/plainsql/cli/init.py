@@ -6,7 +6,7 @@ import json
 import sys
 import tomllib
 from collections.abc import Iterator, Mapping
-from contextlib import chdir, contextmanager, suppress
+from contextlib import chdir
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated
@@ -14,7 +14,8 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from plainsql.cli.exit_codes import FINE
-from plainsql.errors import FileError, Place, PlainsqlError, SettingsError
+from plainsql.cli.new_files import NewFiles
+from plainsql.errors import Place, PlainsqlError, SettingsError
 from plainsql.schema.tools import FoundTool, find_tool
 from plainsql.settings import Project
 
@@ -51,7 +52,7 @@ def init(folder: Path = Path(), /, *, example: Annotated[bool, _FLAG] = False) -
     Example:
         Write the example also in a folder that has a pyproject.toml.
     """
-    writer = _Writer(folder)
+    writer = NewFiles(folder)
     found = find_tool(folder) if folder.is_dir() else None
     exists = (folder / "pyproject.toml").exists()
     if found is not None and example:
@@ -109,7 +110,7 @@ def _takes_sql(found: FoundTool | None) -> bool:
     return found is not None and found.settings.get("schema") == "sql"
 
 
-def _write_example(folder: Path, writer: _Writer, output: str) -> None:
+def _write_example(folder: Path, writer: NewFiles, output: str) -> None:
     targets = [*_TEMPLATES, f"{output}/notes.py"]
     if existing := [name for name in targets if (folder / name).exists()]:
         raise SettingsError(
@@ -122,63 +123,10 @@ def _write_example(folder: Path, writer: _Writer, output: str) -> None:
         writer.write(name, template.read_text(encoding="utf-8"))
 
 
-def _write_folder(folder: Path, writer: _Writer, name: str) -> None:
+def _write_folder(folder: Path, writer: NewFiles, name: str) -> None:
     """Make the folder of queries, with a file that has Git keep it; one that exists stays as it is."""
     if not (folder / name).exists():
         writer.write(f"{name}/.gitkeep", "")
-
-
-class _Writer:
-    """A writer of files that can undo all of its work."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._before: dict[Path, bytes | None] = {}
-        self._made: list[Path] = []
-        self.done: list[str] = []
-
-    def write(self, name: str, text: str) -> None:
-        path = self._folder / name
-        for parent in reversed(path.parents):
-            if not parent.exists():
-                parent.mkdir()
-                self._made.append(parent)
-        if path.is_symlink():
-            raise FileError(
-                f"{path} is a symbolic link, and is not written through", hint="put the file itself there"
-            )
-        self._before[path] = path.read_bytes() if path.exists() else None
-        # Line ends stay unchanged: an existing file may have those of Windows.
-        with path.open("w", encoding="utf-8", newline="") as file:
-            file.write(text)
-        self.done.append(name)
-
-    @contextmanager
-    def undone_on_error(self) -> Iterator[None]:
-        """Restore the folder if the block fails, also after Ctrl-C."""
-        try:
-            yield
-        except BaseException as error:
-            self._undo()
-            if isinstance(error, OSError) and not isinstance(error, FileError):
-                reason = (error.strerror or str(error)).lower()
-                raise SettingsError(
-                    f"the project cannot be written: {reason}",
-                    place=Place(str(error.filename or self._folder)),
-                    hint="nothing was kept; choose a folder that this user can write to",
-                ) from None
-            raise
-
-    def _undo(self) -> None:
-        for path, before in self._before.items():
-            with suppress(OSError):
-                if before is None:
-                    path.unlink(missing_ok=True)
-                else:
-                    path.write_bytes(before)
-        for path in reversed(self._made):
-            with suppress(OSError):  # it holds other files by now
-                path.rmdir()
 
 
 def _output(folder: Path) -> str:
@@ -228,7 +176,7 @@ def _with_ignored(file: Path) -> str | None:
     return text + ("" if not text or text.endswith("\n") else "\n") + f"{_IGNORED}\n"
 
 
-def _generate(folder: Path, writer: _Writer) -> str:
+def _generate(folder: Path, writer: NewFiles) -> str:
     """Generate the module of the queries; return the error if no server can analyse them, else ''."""
     from plainsql.check.project_check import check_project
 

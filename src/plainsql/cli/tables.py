@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["Column", "print_rows", "print_table", "shorten"]
+__all__ = ["Column", "print_rows", "print_table", "shorten", "size_of"]
 
 _MAX_CELL_WIDTH = 48
 """The maximum width of a value in a table, in terminal cells."""
@@ -166,3 +166,13 @@ def _print_plain(columns: Sequence[Column], rows: Sequence[Sequence[str | None]]
 def _padded(text: str, width: int, *, right: bool = False) -> str:
     blanks = " " * (width - cell_len(text))
     return blanks + text if right else text + blanks
+
+
+def size_of(size: object) -> str:
+    """Return a number of bytes with a unit, as people read it."""
+    amount = float(str(size))
+    for unit in ("B", "kB", "MB", "GB"):
+        if amount < 1024:
+            return f"{amount:.0f} {unit}" if unit == "B" or amount >= 10 else f"{amount:.1f} {unit}"
+        amount /= 1024
+    return f"{amount:,.1f} TB"

@@ -45,7 +45,15 @@ def _parameters(function: QueryFunction) -> list[str]:
         lines += [f"{parameter.name}: {' '.join(filter(None, parts))}"] if any(parts) else []
     for choice in function.statement.choices:
         lines += [f"{choice.name}: {_sentence(choice.description)}"] if choice.description else []
-    return lines
+    of_settings = {each.parameter: each.name for each in function.statement.settings}
+    for parameter in function.statement.setting_parameters:
+        text = parameter.description or f"the setting {of_settings[parameter.name]}"
+        bounds = _range(parameter.bounds) if parameter.bounds is not None else ""
+        lines.append(f"{parameter.name}: {_sentence(text)} {bounds}".rstrip())
+    settings = [
+        f"{each.name} = {each.value}" for each in function.statement.settings if each.value is not None
+    ]
+    return [*lines, f"Runs with {', '.join(settings)}."] if settings else lines
 
 
 def _range(bounds: Bounds) -> str:

@@ -17,6 +17,11 @@ __all__ = ["USUAL", "own_type_of", "type_in_header", "type_of_hint"]
 USUAL: Final = OwnType("")
 """The type that values have without any setting."""
 _NAME: Final = re.compile(r"[\w.]+")
+_ARRAYS: Final = {
+    name: OwnType(f"plainsql.vector.ndarrays.Float{bits}Array", f"plainsql.vector.ndarrays.to_float{bits}")
+    for name, bits in {"vector": 32, "halfvec": 16, "sparsevec": 32}.items()
+}
+"""By the type of a vector: the array of NumPy that the word ``ndarray`` means."""
 
 
 def type_of_hint(
@@ -64,6 +69,8 @@ def type_in_header(
         )
     if inner == annotate(_leaf(type)).text:
         return USUAL
+    if inner == "ndarray" and _leaf(type).name in _ARRAYS:
+        return _ARRAYS[_leaf(type).name]
     in_settings = any(each.path == inner for each in own.types.all())
     return own.types.named(inner if in_settings else json_types.path_of(inner, statement))
 

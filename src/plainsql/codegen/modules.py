@@ -14,7 +14,7 @@ from pathlib import Path
 
 from plainsql.analysis.effects.cache_dependencies import cached_read, changes_of_variants
 from plainsql.analysis.merge import merge_column, merge_parameters, merge_variants
-from plainsql.analysis.model import Analysis, ColumnFact, ParameterFact, PgType, Shape
+from plainsql.analysis.model import Analysis, ColumnFact, ParameterFact, PgType, SettingFact, Shape
 from plainsql.codegen.annotations import annotate_column, annotate_value, column_description
 from plainsql.codegen.classes import Classes, Field, nested_class, row_class, row_key, side_by_side
 from plainsql.codegen.codec_types import CodecTypes
@@ -26,7 +26,12 @@ from plainsql.codegen.json_types import JsonTypes
 from plainsql.codegen.list_classes import add_lists, list_keys
 from plainsql.codegen.own_types import NO_OWN_TYPES, OwnAnnotations, OwnTypes
 from plainsql.codegen.page_orders import page_orders
-from plainsql.codegen.planned_parameters import PlannedParameter, plan_choices, plan_parameter
+from plainsql.codegen.planned_parameters import (
+    PlannedParameter,
+    plan_choices,
+    plan_parameter,
+    plan_settings,
+)
 from plainsql.codegen.planned_rows import plan_rows
 from plainsql.codegen.project_types import NO_PROJECT_TYPES, ProjectTypes
 from plainsql.codegen.python_types import Annotation, reference
@@ -53,6 +58,8 @@ class Checked:
     variants: tuple[Analysis, ...]
     texts: tuple[Variant, ...] = ()
     """The variant of each analysis."""
+    settings: tuple[SettingFact, ...] = ()
+    """The facts about the statement's settings, in their order."""
 
     @property
     def analysis(self) -> Analysis:
@@ -552,7 +559,7 @@ def _plan_parameters(item: Checked, module: Module, json_types: JsonTypes) -> tu
             types = module.own_types.without_types if own == USUAL else module.own_types
             each = types.planned(each, fact.type, None if own == USUAL else own)
         planned.append(each)
-    return (*planned, *plan_choices(statement))
+    return (*planned, *plan_choices(statement), *plan_settings(statement, item.settings))
 
 
 def _error(

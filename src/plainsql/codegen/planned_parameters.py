@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
-from plainsql.analysis.model import ParameterFact, PgType
+from plainsql.analysis.model import ParameterFact, PgType, SettingFact
 from plainsql.codegen.enums import EnumTypes
 from plainsql.codegen.python_types import Annotation, below_domains
 from plainsql.codegen.source_names import string_literal
 from plainsql.errors import ContractError, Place
 from plainsql.statements import Bounds, Choice, Parameter, Statement
 
-__all__ = ["PlannedParameter", "RowField", "plan_choices", "plan_parameter"]
+__all__ = ["PlannedParameter", "RowField", "plan_choices", "plan_parameter", "plan_settings"]
 
 _INTEGERS: Final = {
     "int2": (-(2**15), 2**15 - 1),
@@ -22,6 +23,7 @@ _INTEGERS: Final = {
     "oid": (0, 2**32 - 1),
 }
 _FLOATS: Final = {"float4": 3.4028234663852886e38, "float8": 1.7976931348623157e308}
+_TYPES_OF_SETTINGS: Final = {"bool": "bool", "integer": "int", "real": "float"}
 _TEXTS: Final = frozenset({"text", "varchar", "bpchar", "name", "citext"})
 
 
@@ -96,6 +98,54 @@ def plan_choices(statement: Statement) -> list[PlannedParameter]:
         PlannedParameter(choice.name, _annotate_choice(choice), _default_of_choice(choice))
         for choice in statement.choices
     ]
+
+
+def plan_settings(statement: Statement, facts: Sequence[SettingFact]) -> list[PlannedParameter]:
+    """Plan the parameters that only settings take. Null leaves the setting as the session has it.
+
+    Raises ``ContractError`` if a default is no value of its setting.
+    """
+    # A setting may be analysed by its name alone: two of one parameter are of one type.
+    known = {setting.parameter: fact for setting, fact in zip(statement.settings, facts, strict=False)}
+    planned = []
+    for parameter in statement.setting_parameters:
+        fact, bounds = known[parameter.name], parameter.bounds
+        annotation = Annotation(_TYPES_OF_SETTINGS.get(fact.type, "str"), frozenset())
+        if fact.type == "enum":
+            labels = ", ".join(map(string_literal, fact.labels))
+            annotation = Annotation(f"Literal[{labels}]", frozenset({("typing", "Literal")}))
+        default = ""
+        if bounds is not None and bounds.has_default:
+            default = _default_of_setting(statement, parameter, fact)
+        nullable = default == "None"
+        annotation = annotation.or_null() if nullable else annotation
+        if "Decimal(" in f"{bounds and bounds.low!r} {bounds and bounds.high!r}":
+            annotation = annotation.wrapped("{}", ("decimal", "Decimal"))
+        planned.append(PlannedParameter(parameter.name, annotation, default, required=not nullable))
+    return planned
+
+
+def _default_of_setting(statement: Statement, parameter: Parameter, fact: SettingFact) -> str:
+    """Return the default as source, in the type of the setting."""
+    assert parameter.bounds is not None
+    value = parameter.bounds.default
+    if value is None:
+        return "None"
+    if fact.type == "bool" and isinstance(value, bool):
+        return repr(value)
+    if isinstance(value, str) and (fact.type == "string" or value in fact.labels):
+        return string_literal(value)
+    if isinstance(value, int | Decimal) and not isinstance(value, bool):
+        if fact.type == "integer" and value == int(value):
+            return repr(int(value))
+        if fact.type == "real":
+            return repr(float(value))
+    raise _error(
+        statement,
+        parameter.bounds,
+        f"the default of {parameter.name} is no value of {fact.name}, which is of the type {fact.type}",
+        f"write one of {', '.join(fact.labels)}" if fact.labels else "write a value of that type",
+    )
 
 
 def _annotate_choice(choice: Choice) -> Annotation:

@@ -222,7 +222,7 @@ def annotate_parameter(type: PgType, own: OwnAnnotation | None = None) -> Annota
         )
     if base.name in ("bit", "varbit"):
         return Annotation(
-            "BitString | Sequence[bool] | SupportsArray",
+            "BitString | Sequence[bool] | str | bytes | SupportsArray",
             frozenset({(_TYPES, "BitString"), ("collections.abc", "Sequence"), (_TYPES, "SupportsArray")}),
         )
     return annotate(type, own)

@@ -226,7 +226,7 @@ def _called(function: QueryFunction) -> Iterator[str]:
                 yield from ("sending", field.convert) if field.convert else ()
         if planned.required:
             yield "NullError"
-    for parameter in function.statement.parameters:
+    for parameter in (*function.statement.parameters, *function.statement.setting_parameters):
         if parameter.encryption is not None:
             yield "encrypt"
         if _is_bounded(parameter):
@@ -357,6 +357,12 @@ def _facts(function: QueryFunction, names: Names) -> str:
     written = "".join(f", {fact}" for fact in facts) + dependency_arguments(function, names.of)
     if function.read_only and not statement.autobatch:
         written += ", autobatch=False"
+    constants = [(each.name, each.value) for each in statement.settings if each.value is not None]
+    given = [(each.name, each.parameter) for each in statement.settings if each.parameter is not None]
+    for fact, pairs in (("settings", constants), ("setting_parameters", given)):
+        if pairs:
+            listed = ", ".join(f"{string_literal(key)}: {string_literal(value)}" for key, value in pairs)
+            written += f", {fact}={{{listed}}}"
     if any(allowance.finding == "star" for allowance in statement.allow):
         written += ", more_columns=True"
     return written
@@ -413,7 +419,8 @@ def _parameter(planned: PlannedParameter, names: Names) -> str:
 
 def _values(function: QueryFunction, names: Names) -> str:
     parts = []
-    of_sql = {parameter.name: parameter for parameter in function.statement.parameters}
+    statement = function.statement
+    of_sql = {each.name: each for each in (*statement.parameters, *statement.setting_parameters)}
     for planned in function.parameters:
         text, parameter = planned.name, of_sql.get(planned.name)
         if planned.convert:

@@ -119,18 +119,26 @@ class Database(Executor):
         in_use, idle = connections.in_use, connections.idle
         return PoolStats(in_use + idle, in_use, idle, connections.waiting, connections.max_size)
 
-    async def check(self, *, migrations: bool = True, timeout: float = 5.0) -> Health:
+    async def check(
+        self, *, layer: str | None = None, migrations: bool = True, timeout: float = 5.0
+    ) -> Health:
         """Check the server, the role, TLS, pgvector, the migrations and Redis, as ``db doctor`` does.
 
         Each result has a name, a state (``ok``, ``warning``, ``failed``, ``skipped``), a text without secrets
         and a hint; ``.ok`` is true if no check failed. A failed check raises nothing.
 
         Args:
+            layer: check this layer alone, and also its extensions, its indexes, and whether the role can run
+                each of its queries.
             migrations: check the migrations of the project and of the layers in the database.
             timeout: seconds after which PostgreSQL, or Redis, counts as failed.
+
+        Raises ``SettingsError`` if there is no layer of that name.
         """
-        check("check", migrations=migrations, timeout=timeout)
-        return await check_health(self._state, self._pool, migrations=migrations, timeout=timeout)
+        check("check", layer=layer, migrations=migrations, timeout=timeout)
+        return await check_health(
+            self._state, self._pool, layer=layer, migrations=migrations, timeout=timeout
+        )
 
     async def _drain_outbox(self) -> None:
         """Start to drain the cache's outbox. Raises ``SettingsError`` if there is none."""

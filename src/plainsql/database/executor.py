@@ -86,6 +86,7 @@ class Executor(AsyncSql):
         *,
         columns: Sequence[str] | None = None,
         progress: Progress | None = None,
+        analyze: bool = False,
     ) -> int:
         """Copy rows into a table with COPY, all or none, and return how many there were.
 
@@ -95,10 +96,13 @@ class Executor(AsyncSql):
                 data frame.
             columns: the columns' names, if the rows are tuples; of a table, those to copy.
             progress: called with the number of rows taken so far, every 1,000 and at the end.
+            analyze: analyze the table afterwards, in the same transaction. Searches of a table that was empty
+                need its statistics; the role must own the table, or hold the privilege MAINTAIN.
         """
-        check("copy_in", table=table, rows=rows, columns=columns, progress=progress)
+        check("copy_in", table=table, rows=rows, columns=columns, progress=progress, analyze=analyze)
         return await self._chain.copy_in(
-            lambda connection: copy_in(connection, table, rows, columns, progress), self._pool
+            lambda connection: copy_in(connection, table, rows, columns, progress, analyze=analyze),
+            self._pool,
         )
 
     def copy_rows(

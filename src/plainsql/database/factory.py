@@ -14,6 +14,7 @@ from asyncpg import exceptions
 from plainsql.application import cache_namespace, tenant_settings
 from plainsql.application import search_path as path_of
 from plainsql.cache import Cache, OnFailure, Store
+from plainsql.cache_times import CacheTimes, cache_times
 from plainsql.codec import CodecMap
 from plainsql.connect_errors import cannot_connect
 from plainsql.conninfo import CONNECT_TIMEOUT_S, Conninfo
@@ -75,6 +76,7 @@ def connect(
     cache_audit: float = 0.0,
     cache_outbox: bool = False,
     cache_prefix: str | None = None,
+    cache_ttl: Mapping[str, str] | None = None,
     codecs: CodecMap | None = None,
     **former: Unpack[FormerOptions],
 ) -> Connecting:
@@ -131,6 +133,9 @@ def connect(
         cache_prefix: a prefix of the cache's keys in Redis, such as ``"staging"``, the same for all programs
             that write to this database. By default ``PLAINSQL_CACHE_PREFIX``, or ``cache_prefix`` in
             ``[tool.plainsql]``, or nothing.
+        cache_ttl: times to live in place of those in the headers, by names of queries or patterns, such as
+            ``{"realty.properties.search": "30m", "realty.messages.*": "off"}``. By default
+            ``PLAINSQL_CACHE_TTL``, or ``[tool.plainsql.cache]``.
         codecs: a ``plainsql.Codec`` for each type that plainsql does not know, by the type's name. By default
             those of ``[tool.plainsql.codecs]``.
 
@@ -173,6 +178,7 @@ def connect(
         cache_audit=cache_audit,
         cache_outbox=cache_outbox,
         cache_prefix=cache_prefix,
+        cache_ttl=cache_ttl,
         codecs=codecs,
     )
     if min_size > max_size:
@@ -202,6 +208,7 @@ def connect(
     with use_database(database):
         settings = tenant_settings("connect", tenant_setting, user_setting)
         store = _redis_store(redis, cache_prefix) if cache and redis is not None else None
+        times = cache_times(cache_ttl) if cache else None
     return Connecting(
         url,
         Options(
@@ -217,6 +224,7 @@ def connect(
             on_cache_failure,
             cache_audit,
             cache_outbox,
+            times,
             store,
             database,
             codecs,
@@ -263,6 +271,8 @@ class Options(NamedTuple):
     on_cache_failure: OnFailure
     cache_audit: float
     cache_outbox: bool
+    cache_times: CacheTimes | None
+    """The times to live in place of those in the headers."""
     store: Store | None
     """The store in Redis, which connects when it is first used; None if results are stored in the process."""
     database: str | None
@@ -301,7 +311,9 @@ class Options(NamedTuple):
         given = (*self.tenant_settings, *self.driver["server_settings"])
         settings = [name for name in given if name != "application_name"]
         cache = Cache(self.store, on_failure=self.on_cache_failure, audit_rate=self.cache_audit)
-        return CachedQueries(cache, shared=self.store is not None, settings=settings, url=url)
+        return CachedQueries(
+            cache, shared=self.store is not None, settings=settings, url=url, times=self.cache_times
+        )
 
 
 class Connecting:

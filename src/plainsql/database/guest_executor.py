@@ -13,6 +13,7 @@ from plainsql.codec import NO_CODECS, CodecMap
 from plainsql.database.execution.batch import execute_many, run_batch
 from plainsql.database.execution.copy_in import Progress, copy_in, copy_query
 from plainsql.database.execution.copy_out import CopyFormat, Output, arguments_of, copy_out
+from plainsql.database.execution.own_settings import locally
 from plainsql.database.execution.row_blocks import iterate
 from plainsql.database.execution.statement import execute
 from plainsql.database.guest.guest_connection import GuestConnection
@@ -82,7 +83,14 @@ class GuestExecutor(AsyncSql):
     def run(self, query: CompiledQuery[Any, R], args: Args, /) -> Coroutine[Any, Any, R]:
         """Run a query."""
         text, values = query.text(args)
-        return self._run(query, lambda connection: execute(connection, query, text, values))
+        if not text.settings:
+            return self._run(query, lambda connection: execute(connection, query, text, values))
+
+        async def run(connection: GuestConnection) -> R:
+            async with locally(connection, query, text.settings):
+                return await execute(connection, query, text, values)
+
+        return self._run(query, lambda connection: _in_transaction(connection, partial(run, connection)))
 
     async def stream(self, query: CompiledQuery[T, Any], args: Args, /) -> AsyncIterator[T]:
         """Iterate over the rows of a query through a cursor of the open transaction.
@@ -104,7 +112,7 @@ class GuestExecutor(AsyncSql):
         async def work(connection: GuestConnection) -> list[R]:
             if _is_open(connection):
                 return await run_batch(connection, query, sets)
-            if query.read_only and not query.needs_columns:
+            if query.read_only and not (query.needs_columns or query.has_settings):
                 return await run_batch(connection, query, sets, own=True)
             with CommitOutcome() as outcome:
                 async with block(connection, outcome):
@@ -134,13 +142,14 @@ class GuestExecutor(AsyncSql):
         *,
         columns: Sequence[str] | None = None,
         progress: Progress | None = None,
+        analyze: bool = False,
     ) -> int:
         """Copy rows into a table with COPY and return how many there were. See ``Database.copy_in``."""
-        check("copy_in", table=table, rows=rows, columns=columns, progress=progress)
+        check("copy_in", table=table, rows=rows, columns=columns, progress=progress, analyze=analyze)
         return await self._run(
             None,
             lambda connection: _in_transaction(
-                connection, partial(copy_in, connection, table, rows, columns, progress)
+                connection, partial(copy_in, connection, table, rows, columns, progress, analyze=analyze)
             ),
         )
 

@@ -14,9 +14,8 @@ from plainsql.health.redis_check import check_redis
 from plainsql.health.results import Check, Health, failure
 from plainsql.health.server_checks import Place, server_checks
 from plainsql.health.speed_check import check_speed
-from plainsql.health.steps import RefusedStepError, Rows, Steps, next_step
-from plainsql.layer_folders import Layer, packaged_layers, project_layers
-from plainsql.settings import Project
+from plainsql.health.steps import Command, RefusedStepError, Rows, Steps, next_step
+from plainsql.layer_folders import Layer, known_layer, known_layers
 
 if TYPE_CHECKING:
     from plainsql.database.state import DatabaseState
@@ -26,25 +25,42 @@ __all__ = ["check_health"]
 _DATABASE = "postgresql"
 
 
-async def check_health(state: DatabaseState, pool: TenantPool, *, migrations: bool, timeout: float) -> Health:
-    """Return the results of all checks; each part ends within ``timeout`` seconds, and none raises."""
+async def check_health(
+    state: DatabaseState, pool: TenantPool, *, layer: str | None, migrations: bool, timeout: float
+) -> Health:
+    """Return the results of all checks; each part ends within ``timeout`` seconds.
+
+    Raises ``SettingsError`` if there is no layer of that name.
+    """
+    only = None if layer is None else await asyncio.to_thread(known_layer, layer)
     of_database, of_redis = await asyncio.gather(
-        _database(state, pool, migrations, timeout), _redis(state, timeout)
+        _database(state, pool, only, migrations, timeout), _redis(state, timeout)
     )
     return Health((*of_database, of_redis, check_speed()))
 
 
-async def _database(state: DatabaseState, pool: TenantPool, migrations: bool, timeout: float) -> list[Check]:
+async def _database(
+    state: DatabaseState, pool: TenantPool, only: Layer | None, migrations: bool, timeout: float
+) -> list[Check]:
     done: list[Check] = []
     connections = state.pool.connections
     is_held = False
     try:
         async with asyncio.timeout(timeout):
-            layers = await asyncio.to_thread(_layers) if migrations else []
+            layers = await asyncio.to_thread(_layers) if only is None and migrations else []
+            if only is not None:
+                layers = [only]
             async with _acquire(state, pool) as connection:
                 is_held = True
                 place = Place(state.pool.name, _host(connection))
-                await _run(server_checks(place, layers, migrations=migrations), connection, done)
+                steps = server_checks(
+                    place,
+                    layers,
+                    only_present=only is None,
+                    migrations=migrations,
+                    in_depth=only is not None,
+                )
+                await _run(steps, connection, done)
         return done
     except (PlainsqlError, exceptions.PostgresError, exceptions.InterfaceError) as error:
         failed = failure(_DATABASE, error)
@@ -61,7 +77,7 @@ async def _database(state: DatabaseState, pool: TenantPool, migrations: bool, ti
 
 
 def _layers() -> list[Layer]:
-    known = packaged_layers() | project_layers(Project.load())
+    known = known_layers()
     return [known[name] for name in sorted(known)]
 
 
@@ -84,7 +100,11 @@ async def _run(steps: Steps, connection: Any, done: list[Check]) -> None:
             done.append(step)
             continue
         try:
-            answer = await connection.fetch(step)
+            if isinstance(step, Command):
+                await connection.execute(step.sql)
+                answer = ()
+            else:
+                answer = await connection.fetch(step)
         except exceptions.PostgresError as error:
             sqlstate = getattr(error, "sqlstate", None) or ""
             if not sqlstate or sqlstate[:2] in ("08", "57"):

@@ -22,6 +22,7 @@ from plainsql.database.caching.write_set import ANYTHING, WriteSet, tables_of
 from plainsql.database.execution.batch import execute_many, run_batch
 from plainsql.database.execution.copy_in import Progress, copy_in, copy_query
 from plainsql.database.execution.copy_out import CopyFormat, Output, arguments_of, copy_out
+from plainsql.database.execution.own_settings import locally
 from plainsql.database.execution.row_blocks import iterate
 from plainsql.database.execution.savepoint import atomic
 from plainsql.database.execution.statement import execute
@@ -95,7 +96,17 @@ class Transaction(AsyncSql):
         text, values = query.text(args)
         write_set = self._outermost.write_set
         run = execute if write_set is None or not query.changes else write_set.execute
-        return self._exclusively(query, lambda connection: run(connection, query, text, values))
+        if not text.settings:
+            return self._exclusively(query, lambda connection: run(connection, query, text, values))
+
+        async def run_with_settings(connection: Any) -> R:
+            if run is execute and not (query.is_columnar or query.needs_columns):
+                [result] = await run_in_order(connection, [Statement(query, text, values)], own=True)
+                return result  # type: ignore[no-any-return]
+            async with locally(connection, query, text.settings):
+                return await run(connection, query, text, values)
+
+        return self._exclusively(query, run_with_settings)
 
     async def stream(self, query: CompiledQuery[T, Any], args: Args, /) -> AsyncIterator[T]:
         """Iterate over a query's rows through a cursor of this transaction; other queries may run in
@@ -140,14 +151,15 @@ class Transaction(AsyncSql):
         *,
         columns: Sequence[str] | None = None,
         progress: Progress | None = None,
+        analyze: bool = False,
     ) -> int:
         """Copy rows into a table with COPY and return how many there were. See ``Database.copy_in``."""
-        check("copy_in", table=table, rows=rows, columns=columns, progress=progress)
+        check("copy_in", table=table, rows=rows, columns=columns, progress=progress, analyze=analyze)
         self._outermost._altered = True
         if (write_set := self._outermost.write_set) is not None:
             write_set.add(ANYTHING)  # the triggers of the table may write to any other
         return await self._exclusively(
-            None, lambda connection: copy_in(connection, table, rows, columns, progress)
+            None, lambda connection: copy_in(connection, table, rows, columns, progress, analyze=analyze)
         )
 
     def copy_rows(

@@ -29,6 +29,8 @@ KEYS: Final = {
     "`error leads_email_key: EmailTaken`.",
     "page": "`page: key`: the query has pages by key, and its order is proved to be total.",
     "deprecated": "The query to use instead: each call gives a `DeprecationWarning` with this text.",
+    "set": "A setting of the server for this statement alone: `set: hnsw.ef_search = 100`, "
+    "or `set: hnsw.ef_search = :ef` for a parameter of its calls.",
 }
 """The meaning of each key of a header."""
 _FINDING: Final = re.compile(r"allow[ \t]*:[ \t]*(?P<name>[a-z][a-z-]*)")

@@ -9,6 +9,7 @@ from collections.abc import Collection, Generator, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
+from plainsql.health.layer_checks import layer_checks
 from plainsql.health.migration_checks import migration_checks
 from plainsql.health.results import Check
 from plainsql.health.sequence_check import sequence_check
@@ -72,7 +73,12 @@ class Place:
 
 
 def server_checks(
-    place: Place, known: Sequence[Layer], *, only_present: bool = True, migrations: bool = True
+    place: Place,
+    known: Sequence[Layer],
+    *,
+    only_present: bool = True,
+    migrations: bool = True,
+    in_depth: bool = False,
 ) -> Steps:
     """Yield the steps of the checks of a database.
 
@@ -81,6 +87,7 @@ def server_checks(
         known: the layers whose migrations are checked.
         only_present: leave out the layers that come with plainsql and have no schema in the database.
         migrations: check the migrations, and the sequences that they make.
+        in_depth: check the extensions and the indexes of each layer, and the role's rights, too.
     """
     layers, project = list(known), Project.load()
     if only_present:
@@ -99,6 +106,9 @@ def server_checks(
         yield Check("schema", "skipped", f"not plainsql's: {project.schema_origin} makes it")
     if migrations and layers:
         yield from migration_checks(layers)
+    if in_depth:
+        for layer in layers:
+            yield from layer_checks(layer)
 
 
 def _server(place: Place) -> Part[Check]:

@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from plainsql.errors import PlainsqlError
 from plainsql.health.results import Check
 
-__all__ = ["RefusedStepError", "Rows", "Steps", "next_step", "run_steps"]
+__all__ = ["Command", "RefusedStepError", "Rows", "Steps", "next_step", "run_steps"]
 
 Rows = Sequence[Sequence[Any]]
-Steps = Generator[str | Check, Rows, None]
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """SQL whose rows are not needed: an empty answer is sent back.
+
+    It may have ``$n`` without values, as ``explain (generic_plan)`` has, so it needs the simple protocol.
+    """
+
+    sql: str
+
+
+Steps = Generator[str | Command | Check, Rows, None]
 """Yields SQL, whose rows are sent back, and each check when it is done."""
 
 
@@ -22,9 +35,10 @@ class RefusedStepError(PlainsqlError):
         super().__init__(f"{message} (SQLSTATE {sqlstate})", hint=hint)
         self.reason = message
         """The server's message."""
+        self.sqlstate = sqlstate
 
 
-def next_step(steps: Steps, answer: Rows | RefusedStepError | None) -> str | Check | None:
+def next_step(steps: Steps, answer: Rows | RefusedStepError | None) -> str | Command | Check | None:
     """Hand over the answer of the last step and return the next one, None at the end."""
     try:
         if isinstance(answer, RefusedStepError):
@@ -43,6 +57,6 @@ def run_steps(steps: Steps, execute: Callable[[str], Rows]) -> Iterator[Check]:
             yield step
             continue
         try:
-            answer = execute(step)
+            answer = execute(step.sql if isinstance(step, Command) else step)
         except RefusedStepError as error:
             answer = error

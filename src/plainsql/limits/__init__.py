@@ -8,6 +8,8 @@
         await sending.wait(channel_id)
         searches = limits.window("searches")
         if await searches.is_limited(user_id, 20, 60): ...
+
+``SyncLimits`` is the same for programs that are not asynchronous.
 """
 
 from __future__ import annotations
@@ -16,6 +18,18 @@ from plainsql.limits.bucket import TokenBucket
 from plainsql.limits.decision import Decision
 from plainsql.limits.limits import Limits, WithoutRedis
 from plainsql.limits.rules import Charge, Subject
+from plainsql.limits.sync_limits import SyncLimits, SyncSlidingWindow, SyncTokenBucket
 from plainsql.limits.window import SlidingWindow
 
-__all__ = ["Charge", "Decision", "Limits", "SlidingWindow", "Subject", "TokenBucket", "WithoutRedis"]
+__all__ = [
+    "Charge",
+    "Decision",
+    "Limits",
+    "SlidingWindow",
+    "Subject",
+    "SyncLimits",
+    "SyncSlidingWindow",
+    "SyncTokenBucket",
+    "TokenBucket",
+    "WithoutRedis",
+]

@@ -9,16 +9,18 @@ from fractions import Fraction
 from functools import cache
 from typing import Any, Literal, NamedTuple, Self
 
+from plainsql import fork
 from plainsql.application import redis_prefix
 from plainsql.errors import BindError, RedisUnavailableError
 from plainsql.limits.bucket import TokenBucket
 from plainsql.limits.decision import Decision
 from plainsql.limits.fair_queue import FairQueue
 from plainsql.limits.local import LocalLimits, Outcome
-from plainsql.limits.rules import BucketRule, Charge, Subject, subject_text, text_of
+from plainsql.limits.rules import BucketRule, Charge, Subject, subject_text
 from plainsql.limits.window import SlidingWindow
 from plainsql.options import check
 from plainsql.redis_connection import RedisConnection, RedisSource, Script
+from plainsql.redis_keys import in_braces, text_of
 
 __all__ = ["Limits", "WithoutRedis"]
 
@@ -88,6 +90,7 @@ class Limits:
         self._queue = FairQueue()
         self._away_until = 0.0
         self._is_away = False
+        fork.watch(self)
 
     def bucket(
         self,
@@ -225,12 +228,15 @@ class Limits:
             )
 
     def _key(self, name: str, subject: Subject, more: str = "") -> str:
-        # Braces would move the hash tag.
-        text = subject_text(subject).replace("%", "%25").replace("{", "%7B").replace("}", "%7D")
+        text = in_braces(subject_text(subject))
         if self._tag is None:
             return f"{self._prefix}:{name}:{{{text}}}{more}"
         text = text.replace(":", "%3A")  # what follows a colon is a window's length
         return f"{self._prefix}:{name}:{{{self._tag}}}:{text}{more}"
+
+    def abandon_to_parent(self) -> None:
+        """Forget the tasks that wait, in a forked child: they are the parent's."""
+        self._queue = FairQueue()
 
     async def aclose(self) -> None:
         """Close the connections to Redis, unless a client or a link was given."""

@@ -8,18 +8,17 @@ from fractions import Fraction
 from typing import Literal
 from uuid import UUID
 
-from plainsql.errors import BindError, OptionError
+from plainsql.errors import OptionError
 from plainsql.options import check
+from plainsql.redis_keys import key_text
 
-__all__ = ["BucketRule", "Charge", "Rule", "Subject", "WindowRule", "subject_text", "text_of"]
+__all__ = ["BucketRule", "Charge", "Rule", "Subject", "WindowRule", "subject_text"]
 
 Subject = str | int | UUID
 """The subject that a limit counts for: a channel, a user, an address."""
 
 # Sums of three such numbers stay below 2**53, the last integer up to which Lua's doubles are exact.
 _MAX_UNITS = 2**51
-_MAX_CHARACTERS = 512
-_MAX_BITS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,26 +133,5 @@ def subject_text(subject: object) -> str:
 
     Raises ``BindError`` for a value that is no subject: all callers without one would share a limit.
     """
-    if isinstance(subject, UUID):
-        return str(subject)
-    if isinstance(subject, str):
-        return text_of("subject", subject)
-    if isinstance(subject, int) and not isinstance(subject, bool):
-        if subject.bit_length() > _MAX_BITS:
-            raise BindError(f"subject: expected a number of at most {_MAX_BITS} bits")
-        return str(int(subject))
-    raise BindError(
-        f"subject: expected a str, an int or a UUID, got {type(subject).__name__}",
-        hint="give each anonymous caller something of its own, such as its address",
-    )
-
-
-def text_of(name: str, text: str) -> str:
-    """Return a text that can be a part of a key. Raises ``BindError`` if it cannot."""
-    if not 0 < len(text) <= _MAX_CHARACTERS:
-        raise BindError(f"{name}: expected 1 to {_MAX_CHARACTERS} characters, got {len(text)}")
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise BindError(f"{name}: expected a text, got one with half of a character (a surrogate)") from None
-    return str(text)
+    hint = "give each anonymous caller something of its own, such as its address"
+    return key_text("subject", subject, hint)

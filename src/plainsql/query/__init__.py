@@ -5,6 +5,7 @@ decorators of generated modules. Nothing here knows a driver.
 """
 
 from plainsql.conversions import dumped, dumped_bounds, dumped_elements, sending
+from plainsql.encoding import bits
 from plainsql.query.binding import Args, Binder, NullError, bounded
 from plainsql.query.compiled import CompiledQuery, QueryFacts
 from plainsql.query.copy_query import CompiledCopy, CopyQuery
@@ -15,7 +16,7 @@ from plainsql.query.parameter_types import parameter_types
 from plainsql.query.query import CountQuery, ManyQuery, OneQuery, OptionalQuery, PagedQuery, Query
 from plainsql.query.row_columns import columns
 from plainsql.query.texts import QueryText
-from plainsql.rows import bits, composite, elements, tuples
+from plainsql.rows import composite, elements, tuples
 from plainsql.statements.page_text import PageKey, PageOrder
 
 __all__ = [

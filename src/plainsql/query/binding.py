@@ -7,6 +7,7 @@ from numbers import Number
 from typing import Any, TypeVar
 
 from plainsql.deprecation import warn_of_deprecated_query
+from plainsql.encoding import plain_array
 from plainsql.errors import BindError
 from plainsql.query.row_columns import columns
 from plainsql.rows import composite
@@ -56,7 +57,7 @@ class Binder:
             raise TypeError
         for name, (low, high) in self.bounds.items():
             bounded(name, kwargs[name], low, high)
-        return tuple(composite(kwargs[name]) for name in self.names)
+        return tuple(plain_array(composite(kwargs[name])) for name in self.names)
 
 
 class NullError(BindError):

@@ -82,6 +82,10 @@ class QueryFacts:
     """Proved: the total orders of its rows, by which pages are read; empty without ``page: key``."""
     sent: Mapping[str, Callable[[Any], Any]] | None = None
     """By column of a copy: the function that makes the value to send of a type of the project's own."""
+    settings: Mapping[str, str] | None = None
+    """The settings of the server that its statement runs with, and the value of each."""
+    setting_parameters: Mapping[str, str] | None = None
+    """The same for values that calls give: the parameter of each setting."""
 
 
 class CompiledQuery(Generic[T, R]):
@@ -110,6 +114,8 @@ class CompiledQuery(Generic[T, R]):
         self.more_columns = facts.more_columns
         self.not_null = facts.not_null
         self.errors = facts.errors
+        self.has_settings = bool(facts.settings or facts.setting_parameters)
+        """True if its statement runs with settings of its own: see ``QueryText.settings``."""
         self.item = item
         """The type of a row or single value; None until ``set_columns``, if the query was loaded."""
         self.facts = facts
@@ -131,6 +137,11 @@ class CompiledQuery(Generic[T, R]):
     def parameters(self) -> tuple[str, ...]:
         """The names of its parameters, in the order of the SQL, then of its choices."""
         return self.texts.parameters
+
+    @property
+    def bind_function(self) -> Callable[..., Args]:
+        """The function that binds its parameters: of a generated module, with their annotations."""
+        return self._bind
 
     @property
     def signature(self) -> Signature:

@@ -65,6 +65,8 @@ class _Declared:
         errors: Mapping[str, type[ServerError]] | None = None,
         pages: tuple[PageOrder, ...] = (),
         sent: Mapping[str, Callable[[Any], Any]] | None = None,
+        settings: Mapping[str, str] | None = None,
+        setting_parameters: Mapping[str, str] | None = None,
         **former: Unpack[_FormerFacts],
     ) -> None:
         if former:
@@ -90,6 +92,8 @@ class _Declared:
             errors,
             pages,
             sent,
+            settings,
+            setting_parameters,
         )
 
 

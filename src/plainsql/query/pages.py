@@ -119,7 +119,7 @@ class _DerivedTexts:
         self.line = texts.line
         self.body = texts.body
         self._made: dict[tuple[int, bool], QueryText] = {}
-        """By the identity of the query's text, which its cache keeps alive."""
+        """By the identity of the query's variant, which its cache keeps alive."""
 
     @property
     def parameters(self) -> tuple[str, ...]:
@@ -134,7 +134,7 @@ class _DerivedTexts:
 
     def _derive(self, text: QueryText, sql: str, parameters: tuple[str, ...], *, after: bool) -> QueryText:
         variant: Any = _AppendedVariant(text.variant, sql, parameters)
-        made = self._made[id(text), after] = QueryText(sql, None, variant)
+        made = self._made[id(text.variant), after] = QueryText(sql, None, variant, text.settings)
         return made
 
 
@@ -148,9 +148,11 @@ class _PageTexts(_DerivedTexts):
     def select(self, args: Any) -> tuple[QueryText, Args]:
         values, after, limit = args
         text, given = self._texts.select(values)
-        made = self._made.get((id(text), after is not None))
+        made = self._made.get((id(text.variant), after is not None))
         if made is None:
             made = self._page(text, after=after is not None)
+        if made.settings is not text.settings:
+            made = made._replace(settings=text.settings)
         return made, (*given, *(after or ()), limit)
 
     def encode_error(self, text: QueryText, index: int, *args: Any, **options: Any) -> Any:
@@ -185,9 +187,11 @@ class TotalTexts(_DerivedTexts):
 
     def select(self, values: Args) -> tuple[QueryText, Args]:
         text, given = self._texts.select(values)
-        made = self._made.get((id(text), False))
+        made = self._made.get((id(text.variant), False))
         if made is None:
             made = self._derive(text, total_sql(text.sql, self.name), (), after=False)
+        if made.settings is not text.settings:
+            made = made._replace(settings=text.settings)
         return made, given
 
 

@@ -85,7 +85,8 @@ class QueryFile(_Typed[P, T, R, S]):
         facts: QueryFacts = _NO_FACTS,
     ) -> None:
         self._bind = bind
-        self.compiled = self._compiled_class(QueryTexts(name, path, line, body), bind, item, facts)
+        texts = QueryTexts(name, path, line, body, facts.settings, facts.setting_parameters)
+        self.compiled = self._compiled_class(texts, bind, item, facts)
         self.__doc__ = bind.__doc__
         self.__module__ = bind.__module__
 

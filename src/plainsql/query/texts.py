@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from plainsql.errors import BindError, PlainsqlError
+from plainsql.query.setting_values import SetTo, setting_text
 from plainsql.query.signature import encode_error_detail
 from plainsql.statements import compile_body, is_value
 from plainsql.types import UNSET, Args
@@ -14,6 +16,9 @@ if TYPE_CHECKING:
 
 __all__ = ["QueryText", "QueryTexts"]
 
+_MAX_SET: Final = 256
+"""The most texts that are kept with the values of their settings: a parameter may have any number of them."""
+
 
 class QueryText(NamedTuple):
     """The statement to send for one combination of optional lines and choices."""
@@ -22,12 +27,24 @@ class QueryText(NamedTuple):
     positions: tuple[int, ...] | None
     """The positions of the arguments that it takes, in order; None: all of them as they come."""
     variant: Variant
+    """The same object for all texts that differ by their settings alone."""
+    settings: SetTo = ()
+    """The settings that the statement runs with, and no other statement."""
 
 
 class QueryTexts:
     """The body of a SQL file, compiled when it is first needed."""
 
-    def __init__(self, name: str, path: str, line: int, body: str) -> None:
+    def __init__(
+        self,
+        name: str,
+        path: str,
+        line: int,
+        body: str,
+        settings: Mapping[str, str] | None = None,
+        setting_parameters: Mapping[str, str] | None = None,
+    ) -> None:
+        """``settings`` has the values of settings, ``setting_parameters`` the parameters that hold them."""
         self.name = name
         self.path = path
         self.line = line
@@ -38,12 +55,21 @@ class QueryTexts:
         self._texts: dict[Args, QueryText] = {}
         self._varying: tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]] = ((), (), ())
         """The positions of the optional arguments, of the choices, and of the flags among them."""
+        self._constant: SetTo = tuple((settings or {}).items())
+        self._setting_parameters = tuple((setting_parameters or {}).items())
+        self._setting_places: tuple[int, ...] = ()
+        """The position of the argument of each of these settings."""
+        self._set: dict[tuple[int, SetTo], QueryText] = {}
+        """The texts with their settings, by the identity of the variant, which ``_texts`` keeps alive."""
 
     @property
     def parameters(self) -> tuple[str, ...]:
-        """The parameters in the order of the SQL, then the choices."""
+        """The parameters in the order of the SQL, then the choices, then those that only settings take."""
         compiled = self._compile()
-        return (*compiled.parameters, *compiled.choices)
+        names = (*compiled.parameters, *compiled.choices)
+        if not self._setting_parameters:
+            return names
+        return tuple(dict.fromkeys((*names, *(name for _, name in self._setting_parameters))))
 
     def select(self, args: Args) -> tuple[QueryText, Args]:
         """Return the text to send for these arguments, and the arguments that it takes, in order.
@@ -66,7 +92,8 @@ class QueryTexts:
         if text is None:
             text = self._text_of_variant(compiled, args)
             self._texts[key] = text
-        return text, tuple(args[i] for i in text.positions or ())
+        values = tuple(args[i] for i in text.positions or ())
+        return (self._with_settings(text, args) if self._setting_places else text), values
 
     def error_note(
         self, text: QueryText, position: str | None, *, sqlstate: str | None = None, message: str = ""
@@ -129,19 +156,35 @@ class QueryTexts:
                 i for i, values in zip(choices, compiled.choices.values(), strict=True) if True in values
             )
             self._varying = (optional, choices, flags)
-            if not optional and not choices:
+            if not optional and not choices and not self._setting_parameters:
                 variant = compiled.variant()
-                self._only = QueryText(variant.sql, None, variant)
+                self._only = QueryText(variant.sql, None, variant, self._constant)
             self._compiled = compiled
+            listed = self.parameters
+            self._setting_places = tuple(listed.index(name) for _, name in self._setting_parameters)
         return self._compiled
+
+    def _with_settings(self, text: QueryText, args: Args) -> QueryText:
+        """Return a text with the settings of a call. A parameter that is null leaves its setting alone."""
+        settings = self._constant
+        for (setting, name), place in zip(self._setting_parameters, self._setting_places, strict=True):
+            if (value := args[place]) is not None and value is not UNSET:
+                settings += ((setting, setting_text(self.name, name, value)),)
+        found = self._set.get((id(text.variant), settings))
+        if found is None:
+            if len(self._set) >= _MAX_SET:
+                self._set.clear()
+            found = self._set[id(text.variant), settings] = text._replace(settings=settings)
+        return found
 
     def _text_of_variant(self, compiled: Compiled, args: Args) -> QueryText:
         names = compiled.parameters
         given = {name for name, value in zip(names, args, strict=False) if value is not UNSET}
         chosen: dict[str, str | bool] = {}
-        for (name, values), value in zip(compiled.choices.items(), args[len(names) :], strict=True):
+        for (name, values), value in zip(compiled.choices.items(), args[len(names) :], strict=False):
             if not is_value(value, values):
                 raise BindError(f"{self.name}: {name}: expected one of {', '.join(map(str, values))}")
             chosen[name] = value
         variant = compiled.variant(given, chosen)
-        return QueryText(variant.sql, tuple(names.index(name) for name in variant.parameters), variant)
+        positions = tuple(names.index(name) for name in variant.parameters)
+        return QueryText(variant.sql, positions, variant, self._constant)

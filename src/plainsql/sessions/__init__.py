@@ -11,11 +11,14 @@
         session = await sessions.update(session, Login([]))
         await sessions.delete(session)
         await sessions.expire_all(user_id)
+
+``SyncSessions`` is the same for programs that are not asynchronous.
 """
 
 from __future__ import annotations
 
 from plainsql.sessions.session import Session, SessionConflictError, SessionOverError
 from plainsql.sessions.sessions import Fence, Sessions
+from plainsql.sessions.sync_sessions import SyncSessions
 
-__all__ = ["Fence", "Session", "SessionConflictError", "SessionOverError", "Sessions"]
+__all__ = ["Fence", "Session", "SessionConflictError", "SessionOverError", "Sessions", "SyncSessions"]

@@ -326,7 +326,9 @@ cdef class Column:
                 return JSONB if is_jsonb else JSON
             return BY_CODEC
         owner = getattr(codec.py_decoder, "__self__", None)
-        if self.decode is not None or not isinstance(owner, type) or owner.__module__.split(".")[0] != "pgvector":
+        if self.decode is not None or not isinstance(owner, type):
+            return BY_CODEC
+        if owner.__module__ != "plainsql.vector.pgvector_types":
             return BY_CODEC
         # Other versions of pgvector may keep the numbers in another way.
         self.target = owner

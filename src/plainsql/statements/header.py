@@ -16,8 +16,8 @@ space or the line's end behind the colon. Before the first key, a line is a key 
 its first word is a key's; it is an error if its first word is nearly one (``return:``, ``Cache:``); otherwise
 it is description. So are the words ``Example:`` and ``examples:`` before the first key, unless ``name =``
 follows them. From the first key on, every line must be a key, a continuation or empty. A key is given once,
-``param``, ``column`` and ``error`` once for each name, ``allow`` once for each finding, ``example`` once for
-each call.
+``param``, ``column`` and ``error`` once for each name, ``allow`` once for each finding, ``set`` once for each
+setting, ``example`` once for each call.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ KEYS: Final = {
     "error": "customers_email_key",
     "page": "",
     "deprecated": "",
+    "set": "",
 }
 """Every key, with an example of the name for those that take one: ``param limit: …``."""
 
@@ -154,6 +155,8 @@ def _read_line(
     meant = close_match(key, list(KEYS), 0.75 if among_keys else 0.8)
     if not among_keys:
         is_prose = key.lower() in _WORDS and not name and not _ASSIGNMENT.match(content, shape.end())
+        # So short a key is near many words of a description, such as "Sent:".
+        is_prose = is_prose or (meant == "set" and key.lower() != meant)
         if meant is None or is_prose:
             return None
     errors.append(

@@ -12,7 +12,7 @@ Each line is a call of its own: it has a value for each parameter that a call mu
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Final
 
 from plainsql.errors import BindError, SqlFileError
@@ -80,12 +80,16 @@ def check_examples(
     lines: Collection[ExampleLine],
     bounds: dict[str, Bounds],
     errors: list[SqlFileError],
+    more: Sequence[str] = (),
 ) -> list[Example]:
-    """Compare the examples with the statement, and return them; errors go to ``errors``."""
+    """Compare the examples with the statement, and return them; errors go to ``errors``.
+
+    ``more``: the parameters that are not in the text, but in settings.
+    """
     found: list[Example] = []
     for line in lines:
         try:
-            _check(source, compiled, line, bounds)
+            _check(source, compiled, line, bounds, more)
         except SqlFileError as error:
             errors.append(error)
         else:
@@ -93,8 +97,11 @@ def check_examples(
     return found
 
 
-def _check(source: Source, compiled: Compiled, line: ExampleLine, bounds: dict[str, Bounds]) -> None:
-    known = [*compiled.parameters, *compiled.choices]
+def _check(
+    source: Source, compiled: Compiled, line: ExampleLine, bounds: dict[str, Bounds], more: Sequence[str]
+) -> None:
+    parameters = [*compiled.parameters, *more]
+    known = [*parameters, *compiled.choices]
     for name, value in line.values.items():
         offset = line.offsets[name]
         if name not in known:
@@ -105,12 +112,12 @@ def _check(source: Source, compiled: Compiled, line: ExampleLine, bounds: dict[s
                 f"the query has no parameter :{name}",
                 hint=f"did you mean {meant}?" if meant else names,
             )
-        if name in compiled.parameters:
+        if name in parameters:
             _check_bounds(source, offset, name, value, bounds.get(name))
     defaults = {name for name, each in bounds.items() if each.has_default}
     missing = [
         name
-        for name in compiled.parameters
+        for name in parameters
         if name not in compiled.optional and name not in line.values and name not in defaults
     ]
     if missing:

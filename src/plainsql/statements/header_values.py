@@ -6,17 +6,19 @@ import re
 from keyword import iskeyword
 from typing import TYPE_CHECKING, Final, cast
 
+from plainsql.durations import seconds_of
 from plainsql.errors import SqlFileError
 from plainsql.statements.header import Entry, close_match
 from plainsql.statements.header_encryption import read_encryption
 from plainsql.statements.header_errors import read_error
 from plainsql.statements.header_examples import ExampleLine, read_example
+from plainsql.statements.header_settings import read_setting, setting_name
 from plainsql.statements.model import Allowance, Bounds, CachePolicy, ColumnHint, NamedError, Returns
 from plainsql.statements.source import Source
 from plainsql.statements.suggestions import RESERVED_ROW_NAMES, returns_form, row_name
 
 if TYPE_CHECKING:
-    from plainsql.statements.model import Constant, Encryption, Number, ReturnKind
+    from plainsql.statements.model import Constant, Encryption, Number, QuerySetting, ReturnKind
 
 __all__ = ["FORMS", "Keys", "read_keys"]
 
@@ -44,8 +46,6 @@ _PARAMETER_TYPE: Final = re.compile(
     r"((?:list\[)*(?:[a-z_]\w*\.)*(?:(?<=\.)\w+|[A-Z]\w*|int|float|str|bool|bytes)\]*)(?=[ \t]|\Z)"
 )
 """The type of a parameter in front of its bounds: it has a module, a capital letter, or is built in."""
-_DURATION: Final = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h|d))+")
-_UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DESCRIBED: Final = ("param", "column")
 _DESCRIPTION: Final = re.compile(r"((?:'(?:[^']|'')*'|(?!(?<!\S)--(?!\S)).)*?)(?<!\S)--(?!\S)(.*)", re.DOTALL)
 """A value, in which strings may hold dashes, two dashes among spaces, and a text."""
@@ -70,6 +70,8 @@ class Keys:
             "paged",
             "autobatch",
             "returns",
+            "setting_offsets",
+            "settings",
             "table",
             "types",
         ),
@@ -92,6 +94,9 @@ class Keys:
         self.errors: list[NamedError] = []
         self.paged = False
         self.deprecated = ""
+        self.settings: list[QuerySetting] = []
+        self.setting_offsets: list[int] = []
+        """The offset of the value of each ``set`` line."""
         self.described: dict[str, tuple[str, int]] = {}
         """The text of each ``param`` line that has one, and the offset of the parameter's name."""
 
@@ -109,6 +114,8 @@ def read_keys(source: Source, entries: list[Entry], table: str, errors: list[Sql
         identity = (entry.key, entry.value if entry.key in ("allow", "example") else entry.name)
         if entry.key == "allow" and (finding := _FINDING.match(entry.value)):
             identity = (entry.key, finding[1])
+        if entry.key == "set":
+            identity = (entry.key, setting_name(entry.value) or entry.value)
         if identity in seen:
             errors.append(_twice(source, entry, identity[1], seen[identity]))
             continue
@@ -436,13 +443,13 @@ def _read_cache(source: Source, entry: Entry, keys: Keys) -> None:
 
 
 def _seconds(source: Source, text: str, offset: int, what: str) -> float:
-    if not _DURATION.fullmatch(text):
+    seconds = seconds_of(text)
+    if seconds is None:
         raise source.error(
             offset,
             f"{what} {f'cannot be {text!r}' if text else 'is missing'}, expected for example 30s, 5m or 1h",
             hint="use the units ms, s, m, h and d",
         )
-    seconds = sum(float(n) * _UNITS[unit] for n, unit in re.findall(r"([0-9.]+)(ms|s|m|h|d)", text))
     if not seconds:
         raise source.error(offset, f"{what} is zero", hint="remove it to turn it off")
     return seconds
@@ -487,6 +494,11 @@ def _read_deprecated(source: Source, entry: Entry, keys: Keys) -> None:
     keys.deprecated = entry.value
 
 
+def _read_set(source: Source, entry: Entry, keys: Keys) -> None:
+    keys.settings.append(read_setting(source, entry.value, entry.value_offset))
+    keys.setting_offsets.append(entry.value_offset)
+
+
 def _read_page(source: Source, entry: Entry, keys: Keys) -> None:
     if entry.value != "key":
         raise source.error(
@@ -508,6 +520,7 @@ _READERS: Final = {
     "error": _read_error,
     "page": _read_page,
     "deprecated": _read_deprecated,
+    "set": _read_set,
 }
 _EXAMPLES: Final = {
     "returns": f"write {FORMS}",
@@ -520,4 +533,5 @@ _EXAMPLES: Final = {
     "page": "write page: key",
     "error": "write, for example, error customers_email_key: EmailTaken",
     "deprecated": "write, for example, deprecated: use leads.get_by_key",
+    "set": "write, for example, set: hnsw.ef_search = 100",
 }

@@ -26,6 +26,7 @@ __all__ = [
     "Example",
     "NamedError",
     "Parameter",
+    "QuerySetting",
     "Returns",
     "Statement",
 ]
@@ -205,6 +206,20 @@ class NamedError:
 
 
 @dataclass(frozen=True, slots=True)
+class QuerySetting:
+    """``set: hnsw.ef_search = :ef``: a setting of the server that this statement alone runs with."""
+
+    name: str
+    """The name in lower case."""
+    value: str | None
+    """The value as the server reads it; ``None`` if a parameter has it."""
+    parameter: str | None
+    """The parameter that has the value."""
+    place: Place
+    value_place: Place
+
+
+@dataclass(frozen=True, slots=True)
 class Statement:
     """One SQL file: one query, its header read and its text compiled."""
 
@@ -236,6 +251,10 @@ class Statement:
     """True if ``page: key`` declares pages."""
     deprecated: str = ""
     """The text of the ``deprecated`` line; empty if the query is not deprecated."""
+    settings: tuple[QuerySetting, ...] = ()
+    """The settings of the ``set`` lines, in their order."""
+    setting_parameters: tuple[Parameter, ...] = ()
+    """The parameters that the text does not have, and only settings take."""
 
     @property
     def encryptions(self) -> tuple[Encryption, ...]:
@@ -259,7 +278,7 @@ class Statement:
 
         Raises ``KeyError`` if there is none.
         """
-        for parameter in self.parameters:
+        for parameter in (*self.parameters, *self.setting_parameters):
             if parameter.name == name:
                 return parameter
         raise KeyError(name)

@@ -12,6 +12,7 @@ from plainsql.statements.copy_header import copy_errors
 from plainsql.statements.header import close_match, read_layout
 from plainsql.statements.header_encryption import check_parameters
 from plainsql.statements.header_examples import check_examples
+from plainsql.statements.header_settings import check_settings, setting_parameters
 from plainsql.statements.header_values import FORMS, Keys, read_keys
 from plainsql.statements.model import Choice, Parameter, Statement
 from plainsql.statements.optional_lines import FLAG_VALUES
@@ -69,7 +70,11 @@ def parse(text: str, *, name: str, path: str) -> Statement:
     )
     errors += copy_errors(source, compiled, keys, entries)
     _check_parameters(source, compiled, keys, errors)
-    examples = check_examples(source, compiled, keys.examples, keys.bounds, errors)
+    typed = {*keys.types, *keys.encrypted}
+    check_settings(source, compiled, keys.settings, keys.setting_offsets, typed, errors)
+    of_settings = setting_parameters(keys.settings, compiled, keys.bounds, keys.described)
+    more = [parameter.name for parameter in of_settings]
+    examples = check_examples(source, compiled, keys.examples, keys.bounds, errors, more)
     if keys.returns is None or errors:
         _raise(errors)
     return Statement(
@@ -111,6 +116,8 @@ def parse(text: str, *, name: str, path: str) -> Statement:
         errors=tuple(keys.errors),
         paged=keys.paged,
         deprecated=keys.deprecated,
+        settings=tuple(keys.settings),
+        setting_parameters=of_settings,
     )
 
 
@@ -158,7 +165,8 @@ def _default(keys: Keys, choice: str, values: tuple[str | bool, ...]) -> str | b
 
 
 def _check_parameters(source: Source, compiled: Compiled, keys: Keys, errors: list[SqlFileError]) -> None:
-    """Compare the header's ``param`` keys with the parameters of the text."""
+    """Compare the header's ``param`` keys with the parameters of the text and of settings."""
+    of_settings = [setting.parameter for setting in keys.settings if setting.parameter is not None]
     errors.extend(
         compiled.source.error(
             offsets[0],
@@ -177,12 +185,12 @@ def _check_parameters(source: Source, compiled: Compiled, keys: Keys, errors: li
                     hint="remove the line",
                 )
             )
-        elif name not in compiled.offsets and name not in keys.bounds:
-            errors.append(_not_there(source, compiled, name, keys.bounds_offsets[name]))
+        elif name not in compiled.offsets and name not in keys.bounds and name not in of_settings:
+            errors.append(_not_there(source, compiled, name, keys.bounds_offsets[name], of_settings))
     errors.extend(
-        _not_there(source, compiled, name, offset)
+        _not_there(source, compiled, name, offset, of_settings)
         for name, (_, offset) in keys.described.items()
-        if name not in {*compiled.offsets, *compiled.choices, *keys.bounds, *keys.encrypted}
+        if name not in {*compiled.offsets, *compiled.choices, *keys.bounds, *keys.encrypted, *of_settings}
     )
     known = {name: each for name, each in keys.encrypted.items() if name in compiled.offsets}
     check_parameters(source, compiled.offsets, known, keys.bounds_offsets, errors)
@@ -219,8 +227,8 @@ def _check_parameters(source: Source, compiled: Compiled, keys: Keys, errors: li
                         hint=f"write, for example, param {name}: = '{values[0]}'",
                     )
                 )
-        elif name not in compiled.offsets:
-            errors.append(_not_there(source, compiled, name, offset))
+        elif name not in compiled.offsets and name not in of_settings:
+            errors.append(_not_there(source, compiled, name, offset, of_settings))
         elif bounds.has_default and name in compiled.optional:
             errors.append(
                 source.error(
@@ -232,7 +240,9 @@ def _check_parameters(source: Source, compiled: Compiled, keys: Keys, errors: li
             )
 
 
-def _not_there(source: Source, compiled: Compiled, name: str, offset: int) -> SqlFileError:
+def _not_there(
+    source: Source, compiled: Compiled, name: str, offset: int, of_settings: list[str]
+) -> SqlFileError:
     """Return the error for a parameter of the header that the statement does not have."""
     body = compiled.source
     shadow = re.compile(rf"(?<![:\w]):{re.escape(name)}(?!\w)")
@@ -246,7 +256,7 @@ def _not_there(source: Source, compiled: Compiled, name: str, offset: int) -> Sq
                 detail=f"found at {body.place(hit.start())}",
                 hint="use it in the query, or remove this line",
             )
-    known = [*compiled.parameters, *compiled.choices]
+    known = [*dict.fromkeys((*compiled.parameters, *compiled.choices, *of_settings))]
     meant = close_match(name, known, 0.6)
     if meant:
         hint = f"did you mean {meant}?"

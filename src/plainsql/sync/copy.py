@@ -15,13 +15,16 @@ import psycopg
 from plainsql.columns.arrow_rows import is_arrow, rows_of_arrow
 from plainsql.copy_output import CopyFormat, Writable, mode_of, write_all
 from plainsql.copy_rows import (
+    ANALYZABLE_SQL,
     PART_ROWS,
     TAKES_LISTS,
     CopyRows,
     Progress,
+    analyze_refusal,
     columns_of,
     qualified_name,
     quote_name,
+    row_note,
 )
 from plainsql.errors import BindError
 from plainsql.files import replace_file
@@ -31,6 +34,7 @@ from plainsql.sync.adapters import DUMP_ERRORS
 from plainsql.sync.connection import Prepared, SharedConnection
 from plainsql.sync.driver_errors import classified_errors
 from plainsql.sync.execution import add_query_note, add_server_note, dump
+from plainsql.sync.statement_settings import locally
 from plainsql.sync.type_catalog import FIRST_OID_OF_USERS
 from plainsql.sync.wire import check_result
 
@@ -50,11 +54,13 @@ def copy_in(
     columns: Sequence[str] | None,
     progress: Progress | None,
     by_name: bool = False,
+    analyze: bool = False,
 ) -> int:
     """Copy rows into a table, all or none, and return how many there were. The connection is in a
     transaction.
 
-    With ``by_name`` a row may also be a mapping, or any object with the columns as attributes.
+    With ``by_name`` a row may also be a mapping, or any object with the columns as attributes. With
+    ``analyze`` the table is analyzed in the same transaction.
     """
     if is_arrow(rows):
         rows, columns = rows_of_arrow(table, rows, columns, exact=by_name)
@@ -78,7 +84,10 @@ def copy_in(
         prepared = shared.prepare(f"select {likes} from {qualified_name(table)}")
         _wrap(copied, prepared)
         texts = _texts(table, names, copied, prepared)
-        found = shared.run_text("select row_security_active($1)", [qualified_name(table).encode()])
+        name = qualified_name(table).encode()
+        found = shared.run_text("select row_security_active($1)", [name])
+        if analyze and shared.run_text(ANALYZABLE_SQL, [name]).get_value(0, 0) != b"t":
+            raise analyze_refusal(table)
         if found.get_value(0, 0) == b"t":
             # PostgreSQL refuses COPY into a table with row-level security.
             numbers = ", ".join(f"${number}" for number in range(1, len(names) + 1))
@@ -86,15 +95,28 @@ def copy_in(
             insert = shared.prepare(
                 f"insert into {qualified_name(table)} ({quoted}) overriding system value values ({numbers})"
             )
+            stored = 0
             while part := list(islice(texts, PART_ROWS)):
                 for result in shared.run_pipeline([(insert, _encoded(row)) for row in part]):
-                    check_result(result)
+                    stored += 1
+                    try:
+                        check_result(result)
+                    except psycopg.Error as error:
+                        error.add_note(f"row: {stored}")
+                        raise
         else:
-            with psycopg.Cursor(shared.psycopg).copy(
-                f"copy {qualified_name(table)} ({quoted}) from stdin".encode()
-            ) as copy:
-                while part := list(islice(texts, PART_ROWS)):
-                    copy.write("".join(map(_line, part)).encode())
+            try:
+                with psycopg.Cursor(shared.psycopg).copy(
+                    f"copy {qualified_name(table)} ({quoted}) from stdin".encode()
+                ) as copy:
+                    while part := list(islice(texts, PART_ROWS)):
+                        copy.write("".join(map(_line, part)).encode())
+            except psycopg.Error as error:
+                if (note := row_note(error.diag.context, names)) is not None:
+                    error.add_note(note)
+                raise
+        if analyze:
+            shared.run_text(f"analyze {qualified_name(table)}", [])
     if progress is not None:
         progress(copied.taken)
     return copied.taken
@@ -133,7 +155,8 @@ def copy_out(
         written = 0
         cursor = psycopg.Cursor(shared.psycopg)
         try:
-            with cursor.copy(f"copy (\n{sql}\n) to stdout (format {copy_format}{options})".encode()) as copy:
+            command = f"copy (\n{sql}\n) to stdout (format {copy_format}{options})".encode()
+            with locally(shared, query, text.settings), cursor.copy(command) as copy:
                 for data in copy:
                     write(bytes(data))
                     written += len(data)
@@ -159,7 +182,7 @@ def _wrap(copied: CopyRows, prepared: Prepared) -> None:
         for index, (name, oid) in enumerate(zip(names, prepared.parameter_types, strict=True))
         if index not in arrays and (name.endswith("[]") or oid == 0 or oid >= FIRST_OID_OF_USERS)
     ]
-    copied.wrap(arrays, composites)
+    copied.wrap(arrays, composites, [index for index, name in enumerate(names) if name in ("bit", "varbit")])
 
 
 def _texts(

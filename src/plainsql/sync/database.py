@@ -21,6 +21,7 @@ from plainsql.sync.driver_errors import named_at_commit
 from plainsql.sync.execution import execute, is_stale
 from plainsql.sync.loss_note import add_note
 from plainsql.sync.retry import retry
+from plainsql.sync.statement_settings import refused
 from plainsql.sync.tenant_guard import TenantGuard
 from plainsql.sync.transaction import Isolation, Transaction, begin
 from plainsql.tenancy import Tenant, local_settings, tenant_of
@@ -136,6 +137,7 @@ class Executor(SyncSql):
         *,
         columns: Sequence[str] | None = None,
         progress: Progress | None = None,
+        analyze: bool = False,
     ) -> int:
         """Copy rows into a table with COPY, all or none, and return how many there were.
 
@@ -145,10 +147,12 @@ class Executor(SyncSql):
                 data frame.
             columns: the columns' names, if the rows are tuples; of a table, those to copy.
             progress: called with the number of rows taken so far, every 1,000 and at the end.
+            analyze: analyze the table afterwards, in the same transaction. Searches of a table that was empty
+                need its statistics; the role must own the table, or hold the privilege MAINTAIN.
         """
-        check("copy_in", table=table, rows=rows, columns=columns, progress=progress)
+        check("copy_in", table=table, rows=rows, columns=columns, progress=progress, analyze=analyze)
         with self._begin(f"a copy into {table}") as transaction:
-            return transaction.copy_in(table, rows, columns=columns, progress=progress)
+            return transaction.copy_in(table, rows, columns=columns, progress=progress, analyze=analyze)
 
     def copy_rows(self, query: CompiledCopy, rows: Iterable[Any], progress: Progress | None = None, /) -> int:
         """Copy rows into the table of a query; call the query instead."""
@@ -219,11 +223,20 @@ class Executor(SyncSql):
 
     def _execute(self, query: CompiledQuery[Any, R], args: Args) -> R:
         shared = self._shared
-        if not self._local:
+        own = query.text(args)[0].settings if query.has_settings else ()
+        if not self._local and not own:
             if self._tenant is None:
                 self._guard.check(shared, query, lasting=True)
             return execute(shared, query, args)
-        shared.run_script(f"begin; {self._local}")
+        # The tenant's settings come last: they win.
+        local = "; ".join(filter(None, (local_settings(own, ()) if own else "", self._local)))
+        try:
+            shared.run_script(f"begin; {local}")
+        except psycopg.Error as error:
+            shared.rollback()
+            if (said := refused(error, query, own)) is error:
+                raise
+            raise said from None
         try:
             if self._tenant is None:
                 self._guard.check(shared, query)

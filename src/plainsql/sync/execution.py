@@ -18,6 +18,7 @@ from plainsql.sync.connection import Prepared, SharedConnection
 from plainsql.sync.driver_errors import classify_error
 from plainsql.sync.result_columns import column_types
 from plainsql.sync.row_loader import UnreadableError
+from plainsql.sync.statement_settings import locally
 
 __all__ = [
     "add_query_note",
@@ -66,8 +67,9 @@ def iterate(shared: SharedConnection, query: CompiledQuery[T, Any], args: Args, 
             add_server_note(error, query, text)
             raise
         try:
-            cursor = _declare(shared, text, prepared, data)
-            result = None if cursor else shared.run(prepared, data)
+            with locally(shared, query, text.settings):
+                cursor = _declare(shared, text, prepared, data)
+                result = None if cursor else shared.run(prepared, data)
         except psycopg.Error as error:
             # No position: the server counts from the beginning of the declaration.
             add_query_note(error, query, text)
@@ -84,7 +86,9 @@ def iterate(shared: SharedConnection, query: CompiledQuery[T, Any], args: Args, 
         while True:
             with shared.lock:
                 try:
-                    result = shared.run_text(f"fetch {prefetch} from {cursor}")
+                    # An index is searched while it is read.
+                    with locally(shared, query, text.settings):
+                        result = shared.run_text(f"fetch {prefetch} from {cursor}")
                     # The cursor has a plan of its own, which may be newer than the description.
                     prepared = described_as(result, shared, query, text, prepared)
                 except psycopg.Error as error:

@@ -34,6 +34,7 @@ class _Borrowed(Protocol):
         *,
         columns: Sequence[str] | None = None,
         progress: Progress | None = None,
+        analyze: bool = False,
     ) -> int: ...
 
     def copy_rows(
@@ -76,11 +77,12 @@ class LendingExecutor(SyncSql, ABC):
         *,
         columns: Sequence[str] | None = None,
         progress: Progress | None = None,
+        analyze: bool = False,
     ) -> int:
         """Copy rows into a table with COPY and return how many there were. See ``Database.copy_in``."""
-        check("copy_in", table=table, rows=rows, columns=columns, progress=progress)
+        check("copy_in", table=table, rows=rows, columns=columns, progress=progress, analyze=analyze)
         with self._borrow() as executor:
-            return executor.copy_in(table, rows, columns=columns, progress=progress)
+            return executor.copy_in(table, rows, columns=columns, progress=progress, analyze=analyze)
 
     def copy_rows(self, query: CompiledCopy, rows: Iterable[Any], progress: Progress | None = None, /) -> int:
         """Copy rows into the table of a query; call the query instead."""

@@ -31,6 +31,7 @@ from plainsql.sync.execution import execute, iterate
 from plainsql.sync.guest_connection import GuestConnection
 from plainsql.sync.lending_executor import LendingExecutor
 from plainsql.sync.loss_note import add_note
+from plainsql.sync.statement_settings import locally
 from plainsql.sync.tenant_guard import TenantGuard
 from plainsql.sync.transaction import Isolation
 
@@ -91,7 +92,10 @@ class GuestExecutor(SyncSql):
     def run(self, query: CompiledQuery[Any, R], args: Args, /) -> R:
         """Run a query in the transaction that is open there."""
         with self._enter(query) as shared:
-            return execute(shared, query, args)
+            if not query.has_settings:
+                return execute(shared, query, args)
+            with shared.psycopg.transaction(), locally(shared, query, query.text(args)[0].settings):
+                return execute(shared, query, args)
 
     def stream(self, query: CompiledQuery[T, Any], args: Args, /) -> Iterator[T]:
         """Iterate over a query's rows through a cursor of the open transaction; other queries may run in
@@ -126,11 +130,12 @@ class GuestExecutor(SyncSql):
         *,
         columns: Sequence[str] | None = None,
         progress: Progress | None = None,
+        analyze: bool = False,
     ) -> int:
         """Copy rows into a table with COPY and return how many there were. See ``Database.copy_in``."""
-        check("copy_in", table=table, rows=rows, columns=columns, progress=progress)
+        check("copy_in", table=table, rows=rows, columns=columns, progress=progress, analyze=analyze)
         with self._enter(None) as shared, shared.psycopg.transaction():
-            return copy_in(shared, table, rows, columns, progress)
+            return copy_in(shared, table, rows, columns, progress, analyze=analyze)
 
     def copy_rows(self, query: CompiledCopy, rows: Iterable[Any], progress: Progress | None = None, /) -> int:
         """Copy rows into the table of a query; call the query instead."""

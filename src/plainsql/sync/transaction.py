@@ -20,6 +20,7 @@ from plainsql.sync.connection import SharedConnection
 from plainsql.sync.copy import SyncOutput, copy_in, copy_out, copy_query
 from plainsql.sync.execution import execute, iterate
 from plainsql.sync.loss_note import add_transaction_note
+from plainsql.sync.statement_settings import locally
 from plainsql.sync.tenant_guard import TenantGuard
 
 __all__ = ["Isolation", "Transaction", "begin"]
@@ -57,7 +58,10 @@ class Transaction(SyncSql):
         """Run a query inside the transaction."""
         shared = self.claim_for(query)
         self._track(query, [args])
-        return execute(shared, query, args)
+        if not query.has_settings:
+            return execute(shared, query, args)
+        with locally(shared, query, query.text(args)[0].settings):
+            return execute(shared, query, args)
 
     def stream(self, query: CompiledQuery[T, Any], args: Args, /) -> Iterator[T]:
         """Iterate over a query's rows through a cursor; other queries may run in between."""
@@ -89,12 +93,13 @@ class Transaction(SyncSql):
         *,
         columns: Sequence[str] | None = None,
         progress: Progress | None = None,
+        analyze: bool = False,
     ) -> int:
         """Copy rows into a table with COPY and return how many there were. See ``Database.copy_in``."""
-        check("copy_in", table=table, rows=rows, columns=columns, progress=progress)
+        check("copy_in", table=table, rows=rows, columns=columns, progress=progress, analyze=analyze)
         if self._writes is not None:
             self._writes.add(ANYTHING)  # the triggers of the table may write to any other
-        return copy_in(self._claim(), table, rows, columns, progress)
+        return copy_in(self._claim(), table, rows, columns, progress, analyze=analyze)
 
     def copy_rows(self, query: CompiledCopy, rows: Iterable[Any], progress: Progress | None = None, /) -> int:
         """Copy rows into the table of a query; call the query instead."""

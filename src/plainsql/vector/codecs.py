@@ -5,45 +5,33 @@ Any sequence or buffer of numbers is taken for a vector: a list of floats, an ``
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Final
 
+import pgvector
+
 from plainsql.types import Opaque
-from plainsql.vector import HalfVector, SparseVector, Vector
+from plainsql.vector.pgvector_types import HalfVector, SparseVector, Vector
 
-__all__ = ["BINARY", "as_half_vector", "as_sparse_vector", "as_vector"]
+__all__ = ["BINARY", "ENCODERS", "as_half_vector", "as_sparse_vector", "as_vector"]
 
 
-def as_vector(value: Any) -> Vector:
+def as_vector(value: Any) -> pgvector.Vector:
     """Return ``value`` as a ``Vector``. Raises ``ValueError`` if it cannot be one."""
     value = value.value if type(value) is Opaque else value
-    return value if isinstance(value, Vector) else Vector(_numbers(value))
+    return value if isinstance(value, pgvector.Vector) else Vector(value)
 
 
-def as_half_vector(value: Any) -> HalfVector:
+def as_half_vector(value: Any) -> pgvector.HalfVector:
     """Return ``value`` as a ``HalfVector``. Raises ``ValueError`` if it cannot be one."""
     value = value.value if type(value) is Opaque else value
-    return value if isinstance(value, HalfVector) else HalfVector(_numbers(value))
+    return value if isinstance(value, pgvector.HalfVector) else HalfVector(value)
 
 
-def as_sparse_vector(value: Any) -> SparseVector:
+def as_sparse_vector(value: Any) -> pgvector.SparseVector:
     """Return ``value`` as a ``SparseVector``. Raises ``ValueError`` if it cannot be one."""
     value = value.value if type(value) is Opaque else value
-    return value if isinstance(value, SparseVector) else SparseVector(_numbers(value))
-
-
-def _numbers(value: Any) -> Any:
-    if isinstance(value, list):
-        return value
-    as_array = getattr(value, "__array__", None)  # NumPy's own, and tensors and series of others
-    if as_array is not None:
-        return as_array()
-    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
-        return list(value)
-    numbers = getattr(value, "tolist", None)  # array.array, and any other buffer of numbers
-    if numbers is not None:
-        return numbers()
-    raise ValueError(f"expected numbers, got {type(value).__name__}")
+    return value if isinstance(value, pgvector.SparseVector) else SparseVector(value)
 
 
 Encode = Callable[[Any], bytes]
@@ -55,3 +43,10 @@ BINARY: Final[dict[str, tuple[Encode, Decode]]] = {
     "sparsevec": (lambda value: as_sparse_vector(value).to_binary(), SparseVector.from_binary),
 }
 """By the type's name: the encoder and the decoder of its binary format."""
+
+ENCODERS: Final[dict[type, Encode]] = {
+    Vector: BINARY["vector"][0],
+    HalfVector: BINARY["halfvec"][0],
+    SparseVector: BINARY["sparsevec"][0],
+}
+"""By the class of the annotation: the encoder of a parameter."""

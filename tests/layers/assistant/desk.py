@@ -207,6 +207,7 @@ ARGUMENTS: dict[str, Callable[[Desk], dict[str, Any]]] = {
     "conversations.get_by_session_id": lambda _: {"session_id": "session-1"},
     "conversations.get_or_start": lambda desk: {"user_id": desk.user.id, "session_id": "session-1"},
     "conversations.list_active": _none,
+    "conversations.by_state": lambda _: {"state": "idle"},
     "conversations.update_state": lambda desk: {
         "id": desk.conversation.id,
         "expected_state": "idle",
@@ -227,6 +228,7 @@ ARGUMENTS: dict[str, Callable[[Desk], dict[str, Any]]] = {
     "message_history.recent": lambda desk: {"conversation_id": desk.conversation.id},
     "message_history.conversation_history": lambda desk: {"conversation_id": desk.conversation.id},
     "message_history.by_intent": lambda _: {"intent": "greeting"},
+    "message_history.get_by_message_id": lambda _: {"message_id": "m-1"},
     "message_history.intent_statistics": _none,
 }
 """Return the arguments of each query of a table, with which it finds or changes something."""

@@ -34,7 +34,8 @@ insert into assistant.events (
 ) overriding system value
 select
   pg_temp.tenant_of(n), n, pg_temp.user_of(n, {messages} / 100 + 9000), 'Event ' || n, s.at,
-  s.at + case when n % 500 = 5 then interval '3 days' else interval '1 hour' end, 'work',
+  s.at + case when n % 500 = 5 then interval '3 days' else interval '1 hour' end,
+  case when n % 1000 = 15 then 'holiday' else 'work' end,
   case when n % 100 = 5 then 'cancelled' when s.at < now() then 'completed' else 'pending' end, 10,
   case when n % 1000 = 5 then 'FREQ=WEEKLY' end, 'e' || n,
   case when s.at < now() and n % 100 > 0 then s.at end, pg_temp.at(n), pg_temp.deleted(n)
@@ -56,7 +57,8 @@ insert into assistant.conversations (
   deleted_at
 ) overriding system value
 select
-  pg_temp.tenant_of(n), n, pg_temp.user_of(n, {messages} / 100 + 9000), 's' || n, 'idle', n % 20 in (1, 5),
+  pg_temp.tenant_of(n), n, pg_temp.user_of(n, {messages} / 100 + 9000), 's' || n,
+  case when n % 500 in (11, 25) then 'asked' else 'idle' end, n % 20 in (1, 5),
   pg_temp.at(n), pg_temp.at(n) + interval '1 hour', pg_temp.at(n), pg_temp.deleted(n)
 from generate_series(1, {messages} / 10) as n;
 insert into assistant.message_history (
@@ -122,7 +124,7 @@ async def values(connection: Any) -> Mapping[str, Any]:
         "description": "Blue",
         "end_datetime": now + timedelta(days=60),
         "entities_extracted": {"day": "hoy"},
-        "event_type": "work",
+        "event_type": "holiday",
         "expected_state": "idle",
         "extra_data": {"a": 1},
         "first_name": "Ana",
@@ -138,7 +140,7 @@ async def values(connection: Any) -> Mapping[str, Any]:
         "late_minutes": 60,
         "location": "Sala 2",
         "match_all": True,
-        "message_id": "m1",
+        "message_id": "m1005",
         "min_confidence": 0.5,
         "new_state": "asked",
         "preferences": {"theme": "dark"},
@@ -150,6 +152,7 @@ async def values(connection: Any) -> Mapping[str, Any]:
         "reminder_minutes": 10,
         "start_datetime": now,
         "start_mark": "<b>",
+        "state": "asked",
         "status": "cancelled",
         "stop_mark": "</b>",
         "tags": ["tag5"],
@@ -197,8 +200,21 @@ ASSISTANT = Layer(
             frozenset({"table_name", "after_created_at", "after_id"}),
             frozenset({"actor", "after_created_at", "after_id"}),
         ),
+        "conversations.list": (
+            frozenset({"state", "is_active"}),
+            frozenset({"state", "after_created_at", "after_id"}),
+        ),
         "conversations.list_active": (frozenset({"user_id", "after_last_activity", "after_id"}),),
+        "events.list": (
+            frozenset({"status", "after_created_at", "after_id"}),
+            frozenset({"event_type", "after_created_at", "after_id"}),
+        ),
         "events.by_user": (frozenset({"status", "after_start_datetime", "after_id"}),),
+        "notes.list": (frozenset({"category", "after_created_at", "after_id"}),),
+        "message_history.list": (
+            frozenset({"intent", "min_confidence"}),
+            frozenset({"intent", "after_created_at", "after_id"}),
+        ),
         "message_history.by_intent": (
             frozenset({"since", "min_confidence"}),
             frozenset({"min_confidence", "after_created_at", "after_id"}),
@@ -208,6 +224,7 @@ ASSISTANT = Layer(
         **{f"{table}.count": COUNTED for table in (*TABLES, "audit_log")},
         "cleanup.tenants": Allowance("the application has one tenant, and any row of it will do", scans=True),
         **{f"{table}.list": OF_USER for table in ("events", "notes", "conversations")},
+        "events.by_user": OF_USER,
         "events.occurrences": OF_USER,
         "events.due_reminders": TO_COME,
         "events.claim_due_reminders": TO_COME,

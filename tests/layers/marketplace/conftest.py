@@ -24,7 +24,7 @@ def plainsql_migrate() -> Migrate:
 @pytest.fixture
 async def marketplace_db(plainsql_database_url: str) -> AsyncGenerator[plainsql.Database]:
     """A database with the marketplace's schema, shared by the tests of a module."""
-    async with plainsql.connect(plainsql_database_url) as db:
+    async with plainsql.connect(plainsql_database_url, server_settings={"role": "marketplace_app"}) as db:
         yield db
 
 

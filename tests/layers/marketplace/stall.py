@@ -77,7 +77,9 @@ async def pages(query: Any, db: Any, *cursor: str, **given: Any) -> AsyncIterato
 
 
 async def execute(db: plainsql.Database, sql: str, *args: Any) -> None:
-    async with db.acquire() as connection:
+    """Run SQL as the owner of the tables."""
+    async with db.acquire() as connection, connection.transaction():
+        await connection.execute("set local role none")
         await connection.execute(sql, *args)
 
 

@@ -35,6 +35,19 @@ OBJECTS = """
     select 'type', t.typname, t.typtype::text from pg_type as t
     where t.typnamespace = to_regnamespace('marketplace')
     union all
+    select 'grant', g.name || coalesce('.' || g.attname, ''), x.privilege_type
+    from (
+      select c.oid::regclass::text, null, c.relacl from pg_class as c
+      where c.relnamespace = to_regnamespace('marketplace')
+      union all
+      select a.attrelid::regclass::text, a.attname, a.attacl from pg_attribute as a
+      inner join pg_class as c on c.oid = a.attrelid and c.relnamespace = to_regnamespace('marketplace')
+      union all
+      select n.nspname, null, n.nspacl from pg_namespace as n where n.nspname = 'marketplace'
+    ) as g (name, attname, acl)
+    cross join lateral aclexplode(g.acl) as x
+    where x.grantee = to_regrole('marketplace_app')
+    union all
     select 'schema', n.nspname, '' from pg_namespace as n where n.nspname = 'marketplace'
     order by 1, 2, 3
 """

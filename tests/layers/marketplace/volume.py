@@ -165,6 +165,7 @@ MARKETPLACE = Layer(
     fill=FILL,
     values=values,
     messages=200_000,
+    prepare="set role marketplace_app",
     only={
         "products.create": {**NEW, "status": "AVAILABLE", "sold_at": None, "sold_price": None},
         "products.list": {"status": "AVAILABLE"},

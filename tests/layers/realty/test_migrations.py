@@ -36,6 +36,19 @@ OBJECTS = """
     select 'type', t.typname, t.typtype::text from pg_type as t
     where t.typnamespace = to_regnamespace('realty')
     union all
+    select 'grant', g.name || coalesce('.' || g.attname, ''), x.privilege_type
+    from (
+      select c.oid::regclass::text, null, c.relacl from pg_class as c
+      where c.relnamespace = to_regnamespace('realty')
+      union all
+      select a.attrelid::regclass::text, a.attname, a.attacl from pg_attribute as a
+      inner join pg_class as c on c.oid = a.attrelid and c.relnamespace = to_regnamespace('realty')
+      union all
+      select n.nspname, null, n.nspacl from pg_namespace as n where n.nspname = 'realty'
+    ) as g (name, attname, acl)
+    cross join lateral aclexplode(g.acl) as x
+    where x.grantee = to_regrole('realty_app')
+    union all
     select 'configuration', c.cfgname, '' from pg_ts_config as c
     where c.cfgnamespace = to_regnamespace('realty')
     union all

@@ -16,6 +16,7 @@ import plainsql
 from plainsql import migrate
 from plainsql.layers.realty import projects, properties, sample
 from plainsql.testing import Migrate
+from plainsql.vector import Vector
 from plainsql.vector.hashing import embed
 from tests.layers.realty.agency import execute, explain, load
 
@@ -92,6 +93,24 @@ async def test_a_home_finds_itself_at_distance_zero(realty_db: plainsql.Database
     assert [match.id for match in found] == [home.id]
     assert found[0].distance == pytest.approx(0, abs=1e-6)
     assert found[0].title == home.title
+
+
+async def test_a_question_is_cached_once_for_all_classes_of_vectors(realty_db: plainsql.Database) -> None:
+    numpy = pytest.importorskip("numpy")
+    numbers = embed(WISH)
+    before = realty_db.cache.stats()
+    for question in (
+        numbers,
+        tuple(numbers),
+        numpy.array(numbers),
+        numpy.array(numbers, "f4"),
+        Vector(numbers),
+    ):
+        assert len(await properties.search(realty_db, embedding=question, limit=7)) == 7
+    after = realty_db.cache.stats()
+    assert (after.misses - before.misses, after.hits - before.hits) == (1, 4)
+    await properties.search(realty_db, embedding=[-number for number in numbers], limit=7)
+    assert realty_db.cache.stats().misses == after.misses + 1
 
 
 async def test_five_are_found_by_default(realty_db: plainsql.Database) -> None:

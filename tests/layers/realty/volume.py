@@ -152,6 +152,7 @@ REALTY = Layer(
     name="realty",
     fill=FILL,
     values=values,
+    prepare="set role realty_app",
     only={
         **{
             f"{table}.{search}": {"limit": 20, "candidates": 50}

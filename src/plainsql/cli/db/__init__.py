@@ -1,4 +1,4 @@
-"""``plainsql db``: check a database, clean it up, export and import its data, remove a layer."""
+"""``plainsql db``: check a database, clean it up, export and import its data, fill or remove a layer."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from plainsql.cli.db.doctor import doctor
 from plainsql.cli.db.drop import drop
 from plainsql.cli.db.export import export
 from plainsql.cli.db.import_ import import_
+from plainsql.cli.db.indexes import indexes
+from plainsql.cli.db.sample import sample
 from plainsql.cli.db.stats import stats
 
 __all__ = ["app"]
 
 app = App(
     name="db",
-    help="""Check a database, clean it up, export and import its data, remove a layer.
+    help="""Check a database, clean it up, export and import its data, fill or remove a layer.
 
     Each command works on the layers that you name, or on all layers of the database. A layer is a schema with
     a folder of migrations. Exit codes: 0 fine; 1 it ran, and found something to act on; 2 it could not run;
@@ -24,7 +26,9 @@ app = App(
 )
 app.command(doctor)
 app.command(stats)
+app.command(indexes)
 app.command(cleanup)
 app.command(export)
 app.command(import_, name="import")
+app.command(sample)
 app.command(drop)

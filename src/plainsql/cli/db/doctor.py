@@ -22,7 +22,7 @@ from plainsql.health.server_checks import Place, server_checks
 from plainsql.health.speed_check import check_speed
 from plainsql.health.steps import RefusedStepError, Rows, run_steps
 
-__all__ = ["doctor"]
+__all__ = ["doctor", "execute_step"]
 
 _STYLES = {"ok": "green", "warning": "yellow", "failed": "bold red", "skipped": "dim"}
 
@@ -42,7 +42,8 @@ def doctor(
     Parameters
     ----------
     layers
-        The layers whose migrations to check; by default those of the project and of the database.
+        The layers to check: their migrations, extensions and indexes, and whether the role can run their
+        queries. By default, the migrations of the layers of the project and of the database.
     redis
         URL of Redis; by default the configured one.
     require_redis
@@ -75,13 +76,14 @@ def _postgresql(layers: Sequence[str], database: str | None) -> Iterable[Check]:
         with connected(database) as session:
             connection = session.connection
             place = Place(session.address, connection.info.host)
-            steps = server_checks(place, known_layers(layers), only_present=not layers)
-            yield from run_steps(steps, partial(_execute, connection))
+            steps = server_checks(place, known_layers(layers), only_present=not layers, in_depth=bool(layers))
+            yield from run_steps(steps, partial(execute_step, connection))
     except (PlainsqlError, OSError) as error:
         yield failure("postgresql", error)
 
 
-def _execute(connection: psycopg.Connection[Any], sql: str) -> Rows:
+def execute_step(connection: psycopg.Connection[Any], sql: str) -> Rows:
+    """Return the rows of a step's SQL. Raises ``RefusedStepError`` if the server refuses it."""
     try:
         return connection.execute(sql.encode()).fetchall()
     except psycopg.Error as error:

@@ -9,9 +9,8 @@ from typing import Any
 import psycopg
 
 from plainsql.errors import SettingsError
-from plainsql.layer_folders import Layer, packaged_layers, project_layers
-from plainsql.settings import Project
-from plainsql.statements.header import close_match
+from plainsql.layer_folders import Layer, known_layer
+from plainsql.layer_folders import known_layers as known_layers_by_name
 
 __all__ = ["Layer", "known_layers", "present_layers", "report_left_out_schemas"]
 
@@ -36,15 +35,10 @@ def known_layers(names: Sequence[str] = ()) -> list[Layer]:
 
     Raises ``SettingsError`` if a name is not among them.
     """
-    known = packaged_layers() | project_layers(Project.load())
-    for name in names:
-        if name not in known:
-            meant = close_match(name, list(known), 0.6)
-            raise SettingsError(
-                f"there is no layer {name!r}",
-                hint=f"did you mean {meant}?" if meant else f"the layers are {', '.join(sorted(known))}",
-            )
-    return [known[name] for name in sorted(names or known)]
+    if names:
+        return [known_layer(name) for name in sorted(names)]
+    known = known_layers_by_name()
+    return [known[name] for name in sorted(known)]
 
 
 def present_layers(connection: psycopg.Connection[Any], names: Sequence[str] = ()) -> list[Layer]:

@@ -13,7 +13,7 @@ from psycopg import sql
 from plainsql.cli.db.common import COMMON, Common, connected, print_json
 from plainsql.cli.db.layer_selection import present_layers, report_left_out_schemas
 from plainsql.cli.exit_codes import FINE
-from plainsql.cli.tables import Column, print_rows
+from plainsql.cli.tables import Column, print_rows, size_of
 
 __all__ = ["TableStats", "stats", "table_stats"]
 
@@ -191,7 +191,7 @@ def _show(names: Sequence[str], tables: Sequence[TableStats]) -> None:
         if index.scans == 0 and not index.is_unique
     ]
     if unused:
-        size = _size(sum(size for _, size in unused))
+        size = size_of(sum(size for _, size in unused))
         what = "1 index" if len(unused) == 1 else f"{len(unused)} indexes"
         print(f"{what} that no query has used yet, {size} (--json names them)")
     print("the queries that take the time: plainsql slow")
@@ -203,7 +203,7 @@ def _line(table: TableStats) -> list[str | None]:
         table.layer,
         table.table,
         f"{'' if table.rows_are_exact else '~'}{table.rows:,}",
-        *map(_size, (table.total_bytes, table.table_bytes, table.index_bytes, table.toast_bytes)),
+        *map(size_of, (table.total_bytes, table.table_bytes, table.index_bytes, table.toast_bytes)),
         f"{table.dead_rows:,}",
         f"{table.index_scans / scans:.0%}" if scans else "-",
         *(f"{time:%Y-%m-%d %H:%M}" if time else "never" for time in (table.last_vacuum, table.last_analyze)),
@@ -216,18 +216,9 @@ def _sum_line(name: str, tables: Sequence[TableStats]) -> list[str | None]:
         name,
         f"{len(tables)} tables",
         f"{'' if sums['rows_are_exact'] else '~'}{sums['rows']:,}",
-        *(_size(sums[key]) for key in ("total_bytes", "table_bytes", "index_bytes", "toast_bytes")),
+        *(size_of(sums[key]) for key in ("total_bytes", "table_bytes", "index_bytes", "toast_bytes")),
         f"{sums['dead_rows']:,}",
         "",
         "",
         "",
     ]
-
-
-def _size(size: object) -> str:
-    amount = float(str(size))
-    for unit in ("B", "kB", "MB", "GB"):
-        if amount < 1024:
-            return f"{amount:.0f} {unit}" if unit == "B" or amount >= 10 else f"{amount:.1f} {unit}"
-        amount /= 1024
-    return f"{amount:,.1f} TB"

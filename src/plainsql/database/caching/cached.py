@@ -12,6 +12,7 @@ from plainsql.cache import CachedQuery
 from plainsql.database.caching.cached_queries import CachedQueries
 from plainsql.database.caching.write_set import ANYTHING, WriteSet, needs_returned_rows, tables_of
 from plainsql.database.execution.link import CopyWork, Executes, Link
+from plainsql.database.execution.own_settings import locally
 from plainsql.database.execution.statement import fetch
 from plainsql.database.pool.call import Call
 from plainsql.database.pool.tenant_pool import AroundCommit, TenantPool
@@ -164,7 +165,7 @@ class Cached(Link):
         async def work(
             connection: Any, query: CompiledQuery[Any, Any], text: QueryText, values: Args
         ) -> tuple[list[Any], bool]:
-            if pool.local is not None:  # the call is a transaction already
+            if pool.local is not None or text.settings:  # the call is a transaction already
                 status = await connection.execute(proof)
                 return await fetch(connection, query, text, values), status == "SELECT 1"
             status = await connection.execute(f"begin; {proof}")
@@ -194,7 +195,10 @@ class Cached(Link):
                 return await self._next.run(query, args, pool, call)
         text, values = query.text(args)
         write_set = WriteSet(self.queries)
-        async with pool.in_transaction(call, around=write_set, query=query) as connection:
+        async with (
+            pool.in_transaction(call, around=write_set, query=query) as connection,
+            locally(connection, query, text.settings),
+        ):
             records = await write_set.fetch(connection, query, text, values)
         # After the commit, as without a cache: a row too many does not undo the write.
         return query.result(records)

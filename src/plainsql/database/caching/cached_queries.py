@@ -20,6 +20,7 @@ import msgspec
 from plainsql.base_form import base_form
 from plainsql.cache import Cache, CachedQuery
 from plainsql.cache.cached_query import Codec
+from plainsql.cache_times import CacheTimes
 from plainsql.database.caching.converting_codec import ConvertingCodec
 from plainsql.database.caching.server_identity import ServerIdentity
 from plainsql.dependencies import Dependency
@@ -101,11 +102,15 @@ def settings_of_url(url: str) -> dict[str, str]:
     return {name: value for name, value in parse_qsl(urlsplit(url).query) if name not in _NO_SETTINGS}
 
 
-def cached_query_of(query: CompiledQuery[Any, R], identity: str) -> CachedQuery[R] | None:
-    """Return a query as the cache has it. Return None if its results cannot be stored exactly, because of a
-    column of a type that only the driver knows.
+def cached_query_of(
+    query: CompiledQuery[Any, R], identity: str, times: CacheTimes | None = None
+) -> CachedQuery[R] | None:
+    """Return a query as the cache has it. Return None if the project has turned it off, or if its results
+    cannot be stored exactly, because of a column of a type that only the driver knows.
     """
     policy = query.cache
+    if policy is not None and times is not None:
+        policy = times.of(query.name, policy)
     if policy is None:
         return None
     item: Any = query.item
@@ -123,9 +128,32 @@ def cached_query_of(query: CompiledQuery[Any, R], identity: str) -> CachedQuery[
         codec: Codec[Any] | None = None
         if form is not None and (whole := base_form(type_)) is not None:
             codec = ConvertingCodec(whole)
-        return CachedQuery(query.name, policy, query.parameters, type_, shape=shape, codec=codec)
+        return CachedQuery(
+            query.name, policy, query.parameters, type_, shape=shape, codec=codec, forms=_vector_forms(query)
+        )
     except TypeError:
         return None
+
+
+def _vector_forms(query: CompiledQuery[Any, Any]) -> dict[int, Callable[[Any], bytes]]:
+    """Return the encoders of a query's vectors, by the positions of the parameters: an array, a list and a
+    ``Vector`` of the same numbers are one value.
+    """
+    annotations = getattr(query.bind_function, "__annotations__", {})
+    if not any("Vector" in str(annotation) for annotation in annotations.values()):
+        return {}
+    try:
+        hints = get_type_hints(query.bind_function)
+    except NameError:  # a name that the module has for type checkers only
+        return {}
+    from plainsql.vector import codecs
+
+    return {
+        place: encode
+        for place, name in enumerate(query.parameters)
+        for kind, encode in codecs.ENCODERS.items()
+        if kind in get_args(hints.get(name))
+    }
 
 
 class CachedQueries:
@@ -142,6 +170,7 @@ class CachedQueries:
         shared: bool,
         settings: Collection[str] = (),
         url: str = "",
+        times: CacheTimes | None = None,
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self.cache = cache
@@ -156,6 +185,7 @@ class CachedQueries:
         self._values: dict[str, str | None] = {}
         """The values of the settings that queries name, in sessions without a tenant."""
         self._shared = shared
+        self._times = times or CacheTimes()
         self._used = False
         self.known: dict[CompiledQuery[Any, Any], CachedQuery[Any] | None] = {}
         """The queries as the cache has them; None for those whose results it cannot store."""
@@ -238,7 +268,7 @@ class CachedQueries:
                 return None
             values = [(name, self._values[name]) for name in named]
             identity = json.dumps([self.servers.current, self._identity, self._options, values])
-            self.known[query] = cached_query_of(query, identity)
+            self.known[query] = cached_query_of(query, identity, self._times)
             self._used = True
         return self.known[query]
 

@@ -58,7 +58,7 @@ class Autobatch(Link):
             raise connections.wrong_loop()  # before a scheduler counts or keeps the call
         scheduler = self.schedulers.get((pool.tenant, id(text)))
         if scheduler is None:
-            if query.needs_columns or not query.autobatch:
+            if query.needs_columns or not query.autobatch or query.has_settings:
                 return await self._next.run(query, args, pool, call)
             scheduler = self._add_scheduler(query, text, pool)
         if (scheduler.in_progress or scheduler.crowded) and scheduler.accepts():

@@ -31,6 +31,7 @@ from plainsql.database.execution import driver
 from plainsql.database.execution.errors import add_query_note, explain, is_lost
 from plainsql.database.execution.forms import Form, Forms
 from plainsql.database.execution.nul_characters import nul_refused, nuls_in, refuse_nul
+from plainsql.database.execution.own_settings import locally
 from plainsql.database.execution.pipelined_statement import (
     PipelinedStatement,
     Values,
@@ -93,15 +94,16 @@ async def run_batch(
     number = 1
     async with _whole(connection, query, runs, own=own):
         for text, values in runs:
-            if query.needs_columns or len(values) == 1:
-                results += await _one_by_one(connection, query, text, values, number)
-            elif query.read_only:
-                forms = Forms(query, text, by_key=query.by_key)
-                results += await read_many(connection, query, text, values, forms, number)
-            elif (sql := pipelined_sql(query, text, steps=driver.takes_steps(connection))) is not None:
-                results += await write_pipelined(connection, query, text, values, sql, number)
-            else:
-                results += await _one_by_one(connection, query, text, values, number)
+            async with locally(connection, query, text.settings):
+                if query.needs_columns or len(values) == 1:
+                    results += await _one_by_one(connection, query, text, values, number)
+                elif query.read_only:
+                    forms = Forms(query, text, by_key=query.by_key)
+                    results += await read_many(connection, query, text, values, forms, number)
+                elif (sql := pipelined_sql(query, text, steps=driver.takes_steps(connection))) is not None:
+                    results += await write_pipelined(connection, query, text, values, sql, number)
+                else:
+                    results += await _one_by_one(connection, query, text, values, number)
             number += len(values)
     return results
 
@@ -137,7 +139,8 @@ async def execute_many(
     in_one = query.read_only or (len(runs) == 1 and is_one_piece(runs[0][1]))
     async with nullcontext() if own or in_one else atomic(connection):
         for text, values in runs:
-            await write_many(connection, query, text, values, number)
+            async with locally(connection, query, text.settings):
+                await write_many(connection, query, text, values, number)
             number += len(values)
 
 

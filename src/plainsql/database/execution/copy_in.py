@@ -12,13 +12,16 @@ from asyncpg import exceptions
 
 from plainsql.columns.arrow_rows import is_arrow, rows_of_arrow
 from plainsql.copy_rows import (
+    ANALYZABLE_SQL,
     PART_ROWS,
     TAKES_LISTS,
     CopyRows,
     Progress,
+    analyze_refusal,
     columns_of,
     qualified_name,
     quote_name,
+    row_note,
 )
 from plainsql.database.execution.errors import is_lost, unfit_argument
 from plainsql.database.execution.nul_characters import NUL_DETAIL, NUL_HINT, nuls_in
@@ -51,11 +54,13 @@ async def copy_in(
     columns: Sequence[str] | None,
     progress: Progress | None,
     by_name: bool = False,
+    analyze: bool = False,
 ) -> int:
     """Copy rows into a table, all or none, and return how many there were. The connection is in a
     transaction.
 
-    With ``by_name`` a row may also be a mapping, or any object with the columns as attributes.
+    With ``by_name`` a row may also be a mapping, or any object with the columns as attributes. With
+    ``analyze`` the table is analyzed in the same transaction.
     """
     if is_arrow(rows):
         rows, columns = rows_of_arrow(table, rows, columns, exact=by_name)
@@ -71,6 +76,8 @@ async def copy_in(
     statement = await connection.prepare(f"select {likes} from {qualified_name(table)}")
     _wrap(copied, statement)
     inserts = await connection.fetchval("select row_security_active($1)", qualified_name(table))
+    if analyze and not await connection.fetchval(ANALYZABLE_SQL, qualified_name(table)):
+        raise analyze_refusal(table)
     async with atomic(connection) if inserts else nullcontext():
         try:
             if inserts:
@@ -96,8 +103,12 @@ async def copy_in(
                 raise ConnectionResetError("the connection was lost while rows were copied") from error
             refusal = await _refusal(error, table, names, copied, statement)
             if refusal is None:
+                if (note := row_note(getattr(error, "context", None), names)) is not None:
+                    error.add_note(note)
                 raise
             raise refusal from None
+    if analyze:
+        await connection.execute(f"analyze {qualified_name(table)}")
     if progress is not None:
         progress(copied.taken)
     return copied.taken
@@ -243,7 +254,8 @@ def _wrap(copied: CopyRows, statement: Any) -> None:
         for index, type_ in enumerate(types)
         if type_.kind in ("array", "composite") and index not in arrays
     ]
-    copied.wrap(arrays, composites)
+    bit_strings = [index for index, type_ in enumerate(types) if type_.name in ("bit", "varbit")]
+    copied.wrap(arrays, composites, bit_strings)
 
 
 async def _first_of(

@@ -12,6 +12,7 @@ from plainsql.copy_output import CopyFormat, Writable, arguments_of, mode_of, wr
 from plainsql.copy_rows import Progress
 from plainsql.database.execution.errors import add_query_note, explain
 from plainsql.database.execution.nul_characters import refuse_nul
+from plainsql.database.execution.own_settings import locally
 from plainsql.database.pool.contexts import asynccontextmanager
 from plainsql.files import replace_file
 from plainsql.query import Args, CompiledQuery, QueryText
@@ -48,9 +49,10 @@ async def copy_out(
                 progress(written)
 
         try:
-            status = await connection._copy_out(
-                f"copy (\n{sql}\n) to stdout (format {copy_format}{options})", take, None
-            )
+            async with locally(connection, query, text.settings):
+                status = await connection._copy_out(
+                    f"copy (\n{sql}\n) to stdout (format {copy_format}{options})", take, None
+                )
         except BaseException as error:
             if not taken:
                 # The driver would wait for ever for the end of what it has in its buffer already.

@@ -183,12 +183,13 @@ class FormsByText:
         self._round_trip = round_trip
         self._autobatch = autobatch
         self._forms: dict[int, Forms] = {}
-        """By the identity of a query's text, which the forms keep alive."""
+        """By the identity of a text's variant, which the forms keep alive."""
 
     def of(self, query: CompiledQuery[Any, Any], text: QueryText) -> Forms:
         """Return the forms of one text of a read."""
-        forms = self._forms.get(id(text))
+        forms = self._forms.get(id(text.variant))
         if forms is None:
             by_key = query.by_key and self._autobatch
-            forms = self._forms[id(text)] = Forms(query, text, by_key=by_key, round_trip=self._round_trip)
+            forms = Forms(query, text, by_key=by_key, round_trip=self._round_trip)
+            self._forms[id(text.variant)] = forms
         return forms

@@ -10,6 +10,7 @@ from asyncpg import Record, connresource, exceptions
 from plainsql.database.execution import driver
 from plainsql.database.execution.column_plans import column_types
 from plainsql.database.execution.nul_characters import refuse_nul
+from plainsql.database.execution.own_settings import locally
 from plainsql.database.execution.prepared_statements import prepare
 from plainsql.database.execution.statement import EXPLAINED, explained
 from plainsql.query import Args, CompiledQuery
@@ -55,7 +56,7 @@ class RowBlocks(Generic[T]):
         self._text, self._values = query.text(args)
         self._prefetch = query.block_rows if isinstance(query, StreamedColumns) else prefetch
         # A statement that is left early must not have changed more than the rows that its caller wanted.
-        self._reads_ahead = exclusive and query.read_only
+        self._reads_ahead = exclusive and query.read_only and not self._text.settings
         self._cursor: Any = None
         self._build: Callable[[list[Any]], list[T]] = query.build
         self._end: Callable[[], list[T]] | None = None
@@ -65,6 +66,11 @@ class RowBlocks(Generic[T]):
         """Return the next rows; None at the end. Raises the errors of a call."""
         if self._has_ended:
             return None
+        # The plan is made when the cursor opens, and an index is searched while it is read.
+        async with locally(self._connection, self._query, self._text.settings):
+            return await self._next()
+
+    async def _next(self) -> list[T] | None:
         connection, query, text, values = self._connection, self._query, self._text, self._values
         if self._cursor is None:
             await refuse_nul(connection, query, text, values)

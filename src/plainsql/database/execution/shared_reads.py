@@ -41,7 +41,7 @@ class SharedReads(Link):
         self._connections = pool.connections
         self._round_trip = round_trip
         self._reads: dict[int, ReadCosts] = {}
-        """By the identity of a query's text, which they keep alive."""
+        """By the identity of a text's variant, which they keep alive."""
         self.scheduler = ReadScheduler(pool.connections.max_size, round_trip, self._send)
 
     async def run(
@@ -56,15 +56,17 @@ class SharedReads(Link):
         connections = self._connections
         if connections.loop._thread_id != get_ident():
             raise connections.wrong_loop()  # before a scheduler counts or keeps the call
-        read = self._reads.get(id(text))
+        read = self._reads.get(id(text.variant))
         if read is None:
             can_share = query.autobatch and not query.needs_columns
-            read = self._reads[id(text)] = ReadCosts(query, text, self._round_trip, can_share=can_share)
+            plain = text._replace(settings=())  # each call has settings of its own
+            read = ReadCosts(query, plain, self._round_trip, can_share=can_share)
+            self._reads[id(text.variant)] = read
         scheduler = self.scheduler
         shares = read.shares
         # Alone if nothing else is going on.
         if shares and (scheduler.sent or scheduler.alone or scheduler.waiting):
-            shared = scheduler.join(read, values, pool.settings, call)
+            shared = scheduler.join(read, values, pool.settings_of(text), call)
             try:
                 rows = await shared.future
             except asyncio.CancelledError:

@@ -10,6 +10,14 @@ from asyncpg import exceptions
 
 from plainsql.database.execution import driver
 from plainsql.database.execution.nul_characters import refuse_nul
+from plainsql.database.execution.own_settings import (
+    keeping_sql,
+    locally,
+    names_and_values,
+    names_of,
+    refused,
+    restoring_sql,
+)
 from plainsql.database.execution.pipelined_statement import MAX_PIPELINE_BYTES, Values
 from plainsql.database.execution.prepared_statements import prepare
 from plainsql.database.execution.savepoint import aborting, atomic
@@ -38,7 +46,7 @@ async def run_in_order(connection: Any, statements: Sequence[Statement], *, own:
     """
     if not driver.takes_steps(connection):
         async with nullcontext() if own else atomic(connection):
-            return [await execute(connection, *statement) for statement in statements]
+            return [await _alone(connection, statement) for statement in statements]
     for query, text, values in statements:
         await refuse_nul(connection, query, text, values)
     pieces = [*_pieces(statements)]
@@ -51,6 +59,11 @@ async def run_in_order(connection: Any, statements: Sequence[Statement], *, own:
         for piece in pieces:
             results += await _run_piece(connection, piece, aborts=aborts)
     return results
+
+
+async def _alone(connection: Any, statement: Statement) -> Any:
+    async with locally(connection, statement.query, statement.text.settings):
+        return await execute(connection, *statement)
 
 
 async def _run_piece(connection: Any, statements: Sequence[Statement], *, aborts: bool) -> list[Any]:
@@ -68,12 +81,28 @@ async def _run_piece(connection: Any, statements: Sequence[Statement], *, aborts
 
 
 async def _exchange(connection: Any, statements: Sequence[Statement], steps: list[Any]) -> None:
-    """Run statements in one round trip, and add the step of each. Raises the error of the one that fails."""
+    """Run statements in one round trip, and add the step of each. Raises the error of the one that fails.
+
+    The settings of a statement have a step in front of its own, and one behind it that restores them.
+    """
     limit = TimeLimit(connection)
     kept: list[Any] = []
+    sent: list[Any] = []
+    of_settings: dict[int, Any] = {}
     at = 0
+
+    async def add_settings(sql: str, values: tuple[str, ...]) -> Any:
+        prepared = await connection._get_statement(sql, limit.left)
+        prepared.attach()
+        kept.append(prepared)
+        sent.append(STEP(prepared, values, synced=False, drop_rows=True))
+        return sent[-1]
+
     try:
-        for at, (query, text, values) in enumerate(statements):  # noqa: B007 (the one that fails)
+        for at, (query, text, values) in enumerate(statements):
+            own = text.settings
+            if own:
+                of_settings[at] = await add_settings(keeping_sql(len(own)), names_and_values(own))
             prepared = await prepare(connection, text.sql, query, 0, limit.left)
             # While the next is prepared it may leave the cache. It is closed then, unless it is in use.
             prepared.attach()
@@ -81,11 +110,18 @@ async def _exchange(connection: Any, statements: Sequence[Statement], steps: lis
             plan = None if query.kind == "count" else query.plan
             reader = None if plan is None else driver.reader_of(connection._protocol, prepared, plan)
             steps.append(STEP(prepared, values, reader, synced=False, drop_rows=query.kind == "count"))
+            sent.append(steps[-1])
+            if own:
+                await add_settings(restoring_sql(len(own)), names_of(own))
         at = 0
-        await connection._protocol.exchange(tuple(steps), limit.left)
+        await connection._protocol.exchange(tuple(sent), limit.left)
         if steps[0].error is not None:
             raise steps[0].error
     except EXPLAINED as error:
+        for number, step in of_settings.items():
+            if step.has_failed:
+                query, text, _ = statements[number]
+                raise refused(error, query, text.settings) from None
         for number, step in enumerate(steps):
             if step.has_failed or step.is_unfit:
                 at = number

@@ -37,11 +37,12 @@ from plainsql.database.pool.read_only_servers import ReadOnlyServers, explain_re
 from plainsql.database.pool.resettable_connection import may_alter_statements
 from plainsql.database.pool.tenant_guard import TenantGuard
 from plainsql.database.pool.tenant_session import set_session
-from plainsql.database.pool.tenant_settings import LocalSettings
+from plainsql.database.pool.tenant_settings import LocalSettings, is_of_settings
 from plainsql.database.pool.transaction_block import block
 from plainsql.errors import BindError, ContractError, PlainsqlError, PoolTimeoutError
 from plainsql.outcome_notes import NOT_SENT
 from plainsql.query import CompiledQuery, QueryText
+from plainsql.query.setting_values import SetTo, refused_setting
 from plainsql.tenancy import Tenant, local_settings
 
 __all__ = ["AroundCommit", "DatabasePool", "TenantPool"]
@@ -67,6 +68,7 @@ _IN_A_TRANSACTION = (
     "behind a pooler in transaction mode every call is a transaction: run what cannot be in one through "
     "'acquire', or connect to the server itself"
 )
+_HAS_SETTINGS = "a statement with settings of its own runs in a transaction: remove its set lines"
 
 
 class AroundCommit(Protocol):
@@ -140,6 +142,10 @@ class TenantPool:
         if self.local is None and self.tenant is not None:
             return local_settings(self.tenant, ())
         return self.local
+
+    def settings_of(self, text: QueryText) -> LocalSettings | None:
+        """Return the settings to send in the round trip of a statement: its own, and the tenant's."""
+        return LocalSettings.with_own(text.settings, self.settings) if text.settings else self.settings
 
     # For longer than a call ---------------------------------------------------------------------------
 
@@ -282,9 +288,15 @@ class TenantPool:
         """
         connections = self._connections
         read_only = query.read_only
+        own = text.settings if query.has_settings and text is not None else ()
+        settings = None
         # A statement that nothing is proved about may be one that refuses to be in a transaction.
-        settings = self.settings if sends_settings and query.session_clean else None
+        if sends_settings and query.session_clean and self._pool.sends_settings:
+            settings = self.settings_of(text) if own else self.settings
         tenant, local = (self._session, self.local) if settings is None else (None, None)
+        if own and settings is None:
+            # The call is a transaction that begins with them. The tenant's come last: they win.
+            local = "; ".join([local_settings(own, ()), *filter(None, [self.opening])])
         again = False
         while True:
             pooled = connections.acquire_nowait(tenant, is_pipeline=is_pipeline)
@@ -295,7 +307,7 @@ class TenantPool:
                 call.lease_wait = perf_counter() - call.began
             try:
                 if local is not None:
-                    await connection.execute(f"begin; {local}")
+                    await _begin(connection, query, local, own)
                 if sends_settings:
                     result = await work(connection, query, text, values, settings)
                 else:
@@ -314,7 +326,9 @@ class TenantPool:
                 if (note := note_of_statement(error, read_only=read_only)) is not None:
                     add_note(error, note)
                 if local is not None and isinstance(error, _NOT_IN_A_TRANSACTION):
-                    add_note(error, _IN_A_TRANSACTION)
+                    add_note(error, _IN_A_TRANSACTION if self.local is not None else _HAS_SETTINGS)
+                if own and is_of_settings(error):
+                    error = _refused(error, query, own)
                 if error is raised:
                     raise
                 raise error from raised
@@ -431,6 +445,22 @@ class TenantPool:
         replaced = self._pool.read_only.refused(error, pooled)
         explain_refusal(error, pooled.connection, replaced=replaced)
         return replaced
+
+
+async def _begin(connection: Any, query: CompiledQuery[Any, Any], local: str, own: SetTo) -> None:
+    """Begin the transaction of a call with its settings: ``own`` are those of the query."""
+    try:
+        await connection.execute(f"begin; {local}")
+    except exceptions.PostgresError as error:
+        if (said := _refused(error, query, own)) is error:
+            raise
+        raise said from None
+
+
+def _refused(error: BaseException, query: CompiledQuery[Any, Any], own: SetTo) -> BaseException:
+    """Return the error of a query whose setting the server refuses: it does not hold the value."""
+    state: str | None = getattr(error, "sqlstate", None)
+    return refused_setting(query.name, query.file, own, state, str(error)) or error
 
 
 def _is_unsent(error: BaseException) -> bool:

@@ -54,6 +54,13 @@ class LocalSettings:
         settings = tenant if tenant is not None else [(name, None) for name in names]
         return cls([*settings, ("search_path", search_path)] if search_path else settings)
 
+    @classmethod
+    def with_own(cls, own: Iterable[tuple[str, str]], settings: LocalSettings | None) -> LocalSettings:
+        """Return a statement's ``own`` settings in front of others, which win."""
+        values = () if settings is None else settings.values
+        others = [(name or "", value) for name, value in zip(values[::2], values[1::2], strict=True)]
+        return cls([*own, *others])
+
 
 def ready_step(connection: Any, settings: LocalSettings) -> Any:
     """Return the step that sets the settings for the steps after it, up to the next one with a Sync; None if

@@ -16,6 +16,7 @@ from plainsql.rows import Row
 from plainsql.types import Json, UNSET, UnsetType
 
 __all__ = [
+    "ByStateParameters",
     "CloseParameters",
     "Conversation",
     "CountParameters",
@@ -32,6 +33,7 @@ __all__ = [
     "SoftDeleteParameters",
     "UpdateParameters",
     "UpdateStateParameters",
+    "by_state",
     "close",
     "count",
     "create",
@@ -75,8 +77,19 @@ class Conversation(Row, frozen=True):
 
 
 if TYPE_CHECKING:
+    ByStateParameters = TypedDict("ByStateParameters", {
+        "state": str,
+        "after_last_activity": NotRequired[datetime | UnsetType],
+        "after_id": NotRequired[int | UnsetType],
+        "limit": NotRequired[int],
+    })
     CloseParameters = TypedDict("CloseParameters", {"id": int})
-    CountParameters = TypedDict("CountParameters", {"since": NotRequired[datetime | UnsetType]})
+    CountParameters = TypedDict("CountParameters", {
+        "user_id": NotRequired[int | UnsetType],
+        "state": NotRequired[str | UnsetType],
+        "is_active": NotRequired[bool | UnsetType],
+        "since": NotRequired[datetime | UnsetType],
+    })
     CreateParameters = TypedDict("CreateParameters", {
         "user_id": int,
         "session_id": str,
@@ -92,6 +105,8 @@ if TYPE_CHECKING:
     GetOrStartParameters = TypedDict("GetOrStartParameters", {"session_id": str, "user_id": int})
     ListParameters = TypedDict("ListParameters", {
         "user_id": NotRequired[int | UnsetType],
+        "state": NotRequired[str | UnsetType],
+        "is_active": NotRequired[bool | UnsetType],
         "after_created_at": NotRequired[datetime | UnsetType],
         "after_id": NotRequired[int | UnsetType],
         "limit": NotRequired[int],
@@ -126,6 +141,7 @@ if TYPE_CHECKING:
     })
 else:
     __getattr__ = parameter_types(__name__, {
+        "ByStateParameters": "by_state",
         "CloseParameters": "close",
         "CountParameters": "count",
         "CreateParameters": "create",
@@ -142,6 +158,51 @@ else:
         "UpdateParameters": "update",
         "UpdateStateParameters": "update_state",
     })
+
+
+@many[Conversation, "ByStateParameters"]("assistant.conversations.by_state", "sql/assistant/conversations/by_state.sql", 6, """\
+select
+  c.id,
+  c.tenant_id,
+  c.user_id,
+  c.session_id,
+  c.current_state,
+  c.context_data,
+  c.last_message_id,
+  c.is_active,
+  c.started_at,
+  c.last_activity,
+  c.created_at,
+  c.created_by,
+  c.updated_at,
+  c.updated_by
+from assistant.conversations as c
+where
+  c.tenant_id = (select assistant.current_tenant())
+  and c.is_active
+  and c.current_state = :state
+  and (c.last_activity, c.id) < (:after_last_activity, :after_id)  --?
+order by c.last_activity desc, c.id desc
+limit :limit
+""", read_only=True, session_clean=True, row_security={"assistant.conversations": ("app.jwt_tenant",)})
+def by_state(
+    *,
+    state: str,
+    after_last_activity: datetime | UnsetType = UNSET,
+    after_id: int | UnsetType = UNSET,
+    limit: int = 50,
+) -> Args:
+    """List the open conversations in one state, the last active first.
+
+    For the next page, pass the last row's ``last_activity`` and ``id``.
+
+    limit: 1..200, 50 by default.
+    Reads assistant.conversations.
+    SQL: sql/assistant/conversations/by_state.sql
+    """
+    if state is None or after_last_activity is None or after_id is None or limit is None:
+        raise NullError
+    return (state, after_last_activity, after_id, bounded("limit", limit, 1, 200))
 
 
 @optional[Conversation, "CloseParameters"]("assistant.conversations.close", "sql/assistant/conversations/close.sql", 5, """\
@@ -186,22 +247,33 @@ def close(*, id: int) -> Args:
     return (id,)
 
 
-@one[int, "CountParameters"]("assistant.conversations.count", "sql/assistant/conversations/count.sql", 3, """\
+@one[int, "CountParameters"]("assistant.conversations.count", "sql/assistant/conversations/count.sql", 5, """\
 select count(*) as total
 from assistant.conversations as c
 where
   c.tenant_id = (select assistant.current_tenant())
-  and c.created_at >= :since  --?
+  and c.user_id = :user_id      --?
+  and c.current_state = :state  --?
+  and c.is_active = :is_active  --?
+  and c.created_at >= :since    --?
 """, read_only=True, session_clean=True, row_security={"assistant.conversations": ("app.jwt_tenant",)})
-def count(*, since: datetime | UnsetType = UNSET) -> Args:
-    """Count the conversations, since a time if given.
+def count(
+    *,
+    user_id: int | UnsetType = UNSET,
+    state: str | UnsetType = UNSET,
+    is_active: bool | UnsetType = UNSET,
+    since: datetime | UnsetType = UNSET,
+) -> Args:
+    """Count the conversations.
+
+    Filters, each if given: a start time, a user, a state, and whether they are open.
 
     Reads assistant.conversations.
     SQL: sql/assistant/conversations/count.sql
     """
-    if since is None:
+    if user_id is None or state is None or is_active is None or since is None:
         raise NullError
-    return (since,)
+    return (user_id, state, is_active, since)
 
 
 @one[Conversation, "CreateParameters"]("assistant.conversations.create", "sql/assistant/conversations/create.sql", 7, """\
@@ -466,7 +538,7 @@ def get_or_start(*, session_id: str, user_id: int) -> Args:
     return (session_id, user_id)
 
 
-@many[Conversation, "ListParameters"]("assistant.conversations.list", "sql/assistant/conversations/list.sql", 6, """\
+@many[Conversation, "ListParameters"]("assistant.conversations.list", "sql/assistant/conversations/list.sql", 7, """\
 select
   c.id,
   c.tenant_id,
@@ -486,6 +558,8 @@ from assistant.conversations as c
 where
   c.tenant_id = (select assistant.current_tenant())
   and c.user_id = :user_id                                   --?
+  and c.current_state = :state                               --?
+  and c.is_active = :is_active                               --?
   and (c.created_at, c.id) < (:after_created_at, :after_id)  --?
 order by c.created_at desc, c.id desc
 limit :limit
@@ -493,21 +567,31 @@ limit :limit
 def list(
     *,
     user_id: int | UnsetType = UNSET,
+    state: str | UnsetType = UNSET,
+    is_active: bool | UnsetType = UNSET,
     after_created_at: datetime | UnsetType = UNSET,
     after_id: int | UnsetType = UNSET,
     limit: int = 50,
 ) -> Args:
-    """List conversations, newest first, of one user if given.
+    """List conversations, newest first.
 
+    Filters, each if given: a user, a state, and whether they are open.
     For the next page, pass the last row's ``created_at`` and ``id``.
 
     limit: 1..200, 50 by default.
     Reads assistant.conversations.
     SQL: sql/assistant/conversations/list.sql
     """
-    if user_id is None or after_created_at is None or after_id is None or limit is None:
+    if (
+        user_id is None
+        or state is None
+        or is_active is None
+        or after_created_at is None
+        or after_id is None
+        or limit is None
+    ):
         raise NullError
-    return (user_id, after_created_at, after_id, bounded("limit", limit, 1, 200))
+    return (user_id, state, is_active, after_created_at, after_id, bounded("limit", limit, 1, 200))
 
 
 @many[Conversation, "ListActiveParameters"]("assistant.conversations.list_active", "sql/assistant/conversations/list_active.sql", 6, """\

@@ -145,7 +145,12 @@ if TYPE_CHECKING:
         "late_minutes": NotRequired[int],
         "limit": NotRequired[int],
     })
-    CountParameters = TypedDict("CountParameters", {"since": NotRequired[datetime | UnsetType]})
+    CountParameters = TypedDict("CountParameters", {
+        "user_id": NotRequired[int | UnsetType],
+        "status": NotRequired[str | UnsetType],
+        "event_type": NotRequired[str | UnsetType],
+        "since": NotRequired[datetime | UnsetType],
+    })
     CreateParameters = TypedDict("CreateParameters", {
         "user_id": int,
         "title": str,
@@ -167,6 +172,8 @@ if TYPE_CHECKING:
     GetByIdParameters = TypedDict("GetByIdParameters", {"id": int})
     ListParameters = TypedDict("ListParameters", {
         "user_id": NotRequired[int | UnsetType],
+        "status": NotRequired[str | UnsetType],
+        "event_type": NotRequired[str | UnsetType],
         "after_created_at": NotRequired[datetime | UnsetType],
         "after_id": NotRequired[int | UnsetType],
         "limit": NotRequired[int],
@@ -509,22 +516,33 @@ def claim_due_reminders(*, late_minutes: int = 60, limit: int = 100) -> Args:
     return (bounded("late_minutes", late_minutes, 0, 10080), bounded("limit", limit, 1, 1000))
 
 
-@one[int, "CountParameters"]("assistant.events.count", "sql/assistant/events/count.sql", 3, """\
+@one[int, "CountParameters"]("assistant.events.count", "sql/assistant/events/count.sql", 5, """\
 select count(*) as total
 from assistant.events as e
 where
   e.tenant_id = (select assistant.current_tenant())
-  and e.created_at >= :since  --?
+  and e.user_id = :user_id        --?
+  and e.status = :status          --?
+  and e.event_type = :event_type  --?
+  and e.created_at >= :since      --?
 """, read_only=True, session_clean=True, row_security={"assistant.events": ("app.jwt_tenant",)})
-def count(*, since: datetime | UnsetType = UNSET) -> Args:
-    """Count the events, since a time if given.
+def count(
+    *,
+    user_id: int | UnsetType = UNSET,
+    status: str | UnsetType = UNSET,
+    event_type: str | UnsetType = UNSET,
+    since: datetime | UnsetType = UNSET,
+) -> Args:
+    """Count the events.
+
+    Filters, each if given: a start time, a user, a status and an event type.
 
     Reads assistant.events.
     SQL: sql/assistant/events/count.sql
     """
-    if since is None:
+    if user_id is None or status is None or event_type is None or since is None:
         raise NullError
-    return (since,)
+    return (user_id, status, event_type, since)
 
 
 @one[Event, "CreateParameters"]("assistant.events.create", "sql/assistant/events/create.sql", 14, """\
@@ -721,7 +739,7 @@ def get_by_id(*, id: int) -> Args:
     return (id,)
 
 
-@many[Event, "ListParameters"]("assistant.events.list", "sql/assistant/events/list.sql", 6, """\
+@many[Event, "ListParameters"]("assistant.events.list", "sql/assistant/events/list.sql", 7, """\
 select
   e.id,
   e.tenant_id,
@@ -747,6 +765,8 @@ from assistant.events as e
 where
   e.tenant_id = (select assistant.current_tenant())
   and e.user_id = :user_id                                   --?
+  and e.status = :status                                     --?
+  and e.event_type = :event_type                             --?
   and (e.created_at, e.id) < (:after_created_at, :after_id)  --?
 order by e.created_at desc, e.id desc
 limit :limit
@@ -754,21 +774,31 @@ limit :limit
 def list(
     *,
     user_id: int | UnsetType = UNSET,
+    status: str | UnsetType = UNSET,
+    event_type: str | UnsetType = UNSET,
     after_created_at: datetime | UnsetType = UNSET,
     after_id: int | UnsetType = UNSET,
     limit: int = 50,
 ) -> Args:
-    """List events, newest first, of one user if given.
+    """List events, newest first.
 
+    Filters, each if given: a user, a status and an event type.
     For the next page, pass the last row's ``created_at`` and ``id``.
 
     limit: 1..200, 50 by default.
     Reads assistant.events.
     SQL: sql/assistant/events/list.sql
     """
-    if user_id is None or after_created_at is None or after_id is None or limit is None:
+    if (
+        user_id is None
+        or status is None
+        or event_type is None
+        or after_created_at is None
+        or after_id is None
+        or limit is None
+    ):
         raise NullError
-    return (user_id, after_created_at, after_id, bounded("limit", limit, 1, 200))
+    return (user_id, status, event_type, after_created_at, after_id, bounded("limit", limit, 1, 200))
 
 
 @optional[Event, "MarkCompletedParameters"]("assistant.events.mark_completed", "sql/assistant/events/mark_completed.sql", 5, """\

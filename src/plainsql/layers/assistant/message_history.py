@@ -22,6 +22,7 @@ __all__ = [
     "CountParameters",
     "CreateParameters",
     "GetByIdParameters",
+    "GetByMessageIdParameters",
     "IntentStatistics",
     "IntentStatisticsParameters",
     "ListParameters",
@@ -38,6 +39,7 @@ __all__ = [
     "count",
     "create",
     "get_by_id",
+    "get_by_message_id",
     "intent_statistics",
     "list",
     "purge",
@@ -108,7 +110,12 @@ if TYPE_CHECKING:
         "after_id": NotRequired[int | UnsetType],
         "limit": NotRequired[int],
     })
-    CountParameters = TypedDict("CountParameters", {"since": NotRequired[datetime | UnsetType]})
+    CountParameters = TypedDict("CountParameters", {
+        "conversation_id": NotRequired[int | UnsetType],
+        "intent": NotRequired[str | UnsetType],
+        "min_confidence": NotRequired[float | UnsetType],
+        "since": NotRequired[datetime | UnsetType],
+    })
     CreateParameters = TypedDict("CreateParameters", {
         "conversation_id": int,
         "message_id": NotRequired[str | None],
@@ -120,6 +127,10 @@ if TYPE_CHECKING:
         "processing_time_ms": NotRequired[int | None],
     })
     GetByIdParameters = TypedDict("GetByIdParameters", {"id": int})
+    GetByMessageIdParameters = TypedDict("GetByMessageIdParameters", {
+        "message_id": str,
+        "conversation_id": NotRequired[int | UnsetType],
+    })
     IntentStatisticsParameters = TypedDict("IntentStatisticsParameters", {
         "since": NotRequired[datetime | UnsetType],
         "until": NotRequired[datetime | UnsetType],
@@ -127,6 +138,8 @@ if TYPE_CHECKING:
     })
     ListParameters = TypedDict("ListParameters", {
         "conversation_id": NotRequired[int | UnsetType],
+        "intent": NotRequired[str | UnsetType],
+        "min_confidence": NotRequired[float | UnsetType],
         "after_created_at": NotRequired[datetime | UnsetType],
         "after_id": NotRequired[int | UnsetType],
         "limit": NotRequired[int],
@@ -157,6 +170,7 @@ else:
         "CountParameters": "count",
         "CreateParameters": "create",
         "GetByIdParameters": "get_by_id",
+        "GetByMessageIdParameters": "get_by_message_id",
         "IntentStatisticsParameters": "intent_statistics",
         "ListParameters": "list",
         "PurgeDeletedParameters": "purge_deleted",
@@ -380,22 +394,33 @@ def conversation_history(
     return (conversation_id, after_created_at, after_id, bounded("limit", limit, 1, 200))
 
 
-@one[int, "CountParameters"]("assistant.message_history.count", "sql/assistant/message_history/count.sql", 3, """\
+@one[int, "CountParameters"]("assistant.message_history.count", "sql/assistant/message_history/count.sql", 5, """\
 select count(*) as total
 from assistant.message_history as m
 where
   m.tenant_id = (select assistant.current_tenant())
-  and m.created_at >= :since  --?
+  and m.conversation_id = :conversation_id   --?
+  and m.intent_detected = :intent            --?
+  and m.confidence_score >= :min_confidence  --?
+  and m.created_at >= :since                 --?
 """, read_only=True, session_clean=True, row_security={"assistant.message_history": ("app.jwt_tenant",)})
-def count(*, since: datetime | UnsetType = UNSET) -> Args:
-    """Count the messages, since a time if given.
+def count(
+    *,
+    conversation_id: int | UnsetType = UNSET,
+    intent: str | UnsetType = UNSET,
+    min_confidence: float | UnsetType = UNSET,
+    since: datetime | UnsetType = UNSET,
+) -> Args:
+    """Count the messages.
+
+    Filters, each if given: a start time, a conversation, a detected intent and a minimum confidence.
 
     Reads assistant.message_history.
     SQL: sql/assistant/message_history/count.sql
     """
-    if since is None:
+    if conversation_id is None or intent is None or min_confidence is None or since is None:
         raise NullError
-    return (since,)
+    return (conversation_id, intent, min_confidence, since)
 
 
 @one[Message, "CreateParameters"]("assistant.message_history.create", "sql/assistant/message_history/create.sql", 12, """\
@@ -512,6 +537,43 @@ def get_by_id(*, id: int) -> Args:
     return (id,)
 
 
+@optional[Message, "GetByMessageIdParameters"]("assistant.message_history.get_by_message_id", "sql/assistant/message_history/get_by_message_id.sql", 5, """\
+select
+  m.id,
+  m.tenant_id,
+  m.conversation_id,
+  m.message_id,
+  m.user_message,
+  m.bot_response,
+  m.intent_detected,
+  m.entities_extracted,
+  m.confidence_score,
+  m.processing_time_ms,
+  m.created_at,
+  m.created_by,
+  m.updated_at,
+  m.updated_by
+from assistant.message_history as m
+where
+  m.tenant_id = (select assistant.current_tenant())
+  and m.message_id = :message_id
+  and m.conversation_id = :conversation_id  --?
+order by m.created_at desc, m.id desc
+limit 1
+""", read_only=True, session_clean=True, row_security={"assistant.message_history": ("app.jwt_tenant",)})
+def get_by_message_id(*, message_id: str, conversation_id: int | UnsetType = UNSET) -> Args:
+    """The message that the channel knows by this id, of one conversation if given.
+
+    Channels may use an id again, in another chat for example. The newest message is returned then.
+
+    Reads assistant.message_history.
+    SQL: sql/assistant/message_history/get_by_message_id.sql
+    """
+    if message_id is None or conversation_id is None:
+        raise NullError
+    return (message_id, conversation_id)
+
+
 @many[IntentStatistics, "IntentStatisticsParameters"]("assistant.message_history.intent_statistics", "sql/assistant/message_history/intent_statistics.sql", 7, """\
 select
   m.intent_detected as intent,
@@ -548,7 +610,7 @@ def intent_statistics(
     return (since, until, bounded("limit", limit, 1, 1000))
 
 
-@many[Message, "ListParameters"]("assistant.message_history.list", "sql/assistant/message_history/list.sql", 6, """\
+@many[Message, "ListParameters"]("assistant.message_history.list", "sql/assistant/message_history/list.sql", 7, """\
 select
   m.id,
   m.tenant_id,
@@ -568,6 +630,8 @@ from assistant.message_history as m
 where
   m.tenant_id = (select assistant.current_tenant())
   and m.conversation_id = :conversation_id                   --?
+  and m.intent_detected = :intent                            --?
+  and m.confidence_score >= :min_confidence                  --?
   and (m.created_at, m.id) < (:after_created_at, :after_id)  --?
 order by m.created_at desc, m.id desc
 limit :limit
@@ -575,21 +639,38 @@ limit :limit
 def list(
     *,
     conversation_id: int | UnsetType = UNSET,
+    intent: str | UnsetType = UNSET,
+    min_confidence: float | UnsetType = UNSET,
     after_created_at: datetime | UnsetType = UNSET,
     after_id: int | UnsetType = UNSET,
     limit: int = 50,
 ) -> Args:
-    """List messages, newest first, of one conversation if given.
+    """List messages, newest first.
 
+    Filters, each if given: a conversation, a detected intent and a minimum confidence.
     For the next page, pass the last row's ``created_at`` and ``id``.
 
     limit: 1..200, 50 by default.
     Reads assistant.message_history.
     SQL: sql/assistant/message_history/list.sql
     """
-    if conversation_id is None or after_created_at is None or after_id is None or limit is None:
+    if (
+        conversation_id is None
+        or intent is None
+        or min_confidence is None
+        or after_created_at is None
+        or after_id is None
+        or limit is None
+    ):
         raise NullError
-    return (conversation_id, after_created_at, after_id, bounded("limit", limit, 1, 200))
+    return (
+        conversation_id,
+        intent,
+        min_confidence,
+        after_created_at,
+        after_id,
+        bounded("limit", limit, 1, 200),
+    )
 
 
 @count_["PurgeParameters"]("assistant.message_history.purge", "sql/assistant/message_history/purge.sql", 5, """\

@@ -123,7 +123,12 @@ if TYPE_CHECKING:
         "limit": NotRequired[int],
     })
     ClaimDueRemindersParameters = TypedDict("ClaimDueRemindersParameters", {"limit": NotRequired[int]})
-    CountParameters = TypedDict("CountParameters", {"since": NotRequired[datetime | UnsetType]})
+    CountParameters = TypedDict("CountParameters", {
+        "user_id": NotRequired[int | UnsetType],
+        "category": NotRequired[str | UnsetType],
+        "since": NotRequired[datetime | UnsetType],
+        "only_pinned": NotRequired[bool],
+    })
     CreateParameters = TypedDict("CreateParameters", {
         "user_id": int,
         "title": NotRequired[str | None],
@@ -140,9 +145,11 @@ if TYPE_CHECKING:
     GetByIdParameters = TypedDict("GetByIdParameters", {"id": int})
     ListParameters = TypedDict("ListParameters", {
         "user_id": NotRequired[int | UnsetType],
+        "category": NotRequired[str | UnsetType],
         "after_created_at": NotRequired[datetime | UnsetType],
         "after_id": NotRequired[int | UnsetType],
         "limit": NotRequired[int],
+        "only_pinned": NotRequired[bool],
     })
     PurgeParameters = TypedDict("PurgeParameters", {"id": int})
     PurgeDeletedParameters = TypedDict("PurgeDeletedParameters", {
@@ -370,22 +377,33 @@ def claim_due_reminders(*, limit: int = 100) -> Args:
     return (bounded("limit", limit, 1, 1000),)
 
 
-@one[int, "CountParameters"]("assistant.notes.count", "sql/assistant/notes/count.sql", 3, """\
+@one[int, "CountParameters"]("assistant.notes.count", "sql/assistant/notes/count.sql", 5, """\
 select count(*) as total
 from assistant.notes as n
 where
   n.tenant_id = (select assistant.current_tenant())
+  and n.user_id = :user_id    --?
+  and n.category = :category  --?
+  and n.is_pinned             --? only_pinned
   and n.created_at >= :since  --?
 """, read_only=True, session_clean=True, row_security={"assistant.notes": ("app.jwt_tenant",)})
-def count(*, since: datetime | UnsetType = UNSET) -> Args:
-    """Count the notes, since a time if given.
+def count(
+    *,
+    user_id: int | UnsetType = UNSET,
+    category: str | UnsetType = UNSET,
+    since: datetime | UnsetType = UNSET,
+    only_pinned: bool = False,
+) -> Args:
+    """Count the notes.
+
+    Filters, each if given: a start time, a user, a category, and only pinned notes.
 
     Reads assistant.notes.
     SQL: sql/assistant/notes/count.sql
     """
-    if since is None:
+    if user_id is None or category is None or since is None:
         raise NullError
-    return (since,)
+    return (user_id, category, since, only_pinned)
 
 
 @one[Note, "CreateParameters"]("assistant.notes.create", "sql/assistant/notes/create.sql", 14, """\
@@ -557,7 +575,7 @@ def get_by_id(*, id: int) -> Args:
     return (id,)
 
 
-@many[Note, "ListParameters"]("assistant.notes.list", "sql/assistant/notes/list.sql", 6, """\
+@many[Note, "ListParameters"]("assistant.notes.list", "sql/assistant/notes/list.sql", 7, """\
 select
   n.id,
   n.tenant_id,
@@ -580,6 +598,8 @@ from assistant.notes as n
 where
   n.tenant_id = (select assistant.current_tenant())
   and n.user_id = :user_id                                   --?
+  and n.category = :category                                 --?
+  and n.is_pinned                                            --? only_pinned
   and (n.created_at, n.id) < (:after_created_at, :after_id)  --?
 order by n.created_at desc, n.id desc
 limit :limit
@@ -587,21 +607,24 @@ limit :limit
 def list(
     *,
     user_id: int | UnsetType = UNSET,
+    category: str | UnsetType = UNSET,
     after_created_at: datetime | UnsetType = UNSET,
     after_id: int | UnsetType = UNSET,
     limit: int = 50,
+    only_pinned: bool = False,
 ) -> Args:
-    """List notes, newest first, of one user if given.
+    """List notes, newest first.
 
+    Filters, each if given: a user, a category, and only pinned notes.
     For the next page, pass the last row's ``created_at`` and ``id``.
 
     limit: 1..200, 50 by default.
     Reads assistant.notes.
     SQL: sql/assistant/notes/list.sql
     """
-    if user_id is None or after_created_at is None or after_id is None or limit is None:
+    if user_id is None or category is None or after_created_at is None or after_id is None or limit is None:
         raise NullError
-    return (user_id, after_created_at, after_id, bounded("limit", limit, 1, 200))
+    return (user_id, category, after_created_at, after_id, bounded("limit", limit, 1, 200), only_pinned)
 
 
 @count_["PurgeParameters"]("assistant.notes.purge", "sql/assistant/notes/purge.sql", 5, """\

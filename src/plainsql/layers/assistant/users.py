@@ -70,7 +70,11 @@ class User(Row, frozen=True):
 
 
 if TYPE_CHECKING:
-    CountParameters = TypedDict("CountParameters", {"since": NotRequired[datetime | UnsetType]})
+    CountParameters = TypedDict("CountParameters", {
+        "is_active": NotRequired[bool | UnsetType],
+        "language_code": NotRequired[str | UnsetType],
+        "since": NotRequired[datetime | UnsetType],
+    })
     CreateParameters = TypedDict("CreateParameters", {
         "telegram_id": NotRequired[int | None],
         "username": NotRequired[str | None],
@@ -91,6 +95,8 @@ if TYPE_CHECKING:
         "language_code": NotRequired[str | None],
     })
     ListParameters = TypedDict("ListParameters", {
+        "is_active": NotRequired[bool | UnsetType],
+        "language_code": NotRequired[str | UnsetType],
         "after_created_at": NotRequired[datetime | UnsetType],
         "after_id": NotRequired[int | UnsetType],
         "limit": NotRequired[int],
@@ -137,22 +143,31 @@ else:
     })
 
 
-@one[int, "CountParameters"]("assistant.users.count", "sql/assistant/users/count.sql", 3, """\
+@one[int, "CountParameters"]("assistant.users.count", "sql/assistant/users/count.sql", 5, """\
 select count(*) as total
 from assistant.users as u
 where
   u.tenant_id = (select assistant.current_tenant())
-  and u.created_at >= :since  --?
+  and u.is_active = :is_active          --?
+  and u.language_code = :language_code  --?
+  and u.created_at >= :since            --?
 """, read_only=True, session_clean=True, row_security={"assistant.users": ("app.jwt_tenant",)})
-def count(*, since: datetime | UnsetType = UNSET) -> Args:
-    """Count the users, since a time if given.
+def count(
+    *,
+    is_active: bool | UnsetType = UNSET,
+    language_code: str | UnsetType = UNSET,
+    since: datetime | UnsetType = UNSET,
+) -> Args:
+    """Count the users.
+
+    Filters, each if given: a start time, whether they are active, and a language.
 
     Reads assistant.users.
     SQL: sql/assistant/users/count.sql
     """
-    if since is None:
+    if is_active is None or language_code is None or since is None:
         raise NullError
-    return (since,)
+    return (is_active, language_code, since)
 
 
 @one[User, "CreateParameters"]("assistant.users.create", "sql/assistant/users/create.sql", 13, """\
@@ -384,7 +399,7 @@ def get_or_create_from_telegram(
     return (telegram_id, username, first_name, last_name, language_code)
 
 
-@many[User, "ListParameters"]("assistant.users.list", "sql/assistant/users/list.sql", 6, """\
+@many[User, "ListParameters"]("assistant.users.list", "sql/assistant/users/list.sql", 7, """\
 select
   u.id,
   u.tenant_id,
@@ -403,27 +418,38 @@ select
 from assistant.users as u
 where
   u.tenant_id = (select assistant.current_tenant())
+  and u.is_active = :is_active                               --?
+  and u.language_code = :language_code                       --?
   and (u.created_at, u.id) < (:after_created_at, :after_id)  --?
 order by u.created_at desc, u.id desc
 limit :limit
 """, read_only=True, session_clean=True, row_security={"assistant.users": ("app.jwt_tenant",)})
 def list(
     *,
+    is_active: bool | UnsetType = UNSET,
+    language_code: str | UnsetType = UNSET,
     after_created_at: datetime | UnsetType = UNSET,
     after_id: int | UnsetType = UNSET,
     limit: int = 50,
 ) -> Args:
     """List users, newest first.
 
+    Filters, each if given: whether they are active, and a language.
     For the next page, pass the last row's ``created_at`` and ``id``.
 
     limit: 1..200, 50 by default.
     Reads assistant.users.
     SQL: sql/assistant/users/list.sql
     """
-    if after_created_at is None or after_id is None or limit is None:
+    if (
+        is_active is None
+        or language_code is None
+        or after_created_at is None
+        or after_id is None
+        or limit is None
+    ):
         raise NullError
-    return (after_created_at, after_id, bounded("limit", limit, 1, 200))
+    return (is_active, language_code, after_created_at, after_id, bounded("limit", limit, 1, 200))
 
 
 @many[User, "ListActiveParameters"]("assistant.users.list_active", "sql/assistant/users/list_active.sql", 6, """\

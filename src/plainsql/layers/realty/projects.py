@@ -415,7 +415,7 @@ def list(
     return (district, after_created_at, after_id, bounded("limit", limit, 1, 200))
 
 
-@many[ProjectText, "ListWithoutEmbeddingParameters"]("realty.projects.list_without_embedding", "sql/realty/projects/list_without_embedding.sql", 8, """\
+@many[ProjectText, "ListWithoutEmbeddingParameters"]("realty.projects.list_without_embedding", "sql/realty/projects/list_without_embedding.sql", 10, """\
 select
   pr.id,
   concat_ws(
@@ -428,7 +428,8 @@ where
   and (pr.created_at, pr.id) > (:after_created_at, :after_id)  --?
 order by pr.created_at, pr.id
 limit :limit
-""", read_only=True, session_clean=True, not_null=("text",))
+for no key update of pr skip locked
+""", session_clean=True, not_null=("text",))
 def list_without_embedding(
     *,
     after_created_at: datetime | UnsetType = UNSET,
@@ -439,6 +440,8 @@ def list_without_embedding(
 
     For the next page, pass the last row's ``created_at`` and ``id``; after ``set_embedding``, the
     first page has new rows.
+
+    In a transaction the rows belong to it until it ends: see properties/list_without_embedding.sql.
 
     limit: 1..200, 50 by default.
     Reads realty.projects.

@@ -521,7 +521,7 @@ def list_by_project(
     )
 
 
-@many[PropertyText, "ListWithoutEmbeddingParameters"]("realty.properties.list_without_embedding", "sql/realty/properties/list_without_embedding.sql", 8, """\
+@many[PropertyText, "ListWithoutEmbeddingParameters"]("realty.properties.list_without_embedding", "sql/realty/properties/list_without_embedding.sql", 12, """\
 select
   p.id,
   concat_ws('. ', p.title, p.type, p.description, p.view_type, pr.name, pr.district) as text,
@@ -533,7 +533,8 @@ where
   and (p.created_at, p.id) > (:after_created_at, :after_id)  --?
 order by p.created_at, p.id
 limit :limit
-""", read_only=True, session_clean=True, not_null=("text",))
+for no key update of p skip locked
+""", session_clean=True, not_null=("text",))
 def list_without_embedding(
     *,
     after_created_at: datetime | UnsetType = UNSET,
@@ -544,6 +545,10 @@ def list_without_embedding(
 
     For the next page, pass the last row's ``created_at`` and ``id``; after ``set_embedding``, the
     first page has new rows.
+
+    In a transaction the rows belong to it until it ends: another transaction skips them. So any
+    number of workers can run it, as ``plainsql.vector.fill`` does. A change of such a row waits; a
+    row that refers to it does not.
 
     limit: 1..200, 50 by default.
     Reads realty.projects, realty.properties.

@@ -71,7 +71,10 @@ def _dump_inet(value: Any) -> str:
 def _dump_bits(value: Any) -> str:
     if isinstance(value, types.BitString):
         return format(value.to_int(), f"0{len(value)}b") if len(value) else ""
-    data = bytes(memoryview(value))
+    view = memoryview(value)
+    if view.format not in ("B", "c"):
+        raise TypeError("expected bytes, got other numbers")
+    data = bytes(view)
     return format(int.from_bytes(data), f"0{8 * len(data)}b") if data else ""
 
 

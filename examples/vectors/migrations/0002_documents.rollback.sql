@@ -1,0 +1,2 @@
+-- Drop the documents.
+drop table documents;

@@ -1,0 +1,5 @@
+-- Add a document.
+-- returns: value
+insert into documents as d (title, body, metadata, embedding, terms)
+values (:title, :body, :metadata, :embedding, :terms)
+returning d.id
