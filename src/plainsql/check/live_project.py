@@ -52,7 +52,7 @@ class LiveProject:
     ) -> None:
         """Take the settings; ``scratch`` is the URL of a server, as for ``check_project``.
 
-        ``large`` returns the rows of the tables of which production has many; the first check asks for them.
+        ``large`` returns the rows of the tables of which production has many; the first check calls it.
         """
         self.project = project
         self._scratch = scratch

@@ -44,7 +44,7 @@ _MOST_DIMENSIONS = 2000
 
 @dataclass(frozen=True, slots=True)
 class _Distance:
-    """A distance in an order: an operator, or the function that an operator stands for."""
+    """A distance in an order: an operator, or the function behind one."""
 
     node: Node
     operator: Operator
@@ -190,7 +190,7 @@ def _generic_plan(examined: Examined, relation: Relation, place: int) -> Iterato
 def _policy_of_tenant(relation: Relation) -> str:
     """Return a policy whose value the planner takes for its estimates; empty if there is none.
 
-    The value of a sub-select is not known to it, whoever calls.
+    The value of a sub-select is not known to it.
     """
     for policy in relation.policies if relation.row_security else ():
         for text in policy.expressions if policy.command in _READING else ():
