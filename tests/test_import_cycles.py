@@ -19,7 +19,14 @@ ANALYSIS_ORDER = (
     *("catalog", "tree", "conditions", "cardinality", "nullability", "effects", "origins", "shapes"),
     "findings",
     *("analyser", "__init__"),
-    *("conflict_targets", "preparation", "merge", "representative_variants", "batched_plans"),
+    *(
+        "conflict_targets",
+        "preparation",
+        "merge",
+        "query_settings",
+        "representative_variants",
+        "batched_plans",
+    ),
     *("checkout_identity", "scratch_records", "scratch_database", "sandbox"),
 )
 

@@ -26,7 +26,7 @@ from plainsql.redis_connection import RedisConnection
 from plainsql.sessions import Sessions, SyncSessions
 from plainsql.sync_redis_connection import SyncRedisConnection
 from plainsql.values import SyncValues, Values
-from plainsql.vector import fill
+from plainsql.vector import fill, recall
 from tests.database.ask import SELECT_1
 
 NO_POOL = asyncpg.Pool.__new__(asyncpg.Pool)  # nothing is sent there
@@ -288,6 +288,9 @@ FUNCTIONS: dict[str, list[Function]] = {
             ("db", "list_query", "set_query"),
         )
     ],
+    "recall": [
+        Function(recall, lambda _, given: recall(SELECT_1, "-", **given), ("query", "database")),
+    ],
     "load": [Function(plainsql.load, lambda _, given: plainsql.load(**given))],
     "Rotation": [
         Function(
@@ -362,7 +365,10 @@ NO_OPTIONS = {
         *("EmbeddedServer", "Status", "project_folder", "scratch_folder", "start_or_scratch"),
     },
     "plainsql.otel": set[str](),
-    "plainsql.vector": {"Failure", "Filled", "HalfVector", "SparseVector", "Vector"},
+    "plainsql.vector": {
+        *("Failure", "Filled", "HalfVector", "SparseVector", "Vector"),
+        *("RecallCase", "RecallMeasurement", "RecallReport"),
+    },
 }
 # Methods of what is returned, with no option but data.
 NO_OPTIONS_METHODS = {

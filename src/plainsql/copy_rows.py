@@ -305,7 +305,7 @@ select
 from pg_class as c
 where c.oid = $1::regclass
 """
-"""Whether the role may analyze a table. PostgreSQL only warns one that may not."""
+"""True if the role may analyze the table. PostgreSQL only warns one that may not."""
 
 
 def analyze_refusal(table: str) -> BindError:

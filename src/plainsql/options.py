@@ -19,7 +19,7 @@ from os import PathLike
 from ssl import SSLContext
 from typing import Any, Final, NamedTuple
 
-from plainsql.durations import seconds_of
+from plainsql.duration_text import seconds_of
 from plainsql.errors import OptionError
 
 __all__ = ["OPTIONS", "SETTING_NAME", "Kind", "check", "nearest", "refusal"]
@@ -355,6 +355,21 @@ _MIGRATION_RUN: Final = {
     "server_wait": _SECONDS_FROM_0,
 }
 
+_SHARE: Final = Kind("a number above 0, at most 1", lambda value: _is_number(value) and 0 < value <= 1)
+_PARAMETERS: Final = Kind(
+    "a dict of parameters", lambda value: isinstance(value, Mapping) and all(map(_NAME.fits, value))
+)
+_QUERY: Final = Kind("a query", lambda value: hasattr(value, "compiled") and hasattr(value, "file"))
+_VECTORS: Final = Kind(
+    "vectors, as a list or an array",
+    lambda value: isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping),
+)
+
+
+def _is_list(value: object) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str | bytes)
+
+
 _QUERY_NAME: Final = re.compile(r"[a-z_][a-z0-9_]*(?:\.[a-z_][a-z0-9_]*)*")
 
 OPTIONS: Final[Mapping[str, Mapping[str, Kind]]] = {
@@ -451,6 +466,41 @@ OPTIONS: Final[Mapping[str, Mapping[str, Kind]]] = {
         "window": _PERIOD,
     },
     "wait": {"timeout": _or_none(_SECONDS_FROM_0)},
+    "recall": {
+        "parameters": _or_none(_PARAMETERS),
+        "vectors": _or_none(_VECTORS),
+        "vector": _or_none(_NAME),
+        "column": _or_none(_NAME),
+        "exact": _or_none(_QUERY),
+        "sample": _whole(1, 100_000_000),
+        "settings": _or_none(
+            Kind(
+                "a dict of settings, each with a list of values",
+                lambda value: (
+                    isinstance(value, Mapping)
+                    and all(map(_NAME.fits, value))
+                    and all(_is_list(each) and len(each) > 0 for each in value.values())
+                ),
+            )
+        ),
+        "filters": _or_none(
+            Kind("a list of dicts", lambda value: _is_list(value) and all(map(_PARAMETERS.fits, value)))
+        ),
+        "selectivities": Kind(
+            "a list of numbers above 0, at most 1",
+            lambda value: _is_list(value) and all(map(_SHARE.fits, value)),
+        ),
+        "tenants": _or_none(
+            Kind("a list of tenants' ids", lambda value: _is_list(value) and all(map(_TENANT.fits, value)))
+        ),
+        "role": _or_none(_NAME),
+        "at_least": _or_none(_SHARE),
+        "timeout": Kind(
+            f"seconds above 0, at most {_LONGEST_S:.0f}",
+            lambda value: _is_number(value) and 0 < value <= _LONGEST_S,
+        ),
+        "progress": _HOOK,
+    },
     "fill": {
         "embed": Kind("a function of a list of texts", callable),
         "batch": _whole(1, 10_000),

@@ -59,7 +59,7 @@ def test_a_copy_has_its_dimension_and_language_and_passes_the_check(
     assert before == {path: path.read_bytes() for path in (folder / homes).iterdir()}
 
 
-@pytest.mark.parametrize("layer", packaged_layers())
+@pytest.mark.parametrize("layer", sorted(packaged_layers()))
 def test_a_copy_without_settings_is_the_layer_to_the_byte(layer: str) -> None:
     copied, packaged = copied_layer(layer, {}), packaged_layers()[layer]
     for texts, folder in ((copied.migrations, packaged.migrations / layer), (copied.sql, packaged.sql)):

@@ -172,7 +172,7 @@ async def test_streams_columns_and_copies(lone: plainsql.Database) -> None:
     assert await lone.copy_out(rows, output, {"n": 2, "mem": 1024}, header=False) == 2
     assert output.getvalue() == b"1MB,force_custom_plan\n" * 2
     async with lone.transaction() as tx:
-        seen_in_stream = []
+        seen_in_stream: list[str] = []
         async for row in rows.stream(tx, n=1200, mem=1024):
             if len(seen_in_stream) % 400 == 0:
                 await check_plain(tx)
@@ -184,7 +184,7 @@ async def test_streams_columns_and_copies(lone: plainsql.Database) -> None:
 
 @both
 async def test_a_transaction_gets_its_own_back(lone: plainsql.Database) -> None:
-    """What the transaction itself has set is there again, after a result, an error and a rollback."""
+    """The transaction's own value is restored after a result, an error and a rollback."""
     async with lone.transaction() as tx:
         await tx.connection.execute("set local work_mem = '11MB'")
         assert (await seen(tx, mem="2MB")).mem == "2MB"
@@ -192,7 +192,7 @@ async def test_a_transaction_gets_its_own_back(lone: plainsql.Database) -> None:
         with pytest.raises(NoRowError):
             await none(tx, mem=1024)
         with pytest.raises(BindError):
-            await divide(tx, n="no number", mem=1024)  # type: ignore[arg-type]
+            await divide(tx, n="no number", mem=1024)  # type: ignore[call-overload]
         assert (await plain(tx)).mem == "11MB"
         with pytest.raises(asyncpg.DivisionByZeroError):
             async with tx.transaction() as savepoint:
@@ -224,7 +224,7 @@ async def test_a_refused_value_is_not_shown(lone: plainsql.Database) -> None:
     with pytest.raises(BindError, match=r"expected 64 kB\.\.\d+ kB"):
         await seen(lone, mem=1)
     with pytest.raises(BindError, match="mem: expected a number, a text or a bool for a setting, got list"):
-        await seen(lone, mem=[1])  # type: ignore[arg-type]
+        await seen(lone, mem=[1])  # type: ignore[call-overload]
     await check_plain(lone)
     async with lone.transaction() as tx:
         with pytest.raises(BindError, match=r"^o\.seen: PostgreSQL refuses the value of work_mem"):
@@ -246,6 +246,12 @@ async def test_on_connections_of_the_program(shop_url: str) -> None:
     await check_plain(db)
     async with connection.transaction():
         assert (await seen(db, mem="2MB")).mem == "2MB"
+        with pytest.raises(BindError):
+            await divide(db, n="no number", mem=1024)  # type: ignore[call-overload]
+        await check_plain(db)
+        with pytest.raises(asyncpg.DivisionByZeroError):
+            async with db.transaction() as savepoint:
+                await divide(savepoint, n=0, mem=1024)
         await check_plain(db)
     await connection.close()
 

@@ -80,7 +80,7 @@ def test_settings_end_with_the_call(executor: Any) -> None:
 
 
 def test_a_transaction_gets_its_own_back(executor: Any) -> None:
-    """What the transaction has set is there again, after a result and an error."""
+    """The transaction's own value is restored after a result and an error."""
     with executor.transaction() as tx:
         tx.connection.execute("set local work_mem = '11MB'")
         assert seen(tx, mem="2MB").mem == "2MB"
@@ -88,7 +88,7 @@ def test_a_transaction_gets_its_own_back(executor: Any) -> None:
             assert row.mem == "1MB"
             assert number % 600 or plain(tx).mem == "11MB"
         with pytest.raises(BindError):
-            divide(tx, n="no number", mem=1024)  # type: ignore[arg-type]
+            divide(tx, n="no number", mem=1024)  # type: ignore[call-overload]
         with pytest.raises(psycopg.errors.DivisionByZero), tx.transaction() as savepoint:
             divide(savepoint, n=0, mem=1024)
         assert plain(tx) == Seen("11MB", "auto")

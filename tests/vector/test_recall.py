@@ -50,6 +50,12 @@ with candidate as (
 
 select c.id, c.distance from candidate as c order by c.distance, c.id limit :limit
 """,
+    "sql/near/tuned.sql": """\
+-- returns: many Near
+-- set: hnsw.ef_search = :ef
+-- param ef: 1..200 = 1
+select p.id, p.e <=> :q as distance from passage as p order by p.e <=> :q limit 10
+""",
     "sql/near/ids.sql": """\
 -- returns: many value
 -- example: q = '[1,1,1,1,1,1,1,1]', limit = 5
@@ -184,7 +190,7 @@ def test_filters_have_the_selectivities_of_the_column(near: tuple[str, Path]) ->
         ("bucket < :below, 9.9 %", "filter", 297),
         ("kind = :kind, 10 %", "filter", 300),
     ]
-    assert report.notes == ("no value of kind selects about 1 % of the rows",)
+    assert "no value of kind selects about 1 % of the rows" in report.notes
     given = measure(near, "search", sample=3, filters=[{"below": 2, "kind": "b"}], parameters={"limit": 4})
     last = given.cases[-1]
     assert (last.name, last.matching, last.exact_rows) == ("below=2, kind=b", 3, 3)
@@ -199,6 +205,14 @@ def test_equally_near_rows_are_right(near: tuple[str, Path]) -> None:
     assert measured.recall == 1
     mine = measure(near, "hamming", vectors=[[True] * 8, "00001111"])
     assert mine.cases[0].searches == 2
+
+
+def test_settings_of_the_header_hold(near: tuple[str, Path]) -> None:
+    (low,) = measure(near, "tuned").cases[0].measurements
+    (high,) = measure(near, "tuned", parameters={"ef": 200}).cases[0].measurements
+    (tried,) = measure(near, "tuned", settings={"hnsw.ef_search": (200,)}).cases[0].measurements
+    assert low.recall < 0.9 < high.recall
+    assert tried.recall == high.recall
 
 
 def test_without_a_distance_rows_are_compared(near: tuple[str, Path]) -> None:
@@ -218,6 +232,8 @@ def test_tenants_of_several_sizes_are_measured(near: tuple[str, Path]) -> None:
     ]
     assert all(case.measurements[0].recall == 1 for case in report.cases)  # it has no vector index
     assert report.cases[0].measurements[0].indexes == ()
+    without = measure(near, "search", sample=2, tenants=[3])
+    assert "no policy of public.passage reads a setting: each tenant sees all rows" in without.notes
     named = measure(near, "of_tenant", sample=2, tenants=[3])
     assert [(case.name, case.searches) for case in named.cases] == [("tenant 3", 2)]
 
@@ -251,6 +267,7 @@ def test_own_vectors_are_searched_for(near: tuple[str, Path]) -> None:
         ("search", {"vector": "below"}, BindError, "below is no parameter with a vector type"),
         ("write", {}, ContractError, "the query writes or locks rows, and is not executed"),
         ("search", {"vectors": [[1, 2]]}, BindError, "PostgreSQL cannot compute with the value"),
+        ("search", {"vectors": ["1,2,3,4,5,6,7,8"]}, BindError, "q: expected a vector"),
         ("search", {"vectors": [object()]}, BindError, "vector 1: expected numbers, got object"),
         ("search", {"parameters": {"below": "many"}}, BindError, "below: expected an integer"),
         ("search", {"parameters": {"limit": 900}}, BindError, "limit: the value is out of bounds"),
@@ -258,8 +275,9 @@ def test_own_vectors_are_searched_for(near: tuple[str, Path]) -> None:
         ("search", {"settings": {"hnsw.ef_search": (0,)}}, OptionError, "hnsw.ef_search: 0 is outside"),
         ("search", {"settings": {"hnsw.ef_serach": (9,)}}, OptionError, "hnsw.ef_serach: invalid "),
         ("search", {"exact": "ids"}, BindError, "near.ids: expected the columns of near.search"),
+        ("search", {"parameters": {"q": "[1]"}}, BindError, "q: expected no value, got one"),
         ("search", {"sample": 0}, OptionError, "recall(): sample: expected an integer from 1"),
-        ("search", {"at_least": 95}, OptionError, "recall(): at_least: expected a number above 0"),
+        ("search", {"at_least": 95}, OptionError, "recall(): at_least: expected a number above 0, at most 1"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_measured_is_one_error(
@@ -316,6 +334,7 @@ def test_the_command_prints_json_a_table_and_a_plot(
         (["--vectors", "sql/near/none.npy"], "sql/near/none.npy: no such file"),
         (["--vectors", "pyproject.npy"], "pyproject.npy: expected an array of numbers"),
         (["belw=2"], "unknown belw"),
+        (["--timeout", "0.002", "--sample", "5000"], "HINT: allow more time: --timeout SECONDS"),
         (["--at-least", "2"], "--at-least: expected a number above 0, at most 1"),
     ],
 )

@@ -62,7 +62,7 @@ def read_assignments(
             raise BindError(f"{statement.name}: {name} is given twice", hint="give it once")
         given[name] = _read_json(name, text) if sign == ":=" else Given(text, False, text)
     _check_names(statement, given, command, complete=complete)
-    for parameter in statement.parameters:
+    for parameter in (*statement.parameters, *statement.setting_parameters):
         if parameter.name in given:
             _check_bounds(statement, parameter, given[parameter.name])
     for choice in statement.choices:
@@ -109,7 +109,7 @@ def _flag_as_assignment(statement: Statement, word: str, command: str) -> str:
 def expected(statement: Statement) -> str:
     """Return the parameters of a query as text, one line each."""
     lines: list[tuple[str, str]] = []
-    for parameter in statement.parameters:
+    for parameter in (*statement.parameters, *statement.setting_parameters):
         notes = []
         if (bounds := parameter.bounds) is not None:
             if bounds.low is not None or bounds.high is not None:
@@ -129,10 +129,9 @@ def expected(statement: Statement) -> str:
 
 
 def _check_names(statement: Statement, given: Mapping[str, Given], command: str, *, complete: bool) -> None:
-    known = [p.name for p in statement.parameters] + [c.name for c in statement.choices]
-    required = [
-        p.name for p in statement.parameters if not (p.optional or (p.bounds and p.bounds.has_default))
-    ]
+    taken = (*statement.parameters, *statement.setting_parameters)
+    known = [p.name for p in taken] + [c.name for c in statement.choices]
+    required = [p.name for p in taken if not (p.optional or (p.bounds and p.bounds.has_default))]
     required += [c.name for c in statement.choices if c.default is None]
     unknown = [name for name in given if name not in known]
     missing = [name for name in required if name not in given] if complete else []

@@ -138,6 +138,7 @@ def _facts_of_file(checked: Checked) -> dict[str, Any]:
         "returns": str(statement.returns),
         "because": checked.analysis.rows_because,
         "parameters": parameters,
+        **_settings_of_file(checked),
         "choices": [
             {
                 "name": choice.name,
@@ -183,6 +184,36 @@ def _facts_of_file(checked: Checked) -> dict[str, Any]:
     }
 
 
+def _settings_of_file(checked: Checked) -> dict[str, Any]:
+    """Return the settings of the header as plain values; nothing if it has none."""
+    pairs = [*zip(checked.statement.settings, checked.settings, strict=False)]
+    if not pairs:
+        return {}
+    return {
+        "settings": [
+            {"name": each.name, "value": each.value, "parameter": each.parameter, "type": fact.type}
+            for each, fact in pairs
+        ]
+    }
+
+
+def _rows_of_settings(checked: Checked) -> list[tuple[str, str, str, str, str]]:
+    """Return the lines of the parameters that only settings take."""
+    rows = []
+    types = {
+        setting.parameter: f"{fact.type}, {fact.unit}" if fact.unit else fact.type
+        for setting, fact in zip(checked.statement.settings, checked.settings, strict=False)
+    }
+    for parameter in checked.statement.setting_parameters:
+        bounds = parameter.bounds
+        has_default = bounds is not None and bounds.has_default
+        null = "yes" if has_default and bounds is not None and bounds.default is None else "no"
+        name = _in_brackets_if_optional(parameter.name, has_default)
+        text = printable(parameter.description)
+        rows.append((name, types[parameter.name], null, "the value of a setting", text))
+    return rows
+
+
 def _print(checked: Checked, types: Iterable[tuple[str, str, str]]) -> None:
     statement, analysis = checked.statement, checked.analysis
     print(f"{statement.name}  {statement.path}")
@@ -192,7 +223,7 @@ def _print(checked: Checked, types: Iterable[tuple[str, str, str]]) -> None:
         print(f"deprecated: {printable(statement.deprecated)}")
     print(f"returns {statement.returns}: {analysis.rows} ({printable(analysis.rows_because)})")
     facts = checked.parameters
-    if statement.parameters or statement.choices:
+    if statement.parameters or statement.choices or statement.setting_parameters:
         rows = []
         for parameter in statement.parameters:
             fact, bounds = facts[parameter.name], parameter.bounds
@@ -206,7 +237,11 @@ def _print(checked: Checked, types: Iterable[tuple[str, str, str]]) -> None:
             values = "bool" if choice.is_flag else " or ".join(map(str, choice.values))
             because = "takes lines" if choice.is_flag else "chooses lines"
             rows.append((name, values, "no", because, printable(choice.description)))
+        rows += _rows_of_settings(checked)
         _print_described(("parameter", "type", "null", "because"), rows)
+    for setting in statement.settings:
+        value = f":{setting.parameter}" if setting.value is None else setting.value
+        print(f"set {setting.name} = {printable(value)}")
     for example in statement.examples:
         print(f"example {printable(example.text)}")
     if analysis.columns:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,12 +49,16 @@ def execute_query(
 ) -> Executed:
     """Execute a query with the arguments of ``given``, in the connection's transaction if it is in one.
 
+    A query with settings of its own needs one.
+
     Raises ``ContractError`` if the server refuses it or its rows contradict the header, ``NoRowError`` and
     ``TooManyRowsError`` as a call does, and ``BindError`` for an argument that cannot be written as its type.
     """
     text, values = call.compiled.text(bind(statement, call, given))
     cursor = psycopg.RawCursor(connection)
     try:
+        for name, value in _settings(statement, text, given):
+            connection.execute("select pg_catalog.set_config(%s, %s, true)", [name, value])
         arguments = _arguments(connection, statement, text, values, given)
         began = time.perf_counter()
         cursor.execute(text.sql.encode(), arguments)
@@ -80,6 +84,16 @@ def execute_query(
     _check_overrides(statement, names, rows)
     hide(statement, names, rows)
     return Executed(names, kinds, rows, count, tag, seconds)
+
+
+def _settings(statement: Statement, text: QueryText, given: Mapping[str, Given]) -> Iterator[tuple[str, str]]:
+    """Yield the settings of a call: those with a value in the header, and those with one that is given."""
+    yield from text.settings
+    for setting in statement.settings:
+        if (item := given.get(setting.parameter or "")) is not None:
+            value = to_text(setting.parameter or "", item, None)
+            if value is not None:
+                yield setting.name, str(value)
 
 
 def bind(statement: Statement, call: Query[..., Any, Any], given: Mapping[str, Given]) -> Args:

@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as ProgressBar
 
 from plainsql.cli.assignments import read_assignments
-from plainsql.cli.exit_codes import FINDINGS, FINE
+from plainsql.cli.exit_codes import COULD_NOT_RUN, FINDINGS, FINE
 from plainsql.cli.number_range import NumberRange
 from plainsql.cli.run import find_statement
 from plainsql.cli.tables import print_table
@@ -34,6 +34,8 @@ __all__ = ["recall"]
 _FLAG = Parameter(negative=(), show_default=False)
 _SAMPLE: Final = NumberRange("an integer", 1, 100_000, "200")
 _SHARE: Final = NumberRange("a number", 0, 1, "0.95", above_low=True)
+_CANCELLED: Final = "57014"
+"""The SQLSTATE of a statement that took longer than its time limit."""
 _TIMEOUT: Final = NumberRange("seconds", 0, 2**31 // 1000 - 1, "60", above_low=True)
 
 
@@ -49,8 +51,8 @@ def recall(
     tenant: Annotated[str | None, Parameter(show_default=False)] = None,
     role: Annotated[str | None, Parameter(show_default=False)] = None,
     vectors: Annotated[Path | None, Parameter(show_default=False)] = None,
-    vector: Annotated[str, Parameter(show_default=False)] = "",
-    column: Annotated[str, Parameter(show_default=False)] = "",
+    vector: Annotated[str | None, Parameter(show_default=False)] = None,
+    column: Annotated[str | None, Parameter(show_default=False)] = None,
     exact: Annotated[str | None, Parameter(show_default=False)] = None,
     database: str | None = None,
     timeout: Annotated[float, Parameter(validator=_TIMEOUT)] = 60.0,
@@ -63,7 +65,7 @@ def recall(
     in read-only transactions that are rolled back.
 
     Exits with 0, 1 if no settings reach the wanted recall in all cases or the server refuses the query, 2 if
-    it could not run: usage, values, files, connection.
+    it could not run: usage, values, files, connection, time limit.
 
     Parameters
     ----------
@@ -140,7 +142,7 @@ def recall(
             )
     except ContractError as error:
         print(error, file=sys.stderr)
-        return FINDINGS
+        return COULD_NOT_RUN if error.sqlstate == _CANCELLED else FINDINGS
     if plot is not None:
         draw(report, plot)
     if json:

@@ -206,7 +206,7 @@ def _execute(
 ) -> _Found:
     # A result that breaks the header's promise is undone. A statement without such a promise may be one that
     # runs only outside a transaction.
-    own = rollback or statement.returns.kind in ("one", "optional") or bool(local)
+    own = rollback or statement.returns.kind in ("one", "optional") or bool(local or statement.settings)
     block = connection.transaction(force_rollback=rollback) if own else nullcontext()
     with block:
         for name, value in local.items():

@@ -21,7 +21,7 @@ _ARRAYS: Final = {
     name: OwnType(f"plainsql.vector.ndarrays.Float{bits}Array", f"plainsql.vector.ndarrays.to_float{bits}")
     for name, bits in {"vector": 32, "halfvec": 16, "sparsevec": 32}.items()
 }
-"""By the type of a vector: the array of NumPy that the word ``ndarray`` stands for."""
+"""By the type of a vector: the array of NumPy that the word ``ndarray`` means."""
 
 
 def type_of_hint(

@@ -278,7 +278,7 @@ class Statement:
 
         Raises ``KeyError`` if there is none.
         """
-        for parameter in self.parameters:
+        for parameter in (*self.parameters, *self.setting_parameters):
             if parameter.name == name:
                 return parameter
         raise KeyError(name)

@@ -56,7 +56,7 @@ def numpy_array(value: Any) -> np.ndarray[Any, Any] | None:
     try:
         import numpy as np
     except ImportError:
-        raise UnfitValueError("NumPy has to read it, and is not installed: pip install numpy") from None
+        raise UnfitValueError("it is read by NumPy, which is not installed: pip install numpy") from None
     for name in methods:
         try:
             if name == "__dlpack__":
@@ -67,7 +67,7 @@ def numpy_array(value: Any) -> np.ndarray[Any, Any] | None:
             continue
         return array
     raise UnfitValueError(
-        "NumPy cannot read it: copy it to the processor's memory, without gradients, as float32"
+        "it cannot be read by NumPy: copy it to the processor's memory, without gradients, as float32"
     )
 
 

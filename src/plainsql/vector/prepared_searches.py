@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import secrets
+import struct
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -11,6 +13,7 @@ from typing import Any, Final
 
 import msgspec
 import psycopg
+from pgvector import HalfVector, SparseVector, Vector
 from psycopg import Connection, RawCursor, pq
 from psycopg.adapt import PyFormat, Transformer
 from psycopg.errors import error_from_result
@@ -20,7 +23,6 @@ from plainsql.plans.explain.plan_tree import PlanNode, read_plan
 from plainsql.plans.explain.query_plans import Call, refused_call
 from plainsql.query.texts import QueryText
 from plainsql.statements import Statement
-from plainsql.vector.codecs import BINARY
 from plainsql.vector.query_vectors import DISTANCE_OPERATORS, vector_texts
 from plainsql.vector.recall_score import Answer, read_answer
 
@@ -34,6 +36,9 @@ __all__ = [
     "vector_indexes",
 ]
 
+_BINARY: Final[Mapping[str, Any]] = {"vector": Vector, "halfvec": HalfVector, "sparsevec": SparseVector}
+"""By type, the class that writes its binary format."""
+_BRACKETS: Final = re.compile(r"\[.*\]\Z|\{.*\}/\d+\Z", re.DOTALL)
 _WARM_UP: Final = 10
 """More searches than the plan cache makes custom plans for, so that the measured ones have its choice."""
 
@@ -76,7 +81,7 @@ class Searches:
         """Return the plan of the first search."""
         options = "analyze, timing off, format json, verbose" if analyze else "format json, verbose"
         try:
-            with self.connection.transaction():  # after an error the types are still to be asked for
+            with self.connection.transaction():  # the types of the values can be read after an error
                 return self._plan(options, self.values[0])
         except psycopg.Error as error:
             raise self._refused(error, self.values[0]) from None
@@ -186,18 +191,15 @@ def matching_rows(plan: PlanNode) -> int | None:
 
 def binary_vectors(texts: Sequence[str], type: str) -> list[bytes | None]:
     """Return vectors in the binary format; ``None`` for those that the server is to read as text."""
+    kind = _BINARY.get(type)
     try:
-        return [_binary(type, text) if type in BINARY else None for text in texts]
-    except ValueError:
+        # pgvector does not check the brackets; the server refuses a text that has none.
+        return [
+            kind.from_text(text).to_binary() if kind is not None and _BRACKETS.match(text) else None
+            for text in texts
+        ]
+    except (ValueError, struct.error):
         return [None] * len(texts)  # the server explains what is wrong
-
-
-def _binary(type: str, text: str) -> bytes:
-    if type == "sparsevec":
-        from pgvector import SparseVector
-
-        return BINARY[type][0](SparseVector.from_text(text))
-    return BINARY[type][0](msgspec.json.decode(text.encode(), type=list[float]))
 
 
 def server_text(connection: Connection[Any], value: Any, type: str) -> str | None:
@@ -208,7 +210,7 @@ def server_text(connection: Connection[Any], value: Any, type: str) -> str | Non
         return "true" if value else "false"
     if type in ("json", "jsonb"):
         return msgspec.json.encode(value).decode()
-    if type in BINARY:
+    if type in _BINARY:
         return vector_texts([value], type)[0]
     try:
         written = Transformer(connection).dump_sequence([value], [PyFormat.TEXT])[0]

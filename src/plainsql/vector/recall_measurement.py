@@ -17,8 +17,9 @@ from psycopg import Connection, IsolationLevel
 
 from plainsql.application import project_search_path, tenant_settings
 from plainsql.connect_errors import cannot_connect
-from plainsql.errors import BindError, OptionError, Place, PlainsqlError
-from plainsql.plans.explain.compared_columns import compared_parameters
+from plainsql.errors import BindError, ContractError, Place, PlainsqlError
+from plainsql.options import check
+from plainsql.plans.explain.compared_columns import compared_parameters, compared_settings
 from plainsql.plans.explain.planning_session import apply_settings, first_plans, planning_session
 from plainsql.query.query import QueryFile
 from plainsql.settings import Project
@@ -49,6 +50,8 @@ Progress = Callable[[str, int, int], None]
 """Called with the name of the case, the searches that are done and those of the whole case."""
 
 _SELECTIVITIES: Final = (0.001, 0.01, 0.1)
+_CANCELLED: Final = "57014"
+_NOT_ALLOWED: Final = "42501"
 _LOCK_TIMEOUT: Final = "5s"
 _EXACT: Final = {"enable_indexscan": "off", "plan_cache_mode": "force_custom_plan"}
 """The settings of an exact search: vector indexes have index scans only, and a filter keeps bitmap scans."""
@@ -62,8 +65,8 @@ def recall(
     *,
     parameters: Mapping[str, Any] | None = None,
     vectors: Iterable[Any] | None = None,
-    vector: str = "",
-    column: str = "",
+    vector: str | None = None,
+    column: str | None = None,
     exact: QueryFile[..., Any, Any, Any] | None = None,
     sample: int = 200,
     settings: Mapping[str, Sequence[object]] | None = None,
@@ -108,18 +111,34 @@ def recall(
     Raises ``ContractError`` if PostgreSQL refuses the query, ``BindError`` for a value that does not fit or a
     query without a vector, ``OptionError`` for an option that cannot be.
     """
-    _check(sample, selectivities, at_least, timeout)
+    check(
+        "recall",
+        parameters=parameters,
+        vectors=vectors,
+        vector=vector,
+        column=column,
+        exact=exact,
+        sample=sample,
+        settings=settings,
+        filters=filters,
+        selectivities=selectivities,
+        tenants=tenants,
+        role=role,
+        at_least=at_least,
+        timeout=timeout,
+        progress=progress,
+    )
     statement = _statement(query)
     reference = None if exact is None else (exact, _statement(exact))
     measurement = _Measurement(
         (query, statement), reference, dict(parameters or {}), sample, timeout, role, progress
     )
-    with _connected(database) as connection:
+    with _connected(database) as connection, _explained_errors(statement):
         return measurement.report(
             connection,
             vectors=vectors,
-            vector=vector,
-            column=column,
+            vector=vector or "",
+            column=column or "",
             settings=_combinations(settings or {}),
             filters=filters,
             selectivities=selectivities,
@@ -128,18 +147,26 @@ def recall(
         )
 
 
-def _check(sample: Any, selectivities: Sequence[float], at_least: float | None, timeout: float) -> None:
-    wrong = ""
-    if isinstance(sample, bool) or not isinstance(sample, int) or sample < 1:
-        wrong = "sample: expected an integer from 1"
-    elif not all(0 < each <= 1 for each in selectivities):
-        wrong = "selectivities: expected numbers above 0, at most 1"
-    elif at_least is not None and not 0 < at_least <= 1:
-        wrong = "at_least: expected a number above 0, at most 1"
-    elif not 0 < timeout < 2**31 / 1000:
-        wrong = "timeout: expected seconds above 0"
-    if wrong:
-        raise OptionError(f"recall(): {wrong}")
+@contextmanager
+def _explained_errors(statement: Statement) -> Iterator[None]:
+    """Raise ``ContractError`` for an error of the statements that are not the query itself."""
+    try:
+        yield
+    except psycopg.Error as error:
+        if error.sqlstate is None:
+            raise  # the connection was lost
+        hints = {
+            _CANCELLED: "allow more time: --timeout SECONDS",
+            _NOT_ALLOWED: "name a role that may read the table, or pass vectors",
+        }
+        # The message of a data error may hold a value.
+        said = None if error.sqlstate.startswith("22") else error.diag.message_primary
+        raise ContractError(
+            f"recall cannot be measured: {said or type(error).__name__} (SQLSTATE {error.sqlstate})",
+            sqlstate=error.sqlstate,
+            place=Place(statement.path),
+            hint=hints.get(error.sqlstate),
+        ) from None
 
 
 def _statement(query: QueryFile[..., Any, Any, Any]) -> Statement:
@@ -157,9 +184,6 @@ def _statement(query: QueryFile[..., Any, Any, Any]) -> Statement:
 
 
 def _combinations(settings: Mapping[str, Sequence[object]]) -> list[dict[str, str]]:
-    for name, values in settings.items():
-        if isinstance(values, str) or not values:
-            raise OptionError(f"recall(): settings: {name}: expected a list of values")
     texts = [[(name, str(value)) for value in values] for name, values in settings.items()]
     return [dict(each) for each in itertools.product(*texts)]
 
@@ -234,7 +258,11 @@ class _Measurement:
             search = find_search(connection, statement, comparisons, types, parameter=vector, column=column)
             self._search = search
             if search.parameter in self._given:
-                raise BindError(f"{statement.name}: {search.parameter} is the vector that is searched for")
+                raise BindError(
+                    f"{statement.name}: {search.parameter}: expected no value, got one: it is the vector that"
+                    " is searched for",
+                    hint="pass vectors as vectors=…, or --vectors FILE",
+                )
             if vectors is not None:
                 self._vectors = vector_texts(vectors, search.type)[: self._sample]
             given = frozenset(self._given)
@@ -248,6 +276,10 @@ class _Measurement:
                 ).fetchone()
                 self._table_rows = count[0] if count else None
             sizes = [(each, -1) for each in tenants or ()]
+            if sizes and search.oid and not compared_settings(connection, [search.oid]):
+                self._notes.append(
+                    f"no policy of {search.schema}.{search.table} reads a setting: each tenant sees all rows"
+                )
             if tenants is None:
                 sizes = tenant_sizes(connection, search, tenant_settings()[0], self._notes)
             cases = self._cases(connection, sizes, filters, given, selectivities)
@@ -316,7 +348,7 @@ class _Measurement:
                 self._notes.append(f"searched with a common value of {', '.join(session.settings)}")
             searches = self._searches(connection, case, self._measured)
             reference = self._searches(connection, case, self._reference)
-            with settings_of(connection, _EXACT):
+            with settings_of(connection, {**dict(reference.text.settings), **_EXACT}):
                 plan = reference.explain(analyze=True)
                 if scanned := vector_indexes(connection, plan):
                     raise PlainsqlError(
@@ -383,7 +415,8 @@ class _Measurement:
     def _measure(
         self, connection: Connection[Any], searches: Searches, settings: dict[str, str], name: str
     ) -> tuple[Run, tuple[str, ...]]:
-        with settings_of(connection, settings):
+        # Those of the query's header hold unless they are the ones to try.
+        with settings_of(connection, {**dict(searches.text.settings), **settings}):
             indexes = vector_indexes(connection, searches.explain())
             shown = ", ".join(f"{each} = {value}" for each, value in settings.items())
             run = searches.run(self._shown(f"{name}: {shown}" if shown else name))

@@ -19,7 +19,7 @@ _FACTOR: Final = 3
 _COLUMN: Final = (
     "select a.attname::text from pg_catalog.pg_attribute as a where a.attrelid = $1 and a.attnum = $2"
 )
-_OUTER: Final = "select pg_catalog.row_security_active($1::oid)"
+_IS_SECURED: Final = "select pg_catalog.row_security_active($1::oid)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class SearchCase:
     name: str
     kind: Literal["all", "filter", "tenant"]
     values: Mapping[str, Any] = field(default_factory=dict)
-    """Values of parameters beside those of the call."""
+    """Values of parameters, in addition to those of the call."""
     tenant: str | None = None
 
 
@@ -114,7 +114,7 @@ def tenant_sizes(
     ]
     if not found:
         return []
-    if RawCursor(connection).execute(_OUTER, [search.oid]).fetchone() == (True,):
+    if RawCursor(connection).execute(_IS_SECURED, [search.oid]).fetchone() == (True,):
         notes.append("row-level security hides the other tenants from this role: name tenants with --tenant")
         return []
     row = RawCursor(connection).execute(_COLUMN, [search.oid, found[0].column]).fetchone()

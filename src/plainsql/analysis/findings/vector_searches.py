@@ -219,7 +219,7 @@ def _unindexed(
             f"order by that of the index, letter by letter: {indexed} {operator} the vector,"
             " or make an index on this one",
         )
-    elif ordered.relation.kind in ("r", "p", "m"):
+    elif ordered.relation.kind in ("r", "p", "m") and not _is_indexed_below(examined, ordered.relation):
         yield Finding(
             "vector-index",
             f"no index of {ordered.relation.name} serves the order by {operator}:"
@@ -229,6 +229,12 @@ def _unindexed(
             f" create index concurrently on {_indexed(examined, ordered, operator)}",
             large=str(ordered.relation),
         )
+
+
+def _is_indexed_below(examined: Examined, relation: Relation) -> bool:
+    """Return whether a partition has an index of vectors of its own."""
+    below = examined.prover.catalog.descendants(relation)
+    return any(index.method in VECTOR_METHODS for table in below for index in table.indexes)
 
 
 def _indexed(examined: Examined, ordered: _Ordered, operator: str) -> str:

@@ -448,7 +448,7 @@ class TenantPool:
 
 
 async def _begin(connection: Any, query: CompiledQuery[Any, Any], local: str, own: SetTo) -> None:
-    """Begin the transaction of a call with its settings, of which ``own`` are the query's."""
+    """Begin the transaction of a call with its settings: ``own`` are those of the query."""
     try:
         await connection.execute(f"begin; {local}")
     except exceptions.PostgresError as error:

@@ -18,7 +18,7 @@ from psycopg import Connection, RawCursor, sql
 from plainsql.errors import SettingsError
 from plainsql.plans.explain.compared_columns import compared_settings
 from plainsql.plans.explain.plan_tree import PlanNode
-from plainsql.plans.explain.query_plans import plan_statement
+from plainsql.plans.explain.query_plans import default_text, plan_statement
 from plainsql.plans.explain.server_plans import PlannedStatement
 from plainsql.plans.explain.typical_values import read_columns, read_types, values_of
 from plainsql.statements import Statement
@@ -131,7 +131,7 @@ def planning_session(
         elif session.role:
             connection.execute(sql.SQL("set local role {}").format(sql.Identifier(session.role)))
         apply_settings(connection, "", (role_settings or {}).get(session.role, NO_SETTINGS))
-        apply_settings(connection, search_path, {**settings, **session.settings})
+        apply_settings(connection, search_path, {**settings, **_own(statement), **session.settings})
         yield session
 
 
@@ -212,6 +212,19 @@ def apply_settings(
     every = {**_SESSION, **settings, **({"search_path": search_path} if search_path else {})}
     for name, value in every.items():
         connection.execute("select pg_catalog.set_config(%s, %s, true)", [name, value])
+
+
+def _own(statement: Statement) -> dict[str, str]:
+    """Return the settings of a query that decide its plans, with the defaults of their parameters."""
+    found = {}
+    for setting in statement.settings:
+        value = setting.value
+        if setting.parameter is not None:
+            value = default_text(statement, setting.parameter)
+        # Each plan is explained for this one's two values.
+        if value is not None and setting.name != "plan_cache_mode":
+            found[setting.name] = value
+    return found
 
 
 def _draw_settings(connection: Connection[Any], session: PlanningSession, tables: Sequence[int]) -> None:
