@@ -93,7 +93,7 @@ def _refuse_unknown_settings(statement: Statement) -> None:
             raise ContractError(
                 f"{statement.name}: {setting.name} is not known to change plans and resources only",
                 place=setting.place,
-                hint="generate its module: plainsql generate asks the server",
+                hint="generate its module: the server is needed",
             )
 
 

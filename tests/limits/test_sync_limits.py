@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -10,11 +9,6 @@ import pytest
 
 from plainsql.errors import BindError
 from plainsql.limits import Limits, SyncLimits
-
-
-@pytest.fixture
-def prefix() -> str:
-    return f"limits-{uuid.uuid4().hex[:12]}"
 
 
 @pytest.fixture
