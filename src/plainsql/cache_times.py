@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 from typing import Any, Final
 
 from plainsql.dependencies import CachedRead
-from plainsql.durations import seconds_of
+from plainsql.duration_text import seconds_of
 from plainsql.errors import Place, SettingsError
 from plainsql.setting_tables import SettingsFile, kind_of
 from plainsql.settings import Project
@@ -48,7 +48,7 @@ class CacheTimes:
     def of(self, name: str, read: CachedRead) -> CachedRead | None:
         """Return the caching of a query: its header's, with the time of the project; None if it is off.
 
-        An entry of the query's whole name wins over patterns, of which the first that matches wins.
+        An entry of the whole name wins over patterns; the first pattern that matches, over the others.
         """
         found = self._by_name.get(name) or next((each for each in self.times if each.matches(name)), None)
         if found is None:

@@ -19,7 +19,7 @@ from os import PathLike
 from ssl import SSLContext
 from typing import Any, Final, NamedTuple
 
-from plainsql.durations import seconds_of
+from plainsql.duration_text import seconds_of
 from plainsql.errors import OptionError
 
 __all__ = ["OPTIONS", "SETTING_NAME", "Kind", "check", "nearest", "refusal"]

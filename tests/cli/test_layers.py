@@ -23,8 +23,8 @@ def test_a_copy_has_its_dimension_and_language_and_passes_the_check(
     done = command("layers", "copy", "realty", "--set", "dimension=3072", "--set", "language=english")
     assert (done.code, done.err) == (0, "")
     assert done.out == (
-        "wrote migrations/realty: 18 files\n"
-        "wrote sql/realty: 69 files\n"
+        f"wrote migrations/realty: {len([*(folder / 'migrations/realty').iterdir()])} files\n"
+        f"wrote sql/realty: {len([*(folder / 'sql/realty').rglob('*.sql')])} files\n"
         "set dimension=3072\n"
         "set language=english\n"
         "\n"
@@ -55,11 +55,15 @@ def test_a_copy_has_its_dimension_and_language_and_passes_the_check(
     (folder / homes / "search.sql").write_text("-- Mine.\n", "utf-8")
     before = {path: path.read_bytes() for path in (folder / homes).iterdir()}
     done = command("layers", "copy", "realty")
-    assert (done.code, "and 82 more" in done.err, "nothing was written" in done.err) == (2, True, True)
+    assert (done.code, " more\nHINT: they are yours" in done.err, "nothing was written" in done.err) == (
+        2,
+        True,
+        True,
+    )
     assert before == {path: path.read_bytes() for path in (folder / homes).iterdir()}
 
 
-@pytest.mark.parametrize("layer", packaged_layers())
+@pytest.mark.parametrize("layer", sorted(packaged_layers()))
 def test_a_copy_without_settings_is_the_layer_to_the_byte(layer: str) -> None:
     copied, packaged = copied_layer(layer, {}), packaged_layers()[layer]
     for texts, folder in ((copied.migrations, packaged.migrations / layer), (copied.sql, packaged.sql)):

@@ -1,4 +1,4 @@
-"""The code of the pages about Redis that stands for itself runs, and prints what they show."""
+"""The code of the pages about Redis that needs no other code runs, and prints what they show."""
 
 from __future__ import annotations
 

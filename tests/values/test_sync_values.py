@@ -88,10 +88,9 @@ def test_a_wait_that_is_interrupted_blocks_no_other(sync_values: SyncValues[Rate
     with ThreadPoolExecutor(1) as threads:
         first = threads.submit(sync_values.get_or_load, "USD", load)
         assert began.wait(30)
-        # The signal is another thread's, so that the main one is at its wait.
         timer = threading.Timer(0.05, signal.pthread_kill, [threading.main_thread().ident, signal.SIGINT])
-        timer.start()
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(KeyboardInterrupt):  # noqa: PT012 (the signal comes once the timer runs)
+            timer.start()
             sync_values.get_or_load("USD", load)
         go_on.set()
         assert first.result(30) == Rate("USD")

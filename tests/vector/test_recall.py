@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
@@ -15,8 +16,10 @@ from psycopg import sql
 
 import plainsql
 from plainsql.cli.app import main
+from plainsql.embedded import EmbeddedServer
 from plainsql.errors import BindError, ContractError, OptionError
 from plainsql.vector import RecallReport, Vector, recall
+from tests.pgbouncer import pgbouncer, url_through
 
 ROWS = 3_000
 DIMENSIONS = 8
@@ -256,6 +259,19 @@ def test_own_vectors_are_searched_for(near: tuple[str, Path]) -> None:
     assert (report.table, report.cases[0].searches) == ("", 2)
     named = measure(near, "hidden", column="passage.e", sample=4)
     assert (named.table, named.cases[0].searches) == ("public.passage", 4)
+
+
+def test_nothing_stays_behind_a_pooler(near: tuple[str, Path], server: EmbeddedServer) -> None:
+    with pgbouncer(server, "transaction", size=1) as folder:
+        url = url_through(folder, urlsplit(near[0]).path.lstrip("/"))
+        report = measure((url, near[1]), "search", sample=12, settings={"hnsw.ef_search": (5, 200)})
+        assert [case.searches for case in report.cases] == [12]
+        with psycopg.connect(url, prepare_threshold=None) as connection:
+            left = connection.execute(
+                "select current_setting('hnsw.ef_search'), current_setting('enable_indexscan'),"
+                " (select count(*) from pg_prepared_statements where name like 'plainsql%')"
+            ).fetchone()
+    assert left == ("40", "on", 0)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import re
 from keyword import iskeyword
 from typing import TYPE_CHECKING, Final, cast
 
-from plainsql.durations import seconds_of
+from plainsql.duration_text import seconds_of
 from plainsql.errors import SqlFileError
 from plainsql.statements.header import Entry, close_match
 from plainsql.statements.header_encryption import read_encryption
