@@ -18,6 +18,7 @@ from plainsql.codegen import Checked
 from plainsql.codegen.encryption import unbound_encryption
 from plainsql.codegen.json_types import JsonTypes
 from plainsql.errors import Place, PlainsqlError, SqlFileError, SqlFolderError
+from plainsql.statements import Statement
 
 __all__ = [
     "FINDINGS",
@@ -60,6 +61,8 @@ FINDINGS: Final = {
     "vector-operator": "an order by a distance in a form that the index of the column does not serve",
 }
 """The findings that a header may allow, each with its meaning. docs/findings.md has a section for each."""
+
+_CUSTOM: Final = "force_custom_plan"
 
 NO_LARGE_TABLES: Final[Mapping[str, float]] = MappingProxyType({})
 """The tables of which production has many rows, if no statistics are known."""
@@ -137,6 +140,11 @@ def refusal(error: PlainsqlError) -> Problem:
     return problem_of(error, "refused" if getattr(error, "sqlstate", None) else "contract")
 
 
+def _plans_each_call(statement: Statement) -> bool:
+    """Return whether the header makes PostgreSQL plan with the values of each call."""
+    return any(each.name == "plan_cache_mode" and each.value == _CUSTOM for each in statement.settings)
+
+
 def findings_of(
     checked: Checked,
     *,
@@ -171,6 +179,8 @@ def findings_of(
             key = (finding.name, place.line, place.column, "" if finding.position else finding.message)
             if finding.name == "unbounded" and statement.paged:
                 continue  # its pages bound the rows
+            if finding.name == "generic-plan" and _plans_each_call(statement):
+                continue
             if finding.name in allowed:
                 used.add(finding.name)
             elif finding.large and finding.large not in large:
