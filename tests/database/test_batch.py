@@ -10,6 +10,7 @@ from typing import Any
 
 import asyncpg
 import pytest
+from asyncpg import exceptions
 
 import plainsql
 from plainsql.database.execution.asyncpg_version import PIPELINES_RETURN_ROWS
@@ -331,7 +332,7 @@ async def test_rows_that_cannot_be_read_leave_nothing_in_a_transaction(
     before = await _total(outside)
     sets: list[Any] = [{"id": 2000 + n, "name": "n"} for n in range(count)]
     sets[-1]["name"] = None
-    with suppress(plainsql.TransactionError, asyncpg.PostgresError):  # it is aborted, or the batch undone
+    with suppress(plainsql.TransactionError, exceptions.PostgresError):  # it is aborted, or the batch undone
         async with proxied_items_db.transaction() as tx:
             with pytest.raises(BindError):
                 await add_named.batch(tx, [{"id": "one", "name": "n"}])
