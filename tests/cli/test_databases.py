@@ -169,9 +169,9 @@ def test_every_command_knows_whether_it_works_on_one_database(
                 kind = "in turn" if len(ran) > 1 else "none"
             found.setdefault(kind, set()).add(" ".join(words))
     one = (
-        "activity, cache drain, cache triggers, crypto rotate, db cleanup, db drop, db export, db import, db sample, "
-        "db indexes, db stats, describe, explain, grants, import, layers copy, migrate mark, migrate new, "
-        "migrate rollback, migrate schema, migrate trace, migrate verify, new query, recall, review, run, "
+        "activity, cache drain, cache triggers, crypto rotate, db cleanup, db drop, db export, db import, "
+        "db indexes, db sample, db stats, describe, explain, grants, import, layers copy, migrate mark, "
+        "migrate new, migrate rollback, migrate schema, migrate trace, migrate verify, new query, recall, review, run, "
         "schema diff, schema pull, slow, stats pull"
     )
     assert found == {
