@@ -69,7 +69,7 @@ def test_every_query_of_the_layers_runs_with_the_printed_grants(
     layers: tuple[Connection, LeastGrants], texts: Texts
 ) -> None:
     connection, least = layers
-    assert len(texts) == 294
+    assert len(texts) == 296
     with connection.transaction(force_rollback=True):
         granted(connection, least)
         every = [text for variants in texts.values() for text in variants]

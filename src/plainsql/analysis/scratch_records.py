@@ -99,7 +99,10 @@ def read_databases(connection: psycopg.Connection[Any], prefix: str = NAME_PREFI
     rows = connection.execute(
         """
         select d.datname, pg_get_userbyid(d.datdba), d.datdba = r.oid,
-          exists (select 1 from pg_catalog.pg_stat_activity as a where a.datid = d.oid),
+          exists (
+            select 1 from pg_catalog.pg_stat_activity as a
+            where a.datid = d.oid and a.backend_type = 'client backend'
+          ),
           shobj_description(d.oid, 'pg_database')
         from pg_catalog.pg_database as d
         inner join pg_catalog.pg_roles as r on r.rolname = current_user

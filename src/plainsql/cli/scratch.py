@@ -78,7 +78,8 @@ def drop(*names: str, scratch: str | None = None, all: Annotated[bool, _FLAG] = 
         chosen = [
             each
             for each in found
-            if (each.name in names if names else all or _state(each, project) in ("own", "left"))
+            # One of this project's that is in use is tried too: a session that ends now is waited for.
+            if (each.name in names if names else all or each.is_left or _is_own(each, project))
         ]
         kept = 0
         for each in chosen:
@@ -98,8 +99,12 @@ def _state(database: ScratchDatabase, project: Project) -> str:
         return "in use"
     if database.is_left:
         return "left"
+    return "own" if _is_own(database, project) else "other"
+
+
+def _is_own(database: ScratchDatabase, project: Project) -> bool:
     record = database.record
-    return "own" if record is not None and record.is_of(str(project.root)) else "other"
+    return record is not None and record.is_of(str(project.root))
 
 
 def _as_json(database: ScratchDatabase, project: Project) -> dict[str, Any]:

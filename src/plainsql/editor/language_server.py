@@ -216,7 +216,10 @@ class _Server:
     async def _check(self, project: EditedProject, file: Path | None = None) -> None:
         texts = self._texts()
         try:
-            found = await self._in_worker(lambda: project.check(texts, file))
+            try:
+                found = await self._in_worker(lambda: project.check(texts, file))
+            except FileNotFoundError:  # a file was deleted after it was listed
+                found = await self._in_worker(lambda: project.check(texts, file))
         except Exception as error:  # noqa: BLE001 (the editor goes on, and reports it)
             self._show(f"the check failed: {type(error).__name__}")
             return
