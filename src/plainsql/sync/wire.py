@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import psycopg
 from psycopg import generators, pq
-from psycopg.errors import error_from_result
+from psycopg.errors import Diagnostic, error_from_result, lookup
 from psycopg.waiting import Ready, Wait
 
 from plainsql.errors import PlainsqlError
@@ -69,9 +69,17 @@ def run_pipeline(
         # The server would keep the results until the end, and the client would count the time of all.
         pgconn.send_flush_request()
 
+    # libpq takes the error of a server that ends between two statements for a notice.
+    last_words: list[psycopg.Error] = []
+
+    def keep(notice: Diagnostic) -> None:
+        if notice.severity_nonlocalized == "FATAL" and notice.sqlstate:
+            last_words.append(lookup(notice.sqlstate)(notice.message_primary or ""))
+
     if limit_s is not None:
         sends = [partial(flushed, send) for send in sends]
     with connection.lock:
+        connection.add_notice_handler(keep)
         try:
             pgconn.enter_pipeline_mode()
             answer = _pipelined(pgconn, [*sends, pgconn.pipeline_sync])
@@ -79,9 +87,14 @@ def run_pipeline(
                 answer if limit_s is None else _limited(answer, limit_s, restarts=True)
             )
             pgconn.exit_pipeline_mode()
-        except BaseException:
+        except BaseException as error:
             connection.close()
+            if last_words and isinstance(error, psycopg.OperationalError) and error.sqlstate is None:
+                classify_error(last_words[0])
+                raise last_words[0] from None
             raise
+        finally:
+            connection.remove_notice_handler(keep)
     return results
 
 
