@@ -286,7 +286,8 @@ async def test_queries_that_do_not_fit_are_refused(
 def job(**options: Any) -> EmbeddingJob:
     given: dict[str, Any] = {"rate": None, "attempts": 3, "backoff": 1.0, "max_failed": 10, "batch": 4}
     given |= {"key": ("id",), "text": "text", "embedding": "embedding", "parameters": {}, "report": None}
-    return EmbeddingJob(waiting, store, **(given | {"dimension": None} | options))
+    given |= {"dimension": None, **options}
+    return EmbeddingJob(waiting, store, **given)
 
 
 def test_calls_are_spaced_by_the_rate_of_all_workers() -> None:

@@ -306,8 +306,8 @@ class EmbeddingJob:
         return {name: self._column(row, name, "key") for name in self.key}
 
     def _key(self, row: Any) -> Any:
-        values = tuple(self._key_values(row).values())
-        return values if len(values) > 1 else values[0]
+        values = [*self._key_values(row).values()]
+        return tuple(values) if len(values) > 1 else values[0]
 
     def _text(self, row: Any) -> str:
         text = self._column(row, self.text, "text")
@@ -371,7 +371,7 @@ def _as_list(value: Any) -> list[Any] | None:
 def _dimension(vector: Any) -> int | None:
     if isinstance(vector, str | bytes | Mapping):
         return None
-    dimensions = getattr(vector, "dimensions", None)  # pgvector's own
+    dimensions: Any = getattr(vector, "dimensions", None)  # pgvector's own
     if callable(dimensions):
         return int(dimensions())
     shape = getattr(vector, "shape", None)
@@ -382,8 +382,8 @@ def _dimension(vector: Any) -> int | None:
 
 def _is_finite(vector: Any) -> bool:
     """Return whether all numbers are finite: the sum of others is not."""
-    numbers = getattr(vector, "sum", None)  # an array's own, which is faster
+    numbers: Any = getattr(vector, "sum", None)  # an array's own, which is faster
     if callable(numbers):
         return isfinite(float(numbers()))
-    listed = getattr(vector, "to_list", None)
+    listed: Any = getattr(vector, "to_list", None)
     return isfinite(sum(listed() if callable(listed) else vector))

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 import psycopg
-from psycopg import Connection, IsolationLevel
+from psycopg import Connection, IsolationLevel, sql
 
 from plainsql.application import project_search_path, tenant_settings
 from plainsql.connect_errors import cannot_connect
@@ -272,7 +272,7 @@ class _Measurement:
                 self._given = {**example, **self._given}
             if search.oid:
                 count = connection.execute(
-                    psycopg.sql.SQL("select count(*) from {}").format(search.relation)
+                    sql.SQL("select count(*) from {}").format(search.relation)
                 ).fetchone()
                 self._table_rows = count[0] if count else None
             sizes = [(each, -1) for each in tenants or ()]

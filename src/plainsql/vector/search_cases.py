@@ -68,7 +68,8 @@ def _values(
     connection: Connection[Any], search: Search, column: str, operator: str, selectivities: Sequence[float]
 ) -> list[tuple[Any, float]]:
     """Return for each selectivity the value whose own is nearest to it, with that."""
-    names = {"column": sql.Identifier(column), "table": search.relation, "operator": sql.SQL(operator)}
+    known = sql.SQL(operator)  # pyright: ignore[reportArgumentType]  # one of five
+    names = {"column": sql.Identifier(column), "table": search.relation, "operator": known}
     if operator == "=":
         query = sql.SQL(
             "with counts as (select t.{column} as value, count(*)::float8 as n from {table} as t group by 1),"

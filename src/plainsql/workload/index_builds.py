@@ -195,6 +195,7 @@ def read_indexes(connection: psycopg.Connection[Any], builds: Iterable[IndexBuil
     hidden = any(build.hidden for build in running)
     found = []
     for row in connection.execute(_INDEXES):
+        oid: Any
         oid, table_oid, schema, table, index, method, size, scans, valid, definition, name, file = row
         unfinished: Literal["invalid", "unknown"] = "unknown" if hidden else "invalid"
         found.append(

@@ -326,7 +326,7 @@ def _is_of(index: Index, ordered: _Ordered) -> bool:
     """Return whether the first column of an index is the side of a distance."""
     side = strip_relabel(ordered.side)
     if index.columns[0]:
-        return side.kind == "VAR" and ordered.columns == {index.columns[0]}
+        return side.kind == "VAR" and ordered.columns == frozenset({index.columns[0]})
     expression = strip_relabel(index.expressions[0])
     return expression_shape(expression, 1) == expression_shape(side, ordered.entry.index)
 

@@ -28,6 +28,7 @@ from typing import Any, TypeVar
 from asyncpg import exceptions
 
 from plainsql.database.execution import driver
+from plainsql.database.execution.asyncpg_version import PIPELINES_RETURN_ROWS
 from plainsql.database.execution.errors import add_query_note, explain, is_lost
 from plainsql.database.execution.forms import Form, Forms
 from plainsql.database.execution.nul_characters import nul_refused, nuls_in, refuse_nul
@@ -40,6 +41,7 @@ from plainsql.database.execution.pipelined_statement import (
     pieces,
     unfit_call,
 )
+from plainsql.database.execution.prepared_statements import prepare
 from plainsql.database.execution.savepoint import aborting, atomic
 from plainsql.database.execution.statement import EXPLAINED, affected, execute
 from plainsql.database.execution.time_limit import TimeLimit
@@ -341,7 +343,12 @@ async def write_pipelined(
 
     async def write(piece: Sequence[Values], number: int) -> None:
         numbered = [(*one, n) for n, one in enumerate(piece, number)]
-        records.extend(await driver.fetch_many(connection, sql, numbered, query, 1, limit.left))
+        if PIPELINES_RETURN_ROWS:
+            found = await driver.fetch_many(connection, sql, numbered, query, 1, limit.left)
+        else:  # all or none: our own method begins a transaction
+            await prepare(connection, sql, query, 1, limit.left)
+            found = await connection.fetchmany(sql, numbered, timeout=limit.left)
+        records.extend(found)
 
     for at, piece in pieces(values):
         await _explained(connection, query, text, piece, first + at, write(piece, first + at))

@@ -10,7 +10,6 @@ Only statements that were compared with the query's row type are run: see `prepa
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -328,7 +327,7 @@ async def fetch_many(
     cancelled there never returns.
     """
     if not PIPELINES_RETURN_ROWS:
-        return await _one_by_one(connection, sql, sets, query, own, timeout)
+        return await _one_by_one(connection, sql, sets, query, own)
     if not IS_KNOWN:
         return await _prepared(
             connection,
@@ -416,22 +415,17 @@ async def _one_by_one(
     sets: Sequence[Sequence[object]],
     query: CompiledQuery[Any, Any],
     own: int,
-    timeout: float | None,
 ) -> list[Any]:
-    """Run a statement for each set of values, all or none, a round trip for each."""
+    """Run a statement for each set of values, a round trip for each."""
     found: list[Any] = []
-    async with (
-        asyncio.timeout(timeout),
-        nullcontext() if connection.is_in_transaction() else connection.transaction(),
-    ):
-        for number, values in enumerate(sets):
-            try:
-                found += await fetch(connection, sql, values, query, own)
-            except exceptions.DataError as error:
-                raised = of_element(error, number)
-                if raised is error:
-                    raise
-                raise raised from error.__cause__
+    for number, values in enumerate(sets):
+        try:
+            found += await fetch(connection, sql, values, query, own)
+        except exceptions.DataError as error:
+            raised = of_element(error, number)
+            if raised is error:
+                raise
+            raise raised from error.__cause__
     return found
 
 

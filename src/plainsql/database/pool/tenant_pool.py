@@ -288,7 +288,7 @@ class TenantPool:
         """
         connections = self._connections
         read_only = query.read_only
-        own = text.settings if query.has_settings and text is not None else ()
+        own = text.settings if query.has_settings and text else ()
         settings = None
         # A statement that nothing is proved about may be one that refuses to be in a transaction.
         if sends_settings and query.session_clean and self._pool.sends_settings:
