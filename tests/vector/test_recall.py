@@ -156,7 +156,7 @@ def expected_recall(url: str, ef_search: int, sample: int) -> float:
         ).fetchall()
         answers = []
         for exact in (True, False):
-            cursor.execute("set enable_indexscan = off" if exact else "set enable_indexscan = on")
+            cursor.execute(b"set enable_indexscan = off" if exact else b"set enable_indexscan = on")
             cursor.execute("set hnsw.iterative_scan = strict_order")
             cursor.execute(f"set hnsw.ef_search = {ef_search}")
             # Prepared, the second loop would run on the plans of the first.

@@ -371,9 +371,8 @@ def _as_list(value: Any) -> list[Any] | None:
 def _dimension(vector: Any) -> int | None:
     if isinstance(vector, str | bytes | Mapping):
         return None
-    dimensions: Any = getattr(vector, "dimensions", None)  # pgvector's own
-    if callable(dimensions):
-        return int(dimensions())
+    if callable(getattr(vector, "dimensions", None)):  # pgvector's own
+        return int(vector.dimensions())
     shape = getattr(vector, "shape", None)
     if shape is not None:
         return int(shape[0]) if len(shape) == 1 else None
@@ -382,8 +381,6 @@ def _dimension(vector: Any) -> int | None:
 
 def _is_finite(vector: Any) -> bool:
     """Return whether all numbers are finite: the sum of others is not."""
-    numbers: Any = getattr(vector, "sum", None)  # an array's own, which is faster
-    if callable(numbers):
-        return isfinite(float(numbers()))
-    listed: Any = getattr(vector, "to_list", None)
-    return isfinite(sum(listed() if callable(listed) else vector))
+    if callable(getattr(vector, "sum", None)):  # an array's own, which is faster
+        return isfinite(float(vector.sum()))
+    return isfinite(sum(vector.to_list() if callable(getattr(vector, "to_list", None)) else vector))

@@ -195,8 +195,8 @@ def read_indexes(connection: psycopg.Connection[Any], builds: Iterable[IndexBuil
     hidden = any(build.hidden for build in running)
     found = []
     for row in connection.execute(_INDEXES):
-        oid: Any
         oid, table_oid, schema, table, index, method, size, scans, valid, definition, name, file = row
+        is_building = row[0] in building
         unfinished: Literal["invalid", "unknown"] = "unknown" if hidden else "invalid"
         found.append(
             Index(
@@ -206,7 +206,7 @@ def read_indexes(connection: psycopg.Connection[Any], builds: Iterable[IndexBuil
                 method=method,
                 bytes=size,
                 scans=scans,
-                state="building" if oid in building else "valid" if valid else unfinished,
+                state="building" if is_building else "valid" if valid else unfinished,
                 definition=definition,
                 name=name,
                 oid=oid,
