@@ -158,7 +158,7 @@ def expected_recall(url: str, ef_search: int, sample: int) -> float:
         for exact in (True, False):
             cursor.execute(b"set enable_indexscan = off" if exact else b"set enable_indexscan = on")
             cursor.execute("set hnsw.iterative_scan = strict_order")
-            cursor.execute(f"set hnsw.ef_search = {ef_search}")
+            cursor.execute(f"set hnsw.ef_search = {ef_search}".encode())
             # Prepared, the second loop would run on the plans of the first.
             rows = [cursor.execute(text, vector, prepare=False).fetchall() for vector in vectors]
             answers.append([{row[0] for row in each} for each in rows])
