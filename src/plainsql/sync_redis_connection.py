@@ -15,7 +15,7 @@ from typing import Any, Self, TypeVar
 from plainsql.errors import PlainsqlError, SettingsError
 from plainsql.redis_connection import Client, RedisConnection, Script
 
-__all__ = ["SyncRedisConnection", "SyncRedisSource", "run_here"]
+__all__ = ["SyncRedisConnection", "SyncRedisService", "SyncRedisSource", "run_here"]
 
 T = TypeVar("T")
 
@@ -135,6 +135,24 @@ class SyncRedisConnection(RedisConnection):
 
 SyncRedisSource = SyncRedisConnection | Client | str | None
 """A connection, a URL, an unused client of redis.asyncio, or nothing for the configured one."""
+
+
+class SyncRedisService:
+    """A service over a connection to Redis, which it closes if it has made it."""
+
+    def __init__(self, redis: SyncRedisSource) -> None:
+        self._link, self._owned = SyncRedisConnection.of_threads(redis)
+
+    def close(self) -> None:
+        """Close the connections to Redis, unless a connection was given."""
+        if self._owned:
+            self._link.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 def _check_kind(redis: object) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Literal
 
 from plainsql.limits.bucket import TokenBucket
 from plainsql.limits.decision import Decision
 from plainsql.limits.limits import Limits, WithoutRedis
 from plainsql.limits.rules import Charge, Subject
 from plainsql.limits.window import SlidingWindow
-from plainsql.sync_redis_connection import SyncRedisConnection, SyncRedisSource
+from plainsql.sync_redis_connection import SyncRedisConnection, SyncRedisService, SyncRedisSource
 
 __all__ = ["SyncLimits", "SyncSlidingWindow", "SyncTokenBucket"]
 
@@ -82,7 +82,7 @@ class SyncSlidingWindow:
         return repr(self._window).replace("<", "<Sync", 1)
 
 
-class SyncLimits:
+class SyncLimits(SyncRedisService):
     """``Limits`` for programs that are not asynchronous: the same limits, for any number of threads.
 
     ``redis`` is a URL, a ``SyncRedisConnection``, or nothing for the configured one. A ``Limits`` of the same
@@ -99,7 +99,7 @@ class SyncLimits:
         without_redis: WithoutRedis = "raise",
         local_share: float = 1.0,
     ) -> None:
-        self._link, self._owned = SyncRedisConnection.of_threads(redis)
+        super().__init__(redis)
         self._limits = Limits(
             self._link,
             prefix=prefix,
@@ -141,14 +141,3 @@ class SyncLimits:
         interrupts has taken nothing. See ``Limits.wait``.
         """
         return self._link.wait_for(self._limits.wait(*charges, timeout=timeout))
-
-    def close(self) -> None:
-        """Close the connections to Redis, unless a connection was given."""
-        if self._owned:
-            self._link.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Generic, Self, TypeVar
+from typing import Generic, TypeVar
 
 from plainsql.sessions.session import Session
 from plainsql.sessions.sessions import Fence, Sessions
-from plainsql.sync_redis_connection import SyncRedisConnection, SyncRedisSource, run_here
+from plainsql.sync_redis_connection import SyncRedisService, SyncRedisSource, run_here
 
 __all__ = ["SyncSessions"]
 
 T = TypeVar("T")
 
 
-class SyncSessions(Generic[T]):
+class SyncSessions(SyncRedisService, Generic[T]):
     """``Sessions`` for programs that are not asynchronous: the same methods, for any number of threads.
 
     ``redis`` is a URL, a ``SyncRedisConnection``, or nothing for the configured one. A ``Sessions`` of the
@@ -31,7 +31,7 @@ class SyncSessions(Generic[T]):
         sliding: bool = False,
         deadline: float = 0.5,
     ) -> None:
-        self._link, self._owned = SyncRedisConnection.of_threads(redis)
+        super().__init__(redis)
         self._sessions: Sessions[T] = Sessions(
             self._link, type, prefix=prefix, ttl=ttl, sliding=sliding, deadline=deadline
         )
@@ -87,17 +87,6 @@ class SyncSessions(Generic[T]):
     def expire_all(self, user: str, *, keep: Session[T] | None = None) -> int:
         """End all sessions of a user except ``keep``; see ``Sessions.expire_all``."""
         return run_here(self._sessions.expire_all(user, keep=keep))
-
-    def close(self) -> None:
-        """Close the connections to Redis, unless a connection was given."""
-        if self._owned:
-            self._link.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         return repr(self._sessions).replace("<Sessions", "<SyncSessions", 1)

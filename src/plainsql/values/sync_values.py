@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from inspect import iscoroutine
-from typing import Any, Generic, Self, TypeVar, Unpack, overload
+from typing import Any, Generic, TypeVar, Unpack, overload
 
 from plainsql.errors import BindError
 from plainsql.options import check
-from plainsql.sync_redis_connection import SyncRedisConnection, SyncRedisSource
+from plainsql.sync_redis_connection import SyncRedisService, SyncRedisSource
 from plainsql.values.values import Key, Options, Turn, Values, WithoutRedis
 
 __all__ = ["SyncValues"]
@@ -17,7 +17,7 @@ T = TypeVar("T")
 D = TypeVar("D")
 
 
-class SyncValues(Generic[T]):
+class SyncValues(SyncRedisService, Generic[T]):
     """``Values`` for programs that are not asynchronous: the same methods, for any number of threads.
 
     ``redis`` is a URL, a ``SyncRedisConnection``, or nothing for the configured one.
@@ -39,7 +39,7 @@ class SyncValues(Generic[T]):
         lease_wait: float = 10.0,
         without_redis: WithoutRedis = "raise",
     ) -> None:
-        self._link, self._owned = SyncRedisConnection.of_threads(redis)
+        super().__init__(redis)
         self._values: Values[T] = Values(
             self._link,
             type,
@@ -86,17 +86,6 @@ class SyncValues(Generic[T]):
     def _abandon(self, found: T | Turn) -> None:
         if isinstance(found, Turn):
             self._values._abandon(found)
-
-    def close(self) -> None:
-        """Close the connections to Redis, unless a connection was given."""
-        if self._owned:
-            self._link.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         return repr(self._values).replace("<Values", "<SyncValues", 1)
