@@ -12,6 +12,7 @@ from plainsql.errors import BindError, ContractError
 from plainsql.plans.explain.plan_tree import PlanNode, read_plan
 from plainsql.plans.explain.query_plans import Call, explain_query
 from plainsql.plans.explain.typical_calls import example_calls
+from plainsql.plans.explain.typical_values import ValueType, values_of
 from plainsql.statements import Statement, parse
 from tests.plans.desk import SCHEMA
 
@@ -225,3 +226,10 @@ def test_a_long_constant_is_cut_and_the_text_around_it_is_kept(desk: psycopg.Con
         f"((t.note <> 'it''s'::text) AND (t.note <> '{'x' * 31}…'::text)"
         " AND (t.note <> 'that is kept as it is'::text))"
     )
+
+
+def test_a_day_is_whole_and_as_old_at_every_hour() -> None:
+    """Of today the hour decides how many rows there are, and a fixed period leaves statistics that move."""
+    types = {1: ValueType(1, "date", False, 0, ()), 2: ValueType(2, "tstzrange", False, 0, ())}
+    values = [values_of([], {}, each, types).common for each in types.values()]
+    assert values == ["yesterday", "[yesterday,today)"]

@@ -18,7 +18,7 @@ from asyncpg import Record, exceptions
 
 from plainsql.database.execution.asyncpg_version import IS_KNOWN, PIPELINES_RETURN_ROWS
 from plainsql.database.execution.column_plans import column_reader, has_columns
-from plainsql.database.execution.prepared_statements import is_compared, prepare
+from plainsql.database.execution.prepared_statements import prepare
 from plainsql.database.execution.time_limit import TimeLimit
 from plainsql.database.pool.resettable_connection import of_element
 from plainsql.database.pool.tenant_settings import LocalSettings, prepare_settings, ready_step
@@ -432,7 +432,8 @@ async def _one_by_one(
 def ready(connection: Any, sql: str, query: CompiledQuery[Any, Any]) -> Any:
     """Return a statement of a query that can be sent; None if it is to be prepared or compared first."""
     statement = connection._stmt_cache.get((sql, Record, False))
-    if statement is None or not is_compared(connection, statement, query):
+    # `is_compared`, written out: every call comes here.
+    if statement is None or query not in connection.compared.get(statement, ()):
         return None
     if query.is_columnar and not has_columns(connection, statement, sql):
         return None

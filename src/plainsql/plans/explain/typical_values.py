@@ -90,7 +90,7 @@ _ORDINARY: Final = {
     "name": "text",
     "citext": "text",
     "uuid": "00000000-0000-4000-8000-000000000001",
-    "date": "now",
+    "date": "yesterday",  # of today the day's hour decides how many rows there are
     "timestamp": "now",
     "timestamptz": "now",
     "time": "12:00",
@@ -112,9 +112,9 @@ _ORDINARY: Final = {
     "regclass": "pg_class",
     "regconfig": "simple",
     **dict.fromkeys(("int4range", "int8range", "numrange"), "[1,2)"),
-    **dict.fromkeys(("daterange", "tsrange", "tstzrange"), "[2026-01-01,2026-01-02)"),
+    **dict.fromkeys(("daterange", "tsrange", "tstzrange"), "[yesterday,today)"),
     **dict.fromkeys(("int4multirange", "int8multirange", "nummultirange"), "{[1,2)}"),
-    **dict.fromkeys(("datemultirange", "tsmultirange", "tstzmultirange"), "{[2026-01-01,2026-01-02)}"),
+    **dict.fromkeys(("datemultirange", "tsmultirange", "tstzmultirange"), "{[yesterday,today)}"),
 }
 """A value of each type, for parameters that are not compared with a column."""
 _ABSENT: Final = {
