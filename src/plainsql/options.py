@@ -299,6 +299,7 @@ _CONNECT: Final = {
     "database": _or_none(_NAME),
     "codecs": _CODECS,
 }
+_ON_REPLICAS: Final = {"max_lag": _SECONDS, "max_wait": _SECONDS_FROM_0}
 _SYNC_CONNECT: Final = {
     **_CONNECT,
     "password": Kind(
@@ -398,6 +399,18 @@ OPTIONS: Final[Mapping[str, Mapping[str, Kind]]] = {
         "cache_outbox": _FLAG,
         "cache_prefix": _or_none(_NAMESPACE),
         "cache_ttl": _or_none(_CACHE_TIMES),
+        "replicas": _or_none(_NAMES._replace(expected="a list of URLs (str)")),
+    },
+    "replica": {**_ON_REPLICAS, "own_writes": _FLAG},
+    "causal": {
+        **_ON_REPLICAS,
+        "token": _or_none(
+            Kind(
+                "the 8 bytes of a session's token",
+                lambda value: isinstance(value, bytes) and len(value) == 8,
+                lambda value: f"{len(value)} bytes" if isinstance(value, bytes) else _shown(value),
+            )
+        ),
     },
     "sync.connect": _SYNC_CONNECT,
     "sync.Pool": {

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, TypeVar, cast
+from typing import Any, ClassVar, Final, Generic, TypeVar, cast
 
 from plainsql.dependencies import CachedRead, Change
 from plainsql.errors import BindError, ContractError
@@ -35,6 +35,7 @@ from plainsql.statements.page_text import PageOrder
 from plainsql.types import Args, Json
 
 __all__ = [
+    "DEFAULT_MAX_LAG_S",
     "CompiledCount",
     "CompiledMany",
     "CompiledOne",
@@ -45,6 +46,9 @@ __all__ = [
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+DEFAULT_MAX_LAG_S: Final = 10.0
+"""Seconds that a replica may be behind if nothing else is said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +90,8 @@ class QueryFacts:
     """The settings of the server that its statement runs with, and the value of each."""
     setting_parameters: Mapping[str, str] | None = None
     """The same for values that calls give: the parameter of each setting."""
+    replica: float | None = None
+    """The seconds that a replica may be behind for it to run there; None if it runs on the primary."""
 
 
 class CompiledQuery(Generic[T, R]):
@@ -112,6 +118,7 @@ class CompiledQuery(Generic[T, R]):
         self.changes = facts.changes
         self.autobatch = facts.autobatch
         self.more_columns = facts.more_columns
+        self.replica = facts.replica
         self.not_null = facts.not_null
         self.errors = facts.errors
         self.has_settings = bool(facts.settings or facts.setting_parameters)

@@ -198,6 +198,22 @@ class ConnectionPool:
         for pooled in idle:
             self.release(pooled)
 
+    async def open_aside(self) -> Any:
+        """Open a connection that serves no call: it is the caller's, and ends with the pool at the latest.
+
+        Raises what opening a connection raises.
+        """
+        return await self._connector.open()
+
+    def cut_before(self, moment: float, *, keep: Any = None) -> None:
+        """End all connections that began to open before a moment of `time.monotonic`, with the calls on them;
+        but not the connection ``keep``.
+        """
+        self._discarded_before = max(self._discarded_before, moment)
+        for connection in list(self._connector.connections):
+            if connection.born < moment and connection is not keep:
+                connection.terminate()
+
     async def close(self) -> None:
         """Refuse new calls, wait until all connections are released, and close them."""
         self._closing = True

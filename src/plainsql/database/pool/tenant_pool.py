@@ -131,6 +131,10 @@ class TenantPool:
         if pool.sends_settings and (tenant is not None or pool.by_transaction):
             self.settings = LocalSettings.of(tenant, pool.tenant_settings, search_path)
 
+    def of_tenant(self, tenant: Tenant | None) -> TenantPool:
+        """Return the pool as another tenant uses it."""
+        return TenantPool(self._pool, tenant)
+
     @property
     def takes_steps(self) -> bool:
         """True if the connections can send several statements in one round trip, as steps."""
