@@ -14,7 +14,7 @@ from plainsql.database.replicas.scoped_pool import MAX_WAIT_S, Demand, ScopedPoo
 from plainsql.database.state import DatabaseState
 from plainsql.errors import PlainsqlError
 from plainsql.options import check
-from plainsql.query.compiled import DEFAULT_MAX_LAG_S
+from plainsql.statements.model import DEFAULT_MAX_LAG_S
 
 __all__ = ["CausalSession", "ReadingExecutor", "ReplicaView"]
 

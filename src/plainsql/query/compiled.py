@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final, Generic, TypeVar, cast
+from typing import Any, ClassVar, Generic, TypeVar, cast
 
 from plainsql.dependencies import CachedRead, Change
 from plainsql.errors import BindError, ContractError
@@ -35,7 +35,6 @@ from plainsql.statements.page_text import PageOrder
 from plainsql.types import Args, Json
 
 __all__ = [
-    "DEFAULT_MAX_LAG_S",
     "CompiledCount",
     "CompiledMany",
     "CompiledOne",
@@ -46,9 +45,6 @@ __all__ = [
 
 T = TypeVar("T")
 R = TypeVar("R")
-
-DEFAULT_MAX_LAG_S: Final = 10.0
-"""Seconds that a replica may be behind if nothing else is said."""
 
 
 @dataclass(frozen=True, slots=True)

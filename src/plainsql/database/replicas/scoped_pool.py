@@ -22,7 +22,7 @@ from plainsql.database.pool.tenant_pool import DatabasePool, TenantPool
 from plainsql.database.replicas.positions import read_position
 from plainsql.database.replicas.read_scope import ReadScope
 from plainsql.query import CompiledQuery, QueryText
-from plainsql.query.compiled import DEFAULT_MAX_LAG_S
+from plainsql.statements.model import DEFAULT_MAX_LAG_S
 from plainsql.tenancy import Tenant
 
 __all__ = ["MAX_WAIT_S", "Demand", "ScopedPool"]
