@@ -30,7 +30,7 @@ from plainsql.database.pool.session_hook import OnConnect
 from plainsql.database.pool.tenant_guard import TenantGuard
 from plainsql.database.pool.tenant_pool import DatabasePool
 from plainsql.database.replicas.primary_watch import PrimaryWatch
-from plainsql.database.replicas.replica import Replica
+from plainsql.database.replicas.replica import Replica, ReplicaServer
 from plainsql.database.replicas.replica_set import ReplicaSet
 from plainsql.database.state import DatabaseState
 from plainsql.deprecation import renamed_options, warn_of_old_name
@@ -469,7 +469,7 @@ def _replica_set(
     pool_options = options.pool | {"wait_timeout": min(wait or _REPLICA_WAIT_S, _REPLICA_WAIT_S)}
 
     def replica_of(address: _Address) -> Replica:
-        async def open_replica(replica: Replica) -> DatabaseState:
+        async def open_replica(replica: Replica) -> ReplicaServer:
             of_replica, opened = await address.open(pool_options, replica.identify)
             if of_replica.by_transaction:
                 of_replica.connections.terminate()
@@ -478,7 +478,7 @@ def _replica_set(
                     "transactions may be on another server",
                     hint="name the server itself, or a pooler in session mode with pooler='session'",
                 )
-            return DatabaseState.build(
+            state = DatabaseState.build(
                 of_replica,
                 prefetch=options.prefetch,
                 autobatch=options.autobatch,
@@ -486,6 +486,7 @@ def _replica_set(
                 on_call=None,
                 round_trip=opened.round_trip,
             )
+            return ReplicaServer(of_replica, state.chain)
 
         return Replica(hide_password(address.url), open_replica, primary)
 

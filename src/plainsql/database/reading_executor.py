@@ -101,7 +101,7 @@ class CausalSession(Executor):
         """The position of all that the session has written and seen, for ``db.causal`` of a later request.
 
         It is 8 bytes long, and holds nothing secret. After a write and after the end of the block it is
-        exact. After a read inside the block it may stand for all that the primary has when it is used.
+        exact. After a read inside the block it may mean all that the primary has when the token is used.
         """
         return self._scoped_pool.scope.token()
 

@@ -1,4 +1,4 @@
-"""A task that asks a server for its state at intervals, and immediately if a read waits for news."""
+"""A task that reads the state of a server at intervals, and immediately if a call waits for news."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FRESH_S: Final = 0.75
 
 _IDLE_POLL_S: Final = 2.0
 _IDLE_AFTER_S: Final = 10.0
-"""Without reads for so many seconds, polls are rare. The next read asks by itself."""
+"""Without reads for so many seconds, polls are rare. The next read starts one by itself."""
 _HURRY_S: Final = 0.001
 """Seconds between two polls while a read waits."""
 _RETRY_S: Final = 0.25
@@ -41,7 +41,7 @@ class Poller:
         self._connect = connect
         """Opens the connection."""
         self._poll = poll
-        """Asks the server on the connection; the second argument is the time of the beginning."""
+        """Polls the server on the connection; the second argument is the time of the beginning."""
         self._failed = failed
         """Called with the error of each poll that failed."""
         self._hurry = asyncio.Event()

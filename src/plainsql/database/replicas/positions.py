@@ -127,7 +127,7 @@ class PrimaryReport(NamedTuple):
     """The state of the primary at a time."""
 
     sent_at: float
-    """The time at which it was asked, by ``time.monotonic``: each commit that ended before is covered."""
+    """The time, by ``time.monotonic``, at which the poll was sent: each commit that ended before is covered."""
     started: int
     position: Position | None
     """The end of its log; None if the server is a standby."""

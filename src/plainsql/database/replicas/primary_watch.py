@@ -33,7 +33,7 @@ class PrimaryWatch:
         """The identity of the cluster."""
         self._system_of: int | None = None
         self._history: deque[tuple[int, float]] = deque(maxlen=_KEPT)
-        """The ends of the log and the times at which they were asked for, both ascending."""
+        """The ends of the log and the times at which their polls were sent, both ascending."""
 
     def behind(self, position: Position | None, now: float) -> float | None:
         """Return how many seconds a replica that has replayed a position is behind at most.

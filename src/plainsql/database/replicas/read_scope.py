@@ -45,7 +45,7 @@ class ReadScope:
 
     @classmethod
     def of_token(cls, token: bytes | None) -> ReadScope:
-        """Return the scope that continues another, of which only the token is known."""
+        """Return the scope that continues another by its token."""
         if token is None or token == NOTHING:
             return cls(is_monotonic=True)
         if token == NEWEST:
@@ -78,9 +78,7 @@ class ReadScope:
         return scope
 
     def reach(self, position: Position, sent_at: float) -> bool:
-        """Record all that the primary had at a time, when it was asked for its position. Return whether all
-        is resolved now.
-        """
+        """Record all that a server had when its position was read. Return whether all is resolved now."""
         if self.floor is not None and is_newer_timeline(self.floor.timeline, position.timeline):
             return False  # of a former primary, which does not know yet that it is one
         self.floor = merged(self.floor, position)

@@ -15,15 +15,16 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from plainsql.connect_errors import cannot_connect
+from plainsql.database.execution.link import Executes
+from plainsql.database.pool.tenant_pool import DatabasePool
 from plainsql.database.replicas.poller import FRESH_S, Poller
 from plainsql.database.replicas.positions import Position, ReplicaReport, read_replica, read_system
 from plainsql.errors import PlainsqlError
 
 if TYPE_CHECKING:
     from plainsql.database.replicas.primary_watch import PrimaryWatch
-    from plainsql.database.state import DatabaseState
 
-__all__ = ["Replica", "ReplicaStats"]
+__all__ = ["Replica", "ReplicaServer", "ReplicaStats"]
 
 _log = logging.getLogger("plainsql")
 
@@ -34,6 +35,13 @@ _WEIGHT: Final = 0.2
 _SERVERS_IN_TURN: Final = 5
 _TURNS_S: Final = 10.0
 """So many changes of the server in so many seconds mean that an address leads to several."""
+
+
+class ReplicaServer(NamedTuple):
+    """The connections of a replica, and the chain of the calls on them."""
+
+    pool: DatabasePool
+    chain: Executes
 
 
 class ReplicaStats(NamedTuple):
@@ -62,12 +70,12 @@ class Replica:
     """One replica of a database."""
 
     def __init__(
-        self, name: str, open_pool: Callable[[Replica], Awaitable[DatabaseState]], primary: PrimaryWatch
+        self, name: str, open_pool: Callable[[Replica], Awaitable[ReplicaServer]], primary: PrimaryWatch
     ) -> None:
         self.name = name
         self._open_pool = open_pool
         self._primary = primary
-        self.state: DatabaseState | None = None
+        self.server: ReplicaServer | None = None
         """Its connections and its chain; None until it was reached for the first time."""
         self.poller = Poller(self._connect, self._poll, self._poll_failed)
         self.epoch = 0
@@ -79,13 +87,13 @@ class Replica:
         self.reads = 0
         self.failed = 0
         self.latency = 0.001
-        self._server: int | None = None
+        self._started: int | None = None
         self._system: int | None = None
         self._identified_at = float("-inf")
         self._answered_at = float("-inf")
         self._silent_since: float | None = None
         self._why = "it was not reached yet"
-        """Why no read goes there; empty if reads may."""
+        """The reason why no read goes there; empty if reads may."""
         self._warned = ""
         self._changes: list[float] = []
         self._reads_at_poll = 0
@@ -120,7 +128,7 @@ class Replica:
 
     def stats(self) -> ReplicaStats:
         now = monotonic()
-        connections = None if self.state is None else self.state.pool.connections
+        connections = None if self.server is None else self.server.pool.connections
         in_use, idle = (0, 0) if connections is None else (connections.in_use, connections.idle)
         return ReplicaStats(
             self.name,
@@ -164,9 +172,9 @@ class Replica:
             self._take(report, sent_at, connection)
 
     async def _connect(self) -> Any:
-        if self.state is None:
-            self.state = await self._open_pool(self)
-        return await self.state.pool.connections.open_aside()
+        if self.server is None:
+            self.server = await self._open_pool(self)
+        return await self.server.pool.connections.open_aside()
 
     async def _poll(self, connection: Any, sent_at: float) -> None:
         report = await read_replica(connection)
@@ -206,26 +214,26 @@ class Replica:
         self._answered_at = float("-inf")
         self._why = _reason(error)
         self._warn()
-        if self.state is not None and now - self._silent_since > _CUT_S:
-            self.state.pool.connections.cut_before(now)
+        if self.server is not None and now - self._silent_since > _CUT_S:
+            self.server.pool.connections.cut_before(now)
 
     def _take(self, report: ReplicaReport, sent_at: float, connection: Any) -> None:
         """Take the answer of a server: it counts for all connections if none was opened since it was sent."""
-        if self._server is not None and report.started != self._server:
+        if self._started is not None and report.started != self._started:
             self._begin_epoch(report, connection)
         elif sent_at >= self._identified_at:
             known, found = self.position, report.position
             if known is None or found is None or found.timeline != known.timeline or found.lsn > known.lsn:
                 self.position = found
-        self._server = report.started
+        self._started = report.started
 
     def _begin_epoch(self, report: ReplicaReport, connection: Any) -> None:
         """Forget what was known: the connection is on a server that has less, or on another server."""
         now = monotonic()
         self.epoch += 1
-        self.position, self._server, self._system = report.position, report.started, None
-        if self.state is not None:
-            self.state.pool.connections.cut_before(now, keep=connection)
+        self.position, self._started, self._system = report.position, report.started, None
+        if self.server is not None:
+            self.server.pool.connections.cut_before(now, keep=connection)
         self._changes = [*(at for at in self._changes if now - at < _TURNS_S), now]
         if len(self._changes) == _SERVERS_IN_TURN:
             _log.warning(

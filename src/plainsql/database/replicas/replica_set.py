@@ -45,20 +45,20 @@ class ReplicaSet:
         for replica in self.replicas:
             await replica.poller.stop()
         for replica in self.replicas:
-            if replica.state is not None:
-                await replica.state.pool.connections.close()
+            if replica.server is not None:
+                await replica.server.pool.connections.close()
 
     def terminate(self) -> None:
         """End all connections to the replicas immediately."""
         for replica in self.replicas:
-            if replica.state is not None:
-                replica.state.pool.connections.terminate()
+            if replica.server is not None:
+                replica.server.pool.connections.terminate()
 
     def abandon(self) -> None:
         """Close the connections without sending anything."""
         for replica in self.replicas:
-            if replica.state is not None:
-                replica.state.pool.connections.abandon()
+            if replica.server is not None:
+                replica.server.pool.connections.abandon()
 
     def select(self, scope: ReadScope, demand: Demand) -> Replica | None:
         """Return the replica on which a read is expected to end first, of those that are new enough."""

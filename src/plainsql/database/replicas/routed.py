@@ -82,9 +82,9 @@ class Routed(Link):
         """Iterate over rows. Before the first row, a stream that fails on a replica begins on the primary."""
         demand = self._demand(query, pool)
         replica = None if demand is None else await self._select(demand, pool)
-        if replica is not None and replica.state is not None and isinstance(pool, ScopedPool):
+        if replica is not None and replica.server is not None and isinstance(pool, ScopedPool):
             epoch = replica.epoch
-            rows = replica.state.chain.stream(query, args, pool.on(replica.state.pool), call)
+            rows = replica.server.chain.stream(query, args, pool.on(replica.server.pool), call)
             is_first = True
             replica.in_flight += 1
             try:
@@ -135,11 +135,11 @@ class Routed(Link):
 
     async def _read(self, demand: Demand, pool: TenantPool, call: Call | None, on_server: OnServer[R]) -> R:
         replica = await self._select(demand, pool)
-        if replica is not None and replica.state is not None and isinstance(pool, ScopedPool):
-            state, epoch, began = replica.state, replica.epoch, perf_counter()
+        if replica is not None and replica.server is not None and isinstance(pool, ScopedPool):
+            server, epoch, began = replica.server, replica.epoch, perf_counter()
             replica.in_flight += 1
             try:
-                result = await on_server(state.chain, pool.on(state.pool))
+                result = await on_server(server.chain, pool.on(server.pool))
             except Exception as error:
                 if not _may_run_elsewhere(error):
                     raise
