@@ -127,7 +127,7 @@ class PrimaryReport(NamedTuple):
     """The state of the primary at a time."""
 
     sent_at: float
-    """The time, by ``time.monotonic``, at which the poll was sent: each commit that ended before is covered."""
+    """The time, by ``time.monotonic``, at which the poll was sent: commits that ended before are covered."""
     started: int
     position: Position | None
     """The end of its log; None if the server is a standby."""

@@ -94,7 +94,7 @@ class Replica:
         self._silent_since: float | None = None
         self._why = "it was not reached yet"
         """The reason why no read goes there; empty if reads may."""
-        self._warned = ""
+        self._is_warned = False
         self._changes: list[float] = []
         self._reads_at_poll = 0
 
@@ -212,7 +212,7 @@ class Replica:
         if self._silent_since is None:
             self._silent_since = now
         self._answered_at = float("-inf")
-        self._why = _reason(error)
+        self._why = self._reason(error)
         self._warn()
         if self.server is not None and now - self._silent_since > _CUT_S:
             self.server.pool.connections.cut_before(now)
@@ -242,21 +242,19 @@ class Replica:
             )
 
     def _warn(self) -> None:
-        """Log, once for each reason, that no read goes to the replica, and that reads do again."""
-        if self._why == self._warned:
+        """Log, once for each outage, that no read goes to the replica; and that reads do again."""
+        if bool(self._why) == self._is_warned:
             return
+        self._is_warned = bool(self._why)
         if self._why:
             _log.warning("no read goes to the replica %s: %s", self.name, self._why)
-        elif self._warned:
+        else:
             _log.info("reads go to the replica %s again", self.name)
-        self._warned = self._why
 
-
-def _reason(error: Exception) -> str:
-    """Return why a replica cannot be reached, without anything that may be a secret."""
-    if isinstance(error, TimeoutError) and not isinstance(error, PlainsqlError):
-        return "it does not answer"
-    if isinstance(error, PlainsqlError):
-        return error.message
-    state: str | None = getattr(error, "sqlstate", None)
-    return cannot_connect("postgresql://", error, state).message
+    def _reason(self, error: Exception) -> str:
+        """Return why it cannot be reached, without anything that may be a secret."""
+        if isinstance(error, TimeoutError) and not isinstance(error, PlainsqlError):
+            return "it does not answer"
+        state: str | None = getattr(error, "sqlstate", None)
+        said = error if isinstance(error, PlainsqlError) else cannot_connect(self.name, error, state)
+        return said.message.removeprefix(f"cannot connect to {self.name}: ")
