@@ -470,7 +470,9 @@ def _replica_set(
 
     def replica_of(address: _Address) -> Replica:
         async def open_replica(replica: Replica) -> ReplicaServer:
+            # Without a second attempt: a read that fails runs on the primary.
             of_replica, opened = await address.open(pool_options, replica.identify)
+            of_replica.is_replica = True
             if of_replica.by_transaction:
                 of_replica.connections.terminate()
                 raise ConnectError(

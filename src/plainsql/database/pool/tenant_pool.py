@@ -98,6 +98,8 @@ class DatabasePool:
     """The ``search_path`` of all sessions; empty for the server's own."""
     sends_settings: bool = False
     """True if the connections can send settings in the round trip of a statement."""
+    is_replica: bool = False
+    """True if a read that fails here runs elsewhere: it is not run a second time here."""
     holders: Holders = field(default_factory=Holders)
     """The tasks that hold connections for longer than a call."""
     read_only: ReadOnlyServers = field(init=False)
@@ -324,7 +326,9 @@ class TenantPool:
                     name_at_commit(error, query)
                 replaced = self._is_replaced(error, pooled)
                 self._release_failed(pooled, query, error, in_transaction=local is not None)
-                if not again and (replaced or may_run_again(error, read_only=read_only)):
+                if not (again or self._pool.is_replica) and (
+                    replaced or may_run_again(error, read_only=read_only)
+                ):
                     again = True
                     continue
                 if (note := note_of_statement(error, read_only=read_only)) is not None:

@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from time import perf_counter
 from typing import Any, Final, TypeVar
 
+from asyncpg import exceptions
+
 from plainsql.database.execution.link import CopyWork, Executes, Link
 from plainsql.database.pool.call import Call
 from plainsql.database.pool.lost_connection import is_lost
@@ -28,7 +30,7 @@ T = TypeVar("T")
 OnServer = Callable[[Executes, TenantPool], Coroutine[Any, Any, R]]
 """A call on a server, given its chain and its pool."""
 
-_OF_THE_SERVER: Final = (ConnectError, ContractError, PoolTimeoutError)
+_OF_THE_SERVER: Final = ConnectError | ContractError | PoolTimeoutError
 """plainsql's own errors that another server may not have: a replica may lag behind a migration."""
 
 
@@ -178,6 +180,6 @@ def _may_run_elsewhere(error: Exception) -> bool:
     """Return whether a read that failed on a replica runs on the primary: unless the caller's time is up, or
     its call or its data are wrong.
     """
-    if isinstance(error, PlainsqlError):
-        return isinstance(error, _OF_THE_SERVER)
-    return is_lost(error) or not isinstance(error, TimeoutError)
+    if isinstance(error, exceptions.PostgresError | _OF_THE_SERVER) or is_lost(error):
+        return True
+    return not isinstance(error, PlainsqlError | TimeoutError)
