@@ -77,6 +77,17 @@ def test_a_scope_goes_on_from_its_token() -> None:
     assert not ReadScope.of_token(NEWEST).is_resolved
 
 
+def test_a_token_from_the_future_is_limited_to_what_the_primary_has() -> None:
+    scope = ReadScope.of_token(Position(1, 10**15).token())
+    assert scope.resolve(primary_at(monotonic() - 60, 700))
+    assert scope.floor == (1, 10**15), "that position may be older than the token"
+    scope.resolve(primary_at(monotonic(), 800))
+    assert scope.floor == (1, 800)
+    of_other = ReadScope.of_token(Position(9, 10**15).token())
+    of_other.resolve(primary_at(monotonic(), 800))
+    assert of_other.floor == (9, 10**15), "no replica of this timeline is proved to have it"
+
+
 @pytest.mark.parametrize("token", [NEWEST, Position(3, 77).token()])
 def test_a_tenants_scope_begins_with_what_the_database_has_seen(token: bytes) -> None:
     scope = ReadScope.of_token(token).copy()

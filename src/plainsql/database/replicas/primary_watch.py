@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -12,6 +13,8 @@ from plainsql.database.replicas.poller import POLL_S, Poller
 from plainsql.database.replicas.positions import Position, PrimaryReport, read_primary, read_system
 
 __all__ = ["PrimaryWatch"]
+
+_log = logging.getLogger("plainsql")
 
 _KEPT: Final = 6000
 """Positions in the history: ten minutes of them. A replica that is behind by more serves no read with a
@@ -32,6 +35,7 @@ class PrimaryWatch:
         self.system: int | None = None
         """The identity of the cluster."""
         self._system_of: int | None = None
+        self._is_warned = False
         self._history: deque[tuple[int, float]] = deque(maxlen=_KEPT)
         """The ends of the log and the times at which their polls were sent, both ascending."""
 
@@ -64,6 +68,7 @@ class PrimaryWatch:
         if self.system is None or self._system_of != report.started:
             self.system, self._system_of = await read_system(connection), report.started
         self._take(report, report.position)
+        self._is_warned = False
 
     def _take(self, report: PrimaryReport, position: Position) -> None:
         last = self.last
@@ -79,5 +84,14 @@ class PrimaryWatch:
             history.append((position.lsn, report.sent_at))
         self.last = report
 
-    def _failed(self, _: Exception) -> None:
+    def _failed(self, error: Exception) -> None:
         """Keep the last answer: what a replica has reached of it does not change."""
+        if not self._is_warned:
+            self._is_warned = True
+            state: str | None = getattr(error, "sqlstate", None)
+            _log.warning(
+                "the position of the primary is not known: reads go to replicas as long as their max_lag "
+                "allows (%s%s)",
+                type(error).__name__,
+                f", SQLSTATE {state}" if state else "",
+            )

@@ -30,7 +30,7 @@ _RESOLVED: Final = float("-inf")
 class ReadScope:
     """The reads and writes that later reads must not be older than."""
 
-    __slots__ = ("_home", "_home_epoch", "_unresolved_at", "floor", "is_monotonic")
+    __slots__ = ("_claimed_at", "_home", "_home_epoch", "_unresolved_at", "floor", "is_monotonic")
 
     def __init__(self, floor: Position | None = None, *, is_monotonic: bool = False) -> None:
         self.floor = floor
@@ -42,6 +42,9 @@ class ReadScope:
         self._home: Replica | None = None
         """The replica that all unresolved events are reads on: it is never older than its own reads."""
         self._home_epoch = 0
+        self._claimed_at: float | None = None
+        """The time at which the floor was taken from a token, until a later position of the primary limits
+        it: a token may come from anywhere, and no true one is ahead of its primary."""
 
     @classmethod
     def of_token(cls, token: bytes | None) -> ReadScope:
@@ -52,7 +55,9 @@ class ReadScope:
             scope = cls(is_monotonic=True)
             scope.saw_primary()
             return scope
-        return cls(Position.of_token(token), is_monotonic=True)
+        scope = cls(Position.of_token(token), is_monotonic=True)
+        scope._claimed_at = monotonic()
+        return scope
 
     def token(self) -> bytes:
         """Return the token of all that was seen so far."""
@@ -107,6 +112,8 @@ class ReadScope:
         What was read on one replica alone is covered by what it has replayed since, else by what the primary
         has written since.
         """
+        if self._claimed_at is not None:
+            self._limit(self._claimed_at, report)
         if self._unresolved_at == _RESOLVED:
             return True
         home = self.home
@@ -115,3 +122,11 @@ class ReadScope:
         if report is None or report.position is None or report.sent_at < self._unresolved_at:
             return False
         return self.reach(report.position, report.sent_at)
+
+    def _limit(self, claimed_at: float, report: PrimaryReport | None) -> None:
+        if report is None or report.position is None or report.sent_at < claimed_at:
+            return
+        self._claimed_at = None
+        floor, position = self.floor, report.position
+        if floor is not None and floor.timeline == position.timeline and floor.lsn > position.lsn:
+            self.floor = position

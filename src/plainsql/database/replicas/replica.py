@@ -256,5 +256,7 @@ class Replica:
         if isinstance(error, TimeoutError) and not isinstance(error, PlainsqlError):
             return "it does not answer"
         state: str | None = getattr(error, "sqlstate", None)
+        if state == "42501":
+            return "the role may not execute pg_control_system() or pg_control_recovery()"
         said = error if isinstance(error, PlainsqlError) else cannot_connect(self.name, error, state)
         return said.message.removeprefix(f"cannot connect to {self.name}: ")

@@ -93,7 +93,7 @@ class ReplicaSet:
     async def wait(self, scope: ReadScope, demand: Demand) -> Replica | None:
         """Wait until a replica is new enough, and return it; None if there is none in time."""
         now = monotonic()
-        if demand.max_wait <= 0 or now < self._no_wait_before:
+        if demand.max_wait <= 0 or now < self._no_wait_before or not self._may_reach(scope):
             return None
         try:
             async with asyncio.timeout(demand.max_wait):
@@ -104,7 +104,15 @@ class ReplicaSet:
                     )
                     if (replica := self.select(scope, demand)) is not None:
                         return replica
+                    if not self._may_reach(scope):
+                        return None
         except TimeoutError:
             # Each read would wait in vain until they have caught up.
             self._no_wait_before = monotonic() + _NO_WAIT_S
         return None
+
+    def _may_reach(self, scope: ReadScope) -> bool:
+        """Return whether replicas may replay what a scope requires: not on another timeline."""
+        last, floor = self.primary.last, scope.floor
+        position = None if last is None else last.position
+        return floor is None or position is None or floor.timeline == position.timeline
