@@ -27,9 +27,17 @@ def test_a_position_that_fits_no_token_becomes_the_newest_one() -> None:
 
 
 def test_the_header_of_a_page_without_a_record_is_no_part_of_a_position() -> None:
-    assert Position.of(1, 3 * 8192 + 24, 8192).lsn == 3 * 8192
-    assert Position.of(1, 3 * 8192 + 24, 16384).lsn == 3 * 8192 + 24, "the middle of a larger page"
-    assert Position.of(1, 3 * 8192 + 32, 8192).lsn == 3 * 8192 + 32
+    segment = 2**24
+    for lsn, end in (
+        (3 * 8192 + 24, 3 * 8192),
+        (3 * 8192 + 32, 3 * 8192 + 32),
+        (3 * 8192 + 40, 3 * 8192 + 40),
+        (4 * segment + 40, 4 * segment),
+        (4 * segment + 24, 4 * segment + 24),
+    ):
+        assert Position.of_insertion(1, lsn, 8192, segment).lsn == end
+    in_a_larger_page = 3 * 8192 + 24
+    assert Position.of_insertion(1, in_a_larger_page, 16384, segment).lsn == in_a_larger_page
     assert Position.of(257, 8).timeline == 1
 
 

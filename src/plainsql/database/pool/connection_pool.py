@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import copy
 from _thread import get_ident
+from collections.abc import Collection
 from time import monotonic
 from typing import Any
 
@@ -204,6 +205,11 @@ class ConnectionPool:
         Raises what opening a connection raises.
         """
         return await self._connector.open()
+
+    @property
+    def drivers_connections(self) -> Collection[Any]:
+        """The driver's connections that are open."""
+        return self._connections.keys()
 
     def cut_before(self, moment: float, *, keep: Any = None) -> None:
         """End all connections that began to open before a moment of `time.monotonic`, with the calls on them;

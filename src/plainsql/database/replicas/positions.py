@@ -33,12 +33,14 @@ _LSN_BITS: Final = 56
 """64 PiB of write-ahead log; the other 8 bits of a token are the timeline's."""
 _TIMELINES: Final = 256
 _PAGE_HEADER: Final = 24
+_SEGMENT_HEADER: Final = 40
 
 _POSITION_SQL: Final = """
 select
   (pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::bigint,
   ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8))::bit(32)::bigint,
-  current_setting('wal_block_size')::integer
+  current_setting('wal_block_size')::integer,
+  pg_size_bytes(current_setting('wal_segment_size'))
 """
 
 _PRIMARY_SQL: Final = """
@@ -50,7 +52,8 @@ select
     when not r.in_recovery
     then ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8))::bit(32)::bigint
   end,
-  current_setting('wal_block_size')::integer
+  current_setting('wal_block_size')::integer,
+  pg_size_bytes(current_setting('wal_segment_size'))
 from (select pg_is_in_recovery()) as r (in_recovery)
 """
 
@@ -81,14 +84,22 @@ class Position(NamedTuple):
     lsn: int
 
     @classmethod
-    def of(cls, timeline: int, lsn: int, block_size: int = 0) -> Position:
+    def of(cls, timeline: int, lsn: int) -> Position:
+        """Return a position on a timeline of any number."""
+        return cls(timeline % _TIMELINES, lsn)
+
+    @classmethod
+    def of_insertion(cls, timeline: int, lsn: int, block_size: int, segment_size: int) -> Position:
         """Return the end of the last record before an insert position.
 
         The insert position is behind the header of a page that has no record yet, and replay ends before it.
+        So it is after a switch to a new segment, which each base backup makes.
         """
-        if block_size and lsn % block_size == _PAGE_HEADER:
+        if lsn % segment_size == _SEGMENT_HEADER:
+            lsn -= _SEGMENT_HEADER
+        elif lsn % block_size == _PAGE_HEADER and lsn % segment_size > block_size:
             lsn -= _PAGE_HEADER
-        return cls(timeline % _TIMELINES, lsn)
+        return cls.of(timeline, lsn)
 
     def token(self) -> bytes:
         """Return the position as the 8 bytes of a token."""
@@ -146,16 +157,16 @@ class ReplicaReport(NamedTuple):
 
 async def read_position(connection: Any) -> Position:
     """Return a position behind all commits that a primary has made so far."""
-    lsn, timeline, block_size = await connection.fetchrow(_POSITION_SQL)
-    return Position.of(timeline, lsn, block_size)
+    lsn, timeline, *sizes = await connection.fetchrow(_POSITION_SQL)
+    return Position.of_insertion(timeline, lsn, *sizes)
 
 
 async def read_primary(connection: Any, sent_at: float) -> PrimaryReport:
     """Return the state of the server of a connection, which should be the primary."""
-    started, in_recovery, lsn, timeline, block_size = await connection.fetchrow(_PRIMARY_SQL)
+    started, in_recovery, lsn, timeline, *sizes = await connection.fetchrow(_PRIMARY_SQL)
     if in_recovery or lsn is None or timeline is None:
         return PrimaryReport(sent_at, started, None)
-    return PrimaryReport(sent_at, started, Position.of(timeline, lsn, block_size))
+    return PrimaryReport(sent_at, started, Position.of_insertion(timeline, lsn, *sizes))
 
 
 async def read_replica(connection: Any) -> ReplicaReport:

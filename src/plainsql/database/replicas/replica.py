@@ -37,6 +37,9 @@ _TURNS_S: Final = 10.0
 """So many changes of the server in so many seconds mean that an address leads to several."""
 
 
+_PROMOTED: Final = "it is no standby: it was promoted, or its URL is that of a primary"
+
+
 class ReplicaServer(NamedTuple):
     """The connections of a replica, and the chain of the calls on them."""
 
@@ -146,6 +149,20 @@ class Replica:
 
     # Reads --------------------------------------------------------------------------------------------
 
+    def has_kept(self, epoch: int) -> bool:
+        """Return whether what was known of it in an epoch holds for a read that has ended now.
+
+        A server that is promoted reports that to each session before the end of its next statement.
+        """
+        if self.epoch != epoch or self.server is None:
+            return False
+        for connection in self.server.pool.connections.drivers_connections:
+            if not connection.is_closed() and _standby_report(connection) != "on":
+                self._why = _PROMOTED
+                self._warn()
+                return False
+        return True
+
     def answered(self, seconds: float) -> None:
         """Record a read that it has answered."""
         self.reads += 1
@@ -188,14 +205,16 @@ class Replica:
         if self.reads == self._reads_at_poll:  # its mean would stay as it was, and so would the choice
             self.latency += _WEIGHT * (now - sent_at - self.latency)
         self._reads_at_poll = self.reads
-        self._why = self._fault(report)
+        self._why = self._fault(report, connection)
         self._warn()
 
-    def _fault(self, report: ReplicaReport) -> str:
+    def _fault(self, report: ReplicaReport, connection: Any) -> str:
         """Return why no read may go to a replica that answers; empty if reads may."""
         last, system = self._primary.last, self._primary.system
         if not report.is_standby:
-            return "it is no standby: it was promoted, or its URL is that of a primary"
+            return _PROMOTED
+        if _standby_report(connection) is None:
+            return "a pooler keeps its report of a promotion back: name the server itself"
         if system is not None and system != self._system:
             return "it belongs to another cluster than the primary"
         if report.position is None:
@@ -260,3 +279,9 @@ class Replica:
             return "the role may not execute pg_control_system() or pg_control_recovery()"
         said = error if isinstance(error, PlainsqlError) else cannot_connect(self.name, error, state)
         return said.message.removeprefix(f"cannot connect to {self.name}: ")
+
+
+def _standby_report(connection: Any) -> str | None:
+    """Return what the server has reported last: ``on`` for a standby. None: it has reported nothing."""
+    report: str | None = getattr(connection.get_settings(), "in_hot_standby", None)
+    return report

@@ -92,12 +92,12 @@ class Routed(Link):
             try:
                 async for row in rows:
                     if is_first:
-                        if replica.epoch != epoch:
+                        if not replica.has_kept(epoch):
                             break
                         is_first = False
                         _saw(pool, replica, epoch, call)
                     yield row
-                if not is_first or replica.epoch == epoch:
+                if not is_first or replica.has_kept(epoch):
                     _saw(pool, replica, epoch, call)
                     return
             except Exception as error:
@@ -147,7 +147,7 @@ class Routed(Link):
                     raise
                 replica.read_failed(was_lost=is_lost(error) or isinstance(error, ConnectError))
             else:
-                if replica.epoch == epoch:
+                if replica.has_kept(epoch):
                     replica.answered(perf_counter() - began)
                     _saw(pool, replica, epoch, call)
                     return result
