@@ -22,6 +22,7 @@ from plainsql.crypto.envelope import (
     refuse_unusual,
     unpack,
 )
+from plainsql.crypto.blind_index import derived_key
 from plainsql.errors import BindError, EncryptionError, SettingsError
 
 if TYPE_CHECKING:
@@ -39,12 +40,15 @@ _KEY_BYTES: Final = 32
 class KeyRing:
     """Keys by their ids. Its repr shows the ids, never a key."""
 
-    __slots__ = ("_ciphers", "_header", "active", "ids")
+    __slots__ = ("_ciphers", "_derived", "_header", "_keys", "active", "ids")
 
     def __init__(self, keys: Sequence[tuple[str, bytes]]) -> None:
         """``keys`` are ids with 32 bytes each, at least one; the first one encrypts."""
         aesgcm = _aesgcm()
         self._ciphers = {key_id: (_check(key), aesgcm(key)) for key_id, key in keys}
+        self._keys = tuple(key for _, key in keys)
+        self._derived: dict[str, tuple[bytes, ...]] = {}
+        """The keys of search digests, by column."""
         self.ids = tuple(self._ciphers)
         self.active = self.ids[0]
         """The id of the key that encrypts."""
@@ -64,16 +68,26 @@ class KeyRing:
             )
         return _parsed(text)
 
-    def encrypt(self, text: str, column: str, names: Sequence[str], values: Sequence[object]) -> bytes:
+    def encrypt(
+        self, text: str, column: str, names: Sequence[str], values: Sequence[object], digest: bytes = b""
+    ) -> bytes:
         """Encrypt a text for one column of one row, with a new nonce.
 
-        ``names`` and ``values`` identify the row.
+        ``names`` and ``values`` identify the row. The value begins with its search digest if it has one.
         """
-        data = associated_data(self._header, column, names, values)
+        check, cipher = self._ciphers[self.active]
+        head = header(self.active, check, digest) if digest else self._header
+        data = associated_data(head, column, names, values)
         refuse_unusual(column, names, values)
         nonce = os.urandom(NONCE)
-        _, cipher = self._ciphers[self.active]
-        return self._header + nonce + cipher.encrypt(nonce, text.encode(), data)
+        return head + nonce + cipher.encrypt(nonce, text.encode(), data)
+
+    def search_keys(self, column: str) -> tuple[bytes, ...]:
+        """Return the keys of a column's search digests: that of the first key, then of the others."""
+        found = self._derived.get(column)
+        if found is None:
+            found = self._derived[column] = tuple(derived_key(key, column) for key in self._keys)
+        return found
 
     def decrypt(self, stored: object, column: str, names: Sequence[str], values: Sequence[object]) -> str:
         """Return the text that was encrypted for this column of this row.
