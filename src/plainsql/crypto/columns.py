@@ -59,6 +59,24 @@ class Encrypted(RowMark):
         # Raised here and not in the handler: the first error holds the text, and must not be its context.
         raise BindError(f"{parameter}: the text is not valid Unicode")
 
+    def digests(self, parameter: str, value: Any, others: Sequence[object]) -> Any:
+        """Return the digests of a searched text under all keys of the ring, the first key's first.
+
+        Null and ``UNSET`` are returned unchanged. Raises ``BindError`` if the value is no text or has not the
+        form, or if a key in ``others`` is null.
+        """
+        if not _is_text(parameter, value):
+            return value
+        try:
+            return [
+                search_digest(key, self.column, parameter, value, self.form, self.columns, others)
+                for key in KeyRing.from_environment().search_keys(self.column)
+            ]
+        except UnicodeEncodeError:
+            pass
+        # Raised here and not in the handler, as in ``encrypt``.
+        raise BindError(f"{parameter}: the text is not valid Unicode")
+
     def __repr__(self) -> str:
         search = f", form={self.form!r}, scope={self.scope!r}" if self.form else ""
         return f"Encrypted({', '.join(map(repr, (self.column, *self._keys())))}{search})"
@@ -107,19 +125,7 @@ def encrypt_searchable(
 def search_digests(column: str, parameter: str, value: Any, form: str, /, **others: object) -> Any:
     """Return the digests that a searched text has under the keys of the ring, the first key's first.
 
-    Null and ``UNSET`` are returned unchanged. Generated code calls it.
-
-    Raises ``BindError`` if the value is no text or has not the form, or if a key in ``others`` is null.
+    Generated code calls it. Raises what ``Encrypted.digests`` raises.
     """
-    if not _is_text(parameter, value):
-        return value
-    names, values = tuple(others), tuple(others.values())
-    try:
-        return [
-            search_digest(key, column, parameter, value, form, names, values)
-            for key in KeyRing.from_environment().search_keys(column)
-        ]
-    except UnicodeEncodeError:
-        pass
-    # Raised here and not in the handler, as in ``Encrypted.encrypt``.
-    raise BindError(f"{parameter}: the text is not valid Unicode")
+    mark = Encrypted(column, *others, form=form, scope=tuple(others))
+    return mark.digests(parameter, value, tuple(others.values()))

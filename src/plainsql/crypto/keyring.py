@@ -123,7 +123,10 @@ class KeyRing:
 
     @property
     def current(self) -> bytes:
-        """The prefix of all values encrypted with the first key, and of no others."""
+        """The prefix of all values encrypted with the first key, and of no others.
+
+        A searchable value has it without the first four bytes, behind its digest.
+        """
         return self._header
 
     def __repr__(self) -> str:

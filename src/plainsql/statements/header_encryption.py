@@ -36,7 +36,7 @@ SEARCH_FORMS: Final = ("exactly", "email", "phone")
 _WORD: Final = re.compile(r"(?:encrypted\b|digest(?![\w.\[]))")
 _NAME: Final = r"[A-Za-z_][A-Za-z0-9_]*"
 _KEY: Final = rf"{_NAME}(?:[ \t]*=[ \t]*{_NAME})?"
-_AS_FORM: Final = rf"(?:[ \t]+(?:as[ \t]+)?(?P<form>{_NAME}))?"
+_AS_FORM: Final = rf"(?:[ \t]+(?:as[ \t]+(?P<form>{_NAME})|exactly))?"
 _FORM: Final = re.compile(
     rf"encrypted"
     rf"(?:[ \t]+as[ \t]+(?P<column>{_NAME}(?:\.{_NAME}\.{_NAME})?))?"

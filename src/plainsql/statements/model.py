@@ -96,6 +96,15 @@ class Encryption:
     """True for ``digest of``: a text that is searched, and sent as its digests alone."""
 
     @property
+    def words(self) -> str:
+        """What happens to the value: ``encrypted, searchable as email``."""
+        if not self.form:
+            return "encrypted"
+        scope = f" ({', '.join(self.scope)})" if self.scope else ""
+        form = "exactly" if self.form == "exactly" else f"as {self.form}"
+        return f"{'digest' if self.is_search else 'encrypted, searchable'}{scope} {form}"
+
+    @property
     def marks(self) -> tuple[str, ...]:
         """The keys in the form of ``Encrypted``: ``id``, or ``id=user_id`` for a column of another name."""
         pairs = zip(self.bound, self.keys, strict=True)
