@@ -347,7 +347,10 @@ NO_OPTIONS = {
     },
     "plainsql.sessions": {"Fence", "Session"},
     "plainsql.values": {"Key", "WithoutRedis"},
-    "plainsql.crypto": {"KEYS_VARIABLE", "Encrypted", "KeyRing", "Secret", "encrypt", "new_key"},
+    "plainsql.crypto": {
+        *("KEYS_VARIABLE", "Encrypted", "KeyRing", "Secret", "encrypt", "encrypt_searchable", "new_key"),
+        "search_digests",
+    },
     "plainsql.migrate": {
         "Mark",
         "Folder",

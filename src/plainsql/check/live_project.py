@@ -22,6 +22,7 @@ from plainsql.check.analysed_statements import AnalysedStatements, analyse_one, 
 from plainsql.check.analysis_cache import AnalysisCache
 from plainsql.check.assumed_columns import unneeded_columns
 from plainsql.check.declared_types import own_types_of
+from plainsql.check.digest_columns import digest_columns
 from plainsql.check.fragment_copies import read_copies
 from plainsql.check.generated_modules import GeneratedModules, generate_modules
 from plainsql.check.problems import Problem, problem_of, problems_of_files
@@ -152,7 +153,9 @@ class LiveProject:
                 self._found[statement.name] = (statement, found)
             inspected.append(found)
         session.save()
-        return replace(analysed_statements(inspected), own_types=session.own_types)
+        digests = digest_columns(session.connection, chosen)
+        found = analysed_statements(inspected)
+        return replace(found, own_types=session.own_types, digest_columns=digests)
 
     def _open(self) -> _Session:
         """Return the session on the schema of this moment.

@@ -60,6 +60,7 @@ _REMEDIES: Final = {
     "conflict-without-row": "Declare `returns: optional`, or let the conflict update the row.",
     "definer-search-path": "Set its search_path in a new migration, and let it end in pg_temp.",
     "definer-trigger": "Revoke the right to execute it from public; existing triggers fire without it.",
+    "encrypted-comparison": "Store a digest beside the value, and search that: `encrypted, searchable`.",
     "foreign-key-unindexed": "Create an index that begins with its columns.",
     "frozen-literal": "Write the function, `now()` or `current_date`, which is evaluated in each call.",
     "generic-plan": "Make the limit a parameter: PostgreSQL then keeps planning with the values.",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from types import MappingProxyType
 from typing import Final
 
@@ -11,6 +11,7 @@ import msgspec
 
 from plainsql.analysis.findings.applicable import applicable
 from plainsql.check.declared_columns import unbuilt_types
+from plainsql.check.digest_columns import encrypted_comparisons
 from plainsql.check.nested_rows import nested_rows_without_key
 from plainsql.check.statement_errors import FaultError
 from plainsql.check.unviolated_constraints import unviolated_constraints
@@ -39,6 +40,7 @@ FINDINGS: Final = {
     "cast-defeats-index": "a parameter is compared through a cast that no index on the column serves",
     "children-without-key": "a list of child rows, or its parents, whose rows no proved key distinguishes",
     "conflict-without-row": "`returns: one` of an insert that returns no row for some conflicts",
+    "encrypted-comparison": "a parameter is compared with a column whose values are encrypted",
     "frozen-literal": "a literal such as `'now'`, whose value is that of the moment of preparing",
     "generic-plan": "a vector search with a constant limit, and a filter by a parameter or a tenant",
     "hidden-writes": "a write whose trigger or function may write any table, if results are cached",
@@ -151,12 +153,14 @@ def findings_of(
     caches: bool = False,
     json_types: JsonTypes | None = None,
     large: Mapping[str, float] = NO_LARGE_TABLES,
+    encrypted: Collection[str] = (),
 ) -> Iterable[Problem]:
     """Yield the findings about a statement that its header does not allow, and the errors in its allowances.
 
     ``caches`` is true if any query of the project is cached. ``json_types`` are the types that headers may
     name; without them, none is compared with the JSON that a query builds. ``large`` has the rows of the
-    tables of which production has many, by ``schema.table``.
+    tables of which production has many, by ``schema.table``. ``encrypted`` are the columns that headers of the
+    project call encrypted, as ``schema.table.column``.
     """
     statement = checked.statement
     allowed = {allowance.finding: allowance for allowance in statement.allow}
@@ -168,6 +172,7 @@ def findings_of(
         for finding in (
             *found,
             *unbound_encryption(statement, analysis),
+            *encrypted_comparisons(statement, analysis, encrypted),
             *nested_rows_without_key(statement, analysis),
         ):
             place = (

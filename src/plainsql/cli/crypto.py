@@ -151,7 +151,7 @@ class _Column(NamedTuple):
     column: str
     bound: tuple[str, ...]
     """The columns that its values are bound to."""
-    form: str = ""
+    form: str | None = None
     scope: tuple[str, ...] = ()
     """The form of its search digests, and the columns that they are bound to."""
 

@@ -44,8 +44,8 @@ class Rotation:
     """The columns that the values are bound to, in the header's order."""
     ring: KeyRing
     batch: int = 500
-    form: str = ""
-    """The normal form by which the values are searched, as the headers name it; empty if they are not."""
+    form: str | None = None
+    """The normal form by which the values are searched, as the headers name it; None if they are not."""
     scope: Sequence[str] = ()
     """The keys that the search digests are bound to, in the header's order."""
     failures: list[EncryptionError] = field(default_factory=list)
