@@ -138,6 +138,7 @@ _PERSONAL_DATA: Final = LayerSetting(
 _SETTINGS: Final[Mapping[str, Sequence[LayerSetting]]] = {
     "marketplace": (_PERSONAL_DATA,),
     "realty": (*_REALTY, _PERSONAL_DATA),
+    "whatsapp": (_PERSONAL_DATA,),
 }
 _EDITS: Final[Mapping[str, Callable[[Mapping[str, str]], Sequence[Edit]]]] = {"realty": _realty_edits}
 

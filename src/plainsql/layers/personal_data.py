@@ -196,7 +196,67 @@ _MARKETPLACE: Final = (
     NewFile(f"{_BUYERS}/get_by_email.sql", _find_buyer("email", "e-mail address")),
 )
 
+# -- WhatsApp: bound to the contact's tenant and id, which the caller gives
+
+_CONTACTS: Final = "sql/whatsapp/contacts"
+_CONTACTS_TABLE: Final = "migrations/whatsapp/0003_contacts.sql"
+_CONTACT_COLUMN: Final = "-- column phone_number: encrypted\n"
+_CONTACT_PARAMETER: Final = "-- param phone_number: encrypted, searchable (tenant_id) as phone\n"
+_WHY_CALLER: Final = (
+    "-- The caller passes tenant and id, because the number is encrypted for this row before it is sent.\n"
+    "-- The row-level security policy refuses any tenant but the current one.\n"
+)
+
+_WHATSAPP: Final = (
+    Edit(
+        _CONTACTS_TABLE,
+        "  phone_number varchar(20) not null,\n",
+        "  phone_number bytea not null,\n"
+        "  phone_digest bytea generated always as (substring(phone_number from 5 for 32)) stored,\n",
+    ),
+    Edit(_CONTACTS_TABLE, "unique (tenant_id, phone_number),", "unique (tenant_id, phone_digest)"),
+    Edit(_CONTACTS_TABLE, "  constraint contacts_phone_number_not_empty check (phone_number <> '')\n", ""),
+    Edit(
+        _CONTACTS_TABLE,
+        "comment on column whatsapp.contacts.phone_number is "
+        "'As WhatsApp writes it: digits, country first';\n",
+        "comment on column whatsapp.contacts.phone_number is\n"
+        "'As WhatsApp writes it: digits, country first; encrypted, bound to tenant and id';\n"
+        "comment on column whatsapp.contacts.phone_digest is 'What a search by number finds';\n",
+    ),
+    Edit(f"{_CONTACTS}/*.sql", " Contact\n", f" Contact\n{_CONTACT_COLUMN}"),
+    *(
+        edit
+        for name in ("create", "save")
+        for edit in (
+            Edit(
+                f"{_CONTACTS}/{name}.sql",
+                "-- returns:",
+                f"--\n{_WHY_CALLER}-- returns:",
+            ),
+            Edit(f"{_CONTACTS}/{name}.sql", _CONTACT_COLUMN, _CONTACT_COLUMN + _CONTACT_PARAMETER),
+            Edit(f"{_CONTACTS}/{name}.sql", "(\n  phone_number,", "(\n  tenant_id,\n  id,\n  phone_number,"),
+            Edit(f"{_CONTACTS}/{name}.sql", "(\n  :phone_number,", "(\n  :tenant_id,\n  :id,\n  :phone_number,"),
+        )
+    ),
+    Edit(f"{_CONTACTS}/save.sql", "(tenant_id, phone_number) do", "(tenant_id, phone_digest) do"),
+    Edit(f"{_CONTACTS}/update.sql", _CONTACT_COLUMN, _CONTACT_COLUMN + _CONTACT_PARAMETER),
+    Edit(f"{_CONTACTS}/update.sql", "(select whatsapp.current_tenant())", ":tenant_id"),
+    Edit(
+        f"{_CONTACTS}/get_by_phone.sql",
+        f"{_CONTACT_COLUMN}-- cache: 5m\n",
+        f"{_CONTACT_COLUMN}-- param phone_number: digest (tenant_id) as phone\n",
+    ),
+    Edit(f"{_CONTACTS}/get_by_phone.sql", "(select whatsapp.current_tenant())", ":tenant_id"),
+    Edit(
+        f"{_CONTACTS}/get_by_phone.sql",
+        "c.phone_number = :phone_number\n",
+        "c.phone_digest = any(:phone_number)\norder by c.created_at, c.id\nlimit 1\n",
+    ),
+)
+
+
 ENCRYPTING_EDITS: Final[Mapping[str, Sequence[Edit | NewFile]]] = MappingProxyType(
-    {"marketplace": _MARKETPLACE, "realty": _REALTY}
+    {"marketplace": _MARKETPLACE, "realty": _REALTY, "whatsapp": _WHATSAPP}
 )
 """The changes of each layer that has personal data."""
