@@ -49,17 +49,21 @@ def check(tmp_path_factory: pytest.TempPathFactory, database_url: str) -> Check:
     ("query", "name", "message"),
     [
         (
-            "-- returns: many value\n-- param email: digest (tenant_id) as email\n"
-            f"{GET}c.email_digest = :email",
+            (
+                "-- returns: many value\n-- param email: digest (tenant_id) as email\n"
+                f"{GET}c.email_digest = :email"
+            ),
             "contract",
             (
-                ":email is bytea, and the digests of a text are bytea[], one for each key of the ring "
+                ":email is bytea, and the digests of a text are bytea[], one for each key "
                 "HINT compare it with a column of digests: email_digest = any(:email)"
             ),
         ),
         (
-            "-- returns: many value\n-- param email: digest (tenant_id) as email\n"
-            f"{GET}c.phone_digest = any(:email)",
+            (
+                "-- returns: many value\n-- param email: digest (tenant_id) as email\n"
+                f"{GET}c.phone_digest = any(:email)"
+            ),
             "contract",
             (
                 ":email is compared with vault.customers.phone_digest, which does not hold the digests of "
@@ -69,7 +73,10 @@ def check(tmp_path_factory: pytest.TempPathFactory, database_url: str) -> Check:
             ),
         ),
         (
-            f"-- returns: many value\n-- param email: digest (tenant_id) as email\n{GET}c.email = any(:email)",
+            (
+                "-- returns: many value\n-- param email: digest (tenant_id) as email\n"
+                f"{GET}c.email = any(:email)"
+            ),
             "contract",
             ":email is compared with vault.customers.email, which does not hold the digests",
         ),
@@ -82,8 +89,10 @@ def check(tmp_path_factory: pytest.TempPathFactory, database_url: str) -> Check:
             ),
         ),
         (
-            "-- returns: many value\n-- param email: digest (tenant_id) exactly\n"
-            f"{GET}c.email_digest = any(:email)",
+            (
+                "-- returns: many value\n-- param email: digest (tenant_id) exactly\n"
+                f"{GET}c.email_digest = any(:email)"
+            ),
             "contract",
             "is searched (tenant_id) as email here, and (tenant_id) exactly in",
         ),
@@ -103,8 +112,10 @@ def check(tmp_path_factory: pytest.TempPathFactory, database_url: str) -> Check:
             ":email is encrypted for vault.customers.email, and written into vault.customers.phone",
         ),
         (
-            "-- returns: many value\n-- param email: encrypted, searchable (tenant_id) as email\n"
-            f"{GET}c.email = :email and c.id = :id",
+            (
+                "-- returns: many value\n-- param email: encrypted, searchable (tenant_id) as email\n"
+                f"{GET}c.email = :email and c.id = :id"
+            ),
             "contract",
             "it equals nothing",
         ),
@@ -201,6 +212,4 @@ def test_a_search_may_be_cached_and_a_value_may_not() -> None:
     text = "-- returns: many value\n-- cache: 5m\n-- param email: {}\n" + body
     assert parse(text.format("digest as email"), name="vault.customers.q", path="q.sql").cache is not None
     with pytest.raises(SqlFileError, match="the encrypted email is not cached"):
-        parse(
-            text.format("encrypted (x), searchable") + " and :x", name="vault.customers.q", path="q.sql"
-        )
+        parse(text.format("encrypted (x), searchable") + " and :x", name="vault.customers.q", path="q.sql")

@@ -41,7 +41,7 @@ _DIGEST: Final = re.compile(
 def digest_columns(connection: Any, statements: Iterable[Statement]) -> dict[str, str]:
     """Return the encrypted column below each column of digests, as ``schema.table.column`` both.
 
-    The database is asked only if a statement searches digests.
+    The catalog is not read if no statement searches digests.
     """
     if not any(each.is_search for statement in statements for each in statement.encryptions):
         return {}

@@ -154,8 +154,8 @@ class LiveProject:
             inspected.append(found)
         session.save()
         digests = digest_columns(session.connection, chosen)
-        found = analysed_statements(inspected)
-        return replace(found, own_types=session.own_types, digest_columns=digests)
+        analysed = analysed_statements(inspected)
+        return replace(analysed, own_types=session.own_types, digest_columns=digests)
 
     def _open(self) -> _Session:
         """Return the session on the schema of this moment.

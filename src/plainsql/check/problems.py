@@ -159,8 +159,8 @@ def findings_of(
 
     ``caches`` is true if any query of the project is cached. ``json_types`` are the types that headers may
     name; without them, none is compared with the JSON that a query builds. ``large`` has the rows of the
-    tables of which production has many, by ``schema.table``. ``encrypted`` are the columns that headers of the
-    project call encrypted, as ``schema.table.column``.
+    tables of which production has many, by ``schema.table``. ``encrypted`` are the columns that headers of
+    the project call encrypted, as ``schema.table.column``.
     """
     statement = checked.statement
     allowed = {allowance.finding: allowance for allowance in statement.allow}

@@ -140,7 +140,6 @@ class ColumnBindings:
                         f"name the column of {key}: encrypted ({min(columns)} = {key})",
                     )
 
-
     def _check_search(self, statement: Statement, encryption: Encryption) -> None:
         """Raise ``ContractError`` if a column's digests are made here in another way than elsewhere."""
         column = encryption.column
@@ -264,7 +263,7 @@ def _check_search(
         raise _error(
             statement,
             encryption,
-            f":{fact.name} is {fact.type}, and the digests of a text are bytea[], one for each key of the ring",
+            f":{fact.name} is {fact.type}, and the digests of a text are bytea[], one for each key",
             f"compare it with a column of digests: {column} = any(:{fact.name})",
         )
     if fact.written_to or not fact.compared:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from plainsql.crypto.keyring import KeyRing
 from plainsql.crypto.blind_index import search_digest
+from plainsql.crypto.keyring import KeyRing
 from plainsql.crypto.secret import Secret
 from plainsql.errors import BindError
 from plainsql.types import UNSET, RowMark
@@ -50,9 +50,7 @@ class Encrypted(RowMark):
             if self.form:
                 key = ring.search_keys(self.column)[0]
                 values = [others[self.columns.index(name)] for name in self.scope]
-                digest = search_digest(
-                    key, self.column, parameter, value, self.form, self.scope, values
-                )
+                digest = search_digest(key, self.column, parameter, value, self.form, self.scope, values)
             return ring.encrypt(value, self.column, self.columns, others, digest)
         except UnicodeEncodeError:
             pass

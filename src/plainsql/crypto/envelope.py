@@ -9,8 +9,8 @@
     nonce    12 bytes   random, new for every value
     text     the rest   AES-256-GCM's ciphertext, and its tag of 16 bytes
 
-A searchable value begins with ``pss1`` and its search digest of 32 bytes, and goes on with n. The digest is at
-a fixed place, so that a generated column can hold it: ``substring(email from 5 for 32)``.
+A searchable value begins with ``pss1`` and its search digest of 32 bytes, and goes on with n. The digest is
+at a fixed place, so that a generated column can hold it: ``substring(email from 5 for 32)``.
 
 The associated data, which are authenticated and not stored, are everything before the nonce, the column
 (``schema.table.column``), and the names and values of the columns that identify the row. Each part is
@@ -99,7 +99,9 @@ def unpack(stored: bytes) -> Envelope | None:
         key_id = stored[start:after_id].decode("ascii")
     except UnicodeDecodeError:
         return None
-    return Envelope(stored[:at], key_id, stored[after_id:at], stored[at : at + NONCE], stored[at + NONCE :], digest)
+    return Envelope(
+        stored[:at], key_id, stored[after_id:at], stored[at : at + NONCE], stored[at + NONCE :], digest
+    )
 
 
 def associated_data(head: bytes, column: str, names: Sequence[str], values: Sequence[object]) -> bytes:

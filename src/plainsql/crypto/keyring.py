@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
+from plainsql.crypto.blind_index import derived_key
 from plainsql.crypto.envelope import (
     CHECK,
     NONCE,
@@ -22,7 +23,6 @@ from plainsql.crypto.envelope import (
     refuse_unusual,
     unpack,
 )
-from plainsql.crypto.blind_index import derived_key
 from plainsql.errors import BindError, EncryptionError, SettingsError
 
 if TYPE_CHECKING:

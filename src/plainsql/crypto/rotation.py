@@ -153,7 +153,9 @@ class Rotation:
             after = list(rows[-1][1 : 1 + len(self._primary)])
 
     def _replace(self, rows: Sequence[tuple[Any, ...]]) -> int:
-        old, new, primary = [], [], []
+        old: list[bytes] = []
+        new: list[bytes] = []
+        primary: list[Sequence[Any]] = []
         for value, *texts in rows:
             stored = bytes(value)
             keys = [
@@ -182,7 +184,7 @@ class Rotation:
                 raise self._error(
                     keys,
                     "is searchable, and the rotation has no form for its digest",
-                    "rotate it by the headers, of which one says searchable",
+                    "rotate it without --keys, as its headers say",
                 )
             return self.ring.encrypt(plain, self.column, self.keys, keys)
         names = list(self.scope)

@@ -1,4 +1,4 @@
-"""Changes of a layer's files, of which a setting of its copy consists."""
+"""The changes of a layer's files that a setting of its copy makes."""
 
 from __future__ import annotations
 

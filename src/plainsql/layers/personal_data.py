@@ -236,7 +236,9 @@ _WHATSAPP: Final = (
             ),
             Edit(f"{_CONTACTS}/{name}.sql", _CONTACT_COLUMN, _CONTACT_COLUMN + _CONTACT_PARAMETER),
             Edit(f"{_CONTACTS}/{name}.sql", "(\n  phone_number,", "(\n  tenant_id,\n  id,\n  phone_number,"),
-            Edit(f"{_CONTACTS}/{name}.sql", "(\n  :phone_number,", "(\n  :tenant_id,\n  :id,\n  :phone_number,"),
+            Edit(
+                f"{_CONTACTS}/{name}.sql", "(\n  :phone_number,", "(\n  :tenant_id,\n  :id,\n  :phone_number,"
+            ),
         )
     ),
     Edit(f"{_CONTACTS}/save.sql", "(tenant_id, phone_number) do", "(tenant_id, phone_digest) do"),

@@ -97,7 +97,7 @@ class Encryption:
 
     @property
     def words(self) -> str:
-        """What happens to the value: ``encrypted, searchable as email``."""
+        """The header's words without the keys of the row: ``encrypted, searchable as email``."""
         if not self.form:
             return "encrypted"
         scope = f" ({', '.join(self.scope)})" if self.scope else ""

@@ -171,7 +171,8 @@ def _parameters(checked: Checked) -> dict[str, ParameterFacts]:
         low, high = (bounds.low, bounds.high) if bounds is not None else (None, None)
         limits = f"{'' if low is None else low}..{'' if high is None else high}"
         facts[parameter.name] = ParameterFacts(
-            _whole(fact.type) + (f", {parameter.encryption.words}" if parameter.encryption is not None else ""),
+            _whole(fact.type)
+            + (f", {parameter.encryption.words}" if parameter.encryption is not None else ""),
             fact.nullable,
             fact.because,
             required=not (parameter.optional or has_default),
