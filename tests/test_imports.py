@@ -97,7 +97,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "sync": CORE
     | {
         *("copy_rows", "copy_output", "encoding", "settings", "application", "conninfo", "connect_errors"),
-        *("vector", "cache", "redis_connection"),
+        *("vector", "cache", "redis_connection", "health", "layer_folders"),
         *("codec", "credentials", "project_codecs"),
     },
     "migrate": FLOOR | {"settings", "conninfo", "connect_errors", "statements"},
