@@ -13,6 +13,7 @@ from plainsql.analysis import Analyser
 from plainsql.analysis.catalog.definitions import Definitions
 from plainsql.check.analysed_statements import analyse_one
 from plainsql.check.analysis_cache import AnalysisCache
+from plainsql.check.problems import findings_of
 from plainsql.codegen import Checked, plan_modules
 from plainsql.codegen.render import render
 from plainsql.errors import ContractError
@@ -65,6 +66,32 @@ def test_a_line_that_the_server_refuses(
     assert found.place is not None
     assert (found.place.line, found.place.column) == place
     assert found.hint
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("set: hnsw.iterative_scan = relaxed_order", 1),
+        ("set: hnsw.iterative_scan = 'RELAXED_ORDER'", 1),
+        ("set: hnsw.iterative_scan = :scan", 1),
+        ("set: hnsw.iterative_scan = strict_order", 0),
+        ("set: ivfflat.iterative_scan = relaxed_order", 0),
+    ],
+)
+def test_a_relaxed_scan_is_a_finding_of_its_search(connection: Any, line: str, expected: int) -> None:
+    connection.execute(
+        "create table if not exists item (id bigint primary key, e vector(3));"
+        "create index if not exists item_e on item using hnsw (e vector_cosine_ops)"
+    )
+    found = check(connection, line, body="select i.id from item as i order by i.e <=> :q limit :limit")
+    assert isinstance(found, Checked)
+    problems = [problem for problem in findings_of(found) if problem.name == "vector-order"]
+    assert len(problems) == expected
+    for problem in problems:
+        assert problem.message == (
+            "with hnsw.iterative_scan = relaxed_order the index item_e gives the rows out of order,"
+            " and nothing sorts them again"
+        )
 
 
 def test_a_parameter_of_the_text_has_its_own_type(connection: Any) -> None:

@@ -87,6 +87,7 @@ _REMEDIES: Final = {
     "vector-dimension": "Use vectors of one dimension: PostgreSQL refuses every call.",
     "vector-index": "Order by the expression of the index and state its condition, or make an index.",
     "vector-operator": "Order by the bare operator of the index, or make an index for this one.",
+    "vector-order": "Sort the found rows again outside, by the distance + 0.",
     "view-bypasses-policies": "Set security_invoker on the view.",
     "wide-grant": "Grant what the queries need: `plainsql grants` prints it.",
 }
