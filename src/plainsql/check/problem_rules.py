@@ -72,6 +72,7 @@ _REMEDIES: Final = {
     "not-in-nullable": "Write `not exists`, or exclude the nulls.",
     "partial-order": "End the `order by` in a unique key, so that the same rows come back each time.",
     "policy-hides-tenant": "Compare with the call itself, and partition the table by its tenant.",
+    "policy-mixes-tenants": "Partition the table by its tenant, or compare with a sub-select.",
     "policy-per-row": "Write the call as a sub-select: `(select f())`.",
     "policy-without-row-security": "Enable row level security for the table.",
     "redundant-index": "Drop it.",

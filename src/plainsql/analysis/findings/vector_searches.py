@@ -15,7 +15,7 @@ from plainsql.analysis.conditions.equalities import (
     strip_relabel,
 )
 from plainsql.analysis.findings.examined import Examined
-from plainsql.analysis.findings.policy_lints import compares_with_value
+from plainsql.analysis.findings.policy_lints import compares_with_call
 from plainsql.analysis.findings.relaxed_orders import relaxed_orders
 from plainsql.analysis.findings.schema_lints import quoted
 from plainsql.analysis.model import Finding
@@ -38,7 +38,6 @@ _CLASSES = {"<->": "l2", "<#>": "ip", "<=>": "cosine", "<+>": "l1", "<~>": "hamm
 """The part of an operator class's name that says which distance it orders by."""
 _READING = ("*", "r")
 """The commands of policies for selects, as ``pg_policy.polcmd`` has them."""
-_CALLS = ("FUNCEXPR", "SQLVALUEFUNCTION")
 _MOST_DIMENSIONS = 2000
 """The most dimensions of an index of the type vector."""
 
@@ -207,8 +206,7 @@ def _policy_of_tenant(relation: Relation) -> str:
         for text in policy.expressions if policy.command in _READING else ():
             tree = read_tree(text)
             for condition in conjuncts(tree) if isinstance(tree, Node) else ():
-                calls = any(part.kind in _CALLS for part in expression_children(condition))
-                if calls and compares_with_value(condition):
+                if compares_with_call(condition):
                     return policy.name
     return ""
 
