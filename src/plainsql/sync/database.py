@@ -157,10 +157,17 @@ class Executor(SyncSql):
         with self._begin(f"a copy into {table}") as transaction:
             return transaction.copy_in(table, rows, columns=columns, progress=progress, analyze=analyze)
 
-    def copy_rows(self, query: CompiledCopy, rows: Iterable[Any], progress: Progress | None = None, /) -> int:
+    def copy_rows(
+        self,
+        query: CompiledCopy,
+        rows: Iterable[Any],
+        progress: Progress | None = None,
+        analyze: bool = False,
+        /,
+    ) -> int:
         """Copy rows into the table of a query; call the query instead."""
         with named_at_commit(query), self._begin(f"the rows of {query.name}") as transaction:
-            return transaction.copy_rows(query, rows, progress)
+            return transaction.copy_rows(query, rows, progress, analyze)
 
     def copy_out(
         self,
