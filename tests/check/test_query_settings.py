@@ -16,6 +16,9 @@ from plainsql.check.analysis_cache import AnalysisCache
 from plainsql.check.problems import findings_of
 from plainsql.codegen import Checked, plan_modules
 from plainsql.codegen.render import render
+from plainsql.editor.edited_text import EditedText
+from plainsql.editor.hovers import hover_text
+from plainsql.editor.schema_names import SchemaNames
 from plainsql.errors import ContractError
 from plainsql.statements import parse
 
@@ -66,6 +69,49 @@ def test_a_line_that_the_server_refuses(
     assert found.place is not None
     assert (found.place.line, found.place.column) == place
     assert found.hint
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ("ef = 5000, mode = 'off'", "ef is no value of hnsw.ef_search, expected 1..1000"),
+        ("ef = 10, mode = 'loose'", "expected off, relaxed_order, strict_order"),
+        ("ef = 1000, mode = 'strict_order'", ""),
+        ("mode = null, ef = 1", ""),
+    ],
+)
+def test_an_example_has_values_that_the_server_takes(connection: Any, values: str, message: str) -> None:
+    lines = ("set: hnsw.ef_search = :ef", "set: hnsw.iterative_scan = :mode", f"example: {values}")
+    found = check(connection, *lines)
+    assert isinstance(found, ContractError) is bool(message)
+    if isinstance(found, ContractError):
+        assert message in found.message
+        assert found.place is not None
+        assert found.place.line == 4
+
+
+def test_an_editor_shows_the_types_and_bounds_of_settings(connection: Any) -> None:
+    lines = (
+        *("set: hnsw.ef_search = :ef", "set: hnsw.iterative_scan = :scan", "set: work_mem = 4096"),
+        *("param ef: 10.. = 100", "set: enable_seqscan = :seq", "param seq: = null"),
+    )
+    found = check(connection, *lines)
+    assert isinstance(found, Checked)
+    text = EditedText(found.statement.source)
+    for word, parts in {
+        "= :ef": ("`hnsw.ef_search` **integer**, 1..1000", "`:ef` **integer**, 10..1000, 100 by default"),
+        "param ef": ("`:ef` **integer**, 10..1000, 100 by default, the value of `hnsw.ef_search`",),
+        "= :scan": ("**off, relaxed_order, strict_order**\n\n`:scan` **off, relaxed_order, strict_order**",),
+        "work_mem": ("`work_mem` **integer, kB**, 64..2147483647",),
+        "param seq": ("`:seq` **bool**, null by default: the session's value",),
+    }.items():
+        hover = hover_text(text, text.text.index(word), found, SchemaNames())
+        assert hover is not None
+        for part in parts:
+            assert part in hover.text
+    unread = hover_text(text, text.text.index("work_mem"), None, SchemaNames())
+    assert unread is not None
+    assert unread.text.startswith("`set:` A setting of the server for this statement alone")
 
 
 @pytest.mark.parametrize(
