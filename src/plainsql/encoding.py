@@ -122,12 +122,14 @@ def bits(value: Any) -> Any:
 
 def plain_array(value: Any) -> Any:
     """Turn an array for a parameter of an unknown type into what no driver takes for bits by mistake: bools
-    into bits, and integers into a list.
+    into bits, and other numbers into a list.
     """
+    if isinstance(value, array | memoryview):
+        return bits(value)
     kind = getattr(getattr(value, "dtype", None), "kind", "")
     if kind == "b":
         return bits(value)
-    return value.tolist() if kind in ("i", "u") and value.dtype.itemsize > 1 else value
+    return value.tolist() if kind in ("f", "i", "u") and value.dtype.name != "uint8" else value
 
 
 def _bit_string(written: str) -> BitString:
