@@ -19,7 +19,7 @@ from tests.types.both import Both
 
 TYPES = {"bits": "bit(32)", "vector": "vector", "half": "halfvec", "numbers": "float8[]", "data": "bytea"}
 FLOATS = np.array([1.0, 0.0, 0.5, 2.0], "float32")
-BITS = BitString("10110000" * 4)
+BITS = BitString.from_int(0xB0B0B0B0, 32)
 Send = Callable[[str, object], Awaitable[Any]]
 
 
