@@ -42,6 +42,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "dependencies": set(),
     "deprecation": set(),
     "duration_text": set(),
+    "extension_names": set(),
     "reach": FLOOR,
     "redis_link": {"deprecation", "redis_connection"},
     "types": set(),
@@ -100,7 +101,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("vector", "cache", "redis_connection", "health", "layer_folders"),
         *("codec", "credentials", "project_codecs"),
     },
-    "migrate": FLOOR | {"settings", "conninfo", "connect_errors", "statements"},
+    "migrate": FLOOR | {"settings", "conninfo", "connect_errors", "extension_names", "statements"},
     "transfer": FLOOR | {"migrate"},
     "schema": FLOOR | {"settings", "conninfo", "connect_errors", "embedded", "migrate"},
     "workload": CORE | {"settings", "layer_folders"},
@@ -119,7 +120,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "check": CORE
     | {
         *("settings", "setting_tables", "cache_times", "layer_folders"),
-        *("connect_errors", "schema", "analysis", "codegen", "migrate"),
+        *("connect_errors", "extension_names", "schema", "analysis", "codegen", "migrate"),
     },
     "grants": CORE | {"settings", "connect_errors", "schema", "analysis", "cache"},
     "plans": CORE
@@ -154,6 +155,7 @@ LIBRARY_HOMES: dict[str, set[str]] = {
     "opentelemetry": {"otel"},
     "pgvector": {"vector", "database", "sync"},
     "psycopg": {
+        "extension_names",
         "sync",
         "migrate",
         "schema",

@@ -250,7 +250,7 @@ def test_a_long_constant_is_cut_and_the_text_around_it_is_kept(desk: psycopg.Con
 
 
 def test_a_day_is_whole_and_as_old_at_every_hour() -> None:
-    """Of today the hour decides how many rows there are, and a fixed period leaves statistics that move."""
+    """The hour decides how many rows today has, and a fixed period leaves statistics that move."""
     types = {1: ValueType(1, "date", False, 0, ()), 2: ValueType(2, "tstzrange", False, 0, ())}
     values = [values_of([], {}, each, types).common for each in types.values()]
     assert values == ["yesterday", "[yesterday,today)"]
