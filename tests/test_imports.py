@@ -98,7 +98,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "sync": CORE
     | {
         *("copy_rows", "copy_output", "encoding", "settings", "application", "conninfo", "connect_errors"),
-        *("vector", "cache", "redis_connection"),
+        *("vector", "cache", "redis_connection", "health", "layer_folders"),
         *("codec", "credentials", "project_codecs"),
     },
     "migrate": FLOOR | {"settings", "conninfo", "connect_errors", "extension_names", "statements"},
@@ -130,7 +130,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "result_tests": FLOOR | {"settings", "migrate", "schema", "files_by_query"},
     "review": CORE
-    | {"settings", "migrate", "connect_errors", "schema", "analysis", "codegen", "check", "plans"},
+    | {"cache_times", "settings", "migrate", "connect_errors", "schema", "analysis", "codegen", "check", "plans"},
     "editor": CORE | {"settings", "schema", "analysis", "codegen", "check", "plans", "review"},
 }
 # The modules that users import are above all of these; the layers and the command line are above them.

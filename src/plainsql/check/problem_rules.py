@@ -73,6 +73,7 @@ _REMEDIES: Final = {
     "not-in-nullable": "Write `not exists`, or exclude the nulls.",
     "partial-order": "End the `order by` in a unique key, so that the same rows come back each time.",
     "policy-hides-tenant": "Compare with the call itself, and partition the table by its tenant.",
+    "policy-mixes-tenants": "Partition the table by its tenant, or compare with a sub-select.",
     "policy-per-row": "Write the call as a sub-select: `(select f())`.",
     "policy-without-row-security": "Enable row level security for the table.",
     "redundant-index": "Drop it.",
@@ -88,6 +89,7 @@ _REMEDIES: Final = {
     "vector-dimension": "Use vectors of one dimension: PostgreSQL refuses every call.",
     "vector-index": "Order by the expression of the index and state its condition, or make an index.",
     "vector-operator": "Order by the bare operator of the index, or make an index for this one.",
+    "vector-order": "Sort the found rows again outside, by the distance + 0.",
     "view-bypasses-policies": "Set security_invoker on the view.",
     "wide-grant": "Grant what the queries need: `plainsql grants` prints it.",
 }

@@ -60,6 +60,7 @@ FINDINGS: Final = {
     "unviolated-constraint": "`error NAME: Class` of a constraint that the query cannot violate",
     "vector-dimension": "vectors of different dimensions that are compared or cast",
     "vector-index": "a vector search that no index has all rows of, or none is on its expression",
+    "vector-order": "a search with a relaxed iterative scan whose rows nothing sorts again",
     "vector-operator": "an order by a distance in a form that the index of the column does not serve",
 }
 """The findings that a header may allow, each with its meaning. docs/findings.md has a section for each."""
@@ -147,6 +148,14 @@ def _plans_each_call(statement: Statement) -> bool:
     return any(each.name == "plan_cache_mode" and each.value == _CUSTOM for each in statement.settings)
 
 
+def _may_set(statement: Statement, name: str, value: str) -> bool:
+    """Return whether the header gives a setting a value, or leaves its value to the call."""
+    return any(
+        each.name == name and (each.value is None or each.value.lower() == value)
+        for each in statement.settings
+    )
+
+
 def findings_of(
     checked: Checked,
     *,
@@ -185,6 +194,8 @@ def findings_of(
             if finding.name == "unbounded" and statement.paged:
                 continue  # its pages bound the rows
             if finding.name == "generic-plan" and _plans_each_call(statement):
+                continue
+            if finding.setting is not None and not _may_set(statement, *finding.setting):
                 continue
             if finding.name in allowed:
                 used.add(finding.name)
