@@ -177,10 +177,11 @@ def _columns(connection: Any, column: str | None, keys: str | None) -> list[_Col
     if not wanted:
         raise PlainsqlError("no header of the SQL folder calls a column encrypted")
     searches = _searches(found)
-    return [
-        _Column(each, _one(each, declared[each], _names(connection, each)), *searches.get(each, ()))
-        for each in wanted
-    ]
+    columns: list[_Column] = []
+    for each in wanted:
+        form, scope = searches.get(each, (None, ()))
+        columns.append(_Column(each, _one(each, declared[each], _names(connection, each)), form, scope))
+    return columns
 
 
 def _declared(found: Iterable[Statement]) -> dict[str, set[tuple[str, ...]]]:
