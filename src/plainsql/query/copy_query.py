@@ -72,7 +72,7 @@ class CopyQuery(QueryFile[P, Any, int, Any], Generic[P, C]):
         /,
         *,
         progress: Callable[[int], object] | None = None,
-        analyze: bool = False,
+        analyze: Any = False,
     ) -> Any:
         """Copy the rows, and return their number. Awaitable if the executor is asynchronous.
 
