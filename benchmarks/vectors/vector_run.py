@@ -1,0 +1,280 @@
+"""One run: every store is filled and searched in turn, round after round.
+
+::
+
+    load        A B C D, then D C B A …    each round adds the same rows to all, without an index of vectors
+    index       each store makes its own, with the same parameters; the tables are vacuumed and analyzed
+    settings    plainsql alone: the recall with each value of ef_search
+    searches    A B C D, then D C B A …    the same questions, one after another, without and with a filter
+    together    A A' A" B B' …             the same questions one after another, at once and in a batch
+
+Clients and server have processors of their own while searches run one after another, as in the other benchmarks.
+"""
+
+from __future__ import annotations
+
+import datetime
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from psycopg import conninfo, connect
+
+from benchmarks import processors
+from benchmarks.contenders.plainsql_paths import compiled
+from benchmarks.database import SETTINGS
+from benchmarks.machine import describe_checkout, describe_machine
+from benchmarks.vectors.store_process import StoreError, StoreProcess
+from benchmarks.vectors.store_worker import STORES
+from benchmarks.vectors.stores.store import DIMENSIONS, EF_CONSTRUCTION, FILTERS, LIMIT, M
+from benchmarks.vectors.vector_data import VectorData, make_data
+from benchmarks.vectors.vector_results import Searched, Setting, StoreResults, VectorResults
+from plainsql import embedded, migrate
+
+__all__ = ["FULL", "QUICK", "WANTED_RECALL", "VectorExtent", "run_vectors"]
+
+WANTED_RECALL = 0.95
+_TOLERANCE = 0.01
+"""The recall above the wanted one that a setting should have, as a run differs from the next."""
+
+_MIGRATIONS = Path(__file__).parents[1] / "migrations"
+# All tables and their indexes stay in memory, and an index is built there.
+_SETTINGS = SETTINGS | {"shared_buffers": "1GB", "maintenance_work_mem": "512MB"}
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class VectorExtent:
+    """How much is measured."""
+
+    rows: int
+    questions: int
+    at_once: int
+    load_rounds: int
+    rounds: int
+    settings: tuple[int, ...]
+    quick: bool = False
+
+
+FULL = VectorExtent(60_000, 300, 60, load_rounds=6, rounds=15, settings=(40, 60, 80, 100, 120, 160, 200, 320))
+QUICK = VectorExtent(12_000, 120, 60, load_rounds=3, rounds=4, settings=(40, 80, 160), quick=True)
+
+
+def run_vectors(
+    names: Sequence[str], peers: tuple[str, Path] | None, extent: VectorExtent, say: Say
+) -> VectorResults:
+    """Measure these stores. ``peers`` are the Python and the packages of all but plainsql."""
+    began = time.monotonic()
+    say("reading texts of installed packages, and embedding them")
+    data = make_data([peers[1]] if peers else [], extent.rows, extent.questions)
+    with (
+        ExitStack() as stack,
+        tempfile.TemporaryDirectory() as folder,
+        embedded.start(scratch=True, settings=_SETTINGS) as server,
+    ):
+        data.save(Path(folder))
+        server.create_database("vectors")
+        migrate.apply(server.url("vectors"), _MIGRATIONS)
+        commit, dirty = describe_checkout()
+        results = VectorResults(
+            machine=describe_machine(server.version, ["numpy"]),
+            date=datetime.datetime.now(datetime.UTC).date().isoformat(),
+            quick=extent.quick,
+            commit=commit,
+            dirty=dirty,
+            compiled=compiled(),
+            rows=extent.rows,
+            questions=extent.questions,
+            dimensions=DIMENSIONS,
+            digest=data.digest,
+            limit=LIMIT,
+            at_once=extent.at_once,
+            index=f"HNSW, cosine, m = {M}, ef_construction = {EF_CONSTRUCTION}",
+            server_settings=_SETTINGS,
+        )
+        measurement = _Measurement(data, extent, results, server.pid or 0, say)
+        place = {
+            "folder": str(server.socket.parent),
+            "port": int(server.socket.name.rpartition(".")[2]),
+            "user": _user(server.url("vectors")),
+            "database": "vectors",
+        }
+        for name in names:
+            measurement.begin(stack, name, peers, Path(folder), place)
+        measurement.load()
+        measurement.index(server.url("vectors"))
+        measurement.choose_setting()
+        measurement.search()
+        measurement.search_together()
+        results.took = time.monotonic() - began
+    return results
+
+
+def _user(url: str) -> str:
+    return conninfo.conninfo_to_dict(url).get("user") or "postgres"
+
+
+class _Measurement:
+    def __init__(
+        self, data: VectorData, extent: VectorExtent, results: VectorResults, postmaster: int, say: Say
+    ) -> None:
+        self._data = data
+        self._extent = extent
+        self._results = results
+        self._postmaster = postmaster
+        self._say = say
+        self._stores: dict[str, StoreProcess] = {}
+        self._tables: list[str] = []
+
+    def begin(
+        self, stack: ExitStack, name: str, peers: tuple[str, Path] | None, folder: Path, place: dict[str, Any]
+    ) -> None:
+        if name != "plainsql" and peers is None:
+            self._results.missing[name] = "its packages are not installed: make bench-vectors installs them"
+            return
+        python = sys.executable if name == "plainsql" or peers is None else peers[0]
+        store = stack.enter_context(StoreProcess.start(name, python, folder))
+        try:
+            begun = store.ask("begin", server=place)
+        except StoreError as error:
+            self._fail(name, error)
+            return
+        self._stores[name] = store
+        self._tables.append(begun["table"])
+        self._results.stores[name] = StoreResults(begun["title"], begun["version"])
+
+    def _fail(self, name: str, error: StoreError) -> None:
+        if name == "plainsql":
+            raise error
+        self._results.missing[name] = str(error)
+        self._results.stores.pop(name, None)
+        self._results.searched[:] = [one for one in self._results.searched if one.store != name]
+        self._stores.pop(name, None)
+
+    def _order(self, number: int) -> list[str]:
+        """Return the stores, in every second round backwards."""
+        return [*self._stores] if number % 2 == 0 else [*reversed(self._stores)]
+
+    def _ask(self, name: str, do: str, **arguments: Any) -> Any:
+        """Ask a store; one that fails is out of the run, and the answer is None."""
+        if name not in self._stores:
+            return None
+        try:
+            return self._stores[name].ask(do, **arguments)
+        except StoreError as error:
+            self._fail(name, error)
+            return None
+
+    def load(self) -> None:
+        self._say("loading")
+        size = -(-self._extent.rows // self._extent.load_rounds)
+        for number in range(self._extent.load_rounds):
+            first, last = number * size, min((number + 1) * size, self._extent.rows)
+            for name in self._order(number):
+                with self._apart():
+                    added = self._ask(name, "add", first=first, last=last)
+                if added:
+                    self._results.stores[name].load_rates.append((last - first) / added["seconds"])
+
+    def index(self, url: str) -> None:
+        self._say("building the indexes")
+        for name in self._order(0):
+            if built := self._ask(name, "index"):
+                self._results.stores[name].index_seconds = built["seconds"]
+        with connect(url, autocommit=True) as connection:
+            for table in self._tables:
+                connection.execute(f"vacuum (analyze) {table}".encode())
+
+    def choose_setting(self) -> None:
+        """Measure plainsql with each setting, and take the first that is good enough for all stores."""
+        self._say("comparing values of ef_search")
+        store, numbers = self._stores["plainsql"], [*range(self._extent.questions)]
+        for ef in self._extent.settings:
+            store.ask("ready", ef_search=ef)
+            store.ask("search", numbers=numbers[: self._extent.at_once], way="one")
+            with self._apart():
+                found = store.ask("search", numbers=numbers, way="one")
+            times = sorted(found["times"])
+            recall = statistics.fmean(self._recalls(numbers, None, found["answers"]))
+            one = Setting(ef, recall, statistics.median(times), times[int(len(times) * 0.95)])
+            self._results.settings.append(one)
+        good = [one for one in self._results.settings if one.recall >= WANTED_RECALL + _TOLERANCE]
+        best = min(good or self._results.settings, key=lambda one: one.ef_search if good else -one.recall)
+        self._results.ef_search = best.ef_search
+        for name in self._order(0):
+            self._ask(name, "ready", ef_search=best.ef_search)
+
+    def search(self) -> None:
+        for filtered in (None, *FILTERS):
+            self._say(f"searching {f'with a filter by {filtered}' if filtered else 'without a filter'}")
+            self._rounds(["one"], filtered, self._apart, self._extent.rounds)
+
+    def search_together(self) -> None:
+        self._say("searching at once and in batches")
+        self._rounds(["one", "at-once", "batch"], None, nullcontext, self._extent.rounds, together=True)
+
+    def _rounds(
+        self,
+        ways: Sequence[str],
+        filtered: str | None,
+        placed: Callable[[], AbstractContextManager[None]],
+        rounds: int,
+        *,
+        together: bool = False,
+    ) -> None:
+        found: dict[tuple[str, str], Searched] = {}
+        recalls: dict[tuple[str, str], list[float]] = {}
+        for number in range(-1, rounds):  # the first warms up
+            numbers = self._numbers(max(number, 0))
+            for name in self._order(number):
+                alone: Any = None
+                for way in ways if name == "plainsql" else [way for way in ways if way != "batch"]:
+                    with placed():
+                        one = self._ask(name, "search", numbers=numbers, way=way, filtered=filtered)
+                    if one is None or number < 0:
+                        continue
+                    label = f"{way}-shared" if together and way == "one" else way
+                    searched = found.setdefault((name, label), Searched(name, label, filtered))
+                    searched.rates.append(len(numbers) / one["seconds"])
+                    searched.times_ms += one["times"]
+                    sizes = [len(answer) for answer in one["answers"]]
+                    searched.fewest_rows = min(*sizes, searched.fewest_rows)
+                    searched.mean_rows += sum(sizes)
+                    searched.of += len(numbers)
+                    alone = alone or one["digests"]
+                    pairs = zip(one["digests"], alone, strict=True)
+                    searched.same += sum(rows == single for rows, single in pairs)
+                    recalls.setdefault((name, label), []).extend(
+                        self._recalls(numbers, filtered, one["answers"])
+                    )
+        for key, searched in found.items():
+            if key[0] in self._stores:
+                searched.mean_rows /= searched.of
+                searched.recall = statistics.fmean(recalls[key])
+                self._results.searched.append(searched)
+
+    def _numbers(self, number: int) -> list[int]:
+        """Return the questions of a round: all have their turn."""
+        first, size = number * self._extent.at_once, self._extent.at_once
+        return [(first + place) % self._extent.questions for place in range(size)]
+
+    def _recalls(
+        self, numbers: Sequence[int], filtered: str | None, answers: Sequence[Sequence[int]]
+    ) -> list[float]:
+        every = zip(numbers, answers, strict=True)
+        return [self._data.recall(number, filtered, answer, LIMIT) for number, answer in every]
+
+    @contextmanager
+    def _apart(self) -> Iterator[None]:
+        if not processors.are_enough():
+            yield
+            return
+        with processors.divided(self._postmaster, [store.pid for store in self._stores.values()]):
+            yield
