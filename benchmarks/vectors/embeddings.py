@@ -79,7 +79,8 @@ def _orthonormal(tall: Matrix) -> Matrix:
     """Return an orthonormal basis of the columns: of so few, it is faster than a QR decomposition."""
     squares, vectors = np.linalg.eigh((tall.T @ tall).astype(np.float64))
     kept = squares > squares[-1] * 1e-6
-    return tall @ (vectors[:, kept] / np.sqrt(squares[kept])).astype(np.float32)
+    basis: Matrix = tall @ (vectors[:, kept] / np.sqrt(squares[kept])).astype(np.float32)
+    return basis
 
 
 def _weights(texts: Sequence[str]) -> tuple[NDArray[np.int64], _Sparse]:

@@ -36,9 +36,13 @@ Job = dict[str, Any]
 
 class _Worker:
     def __init__(self, name: str, folder: Path) -> None:
-        self._rows = make_rows(json.loads((folder / "texts.json").read_text("utf-8")), _array(folder, "embeddings"))
+        self._rows = make_rows(
+            json.loads((folder / "texts.json").read_text("utf-8")), _array(folder, "embeddings")
+        )
         module, _, kind = STORES[name].partition(":")
-        self._kind: type[Store] = getattr(importlib.import_module(f"benchmarks.vectors.stores.{module}"), kind)
+        self._kind: type[Store] = getattr(
+            importlib.import_module(f"benchmarks.vectors.stores.{module}"), kind
+        )
         self._questions = _array(folder, "questions")
         self._store: Any = None
 
@@ -70,7 +74,9 @@ class _Worker:
         """Search for the questions of these numbers, one after another, all at once, or in a batch."""
         store = self._store
         questions = [store.question(self._questions[number]) for number in numbers]
-        filters: list[Filter] = [filtered and (filtered, number % FILTERS[filtered]) for number in numbers]
+        filters: list[Filter] = [
+            (filtered, number % FILTERS[filtered]) if filtered else None for number in numbers
+        ]
         _set_aside()
         times, answers = [], []
         began = last = time.perf_counter()

@@ -46,7 +46,8 @@ class VectorData:
         if filtered is None:
             return np.ones(len(self.rows.texts), np.bool_)
         values: NDArray[np.int64] = getattr(self.rows, filtered)
-        return values == question % FILTERS[filtered]
+        allowed: NDArray[np.bool_] = values == question % FILTERS[filtered]
+        return allowed
 
     def recall(self, question: int, filtered: str | None, ids: Sequence[int], limit: int) -> float:
         """Return the share of the nearest rows that was found; a row at the distance of the last is one."""

@@ -40,13 +40,14 @@ class Searched(msgspec.Struct):
     """The column of the filter."""
     rates: list[float] = []
     """Searches a second, one for each round."""
-    times_ms: list[float] = []
-    """Of each search, if they ran one after another."""
+    median_ms: float = 0.0
+    """The time of a search, if they ran one after another."""
+    p95_ms: float = 0.0
     recall: float = 0.0
-    fewest_rows: int = 1_000_000
+    fewest_rows: int = 0
     mean_rows: float = 0.0
     same: int = 0
-    """The searches with the rows, in their order and with all values, of the same searches one after another."""
+    """The searches with the rows, order and values of the same searches one after another."""
     of: int = 0
     """The searches."""
 

@@ -8,30 +8,30 @@
     searches    A B C D, then D C B A …    the same questions, one after another, without and with a filter
     together    A A' A" B B' …             the same questions one after another, at once and in a batch
 
-Clients and server have processors of their own while searches run one after another, as in the other benchmarks.
+Clients and server have processors of their own while searches run one after another, as in the other
+benchmarks.
 """
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from psycopg import conninfo, connect
+from psycopg import connect, conninfo
 
 from benchmarks import processors
 from benchmarks.contenders.plainsql_paths import compiled
 from benchmarks.database import SETTINGS
 from benchmarks.machine import describe_checkout, describe_machine
 from benchmarks.vectors.store_process import StoreError, StoreProcess
-from benchmarks.vectors.store_worker import STORES
 from benchmarks.vectors.stores.store import DIMENSIONS, EF_CONSTRUCTION, FILTERS, LIMIT, M
 from benchmarks.vectors.vector_data import VectorData, make_data
 from benchmarks.vectors.vector_results import Searched, Setting, StoreResults, VectorResults
@@ -85,7 +85,7 @@ def run_vectors(
         commit, dirty = describe_checkout()
         results = VectorResults(
             machine=describe_machine(server.version, ["numpy"]),
-            date=datetime.datetime.now(datetime.UTC).date().isoformat(),
+            date=dt.datetime.now(dt.UTC).date().isoformat(),
             quick=extent.quick,
             commit=commit,
             dirty=dirty,
@@ -118,7 +118,38 @@ def run_vectors(
 
 
 def _user(url: str) -> str:
-    return conninfo.conninfo_to_dict(url).get("user") or "postgres"
+    return str(conninfo.conninfo_to_dict(url)["user"])
+
+
+@dataclass
+class _Found:
+    """What the rounds of one store's searches of one kind have given so far."""
+
+    searched: Searched
+    times: list[float] = field(default_factory=list)
+    recalls: list[float] = field(default_factory=list)
+    sizes: list[int] = field(default_factory=list)
+
+    def add(self, answer: Any, alone: Sequence[str], recalls: Sequence[float]) -> None:
+        """Add a slice; ``alone`` are the digests of the same searches one after another."""
+        self.searched.rates.append(len(recalls) / answer["seconds"])
+        self.times += answer["times"]
+        self.recalls += recalls
+        self.sizes += map(len, answer["answers"])
+        pairs = zip(answer["digests"], alone, strict=True)
+        self.searched.same += sum(rows == single for rows, single in pairs)
+
+    def summed(self) -> Searched:
+        one = self.searched
+        one.of, one.recall = len(self.recalls), statistics.fmean(self.recalls)
+        one.fewest_rows, one.mean_rows = min(self.sizes), statistics.fmean(self.sizes)
+        if self.times:
+            one.median_ms, one.p95_ms = _median_and_p95(self.times)
+        return one
+
+
+def _median_and_p95(times: Sequence[float]) -> tuple[float, float]:
+    return statistics.median(times), sorted(times)[int(len(times) * 0.95)]
 
 
 class _Measurement:
@@ -201,10 +232,8 @@ class _Measurement:
             store.ask("search", numbers=numbers[: self._extent.at_once], way="one")
             with self._apart():
                 found = store.ask("search", numbers=numbers, way="one")
-            times = sorted(found["times"])
             recall = statistics.fmean(self._recalls(numbers, None, found["answers"]))
-            one = Setting(ef, recall, statistics.median(times), times[int(len(times) * 0.95)])
-            self._results.settings.append(one)
+            self._results.settings.append(Setting(ef, recall, *_median_and_p95(found["times"])))
         good = [one for one in self._results.settings if one.recall >= WANTED_RECALL + _TOLERANCE]
         best = min(good or self._results.settings, key=lambda one: one.ef_search if good else -one.recall)
         self._results.ef_search = best.ef_search
@@ -229,36 +258,21 @@ class _Measurement:
         *,
         together: bool = False,
     ) -> None:
-        found: dict[tuple[str, str], Searched] = {}
-        recalls: dict[tuple[str, str], list[float]] = {}
+        found: dict[tuple[str, str], _Found] = {}
         for number in range(-1, rounds):  # the first warms up
             numbers = self._numbers(max(number, 0))
             for name in self._order(number):
                 alone: Any = None
                 for way in ways if name == "plainsql" else [way for way in ways if way != "batch"]:
                     with placed():
-                        one = self._ask(name, "search", numbers=numbers, way=way, filtered=filtered)
-                    if one is None or number < 0:
+                        answer = self._ask(name, "search", numbers=numbers, way=way, filtered=filtered)
+                    if answer is None or number < 0:
                         continue
                     label = f"{way}-shared" if together and way == "one" else way
-                    searched = found.setdefault((name, label), Searched(name, label, filtered))
-                    searched.rates.append(len(numbers) / one["seconds"])
-                    searched.times_ms += one["times"]
-                    sizes = [len(answer) for answer in one["answers"]]
-                    searched.fewest_rows = min(*sizes, searched.fewest_rows)
-                    searched.mean_rows += sum(sizes)
-                    searched.of += len(numbers)
-                    alone = alone or one["digests"]
-                    pairs = zip(one["digests"], alone, strict=True)
-                    searched.same += sum(rows == single for rows, single in pairs)
-                    recalls.setdefault((name, label), []).extend(
-                        self._recalls(numbers, filtered, one["answers"])
-                    )
-        for key, searched in found.items():
-            if key[0] in self._stores:
-                searched.mean_rows /= searched.of
-                searched.recall = statistics.fmean(recalls[key])
-                self._results.searched.append(searched)
+                    one = found.setdefault((name, label), _Found(Searched(name, label, filtered)))
+                    alone = alone or answer["digests"]
+                    one.add(answer, alone, self._recalls(numbers, filtered, answer["answers"]))
+        self._results.searched += [one.summed() for (name, _), one in found.items() if name in self._stores]
 
     def _numbers(self, number: int) -> list[int]:
         """Return the questions of a round: all have their turn."""

@@ -17,9 +17,9 @@ __all__ = [
     "EF_CONSTRUCTION",
     "FILTERS",
     "LIMIT",
-    "M",
     "POOL_SIZE",
     "Filter",
+    "M",
     "Rows",
     "Server",
     "Store",
@@ -122,5 +122,6 @@ class Store(ABC):
         """Return the answers of several searches that are one call."""
         raise NotImplementedError
 
+    @abstractmethod
     async def close(self) -> None:
         """Close its connections."""
