@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sysconfig
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,13 +59,12 @@ class VectorData:
 
 
 def make_data(folders: Sequence[Path], rows: int, questions: int) -> VectorData:
-    """Read texts of these folders and of the standard library, and embed them.
+    """Read texts of the Python files in these folders, and embed them.
 
     Raises ``TooFewTextsError`` if they hold fewer.
     """
     wanted = rows + questions
-    library = Path(sysconfig.get_paths()["stdlib"])
-    texts = read_texts([library, *folders], int(wanted * _SPARE) + 20)
+    texts = read_texts(folders, int(wanted * _SPARE) + 20)
     numbers, vectors = embed(texts, DIMENSIONS)
     # The questions are texts like all others, and no copies: they are taken out at random.
     order = np.random.default_rng(_SEED).permutation(len(numbers))[:wanted]

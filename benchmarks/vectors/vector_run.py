@@ -17,6 +17,7 @@ from __future__ import annotations
 import datetime as dt
 import statistics
 import sys
+import sysconfig
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -73,7 +74,8 @@ def run_vectors(
     """Measure these stores. ``peers`` are the Python and the packages of all but plainsql."""
     began = time.monotonic()
     say("reading texts of installed packages, and embedding them")
-    data = make_data([peers[1]] if peers else [], extent.rows, extent.questions)
+    library = Path(sysconfig.get_paths()["stdlib"])
+    data = make_data([library, *([peers[1]] if peers else [])], extent.rows, extent.questions)
     with (
         ExitStack() as stack,
         tempfile.TemporaryDirectory() as folder,

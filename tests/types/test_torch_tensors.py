@@ -1,4 +1,7 @@
-"""Tensors of PyTorch as parameters and in rows to copy, where PyTorch is installed: it is in no environment."""
+"""Tensors of PyTorch as parameters and in rows to copy.
+
+PyTorch is in none of the environments, and without it these tests are skipped.
+"""
 
 from __future__ import annotations
 

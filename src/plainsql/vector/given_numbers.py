@@ -62,8 +62,8 @@ def numpy_array(value: Any) -> np.ndarray[Any, Any] | None:
     try:
         if str(getattr(value, "dtype", "")).startswith(_FLOATS_OF_TORCH):
             value = value.float()  # exact
-        # Only the first method that there is: DLPack has other numbers of a tensor whose __array__ refuses, if
-        # PyTorch has put off a change of signs.
+        # Only the first method that there is: if PyTorch has put off a change of signs, a tensor's __array__
+        # refuses, and its DLPack has the signs of before.
         if method == "__array__":
             return np.asarray(value.__array__())
         return np.from_dlpack(value) if method == "__dlpack__" else np.asarray(value.to_numpy())
