@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +33,8 @@ class VectorData:
     """``(questions, DIMENSIONS)``, of length 1."""
     digest: str
     """Of the texts and the vectors: the same data has the same."""
+    _exact: dict[tuple[int, str | None, int], tuple[int, frozenset[int]]] = field(default_factory=dict)
+    """By question, filter and limit: the number of rows of the exact answer, and those that are as near."""
 
     def save(self, folder: Path) -> None:
         """Write what the processes of the stores read."""
@@ -50,12 +52,16 @@ class VectorData:
 
     def recall(self, question: int, filtered: str | None, ids: Sequence[int], limit: int) -> float:
         """Return the share of the nearest rows that was found; a row at the distance of the last is one."""
-        distances = 1 - self.rows.embeddings @ self.questions[question]
-        allowed = self.allowed(question, filtered)
-        wanted = min(limit, int(allowed.sum()))
-        last = np.partition(distances[allowed], wanted - 1)[wanted - 1]
-        found = {id for id in ids if allowed[id]}
-        return sum(bool(distances[id] <= last + _SAME) for id in found) / wanted
+        key = (question, filtered, limit)
+        if key not in self._exact:
+            distances = 1 - self.rows.embeddings @ self.questions[question]
+            allowed = self.allowed(question, filtered)
+            wanted = min(limit, int(allowed.sum()))
+            last = np.partition(distances[allowed], wanted - 1)[wanted - 1]
+            near = np.flatnonzero(allowed & (distances <= last + _SAME))
+            self._exact[key] = wanted, frozenset(near.tolist())
+        wanted, right = self._exact[key]
+        return len(right & {*ids}) / wanted
 
 
 def make_data(folders: Sequence[Path], rows: int, questions: int) -> VectorData:

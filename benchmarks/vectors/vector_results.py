@@ -35,7 +35,9 @@ class Searched(msgspec.Struct):
     store: str
     """Its short name."""
     way: str
-    """``one`` after another, ``at-once``, or ``batch``."""
+    """``one`` after another, ``at-once``, or ``batch``; ``one-shared`` is in the rounds of these two, in which
+    clients and server share all processors.
+    """
     filtered: str | None
     """The column of the filter."""
     rates: list[float] = []

@@ -21,7 +21,7 @@ import sysconfig
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -112,7 +112,8 @@ def run_vectors(
             measurement.begin(stack, name, peers, Path(folder), place)
         measurement.load()
         measurement.index(server.url("vectors"))
-        measurement.choose_setting()
+        with measurement.apart():
+            measurement.choose_setting()
         measurement.search()
         measurement.search_together()
         results.took = time.monotonic() - began
@@ -208,13 +209,12 @@ class _Measurement:
     def load(self) -> None:
         self._say("loading")
         size = -(-self._extent.rows // self._extent.load_rounds)
-        for number in range(self._extent.load_rounds):
-            first, last = number * size, min((number + 1) * size, self._extent.rows)
-            for name in self._order(number):
-                with self._apart():
-                    added = self._ask(name, "add", first=first, last=last)
-                if added:
-                    self._results.stores[name].load_rates.append((last - first) / added["seconds"])
+        with self.apart():
+            for number in range(self._extent.load_rounds):
+                first, last = number * size, min((number + 1) * size, self._extent.rows)
+                for name in self._order(number):
+                    if added := self._ask(name, "add", first=first, last=last):
+                        self._results.stores[name].load_rates.append((last - first) / added["seconds"])
 
     def index(self, url: str) -> None:
         self._say("building the indexes")
@@ -232,8 +232,7 @@ class _Measurement:
         for ef in self._extent.settings:
             store.ask("ready", ef_search=ef)
             store.ask("search", numbers=numbers[: self._extent.at_once], way="one")
-            with self._apart():
-                found = store.ask("search", numbers=numbers, way="one")
+            found = store.ask("search", numbers=numbers, way="one")
             recall = statistics.fmean(self._recalls(numbers, None, found["answers"]))
             self._results.settings.append(Setting(ef, recall, *_median_and_p95(found["times"])))
         good = [one for one in self._results.settings if one.recall >= WANTED_RECALL + _TOLERANCE]
@@ -245,32 +244,24 @@ class _Measurement:
     def search(self) -> None:
         for filtered in (None, *FILTERS):
             self._say(f"searching {f'with a filter by {filtered}' if filtered else 'without a filter'}")
-            self._rounds(["one"], filtered, self._apart, self._extent.rounds)
+            with self.apart():
+                self._rounds(["one"], filtered)
 
     def search_together(self) -> None:
         self._say("searching at once and in batches")
-        self._rounds(["one", "at-once", "batch"], None, nullcontext, self._extent.rounds, together=True)
+        self._rounds(["one", "at-once", "batch"], None)
 
-    def _rounds(
-        self,
-        ways: Sequence[str],
-        filtered: str | None,
-        placed: Callable[[], AbstractContextManager[None]],
-        rounds: int,
-        *,
-        together: bool = False,
-    ) -> None:
+    def _rounds(self, ways: Sequence[str], filtered: str | None) -> None:
         found: dict[tuple[str, str], _Found] = {}
-        for number in range(-1, rounds):  # the first warms up
+        for number in range(-1, self._extent.rounds):  # the first warms up
             numbers = self._numbers(max(number, 0))
             for name in self._order(number):
                 alone: Any = None
                 for way in ways if name == "plainsql" else [way for way in ways if way != "batch"]:
-                    with placed():
-                        answer = self._ask(name, "search", numbers=numbers, way=way, filtered=filtered)
+                    answer = self._ask(name, "search", numbers=numbers, way=way, filtered=filtered)
                     if answer is None or number < 0:
                         continue
-                    label = f"{way}-shared" if together and way == "one" else way
+                    label = "one-shared" if way == "one" and len(ways) > 1 else way
                     one = found.setdefault((name, label), _Found(Searched(name, label, filtered)))
                     alone = alone or answer["digests"]
                     one.add(answer, alone, self._recalls(numbers, filtered, answer["answers"]))
@@ -288,7 +279,8 @@ class _Measurement:
         return [self._data.recall(number, filtered, answer, LIMIT) for number, answer in every]
 
     @contextmanager
-    def _apart(self) -> Iterator[None]:
+    def apart(self) -> Iterator[None]:
+        """Give the clients and the server processors of their own, where there are enough."""
         if not processors.are_enough():
             yield
             return
