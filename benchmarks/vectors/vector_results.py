@@ -35,7 +35,7 @@ class Searched(msgspec.Struct):
     store: str
     """Its short name."""
     way: str
-    """``one`` after another, ``at-once``, or ``batch``; ``one-shared`` is in the rounds of these two, in which
+    """``one`` after another, ``at-once``, or ``batch``; ``one-shared`` is in the rounds of these, where
     clients and server share all processors.
     """
     filtered: str | None
