@@ -155,7 +155,7 @@ bench: ## Measure plainsql beside its peers (ARGS="--quick --json FILE": in 90 s
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 .PHONY: bench-vectors
-bench-vectors: ## Measure vector search beside other vector stores (ARGS="--quick --json FILE")
+bench-vectors: ## Measure vector search, compared with other vector stores (ARGS="--quick --json FILE")
 	@sh scripts/environment.sh bench
 	@PLAINSQL_VENV=.venv-vectors sh scripts/environment.sh vectors
 	@cd benchmarks && ../$(BIN)/plainsql generate

@@ -23,7 +23,9 @@ __all__ = ["app"]
 RESULTS = Path(__file__).parents[1] / "results"
 PEERS = Path(__file__).parents[2] / ".venv-vectors" / "bin" / "python"
 
-app = App(name="benchmarks.vectors", help="Vector search beside other vector stores.", version_flags=[])
+app = App(
+    name="benchmarks.vectors", help="Vector search compared with other vector stores.", version_flags=[]
+)
 
 
 @app.default
@@ -36,7 +38,7 @@ def vectors(
     chart: str = "latest-vectors",
     folder: Path = RESULTS,
 ) -> int:
-    """Measure, print what was asked and seen, write a chart.
+    """Measure, print the tables, write a chart.
 
     Exits with 1 if plainsql returned other rows, too few of them, or missed too many of the nearest; or if
     another store failed.

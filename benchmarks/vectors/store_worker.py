@@ -71,7 +71,7 @@ class _Worker:
         return {}
 
     async def search(self, numbers: list[int], way: str, filtered: str | None = None) -> Job:
-        """Search for the questions of these numbers, one after another, all at once, or in a batch."""
+        """Search for the questions of these numbers, one after another, concurrently, or in a batch."""
         store = self._store
         questions = [store.question(self._questions[number]) for number in numbers]
         filters: list[Filter] = [

@@ -1,4 +1,4 @@
-"""What was asked of a vector run, and what was seen."""
+"""The requirements of a vector run, and the numbers that it measured."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ _SLOWDOWN, _RECALL, _MS, _FILTERED_RECALL, _SEARCH, _LOAD = 1.5, 0.95, 2.0, 0.99
 
 
 class Claim(NamedTuple):
-    """A number that was asked for."""
+    """A required number."""
 
-    asked: str
-    seen: str
-    reached: bool
+    required: str
+    measured: str
+    met: bool
     exact: bool
-    """True if it is no matter of speed: a run that misses it fails."""
+    """True if it does not depend on speed: a run that misses it fails."""
 
 
 def claims(results: VectorResults) -> list[Claim]:
-    """Return those of which something was measured."""
+    """Return those that the run has numbers for."""
     return [*_together(results), *_alone(results), *_filtered(results), *_against_others(results)]
 
 
@@ -123,4 +123,4 @@ def _of_ratio(what: str, wanted: float, found: Spread | None, title: str) -> Cla
 
 def missed(found: Sequence[Claim]) -> list[Claim]:
     """Return the claims that a run must hold and did not."""
-    return [claim for claim in found if claim.exact and not claim.reached]
+    return [claim for claim in found if claim.exact and not claim.met]

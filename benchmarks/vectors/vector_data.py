@@ -32,7 +32,7 @@ class VectorData:
     questions: NDArray[np.float32]
     """``(questions, DIMENSIONS)``, of length 1."""
     digest: str
-    """Of the texts and the vectors: the same data has the same."""
+    """The digest of the texts and vectors: the same data has the same one."""
     _exact: dict[tuple[int, str | None, int], tuple[int, frozenset[int]]] = field(default_factory=dict)
     """By question, filter and limit: the number of rows of the exact answer, and those that are as near."""
 

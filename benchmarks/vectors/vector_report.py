@@ -1,4 +1,4 @@
-"""What a vector run prints."""
+"""The report of a vector run in the terminal."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["print_vectors"]
 
 
 def print_vectors(console: Console, results: VectorResults) -> None:
-    """Print the machine, what was asked and seen, and all tables."""
+    """Print the machine and all tables."""
     machine = results.machine
     console.print(
         f"\n{machine.cpu}, {machine.cores} cores · {machine.python} · PostgreSQL {machine.postgresql}"

@@ -63,12 +63,12 @@ class VectorResults(msgspec.Struct):
     commit: str
     dirty: bool
     compiled: str
-    """Whether plainsql's compiled part ran, in words."""
+    """The state of plainsql's compiled part, in words."""
     rows: int
     questions: int
     dimensions: int
     digest: str
-    """Of the texts and vectors: runs with the same one searched the same data."""
+    """The digest of the texts and vectors: runs with the same one searched the same data."""
     limit: int
     at_once: int
     """The searches of a slice, which are those that begin together."""

@@ -53,7 +53,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class VectorExtent:
-    """How much is measured."""
+    """The size of a run."""
 
     rows: int
     questions: int
@@ -126,7 +126,7 @@ def _user(url: str) -> str:
 
 @dataclass
 class _Found:
-    """What the rounds of one store's searches of one kind have given so far."""
+    """The answers of one store's searches of one kind, added round by round."""
 
     searched: Searched
     times: list[float] = field(default_factory=list)
@@ -197,7 +197,7 @@ class _Measurement:
         return [*self._stores] if number % 2 == 0 else [*reversed(self._stores)]
 
     def _ask(self, name: str, do: str, **arguments: Any) -> Any:
-        """Ask a store; one that fails is out of the run, and the answer is None."""
+        """Return the reply of a store. One that fails is out of the run, and its reply is None."""
         if name not in self._stores:
             return None
         try:

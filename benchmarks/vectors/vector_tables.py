@@ -22,9 +22,9 @@ class VectorTable(NamedTuple):
 
 
 def tables(results: VectorResults) -> Iterator[VectorTable]:
-    """Yield what was asked and seen, then the stores, their filters, and the settings."""
-    rows = [(claim.asked, claim.seen, "yes" if claim.reached else "no") for claim in claims(results)]
-    yield VectorTable(("asked", "seen", "reached"), rows, is_text=True)
+    """Yield the requirements, then the stores, their filters, and the settings."""
+    rows = [(claim.required, claim.measured, "yes" if claim.met else "no") for claim in claims(results)]
+    yield VectorTable(("required", "measured", "met"), rows, is_text=True)
     yield _speeds(results)
     yield _filters(results)
     yield VectorTable(

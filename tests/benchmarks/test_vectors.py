@@ -99,9 +99,9 @@ def test_a_run_has_its_settings_and_names_whom_it_is_without(results: VectorResu
     assert results.settings[0].recall < results.settings[1].recall <= 1
     assert len(results.stores["plainsql"].load_rates) == 2
     assert results.missing == {"vecs": "its packages are not installed: make bench-vectors installs them"}
-    asked = claims(results)
-    assert len(asked) == 7
-    assert missed(asked) == []
+    found = claims(results)
+    assert len(found) == 7
+    assert missed(found) == []
 
 
 def with_a_peer(results: VectorResults) -> VectorResults:
@@ -116,10 +116,10 @@ def with_a_peer(results: VectorResults) -> VectorResults:
 
 def test_the_ratio_is_to_the_fastest_other_store(results: VectorResults) -> None:
     search, load = claims(with_a_peer(results))[-2:]
-    assert search.seen == "4.00 (4.00\N{EN DASH}4.00) times as fast as peer"
-    assert load.seen == "2.00 (2.00\N{EN DASH}2.00) times as fast as peer"
-    assert search.reached
-    assert load.reached
+    assert search.measured == "4.00 (4.00\N{EN DASH}4.00) times as fast as peer"
+    assert load.measured == "2.00 (2.00\N{EN DASH}2.00) times as fast as peer"
+    assert search.met
+    assert load.met
 
 
 def test_other_rows_and_too_few_rows_fail_the_run(results: VectorResults) -> None:
@@ -128,7 +128,7 @@ def test_other_rows_and_too_few_rows_fail_the_run(results: VectorResults) -> Non
         for one in results.searched
     ]
     found = missed(claims(msgspec.structs.replace(results, searched=searched)))
-    assert [claim.asked.partition(":")[0] for claim in found] == [
+    assert [claim.required.partition(":")[0] for claim in found] == [
         "20 searches in one `.batch`",
         "a filter that leaves 1 % of the rows",
         "a filter that leaves 0.1 % of the rows",

@@ -31,7 +31,7 @@ LIMIT = 10
 M, EF_CONSTRUCTION = 16, 64
 """The parameters of every HNSW index: pgvector's defaults."""
 POOL_SIZE = 10
-"""Connections of every store that can be told."""
+"""Connections of every store that has a setting for them."""
 FILTERS = {"section": 100, "shelf": 1000}
 """The columns to filter by, with the number of their values: 1 % and 0.1 % of the rows have each."""
 
@@ -40,7 +40,7 @@ Filter = tuple[str, int] | None
 
 @dataclass(frozen=True)
 class Rows:
-    """What is stored; the id of a row is its place."""
+    """Rows to store; the id of a row is its place."""
 
     first: int
     """The id of the first."""

@@ -24,7 +24,7 @@ from benchmarks.vectors.stores.store import (
 __all__ = ["Vecs"]
 
 _THREADS = 5
-"""As many as the connections that its client keeps; it takes no number of them."""
+"""The connections that its client keeps: there is no setting for their number."""
 
 
 class Vecs(Store):
