@@ -46,7 +46,7 @@ _TOLERANCE = 0.01
 
 _MIGRATIONS = Path(__file__).parents[1] / "migrations"
 # All tables and their indexes stay in memory, and an index is built there.
-_SETTINGS = SETTINGS | {"shared_buffers": "1GB", "maintenance_work_mem": "512MB"}
+_ROOM = {"shared_buffers": "1GB", "maintenance_work_mem": "512MB"}
 
 Say = Callable[[str], None]
 
@@ -60,12 +60,17 @@ class VectorExtent:
     at_once: int
     load_rounds: int
     rounds: int
+    filter_rounds: int
     settings: tuple[int, ...]
     quick: bool = False
 
 
-FULL = VectorExtent(60_000, 300, 60, load_rounds=6, rounds=15, settings=(40, 60, 80, 100, 120, 160, 200, 320))
-QUICK = VectorExtent(12_000, 120, 60, load_rounds=3, rounds=4, settings=(40, 80, 160), quick=True)
+FULL = VectorExtent(
+    60_000, 300, 60, load_rounds=6, rounds=15, filter_rounds=5, settings=(40, 60, 80, 100, 120, 160, 200, 320)
+)
+QUICK = VectorExtent(
+    12_000, 120, 60, load_rounds=3, rounds=4, filter_rounds=2, settings=(40, 80, 160), quick=True
+)
 
 
 def run_vectors(
@@ -76,10 +81,11 @@ def run_vectors(
     say("reading texts of installed packages, and embedding them")
     library = Path(sysconfig.get_paths()["stdlib"])
     data = make_data([library, *([peers[1]] if peers else [])], extent.rows, extent.questions)
+    server_settings = SETTINGS if extent.quick else SETTINGS | _ROOM
     with (
         ExitStack() as stack,
         tempfile.TemporaryDirectory() as folder,
-        embedded.start(scratch=True, settings=_SETTINGS) as server,
+        embedded.start(scratch=True, settings=server_settings) as server,
     ):
         data.save(Path(folder))
         server.create_database("vectors")
@@ -99,7 +105,7 @@ def run_vectors(
             limit=LIMIT,
             at_once=extent.at_once,
             index=f"HNSW, cosine, m = {M}, ef_construction = {EF_CONSTRUCTION}",
-            server_settings=_SETTINGS,
+            server_settings=server_settings,
         )
         measurement = _Measurement(data, extent, results, server.pid or 0, say)
         place = {
@@ -253,7 +259,8 @@ class _Measurement:
 
     def _rounds(self, ways: Sequence[str], filtered: str | None) -> None:
         found: dict[tuple[str, str], _Found] = {}
-        for number in range(-1, self._extent.rounds):  # the first warms up
+        rounds = self._extent.filter_rounds if filtered else self._extent.rounds
+        for number in range(-1, rounds):  # the first warms up
             numbers = self._numbers(max(number, 0))
             for name in self._order(number):
                 alone: Any = None
