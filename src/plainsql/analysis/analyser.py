@@ -121,7 +121,7 @@ class Analyser:
     ) -> Distribution:
         """Return the tenants whose rows a statement reads or writes, if tables are distributed by a column.
 
-        ``reference`` names the tables, as ``schema.table``, that every server has a copy of.
+        ``reference`` names the tables that every server has a copy of, as ``schema.table`` or ``schema.*``.
 
         Raises ``RefusedError`` as ``analyse`` does.
         """

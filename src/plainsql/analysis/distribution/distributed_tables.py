@@ -6,7 +6,6 @@ both hold the column, or the table has a copy on each server.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 from typing import Any, Final
@@ -16,7 +15,7 @@ from psycopg import Connection
 from plainsql.analysis.distribution.model import DistributedTable, TableFault
 from plainsql.analysis.findings.schema_lints import USER_RELATIONS, quoted
 
-__all__ = ["distributed_tables"]
+__all__ = ["distributed_tables", "is_reference"]
 
 # A partition has the keys of its table, and an extension is responsible for its own tables.
 _TABLES: Final = f"""
@@ -120,25 +119,21 @@ def distributed_tables(
     Args:
         connection: the database.
         column: the distribution column.
-        reference: the tables, as ``schema.table``, that every server has a copy of.
+        reference: the tables that every server has a copy of, as ``schema.table`` or ``schema.*``.
     """
     rows = connection.execute(_TABLES.encode(), {"column": column}).fetchall()
     names: dict[int, str] = {}
     found: dict[int, DistributedTable] = {}
     for oid, schema, relation, type_, generated, policies, triggers in rows:
         name = names[oid] = f"{quoted(schema)}.{quoted(relation)}"
-        if f"{schema}.{relation}" in reference:
-            found[oid] = DistributedTable(name, relation, "reference")
+        if is_reference(schema, relation, reference):
+            found[oid] = DistributedTable(name, schema, relation, "reference")
         elif type_ is None:
-            found[oid] = DistributedTable(name, relation, "undecided", faults=(_without(name, column),))
+            found[oid] = DistributedTable(name, schema, relation, "undecided", faults=(_without(name, column),))
         else:
             faults = (_generated(name, column),) if generated else ()
             citus = (*_of_citus(policies, triggers),)
-            found[oid] = DistributedTable(name, relation, "distributed", type_, faults, citus)
-    common = Counter(each.column_type for each in found.values() if each.column_type).most_common(1)
-    for oid, table in found.items():
-        if table.column_type and table.column_type != common[0][0]:
-            found[oid] = replace(table, faults=(*table.faults, _of_type(table, column, common[0][0])))
+            found[oid] = DistributedTable(name, schema, relation, "distributed", type_, faults, citus)
     for oid, key, primary, exclusion, columns in connection.execute(_KEYS.encode()):
         if oid in found and found[oid].place == "distributed" and column not in columns:
             kind = "primary key" if primary else "exclusion constraint" if exclusion else "unique key"
@@ -150,6 +145,11 @@ def distributed_tables(
             for fault in _of_foreign_key(found[oid], found[other], key, pairs, sets_null, follows, column):
                 found[oid] = _with_fault(found[oid], fault)
     return [*found.values()]
+
+
+def is_reference(schema: str, table: str, reference: Collection[str]) -> bool:
+    """Return whether each server has a copy of a table: by its name, or as ``schema.*``."""
+    return f"{schema}.{table}" in reference or f"{schema}.*" in reference
 
 
 def _with_fault(table: DistributedTable, fault: TableFault) -> DistributedTable:
@@ -170,16 +170,6 @@ def _generated(name: str, column: str) -> TableFault:
         "key-without-tenant",
         f"{quoted(column)} of {name} is generated: the row's server is not known before it is written",
         "make it a plain column with a default",
-        "",
-    )
-
-
-def _of_type(table: DistributedTable, column: str, common: str) -> TableFault:
-    return TableFault(
-        "key-without-tenant",
-        f"{quoted(column)} of {table.name} has the type {table.column_type}, and {common} in other tables:"
-        " equal tenants would be on different servers",
-        f"give it the type {common}",
         "",
     )
 
@@ -221,6 +211,12 @@ def _of_foreign_key(
             f"make it ({name}, …) references {other.name} ({name}, …), in a new migration",
         )
         return
+    if table.column_type != other.column_type:
+        yield fault(
+            f"compares {name} as {table.column_type} with {other.column_type}: equal tenants may be on"
+            " different servers",
+            f"give {name} one type in both tables",
+        )
     if sets_null:
         yield fault(
             f"sets {name} to null or its default when a row is deleted",

@@ -38,6 +38,8 @@ class Distribution:
     """1-based, in characters of the analysed text; 0 if the reason is about the whole statement."""
     tables: tuple[str, ...] = ()
     """The distributed tables that it names or reaches by a view, sorted."""
+    others: tuple[str, ...] = ()
+    """The other tables that it reads or writes, those of functions and triggers too, sorted."""
 
     @property
     def fits(self) -> bool:
@@ -63,6 +65,7 @@ class DistributedTable:
 
     name: str
     """The name as ``schema.table``, quoted where SQL needs it."""
+    schema: str
     relation: str
     """The name alone."""
     place: Literal["distributed", "reference", "undecided"]

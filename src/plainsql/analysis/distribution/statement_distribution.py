@@ -9,6 +9,7 @@ from plainsql.analysis.catalog.function_annotations import annotated_tables, kep
 from plainsql.analysis.catalog.relations import Relation
 from plainsql.analysis.catalog.routines import Function
 from plainsql.analysis.catalog.server_catalog import Catalog
+from plainsql.analysis.distribution.distributed_tables import is_reference
 from plainsql.analysis.distribution.model import Distribution
 from plainsql.analysis.distribution.policy_values import PolicyEvent, policy_values
 from plainsql.analysis.distribution.tenant_bindings import TenantBindings
@@ -70,7 +71,7 @@ def distribution_of(
         sql: the text of the statement, for positions.
         names: the names of its parameters, in order.
         column: the distribution column; tables with it are distributed.
-        reference: the tables, as ``schema.table``, that every server has a copy of.
+        reference: the tables that every server has a copy of, as ``schema.table`` or ``schema.*``.
     """
     return _Examination(catalog, scope, names, column, reference).distribution(TextPositions(sql))
 
@@ -98,6 +99,12 @@ class _Examination:
         self._bindings = self._bound(by_policies=False)
 
     def distribution(self, places: TextPositions) -> Distribution:
+        """Return the verdict, with the tables."""
+        used = {str(use) for use in (*self._effects.reads, *self._effects.writes)}
+        found = self._verdict(places)
+        return replace(found, others=tuple(sorted(used - {*found.tables})))
+
+    def _verdict(self, places: TextPositions) -> Distribution:
         """Return the verdict; a fault of one tenant is reported before a doubt."""
         doubts = [*self._doubts()]
         tables = tuple(sorted({str(use.relation) for use in self._uses}))
@@ -130,7 +137,9 @@ class _Examination:
 
     def number(self, relation: Relation) -> int | None:
         """Return the number of a table's distribution column; ``None`` if it is not distributed."""
-        if relation.is_system or relation.kind not in "rpfm" or str(relation) in self._reference:
+        if relation.is_system or relation.kind not in "rpfm":
+            return None
+        if is_reference(relation.schema, relation.name, self._reference):
             return None
         return next((each.number for each in relation.columns.values() if each.name == self._column), None)
 
@@ -302,7 +311,10 @@ class _Examination:
                         continue
                 elif function is not None and (
                     self._is_declared(function)
-                    or (not trigger.rewrites and self._touches_no_tenant(function))
+                    or (
+                        (not trigger.rewrites or self.number(relation) is None)
+                        and self._touches_no_tenant(function)
+                    )
                 ):
                     continue
                 yield self._undeclared(f"the trigger {name}", relation, [function] if function else [])
