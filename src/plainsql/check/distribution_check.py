@@ -26,7 +26,7 @@ from plainsql.statements import Statement, Variant
 
 __all__ = ["DistributionCheck", "QueryDistribution", "TableDistribution", "check_distribution"]
 
-_WORST_FIRST: tuple[Kind, ...] = ("across", "unknown", "joined", "policy", "tenant", "reference", "none")
+_WORST_FIRST: tuple[Kind, ...] = ("across", "unknown", "joined", "unseen", "policy", "tenant", "reference", "none")
 
 
 class QueryDistribution(msgspec.Struct, frozen=True):

@@ -7,11 +7,12 @@ from typing import Final, Literal
 
 __all__ = ["CALLED_KINDS", "DistributedTable", "Distribution", "Kind", "TableFault"]
 
-Kind = Literal["tenant", "policy", "joined", "across", "unknown", "reference", "none"]
+Kind = Literal["tenant", "policy", "unseen", "joined", "across", "unknown", "reference", "none"]
 
 CALLED_KINDS: Final[dict[Kind, str]] = {
     "tenant": "one tenant",
     "policy": "one tenant, by policy",
+    "unseen": "one tenant, unseen by planners",
     "joined": "every tenant, joined on the column",
     "across": "across tenants",
     "unknown": "unknown",

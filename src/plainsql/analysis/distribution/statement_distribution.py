@@ -96,7 +96,7 @@ class _Examination:
         self._values = TenantValues(catalog, names)
         self._uses = [*self._found_uses()]
         self._scopes = scopes
-        self._bindings = self._bound(by_policies=False)
+        self._bind(by_policies=False)
 
     def distribution(self, places: TextPositions) -> Distribution:
         """Return the verdict, with the tables."""
@@ -106,14 +106,16 @@ class _Examination:
 
     def _verdict(self, places: TextPositions) -> Distribution:
         """Return the verdict; a fault of one tenant is reported before a doubt."""
-        doubts = [*self._doubts()]
         tables = tuple(sorted({str(use.relation) for use in self._uses}))
+        if self._uses and any(site.scope.query.command == Command.MERGE for site in self._sites):
+            return self._doubted(_Doubt("merge is not followed", _NOT_MERGED), places, tables)
+        doubts = [*self._doubts()]
         across = next((doubt for doubt in doubts if doubt.is_across), None)
         if across is not None:
             return self._doubted(across, places, tables)
         found = self._of_uses(places, tables)
         if found.kind in ("across", "joined"):
-            self._bindings = self._bound(by_policies=True)
+            self._bind(by_policies=True)
             by_policy = self._of_uses(places, tables)
             if by_policy.kind == "tenant":
                 because = f"row-level security alone binds it to {by_policy.by}"
@@ -122,10 +124,14 @@ class _Examination:
             return found
         return self._doubted(doubts[0], places, tables)
 
-    def _bound(self, *, by_policies: bool) -> TenantBindings:
-        seeds = [*self._seeds(by_policies=by_policies)]
-        return TenantBindings(
-            self._catalog, self._scopes, self._values, self._sites, seeds, [*self._inserted()]
+    def _bind(self, *, by_policies: bool) -> None:
+        """Follow the equalities: all of them, and those that planners see."""
+        seeds, inserted = [*self._seeds(by_policies=by_policies)], [*self._inserted()]
+        self._all, self._seen = (
+            TenantBindings(
+                self._catalog, self._scopes, self._values, self._sites, seeds, inserted, seen=seen
+            )
+            for seen in (False, True)
         )
 
     def _doubted(self, doubt: _Doubt, places: TextPositions, tables: tuple[str, ...]) -> Distribution:
@@ -172,7 +178,7 @@ class _Examination:
     def _inserted(self) -> Iterator[tuple[tuple[int, int, int], Node, Scope, int]]:
         for use in self._uses:
             query = use.site.scope.query
-            if use.event != "insert" or not self._keeps_inserted(use):
+            if use.event != "insert":
                 continue
             targets = {each.number("resno"): each.node("expr") for each in query.target_list}
             for number, column in use.relation.columns.items():
@@ -183,13 +189,6 @@ class _Examination:
                 if node is not None:
                     variable = (query.id, use.entry.index, number)
                     yield variable, node, use.site.scope, column.type
-
-    def _keeps_inserted(self, use: _Use) -> bool:
-        """Return whether the row that an insert returns has the distribution column of the given one."""
-        conflict = use.site.scope.query.node.node("onConflict")
-        if conflict is None or conflict.number("action") != _ON_CONFLICT_UPDATE:
-            return True
-        return use.column in self._arbiters(conflict)
 
     def _arbiters(self, conflict: Node) -> set[int]:
         constraint = conflict.number("constraint")
@@ -225,14 +224,22 @@ class _Examination:
                     is_across=True,
                 )
         for what in sorted(self._effects.opaque):
-            if not what.startswith("trigger "):
+            if not what.startswith("trigger ") and not self._is_followed(what):
                 yield _Doubt(
                     f"{what} may read or write tables that are not known",
                     "write out what it does, or declare in its comment what it reads and writes",
                 )
-        for site in self._sites:
-            if site.scope.query.command == Command.MERGE:
-                yield _Doubt("merge is not followed", _NOT_MERGED)
+
+    def _is_followed(self, name: str) -> bool:
+        """Return whether a function is in SQL and only reads: the tables of its body are known."""
+        for function in self._functions_named(name):
+            body = self._catalog.body(function) if function.language == "sql" else None
+            if function.volatility == "volatile" or body is None or not body.trees:
+                return False
+        return bool(self._functions_named(name))
+
+    def _functions_named(self, name: str) -> list[Function]:
+        return [each for each in self._catalog.routines.functions.values() if str(each) == name]
 
     def _of_write(self, use: _Use) -> Iterator[_Doubt]:
         query = use.site.scope.query
@@ -290,7 +297,7 @@ class _Examination:
             if relation is None or self.number(relation) is None or not what.via.startswith("function "):
                 continue
             name = what.via.removeprefix("function ")
-            functions = [each for each in self._catalog.routines.functions.values() if str(each) == name]
+            functions = self._functions_named(name)
             if not all(self._is_declared(each) for each in functions) or not functions:
                 yield self._undeclared(f"the function {name}", relation, functions)
 
@@ -347,18 +354,16 @@ class _Examination:
             if named:
                 return Distribution("reference", "its tables do not have the column")
             return Distribution("none", "it reads and writes no table")
-        each = [
-            (use, self._bindings.of(use.site.scope, use.entry.index, use.column)) for use in self._uses
-        ]
+        each = [(use, self._all.of(use.site.scope, use.entry.index, use.column)) for use in self._uses]
         fixed = [(use, {value for value in found if not value.is_column}) for use, found in each]
         common = set[TenantValue].intersection(*(values for _, values in fixed))
         if common:
             # A parameter is the value that most planners see.
             best = min(common, key=lambda value: (not value.text.startswith(":"), value.text))
-            return Distribution("tenant", f"{self._column} is {best.text}", best.text, tables=tables)
-        if set[TenantValue].intersection(*(values for _, values in each)) and not any(
-            values for _, values in fixed
-        ):
+            return self._of_one_tenant(best, common, places, tables)
+        free = next((use for use, values in each if use.event == "insert" and len(values) == 1), None)
+        is_joined = set[TenantValue].intersection(*(values for _, values in each))
+        if is_joined and free is None and not any(values for _, values in fixed):
             use = self._uses[0]
             return Distribution(
                 "joined",
@@ -368,7 +373,7 @@ class _Examination:
                 position=self._position(use.relation, places),
                 tables=tables,
             )
-        unbound = next((use for use, values in fixed if not values), None)
+        unbound = free or next((use for use, values in fixed if not values), None)
         if unbound is None:
             return self._several(fixed, places, tables)
         inserts = unbound.event == "insert"
@@ -386,6 +391,36 @@ class _Examination:
             if inserts
             else self._remedy(unbound, bound),
             position=self._position(unbound.relation, places),
+            tables=tables,
+        )
+
+    def _of_one_tenant(
+        self,
+        best: TenantValue,
+        common: Collection[TenantValue],
+        places: TextPositions,
+        tables: tuple[str, ...],
+    ) -> Distribution:
+        """Return the verdict about rows of one tenant; a value to insert need not be known to a planner."""
+        unseen = next(
+            (
+                use
+                for use in self._uses
+                if use.event != "insert"
+                and not self._seen.of(use.site.scope, use.entry.index, use.column) & {*common}
+            ),
+            None,
+        )
+        if unseen is None:
+            return Distribution("tenant", f"{self._column} is {best.text}", best.text, tables=tables)
+        alias = unseen.entry.alias or unseen.relation.name
+        return Distribution(
+            "unseen",
+            f"planners do not see that {unseen.text} has the tenant {best.text}: it comes from a query that"
+            " they plan by itself",
+            best.text,
+            hint=f"repeat it: add {alias}.{self._column} = {best.text if best.text[0] == ':' else '…'}",
+            position=self._position(unseen.relation, places),
             tables=tables,
         )
 

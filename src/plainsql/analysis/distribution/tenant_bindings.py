@@ -15,6 +15,7 @@ from plainsql.analysis.conditions.equalities import (
     plain_variable,
     strip_relabel,
 )
+from plainsql.analysis.distribution.merged_queries import merged_queries
 from plainsql.analysis.distribution.tenant_values import TenantValue, TenantValues
 from plainsql.analysis.nodes import Node, conjuncts, read_tree
 from plainsql.analysis.tree.query_sites import QuerySite
@@ -44,6 +45,10 @@ class TenantBindings:
 
     A row that has another value may be left out with the same result: that is what a server that has the
     rows of one tenant only does.
+
+    Not all of these are seen by a planner. It merges a plain subquery into the query around it, and knows then
+    that `a.x = b.x` and `b.x = 1` make `a.x = 1`. It does not look into a `with` item that is read twice, nor
+    into a subquery with a limit.
     """
 
     def __init__(
@@ -54,6 +59,8 @@ class TenantBindings:
         sites: Sequence[QuerySite],
         seeds: _Seeds,
         inserted: _Inserted,
+        *,
+        seen: bool,
     ) -> None:
         """Follow the equalities of a statement.
 
@@ -64,6 +71,7 @@ class TenantBindings:
             sites: its queries, those of views too.
             seeds: the values that are known beforehand: those of policies, and the columns' own.
             inserted: the expressions that become columns of inserted rows, with their queries and types.
+            seen: true for the values that planners see.
         """
         self._catalog = catalog
         self._scopes = scopes
@@ -78,6 +86,7 @@ class TenantBindings:
             and site.entry is not None
             and site.entry.kind is EntryKind.RELATION
         }
+        self._merged = merged_queries(catalog, scopes, sites) if seen else None
         self._equalities = {
             site.scope.query.id: collect_equalities(catalog, site.scope)
             for site in sites
@@ -192,7 +201,7 @@ class TenantBindings:
             if entry.kind not in (EntryKind.SUBQUERY, EntryKind.CTE, EntryKind.RELATION):
                 continue
             inner = self._read_by(entry, scope)
-            if inner is None:
+            if inner is None or (self._merged is not None and inner.query.id not in self._merged):
                 continue
             for position, output in enumerate(inner.query.outputs, 1):
                 expression = output.node("expr")
@@ -241,16 +250,8 @@ class TenantBindings:
             return
         expression = ungrouped(expression, scope)
         inner = self._variable(expression, scope)
-        if inner is not None and not expression.number("varlevelsup") and not self._is_nulled(inner, scope):
+        if inner is not None and not expression.number("varlevelsup"):
             self._add(inner, wanted)
-
-    def _is_nulled(self, variable: _Variable, scope: Scope) -> bool:
-        """Return whether an outer join may leave a row in place of the removed ones."""
-        return any(
-            variable[1] in members
-            for join in scope.query.joins.values()
-            for _, members in join.nullable_sides()
-        )
 
     @staticmethod
     def _arms(query: QueryTree) -> frozenset[int]:
@@ -281,6 +282,8 @@ class TenantBindings:
         if node.kind == "VAR" and levels:
             home = scope.up(levels)
             if home is None or node.number("varattno") <= 0:
+                return None
+            if self._merged is not None and (levels > 1 or scope.query.id not in self._merged):
                 return None
             return home.query.id, node.number("varno"), node.number("varattno")
         plain = plain_variable(node, scope)
