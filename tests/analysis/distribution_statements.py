@@ -91,18 +91,24 @@ STATEMENTS: tuple[tuple[str, str], ...] = (
     # Joins.
     (
         "tenant",
-        "select o.id from orders as o inner join customers as c"
-        " on c.tenant_id = o.tenant_id and c.id = o.customer_id where o.tenant_id = $1",
+        (
+            "select o.id from orders as o inner join customers as c"
+            " on c.tenant_id = o.tenant_id and c.id = o.customer_id where o.tenant_id = $1"
+        ),
     ),
     (
         "tenant",
-        "select o.id from orders as o left join customers as c"
-        " on c.tenant_id = o.tenant_id and c.id = o.customer_id where o.tenant_id = $1",
+        (
+            "select o.id from orders as o left join customers as c"
+            " on c.tenant_id = o.tenant_id and c.id = o.customer_id where o.tenant_id = $1"
+        ),
     ),
     (
         "across",
-        "select o.id from orders as o left join customers as c"
-        " on c.tenant_id = o.tenant_id and c.tenant_id = $1 where o.total > 0",
+        (
+            "select o.id from orders as o left join customers as c"
+            " on c.tenant_id = o.tenant_id and c.tenant_id = $1 where o.total > 0"
+        ),
     ),
     (
         "tenant",
@@ -110,17 +116,21 @@ STATEMENTS: tuple[tuple[str, str], ...] = (
     ),
     (
         "joined",
-        "select o.id from orders as o inner join customers as c"
-        " on c.tenant_id = o.tenant_id and c.id = o.customer_id where o.total > $1",
+        (
+            "select o.id from orders as o inner join customers as c"
+            " on c.tenant_id = o.tenant_id and c.id = o.customer_id where o.total > $1"
+        ),
     ),
     (
         "across",
-        "select o.id from orders as o inner join customers as c on c.id = o.customer_id where o.tenant_id = $1",
+        "select o.id from orders as o join customers as c on c.id = o.customer_id where o.tenant_id = $1",
     ),
     (
         "across",
-        "select o.id from orders as o full join customers as c"
-        " on c.tenant_id = o.tenant_id and c.id = o.customer_id where o.total = $1",
+        (
+            "select o.id from orders as o full join customers as c"
+            " on c.tenant_id = o.tenant_id and c.id = o.customer_id where o.total = $1"
+        ),
     ),
     (
         "across",
@@ -128,34 +138,46 @@ STATEMENTS: tuple[tuple[str, str], ...] = (
     ),
     (
         "unseen",
-        "select o.id from orders as o, lateral (select c.id from customers as c"
-        " where c.tenant_id = o.tenant_id and c.id = o.customer_id limit 1) as c where o.tenant_id = $1",
+        (
+            "select o.id from orders as o, lateral (select c.id from customers as c"
+            " where c.tenant_id = o.tenant_id and c.id = o.customer_id limit 1) as c where o.tenant_id = $1"
+        ),
     ),
     # Sub-selects, subqueries, common table expressions, unions.
     (
         "tenant",
-        "select o.id from orders as o where o.tenant_id = $1 and exists"
-        " (select from customers as c where c.tenant_id = o.tenant_id and c.id = o.customer_id)",
+        (
+            "select o.id from orders as o where o.tenant_id = $1 and exists"
+            " (select from customers as c where c.tenant_id = o.tenant_id and c.id = o.customer_id)"
+        ),
     ),
     (
         "across",
-        "select o.id from orders as o where o.tenant_id = $1 and exists"
-        " (select from customers as c where c.id = o.customer_id)",
+        (
+            "select o.id from orders as o where o.tenant_id = $1 and exists"
+            " (select from customers as c where c.id = o.customer_id)"
+        ),
     ),
     (
         "tenant",
-        "select o.id from orders as o where o.tenant_id = $1 and not exists"
-        " (select from customers as c where c.tenant_id = $1 and c.id = o.customer_id and c.name = 'b')",
+        (
+            "select o.id from orders as o where o.tenant_id = $1 and not exists"
+            " (select from customers as c where c.tenant_id = $1 and c.id = o.customer_id and c.name = 'b')"
+        ),
     ),
     (
         "tenant",
-        "select o.id from orders as o where o.tenant_id = $1 and (o.tenant_id, o.customer_id) in"
-        " (select c.tenant_id, c.id from customers as c)",
+        (
+            "select o.id from orders as o where o.tenant_id = $1 and (o.tenant_id, o.customer_id) in"
+            " (select c.tenant_id, c.id from customers as c)"
+        ),
     ),
     (
         "across",
-        "select o.id from orders as o where o.tenant_id = $1 and o.customer_id in"
-        " (select c.id from customers as c)",
+        (
+            "select o.id from orders as o where o.tenant_id = $1 and o.customer_id in"
+            " (select c.id from customers as c)"
+        ),
     ),
     (
         "tenant",
@@ -163,25 +185,33 @@ STATEMENTS: tuple[tuple[str, str], ...] = (
     ),
     (
         "across",
-        "select s.id from (select o.tenant_id, o.id from orders as o order by o.id limit 5) as s"
-        " inner join customers as c on c.tenant_id = s.tenant_id where s.tenant_id = $1",
+        (
+            "select s.id from (select o.tenant_id, o.id from orders as o order by o.id limit 5) as s"
+            " inner join customers as c on c.tenant_id = s.tenant_id where s.tenant_id = $1"
+        ),
     ),
     (
         "tenant",
-        "with recent as (select o.tenant_id, o.customer_id from orders as o where o.tenant_id = $1)"
-        " select c.id from recent as r inner join customers as c"
-        " on c.tenant_id = r.tenant_id and c.id = r.customer_id",
+        (
+            "with recent as (select o.tenant_id, o.customer_id from orders as o where o.tenant_id = $1)"
+            " select c.id from recent as r inner join customers as c"
+            " on c.tenant_id = r.tenant_id and c.id = r.customer_id"
+        ),
     ),
     (
         "across",
-        "with recent as materialized (select o.tenant_id, o.id from orders as o)"
-        " select r.id from recent as r where r.tenant_id = $1"
-        " union all select c.id from customers as c where c.tenant_id = $1",
+        (
+            "with recent as materialized (select o.tenant_id, o.id from orders as o)"
+            " select r.id from recent as r where r.tenant_id = $1"
+            " union all select c.id from customers as c where c.tenant_id = $1"
+        ),
     ),
     (
         "tenant",
-        "select o.id from orders as o where o.tenant_id = $1"
-        " union all select c.id from customers as c where c.tenant_id = $1",
+        (
+            "select o.id from orders as o where o.tenant_id = $1"
+            " union all select c.id from customers as c where c.tenant_id = $1"
+        ),
     ),
     (
         "across",
@@ -189,63 +219,83 @@ STATEMENTS: tuple[tuple[str, str], ...] = (
     ),
     (
         "tenant",
-        "select u.id from (select o.tenant_id, o.id from orders as o union all"
-        " select c.tenant_id, c.id from customers as c) as u where u.tenant_id = $1",
+        (
+            "select u.id from (select o.tenant_id, o.id from orders as o union all"
+            " select c.tenant_id, c.id from customers as c) as u where u.tenant_id = $1"
+        ),
     ),
     (
         "tenant",
-        "with recursive chain as (select o.tenant_id, o.id, o.parent_id from orders as o"
-        " where o.tenant_id = $1 and o.id = 4 union all select o.tenant_id, o.id, o.parent_id"
-        " from chain as c inner join orders as o on o.tenant_id = c.tenant_id and o.id = c.parent_id"
-        " and o.tenant_id = $1) select c.id from chain as c",
+        (
+            "with recursive chain as (select o.tenant_id, o.id, o.parent_id from orders as o"
+            " where o.tenant_id = $1 and o.id = 4 union all select o.tenant_id, o.id, o.parent_id"
+            " from chain as c inner join orders as o on o.tenant_id = c.tenant_id and o.id = c.parent_id"
+            " and o.tenant_id = $1) select c.id from chain as c"
+        ),
     ),
     (
         "across",
-        "with recursive chain as (select o.tenant_id, o.id, o.parent_id from orders as o"
-        " where o.tenant_id = $1 and o.id = 4 union all select o.tenant_id, o.id, o.parent_id"
-        " from chain as c inner join orders as o on o.id = c.parent_id) select c.id from chain as c",
+        (
+            "with recursive chain as (select o.tenant_id, o.id, o.parent_id from orders as o"
+            " where o.tenant_id = $1 and o.id = 4 union all select o.tenant_id, o.id, o.parent_id"
+            " from chain as c inner join orders as o on o.id = c.parent_id) select c.id from chain as c"
+        ),
     ),
     (
         "unseen",
-        "with recursive chain as (select o.tenant_id, o.id, o.parent_id from orders as o"
-        " where o.tenant_id = $1 and o.id = 4 union all select o.tenant_id, o.id, o.parent_id"
-        " from chain as c inner join orders as o on o.tenant_id = c.tenant_id and o.id = c.parent_id)"
-        " select c.id from chain as c",
+        (
+            "with recursive chain as (select o.tenant_id, o.id, o.parent_id from orders as o"
+            " where o.tenant_id = $1 and o.id = 4 union all select o.tenant_id, o.id, o.parent_id"
+            " from chain as c inner join orders as o on o.tenant_id = c.tenant_id and o.id = c.parent_id)"
+            " select c.id from chain as c"
+        ),
     ),
     (
         "across",
-        "with recursive chain as (select o.tenant_id, o.id, o.parent_id from orders as o"
-        " where o.tenant_id = $1 and o.id = 4 union all select o.total, o.id, o.parent_id"
-        " from chain as c inner join orders as o on o.tenant_id = c.tenant_id and o.id = c.parent_id)"
-        " select c.id from chain as c",
+        (
+            "with recursive chain as (select o.tenant_id, o.id, o.parent_id from orders as o"
+            " where o.tenant_id = $1 and o.id = 4 union all select o.total, o.id, o.parent_id"
+            " from chain as c inner join orders as o on o.tenant_id = c.tenant_id and o.id = c.parent_id)"
+            " select c.id from chain as c"
+        ),
     ),
     (
         "unseen",
-        "with recent as (select o.tenant_id, o.customer_id from orders as o where o.tenant_id = $1)"
-        " select c.id from recent as r inner join customers as c"
-        " on c.tenant_id = r.tenant_id and c.id = r.customer_id where exists (select from recent)",
+        (
+            "with recent as (select o.tenant_id, o.customer_id from orders as o where o.tenant_id = $1)"
+            " select c.id from recent as r inner join customers as c"
+            " on c.tenant_id = r.tenant_id and c.id = r.customer_id where exists (select from recent)"
+        ),
     ),
     (
         "unseen",
-        "select c.id from (select o.tenant_id, max(o.customer_id) as id from orders as o"
-        " where o.tenant_id = $1 group by o.tenant_id) as s inner join customers as c"
-        " on c.tenant_id = s.tenant_id and c.id = s.id",
+        (
+            "select c.id from (select o.tenant_id, max(o.customer_id) as id from orders as o"
+            " where o.tenant_id = $1 group by o.tenant_id) as s inner join customers as c"
+            " on c.tenant_id = s.tenant_id and c.id = s.id"
+        ),
     ),
     (
         "unseen",
-        "select o.id, (select c.name from customers as c where c.tenant_id = o.tenant_id"
-        " and c.id = o.customer_id) from orders as o where o.tenant_id = $1",
+        (
+            "select o.id, (select c.name from customers as c where c.tenant_id = o.tenant_id"
+            " and c.id = o.customer_id) from orders as o where o.tenant_id = $1"
+        ),
     ),
     (
         "across",
-        "select c.id from (select o.tenant_id, o.id from orders as o where o.tenant_id = $1 union all"
-        " select o.total, o.id from orders as o where o.tenant_id = $1) as u"
-        " inner join customers as c on c.tenant_id = u.tenant_id",
+        (
+            "select c.id from (select o.tenant_id, o.id from orders as o where o.tenant_id = $1 union all"
+            " select o.total, o.id from orders as o where o.tenant_id = $1) as u"
+            " inner join customers as c on c.tenant_id = u.tenant_id"
+        ),
     ),
     (
         "across",
-        "select o.id from orders as o left join customers as c on c.tenant_id = o.tenant_id"
-        " and o.tenant_id in (select x.tenant_id from customers as x where x.tenant_id = $1)",
+        (
+            "select o.id from orders as o left join customers as c on c.tenant_id = o.tenant_id"
+            " and o.tenant_id in (select x.tenant_id from customers as x where x.tenant_id = $1)"
+        ),
     ),
     ("tenant", "select v.id from open_orders as v where v.tenant_id = $1"),
     ("joined", "select v.id from first_order as v where v.tenant_id = $1"),
@@ -269,8 +319,10 @@ STATEMENTS: tuple[tuple[str, str], ...] = (
     ("across", "insert into orders (tenant_id, id) values ($1, 9), (2, 10)"),
     (
         "tenant",
-        "insert into orders (tenant_id, id) select c.tenant_id, c.id + 10 from customers as c"
-        " where c.tenant_id = $1",
+        (
+            "insert into orders (tenant_id, id) select c.tenant_id, c.id + 10 from customers as c"
+            " where c.tenant_id = $1"
+        ),
     ),
     (
         "across",
@@ -278,39 +330,51 @@ STATEMENTS: tuple[tuple[str, str], ...] = (
     ),
     (
         "joined",
-        "insert into orders (tenant_id, id) select c.tenant_id, c.id + 10 from customers as c"
-        " where c.name = $1::text",
+        (
+            "insert into orders (tenant_id, id) select c.tenant_id, c.id + 10 from customers as c"
+            " where c.name = $1::text"
+        ),
     ),
     (
         "tenant",
-        "insert into orders (tenant_id, id) values ($1, 1) on conflict (tenant_id, id)"
-        " do update set total = 5 returning id",
+        (
+            "insert into orders (tenant_id, id) values ($1, 1) on conflict (tenant_id, id)"
+            " do update set total = 5 returning id"
+        ),
     ),
     ("tenant", "insert into orders (tenant_id, id) values ($1, 1) on conflict do nothing"),
     (
         "across",
-        "insert into orders (tenant_id, id) values ($1, 1) on conflict (tenant_id, id)"
-        " do update set tenant_id = 2",
+        (
+            "insert into orders (tenant_id, id) values ($1, 1) on conflict (tenant_id, id)"
+            " do update set tenant_id = 2"
+        ),
     ),
     ("tenant", "update orders as o set total = 3 where o.tenant_id = $1 and o.id = 2"),
     ("joined", "update orders as o set total = 3 where o.id = $1"),
     ("across", "update orders as o set tenant_id = 3 where o.tenant_id = $1 and o.id = 2"),
     (
         "tenant",
-        "update orders as o set total = c.id from customers as c where o.tenant_id = $1"
-        " and c.tenant_id = o.tenant_id and c.id = o.customer_id",
+        (
+            "update orders as o set total = c.id from customers as c where o.tenant_id = $1"
+            " and c.tenant_id = o.tenant_id and c.id = o.customer_id"
+        ),
     ),
     ("tenant", "delete from orders as o where o.tenant_id = $1 returning o.id"),
     (
         "tenant",
-        "with gone as (delete from orders as o where o.tenant_id = $1 returning o.tenant_id, o.id)"
-        " insert into orders (tenant_id, id) select g.tenant_id, g.id + 100 from gone as g",
+        (
+            "with gone as (delete from orders as o where o.tenant_id = $1 returning o.tenant_id, o.id)"
+            " insert into orders (tenant_id, id) select g.tenant_id, g.id + 100 from gone as g"
+        ),
     ),
     ("across", "truncate orders"),
     (
         "unknown",
-        "merge into orders as o using customers as c on o.tenant_id = c.tenant_id and o.id = c.id"
-        " when matched and c.tenant_id = $1 then update set total = 1",
+        (
+            "merge into orders as o using customers as c on o.tenant_id = c.tenant_id and o.id = c.id"
+            " when matched and c.tenant_id = $1 then update set total = 1"
+        ),
     ),
 )
 """Each statement with the kind of its distribution; ``$1`` is an integer."""

@@ -36,7 +36,7 @@ def scanned(connection: psycopg.Connection[Any], sql: str) -> set[str]:
     """Run a statement for one tenant, undo it, and return the partitions that it scanned."""
     with connection.transaction(force_rollback=True), RawCursor(connection) as cursor:
         cursor.execute("select set_config('app.jwt_tenant', $1, true)", [str(TENANT)])
-        value = [TENANT] if "$1" in sql else []
+        value: list[int | str] = [TENANT] if "$1" in sql else []
         if "$1::text" in sql:
             value = ["a"]
         cursor.execute(f"explain (analyze, costs off, timing off, summary off, format json) {sql}", value)
@@ -89,7 +89,7 @@ def test_statements_of_all_tenants_scan_all_partitions(
 
 
 def test_the_verdict_names_the_value_and_the_remedy(found: dict[str, Any]) -> None:
-    by_text = {sql: each for sql, each in found.items()}
+    by_text = dict(found.items())
     assert by_text["select o.id from orders as o where o.tenant_id = $1"].by == ":tenant"
     assert by_text["insert into orders (id) values ($1)"].by == "the setting app.jwt_tenant"
     across = by_text[

@@ -1,6 +1,6 @@
 """The layers with tenants on tables that are partitioned by the tenant: each query scans one partition.
 
-The proof is the planner's and not that of ``plainsql check --distributed``: it is compared with that one here.
+The proof is the planner's, and is compared with that of ``plainsql check --distributed``.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ PARTITIONS = 3
 TENANTS = {"whatsapp": "'00000000-0000-4000-8000-000000000007'::uuid", "assistant": "'seven'::text"}
 EVERY_TENANT = {"whatsapp.cleanup.tenants", "assistant.cleanup.tenants"}
 
-_TABLE = re.compile(r"^create table (\w+\.\w+) \(\n(.*?)\n\)( with \(fillfactor = \d+\))?;", re.M | re.S)
+_TABLE = re.compile(
+    r"^create table (\w+\.\w+) \(\n(.*?)\n\)( with \(fillfactor = \d+\))?;", re.MULTILINE | re.DOTALL
+)
 
 
 def partitioned(source: Path, folder: Path) -> None:

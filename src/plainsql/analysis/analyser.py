@@ -132,9 +132,7 @@ class Analyser:
             tree = read_tree(described.trees[0]) if described.trees else None
             if not isinstance(tree, Node):
                 raise RefusedError("there is no statement", position=1)
-            return distribution_of(
-                self.catalog, Scope(QueryTree(tree)), sql, tuple(names), column, reference
-            )
+            return distribution_of(self.catalog, Scope(QueryTree(tree)), sql, tuple(names), column, reference)
 
         try:
             return with_deep_stack(found)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
@@ -26,7 +27,16 @@ from plainsql.statements import Statement, Variant
 
 __all__ = ["DistributionCheck", "QueryDistribution", "TableDistribution", "check_distribution"]
 
-_WORST_FIRST: tuple[Kind, ...] = ("across", "unknown", "joined", "unseen", "policy", "tenant", "reference", "none")
+_WORST_FIRST: Final[tuple[Kind, ...]] = (
+    "across",
+    "unknown",
+    "joined",
+    "unseen",
+    "policy",
+    "tenant",
+    "reference",
+    "none",
+)
 
 
 class QueryDistribution(msgspec.Struct, frozen=True):
@@ -157,9 +167,7 @@ def _worst(
         found.append((one, variant))
         named |= {*one.tables, *one.others}
     worst, variant = min(found, key=lambda each: _WORST_FIRST.index(each[0].kind))
-    place = (
-        variant.place(worst.position) if worst.position else Place(statement.path, statement.body_line)
-    )
+    place = variant.place(worst.position) if worst.position else Place(statement.path, statement.body_line)
     return worst, place, named
 
 

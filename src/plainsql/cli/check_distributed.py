@@ -48,7 +48,11 @@ def distribution_report(
     told = f"{problems} {'problem' if problems == 1 else 'problems'} in " if problems else "clean: "
     return found, [
         *notes,
-        *([f"by {column}: {', '.join(counts)}" + (f"; allowed: {allowed}" if allowed else "")] if counts else []),
+        *(
+            [f"by {column}: {', '.join(counts)}" + (f"; allowed: {allowed}" if allowed else "")]
+            if counts
+            else []
+        ),
         told + ", ".join(summary),
     ]
 

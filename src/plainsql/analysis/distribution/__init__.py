@@ -1,1 +1,1 @@
-"""The tenants that a statement's rows belong to, and the keys of tables, for a database that is distributed."""
+"""The tenants whose rows a statement uses, and the keys of tables, if a database is distributed by tenant."""

@@ -129,7 +129,9 @@ def distributed_tables(
         if is_reference(schema, relation, reference):
             found[oid] = DistributedTable(name, schema, relation, "reference")
         elif type_ is None:
-            found[oid] = DistributedTable(name, schema, relation, "undecided", faults=(_without(name, column),))
+            found[oid] = DistributedTable(
+                name, schema, relation, "undecided", faults=(_without(name, column),)
+            )
         else:
             faults = (_generated(name, column),) if generated else ()
             citus = (*_of_citus(policies, triggers),)

@@ -67,7 +67,9 @@ def _is_plain(query: QueryTree) -> bool:
         and not query.ctes
         and not query.returned_sets()
         and not any(node.flag(each) for each in ("hasWindowFuncs", "hasDistinctOn"))
-        and not any(_given(node, each) for each in ("limitCount", "limitOffset", "distinctClause", "rowMarks"))
+        and not any(
+            _given(node, each) for each in ("limitCount", "limitOffset", "distinctClause", "rowMarks")
+        )
     )
 
 

@@ -21,8 +21,8 @@ CALLED_KINDS: Final[dict[Kind, str]] = {
 }
 """The kinds, with the texts for people.
 
-``policy``: no equality of the statement binds it, and row-level security does. A role that no policy restricts
-reads all tenants with it."""
+``policy``: no equality of the statement binds it, and row-level security does. A role that no policy
+restricts reads all tenants with it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,8 +59,8 @@ def _values_of_policy(
                 continue
             if not equality_families(catalog, part.number("opno")):
                 continue
-            for one, other in (args, args[::-1]):
-                one = strip_relabel(one)
+            for side, other in (args, args[::-1]):
+                one = strip_relabel(side)
                 if one.kind == "VAR" and one.number("varattno") == column:
                     value = values.of(other, scope, one.number("vartype"))
                     own |= {value} if value is not None else set()

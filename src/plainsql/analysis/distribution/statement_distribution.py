@@ -10,7 +10,7 @@ from plainsql.analysis.catalog.relations import Relation
 from plainsql.analysis.catalog.routines import Function
 from plainsql.analysis.catalog.server_catalog import Catalog
 from plainsql.analysis.distribution.distributed_tables import is_reference
-from plainsql.analysis.distribution.model import Distribution
+from plainsql.analysis.distribution.model import Distribution, Kind
 from plainsql.analysis.distribution.policy_values import PolicyEvent, policy_values
 from plainsql.analysis.distribution.tenant_bindings import TenantBindings
 from plainsql.analysis.distribution.tenant_values import TenantValue, TenantValues
@@ -128,14 +128,12 @@ class _Examination:
         """Follow the equalities: all of them, and those that planners see."""
         seeds, inserted = [*self._seeds(by_policies=by_policies)], [*self._inserted()]
         self._all, self._seen = (
-            TenantBindings(
-                self._catalog, self._scopes, self._values, self._sites, seeds, inserted, seen=seen
-            )
+            TenantBindings(self._catalog, self._scopes, self._values, self._sites, seeds, inserted, seen=seen)
             for seen in (False, True)
         )
 
     def _doubted(self, doubt: _Doubt, places: TextPositions, tables: tuple[str, ...]) -> Distribution:
-        kind = "across" if doubt.is_across else "unknown"
+        kind: Kind = "across" if doubt.is_across else "unknown"
         position = self._position(doubt.relation, places)
         return Distribution(kind, doubt.because, hint=doubt.hint, position=position, tables=tables)
 
@@ -370,7 +368,7 @@ class _Examination:
                 f"it reads every tenant: {use.text} is not compared with one {self._column}"
                 + (f", and joined on {self._column}" if len(self._uses) > 1 else ""),
                 hint=self._remedy(use),
-                position=self._position(use.relation, places),
+                position=self._position(use.relation, places, use.entry.alias),
                 tables=tables,
             )
         unbound = free or next((use for use, values in fixed if not values), None)
@@ -390,7 +388,7 @@ class _Examination:
             hint=f"insert one value: a parameter, or the {self._column} of the rows that are read"
             if inserts
             else self._remedy(unbound, bound),
-            position=self._position(unbound.relation, places),
+            position=self._position(unbound.relation, places, unbound.entry.alias),
             tables=tables,
         )
 
@@ -420,7 +418,7 @@ class _Examination:
             " they plan by itself",
             best.text,
             hint=f"repeat it: add {alias}.{self._column} = {best.text if best.text[0] == ':' else '…'}",
-            position=self._position(unseen.relation, places),
+            position=self._position(unseen.relation, places, unseen.entry.alias),
             tables=tables,
         )
 
@@ -435,7 +433,7 @@ class _Examination:
             "across",
             f"{one.text} has the tenant of {texts[0]}, and {other.text} that of {texts[1]}",
             hint="compare both with the same value",
-            position=self._position(other.relation, places),
+            position=self._position(other.relation, places, other.entry.alias),
             tables=tables,
         )
 
@@ -447,8 +445,15 @@ class _Examination:
         return f"add {alias}.{self._column} = {value}; or allow it: allow: fans-out: the reason"
 
     @staticmethod
-    def _position(relation: Relation | None, places: TextPositions) -> int:
-        return places.of_words(relation.schema, ".", relation.name) if relation is not None else 0
+    def _position(relation: Relation | None, places: TextPositions, alias: str = "") -> int:
+        """Return the place where a table is mentioned, if there is only one, or one with this alias."""
+        if relation is None:
+            return 0
+        name, whole = (relation.name,), (relation.schema, ".", relation.name)
+        texts = (
+            [(*whole, "as", alias), (*whole, alias), (*name, "as", alias), (*name, alias)] if alias else []
+        )
+        return next(filter(None, (places.of_words(*words) for words in (*texts, whole, name))), 0)
 
 
 _EVENTS: dict[int, PolicyEvent] = {

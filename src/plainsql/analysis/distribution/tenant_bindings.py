@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
-from plainsql.analysis.catalog.relations import Policy, Relation
 from plainsql.analysis.catalog.server_catalog import Catalog
 from plainsql.analysis.conditions.equalities import (
     Equality,
@@ -17,7 +16,7 @@ from plainsql.analysis.conditions.equalities import (
 )
 from plainsql.analysis.distribution.merged_queries import merged_queries
 from plainsql.analysis.distribution.tenant_values import TenantValue, TenantValues
-from plainsql.analysis.nodes import Node, conjuncts, read_tree
+from plainsql.analysis.nodes import Node, conjuncts
 from plainsql.analysis.tree.query_sites import QuerySite
 from plainsql.analysis.tree.query_tree import (
     Command,
@@ -46,9 +45,9 @@ class TenantBindings:
     A row that has another value may be left out with the same result: that is what a server that has the
     rows of one tenant only does.
 
-    Not all of these are seen by a planner. It merges a plain subquery into the query around it, and knows then
-    that `a.x = b.x` and `b.x = 1` make `a.x = 1`. It does not look into a `with` item that is read twice, nor
-    into a subquery with a limit.
+    Not all of these are seen by a planner. It merges a plain subquery into the query around it, and knows
+    then that `a.x = b.x` and `b.x = 1` make `a.x = 1`. It does not look into a `with` item that is read
+    twice, nor into a subquery with a limit.
     """
 
     def __init__(
@@ -82,9 +81,7 @@ class TenantBindings:
         self._views = {
             (site.reader.query.id, site.entry.index): site.scope
             for site in sites
-            if site.reader is not None
-            and site.entry is not None
-            and site.entry.kind is EntryKind.RELATION
+            if site.reader is not None and site.entry is not None and site.entry.kind is EntryKind.RELATION
         }
         self._merged = merged_queries(catalog, scopes, sites) if seen else None
         self._equalities = {
