@@ -349,6 +349,7 @@ _OF_ONE_DATABASE: Final = frozenset(
         "baseline",
         "cache",
         "not_null",
+        "partitions",
         "types",
         "migrated_schema",
         "plans",

@@ -105,7 +105,7 @@ def test_queries_of_several_tenants_are_found_and_allowed(write: Write, command:
     write({**query("of_one", "select c.id from customers as c where c.tenant_id = :tenant_id", allowed)})
     done = command("check", *options[:3], "public.countries")
     assert done.code == 1
-    assert "sql/shop/of_one.sql:3:1: allows 'fans-out', which is not found here" in done.out
+    assert "sql/shop/of_one.sql:3:11: allows 'fans-out', which is not found here" in done.out
 
 
 def test_options_that_do_not_fit_are_refused(write: Write, command: Command) -> None:

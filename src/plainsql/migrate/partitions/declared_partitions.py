@@ -74,7 +74,8 @@ def _declared(name: str, value: object, place: Place) -> DeclaredPartitions:
     every = value.get("every")
     if every not in INTERVALS:
         raise SettingsError(
-            f"every of {name} in [tool.plainsql.partitions]: expected {' or '.join(INTERVALS)}, got {every!r}",
+            f"every of {name} in [tool.plainsql.partitions]: expected {' or '.join(INTERVALS)},"
+            f" got {every!r}",
             place=place,
             hint=f"write, for example, {_EXAMPLE}",
         )

@@ -186,7 +186,7 @@ def _creation(
 def _refused_by_rows(
     connection: Connection, table: PartitionedTable, step: PartitionStep, missing: TimeRange
 ) -> PartitionStep:
-    """Return the step, refused if a table has its name, or if rows of the default partition are in its range."""
+    """Return the step; it is refused if a table has its name, or the default partition rows of its range."""
     schema, name = table.declared.schema, step.partition.removeprefix(f"{table.declared.schema}.")
     taken = connection.execute(
         "select true from pg_class as c inner join pg_namespace as n on n.oid = c.relnamespace"
