@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from plainsql.analysis.distribution.findings import DISTRIBUTION_FINDINGS, DISTRIBUTION_HINTS
 from plainsql.analysis.findings.definer_findings import SCHEMA_FINDINGS
 from plainsql.analysis.findings.schema_lints import SCHEMA_LINTS
 from plainsql.check.problems import FINDINGS
@@ -110,12 +111,17 @@ RULES: Final = {
         for name, meaning in RELEASE_FINDINGS.items()
     },
     **{
+        name: Rule(_sentence(meaning), _sentence(DISTRIBUTION_HINTS[name]))
+        for name, meaning in DISTRIBUTION_FINDINGS.items()
+    },
+    **{
         name: Rule(_sentence(meaning), "The page of safe migrations has the safe way.")
         for name, meaning in HAZARDS.items()
     },
 }
-"""The errors, the findings, the breaks of a release, then the hazards of migrations.
+"""The errors, the findings, the breaks of a release, those of a distribution, then the hazards of migrations.
 
 docs/findings.md has a section for each finding, docs/releases.md one for each break of a release,
+docs/distributed.md one for each finding of a distribution,
 docs/safe-migrations.md one for each hazard.
 """

@@ -9,6 +9,7 @@ from typing import Final
 
 import msgspec
 
+from plainsql.analysis.distribution.findings import DISTRIBUTION_FINDINGS, TABLE_FINDINGS
 from plainsql.analysis.findings.applicable import applicable
 from plainsql.check.declared_columns import unbuilt_types
 from plainsql.check.digest_columns import encrypted_comparisons
@@ -230,6 +231,8 @@ def findings_of(
             )
     for name, allowance in allowed.items():
         place = allowance.place
+        if name in DISTRIBUTION_FINDINGS and name not in TABLE_FINDINGS:
+            continue  # only ``check --distributed`` finds them
         if name not in FINDINGS:
             close = difflib.get_close_matches(name, FINDINGS, 1)
             hint = f"did you mean {close[0]}?" if close else f"the findings are {', '.join(FINDINGS)}"

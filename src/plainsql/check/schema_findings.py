@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from plainsql.analysis.distribution.findings import TABLE_FINDINGS
 from plainsql.analysis.findings.definer_findings import SCHEMA_FINDINGS, SchemaFinding, definer_findings
 from plainsql.analysis.findings.grant_lints import grant_lints
 from plainsql.analysis.findings.migration_statements import MigrationAllowance, MigrationStatements
@@ -20,14 +21,17 @@ from plainsql.check.release.release_findings import RELEASE_FINDINGS
 from plainsql.errors import Place
 from plainsql.migrate.trace.hazards import HAZARDS
 
-__all__ = ["schema_problems"]
+__all__ = ["problems_of_lints", "schema_problems"]
 
-_OF_MIGRATIONS: Final = (*SCHEMA_FINDINGS, *SCHEMA_LINTS, *HAZARDS, *RELEASE_FINDINGS)
+_OF_MIGRATIONS: Final = (*SCHEMA_FINDINGS, *SCHEMA_LINTS, *HAZARDS, *RELEASE_FINDINGS, *TABLE_FINDINGS)
 """The names that a comment in a migration may allow."""
 _REASONS: Final = {
     "drop-column": "no code in production uses it any more",
     "drop-not-null": "the code in production accepts null",
     "drop-table": "no code in production uses it any more",
+    "key-without-tenant": "its values are random uuids",
+    "reference-without-tenant": "the rows are checked by the application",
+    "table-without-tenant": "it stays on one server",
     "foreign-key-unindexed": "no row of the referenced table is deleted",
     "missing-primary-key": "rows are only added, by a log",
     "policy-hides-tenant": "all tenants are small",
@@ -81,6 +85,12 @@ def schema_problems(
         *_of_lints(lints, places, migrations, large),
         *_allowances(places.allowances()),
     ]
+
+
+def problems_of_lints(lints: Sequence[SchemaLint], migrations: Path, *, owned: bool) -> list[Problem]:
+    """Return the lints that no migration allows, each at its statement."""
+    places = MigrationStatements(migrations if owned else migrations / "none")
+    return [*_of_lints(lints, places, migrations)]
 
 
 def _of_version(
