@@ -40,9 +40,7 @@ class Program:
     """The whole version, such as ``18.6``."""
 
 
-def find_program(
-    name: str, major: int, *, below: int | None = None, embedded_first: bool = False
-) -> Program:
+def find_program(name: str, major: int, *, below: int | None = None, embedded_first: bool = False) -> Program:
     """Return the program of a major version, else the oldest of those that are newer.
 
     It is searched in PATH, in the folders that packages of PostgreSQL use, and in the embedded server.

@@ -68,10 +68,6 @@ class Child:
 
     def end(self) -> None:
         """End the program if it runs."""
-        for stream in (self._process.stdin, self._process.stdout):
-            if stream is not None:
-                with suppress(OSError):
-                    stream.close()
         if self._process.poll() is None:
             self._process.terminate()
             try:
@@ -79,6 +75,11 @@ class Child:
             except subprocess.TimeoutExpired:
                 self._process.kill()
         self.wait()
+        # After the end: what is left in a buffer would wait for a program that does not read.
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None:
+                with suppress(OSError):
+                    stream.close()
 
     def _read(self) -> None:
         assert self._process.stderr is not None

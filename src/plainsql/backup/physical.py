@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import os
 import re
@@ -183,14 +184,15 @@ def _unpack(
     source = io.BufferedReader(_Pieces(read_stored(folder, stored, keys)), _COPY_BYTES)
     done = 0
     try:
-        with tarfile.open(fileobj=source, mode="r|gz") as archive:
+        # pg_basebackup writes several members, which tarfile's own reading of gzip does not know.
+        with gzip.GzipFile(fileobj=source) as plain, tarfile.open(fileobj=plain, mode="r|") as archive:
             for member in archive:
                 _unpack_member(archive, member, target)
                 done += member.size
                 on_progress("unpacking (MiB)", done >> 20, done >> 20)
-        while source.read(_COPY_BYTES):  # the end of an encrypted file is checked when it is read
-            pass
-    except (tarfile.TarError, zlib.error, EOFError) as error:
+            while plain.read(_COPY_BYTES):  # the end of an encrypted file is checked when it is read
+                pass
+    except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError) as error:
         raise BackupError(f"{folder / stored.name} cannot be unpacked: {error}") from None
 
 

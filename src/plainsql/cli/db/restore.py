@@ -69,6 +69,7 @@ def restore(
     from plainsql.crypto.file_encryption import FileKeys
 
     folder, manifest = find_backup(backup)
+    place: Path | None = None
     keys = FileKeys.from_environment()
     try:
         with bars() as shown:
