@@ -148,7 +148,7 @@ def forge(folder: Path, change: Callable[[dict[str, Any]], None]) -> Manifest:
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> Manifest:
-    (folder / MANIFEST).write_bytes(encode_manifest(manifest, None))
+    (folder / MANIFEST).write_bytes(encode_manifest(manifest))
     return manifest
 
 

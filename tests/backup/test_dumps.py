@@ -17,7 +17,7 @@ import pytest
 from plainsql.backup import BackupError, Manifest, create_dump, restore_dump
 from plainsql.backup.manifest import MANIFEST, read_manifest
 from plainsql.cli.app import main
-from plainsql.crypto.file_encryption import FILE_KEYS_VARIABLE
+from plainsql.crypto.file_encryption import FILE_KEYS_VARIABLE, FileKeys
 from plainsql.embedded import EmbeddedServer
 from plainsql.errors import PlainsqlError
 from tests.backup.conftest import (
@@ -102,7 +102,7 @@ def test_a_database_with_objects_is_refused_and_replaced_when_asked(
     assert values(new_url, "select count(*) from notes") == [(300,)]
     granted = f"select has_database_privilege('public', '{name}', 'connect')"
     assert values(new_url, granted) == [(False,)]
-    assert values(server.url(done.old_name), "select count(*) from precious") == [(0,)]
+    assert values(server.url(str(done.old_name)), "select count(*) from precious") == [(0,)]
 
 
 def test_a_difference_is_found_and_nothing_is_restored(
@@ -207,12 +207,12 @@ def test_an_encrypted_backup_needs_its_key_and_its_own_manifest(
     folder, manifest = create_dump(stock.url, tmp_path, keys=KEYS)
     arguments = ["db", "restore", str(folder), "--to", new_url]
 
-    def message(*more: str) -> str:
+    def message(keys: FileKeys | None) -> str:
         with pytest.raises(PlainsqlError) as error:
-            restore_dump(new_url, folder, read_manifest(folder), keys=(more and KEYS) or None)
+            restore_dump(new_url, folder, read_manifest(folder), keys=keys)
         return error.value.message
 
-    assert message() == "the backup is encrypted with the key 'test', and PLAINSQL_BACKUP_KEYS is not set"
+    assert message(None) == "the backup is encrypted with the key 'test', and PLAINSQL_BACKUP_KEYS is not set"
     # The files of another backup, which is as genuine, and a manifest that has them.
     other, foreign = create_dump(stock.url, tmp_path, keys=KEYS)
     for file in foreign.files:
@@ -221,7 +221,7 @@ def test_an_encrypted_backup_needs_its_key_and_its_own_manifest(
         manifest, files=foreign.files, authentication=read_manifest(folder).authentication
     )
     (folder / MANIFEST).write_bytes(msgspec.json.encode(forged))
-    assert message("keyed") == "manifest.json was changed, or the key 'test' here is another one"
+    assert message(KEYS) == "manifest.json was changed, or the key 'test' here is another one"
     monkeypatch.setenv(FILE_KEYS_VARIABLE, f"other:{KEY}")
     assert main(arguments) == 2
 
@@ -277,8 +277,7 @@ def test_old_backups_are_removed_and_never_the_newest_or_a_stranger(
             folder, msgspec.structs.replace(newest, finished=now - timedelta(days=days), **fields)
         )
 
-    for days in range(6):
-        last = put(f"stock-{days}", 5 - days)
+    last = [put(f"stock-{days}", 5 - days) for days in range(6)][-1]
     put("damaged", 0)
     (tmp_path / "damaged" / "dump.pgdump").write_bytes(b"")
     put("other", 90, database="other")

@@ -28,25 +28,26 @@ create materialized view slowly as select slow();
 """
 """A restore of it hangs in the end: at its materialized view."""
 
+BACKUP = """
+import sys, pathlib, plainsql.backup
+plainsql.backup.create_dump(sys.argv[1], pathlib.Path(sys.argv[2]))
+"""
+RESTORE = """
+import sys, pathlib, plainsql.backup
+plainsql.backup.restore_dump(sys.argv[1], *plainsql.backup.find_backup(pathlib.Path(sys.argv[2])))
+"""
+
 
 @contextmanager
-def running(
-    *arguments: str, limit_bytes: int | None = None, environment: dict[str, str] | None = None
-) -> Generator[subprocess.Popen[str]]:
-    """A command as a process, with a limit for the size of its files."""
-
-    def limit() -> None:
-        if limit_bytes is not None:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, limit_bytes))
-
+def running(*arguments: str, environment: dict[str, str] | None = None) -> Generator[subprocess.Popen[str]]:
+    """Python as a process."""
     with subprocess.Popen(
-        [sys.executable, "-m", "plainsql", "db", *arguments],
+        [sys.executable, *arguments],
         env={**os.environ, **(environment or {})},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=limit,
     ) as process:
         try:
             yield process
@@ -99,7 +100,9 @@ def test_an_interrupted_backup_leaves_nothing_and_a_killed_one_no_backup(
         def waits() -> list[int]:
             return sessions(server.url(), "pg_dump", name)
 
-        with running(*arguments, environment={FILE_KEYS_VARIABLE: f"k:{KEY}"}) as process:
+        with running(
+            "-m", "plainsql", "db", *arguments, environment={FILE_KEYS_VARIABLE: f"k:{KEY}"}
+        ) as process:
             wait_until(waits)
             child = Path(pg_dump_of(process.pid))
             command_line = (child / "cmdline").read_text()
@@ -113,7 +116,7 @@ def test_an_interrupted_backup_leaves_nothing_and_a_killed_one_no_backup(
         assert "phrase" not in command_line
         assert "PGPASSWORD=pass phrase\0" in environment
         assert KEY not in environment
-        with running(*arguments) as process:
+        with running("-c", BACKUP, url, str(parent)) as process:
             wait_until(waits)
             process.kill()
     (left,) = parent.iterdir()
@@ -126,14 +129,21 @@ def test_an_interrupted_backup_leaves_nothing_and_a_killed_one_no_backup(
     assert backup.name.startswith(f"{name}-")
 
 
-def test_a_full_disk_leaves_nothing(fresh_database_url: str, tmp_path: Path) -> None:
+def test_a_full_disk_leaves_nothing(
+    fresh_database_url: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     with psycopg.connect(fresh_database_url, autocommit=True) as connection:
         run(connection, "create table big as select md5(n::text) from generate_series(1, 8000) as n")
     parent = tmp_path / "backups"
-    arguments = ("backup", "--to", str(parent), "--database", fresh_database_url)
-    with running(*arguments, limit_bytes=100_000) as process:
-        _, said = process.communicate(timeout=60)
-    assert process.returncode == 2
+    # As a full disk would: a larger file cannot be written.
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    try:
+        code = main(["db", "backup", "--to", str(parent), "--database", fresh_database_url])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    said = capfd.readouterr().err
+    assert code == 2
     assert said.startswith(f"{parent}/")
     assert said.endswith(": file too large\n")
     assert list(tmp_path.iterdir()) == []
@@ -145,7 +155,6 @@ def test_an_interrupted_restore_leaves_nothing_and_the_next_one_what_was_killed(
     with psycopg.connect(fresh_database_url, autocommit=True) as connection:
         run(connection, SLOW)
     folder, manifest = create_dump(fresh_database_url, tmp_path)
-    arguments = ("restore", str(folder), "--to", new_url)
     name = new_url.partition("@/")[2].partition("?")[0]
     before = set(databases(server, "plainsql\\_restore\\_%"))
 
@@ -161,14 +170,14 @@ def test_an_interrupted_restore_leaves_nothing_and_the_next_one_what_was_killed(
         )
         return [pid for (pid,) in rows]
 
-    with running(*arguments) as process:
+    with running("-m", "plainsql", "db", "restore", str(folder), "--to", new_url) as process:
         wait_until(restoring)
         ((scratch,),) = mine()
         process.send_signal(signal.SIGTERM)
         _, said = process.communicate(timeout=60)
     assert (process.returncode, said) == (143, "interrupted; nothing is left of the restore\n")
     assert databases(server, scratch) == databases(server, name) == []
-    with running(*arguments) as process:
+    with running("-c", RESTORE, new_url, str(folder)) as process:
         wait_until(restoring)
         ((scratch,),) = mine()
         process.kill()

@@ -91,7 +91,7 @@ def create_dump(
                     key=None if keys is None else keys.active,
                     files=tuple(files),
                 )
-                store_manifest(folder, manifest, keys)
+                manifest = store_manifest(folder, manifest, keys)
     return place, manifest
 
 

@@ -18,7 +18,15 @@ from plainsql.crypto.file_encryption import FILE_KEYS_VARIABLE, FileKeys
 from plainsql.errors import EncryptionError, SettingsError
 from plainsql.files import read_file
 
-__all__ = ["MANIFEST", "Manifest", "StoredFile", "encode_manifest", "read_manifest", "require_keys"]
+__all__ = [
+    "MANIFEST",
+    "Manifest",
+    "StoredFile",
+    "authenticate",
+    "encode_manifest",
+    "read_manifest",
+    "require_keys",
+]
 
 MANIFEST: Final = "manifest.json"
 FORMAT: Final = "plainsql backup"
@@ -73,11 +81,16 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         return sum(file.bytes for file in self.files)
 
 
-def encode_manifest(manifest: Manifest, keys: FileKeys | None) -> bytes:
-    """Return the text of a manifest, authenticated if there are keys."""
-    if keys is not None and manifest.key is not None:
-        code = keys.sign(_authenticated(manifest), manifest.key)
-        manifest = msgspec.structs.replace(manifest, authentication=code)
+def authenticate(manifest: Manifest, keys: FileKeys | None) -> Manifest:
+    """Return a manifest with its authentication code if there are keys."""
+    if keys is None or manifest.key is None:
+        return manifest
+    code = keys.sign(_authenticated(manifest), manifest.key)
+    return msgspec.structs.replace(manifest, authentication=code)
+
+
+def encode_manifest(manifest: Manifest) -> bytes:
+    """Return the text of a manifest."""
     return msgspec.json.format(msgspec.json.encode(manifest)) + b"\n"
 
 

@@ -86,7 +86,7 @@ def create_base_backup(
             key=None if keys is None else keys.active,
             files=tuple(files),
         )
-        store_manifest(folder, manifest, keys)
+        manifest = store_manifest(folder, manifest, keys)
     return place, manifest
 
 

@@ -14,7 +14,14 @@ import msgspec
 from plainsql.backup.child_process import OnProgress, ignore_progress
 from plainsql.backup.contents import CONTENTS, Contents
 from plainsql.backup.errors import BackupError
-from plainsql.backup.manifest import MANIFEST, Manifest, StoredFile, encode_manifest, read_manifest
+from plainsql.backup.manifest import (
+    MANIFEST,
+    Manifest,
+    StoredFile,
+    authenticate,
+    encode_manifest,
+    read_manifest,
+)
 from plainsql.crypto.file_encryption import DecryptingReader, EncryptingWriter, FileKeys
 from plainsql.files import create_file, open_file
 
@@ -82,10 +89,12 @@ def store_bytes(folder: Path, name: str, content: bytes, keys: FileKeys | None) 
         return writer.finish()
 
 
-def store_manifest(folder: Path, manifest: Manifest, keys: FileKeys | None) -> None:
-    """Write the manifest, as the last file of a backup."""
+def store_manifest(folder: Path, manifest: Manifest, keys: FileKeys | None) -> Manifest:
+    """Write the manifest, as the last file of a backup; return it as it was written."""
+    manifest = authenticate(manifest, keys)
     with create_file(folder / MANIFEST, 0o600) as file:
-        file.write(encode_manifest(manifest, keys))
+        file.write(encode_manifest(manifest))
+    return manifest
 
 
 def written_file(folder: Path, path: Path) -> StoredFile:
