@@ -1,4 +1,4 @@
-"""PostgreSQL's client programs on this machine, by their versions, and how they are told of a database.
+"""PostgreSQL's client programs on this machine, by their versions, and their connections.
 
 A program works with servers of its own major version and of older ones, never with newer ones.
 """

@@ -149,7 +149,7 @@ def test_a_full_disk_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_interrupted_restore_leaves_nothing_and_the_next_one_what_was_killed(
+def test_an_interrupted_restore_leaves_nothing_and_a_killed_one_is_cleared(
     fresh_database_url: str, tmp_path: Path, new_url: str, server: EmbeddedServer
 ) -> None:
     with psycopg.connect(fresh_database_url, autocommit=True) as connection:

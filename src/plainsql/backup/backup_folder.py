@@ -1,6 +1,6 @@
 """The folder of a backup: it gets its name when it is complete and on the disk, and no folder has it before.
 
-A killed process leaves an unfinished folder, which nobody takes for a backup; the next one removes it.
+A killed process leaves an unfinished folder, which no command takes for a backup. The next backup removes it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a dump is of, read in its own snapshot: the tables with the digests of their rows, extensions, roles.
+"""The contents of a dump, read in its own snapshot: tables with the digests of their rows, extensions, roles.
 
 The digest of a table is the sum of the SHA-256 of its rows' text, cut to 128 bits. A sum has no order: it
 needs no sorting, which a large table would do on the disk, and is the same for rows that a restore has put in

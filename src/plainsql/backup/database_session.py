@@ -1,4 +1,4 @@
-"""A session of a backup or a restore, and the same server for the programs beside it."""
+"""The session of a backup or a restore, and the address of its server for PostgreSQL's programs."""
 
 from __future__ import annotations
 

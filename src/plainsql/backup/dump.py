@@ -1,4 +1,4 @@
-"""A logical backup: pg_dump and the digests of all rows read one snapshot, beside each other."""
+"""A logical backup: pg_dump and the digests of all rows read one snapshot at the same time."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def create_dump(
 
 
 class _Facts:
-    """What a dump needs to know of its session, which another thread uses from here on."""
+    """The facts that a dump takes from its session before another thread uses it."""
 
     def __init__(self, connection: Connection, program: Program, snapshot: str, tables: int) -> None:
         self.cluster = read_cluster(connection)

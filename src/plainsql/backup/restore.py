@@ -47,7 +47,7 @@ class Restored:
 
     contents: Contents
     differences: list[str] = field(default_factory=list)
-    """What is not as in the backup, one line each; empty if it was not compared."""
+    """The differences from the backup, one line each; empty if it was not compared."""
     old_name: str | None = None
     """The name that the replaced database has now."""
     dropped: list[str] = field(default_factory=list)

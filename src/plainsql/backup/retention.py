@@ -21,7 +21,7 @@ class Retention:
 
     removed: list[Path] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
-    """Why a folder that may be an old backup is still there, one line each."""
+    """The folders that may be old backups and are left alone, one line each with the reason."""
 
 
 def remove_old_backups(

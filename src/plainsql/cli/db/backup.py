@@ -39,7 +39,7 @@ def backup(
     It is a folder of its own in the folder of backups, named after the database and the time. It appears when
     it is complete and on the disk. It is a snapshot of one moment, whatever is written meanwhile.
 
-    It is encrypted if PLAINSQL_BACKUP_KEYS is set: id:key,id:key, of which the first encrypts.
+    It is encrypted if PLAINSQL_BACKUP_KEYS is set: id:key,id:key. The first one encrypts.
 
     Exits with 0 if it is written, 2 if it could not be, 130 or 143 after Ctrl-C or SIGTERM; nothing is left
     then.

@@ -48,7 +48,7 @@ def restore(
     Parameters
     ----------
     backup
-        The backup's folder, or a folder of backups of one database, of which the newest is taken.
+        The backup's folder, or a folder of backups of one database: its newest one is taken.
     to
         URL of the database, which is missing or empty; of a physical backup, a new folder.
     verify
