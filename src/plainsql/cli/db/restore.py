@@ -152,6 +152,7 @@ def _print_dump(
     if kept is not None and not json:
         if done.old_name is not None:
             print(f"the database that was there is {done.old_name} now: drop it when you do not need it")
+            print("results of it may be in the cache of your programs: clear it with db.cache.clear()")
         elif done.contents.settings:
             print(
                 "warning: a dump has no settings of the database itself; the backup's database had: "
