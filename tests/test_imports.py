@@ -132,7 +132,17 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "result_tests": FLOOR | {"settings", "migrate", "schema", "files_by_query"},
     "review": CORE
-    | {"cache_times", "settings", "migrate", "connect_errors", "schema", "analysis", "codegen", "check", "plans"},
+    | {
+        "cache_times",
+        "settings",
+        "migrate",
+        "connect_errors",
+        "schema",
+        "analysis",
+        "codegen",
+        "check",
+        "plans",
+    },
     "editor": CORE | {"settings", "schema", "analysis", "codegen", "check", "plans", "review"},
 }
 # The modules that users import are above all of these; the layers and the command line are above them.
