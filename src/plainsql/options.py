@@ -298,6 +298,7 @@ _CONNECT: Final = {
     ),
     "connect_timeout": _or_none(_SECONDS),
     "statement_timeout": _STATEMENT_TIMEOUT,
+    "failover_timeout": _or_none(_SECONDS),
     "application_name": _or_none(_TEXT),
     "prefetch": _whole(1, _MOST_ROWS),
     "tenant_setting": _TENANT_SETTING,
