@@ -108,7 +108,7 @@ async def test_scripts_wait_as_well(moving: Proxy, pair: tuple[Node, Node], kind
         moving.retarget(pair[1].socket)
         moving.cut()
         before = moving.accepted
-        call = asyncio.ensure_future(asyncio.to_thread(put, db, n=6))
+        call = asyncio.ensure_future(asyncio.to_thread(lambda: put(db, n=6)))
         await moving.until(lambda: moving.accepted >= before + 2)
         moving.retarget(pair[0].socket)
         await call

@@ -1,4 +1,4 @@
-"""The wait of calls for a primary while there is none, as on the asynchronous side: if it was asked for."""
+"""The wait of calls for a primary while there is none, with ``failover_timeout`` only."""
 
 from __future__ import annotations
 

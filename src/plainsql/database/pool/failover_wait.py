@@ -1,4 +1,4 @@
-"""The wait of calls for a primary while there is none: during a failover, and only if it was asked for.
+"""The wait of calls for a primary while there is none: during a failover, and with ``failover_timeout`` only.
 
 What is tried again has changed nothing: the server refused it, it was not sent, or there was no connection.
 """

@@ -88,7 +88,7 @@ _CANNOT: Final = (
 _ONE_SERVER: Final = ("primary", "read-write")
 """The kinds of which there is one server, or none during a failover."""
 _HEAD_START_S: Final = 0.25
-"""A server that has not answered after these seconds may be cut off: the next one is tried beside it."""
+"""A server that has not answered after these seconds may be cut off: the next one is tried meanwhile."""
 
 
 class Hosts:
