@@ -89,6 +89,8 @@ _ONE_SERVER: Final = ("primary", "read-write")
 """The kinds of which there is one server, or none during a failover."""
 _HEAD_START_S: Final = 0.25
 """A server that has not answered after these seconds may be cut off: the next one is tried meanwhile."""
+_ASKED_AGAIN_S: Final = 0.5
+"""A server that is no primary may be promoted while another one is silent."""
 
 
 class Hosts:
@@ -191,25 +193,42 @@ class Hosts:
         """
         if self._primary in addresses:
             addresses.insert(0, addresses.pop(addresses.index(self._primary)))
+        loop = asyncio.get_running_loop()
         failures = _Failures(self._kind)
         attempts: dict[asyncio.Task[Any], Address] = {}
+        first: set[asyncio.Task[Any]] = set()
+        """The first attempts of all servers: as long as one is silent, the others are asked again."""
+        again: list[tuple[float, Address]] = []
+        next_at = 0.0
         try:
-            while addresses or attempts:
-                if addresses:
-                    address = addresses.pop(0)
+            while addresses or first:
+                now = loop.time()
+                starts = [address for at, address in again if at <= now]
+                again = [one for one in again if one[0] > now]
+                if addresses and next_at <= now:
+                    starts.append(addresses[0])
+                    next_at = now + _HEAD_START_S
+                for address in starts:
                     attempt = self._connect(address, self._kind, _left(ends), options, password)
-                    attempts[asyncio.ensure_future(attempt)] = address
+                    attempts[task := asyncio.ensure_future(attempt)] = address
+                    if addresses and address is addresses[0]:
+                        first.add(task)
+                        del addresses[0]
+                times = [at for at, _ in again] + ([next_at] if addresses else [])
                 done, _ = await asyncio.wait(
                     attempts,
-                    timeout=_HEAD_START_S if addresses else None,
+                    timeout=max(min(times) - loop.time(), 0.0) if times else None,
                     return_when=asyncio.FIRST_COMPLETED,
                 )
                 for task in done:
                     address = attempts.pop(task)
+                    first.discard(task)
                     try:
                         connection = task.result()
                     except _PASSED_ON as error:
                         failures.add(error)
+                        again.append((loop.time() + _ASKED_AGAIN_S, address))
+                        next_at = 0.0
                     else:
                         self._primary = address
                         return connection
