@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import logging
 import sys
 from dataclasses import asdict
 
@@ -20,9 +21,19 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=default.rounds)
     parser.add_argument("--tasks", type=int, default=default.tasks, help="asynchronous writers")
     parser.add_argument("--threads", type=int, default=default.threads, help="synchronous writers")
+    parser.add_argument(
+        "--asynchronous", action="store_true", help="replicas that lag, to try the checks: writes are lost"
+    )
     parser.add_argument("--json", action="store_true", help="only one line, of JSON")
     options = parser.parse_args()
-    plan = Plan(options.scenarios, options.rounds, options.tasks, options.threads)
+    plan = Plan(
+        options.scenarios,
+        options.rounds,
+        options.tasks,
+        options.threads,
+        synchronous=not options.asynchronous,
+    )
+    logging.getLogger("psycopg.pool").setLevel(logging.ERROR)  # it reports each lost connection
     try:
         report = asyncio.run(run(plan, (lambda _: None) if options.json else print))
     except ProgramMissingError as error:

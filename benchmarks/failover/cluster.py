@@ -1,7 +1,7 @@
 """A cluster on this machine: three servers of the embedded binaries, each under a Patroni, and one etcd.
 
-All that the nodes send one another, and to etcd, goes through proxies, and so do the clients: a node can be cut
-off from all of them, or from its peers alone, as by a network that is split.
+All that the nodes send one another, and to etcd, goes through proxies, and so do the clients: a node can be
+cut off from all of them, or from its peers alone, as by a network that is split.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -23,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+from asyncpg import exceptions
 
 from plainsql.embedded.binaries import find_binaries, program_environment
 from plainsql.embedded.privileges import Identity, choose_identity
@@ -41,7 +41,6 @@ _DYNAMIC = {
     "loop_wait": 1,
     "retry_timeout": 3,
     "maximum_lag_on_failover": 1048576,
-    "synchronous_mode": True,
     "postgresql": {
         "use_pg_rewind": True,
         "use_slots": True,
@@ -88,14 +87,7 @@ class Node:
         """Start its Patroni, which starts the server."""
         with (self.folder / "patroni.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [
-                    *self._identity.prefix,
-                    sys.executable,
-                    "-c",
-                    _AS_GROUP,
-                    patroni,
-                    self.folder / "patroni.json",
-                ],
+                [*self._identity.prefix, patroni, self.folder / "patroni.json"],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -123,10 +115,8 @@ class Node:
         if self._process is not None:
             with suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGTERM)
-            try:
+            with suppress(subprocess.TimeoutExpired):
                 await asyncio.to_thread(self._process.wait, 30)
-            except subprocess.TimeoutExpired:
-                pass
         with suppress(FileNotFoundError):
             self.kill()
 
@@ -149,17 +139,17 @@ class Node:
         return ""
 
 
-_AS_GROUP = "import os, sys; os.execv(sys.argv[1], sys.argv[1:])"
-
-
 class Cluster:
     """Three nodes and etcd."""
 
-    def __init__(self, folder: Path, nodes: Sequence[Node], password: str, patroni: Path) -> None:
+    def __init__(
+        self, folder: Path, nodes: Sequence[Node], password: str, patroni: Path, *, synchronous: bool
+    ) -> None:
         self.folder = folder
         self.nodes = {node.name: node for node in nodes}
         self.patroni = patroni
         self._password = password
+        self._synchronous = synchronous
 
     def url(self) -> str:
         """Return the URL of the cluster, through the proxies of the clients."""
@@ -208,7 +198,8 @@ class Cluster:
             replication = (await self.status(leader)).get("replication", [])
             streams = [one for one in replication if one.get("state") == "streaming"]
             synchronous = [one for one in streams if one.get("sync_state") in ("sync", "quorum")]
-            return leader if len(streams) == len(self.nodes) - 1 and synchronous else None
+            whole = len(streams) == len(self.nodes) - 1 and (synchronous or not self._synchronous)
+            return leader if whole else None
 
         return await self._until(ready, "a primary with two replicas")
 
@@ -242,7 +233,7 @@ class Cluster:
 
         async def watch(node: Node) -> tuple[Node, float]:
             while True:
-                with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                with suppress(OSError, exceptions.PostgresError, exceptions.InterfaceError):
                     connection = await asyncpg.connect(self.direct_url(node))
                     try:
                         while await connection.fetchval("select pg_is_in_recovery()"):  # noqa: ASYNC110
@@ -264,38 +255,23 @@ class Cluster:
 
 
 @asynccontextmanager
-async def open_cluster() -> AsyncIterator[Cluster]:
+async def open_cluster(*, synchronous: bool) -> AsyncIterator[Cluster]:
     """Start etcd and the three nodes, and remove them afterwards.
+
+    ``synchronous``: a commit waits for one of the two replicas.
 
     Raises ``ProgramMissingError`` if etcd or Patroni is not installed.
     """
     etcd = find_program("etcd", "ETCD", "install etcd (Debian: etcd-server)")
     patroni = find_program("patroni", "PATRONI", "run 'make failover'")
     binaries = find_binaries()
-    folder = Path(tempfile.mkdtemp(prefix="plainsql-failover-"))
-    folder.chmod(0o711)
+    folder = _new_folder()
     password = secrets.token_urlsafe(18)
     async with AsyncExitStack() as stack:
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         nodes = []
-        client_port, peer_port = _free_port(), _free_port()
-        log = stack.enter_context((folder / "etcd.log").open("wb"))
-        process = subprocess.Popen(
-            [
-                etcd,
-                *("--name", "etcd", "--data-dir", folder / "etcd", "--unsafe-no-fsync"),
-                *("--listen-client-urls", f"http://127.0.0.1:{client_port}"),
-                *("--advertise-client-urls", f"http://127.0.0.1:{client_port}"),
-                *("--listen-peer-urls", f"http://127.0.0.1:{peer_port}"),
-                *("--initial-advertise-peer-urls", f"http://127.0.0.1:{peer_port}"),
-                *("--initial-cluster", f"etcd=http://127.0.0.1:{peer_port}"),
-            ],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            env=program_environment(),
-            start_new_session=True,
-        )
+        client_port = _free_port()
+        process = _start_etcd(etcd, folder, client_port)
         stack.callback(process.wait)
         stack.callback(process.terminate)
         for name in NAMES:
@@ -308,10 +284,10 @@ async def open_cluster() -> AsyncIterator[Cluster]:
             node.peers = await stack.enter_async_context(_network(node.port))
             node.rest = await stack.enter_async_context(_network(node.rest_port))
             node.etcd = await stack.enter_async_context(_network(client_port))
-            _write_configuration(node, password, binaries.folder)
+            _write_configuration(node, password, binaries.folder, synchronous=synchronous)
             identity.give(node.folder)
             nodes.append(node)
-        cluster = Cluster(folder, nodes, password, patroni)
+        cluster = Cluster(folder, nodes, password, patroni, synchronous=synchronous)
         stack.push_async_callback(_stop_all, nodes)
         for node in nodes:
             node.start(patroni)
@@ -329,7 +305,7 @@ async def _stop_all(nodes: Sequence[Node]) -> None:
     await asyncio.gather(*(node.stop() for node in nodes))
 
 
-def _write_configuration(node: Node, password: str, programs: Path) -> None:
+def _write_configuration(node: Node, password: str, programs: Path, *, synchronous: bool) -> None:
     def login(user: str) -> dict[str, str]:
         return {"username": user, "password": password}
 
@@ -343,7 +319,7 @@ def _write_configuration(node: Node, password: str, programs: Path) -> None:
         # The addresses that etcd knows are not those of the proxy.
         "etcd3": {"hosts": [f"127.0.0.1:{node.etcd.port}"], "use_proxies": True},
         "bootstrap": {
-            "dcs": _DYNAMIC,
+            "dcs": _DYNAMIC | {"synchronous_mode": synchronous},
             "initdb": [{"encoding": "UTF8"}, {"locale": "C"}, {"auth": "scram-sha-256"}, "data-checksums"],
         },
         "postgresql": {
@@ -367,6 +343,31 @@ def _write_configuration(node: Node, password: str, programs: Path) -> None:
     path = node.folder / "patroni.json"
     path.write_text(json.dumps(configuration), "utf-8")
     path.chmod(0o600)
+
+
+def _new_folder() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="plainsql-failover-"))
+    folder.chmod(0o711)  # an unprivileged user passes through
+    return folder
+
+
+def _start_etcd(etcd: Path, folder: Path, port: int) -> subprocess.Popen[bytes]:
+    peers = f"http://127.0.0.1:{_free_port()}"
+    clients = f"http://127.0.0.1:{port}"
+    with (folder / "etcd.log").open("wb") as log:
+        return subprocess.Popen(
+            [
+                *(etcd, "--name", "etcd", "--data-dir", folder / "etcd", "--unsafe-no-fsync"),
+                *("--listen-client-urls", clients, "--advertise-client-urls", clients),
+                *("--listen-peer-urls", peers, "--initial-advertise-peer-urls", peers),
+                *("--initial-cluster", f"etcd={peers}"),
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=program_environment(),
+            start_new_session=True,
+        )
 
 
 def _free_port() -> int:

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 import psycopg
@@ -31,6 +32,14 @@ def create() -> Args:
 @count("failover.put", "load.py", 1, "insert into writes (key) values (:key)", session_clean=True)
 def put(*, key: str) -> Args:
     return (key,)
+
+
+async def _put(tx: plainsql.Transaction, *, key: str) -> None:
+    await put(tx, key=key)
+
+
+def _put_in_thread(tx: plainsql.sync.Transaction, *, key: str) -> None:
+    put(tx, key=key)
 
 
 @dataclass(slots=True)
@@ -102,7 +111,7 @@ class Load:
             key = f"a{writer}-{n}"
             try:
                 if writer % 2:
-                    await db.retry(lambda tx, key=key: put(tx, key=key))  # type: ignore[misc]
+                    await db.retry(partial(_put, key=key))
                 else:
                     await put(db, key=key)
             except Exception as error:  # noqa: BLE001 (its outcome is what is asked for)
@@ -119,7 +128,7 @@ class Load:
             key = f"s{writer}-{n}"
             try:
                 if writer % 2:
-                    pool.retry(lambda tx, key=key: put(tx, key=key))  # type: ignore[misc]
+                    pool.retry(partial(_put_in_thread, key=key))
                 else:
                     put(pool, key=key)
             except Exception as error:  # noqa: BLE001 (its outcome is what is asked for)
