@@ -11,7 +11,7 @@ from plainsql.errors import ConnectError
 from plainsql.tls import tls_failure, tls_failure_of_libpq
 from plainsql.urls import hide_password
 
-__all__ = ["UnsuitableServerError", "cannot_connect", "is_starting"]
+__all__ = ["UnsuitableServerError", "cannot_connect", "is_starting", "is_unsuitable"]
 
 _INVALID_PASSWORD = "28P01"
 _INVALID_AUTHORIZATION = "28000"
@@ -99,7 +99,7 @@ def cannot_connect(url: str, error: BaseException, sqlstate: str | None = None) 
         return unreadable
     if sqlstate is None and type(error).__module__.partition(".")[0] == "psycopg":
         text = str(error)
-        if any(part in text for part in _UNSUITABLE):
+        if is_unsuitable(error):
             error = UnsuitableServerError()
         elif failure := tls_failure_of_libpq(text):
             return ConnectError(f"{what}: {failure.what}", hint=failure.hint)
@@ -126,6 +126,14 @@ def is_starting(error: BaseException) -> bool:
     # The proxy of a container that has not started accepts a connection, and closes it.
     kinds = (socket.gaierror, ConnectionRefusedError, FileNotFoundError, TimeoutError, ConnectionResetError)
     return isinstance(cause, kinds)
+
+
+def is_unsuitable(error: BaseException) -> bool:
+    """Return True if servers answer, and none is of the kind that is required.
+
+    ``error`` is the exception of libpq's driver.
+    """
+    return any(part in str(error) for part in _UNSUITABLE)
 
 
 def _refused(shown: _Shown, error: BaseException, sqlstate: str) -> ConnectError:

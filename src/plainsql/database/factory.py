@@ -23,6 +23,7 @@ from plainsql.database.caching.cached_queries import CachedQueries
 from plainsql.database.caching.server_identity import ServerIdentity
 from plainsql.database.database import Database
 from plainsql.database.pool.call import OnCall
+from plainsql.database.pool.failover_wait import FailoverWait
 from plainsql.database.pool.hosts import Hosts
 from plainsql.database.pool.keepalive import Keepalive
 from plainsql.database.pool.open_pool import Identify, OpenedPool, open_pool
@@ -67,6 +68,7 @@ def connect(
     max_lifetime: float = 3600.0,
     max_idle: float = 300.0,
     statement_timeout: float | None = None,
+    failover_timeout: float | None = None,
     application_name: str | None = None,
     server_settings: Mapping[str, str] | None = None,
     search_path: str | None = None,
@@ -111,6 +113,9 @@ def connect(
         max_idle: seconds after which an idle connection is closed, down to ``min_size``.
         statement_timeout: seconds that a statement may take, None is no limit; asyncio's own
             ``asyncio.timeout`` works around any call as well.
+        failover_timeout: seconds that a call waits for a primary and runs again if it is proved that nothing
+            of it was executed: the server refused it as read-only, it was not sent, or there was no
+            connection. None: it fails, after a second attempt on a new connection.
         application_name: the name in ``pg_stat_activity``; by default the URL's, else ``plainsql``.
         server_settings: settings of the server for every connection, such as ``{"work_mem": "64MB"}``.
         search_path: the schemas in which names without a schema are looked up, such as ``"shop, public"``. By
@@ -173,6 +178,7 @@ def connect(
         max_lifetime=max_lifetime,
         max_idle=max_idle,
         statement_timeout=statement_timeout,
+        failover_timeout=failover_timeout,
         application_name=application_name,
         server_settings=server_settings,
         search_path=search_path,
@@ -243,6 +249,7 @@ def connect(
             None if password is None else Credentials(password),
             on_connect,
             ssl,
+            failover_timeout,
             None if replicas is None else tuple(replicas),
         ),
     )
@@ -298,6 +305,8 @@ class Options(NamedTuple):
     """Prepares each session."""
     ssl: SSLContext | str | None
     """The TLS of the connections, or its mode; None for that of the URL."""
+    failover_timeout: float | None
+    """Seconds that calls wait for a primary."""
     replicas: tuple[str, ...] | None
     """The URLs of replicas; None for those of the environment."""
 
@@ -456,6 +465,7 @@ class _Address(NamedTuple):
             TenantGuard(options.tenant_settings[0]),
             self.path,
             sends_settings=PROTOCOL is not None and opened.keeps_statements,
+            failover=FailoverWait(options.failover_timeout),
         )
         return pool, opened
 
@@ -472,7 +482,7 @@ def _replica_set(
         async def open_replica(replica: Replica) -> ReplicaServer:
             # Without a second attempt: a read that fails runs on the primary.
             of_replica, opened = await address.open(pool_options, replica.identify)
-            of_replica.is_replica = True
+            of_replica.is_replica, of_replica.failover = True, FailoverWait(None)
             if of_replica.by_transaction:
                 of_replica.connections.terminate()
                 raise ConnectError(

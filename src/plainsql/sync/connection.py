@@ -33,7 +33,7 @@ GRACE_S: Final = 1.0
 """Seconds after a statement's time limit in which the server must report that it has ended it."""
 MAX_STATEMENTS: Final = 2048
 """The number of prepared statements above which those of texts made at run time replace older ones."""
-_READ_ONLY_PAUSE_S: Final = 5.0
+_READ_ONLY_PAUSE_S: Final = 0.5
 """Seconds between two connections that are closed because their server is read-only: it may stay so."""
 _READ_ONLY_PARAMETERS: Final = (b"in_hot_standby", b"default_transaction_read_only")
 """The settings that a server reports whenever they change, from PostgreSQL 14 on."""
@@ -168,15 +168,20 @@ class SharedConnection:
         False if the server reports that it is the primary: the statement itself set its transaction to read
         only then.
         """
-        pgconn = self.psycopg.pgconn
-        reported = [pgconn.parameter_status(name) for name in _READ_ONLY_PARAMETERS]
-        if None not in reported and b"on" not in reported:
+        if not self.is_read_only:
             return False
         now = monotonic()
         if self._left_read_only_at is not None and now - self._left_read_only_at < _READ_ONLY_PAUSE_S:
             return False
         self._left_read_only_at = now
         return True
+
+    @property
+    def is_read_only(self) -> bool:
+        """True if the server reports that it is read-only, or may be: a pooler does not pass that on."""
+        pgconn = self.psycopg.pgconn
+        reported = [pgconn.parameter_status(name) for name in _READ_ONLY_PARAMETERS]
+        return None in reported or b"on" in reported
 
     @property
     def keeps_statements(self) -> bool:
