@@ -1,4 +1,4 @@
-"""The kinds of values that options may have, and values in messages, without anything that may be a secret."""
+"""The kinds of values that options may have, and the values in messages: nothing that may be a secret."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ class Kind(NamedTuple):
 
 
 def shown(value: object) -> str:
+    """Return a value as a message shows it: of a text and of most types, what it is alone."""
     if value is None or isinstance(value, bool | float):
         return repr(value)
     if isinstance(value, int):
@@ -30,6 +31,7 @@ def shown(value: object) -> str:
 
 
 def quoted(value: object) -> str:
+    """Return a value as a message shows it, with a short text as it was given."""
     return repr(value if len(value) <= 40 else value[:40] + "…") if isinstance(value, str) else shown(value)
 
 
