@@ -185,6 +185,34 @@ async def test_a_tenants_settings_are_those_of_its_reads_on_a_replica(db: plains
         assert await tenant(session) == "c/true"
 
 
+async def test_reads_in_progress_are_divided_among_the_replicas(db: plainsql.Database) -> None:
+    await put(db, 15)
+    view = db.replica(max_wait=5)
+    assert await counters.get(view, id=1) == 15
+    reading = [asyncio.create_task(slow(view)) for _ in range(4)]
+    await settled(lambda: sum(one.in_use for one in db.stats().replicas) == 4)
+    assert [one.in_use for one in db.stats().replicas] == [2, 2]
+    await asyncio.gather(*reading)
+
+
+async def test_a_role_without_rights_on_statistics_reads_from_replicas(servers: Servers, seen: Seen) -> None:
+    role = f"reader_{os.getpid()}"
+    await asyncio.to_thread(
+        servers.primary.execute,
+        f"create role {role} login; grant usage on schema counters to {role};"
+        f" grant select on counters.counters to {role}",
+        "soak",
+    )
+    for replica in servers.replicas:
+        await asyncio.to_thread(replica.wait_for_replay)
+    urls = [replica.url("soak", role) for replica in servers.replicas]
+    async with plainsql.connect(servers.primary.url("soak", role), replicas=urls, on_call=seen) as db:
+        await settled(lambda: all(one.lag is not None for one in db.stats().replicas))
+        async with db.causal(max_wait=5) as session:
+            await counters.get(session, id=1)
+            assert seen.server != db.name
+
+
 async def test_a_read_that_a_replica_refuses_runs_on_the_primary(
     db: plainsql.Database, servers: Servers, seen: Seen
 ) -> None:

@@ -154,12 +154,13 @@ class Database(ReadingExecutor):
 
     async def _drain_outbox(self) -> None:
         """Start to drain the cache's outbox. Raises ``SettingsError`` if there is none."""
-        await check_outbox(self._pool.acquire)
+        pool = TenantPool(self._state.pool, None)  # its writes are no reader's own
+        await check_outbox(pool.acquire)
         if self._state.cached is not None:
             self._outbox_consumer = OutboxConsumer(
                 self._state.cached.queries.cache,
-                partial(self._pool.acquire, use="outbox"),
-                partial(self._pool.in_transaction, use="outbox"),
+                partial(pool.acquire, use="outbox"),
+                partial(pool.in_transaction, use="outbox"),
                 by_transaction=self._state.pool.by_transaction,
             )
             self._outbox_consumer.start()

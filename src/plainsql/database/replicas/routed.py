@@ -53,7 +53,10 @@ class Routed(Link):
         demand = self._demand(query, pool)
         if demand is not None:
             return self._read(demand, pool, call, lambda chain, on: chain.run(query, args, on, call))
-        return self._on_primary(self._next.run(query, args, pool, call), pool, call, is_read=query.read_only)
+        work = self._next.run(query, args, pool, call)
+        if call is None and not (isinstance(pool, ScopedPool) and pool.scope.is_monotonic):
+            return work
+        return self._on_primary(work, pool, call, is_read=query.read_only)
 
     def fresh(
         self, query: CompiledQuery[Any, R], args: Args, pool: TenantPool, call: Call | None, /

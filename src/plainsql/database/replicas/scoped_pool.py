@@ -8,7 +8,7 @@ next read that a replica could serve has the primary name one.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from time import monotonic
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -92,7 +92,7 @@ class ScopedPool(TenantPool):
             if not is_known and (self.scope.is_monotonic or not read_only):
                 self.scope.saw_primary()
 
-    async def run_on_connection(
+    def run_on_connection(
         self,
         work: Callable[..., Awaitable[T]],
         query: CompiledQuery[Any, Any],
@@ -102,9 +102,23 @@ class ScopedPool(TenantPool):
         *,
         sends_settings: bool = False,
         is_pipeline: bool = False,
-    ) -> T:
+    ) -> Coroutine[Any, Any, T]:
         """Run the work of a call on a connection, and record that it may have written."""
-        is_known = query.read_only  # of reads the chain keeps account
+        run = super().run_on_connection if query.read_only else self._write  # the chain records reads
+        return run(work, query, text, values, call, sends_settings=sends_settings, is_pipeline=is_pipeline)
+
+    async def _write(
+        self,
+        work: Callable[..., Awaitable[T]],
+        query: CompiledQuery[Any, Any],
+        text: QueryText,
+        values: Any,
+        call: Call | None,
+        *,
+        sends_settings: bool,
+        is_pipeline: bool,
+    ) -> T:
+        is_known = False
 
         async def work_and_learn(connection: Any, *rest: Any) -> T:
             nonlocal is_known
@@ -114,7 +128,7 @@ class ScopedPool(TenantPool):
 
         try:
             return await super().run_on_connection(
-                work if is_known or not self.scope.is_monotonic else work_and_learn,
+                work_and_learn if self.scope.is_monotonic else work,
                 query,
                 text,
                 values,
