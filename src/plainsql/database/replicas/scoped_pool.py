@@ -8,7 +8,7 @@ next read that a replica could serve has the primary name one.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable
 from time import monotonic
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -92,7 +92,7 @@ class ScopedPool(TenantPool):
             if not is_known and (self.scope.is_monotonic or not read_only):
                 self.scope.saw_primary()
 
-    def run_on_connection(
+    async def run_on_connection(
         self,
         work: Callable[..., Awaitable[T]],
         query: CompiledQuery[Any, Any],
@@ -102,23 +102,9 @@ class ScopedPool(TenantPool):
         *,
         sends_settings: bool = False,
         is_pipeline: bool = False,
-    ) -> Coroutine[Any, Any, T]:
-        """Run the work of a call on a connection, and record that it may have written."""
-        run = super().run_on_connection if query.read_only else self._write  # the chain records reads
-        return run(work, query, text, values, call, sends_settings=sends_settings, is_pipeline=is_pipeline)
-
-    async def _write(
-        self,
-        work: Callable[..., Awaitable[T]],
-        query: CompiledQuery[Any, Any],
-        text: QueryText,
-        values: Any,
-        call: Call | None,
-        *,
-        sends_settings: bool,
-        is_pipeline: bool,
     ) -> T:
-        is_known = False
+        """Run the work of a call on a connection, and record that it may have written."""
+        is_known = query.read_only  # reads are recorded by the chain
 
         async def work_and_learn(connection: Any, *rest: Any) -> T:
             nonlocal is_known
@@ -128,7 +114,7 @@ class ScopedPool(TenantPool):
 
         try:
             return await super().run_on_connection(
-                work_and_learn if self.scope.is_monotonic else work,
+                work_and_learn if self.scope.is_monotonic and not is_known else work,
                 query,
                 text,
                 values,
@@ -154,6 +140,8 @@ class ScopedPool(TenantPool):
         try:
             async with asyncio.timeout(connection.control_timeout_s):
                 position = await read_position(connection)
-        except _NO_POSITION:  # the write is done all the same
+        except _NO_POSITION as error:  # the write is done all the same
+            if isinstance(error, TimeoutError):
+                connection.terminate()  # its statement may still be running
             return False
         return self.scope.reach(position, sent_at)
