@@ -177,6 +177,35 @@ async def test_a_session_sees_its_writes_while_the_replicas_are_paused(
     await settled(lambda: {one.state for one in db.stats().replicas} == {"ok"})
 
 
+async def test_a_session_never_goes_back_on_replicas_that_are_late(
+    db: plainsql.Database, servers: Servers, seen: Seen
+) -> None:
+    await put(db, 12)
+    await settled(lambda: all((one.lag or 1) < 0.5 for one in db.stats().replicas))
+    assert await counters.get(db.replica(max_wait=5), id=1) == 12
+    set_delay = "alter system set recovery_min_apply_delay = {};\nselect pg_reload_conf()"
+    for replica in servers.replicas:
+        await asyncio.to_thread(replica.execute, set_delay.format("'1h'"))
+    try:
+        async with db.causal(max_wait=0) as session:
+            await put(session, 13)
+            assert await counters.get(session, id=1) == 13, "its own write"
+        async with db.causal(max_wait=0) as session:
+            assert await counters.get(session, id=1) == 12
+            assert seen.server != db.name
+            assert await counters.get.fresh(session, id=1) == 13
+            assert await counters.get(session, id=1) == 13, "what it has seen on the primary"
+            assert seen.server == db.name
+        async with db.causal(session.token, max_wait=0) as session:
+            assert await counters.get(session, id=1) == 13, "what it has seen before"
+    finally:
+        for replica in servers.replicas:
+            await asyncio.to_thread(replica.execute, set_delay.format("0"))
+    async with db.causal(session.token, max_wait=5) as session:
+        assert await counters.get(session, id=1) == 13
+        assert seen.server != db.name
+
+
 async def test_a_tenants_settings_are_those_of_its_reads_on_a_replica(db: plainsql.Database) -> None:
     for name in ("a", "b"):
         view = db.tenant(name).replica(max_wait=5)

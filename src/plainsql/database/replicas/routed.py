@@ -136,7 +136,11 @@ class Routed(Link):
         replicas = self._replicas
         if replicas is None or not isinstance(pool, ScopedPool):
             return None
-        return replicas.select(pool.scope, demand) or await replicas.wait(pool.scope, demand)
+        scope = pool.scope
+        if (replica := replicas.select(scope, demand)) is not None:
+            return replica
+        # What others write through the same database while this read waits is none of its matter.
+        return await replicas.wait(scope if scope.is_monotonic else scope.copy(), demand)
 
     async def _read(self, demand: Demand, pool: TenantPool, call: Call | None, on_server: OnServer[R]) -> R:
         replica = await self._select(demand, pool)
