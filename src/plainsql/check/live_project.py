@@ -113,7 +113,7 @@ class LiveProject:
         errors += read_copies(self.project.sql_folder, texts).problems()
         try:
             session, inspection = self._analyse(chosen)
-            of_schema = session.findings(inspection) if module is None else []
+            of_schema = session.findings(inspection, self._large) if module is None else []
         except PlainsqlError as error:
             return _unanalysed([*errors, problem_of(error, "refused")], chosen)
         if module is None:
@@ -218,8 +218,8 @@ class _Session:
             self._saved = True
             self._cache.save(keep_others=True)
 
-    def findings(self, inspection: AnalysedStatements) -> list[Problem]:
-        """Return the findings about the schema."""
+    def findings(self, inspection: AnalysedStatements, large: Mapping[str, float]) -> list[Problem]:
+        """Return the findings about the schema. ``large`` is the same in every call."""
         truncated = truncated_tables(inspection)
         if self._findings is None or self._findings[0] != truncated:
             found = schema_problems(
@@ -229,6 +229,7 @@ class _Session:
                 oldest_server=self._project.oldest_server,
                 lint=self._project.check_schema,
                 truncated=truncated,
+                large=large,
             )
             self._findings = (truncated, [*found, *self._unneeded])
         return self._findings[1]

@@ -9,6 +9,7 @@ from typing import Final
 
 import msgspec
 
+from plainsql.analysis.distribution.findings import DISTRIBUTION_FINDINGS, TABLE_FINDINGS
 from plainsql.analysis.findings.applicable import applicable
 from plainsql.check.declared_columns import unbuilt_types
 from plainsql.check.digest_columns import encrypted_comparisons
@@ -60,6 +61,7 @@ FINDINGS: Final = {
     "unviolated-constraint": "`error NAME: Class` of a constraint that the query cannot violate",
     "vector-dimension": "vectors of different dimensions that are compared or cast",
     "vector-index": "a vector search that no index has all rows of, or none is on its expression",
+    "vector-order": "a search with a relaxed iterative scan whose rows nothing sorts again",
     "vector-operator": "an order by a distance in a form that the index of the column does not serve",
 }
 """The findings that a header may allow, each with its meaning. docs/findings.md has a section for each."""
@@ -147,6 +149,14 @@ def _plans_each_call(statement: Statement) -> bool:
     return any(each.name == "plan_cache_mode" and each.value == _CUSTOM for each in statement.settings)
 
 
+def _may_set(statement: Statement, name: str, value: str) -> bool:
+    """Return whether the header gives a setting a value, or leaves its value to the call."""
+    return any(
+        each.name == name and (each.value is None or each.value.lower() == value)
+        for each in statement.settings
+    )
+
+
 def findings_of(
     checked: Checked,
     *,
@@ -186,6 +196,8 @@ def findings_of(
                 continue  # its pages bound the rows
             if finding.name == "generic-plan" and _plans_each_call(statement):
                 continue
+            if finding.setting is not None and not _may_set(statement, *finding.setting):
+                continue
             if finding.name in allowed:
                 used.add(finding.name)
             elif finding.large and finding.large not in large:
@@ -219,6 +231,8 @@ def findings_of(
             )
     for name, allowance in allowed.items():
         place = allowance.place
+        if name in DISTRIBUTION_FINDINGS and name not in TABLE_FINDINGS:
+            continue  # only ``check --distributed`` finds them
         if name not in FINDINGS:
             close = difflib.get_close_matches(name, FINDINGS, 1)
             hint = f"did you mean {close[0]}?" if close else f"the findings are {', '.join(FINDINGS)}"

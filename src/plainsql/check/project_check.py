@@ -152,6 +152,7 @@ def check_project(
             lint=lint,
             source=schema or schema_source(project),
             home=home or project,
+            large=large,
         )
     except PlainsqlError:
         if not errors:
@@ -250,6 +251,7 @@ def _analyse(
     lint: bool,
     source: SchemaSource,
     home: Project,
+    large: Mapping[str, float],
 ) -> tuple[AnalysedStatements, list[Problem]]:
     assumptions = Assumptions(project.oldest_server, project.not_null)
     own = replace(home, search_path=project.search_path)
@@ -271,6 +273,7 @@ def _analyse(
                 oldest_server=project.oldest_server,
                 lint=lint,
                 truncated=truncated_tables(inspection),
+                large=large,
             )
             if of_schema
             else []

@@ -28,7 +28,7 @@ from plainsql.errors import BindError, EncryptionError, SettingsError
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-__all__ = ["KEYS_VARIABLE", "KeyRing", "new_key"]
+__all__ = ["KEYS_VARIABLE", "KeyRing", "new_key", "parse_keys"]
 
 KEYS_VARIABLE: Final = "PLAINSQL_ENCRYPTION_KEYS"
 """``id:key,id:key``: each key is 32 bytes in base64. The first one encrypts, all of them decrypt."""
@@ -174,22 +174,30 @@ def new_key() -> str:
 # The same text always has the same ring: a change of the environment takes effect at the next call.
 @lru_cache(maxsize=4)
 def _parsed(text: str) -> KeyRing:
+    return KeyRing(list(parse_keys(text, KEYS_VARIABLE).items()))
+
+
+def parse_keys(text: str, variable: str) -> dict[str, bytes]:
+    """Return keys by their ids, in their order, from the text of an environment variable.
+
+    Raises ``SettingsError`` if it cannot be parsed; the message names the variable, and no part of a key.
+    """
     keys: dict[str, bytes] = {}
     for number, item in enumerate(text.split(","), 1):
         key_id, colon, encoded = item.strip().partition(":")
         if not colon or not _ID.fullmatch(key_id):
             # The entry may be the key itself, so the message does not show it.
             raise SettingsError(
-                f"{KEYS_VARIABLE}: entry {number} has no id, expected id:key",
+                f"{variable}: entry {number} has no id, expected id:key",
                 hint="use up to 64 letters, digits, '.', '_' and '-', such as 2026-11",
             )
         if key_id in keys:
-            raise SettingsError(f"{KEYS_VARIABLE}: the id {key_id!r} is given twice", hint="rename one")
-        keys[key_id] = _decoded(key_id, encoded)
-    return KeyRing(list(keys.items()))
+            raise SettingsError(f"{variable}: the id {key_id!r} is given twice", hint="rename one")
+        keys[key_id] = _decoded(variable, key_id, encoded)
+    return keys
 
 
-def _decoded(key_id: str, encoded: str) -> bytes:
+def _decoded(variable: str, key_id: str, encoded: str) -> bytes:
     try:
         key = base64.b64decode(encoded.strip().translate(str.maketrans("-_", "+/")), validate=True)
     except (binascii.Error, ValueError):
@@ -199,7 +207,7 @@ def _decoded(key_id: str, encoded: str) -> bytes:
         found = f"got {len(key)}"
     if len(key) != _KEY_BYTES:
         raise SettingsError(
-            f"{KEYS_VARIABLE}: the key {key_id!r}: expected {_KEY_BYTES} bytes in base64, {found}",
+            f"{variable}: the key {key_id!r}: expected {_KEY_BYTES} bytes in base64, {found}",
             hint="create one: plainsql crypto new-key",
         )
     return key
