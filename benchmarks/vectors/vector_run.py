@@ -83,9 +83,9 @@ def run_vectors(
     data = make_data([library, *([peers[1]] if peers else [])], extent.rows, extent.questions)
     server_settings = SETTINGS if extent.quick else SETTINGS | _ROOM
     with (
-        ExitStack() as stack,
         tempfile.TemporaryDirectory() as folder,
         embedded.start(scratch=True, settings=server_settings) as server,
+        ExitStack() as stack,  # of the stores, which close their connections before the server stops
     ):
         data.save(Path(folder))
         server.create_database("vectors")
