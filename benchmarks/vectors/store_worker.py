@@ -73,7 +73,7 @@ class _Worker:
     async def search(self, numbers: list[int], way: str, filtered: str | None = None) -> Job:
         """Search for the questions of these numbers, one after another, concurrently, or in a batch.
 
-        One after another they run as the store has it, or with the plan that PostgreSQL chooses (``planned``).
+        ``planned`` ones run one after another too, with the plan that PostgreSQL chooses.
         """
         store = self._store
         questions = [store.question(self._questions[number]) for number in numbers]
