@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from plainsql.encoding import UnfitValueError
+from plainsql.encoding import NumberArray, UnfitValueError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,6 +48,8 @@ def numpy_array(value: Any) -> np.ndarray[Any, Any] | None:
 
     Raises ``UnfitValueError`` if the value's library refuses, as for a tensor in a GPU's memory.
     """
+    if isinstance(value, NumberArray):
+        value = value.given
     numpy = sys.modules.get("numpy")
     if numpy is not None and isinstance(value, numpy.ndarray):
         array: np.ndarray[Any, Any] = value
