@@ -100,7 +100,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("vector", "cache", "redis_connection"),
         *("codec", "credentials", "project_codecs"),
     },
-    "migrate": FLOOR | {"settings", "conninfo", "connect_errors", "statements"},
+    "migrate": FLOOR | {"settings", "setting_tables", "conninfo", "connect_errors", "statements"},
     "transfer": FLOOR | {"migrate"},
     "schema": FLOOR | {"settings", "conninfo", "connect_errors", "embedded", "migrate"},
     "workload": CORE | {"settings", "layer_folders"},
