@@ -154,6 +154,13 @@ bench: ## Measure plainsql beside its peers (ARGS="--quick --json FILE": in 90 s
 	@cd benchmarks && ../$(BIN)/plainsql generate
 	@$(BIN)/python -m benchmarks $(ARGS)
 
+.PHONY: bench-vectors
+bench-vectors: ## Measure vector search, compared with other vector stores (ARGS="--quick --json FILE")
+	@sh scripts/environment.sh bench
+	@PLAINSQL_VENV=.venv-vectors sh scripts/environment.sh vectors
+	@cd benchmarks && ../$(BIN)/plainsql generate
+	@$(BIN)/python -m benchmarks.vectors $(ARGS)
+
 .PHONY: up
 up: compose ## Start PostgreSQL 18 with pgvector and Redis 8 in containers
 	@docker compose up --detach --wait
@@ -171,7 +178,7 @@ down: compose ## Stop them (ARGS=--volumes: and delete their data)
 
 .PHONY: clean
 clean: ## Delete the environments, caches and built packages; no data
-	@rm -rf .venv .venv-system dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf .venv .venv-system .venv-vectors dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	@find src tests -type d -name __pycache__ -prune -exec rm -rf {} +
 	@echo "clean: ok"
 

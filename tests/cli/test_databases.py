@@ -177,12 +177,15 @@ def test_every_command_knows_whether_it_works_on_one_database(
     )
     assert found == {
         **{f"{words} works on one database: name it": {words} for words in one.split(", ")},
-        "in turn": {"check", "generate", "plans", "test", "migrate", "migrate status", "db doctor"},
+        "in turn": {
+            *("check", "generate", "plans", "test", "migrate", "migrate status", "db doctor", "db backup"),
+        },
         # They use the server of scratch databases, a Redis, or no project at all.
         "none": {
             "cache audit",
             "completion",
             "crypto new-key",
+            "db restore",
             "demo",
             "init",
             "layers list",

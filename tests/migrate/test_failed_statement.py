@@ -78,3 +78,41 @@ def test_outside_a_transaction_it_is_the_one_that_was_sent(write: Write, fresh_d
     with pytest.raises(migrate.MigrationFailedError, match=r"0001_x\.sql:4:1: ") as caught:
         migrate.apply(fresh_database_url, folder)
     assert "statement 3 of 3: selectt 3" in str(caught.value.detail)
+
+
+@pytest.mark.parametrize(
+    ("statement", "extension"),
+    [
+        ("create table a (e vector(3));", "vector"),
+        ("create table a (e halfvec(3)[]);", "vector"),
+        ("create index on b using hnsw (e);", "vector"),
+        ("create index on b using gin (e gin_trgm_ops);", "pg_trgm"),
+        ("create index on b using gist (n gist_int4_ops);", "btree_gist"),
+        ("create table a (id uuid default uuid_generate_v4());", '"uuid-ossp"'),
+        ("select crypt('a', gen_salt('bf'));", "pgcrypto"),
+    ],
+)
+def test_the_hint_names_the_extension_of_a_missing_object(
+    write: Write, fresh_database_url: str, statement: str, extension: str
+) -> None:
+    folder = write({"0001_x.sql": f"create table b (e text, n int);\n{statement}\n"})
+    with pytest.raises(migrate.MigrationFailedError) as caught:
+        migrate.apply(fresh_database_url, folder)
+    assert str(caught.value.hint).endswith(f": create extension if not exists {extension};")
+
+
+def test_an_extension_in_another_schema_is_said_and_one_in_the_path_is_not(
+    write: Write, fresh_database_url: str
+) -> None:
+    folder = write(
+        {"0001_x.sql": "create schema own; create extension pg_trgm schema own; create extension unaccent;\n"}
+    )
+    migrate.apply(fresh_database_url, folder)
+    write({"0002_x.sql": "select similarity('a', 'b');\n"})
+    with pytest.raises(migrate.MigrationFailedError) as caught:
+        migrate.apply(fresh_database_url, folder)
+    assert caught.value.hint == "the extension pg_trgm is in the schema own: add it to search_path"
+    write({"0002_x.sql": "select unaccent(1, 2);\n"})
+    with pytest.raises(migrate.MigrationFailedError) as caught:
+        migrate.apply(fresh_database_url, folder)
+    assert "extension" not in str(caught.value.hint)

@@ -59,6 +59,11 @@ select c.id, c.distance from candidate as c order by c.distance, c.id limit :lim
 -- param ef: 1..200 = 1
 select p.id, p.e <=> :q as distance from passage as p order by p.e <=> :q limit 10
 """,
+    "sql/near/asked.sql": """\
+-- returns: many Near
+-- set: hnsw.ef_search = :ef
+select p.id, p.e <=> :q as distance from passage as p order by p.e <=> :q limit 10
+""",
     "sql/near/ids.sql": """\
 -- returns: many value
 -- example: q = '[1,1,1,1,1,1,1,1]', limit = 5
@@ -216,6 +221,14 @@ def test_settings_of_the_header_hold(near: tuple[str, Path]) -> None:
     (tried,) = measure(near, "tuned", settings={"hnsw.ef_search": (200,)}).cases[0].measurements
     assert low.recall < 0.9 < high.recall
     assert tried.recall == high.recall
+    assert [each.settings for each in (low, high)] == [{"hnsw.ef_search": "1"}, {"hnsw.ef_search": "200"}]
+
+
+def test_a_parameter_of_a_setting_to_try_needs_no_value(near: tuple[str, Path]) -> None:
+    tried = measure(near, "asked", settings={"HNSW.ef_search": (1, 200)}).cases[0].measurements
+    assert tried[0].recall < 0.9 < tried[1].recall
+    with pytest.raises(plainsql.BindError, match="missing ef"):
+        measure(near, "asked", settings={"hnsw.max_scan_tuples": (100,)})
 
 
 def test_without_a_distance_rows_are_compared(near: tuple[str, Path]) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from plainsql.analysis import Analyser, Analysis, RefusedError
@@ -26,6 +26,7 @@ from plainsql.codegen.own_types import NO_OWN_TYPES, OwnTypes
 from plainsql.codegen.python_types import annotate_parameter
 from plainsql.codegen.source_places import statement_place
 from plainsql.errors import ContractError, PlainsqlError
+from plainsql.extension_names import hint_of_extension
 from plainsql.statements import Statement, Variant
 
 __all__ = ["AnalysedStatements", "analyse_one", "analyse_statements", "analysed_statements"]
@@ -41,6 +42,8 @@ class AnalysedStatements:
     """Refusals and faults, in the order of the statements' names."""
     own_types: OwnTypes = NO_OWN_TYPES
     """The Python types of the project's own that its settings name."""
+    digest_columns: Mapping[str, str] = field(default_factory=dict)
+    """The encrypted column below each column of digests, as ``schema.table.column`` both."""
 
 
 def analyse_statements(
@@ -120,7 +123,11 @@ def _analyse(
             )
             refuse_conflict_targets(connection, variant.sql)
         except RefusedError as error:
-            error.hint = hint_of_schemas(connection, variant.sql, error) or error.hint
+            error.hint = (
+                hint_of_schemas(connection, variant.sql, error)
+                or hint_of_extension(connection, error.sqlstate, str(error))
+                or error.hint
+            )
             raise _refused(analyser, error, variant, variants) from None
         if analysis.by_key and analysis.read_only and analysis.session_safe:
             analysis = replace(analysis, lost_by_batching=lost_by_batching(connection, variant))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,7 +16,7 @@ from plainsql.analysis.findings.policy_lints import policy_lints
 from plainsql.analysis.findings.schema_lints import SCHEMA_LINTS, SchemaLint
 from plainsql.analysis.findings.schema_versions import SchemaVersion, schema_versions
 from plainsql.analysis.findings.table_lints import table_lints
-from plainsql.check.problems import FINDINGS, Problem
+from plainsql.check.problems import FINDINGS, NO_LARGE_TABLES, Problem
 from plainsql.check.release.release_findings import RELEASE_FINDINGS
 from plainsql.errors import Place
 from plainsql.migrate.trace.hazards import HAZARDS
@@ -35,6 +35,7 @@ _REASONS: Final = {
     "foreign-key-unindexed": "no row of the referenced table is deleted",
     "missing-primary-key": "rows are only added, by a log",
     "policy-hides-tenant": "all tenants are small",
+    "policy-mixes-tenants": "each tenant has half of the rows",
     "policy-per-row": "it reads the column of the row",
     "policy-without-row-security": "a later migration enables it",
     "query-fails": "no code in production runs it any more",
@@ -58,13 +59,15 @@ def schema_problems(
     oldest_server: int = 0,
     lint: bool = False,
     truncated: Collection[str] = (),
+    large: Mapping[str, float] = NO_LARGE_TABLES,
 ) -> list[Problem]:
     """Return the findings about a scratch database that no migration allows, each at its statement.
 
     An allowance that is no longer needed is not reported: an applied migration is not edited. A schema that
     is not ``owned`` is not read: its findings are at ``migrations``, the file or folder that makes it.
     ``oldest_server`` is the major of the oldest server in production, or 0. With ``lint``, the lints of
-    the schema are among them; ``truncated`` has the tables that queries truncate.
+    the schema are among them; ``truncated`` has the tables that queries truncate, ``large`` the rows of the
+    tables of which production has many, by ``schema.table``.
     """
     found = definer_findings(connection)
     newer = list(dict.fromkeys(schema_versions(connection, oldest_server))) if oldest_server else []
@@ -72,13 +75,14 @@ def schema_problems(
     if lint:
         lints += [*table_lints(connection), *policy_lints(connection, oldest_server)]
         lints += grant_lints(connection, truncated)
+        lints = [each for each in lints if not each.large or each.large in large]
     if not found and not newer and not lints and not (owned and _may_allow(migrations)):
         return []
     places = MigrationStatements(migrations if owned else migrations / "none")
     return [
         *_findings(found, places, migrations),
         *(_of_version(each, oldest_server, places, migrations) for each in newer),
-        *_of_lints(lints, places, migrations),
+        *_of_lints(lints, places, migrations, large),
         *_allowances(places.allowances()),
     ]
 
@@ -132,7 +136,10 @@ def _findings(
 
 
 def _of_lints(
-    lints: Iterable[SchemaLint], places: MigrationStatements, migrations: Path
+    lints: Iterable[SchemaLint],
+    places: MigrationStatements,
+    migrations: Path,
+    large: Mapping[str, float],
 ) -> Iterator[Problem]:
     for lint in lints:
         place, allowed = places.of_object(lint.words, lint.relation) or (Place(_shown(migrations)), [])
@@ -144,7 +151,9 @@ def _of_lints(
             place.line,
             place.column,
             lint.message,
-            lint.detail,
+            f"{lint.detail}; production has about {large[lint.large]:,.0f} rows"
+            if lint.large
+            else lint.detail,
             lint.hint,
             place.excerpt,
         )

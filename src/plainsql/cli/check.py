@@ -14,7 +14,7 @@ from cyclopts import Parameter
 
 import plainsql
 from plainsql.check.baseline import Baseline
-from plainsql.check.cache_map import CacheEntry, invalidations
+from plainsql.check.cache_map import CacheEntry, invalidations, times_of
 from plainsql.check.finding_pages import finding_page
 from plainsql.check.problems import Edit, Problem
 from plainsql.check.project_check import check_project
@@ -189,7 +189,7 @@ def check(
     summary = f"{_counted(len(found.statements), 'query', 'queries')}, {took:.1f} s"
     if accepted is not None and found_here:
         summary += f"; {_counted(found_here, 'finding')} in the baseline"
-    entries = invalidations(found.inspection.checked)
+    entries = invalidations(found.inspection.checked, times_of(project))
     _print(problems, entries if cache_map else None, format)
     notes = [f"{_counted(len(problems), 'problem')} in {summary}"] if problems else []
     if format == "text" and not problems:
@@ -322,7 +322,10 @@ def _counted(count: int, one: str, many: str = "") -> str:
 
 def _entry(entry: CacheEntry) -> str:
     """Return a cached read as lines: its name and time, its dependencies, the writes that invalidate it."""
-    lines = [f"{entry.read}, {entry.ttl:g} s"]
+    time = "never stored" if entry.ttl is None else f"{entry.ttl:g} s"
+    if entry.header_ttl is not None:
+        time += f", by {entry.set_by}; its header has {entry.header_ttl:g} s"
+    lines = [f"{entry.read}, {time}"]
     lines += [f"  depends on {depends}" for depends in entry.depends or ("no table",)]
     width = max((len(each.write) for each in entry.invalidated), default=0)
     for each in entry.invalidated:

@@ -8,6 +8,7 @@ from contextlib import suppress
 import psycopg
 
 from plainsql.errors import Place
+from plainsql.extension_names import hint_of_extension
 from plainsql.migrate.connection import Connection, ServerRefusal
 from plainsql.migrate.errors import MigrationFailedError, MigrationInterrupted
 from plainsql.migrate.invalid_index import left_behind, names, rebuilds
@@ -70,7 +71,8 @@ def explain(
     failed = None
     if not at_commit:
         failed = _failed(step.script, refusal, ran)
-    details, hint = [], diagnostic.message_hint or _HINTS.get(sqlstate or "")
+    details, hint = [], hint_of_extension(connection, sqlstate, diagnostic.message_primary or "")
+    hint = hint or diagnostic.message_hint or _HINTS.get(sqlstate or "")
     if diagnostic.message_detail:
         details.append(diagnostic.message_detail)
     if diagnostic.context:

@@ -346,8 +346,8 @@ class _Measurement:
             self._notes += session.notes
             if case.tenant is None and session.settings:
                 self._notes.append(f"searched with a common value of {', '.join(session.settings)}")
-            searches = self._searches(connection, case, self._measured)
-            reference = self._searches(connection, case, self._reference)
+            searches = self._searches(connection, case, self._measured, settings[0])
+            reference = self._searches(connection, case, self._reference, settings[0])
             with settings_of(connection, {**dict(reference.text.settings), **_EXACT}):
                 plan = reference.explain(analyze=True)
                 if scanned := vector_indexes(connection, plan):
@@ -384,19 +384,31 @@ class _Measurement:
             exact_rows=statistics.fmean(len(answer.rows) for answer in answers),
             exact_ms=_ms(statistics.median(exact.seconds)),
             measurements=tuple(
-                _measurement(each, comparer, answers, [run.answers[at] for at in kept], run, indexes)
+                _measurement(
+                    each or dict(searches.text.settings),
+                    comparer,
+                    answers,
+                    [run.answers[at] for at in kept],
+                    run,
+                    indexes,
+                )
                 for each, (run, indexes) in zip(settings, runs, strict=True)
             ),
         )
 
-    def _searches(self, connection: Connection[Any], case: SearchCase, source: _Source) -> Searches:
-        """Return the searches of a case, for vectors that the case's tenant may see."""
+    def _searches(
+        self, connection: Connection[Any], case: SearchCase, source: _Source, tried: Mapping[str, str]
+    ) -> Searches:
+        """Return the searches of a case, for vectors that the case's tenant may see.
+
+        A parameter that has only the value of a setting that is ``tried`` need not be given.
+        """
         search, (query, statement) = self._search, source
         texts = self._vectors
         if texts is None:
             texts = sample_vectors(connection, search, self._sample) if search.oid else []
         raise_unless_vectors(statement, search, texts)
-        given = {**self._given, **case.values}
+        given = {**_values_of_tried(statement, tried), **self._given, **case.values}
         given[search.parameter] = texts[0]
         if source is not self._measured:  # it need not have the parameters that only tune the other
             given = {name: value for name, value in given.items() if name in query.parameters}
@@ -428,6 +440,17 @@ class _Measurement:
         """Return the function that reports the progress of searches."""
         progress = self._progress
         return lambda done, total: None if progress is None else progress(name, done, total)
+
+
+def _values_of_tried(statement: Statement, tried: Mapping[str, str]) -> dict[str, Any]:
+    """Return values of the parameters that only settings take, for settings that have other values anyway."""
+    own = {each.name for each in statement.setting_parameters}
+    names = {name.lower(): value for name, value in tried.items()}
+    values: dict[str, Any] = {}
+    for each in statement.settings:
+        if each.parameter in own and (text := names.get(each.name)) is not None:
+            values[each.parameter] = int(text) if text.isdecimal() else text
+    return values
 
 
 def _reached(cases: Sequence[RecallCase], at_least: float) -> dict[str, str] | None:

@@ -13,7 +13,7 @@ class RecallMeasurement(msgspec.Struct, frozen=True, kw_only=True):
     """The searches of one case with one combination of settings, compared with their exact answers."""
 
     settings: dict[str, str]
-    """The settings that were tried; empty for those of the connection."""
+    """The settings that were tried, or else those of the query's header; empty for the connection's."""
     recall: float
     """The mean share of the exact answer that was found, from 0 to 1."""
     lowest: float
