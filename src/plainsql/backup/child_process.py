@@ -23,6 +23,9 @@ _END_S: Final = 10.0
 _LINES: Final = 200
 _MESSAGE: Final = re.compile(r"(?:pg_\w+|psql): (?P<level>error|fatal|detail|hint): (?P<text>.*)")
 # After these the server's messages may quote values of rows, or a whole statement.
+_QUOTING: Final = re.compile(r"invalid|out of range|malformed|too long|does not exist in|date/time field")
+"""The errors about a value, which quote it."""
+_QUOTED: Final = re.compile(r'"[^"]*"')
 _VALUES: Final = re.compile(r"(?:DETAIL|CONTEXT|STATEMENT|QUERY):")
 
 
@@ -56,7 +59,7 @@ class Child:
         """Return the error of a program that has failed, with what it said, but no value of a row."""
         code = self.wait()
         said = [found for line in self._lines if (found := _MESSAGE.match(line))]
-        texts = [found["text"].strip() for found in said if found["level"] in ("error", "fatal", "detail")]
+        texts = [_text(found["text"]) for found in said if found["level"] in ("error", "fatal", "detail")]
         hints = [found["text"].strip() for found in said if found["level"] == "hint"]
         hints += [line[5:].strip() for line in self._lines if line.startswith("HINT:")]
         if not texts:
@@ -97,6 +100,14 @@ class Child:
         if text.strip():
             self._lines.append(text)
             self._on_line(text)
+
+
+def _text(line: str) -> str:
+    """Return a message without the value that it may quote."""
+    before, error, after = line.strip().partition("ERROR:")
+    if _QUOTING.search(after):
+        after = _QUOTED.sub("…", after)
+    return before + error + after
 
 
 @contextmanager
