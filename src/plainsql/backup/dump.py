@@ -152,9 +152,7 @@ def _dump(
 
 def _require_success(child: Child) -> None:
     if child.wait() != 0:
-        raise child.failure(
-            "pg_dump", hint="name a role that may read every table, and run no migration meanwhile"
-        )
+        raise child.failure("pg_dump")
 
 
 class _Reading:
