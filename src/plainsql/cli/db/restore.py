@@ -102,7 +102,9 @@ def restore(
     if done is None:
         return _print_physical(folder, place, verify=verify, json=json)
     where = "the embedded server" if to is None else hide_password(to)
-    return _print_dump(folder, manifest.finished.isoformat(), where, done, verify=verify, json=json, kept=to)
+    return _print_dump(
+        folder, f"{manifest.started:%Y-%m-%d %H:%M:%S %Z}", where, done, verify=verify, json=json, kept=to
+    )
 
 
 def _print_physical(folder: Path, place: Path | None, *, verify: bool, json: bool) -> int:
@@ -118,7 +120,7 @@ def _print_physical(folder: Path, place: Path | None, *, verify: bool, json: boo
 
 
 def _print_dump(
-    folder: Path, finished: str, where: str, done: Restored, *, verify: bool, json: bool, kept: str | None
+    folder: Path, taken: str, where: str, done: Restored, *, verify: bool, json: bool, kept: str | None
 ) -> int:
     tables = done.contents.tables or ()
     rows = sum(table.rows for table in tables)
@@ -141,7 +143,7 @@ def _print_dump(
         for difference in done.differences:
             print(f"  {printable(difference)}")
     elif kept is None:
-        print(f"{folder} came back whole: {rows:,} rows of {len(tables)} tables, as of {finished}")
+        print(f"{folder} came back whole: {rows:,} rows of {len(tables)} tables, as of {taken}")
     else:
         checked = f", and compared: {rows:,} rows of {len(tables)} tables" if verify else ""
         print(f"restored {folder} to {where}{checked}")
