@@ -228,9 +228,8 @@ async def test_reads_in_progress_are_divided_among_the_replicas(db: plainsql.Dat
         while not all(one.reads for one in db.stats().replicas):
             assert await asyncio.gather(*(counters.get(view, id=1) for _ in range(20))) == [15] * 20
     # The latency of a replica counts as well: one that is slow gets its share of what is in progress alone.
-    fast, late = (
-        Replica("", no_pool, PrimaryWatch(no_pool, ServerIdentity(int), by_transaction=False)) for _ in "ab"
-    )
+    primary = PrimaryWatch(no_pool, ServerIdentity(lambda: None), by_transaction=False)
+    fast, late = Replica("", no_pool, primary), Replica("", no_pool, primary)
     late.answered(1.0)
     fast.in_flight = 5
     assert fast.expected_wait < late.expected_wait
