@@ -14,6 +14,7 @@ from plainsql.cli.db.progress import bars
 from plainsql.cli.exit_codes import FINE
 from plainsql.cli.number_range import NumberRange
 from plainsql.errors import SettingsError
+from plainsql.files import make_ignored_folder
 from plainsql.settings import Project, resolve_database
 
 __all__ = ["backup"]
@@ -47,7 +48,7 @@ def backup(
     Parameters
     ----------
     to
-        The folder of backups, made if it is missing; by default backups in the project.
+        The folder of backups, made if it is missing; by default backups in the project, which git ignores.
     keep
         Remove older backups of the same database, except for this number of them.
     keep_days
@@ -84,6 +85,8 @@ def backup(
                     )
         except KeyboardInterrupt:
             raise KeyboardInterrupt("interrupted; nothing is left of the backup") from None
+    if to is None:
+        make_ignored_folder(parent)
     old = remove_old_backups(parent, manifest, keep=keep, keep_days=keep_days, now=datetime.now(UTC))
     for warning in old.left:
         print(f"warning: {warning}", file=sys.stderr)
