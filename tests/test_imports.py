@@ -101,7 +101,8 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("vector", "cache", "redis_connection", "health", "layer_folders"),
         *("codec", "credentials", "project_codecs"),
     },
-    "migrate": FLOOR | {"settings", "conninfo", "connect_errors", "extension_names", "statements"},
+    "migrate": FLOOR
+    | {"settings", "setting_tables", "conninfo", "connect_errors", "extension_names", "statements"},
     "transfer": FLOOR | {"migrate"},
     "server_programs": FLOOR | {"conninfo", "embedded"},
     "backup": FLOOR | {"conninfo", "connect_errors", "crypto", "embedded", "server_programs", "transfer"},

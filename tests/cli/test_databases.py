@@ -171,7 +171,7 @@ def test_every_command_knows_whether_it_works_on_one_database(
     one = (
         "activity, cache drain, cache triggers, crypto rotate, db cleanup, db drop, db export, db import, "
         "db indexes, db sample, db stats, describe, explain, grants, import, layers copy, migrate mark, "
-        "migrate new, "
+        "migrate new, migrate partitions, "
         "migrate rollback, migrate schema, migrate trace, migrate verify, new query, recall, review, run, "
         "schema diff, schema pull, slow, stats pull"
     )

@@ -1,4 +1,4 @@
-"""Partitions by time: made ahead of time without blocking anybody, detached only if asked for."""
+"""Partitions by time: made ahead of time without blocking readers or writers, detached by an option alone."""
 
 from __future__ import annotations
 

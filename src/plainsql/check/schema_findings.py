@@ -90,7 +90,7 @@ def schema_problems(
 def problems_of_lints(lints: Sequence[SchemaLint], migrations: Path, *, owned: bool) -> list[Problem]:
     """Return the lints that no migration allows, each at its statement."""
     places = MigrationStatements(migrations if owned else migrations / "none")
-    return [*_of_lints(lints, places, migrations)]
+    return [*_of_lints(lints, places, migrations, NO_LARGE_TABLES)]
 
 
 def _of_version(
@@ -139,7 +139,7 @@ def _of_lints(
     lints: Iterable[SchemaLint],
     places: MigrationStatements,
     migrations: Path,
-    large: Mapping[str, float],
+    large: Mapping[str, float] = NO_LARGE_TABLES,
 ) -> Iterator[Problem]:
     for lint in lints:
         place, allowed = places.of_object(lint.words, lint.relation) or (Place(_shown(migrations)), [])
