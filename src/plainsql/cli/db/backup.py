@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -14,7 +15,7 @@ from plainsql.cli.db.progress import bars
 from plainsql.cli.exit_codes import FINE
 from plainsql.cli.number_range import NumberRange
 from plainsql.errors import SettingsError
-from plainsql.files import make_ignored_folder
+from plainsql.files import create_file
 from plainsql.settings import Project, resolve_database
 
 __all__ = ["backup"]
@@ -66,6 +67,10 @@ def backup(
     from plainsql.backup.backup_folder import remove_unfinished
     from plainsql.crypto.file_encryption import FILE_KEYS_VARIABLE, FileKeys
 
+    if physical and (jobs > 1 or no_digests):
+        raise SettingsError(
+            "--physical: --jobs and --no-digests are for dumps", hint="leave them out, or --physical"
+        )
     keys = FileKeys.from_environment()
     if encrypt and keys is None:
         raise SettingsError(
@@ -86,7 +91,8 @@ def backup(
         except KeyboardInterrupt:
             raise KeyboardInterrupt("interrupted; nothing is left of the backup") from None
     if to is None:
-        make_ignored_folder(parent)
+        with suppress(FileExistsError), create_file(parent / ".gitignore") as ignore:
+            ignore.write(b"*\n")
     old = remove_old_backups(parent, manifest, keep=keep, keep_days=keep_days, now=datetime.now(UTC))
     for warning in old.left:
         print(f"warning: {warning}", file=sys.stderr)
