@@ -139,6 +139,7 @@ class PooledConnections:
             self._failure = None
             driver.shared = PooledConnection(driver, self._limit_s, self._connector.codecs)
             driver.shared.local_settings = self._connector.local_settings
+            driver.shared.texts = self._connector.texts
             return driver
         finally:
             self._has_tried.set()
