@@ -76,7 +76,7 @@ ignore_startup_parameters = {ignores}
             _wait(folder, process)
             yield folder
         finally:
-            process.kill()  # from 1.23 on it waits for its clients, when it is asked to end
+            process.kill()  # from 1.23 on a request to end waits for its clients
             process.wait(10)
 
 
