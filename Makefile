@@ -159,6 +159,13 @@ failover: environment-dev ## Fail over a cluster of three under Patroni, while p
 	@PLAINSQL_VENV=.venv-patroni sh scripts/environment.sh failover
 	@$(BIN)/python -m benchmarks.failover $(ARGS)
 
+.PHONY: bench-vectors
+bench-vectors: ## Measure vector search, compared with other vector stores (ARGS="--quick --json FILE")
+	@sh scripts/environment.sh bench
+	@PLAINSQL_VENV=.venv-vectors sh scripts/environment.sh vectors
+	@cd benchmarks && ../$(BIN)/plainsql generate
+	@$(BIN)/python -m benchmarks.vectors $(ARGS)
+
 .PHONY: up
 up: compose ## Start PostgreSQL 18 with pgvector and Redis 8 in containers
 	@docker compose up --detach --wait
@@ -176,7 +183,7 @@ down: compose ## Stop them (ARGS=--volumes: and delete their data)
 
 .PHONY: clean
 clean: ## Delete the environments, caches and built packages; no data
-	@rm -rf .venv .venv-system .venv-patroni dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf .venv .venv-system .venv-patroni .venv-vectors dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	@find src tests -type d -name __pycache__ -prune -exec rm -rf {} +
 	@echo "clean: ok"
 

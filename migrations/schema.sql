@@ -204,7 +204,7 @@ $$;
 -- Name: FUNCTION delete_with_conversation(); Type: COMMENT; Schema: assistant; Owner: -
 --
 
-COMMENT ON FUNCTION assistant.delete_with_conversation() IS 'Deletes and restores with a conversation what was said in it. plainsql: writes assistant.message_history, assistant.audit_log';
+COMMENT ON FUNCTION assistant.delete_with_conversation() IS 'Deletes and restores with a conversation what was said in it. plainsql: writes assistant.message_history, assistant.audit_log; keeps tenant_id';
 
 --
 -- Name: delete_with_user(); Type: FUNCTION; Schema: assistant; Owner: -
@@ -244,7 +244,7 @@ $$;
 -- Name: FUNCTION delete_with_user(); Type: COMMENT; Schema: assistant; Owner: -
 --
 
-COMMENT ON FUNCTION assistant.delete_with_user() IS 'A user takes along what hangs on it. plainsql: writes assistant.events, assistant.notes, assistant.conversations, assistant.message_history, assistant.audit_log';
+COMMENT ON FUNCTION assistant.delete_with_user() IS 'A user takes along what hangs on it. plainsql: writes assistant.events, assistant.notes, assistant.conversations, assistant.message_history, assistant.audit_log; keeps tenant_id';
 
 --
 -- Name: search_config(text); Type: FUNCTION; Schema: assistant; Owner: -
@@ -311,7 +311,7 @@ $_$;
 -- Name: FUNCTION lock_before_deletion(); Type: COMMENT; Schema: assistant; Owner: -
 --
 
-COMMENT ON FUNCTION assistant.lock_before_deletion() IS 'Waits for rows being entered for one that is to be deleted. plainsql: writes nothing';
+COMMENT ON FUNCTION assistant.lock_before_deletion() IS 'Waits for rows being entered for one that is to be deleted. plainsql: writes nothing; keeps tenant_id';
 
 --
 -- Name: note_words(text, bigint, text, text, text, text[]); Type: FUNCTION; Schema: assistant; Owner: -
@@ -360,7 +360,7 @@ $$;
 -- Name: FUNCTION notes_with_tags(of_user bigint, any_of text[], all_of text[]); Type: COMMENT; Schema: assistant; Owner: -
 --
 
-COMMENT ON FUNCTION assistant.notes_with_tags(of_user bigint, any_of text[], all_of text[]) IS 'The tenant''s notes with any of some tags, all of others. plainsql: reads assistant.notes';
+COMMENT ON FUNCTION assistant.notes_with_tags(of_user bigint, any_of text[], all_of text[]) IS 'The tenant''s notes with any of some tags, all of others. plainsql: reads assistant.notes; keeps tenant_id';
 
 --
 -- Name: notes_with_words(bigint, tsquery); Type: FUNCTION; Schema: assistant; Owner: -
@@ -398,7 +398,7 @@ $$;
 -- Name: FUNCTION notes_with_words(of_user bigint, sought tsquery); Type: COMMENT; Schema: assistant; Owner: -
 --
 
-COMMENT ON FUNCTION assistant.notes_with_words(of_user bigint, sought tsquery) IS 'The tenant''s notes with these words, and how well they fit. plainsql: reads assistant.notes';
+COMMENT ON FUNCTION assistant.notes_with_words(of_user bigint, sought tsquery) IS 'The tenant''s notes with these words, and how well they fit. plainsql: reads assistant.notes; keeps tenant_id';
 
 --
 -- Name: occurrences(timestamp with time zone, text, text, timestamp with time zone, timestamp with time zone); Type: FUNCTION; Schema: assistant; Owner: -
@@ -583,7 +583,7 @@ $$;
 -- Name: FUNCTION record_change(); Type: COMMENT; Schema: assistant; Owner: -
 --
 
-COMMENT ON FUNCTION assistant.record_change() IS 'Logs who changed a row, when and how. plainsql: writes assistant.audit_log';
+COMMENT ON FUNCTION assistant.record_change() IS 'Logs who changed a row, when and how. plainsql: writes assistant.audit_log; keeps tenant_id';
 
 --
 -- Name: refuse_change(); Type: FUNCTION; Schema: assistant; Owner: -
@@ -676,7 +676,7 @@ $$;
 -- Name: FUNCTION require_deletion_now(); Type: COMMENT; Schema: assistant; Owner: -
 --
 
-COMMENT ON FUNCTION assistant.require_deletion_now() IS 'Refuses a deletion in the past or in the future. plainsql: writes nothing';
+COMMENT ON FUNCTION assistant.require_deletion_now() IS 'Refuses a deletion in the past or in the future. plainsql: writes nothing; keeps tenant_id';
 
 --
 -- Name: require_live_conversation(); Type: FUNCTION; Schema: assistant; Owner: -
@@ -707,7 +707,7 @@ $$;
 -- Name: FUNCTION require_live_conversation(); Type: COMMENT; Schema: assistant; Owner: -
 --
 
-COMMENT ON FUNCTION assistant.require_live_conversation() IS 'Its conversation must be there, not deleted. plainsql: reads assistant.conversations; writes nothing';
+COMMENT ON FUNCTION assistant.require_live_conversation() IS 'Its conversation must be there, not deleted. plainsql: reads assistant.conversations; writes nothing; keeps tenant_id';
 
 --
 -- Name: require_live_user(); Type: FUNCTION; Schema: assistant; Owner: -
@@ -738,7 +738,7 @@ $$;
 -- Name: FUNCTION require_live_user(); Type: COMMENT; Schema: assistant; Owner: -
 --
 
-COMMENT ON FUNCTION assistant.require_live_user() IS 'Its user must be there, not deleted. plainsql: reads assistant.users; writes nothing';
+COMMENT ON FUNCTION assistant.require_live_user() IS 'Its user must be there, not deleted. plainsql: reads assistant.users; writes nothing; keeps tenant_id';
 
 --
 -- Name: rule_part(text, text); Type: FUNCTION; Schema: assistant; Owner: -
@@ -776,7 +776,7 @@ $$;
 -- Name: FUNCTION set_note_language(); Type: COMMENT; Schema: assistant; Owner: -
 --
 
-COMMENT ON FUNCTION assistant.set_note_language() IS 'A note is in its user''s language unless told otherwise. plainsql: reads assistant.users; writes nothing';
+COMMENT ON FUNCTION assistant.set_note_language() IS 'A note is in its user''s language unless told otherwise. plainsql: reads assistant.users; writes nothing; keeps tenant_id';
 
 --
 -- Name: stamp_change(); Type: FUNCTION; Schema: assistant; Owner: -
@@ -797,7 +797,7 @@ $$;
 -- Name: FUNCTION stamp_change(); Type: COMMENT; Schema: assistant; Owner: -
 --
 
-COMMENT ON FUNCTION assistant.stamp_change() IS 'Stamps a changed row with its time and the acting user. plainsql: writes nothing';
+COMMENT ON FUNCTION assistant.stamp_change() IS 'Stamps a changed row with its time and the acting user. plainsql: writes nothing; keeps tenant_id';
 
 --
 -- Name: move_conversation(); Type: FUNCTION; Schema: marketplace; Owner: -

@@ -29,6 +29,8 @@ resolve docs pyproject.toml --group build --group docs --constraint requirements
   --constraint requirements/dev.txt "$@"
 resolve lock --group lock "$@"
 resolve wheels --group wheels "$@"
+# The vector stores that the benchmarks compare with: in an environment of their own, as they need an old pgvector.
+resolve vectors benchmarks/vectors/peers.in "$@"
 # The oldest asyncpg that plainsql supports, for `make test-asyncpg`.
 echo "asyncpg==$(sed -n 's/^dependencies = \["asyncpg>=\([0-9.]*\)".*/\1/p' pyproject.toml)" > build/asyncpg-oldest.in
 resolve asyncpg-oldest build/asyncpg-oldest.in --no-annotate

@@ -17,7 +17,7 @@ PACKAGE = Path(__file__).parents[1] / "src" / "plainsql"
 ANALYSIS_ORDER = (
     *("model", "nodes", "describer", "deep_stack", "assumptions", "missing_features"),
     *("catalog", "tree", "conditions", "cardinality", "nullability", "effects", "origins", "shapes"),
-    "findings",
+    *("findings", "distribution"),
     *("analyser", "__init__"),
     *(
         "conflict_targets",

@@ -98,12 +98,15 @@ MAY_IMPORT: dict[str, set[str]] = {
     "sync": CORE
     | {
         *("copy_rows", "copy_output", "encoding", "settings", "application", "conninfo", "connect_errors"),
-        *("vector", "cache", "redis_connection"),
+        *("vector", "cache", "redis_connection", "health", "layer_folders"),
         *("codec", "credentials", "project_codecs"),
     },
-    "migrate": FLOOR | {"settings", "conninfo", "connect_errors", "extension_names", "statements"},
+    "migrate": FLOOR
+    | {"settings", "setting_tables", "conninfo", "connect_errors", "extension_names", "statements"},
     "transfer": FLOOR | {"migrate"},
-    "schema": FLOOR | {"settings", "conninfo", "connect_errors", "embedded", "migrate"},
+    "server_programs": FLOOR | {"conninfo", "embedded"},
+    "backup": FLOOR | {"conninfo", "connect_errors", "crypto", "embedded", "server_programs", "transfer"},
+    "schema": FLOOR | {"settings", "conninfo", "connect_errors", "embedded", "migrate", "server_programs"},
     "workload": CORE | {"settings", "layer_folders"},
     "analysis": CORE | {"application", "settings", "connect_errors", "embedded", "migrate", "schema"},
     "codegen": FLOOR | {"statements", "analysis", "codec"},
@@ -130,7 +133,17 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "result_tests": FLOOR | {"settings", "migrate", "schema", "files_by_query"},
     "review": CORE
-    | {"settings", "migrate", "connect_errors", "schema", "analysis", "codegen", "check", "plans"},
+    | {
+        "cache_times",
+        "settings",
+        "migrate",
+        "connect_errors",
+        "schema",
+        "analysis",
+        "codegen",
+        "check",
+        "plans",
+    },
     "editor": CORE | {"settings", "schema", "analysis", "codegen", "check", "plans", "review"},
 }
 # The modules that users import are above all of these; the layers and the command line are above them.
@@ -162,6 +175,7 @@ LIBRARY_HOMES: dict[str, set[str]] = {
         "analysis",
         "scaffold",
         "transfer",
+        "backup",
         "plans",
         "workload",
         "result_tests",

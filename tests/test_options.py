@@ -171,7 +171,13 @@ FUNCTIONS: dict[str, list[Function]] = {
     "listen": [
         Function(plainsql.Database.listen, lambda db, given: call(db.listen, {"channel": "c"}, given)),
     ],
-    "check": [Function(plainsql.Database.check, lambda db, given: db.check(**given))],
+    "check": [
+        Function(plainsql.Database.check, lambda db, given: db.check(**given)),
+        *(
+            Function(kind.check, lambda db, given: of_sync(db, "check", {}, given))
+            for kind in (sync.Database, sync.Pool)
+        ),
+    ],
     "close": [
         Function(plainsql.Database.close, lambda db, given: db.close(**given)),
         Function(sync.Pool.close, lambda db, given: close_pool(given, db.test_url)),
@@ -356,7 +362,10 @@ NO_OPTIONS = {
     },
     "plainsql.sessions": {"Fence", "Session"},
     "plainsql.values": {"Key", "WithoutRedis"},
-    "plainsql.crypto": {"KEYS_VARIABLE", "Encrypted", "KeyRing", "Secret", "encrypt", "new_key"},
+    "plainsql.crypto": {
+        *("KEYS_VARIABLE", "Encrypted", "KeyRing", "Secret", "encrypt", "encrypt_searchable", "new_key"),
+        "search_digests",
+    },
     "plainsql.migrate": {
         "Mark",
         "Folder",
@@ -383,7 +392,7 @@ NO_OPTIONS = {
 NO_OPTIONS_METHODS = {
     *("run", "fresh", "batch", "execute_many", "stream", "consume", "check", "charge", "is_limited"),
     *("remaining", "get", "get_named", "update", "delete", "list_by_user", "expire_all", "fence", "acquire"),
-    *("stats", "aclose", "pending"),
+    *("stats", "aclose", "pending", "copy_rows"),
     "wait",  # of a bucket and a window: their `charge` and the `wait` of `Limits`
 }
 

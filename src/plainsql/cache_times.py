@@ -45,12 +45,16 @@ class CacheTimes:
         self.times = tuple(times)
         self._by_name = {each.pattern: each for each in reversed(self.times)}
 
+    def time_of(self, name: str) -> CacheTime | None:
+        """Return the time that is set for a query; None if its header's counts."""
+        return self._by_name.get(name) or next((each for each in self.times if each.matches(name)), None)
+
     def of(self, name: str, read: CachedRead) -> CachedRead | None:
         """Return the caching of a query: its header's, with the time of the project; None if it is off.
 
         An entry of the whole name wins over patterns; the first pattern that matches, over the others.
         """
-        found = self._by_name.get(name) or next((each for each in self.times if each.matches(name)), None)
+        found = self.time_of(name)
         if found is None:
             return read
         if found.ttl is None:

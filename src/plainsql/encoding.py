@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import re
 from array import array
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from plainsql.types import BitString
 
 __all__ = [
+    "NumberArray",
     "UnfitValueError",
     "bits",
     "encode_json",
@@ -120,14 +122,36 @@ def bits(value: Any) -> Any:
     return value
 
 
+class NumberArray:
+    """An array of numbers that NumPy reads without a copy, and no driver as bytes."""
+
+    __slots__ = ("given",)
+
+    def __init__(self, given: Any) -> None:
+        self.given = given
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        return self.given.__array__() if dtype is None else self.given.__array__(dtype)
+
+    def __len__(self) -> int:
+        return len(self.given)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.given.tolist())
+
+
 def plain_array(value: Any) -> Any:
     """Turn an array for a parameter of an unknown type into what no driver takes for bits by mistake: bools
-    into bits, and integers into a list.
+    into bits, integers into a list, and other numbers into an array without bytes.
     """
+    if isinstance(value, array | memoryview):
+        return bits(value)
     kind = getattr(getattr(value, "dtype", None), "kind", "")
     if kind == "b":
         return bits(value)
-    return value.tolist() if kind in ("i", "u") and value.dtype.itemsize > 1 else value
+    if kind in ("f", "c"):
+        return NumberArray(value) if getattr(value, "ndim", 0) else value
+    return value.tolist() if kind in ("i", "u") and value.dtype.name != "uint8" else value
 
 
 def _bit_string(written: str) -> BitString:

@@ -596,7 +596,14 @@ OPTIONS: Final[Mapping[str, Mapping[str, Kind]]] = {
     "url": {"database": _NAME, "user": _or_none(_NAME), "password": _or_none(_TEXT), "tcp": _FLAG},
     "log_tail": {"lines": _whole(1)},
     "load": {"folder": _PATH},
-    "Rotation": {"column": _NAME, "keys": _NAMES, "batch": _whole(1, _MOST_ROWS), "partly": _FLAG},
+    "Rotation": {
+        "column": _NAME,
+        "keys": _NAMES,
+        "batch": _whole(1, _MOST_ROWS),
+        "form": _or_none(_choice("exactly", "email", "phone")),
+        "scope": _NAMES,
+        "partly": _FLAG,
+    },
     "Telemetry": {
         "tracer": _having("a tracer of OpenTelemetry", "start_span"),
         "meter": _having("a meter of OpenTelemetry", "create_histogram", "create_observable_up_down_counter"),

@@ -98,7 +98,7 @@ def _refuse_unknown_settings(statement: Statement) -> None:
 
 
 class _Encrypting(Binder):
-    """A binder for a statement with encrypted parameters or columns."""
+    """A binder for a statement with encrypted or searched parameters, or encrypted columns."""
 
     def __init__(
         self,
@@ -109,9 +109,19 @@ class _Encrypting(Binder):
     ) -> None:
         super().__init__(names, defaults, bounds, statement.returns.row, _warning(statement))
         self.encrypted = {
-            parameter.name: Encrypted(parameter.encryption.column, *parameter.encryption.marks)
+            parameter.name: Encrypted(
+                parameter.encryption.column,
+                *parameter.encryption.marks,
+                form=parameter.encryption.form,
+                scope=parameter.encryption.scope,
+            )
             for parameter in statement.parameters
             if parameter.encryption is not None
+        }
+        self.searched = {
+            parameter.name
+            for parameter in statement.parameters
+            if parameter.encryption is not None and parameter.encryption.is_search
         }
         self.marks = {
             hint.name: Encrypted(hint.encryption.column, *hint.encryption.marks)
@@ -123,7 +133,9 @@ class _Encrypting(Binder):
     def __call__(self, /, **kwargs: object) -> Args:
         values = dict(zip(self.names, super().__call__(**kwargs), strict=True))
         encrypted = {
-            name: mark.encrypt(name, values[name], [values[key] for key in mark.names])
+            name: (mark.digests if name in self.searched else mark.encrypt)(
+                name, values[name], [values[key] for key in mark.names]
+            )
             for name, mark in self.encrypted.items()
         }
         return tuple({**values, **encrypted}.values())

@@ -134,6 +134,8 @@ class Project:
     """The tenant of the cases of ``plainsql test``."""
     test_user: str = ""
     """The user who acts for that tenant."""
+    partitions: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    """The tables that are partitioned by time; ``plainsql.migrate.partitions`` reads it."""
     databases: Mapping[str, Any] = field(default_factory=dict, hash=False)
     """The tables of the project's databases, by name."""
     name: str = ""
@@ -347,6 +349,7 @@ _OF_ONE_DATABASE: Final = frozenset(
         "baseline",
         "cache",
         "not_null",
+        "partitions",
         "types",
         "migrated_schema",
         "plans",

@@ -189,7 +189,8 @@ def of_vectors(vectors: psycopg.Connection[Any]) -> Generator[Analyser]:
 
 def found(analyser: Analyser, sql: str) -> list[tuple[str, str, str]]:
     findings = analyser.analyse(sql).findings
-    return [(f.name, f.message, f.hint) for f in findings if f.name.startswith(("vector-", "generic-"))]
+    names = ("vector-", "generic-")
+    return [(f.name, f.message, f.hint) for f in findings if f.name.startswith(names) and not f.setting]
 
 
 @pytest.mark.parametrize(("sql", "expected"), CASES, ids=[sql for sql, _ in CASES])
@@ -263,6 +264,46 @@ def test_a_constant_limit_next_to_a_filter_is_found(of_vectors: Analyser) -> Non
 @pytest.mark.parametrize("sql", EXACT)
 def test_a_sort_that_another_index_may_serve_has_no_finding(of_vectors: Analyser, sql: str) -> None:
     assert found(of_vectors, sql) == []
+
+
+NEAREST = "with n as (select d.id, d.e <=> $1 as distance from docs as d order by d.e <=> $1 limit $2) "
+RELAXED = [
+    (FROM_DOCS.format("d.e <=> $1, d.id"), True),
+    (NEAREST + "select n.id from n order by n.distance, n.id", True),
+    (NEAREST.replace("as (", "as materialized (") + "select n.id from n order by n.distance, n.id", True),
+    (NEAREST + "select n.id from n order by n.distance + 0, n.id", False),
+    (NEAREST + "select n.id from n order by n.distance desc", False),
+    (NEAREST + "select n.id from n order by n.id", False),
+    (NEAREST + "select n.id from n", True),
+    (NEAREST + "select b.id from n inner join bare as b on b.id = n.id", True),
+    (
+        NEAREST + "select n.id, row_number() over (order by n.distance, n.id) as r from n order by r desc",
+        True,
+    ),
+    (NEAREST + "select n.id, row_number() over (order by n.distance + 0) as r from n order by r desc", False),
+    (NEAREST + ", m as (select n.id, n.distance as far from n) select m.id from m order by m.far", True),
+    (NEAREST + ", m as (select n.id, n.distance as far from n) select m.id from m order by m.far + 0", False),
+    (NEAREST + "select max(n.distance) from n", False),
+    (
+        "select b.id from bare as b where b.id in (" + FROM_DOCS.format("d.e <=> $1") + ") order by b.id",
+        False,
+    ),
+]
+
+
+@pytest.mark.parametrize(("sql", "expected"), RELAXED)
+def test_rows_of_a_relaxed_scan_need_another_sort(
+    vectors: psycopg.Connection[Any], of_vectors: Analyser, sql: str, expected: bool
+) -> None:
+    """PostgreSQL sorts the rows of the search again, in full, in the statements without the finding."""
+    orders = [f for f in of_vectors.analyse(sql).findings if f.name == "vector-order"]
+    assert len(orders) == expected
+    assert {f.setting for f in orders} <= {("hnsw.iterative_scan", "relaxed_order")}
+    if "max(" not in sql and " in (" not in sql:
+        plan = [line for (line,) in vectors.execute(f"explain (generic_plan) {sql}".encode()).fetchall()]
+        full = (at for at, line in enumerate(plan) if "Sort  (" in line and "Incremental" not in line)
+        keys = [next(line for line in plan[at:] if "Sort Key" in line) for at in full]
+        assert (not any("row_number" not in key for key in keys)) is expected
 
 
 @pytest.mark.parametrize("expression", [*REFUSED, *ACCEPTED])

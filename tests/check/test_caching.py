@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from plainsql.cache_times import cache_times
 from plainsql.check.cache_map import CacheEntry, Invalidation, invalidations
 from plainsql.check.project_check import ProjectCheck, check_project
 from plainsql.settings import Project
@@ -89,6 +90,16 @@ def test_the_map_lists_stale_reads_by_write_and_the_rows_spared(check: Check) ->
             ),
         )
     ]
+
+
+def test_the_map_has_the_times_that_the_project_sets(check: Check) -> None:
+    checked = check(theirs=READ).inspection.checked
+    for value, ttl in (("30m", 1800.0), ("off", None)):
+        [entry] = invalidations(checked, cache_times({"*.theirs": value}))
+        assert (entry.ttl, entry.header_ttl) == (ttl, 300.0)
+        assert entry.set_by == '[tool.plainsql.cache] "*.theirs"'
+    [entry] = invalidations(checked, cache_times({"others": "30m"}))
+    assert (entry.ttl, entry.header_ttl, entry.set_by) == (300.0, None, "")
 
 
 def test_an_unknown_trigger_is_a_finding_if_a_query_is_cached(check: Check) -> None:

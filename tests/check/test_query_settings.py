@@ -13,8 +13,12 @@ from plainsql.analysis import Analyser
 from plainsql.analysis.catalog.definitions import Definitions
 from plainsql.check.analysed_statements import analyse_one
 from plainsql.check.analysis_cache import AnalysisCache
+from plainsql.check.problems import findings_of
 from plainsql.codegen import Checked, plan_modules
 from plainsql.codegen.render import render
+from plainsql.editor.edited_text import EditedText
+from plainsql.editor.hovers import hover_text
+from plainsql.editor.schema_names import SchemaNames
 from plainsql.errors import ContractError
 from plainsql.statements import parse
 
@@ -65,6 +69,75 @@ def test_a_line_that_the_server_refuses(
     assert found.place is not None
     assert (found.place.line, found.place.column) == place
     assert found.hint
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ("ef = 5000, mode = 'off'", "ef is no value of hnsw.ef_search, expected 1..1000"),
+        ("ef = 10, mode = 'loose'", "expected off, relaxed_order, strict_order"),
+        ("ef = 1000, mode = 'strict_order'", ""),
+        ("mode = null, ef = 1", ""),
+    ],
+)
+def test_an_example_has_values_that_the_server_takes(connection: Any, values: str, message: str) -> None:
+    lines = ("set: hnsw.ef_search = :ef", "set: hnsw.iterative_scan = :mode", f"example: {values}")
+    found = check(connection, *lines)
+    assert isinstance(found, ContractError) is bool(message)
+    if isinstance(found, ContractError):
+        assert message in found.message
+        assert found.place is not None
+        assert found.place.line == 4
+
+
+def test_an_editor_shows_the_types_and_bounds_of_settings(connection: Any) -> None:
+    lines = (
+        *("set: hnsw.ef_search = :ef", "set: hnsw.iterative_scan = :scan", "set: work_mem = 4096"),
+        *("param ef: 10.. = 100", "set: enable_seqscan = :seq", "param seq: = null"),
+    )
+    found = check(connection, *lines)
+    assert isinstance(found, Checked)
+    text = EditedText(found.statement.source)
+    for word, parts in {
+        "= :ef": ("`hnsw.ef_search` **integer**, 1..1000", "`:ef` **integer**, 10..1000, 100 by default"),
+        "param ef": ("`:ef` **integer**, 10..1000, 100 by default, the value of `hnsw.ef_search`",),
+        "= :scan": ("**off, relaxed_order, strict_order**\n\n`:scan` **off, relaxed_order, strict_order**",),
+        "work_mem": ("`work_mem` **integer, kB**, 64..2147483647",),
+        "param seq": ("`:seq` **bool**, null by default: the session's value",),
+    }.items():
+        hover = hover_text(text, text.text.index(word), found, SchemaNames())
+        assert hover is not None
+        for part in parts:
+            assert part in hover.text
+    unread = hover_text(text, text.text.index("work_mem"), None, SchemaNames())
+    assert unread is not None
+    assert unread.text.startswith("`set:` A setting of the server for this statement alone")
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("set: hnsw.iterative_scan = relaxed_order", 1),
+        ("set: hnsw.iterative_scan = 'RELAXED_ORDER'", 1),
+        ("set: hnsw.iterative_scan = :scan", 1),
+        ("set: hnsw.iterative_scan = strict_order", 0),
+        ("set: ivfflat.iterative_scan = relaxed_order", 0),
+    ],
+)
+def test_a_relaxed_scan_is_a_finding_of_its_search(connection: Any, line: str, expected: int) -> None:
+    connection.execute(
+        "create table if not exists item (id bigint primary key, e vector(3));"
+        "create index if not exists item_e on item using hnsw (e vector_cosine_ops)"
+    )
+    found = check(connection, line, body="select i.id from item as i order by i.e <=> :q limit :limit")
+    assert isinstance(found, Checked)
+    problems = [problem for problem in findings_of(found) if problem.name == "vector-order"]
+    assert len(problems) == expected
+    for problem in problems:
+        assert problem.message == (
+            "with hnsw.iterative_scan = relaxed_order the index item_e gives the rows out of order,"
+            " and nothing sorts them again"
+        )
 
 
 def test_a_parameter_of_the_text_has_its_own_type(connection: Any) -> None:

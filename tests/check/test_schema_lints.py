@@ -80,10 +80,20 @@ create table found (id bigint primary key, t text, e vector(3));
 create index found_e on found using hnsw (e vector_l2_ops);
 alter table found enable row level security;
 create policy p1 on found using (t = (select current_setting('a.b', true))::text); --! policy-hides-tenant
-create policy p2 on found using (t = current_setting('a.b', true) and id > 3);
+create policy p2 on found using (t = current_setting('a.b', true) and id > 3); --! policy-mixes-tenants
 create policy p3 on found using (admits(current_setting('a.b', true))); --! policy-per-row
 create policy p4 on found for insert with check (t = (select current_setting('a.b', true)));
 create policy p5 on found using (t = (select r.t from rows as r where r.id = 1));
+create table small (id bigint primary key, t text, e vector(3));
+create index small_e on small using hnsw (e vector_l2_ops);
+alter table small enable row level security;
+create policy p1 on small using (t = current_setting('a.b', true));
+create policy p2 on small using (t = (select current_setting('a.b', true))::text); --! policy-hides-tenant
+create table divided (like small) partition by hash (t); --! missing-primary-key
+create table divided_0 partition of divided for values with (modulus 1, remainder 0);
+create index divided_e on divided using hnsw (e vector_l2_ops);
+alter table divided enable row level security;
+create policy p1 on divided using (t = current_setting('a.b', true));
 create table forced (id bigint primary key, t text);
 alter table forced enable row level security, force row level security;
 create policy p1 on forced using (exists (select from rows as r where r.id = forced.id));
@@ -111,6 +121,8 @@ def test_each_lint_is_at_its_statement_and_nowhere_else(tmp_path: Path, database
     assert said["the index public.i_b_too is redundant: public.i_b has the same columns"] == (
         f"{alone}drop index concurrently public.i_b_too"
     )
+    [mixed] = [problem for problem in found if problem.name == "policy-mixes-tenants"]
+    assert "production has about 61,914 rows" in str(mixed.detail)
     assert 'the policy "own rows" of public.open has no effect: row security is not enabled' in said
 
 
@@ -147,7 +159,8 @@ def lint(folder: Path, url: str, *migrations: str) -> list[Problem]:
     for name, text in ({"sql/it.sql": QUERY} | files).items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
-    checked = check_project(Project(root=folder), url, lint=True)
+    large = {"public.found": 61_914.0, "public.divided": 61_914.0, "public.rows": 61_914.0}
+    checked = check_project(Project(root=folder), url, lint=True, large=large)
     assert checked.errors == ()
     return list(checked.findings)
 

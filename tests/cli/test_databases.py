@@ -171,18 +171,21 @@ def test_every_command_knows_whether_it_works_on_one_database(
     one = (
         "activity, cache drain, cache triggers, crypto rotate, db cleanup, db drop, db export, db import, "
         "db indexes, db sample, db stats, describe, explain, grants, import, layers copy, migrate mark, "
-        "migrate new, "
+        "migrate new, migrate partitions, "
         "migrate rollback, migrate schema, migrate trace, migrate verify, new query, recall, review, run, "
         "schema diff, schema pull, slow, stats pull"
     )
     assert found == {
         **{f"{words} works on one database: name it": {words} for words in one.split(", ")},
-        "in turn": {"check", "generate", "plans", "test", "migrate", "migrate status", "db doctor"},
+        "in turn": {
+            *("check", "generate", "plans", "test", "migrate", "migrate status", "db doctor", "db backup"),
+        },
         # They use the server of scratch databases, a Redis, or no project at all.
         "none": {
             "cache audit",
             "completion",
             "crypto new-key",
+            "db restore",
             "demo",
             "init",
             "layers list",

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from uuid import uuid4
 
 import psycopg
 import pytest
 
+import plainsql
+import plainsql.sync
+from plainsql.crypto import KEYS_VARIABLE, new_key
 from plainsql.errors import PlainsqlError
 from plainsql.layer_folders import packaged_layers
 from plainsql.layers import copied_layer as copies
 from plainsql.layers.copied_layer import copied_layer
+from plainsql.layers.layer_edits import Edit
 from tests.cli.conftest import Command, Write, tree
 
 SETTINGS = {"pyproject.toml": "[tool.plainsql]\n"}
@@ -27,6 +32,7 @@ def test_a_copy_has_its_dimension_and_language_and_passes_the_check(
         f"wrote sql/realty: {len([*(folder / 'sql/realty').rglob('*.sql')])} files\n"
         "set dimension=3072\n"
         "set language=english\n"
+        "set personal_data=plain\n"
         "\n"
         "The files are yours now: change them as you like, an upgrade of plainsql leaves them alone.\n"
         "Import queries.realty; plainsql.layers.realty keeps the queries of the package.\n"
@@ -63,6 +69,49 @@ def test_a_copy_has_its_dimension_and_language_and_passes_the_check(
     assert before == {path: path.read_bytes() for path in (folder / homes).iterdir()}
 
 
+def test_a_copy_with_encrypted_data_is_searched_and_shows_none(
+    write: Write, command: Command, configured: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write(SETTINGS)
+    monkeypatch.setenv(KEYS_VARIABLE, f"k:{new_key()}")
+    for layer in ("marketplace", "realty", "whatsapp"):
+        assert command("layers", "copy", layer, "--set", "personal_data=encrypted").code == 0
+    assert command("migrate").code == 0
+    changed = ["marketplace/buyers", "realty/leads", "realty/appointments", "whatsapp/contacts"]
+    files = [str(file) for each in changed for file in sorted((folder / "sql" / each).glob("*.sql"))]
+    done = command("check", *files)
+    assert (done.code, done.err, done.out.split(",")[0]) == (0, "", f"clean: {len(files)} queries")
+    q, phone, email, tenant = plainsql.load(folder / "sql"), "+34 600 111 222", "Ana@Example.com", uuid4()
+    with plainsql.sync.connect(configured) as db:
+        lead = q.realty.leads.create(db, id=uuid4(), name="Ana", phone=phone, email=email)
+        found = [q.realty.leads.get_by_phone(db, phone="0034600111222")]
+        found += [q.realty.leads.get_by_email(db, email=email.upper())]
+        assert [(each.id, each.phone, each.email) for each in found] == [(lead.id, phone, email)] * 2
+        q.marketplace.buyers.create_or_update(db, wallapop_user_id="b", phone=phone)
+        q.marketplace.buyers.update(db, wallapop_user_id="b", email=email)
+        buyer = q.marketplace.buyers.get_by_email(db, email=f" {email} ")
+        assert q.marketplace.buyers.get_by_phone(db, phone=phone).id == buyer.id
+        assert (buyer.wallapop_user_id, buyer.phone, buyer.email) == ("b", phone, email)
+        own = db.tenant(tenant)
+        ids = [
+            q.whatsapp.contacts.save(own, tenant_id=tenant, id=uuid4(), phone_number=number).id
+            for number in ("34600111222", phone)
+        ]
+        contact = q.whatsapp.contacts.get_by_phone(own, tenant_id=tenant, phone_number=phone)
+        assert ids == [contact.id, contact.id]
+        assert contact.phone_number == "34600111222"
+    with psycopg.connect(configured) as connection:
+        tables = ("marketplace.buyers", "realty.leads", "whatsapp.contacts")
+        stored = [
+            cell
+            for table in tables
+            for (cell,) in connection.execute(f"select t::text from {table} as t").fetchall()
+        ]
+    plain = [phone, email, email.lower(), "600111222", "example"]
+    assert len(stored) == 3
+    assert [text for row in stored for text in plain if text in row or text.encode().hex() in row] == []
+
+
 @pytest.mark.parametrize("layer", sorted(packaged_layers()))
 def test_a_copy_without_settings_is_the_layer_to_the_byte(layer: str) -> None:
     copied, packaged = copied_layer(layer, {}), packaged_layers()[layer]
@@ -84,7 +133,7 @@ def test_no_text_of_a_copy_names_the_former_settings(dimension: str, kind: str) 
 
 def test_a_layer_whose_text_has_changed_is_not_copied(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(
-        copies._EDITS, "realty", lambda _: [copies._Edit("sql/realty/*/search.sql", "no such text", "")]
+        copies._EDITS, "realty", lambda _: [Edit("sql/realty/*/search.sql", "no such text", "")]
     )
     with pytest.raises(PlainsqlError, match="a text that a setting changes is not there"):
         copied_layer("realty", {})
@@ -99,7 +148,8 @@ def test_a_layer_whose_text_has_changed_is_not_copied(monkeypatch: pytest.Monkey
         (["realty", "--set", "dimension=1e3"], "got '1e3'\nHINT: give the dimension of your model's"),
         (["realty", "--set", "language=x'; --"], "--set language: expected a text search configuration"),
         (["realty", "--set", "size=3"], "size: realty has no such setting\nHINT: its settings are dimension"),
-        (["whatsapp", "--set", "size=3"], "whatsapp has no such setting\nHINT: copy whatsapp without --set"),
+        (["assistant", "--set", "size=3"], "has no such setting\nHINT: copy assistant without --set"),
+        (["realty", "--set", "personal_data=yes"], "expected plain or encrypted, got 'yes'\nHINT: write enc"),
         (["realty", "--set", "dimension"], "--set: expected name=value, got 'dimension'"),
         (["realty", "--set", "language=dutch", "--set", "language=irish"], "expected one value, got two"),
     ],
@@ -125,7 +175,7 @@ def test_the_layers_are_listed_with_their_settings(write: Write, command: Comman
     folder = write(SETTINGS)
     done = command("layers", "list")
     assert done.code == 0
-    assert "dimension=1536, language=spanish" in done.out
+    assert "dimension=1536, language=spanish, personal_data=plain" in " ".join(done.out.split())
     assert [line.split()[0] for line in done.out.splitlines()[1:]] == sorted(packaged_layers())
     done = command("layers", "copy", "marketplace", "--dry-run")
     assert (done.code, "sql/marketplace/products/get_by_id.sql" in done.out.splitlines()) == (0, True)

@@ -9,9 +9,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from plainsql import server_programs
 from plainsql.embedded import EmbeddedServer
 from plainsql.errors import EmbeddedServerError
-from plainsql.schema import structure
 from tests.cli.conftest import GET, NOTES, Command, Write, tree
 
 SETTINGS = '[tool.plainsql]\nschema_from = "database"\n'
@@ -150,8 +150,8 @@ def test_an_older_pg_dump_is_not_used(
     def no_server() -> None:
         raise EmbeddedServerError("not installed")
 
-    monkeypatch.setattr(structure, "_FOLDERS", ())
-    monkeypatch.setattr(structure, "find_binaries", no_server)
+    monkeypatch.setattr(server_programs, "_FOLDERS", ())
+    monkeypatch.setattr(server_programs, "find_binaries", no_server)
     monkeypatch.setenv("PATH", f"{fake(OLD)}:{os.environ['PATH']}")
     done = command("schema", "pull")
     assert done.code == 2

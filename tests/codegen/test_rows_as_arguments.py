@@ -185,6 +185,47 @@ async def test_rows_of_every_form_are_copied_over_both_drivers(loaded: tuple[Any
     assert seen == [4, 4]
 
 
+async def test_every_executor_analyzes_after_a_copy(loaded: tuple[Any, str, Project]) -> None:
+    q, url, _ = loaded
+    with psycopg.connect(url, autocommit=True) as admin:
+
+        def analyzed() -> int:
+            """Return the rows that the planner knows of, and forget them."""
+            [[rows]] = admin.execute("select reltuples from pg_class where relname = 'customers'").fetchall()
+            admin.execute("truncate customers")
+            return int(rows)
+
+        def people(count: int) -> list[Named]:
+            return [Named(None, f"P{number}") for number in range(count)]
+
+        analyzed()
+        async with plainsql.connect(url) as db:
+            assert await q.load(db, people(3)) == 3
+            assert analyzed() <= 0
+            assert await q.load(db, people(4), analyze=True) == 4
+            assert analyzed() == 4
+            async with db.transaction() as tx:
+                await q.load(tx, people(5), analyze=True)
+            assert analyzed() == 5
+            await q.load(db.tenant("a"), people(6), analyze=True)
+            assert analyzed() == 6
+            with pytest.raises(BindError, match="load: analyze: expected True or False, got str"):
+                await q.load(db, people(1), analyze="yes")
+        connection = await asyncpg.connect(url)
+        await q.load(plainsql.over(connection), people(7), analyze=True)
+        await connection.close()
+        assert analyzed() == 7
+        with plainsql.sync.connect(url) as script, plainsql.sync.Pool(url) as pool:
+            for count, executor in enumerate((script, script.tenant("a"), pool, pool.tenant("a")), 8):
+                q.load(executor, people(count), analyze=True)
+                assert analyzed() == count
+            with script.transaction() as own_tx:
+                q.load(own_tx, people(2), analyze=True)
+            assert analyzed() == 2
+            q.load(plainsql.sync.over(admin), people(3), analyze=True)
+            assert analyzed() == 3
+
+
 async def test_a_copy_converts_the_values_of_own_types(loaded: tuple[Any, str, Project]) -> None:
     q, url, _ = loaded
     money = __import__("copied_types").Money

@@ -14,7 +14,7 @@ import plainsql
 import plainsql.sync
 from plainsql.crypto import KEYS_VARIABLE
 from plainsql.testing import Databases
-from tests.crypto.project.queries.vault import channels, messages
+from tests.crypto.project.queries.vault import channels, customers, messages
 from tests.scenario.executors import Side
 
 PROJECT = Path(__file__).parent / "project"
@@ -31,6 +31,7 @@ def keys(monkeypatch: pytest.MonkeyPatch) -> None:
 def _make_vault(url: str) -> None:
     with psycopg.connect(url) as connection:
         connection.execute((PROJECT / "migrations/0001_vault.sql").read_bytes())
+        connection.execute((PROJECT / "migrations/0002_customers.sql").read_bytes())
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +43,7 @@ def vault_url(plainsql_databases: Databases) -> Iterator[str]:
 @pytest.fixture
 def empty_vault(vault_url: str) -> str:
     with psycopg.connect(vault_url, autocommit=True) as connection:
-        connection.execute("truncate vault.channels, vault.messages")
+        connection.execute("truncate vault.channels, vault.messages, vault.customers")
     return vault_url
 
 
@@ -59,7 +60,7 @@ async def vault(request: pytest.FixtureRequest, empty_vault: str) -> AsyncIterat
 
 @pytest.fixture(params=["generated", "loaded"])
 def q(request: pytest.FixtureRequest) -> Any:
-    """The queries, ``q.channels`` and ``q.messages``, made in one of the two ways."""
+    """The queries, by folders such as ``q.channels``, made in one of the two ways."""
     if request.param == "loaded":
         return plainsql.load(PROJECT / "sql").vault
 
@@ -67,5 +68,5 @@ def q(request: pytest.FixtureRequest) -> Any:
         pass
 
     generated: Any = Generated()
-    generated.channels, generated.messages = channels, messages
+    generated.channels, generated.messages, generated.customers = channels, messages, customers
     return generated

@@ -284,6 +284,8 @@ def test_the_command_rotates_the_columns_of_the_headers(
     assert capsys.readouterr().out == (
         f"{COLUMN}: 3 re-encrypted with the key 'new', 0 left\n"
         "vault.channels.refresh_token: 0 re-encrypted with the key 'new', 0 left\n"
+        "vault.customers.email: 0 re-encrypted with the key 'new', 0 left\n"
+        "vault.customers.phone: 0 re-encrypted with the key 'new', 0 left\n"
     )
     monkeypatch.setenv(KEYS_VARIABLE, NEW)
     assert tokens_of(vault_db) == tokens

@@ -114,7 +114,8 @@ def test_each_lint_is_in_its_first_example_and_not_in_its_second(tmp_path: Path,
         ]:
             (tmp_path / folder / path).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / folder / path).write_text(text, "utf-8")
-        checked = check_project(Project(root=tmp_path / folder), database_url, lint=True)
+        large = {"public.articles": 60_000.0, "public.pages": 60_000.0}
+        checked = check_project(Project(root=tmp_path / folder), database_url, lint=True, large=large)
         assert checked.errors == ()
         found: dict[str, list[str]] = {}
         for problem in checked.findings:

@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from plainsql.errors import BindError, ContractError
+from plainsql.plans.explain.explained_query import explain_statement
 from plainsql.plans.explain.plan_tree import PlanNode, read_plan
 from plainsql.plans.explain.query_plans import Call, explain_query
 from plainsql.plans.explain.typical_calls import example_calls
@@ -75,6 +76,26 @@ def test_a_custom_plan_is_that_of_the_literals(desk: psycopg.Connection[Any]) ->
     assert [node.index for node in found.plan.walk() if node.index] == ["tickets_pkey"]
     assert (found.plan.table, found.plan.kind) == ("desk.tickets", "Index Scan")
     assert {condition.kind for condition in found.plan.conditions} == {"index", "filter"}
+
+
+def test_a_call_is_planned_with_its_own_settings(desk: psycopg.Connection[Any]) -> None:
+    statement = query(
+        "-- returns: many Ticket\n-- set: enable_seqscan = :seq\n-- set: enable_indexscan = :index\n"
+        "-- set: enable_bitmapscan = off\n-- param index: = true\n"
+        "-- example: id = 1, seq = true, index = false\n-- example: id = 1, seq = false\n"
+        "-- example: id = 2, seq = true, index = false\n"
+        "select t.note from desk.tickets as t where t.id = :id\n"
+    )
+    found = explain_statement(desk, statement)
+    kinds = [[each.plan and each.plan.kind for each in variant.calls] for variant in found.plans.variants]
+    assert kinds == [["Seq Scan", "Index Scan", "Seq Scan"]]
+    measured = explain_statement(desk, statement, measured=True).plans.variants[0].calls
+    assert [each.measured and each.measured.kind for each in measured] == kinds[0]
+    [[left]] = desk.execute("select current_setting('enable_seqscan')").fetchall()
+    assert left == "on"
+    wrong = call(id="1", seq="sometimes", index="off")
+    with pytest.raises(BindError, match='seq: parameter "enable_seqscan" requires a Boolean value'):
+        explain_query(desk, statement, [wrong])
 
 
 @pytest.mark.parametrize(("state", "limit"), [("open", "10"), ("lost", "10"), ("done", "20000")])

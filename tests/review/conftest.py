@@ -27,6 +27,9 @@ SHOP: Mapping[str, str] = {
 [tool.plainsql]
 application = "shop </script>"
 
+[tool.plainsql.cache]
+"leads.*" = "30m"
+
 [tool.plainsql.allow]
 "odd/**" = "unbounded: <i>few rows</i>"
 """,
@@ -100,7 +103,11 @@ create table shop."{QUOTED}" (
         f'select o.id, p.id as "twins[].id"\nfrom shop."{QUOTED}" as o\n'
         f'left join shop."{QUOTED}" as p on p.id = o.id\nwhere o.id = :id\n'
     ),
-    "sql/odd/ids.sql": "-- Their ids.\n-- returns: many value\nselect m.id\nfrom shop.messages as m\n",
+    "sql/odd/ids.sql": (
+        "-- Their ids.\n-- returns: many value\n"
+        "-- set: work_mem = :mem\n-- param mem: 64..8192 = 512\n-- set: jit = off\n"
+        "select m.id\nfrom shop.messages as m\n"
+    ),
     "app/serve.py": (
         "from queries import leads\nfrom queries.messages import add as add_message\n\n\n"
         "async def serve(db):\n"

@@ -18,6 +18,8 @@ from plainsql.errors import SettingsError
 from plainsql.review.changes.change_sheets import Changes, QueryChange
 from plainsql.review.changes.changes_markdown import changes_markdown
 from plainsql.review.changes.changes_since import changes_since
+from plainsql.review.changes.query_differences import changed_queries
+from plainsql.review.changes.query_facts import QueryFacts, query_facts
 from plainsql.settings import Project
 
 GET = (
@@ -203,6 +205,39 @@ def test_each_kind_of_change_is_found_worst_first(changes: Changes) -> None:
         "v1: the folder of queries was queries_of_before",
         "v1: queries with an error, of which only the texts are compared: 1",
     )
+
+
+def test_settings_and_times_of_the_project_are_compared(tmp_path: Path, database_url: str) -> None:
+    def facts(name: str, header: str, cache: str) -> dict[str, QueryFacts]:
+        query = (
+            f"-- The leads.\n-- returns: many value\n-- cache: 5m\n{header}select id\nfrom leads limit 5\n"
+        )
+        migration = {"migrations/0001_leads.sql": "create table leads (id int primary key);\n"}
+        settings = {"pyproject.toml": f"[tool.plainsql]\n[tool.plainsql.cache]\n{cache}"}
+        write(tmp_path / name, {"sql/leads/list.sql": query} | migration | settings)
+        project = Project.load(tmp_path / name)
+        return query_facts(project, check_project(project, database_url))
+
+    before = facts("before", "-- set: work_mem = 100\n-- set: jit = off\n", "")
+    [change] = changed_queries(
+        before, facts("time", "-- set: work_mem = 100\n-- set: jit = off\n", '"leads.*" = "30m"'), {}
+    )
+    by = '[tool.plainsql.cache] "leads.*"'
+    assert sentences(change) == [f"is cached for 1800 s by {by} now, and 300 s before"]
+    assert not change.by_schema
+    [change] = changed_queries(
+        before,
+        facts("off", "-- set: work_mem = :mem\n-- set: enable_sort = on\n", '"leads.list" = "off"'),
+        {},
+    )
+    assert sentences(change) == [
+        "parameter mem of type integer is new and required",
+        "setting work_mem is :mem now, and 100 before",
+        "sets enable_sort to on now",
+        "does not set jit any more; it was off",
+        "is cached for no time now, and 300 s before",
+        "its header or its comment changed",
+    ]
 
 
 def test_the_changes_are_printed_for_people_and_for_tools(

@@ -57,12 +57,31 @@ def test_a_sheet_has_the_rows_their_reason_and_the_proving_index(shop_review: Re
         ("email", "text", False, "not-null column", "shop.leads"),
         ("name", "text", True, "nullable column", "shop.leads"),
     ]
-    assert (get.is_by_key, get.cached.ttl if get.cached else 0) == (True, 300)
+    assert get.is_by_key
+    assert get.cached is not None
+    assert (get.cached.ttl, get.cached.header_ttl) == (1800, 300)
+    assert get.cached.set_by == '[tool.plainsql.cache] "leads.*"'
     rename = query_named(shop_review, "leads.rename")
     assert (rename.optional_lines, rename.variants) == ((5,), 2)
     email = rename.parameters[0]
     assert (email.name, email.is_optional, email.written_to) == ("email", True, ("shop.leads.email",))
     assert [each.query for each in rename.ends] == ["leads.get"]
+
+
+def test_a_sheet_has_the_settings_of_its_query(shop_review: Review) -> None:
+    ids = query_named(shop_review, "odd.ids")
+    assert [(each.name, each.value, each.type) for each in ids.own_settings] == [
+        ("work_mem", ":mem", "integer, kB"),
+        ("jit", "off", "bool"),
+    ]
+    [mem] = ids.parameters
+    assert (mem.name, mem.type, mem.default, mem.bounds) == ("mem", "integer", "512", "64..8192")
+    pages = {str(path): str(text) for path, text in site_files(shop_review)}
+    page = next(text for path, text in pages.items() if path.endswith("odd.ids.html"))
+    assert '<td class="id">work_mem</td><td class="id">:mem</td><td>integer, kB</td>' in page
+    kept = "30 min, by <code>[tool.plainsql.cache] &#34;leads.*&#34;</code>; its header has 5 min"
+    assert kept in next(text for path, text in pages.items() if path.endswith("leads.get.html"))
+    assert kept in pages["cache.html"]
 
 
 def test_a_sheet_has_the_keys_of_parents_and_lists(shop_review: Review) -> None:

@@ -7,6 +7,7 @@
 -- many users each tenant has.
 -- returns: many value
 -- allow: unbounded: one row for each tenant
+-- allow: fans-out: it lists the tenants
 -- column tenant_id: not null
 with recursive
 tenants as (

@@ -15,6 +15,8 @@ from plainsql.analysis.cardinality.unique_key_reads import reads_by_key
 from plainsql.analysis.catalog.server_catalog import Catalog
 from plainsql.analysis.deep_stack import with_deep_stack
 from plainsql.analysis.describer import Describer, Description, RefusedError
+from plainsql.analysis.distribution.model import Distribution
+from plainsql.analysis.distribution.statement_distribution import distribution_of
 from plainsql.analysis.effects.cache_dependencies import changes_of, dependencies_of
 from plainsql.analysis.effects.statement_effects import effects_of
 from plainsql.analysis.effects.violations import explained_arbiters, violations_of
@@ -113,6 +115,29 @@ class Analyser:
             ) from None
         finally:
             self.catalog.assumes = True
+
+    def distribution(
+        self, sql: str, parameters: tuple[str, ...], *, column: str, reference: Collection[str] = ()
+    ) -> Distribution:
+        """Return the tenants whose rows a statement reads or writes, if tables are distributed by a column.
+
+        ``reference`` names the tables that every server has a copy of, as ``schema.table`` or ``schema.*``.
+
+        Raises ``RefusedError`` as ``analyse`` does.
+        """
+
+        def found() -> Distribution:
+            described = self._describer.describe(sql)
+            names = [*parameters, *(f"${n + 1}" for n in range(len(parameters), len(described.parameters)))]
+            tree = read_tree(described.trees[0]) if described.trees else None
+            if not isinstance(tree, Node):
+                raise RefusedError("there is no statement", position=1)
+            return distribution_of(self.catalog, Scope(QueryTree(tree)), sql, tuple(names), column, reference)
+
+        try:
+            return with_deep_stack(found)
+        except RecursionError:
+            return Distribution("unknown", "it nests too deep to be analysed", hint="divide it")
 
     def _analysis(
         self, sql: str, parameters: tuple[str, ...], accepting: Collection[str], described: Description

@@ -280,6 +280,8 @@ class Finding:
     severity: Literal["error", "warning"] = "error"
     large: str = ""
     """The table, as ``schema.table``, that it is a finding for if production has many rows of it."""
+    setting: tuple[str, str] | None = None
+    """The setting, and the value, that it is a finding for if a ``set`` line of the header gives it."""
 
 
 @dataclass(frozen=True, slots=True)

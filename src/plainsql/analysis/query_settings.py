@@ -80,6 +80,7 @@ def with_setting_bounds(statement: Statement, facts: tuple[SettingFact, ...]) ->
     by_parameter: dict[str, list[SettingFact]] = {}
     for setting, fact in zip(statement.settings, facts, strict=True):
         by_parameter.setdefault(setting.parameter or "", []).append(fact)
+    _check_examples(statement, by_parameter)
     return replace(
         statement,
         setting_parameters=tuple(
@@ -87,6 +88,25 @@ def with_setting_bounds(statement: Statement, facts: tuple[SettingFact, ...]) ->
             for parameter in statement.setting_parameters
         ),
     )
+
+
+def _check_examples(statement: Statement, facts: Mapping[str, list[SettingFact]]) -> None:
+    """Raise ``ContractError`` if an example has a value that its setting cannot have."""
+    for example in statement.examples:
+        for name, value in example.values:
+            for fact in facts.get(name, ()):
+                is_number = isinstance(value, int | Decimal) and not isinstance(value, bool)
+                if fact.labels and isinstance(value, str) and value.lower() not in fact.labels:
+                    wanted = ", ".join(fact.labels)
+                elif is_number and isinstance(value, int | Decimal) and not _is_within(value, fact):
+                    wanted = f"{fact.low}..{fact.high}"
+                else:
+                    continue
+                raise ContractError(
+                    f"{statement.name}: {name} is no value of {fact.name}, expected {wanted}",
+                    place=example.place,
+                    hint=f"give {name} another value",
+                )
 
 
 def _bounded(statement: Statement, parameter: Parameter, facts: list[SettingFact]) -> Parameter:

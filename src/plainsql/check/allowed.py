@@ -11,6 +11,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Final
 
+from plainsql.analysis.distribution.findings import DISTRIBUTION_FINDINGS
 from plainsql.analysis.findings.definer_findings import SCHEMA_FINDINGS
 from plainsql.analysis.findings.schema_lints import SCHEMA_LINTS
 from plainsql.check.problems import FINDINGS, Problem
@@ -23,6 +24,8 @@ from plainsql.settings import Project
 __all__ = ["AllowedFindings", "matches"]
 
 _EXAMPLE: Final = 'for example "reports/**" = "unbounded: reports read whole tables"'
+_FOUND_APART: Final = (*RELEASE_FINDINGS, *HAZARDS, *DISTRIBUTION_FINDINGS)
+"""The findings of `check --release`, of `migrate trace` and of `check --distributed`."""
 _ENTRY: Final = re.compile(r"\s*([\w-]+)\s*:\s*(\S.*)", re.DOTALL)
 
 
@@ -94,8 +97,8 @@ class AllowedFindings:
             if (wrong := self._mistake(each)) is not None:
                 yield each.problem(*wrong)
                 continue
-            # Only `migrate trace` and `check --release` find them.
-            if each.finding in HAZARDS or each.finding in RELEASE_FINDINGS:
+            # Other commands and options find them.
+            if each.finding in _FOUND_APART:
                 continue
             if each.finding in SCHEMA_LINTS and not lint:
                 continue
@@ -110,7 +113,7 @@ class AllowedFindings:
                 yield each.problem(message, "remove it")
 
     def _mistake(self, allowance: _Allowance) -> tuple[str, str] | None:
-        known = (*FINDINGS, *RELEASE_FINDINGS, *SCHEMA_FINDINGS, *SCHEMA_LINTS, *HAZARDS)
+        known = (*FINDINGS, *SCHEMA_FINDINGS, *SCHEMA_LINTS, *_FOUND_APART)
         if allowance.finding not in known:
             close = difflib.get_close_matches(allowance.finding, known, 1)
             hint = f"did you mean {close[0]}?" if close else f"the findings are {', '.join(known)}"

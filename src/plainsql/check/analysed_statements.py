@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from plainsql.analysis import Analyser, Analysis, RefusedError
@@ -42,6 +42,8 @@ class AnalysedStatements:
     """Refusals and faults, in the order of the statements' names."""
     own_types: OwnTypes = NO_OWN_TYPES
     """The Python types of the project's own that its settings name."""
+    digest_columns: Mapping[str, str] = field(default_factory=dict)
+    """The encrypted column below each column of digests, as ``schema.table.column`` both."""
 
 
 def analyse_statements(

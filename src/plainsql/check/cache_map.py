@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 import msgspec
 
 from plainsql.analysis.effects.cache_dependencies import cached_read, changes_of_variants
+from plainsql.cache_times import CacheTimes, project_cache_times
 from plainsql.codegen import Checked
 from plainsql.dependencies import Change, Dependency
+from plainsql.errors import SettingsError
+from plainsql.settings import Project
 
-__all__ = ["CacheEntry", "Invalidation", "invalidations"]
+__all__ = ["CacheEntry", "Invalidation", "invalidations", "times_of"]
+
+
+NO_TIMES: Final = CacheTimes()
+"""The times of a project that sets none."""
 
 
 class Invalidation(msgspec.Struct, frozen=True):
@@ -30,16 +38,28 @@ class CacheEntry(msgspec.Struct, frozen=True):
     """A cached read, its dependencies, and the writes that make it stale."""
 
     read: str
-    ttl: float
-    """The time to live in seconds."""
+    ttl: float | None
+    """The time to live in seconds, which the project may set; None if it sets ``off``: nothing is stored."""
     depends: tuple[str, ...]
     """``realty.messages where conversation_id = :conversation_id``, or the name of a whole table."""
     invalidated: tuple[Invalidation, ...]
+    set_by: str = ""
+    """The entry of the project that sets the time; empty if it is the header's."""
+    header_ttl: float | None = None
+    """The header's time, if an entry of the project sets another; else None."""
 
 
-def invalidations(checked: Iterable[Checked]) -> list[CacheEntry]:
+def times_of(project: Project) -> CacheTimes:
+    """Return the times to live that a project sets; none if one is no time: the check reports that."""
+    try:
+        return project_cache_times(project)
+    except SettingsError:
+        return CacheTimes()
+
+
+def invalidations(checked: Iterable[Checked], times: CacheTimes = NO_TIMES) -> list[CacheEntry]:
     """Return the cached reads among statements, in the order of their names, with the writes that affect
-    them.
+    them. ``times`` are those that the project sets.
     """
     statements = sorted(checked, key=lambda item: item.statement.name)
     writes = [(item.statement.name, changes_of_variants(item.variants)) for item in statements]
@@ -48,13 +68,16 @@ def invalidations(checked: Iterable[Checked]) -> list[CacheEntry]:
         if item.statement.cache is None:
             continue
         read = cached_read(item.statement.cache, item.variants)
+        time = times.time_of(item.statement.name)
         found = (_invalidation(name, changes, read.dependencies) for name, changes in writes)
         entries.append(
             CacheEntry(
                 item.statement.name,
-                read.ttl,
+                read.ttl if time is None else time.ttl,
                 tuple(_text(dependency) for dependency in read.dependencies),
                 tuple(each for each in found if each is not None),
+                set_by="" if time is None else f'[tool.plainsql.cache] "{time.pattern}"',
+                header_ttl=None if time is None else read.ttl,
             )
         )
     return entries

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Final
 
+from plainsql.analysis.distribution.findings import DISTRIBUTION_FINDINGS
 from plainsql.check.problem_rules import ERRORS, RULES
 from plainsql.check.release.release_findings import RELEASE_FINDINGS
 from plainsql.errors import SettingsError
@@ -44,6 +45,8 @@ def finding_page(name: str) -> str:
 def _file(name: str) -> str:
     if name in RELEASE_FINDINGS:
         return "releases.md"
+    if name in DISTRIBUTION_FINDINGS:
+        return "distributed.md"
     return "safe-migrations.md" if name in HAZARDS else "findings.md"
 
 

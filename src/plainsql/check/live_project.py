@@ -22,6 +22,7 @@ from plainsql.check.analysed_statements import AnalysedStatements, analyse_one, 
 from plainsql.check.analysis_cache import AnalysisCache
 from plainsql.check.assumed_columns import unneeded_columns
 from plainsql.check.declared_types import own_types_of
+from plainsql.check.digest_columns import digest_columns
 from plainsql.check.fragment_copies import read_copies
 from plainsql.check.generated_modules import GeneratedModules, generate_modules
 from plainsql.check.problems import Problem, problem_of, problems_of_files
@@ -112,7 +113,7 @@ class LiveProject:
         errors += read_copies(self.project.sql_folder, texts).problems()
         try:
             session, inspection = self._analyse(chosen)
-            of_schema = session.findings(inspection) if module is None else []
+            of_schema = session.findings(inspection, self._large) if module is None else []
         except PlainsqlError as error:
             return _unanalysed([*errors, problem_of(error, "refused")], chosen)
         if module is None:
@@ -152,7 +153,9 @@ class LiveProject:
                 self._found[statement.name] = (statement, found)
             inspected.append(found)
         session.save()
-        return replace(analysed_statements(inspected), own_types=session.own_types)
+        digests = digest_columns(session.connection, chosen)
+        analysed = analysed_statements(inspected)
+        return replace(analysed, own_types=session.own_types, digest_columns=digests)
 
     def _open(self) -> _Session:
         """Return the session on the schema of this moment.
@@ -215,8 +218,8 @@ class _Session:
             self._saved = True
             self._cache.save(keep_others=True)
 
-    def findings(self, inspection: AnalysedStatements) -> list[Problem]:
-        """Return the findings about the schema."""
+    def findings(self, inspection: AnalysedStatements, large: Mapping[str, float]) -> list[Problem]:
+        """Return the findings about the schema. ``large`` is the same in every call."""
         truncated = truncated_tables(inspection)
         if self._findings is None or self._findings[0] != truncated:
             found = schema_problems(
@@ -226,6 +229,7 @@ class _Session:
                 oldest_server=self._project.oldest_server,
                 lint=self._project.check_schema,
                 truncated=truncated,
+                large=large,
             )
             self._findings = (truncated, [*found, *self._unneeded])
         return self._findings[1]

@@ -24,6 +24,7 @@ from typing import cast
 import msgspec
 
 from plainsql import statements
+from plainsql.analysis.distribution.findings import TABLE_FINDINGS
 from plainsql.analysis.findings.definer_findings import SCHEMA_FINDINGS
 from plainsql.analysis.findings.schema_lints import SCHEMA_LINTS
 from plainsql.analysis.representative_variants import representative_variants
@@ -111,7 +112,7 @@ def trace_migrations(
             sizes=sizes,
             max_blocked_s=max_blocked_s,
             old_queries=old_queries,
-            other_findings=(*RELEASE_FINDINGS, *SCHEMA_FINDINGS, *SCHEMA_LINTS),
+            other_findings=(*RELEASE_FINDINGS, *SCHEMA_FINDINGS, *SCHEMA_LINTS, *TABLE_FINDINGS),
         )
     return tuple(_with_settings(trace, allowed) for trace in traces)
 

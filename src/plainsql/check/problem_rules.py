@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from plainsql.analysis.distribution.findings import DISTRIBUTION_FINDINGS, DISTRIBUTION_HINTS
 from plainsql.analysis.findings.definer_findings import SCHEMA_FINDINGS
 from plainsql.analysis.findings.schema_lints import SCHEMA_LINTS
 from plainsql.check.problems import FINDINGS
@@ -60,6 +61,7 @@ _REMEDIES: Final = {
     "conflict-without-row": "Declare `returns: optional`, or let the conflict update the row.",
     "definer-search-path": "Set its search_path in a new migration, and let it end in pg_temp.",
     "definer-trigger": "Revoke the right to execute it from public; existing triggers fire without it.",
+    "encrypted-comparison": "Store a digest beside the value, and search that: `encrypted, searchable`.",
     "foreign-key-unindexed": "Create an index that begins with its columns.",
     "frozen-literal": "Write the function, `now()` or `current_date`, which is evaluated in each call.",
     "generic-plan": "Make the limit a parameter: PostgreSQL then keeps planning with the values.",
@@ -72,6 +74,7 @@ _REMEDIES: Final = {
     "not-in-nullable": "Write `not exists`, or exclude the nulls.",
     "partial-order": "End the `order by` in a unique key, so that the same rows come back each time.",
     "policy-hides-tenant": "Compare with the call itself, and partition the table by its tenant.",
+    "policy-mixes-tenants": "Partition the table by its tenant, or compare with a sub-select.",
     "policy-per-row": "Write the call as a sub-select: `(select f())`.",
     "policy-without-row-security": "Enable row level security for the table.",
     "redundant-index": "Drop it.",
@@ -87,6 +90,7 @@ _REMEDIES: Final = {
     "vector-dimension": "Use vectors of one dimension: PostgreSQL refuses every call.",
     "vector-index": "Order by the expression of the index and state its condition, or make an index.",
     "vector-operator": "Order by the bare operator of the index, or make an index for this one.",
+    "vector-order": "Sort the found rows again outside, by the distance + 0.",
     "view-bypasses-policies": "Set security_invoker on the view.",
     "wide-grant": "Grant what the queries need: `plainsql grants` prints it.",
 }
@@ -107,12 +111,17 @@ RULES: Final = {
         for name, meaning in RELEASE_FINDINGS.items()
     },
     **{
+        name: Rule(_sentence(meaning), _sentence(DISTRIBUTION_HINTS[name]))
+        for name, meaning in DISTRIBUTION_FINDINGS.items()
+    },
+    **{
         name: Rule(_sentence(meaning), "The page of safe migrations has the safe way.")
         for name, meaning in HAZARDS.items()
     },
 }
-"""The errors, the findings, the breaks of a release, then the hazards of migrations.
+"""The errors, the findings, the breaks of a release, those of a distribution, then the hazards of migrations.
 
 docs/findings.md has a section for each finding, docs/releases.md one for each break of a release,
+docs/distributed.md one for each finding of a distribution,
 docs/safe-migrations.md one for each hazard.
 """

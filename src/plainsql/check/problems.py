@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from types import MappingProxyType
 from typing import Final
 
 import msgspec
 
+from plainsql.analysis.distribution.findings import DISTRIBUTION_FINDINGS, TABLE_FINDINGS
 from plainsql.analysis.findings.applicable import applicable
 from plainsql.check.declared_columns import unbuilt_types
+from plainsql.check.digest_columns import encrypted_comparisons
 from plainsql.check.nested_rows import nested_rows_without_key
 from plainsql.check.statement_errors import FaultError
 from plainsql.check.unviolated_constraints import unviolated_constraints
@@ -39,6 +41,7 @@ FINDINGS: Final = {
     "cast-defeats-index": "a parameter is compared through a cast that no index on the column serves",
     "children-without-key": "a list of child rows, or its parents, whose rows no proved key distinguishes",
     "conflict-without-row": "`returns: one` of an insert that returns no row for some conflicts",
+    "encrypted-comparison": "a parameter is compared with a column whose values are encrypted",
     "frozen-literal": "a literal such as `'now'`, whose value is that of the moment of preparing",
     "generic-plan": "a vector search with a constant limit, and a filter by a parameter or a tenant",
     "hidden-writes": "a write whose trigger or function may write any table, if results are cached",
@@ -58,6 +61,7 @@ FINDINGS: Final = {
     "unviolated-constraint": "`error NAME: Class` of a constraint that the query cannot violate",
     "vector-dimension": "vectors of different dimensions that are compared or cast",
     "vector-index": "a vector search that no index has all rows of, or none is on its expression",
+    "vector-order": "a search with a relaxed iterative scan whose rows nothing sorts again",
     "vector-operator": "an order by a distance in a form that the index of the column does not serve",
 }
 """The findings that a header may allow, each with its meaning. docs/findings.md has a section for each."""
@@ -145,18 +149,28 @@ def _plans_each_call(statement: Statement) -> bool:
     return any(each.name == "plan_cache_mode" and each.value == _CUSTOM for each in statement.settings)
 
 
+def _may_set(statement: Statement, name: str, value: str) -> bool:
+    """Return whether the header gives a setting a value, or leaves its value to the call."""
+    return any(
+        each.name == name and (each.value is None or each.value.lower() == value)
+        for each in statement.settings
+    )
+
+
 def findings_of(
     checked: Checked,
     *,
     caches: bool = False,
     json_types: JsonTypes | None = None,
     large: Mapping[str, float] = NO_LARGE_TABLES,
+    encrypted: Collection[str] = (),
 ) -> Iterable[Problem]:
     """Yield the findings about a statement that its header does not allow, and the errors in its allowances.
 
     ``caches`` is true if any query of the project is cached. ``json_types`` are the types that headers may
     name; without them, none is compared with the JSON that a query builds. ``large`` has the rows of the
-    tables of which production has many, by ``schema.table``.
+    tables of which production has many, by ``schema.table``. ``encrypted`` are the columns that headers of
+    the project call encrypted, as ``schema.table.column``.
     """
     statement = checked.statement
     allowed = {allowance.finding: allowance for allowance in statement.allow}
@@ -168,6 +182,7 @@ def findings_of(
         for finding in (
             *found,
             *unbound_encryption(statement, analysis),
+            *encrypted_comparisons(statement, analysis, encrypted),
             *nested_rows_without_key(statement, analysis),
         ):
             place = (
@@ -180,6 +195,8 @@ def findings_of(
             if finding.name == "unbounded" and statement.paged:
                 continue  # its pages bound the rows
             if finding.name == "generic-plan" and _plans_each_call(statement):
+                continue
+            if finding.setting is not None and not _may_set(statement, *finding.setting):
                 continue
             if finding.name in allowed:
                 used.add(finding.name)
@@ -214,6 +231,8 @@ def findings_of(
             )
     for name, allowance in allowed.items():
         place = allowance.place
+        if name in DISTRIBUTION_FINDINGS and name not in TABLE_FINDINGS:
+            continue  # only ``check --distributed`` finds them
         if name not in FINDINGS:
             close = difflib.get_close_matches(name, FINDINGS, 1)
             hint = f"did you mean {close[0]}?" if close else f"the findings are {', '.join(FINDINGS)}"

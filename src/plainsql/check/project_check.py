@@ -18,6 +18,7 @@ from plainsql.check.analysis_cache import AnalysisCache
 from plainsql.check.assumed_columns import unneeded_columns
 from plainsql.check.cached_names import cached_name_problems
 from plainsql.check.declared_types import own_types_of
+from plainsql.check.digest_columns import digest_columns, encrypted_columns, wrong_searches
 from plainsql.check.fragment_copies import read_copies
 from plainsql.check.generated_modules import (
     GeneratedModules,
@@ -151,6 +152,7 @@ def check_project(
             lint=lint,
             source=schema or schema_source(project),
             home=home or project,
+            large=large,
         )
     except PlainsqlError:
         if not errors:
@@ -206,11 +208,15 @@ def judge(
     own_types = inspection.own_types
     made = generate(inspection.checked, project, verify=not errors, own_types=own_types)
     errors += [refusal(error) for error in made.errors]
+    errors += [refusal(error) for error in wrong_searches(inspection.checked, inspection.digest_columns)]
     found: list[Problem] = [*of_schema]
+    encrypted = encrypted_columns(chosen)
     json_types = JsonTypes(project.import_name, project.output_folder)
     for checked in inspection.checked:
         try:
-            found += findings_of(checked, caches=caches, json_types=json_types, large=large)
+            found += findings_of(
+                checked, caches=caches, json_types=json_types, large=large, encrypted=encrypted
+            )
         except Exception as error:  # noqa: BLE001 (a fault of ours: the other files are checked all the same)
             errors.append(refusal(fault_error(error, statement_place(checked.statement))))
     found = allowed.without_allowed(found)
@@ -245,6 +251,7 @@ def _analyse(
     lint: bool,
     source: SchemaSource,
     home: Project,
+    large: Mapping[str, float],
 ) -> tuple[AnalysedStatements, list[Problem]]:
     assumptions = Assumptions(project.oldest_server, project.not_null)
     own = replace(home, search_path=project.search_path)
@@ -266,14 +273,16 @@ def _analyse(
                 oldest_server=project.oldest_server,
                 lint=lint,
                 truncated=truncated_tables(inspection),
+                large=large,
             )
             if of_schema
             else []
         )
         found += unneeded
+        digests = digest_columns(connection, chosen)
     # The cached analyses of a file that cannot be read now are kept until it can.
     cache.save(keep_others=keep_others)
-    return replace(inspection, own_types=own_types), found
+    return replace(inspection, own_types=own_types, digest_columns=digests), found
 
 
 def truncated_tables(inspection: AnalysedStatements) -> frozenset[str]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from plainsql.analysis.distribution.findings import TABLE_FINDINGS
 from plainsql.analysis.findings.definer_findings import SCHEMA_FINDINGS, SchemaFinding, definer_findings
 from plainsql.analysis.findings.grant_lints import grant_lints
 from plainsql.analysis.findings.migration_statements import MigrationAllowance, MigrationStatements
@@ -15,22 +16,26 @@ from plainsql.analysis.findings.policy_lints import policy_lints
 from plainsql.analysis.findings.schema_lints import SCHEMA_LINTS, SchemaLint
 from plainsql.analysis.findings.schema_versions import SchemaVersion, schema_versions
 from plainsql.analysis.findings.table_lints import table_lints
-from plainsql.check.problems import FINDINGS, Problem
+from plainsql.check.problems import FINDINGS, NO_LARGE_TABLES, Problem
 from plainsql.check.release.release_findings import RELEASE_FINDINGS
 from plainsql.errors import Place
 from plainsql.migrate.trace.hazards import HAZARDS
 
-__all__ = ["schema_problems"]
+__all__ = ["problems_of_lints", "schema_problems"]
 
-_OF_MIGRATIONS: Final = (*SCHEMA_FINDINGS, *SCHEMA_LINTS, *HAZARDS, *RELEASE_FINDINGS)
+_OF_MIGRATIONS: Final = (*SCHEMA_FINDINGS, *SCHEMA_LINTS, *HAZARDS, *RELEASE_FINDINGS, *TABLE_FINDINGS)
 """The names that a comment in a migration may allow."""
 _REASONS: Final = {
     "drop-column": "no code in production uses it any more",
     "drop-not-null": "the code in production accepts null",
     "drop-table": "no code in production uses it any more",
+    "key-without-tenant": "its values are random uuids",
+    "reference-without-tenant": "the rows are checked by the application",
+    "table-without-tenant": "it stays on one server",
     "foreign-key-unindexed": "no row of the referenced table is deleted",
     "missing-primary-key": "rows are only added, by a log",
     "policy-hides-tenant": "all tenants are small",
+    "policy-mixes-tenants": "each tenant has half of the rows",
     "policy-per-row": "it reads the column of the row",
     "policy-without-row-security": "a later migration enables it",
     "query-fails": "no code in production runs it any more",
@@ -54,13 +59,15 @@ def schema_problems(
     oldest_server: int = 0,
     lint: bool = False,
     truncated: Collection[str] = (),
+    large: Mapping[str, float] = NO_LARGE_TABLES,
 ) -> list[Problem]:
     """Return the findings about a scratch database that no migration allows, each at its statement.
 
     An allowance that is no longer needed is not reported: an applied migration is not edited. A schema that
     is not ``owned`` is not read: its findings are at ``migrations``, the file or folder that makes it.
     ``oldest_server`` is the major of the oldest server in production, or 0. With ``lint``, the lints of
-    the schema are among them; ``truncated`` has the tables that queries truncate.
+    the schema are among them; ``truncated`` has the tables that queries truncate, ``large`` the rows of the
+    tables of which production has many, by ``schema.table``.
     """
     found = definer_findings(connection)
     newer = list(dict.fromkeys(schema_versions(connection, oldest_server))) if oldest_server else []
@@ -68,15 +75,22 @@ def schema_problems(
     if lint:
         lints += [*table_lints(connection), *policy_lints(connection, oldest_server)]
         lints += grant_lints(connection, truncated)
+        lints = [each for each in lints if not each.large or each.large in large]
     if not found and not newer and not lints and not (owned and _may_allow(migrations)):
         return []
     places = MigrationStatements(migrations if owned else migrations / "none")
     return [
         *_findings(found, places, migrations),
         *(_of_version(each, oldest_server, places, migrations) for each in newer),
-        *_of_lints(lints, places, migrations),
+        *_of_lints(lints, places, migrations, large),
         *_allowances(places.allowances()),
     ]
+
+
+def problems_of_lints(lints: Sequence[SchemaLint], migrations: Path, *, owned: bool) -> list[Problem]:
+    """Return the lints that no migration allows, each at its statement."""
+    places = MigrationStatements(migrations if owned else migrations / "none")
+    return [*_of_lints(lints, places, migrations, NO_LARGE_TABLES)]
 
 
 def _of_version(
@@ -122,7 +136,10 @@ def _findings(
 
 
 def _of_lints(
-    lints: Iterable[SchemaLint], places: MigrationStatements, migrations: Path
+    lints: Iterable[SchemaLint],
+    places: MigrationStatements,
+    migrations: Path,
+    large: Mapping[str, float] = NO_LARGE_TABLES,
 ) -> Iterator[Problem]:
     for lint in lints:
         place, allowed = places.of_object(lint.words, lint.relation) or (Place(_shown(migrations)), [])
@@ -134,7 +151,9 @@ def _of_lints(
             place.line,
             place.column,
             lint.message,
-            lint.detail,
+            f"{lint.detail}; production has about {large[lint.large]:,.0f} rows"
+            if lint.large
+            else lint.detail,
             lint.hint,
             place.excerpt,
         )

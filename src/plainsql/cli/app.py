@@ -39,7 +39,8 @@ app = App(
     that folder.
 
     ``--db NAME`` names one database of a project with several; ``check``, ``generate``, ``test``,
-    ``migrate``, ``migrate status``, ``db doctor`` and ``watch`` work on all of them without it.
+    ``migrate``, ``migrate status``, ``db doctor``, ``db backup`` and ``watch`` work on all of them without
+    it.
     """,
     version=version,
     version_format="plaintext",

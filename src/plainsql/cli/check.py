@@ -14,12 +14,13 @@ from cyclopts import Parameter
 
 import plainsql
 from plainsql.check.baseline import Baseline
-from plainsql.check.cache_map import CacheEntry, invalidations
+from plainsql.check.cache_map import CacheEntry, invalidations, times_of
 from plainsql.check.finding_pages import finding_page
 from plainsql.check.problems import Edit, Problem
 from plainsql.check.project_check import check_project
 from plainsql.check.quick_fixes import apply_edits, with_fixes
 from plainsql.check.sarif import sarif_log
+from plainsql.cli.check_distributed import distribution_report, print_distribution
 from plainsql.cli.check_release import refuse_options, release_report
 from plainsql.cli.exit_codes import FINDINGS, FINE
 from plainsql.cli.markdown import print_markdown
@@ -48,6 +49,8 @@ def check(
     prune_baseline: Annotated[bool, _FLAG] = False,
     fix: Annotated[bool, _FLAG] = False,
     release: str | None = None,
+    distributed: str | None = None,
+    reference: str | None = None,
     explain: str | None = None,
 ) -> int:
     """Check every query against PostgreSQL: its SQL, its header, its generated module.
@@ -93,6 +96,13 @@ def check(
     release
         Check the queries of a running release instead, on the schema of this working tree: a tag, a branch
         or a commit of git, such as v1.4. Reports what breaks between the migrations and the restart.
+    distributed
+        Check instead whether the queries and tables fit a database that is distributed by this column, such
+        as tenant_id: each query is bound to one tenant, and each key holds the column. In JSON, an object
+        with problems, queries and tables.
+    reference
+        With --distributed: the tables that every server has a copy of, as schema.table or schema.*, with
+        commas between them.
     explain
         Print the page of a finding, and check nothing.
     """
@@ -103,7 +113,9 @@ def check(
     project = load_project()
     if release is not None:
         refuse_options(
+            "--release",
             files=bool(files),
+            distributed=distributed is not None,
             schema=schema,
             cache_map=cache_map,
             sql_only=sql_only,
@@ -120,6 +132,28 @@ def check(
         print("\n".join(lines), file=sys.stdout if format == "text" else sys.stderr)
         return FINDINGS if broken else FINE
     only = _only(project, files)
+    if reference is not None and distributed is None:
+        raise SettingsError("--reference: expected --distributed with it, got none")
+    if distributed is not None:
+        refuse_options(
+            "--distributed",
+            schema=schema,
+            cache_map=cache_map,
+            sql_only=sql_only,
+            baseline=baseline is not None,
+            update_baseline=update_baseline,
+            prune_baseline=prune_baseline,
+            fix=fix,
+        )
+        copies = [name for name in map(str.strip, (reference or "").split(",")) if name]
+        spread, lines = distribution_report(
+            project, distributed, copies, scratch, only=only, no_cache=no_cache
+        )
+        if format == "text":
+            print_distribution(spread)
+        _print(spread.problems, None, format, whole=spread)
+        print("\n".join(lines), file=sys.stdout if format == "text" else sys.stderr)
+        return FINDINGS if spread.problems else FINE
     accepted = _baseline(project, baseline, update=update_baseline, prune=prune_baseline)
     lint = (schema or project.check_schema) and not only
     found = check_project(
@@ -155,7 +189,7 @@ def check(
     summary = f"{_counted(len(found.statements), 'query', 'queries')}, {took:.1f} s"
     if accepted is not None and found_here:
         summary += f"; {_counted(found_here, 'finding')} in the baseline"
-    entries = invalidations(found.inspection.checked)
+    entries = invalidations(found.inspection.checked, times_of(project))
     _print(problems, entries if cache_map else None, format)
     notes = [f"{_counted(len(problems), 'problem')} in {summary}"] if problems else []
     if format == "text" and not problems:
@@ -171,10 +205,17 @@ def check(
     return FINDINGS if problems else FINE
 
 
-def _print(problems: Sequence[Problem], entries: Sequence[CacheEntry] | None, format: str) -> None:
-    """Print problems, and the map of cached results if it is given."""
+def _print(
+    problems: Sequence[Problem],
+    entries: Sequence[CacheEntry] | None,
+    format: str,
+    *,
+    whole: msgspec.Struct | None = None,
+) -> None:
+    """Print problems, and the map of cached results if it is given; in JSON, ``whole`` in their place."""
     if format == "json":
-        report = problems if entries is None else {"problems": problems, "cache": entries}
+        report: object = problems if entries is None else {"problems": problems, "cache": entries}
+        report = whole if whole is not None else report
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(report)).decode() + "\n")
     elif format == "sarif":
         report = sarif_log(problems, repository_root(), version=plainsql.__version__)
@@ -281,7 +322,10 @@ def _counted(count: int, one: str, many: str = "") -> str:
 
 def _entry(entry: CacheEntry) -> str:
     """Return a cached read as lines: its name and time, its dependencies, the writes that invalidate it."""
-    lines = [f"{entry.read}, {entry.ttl:g} s"]
+    time = "never stored" if entry.ttl is None else f"{entry.ttl:g} s"
+    if entry.header_ttl is not None:
+        time += f", by {entry.set_by}; its header has {entry.header_ttl:g} s"
+    lines = [f"{entry.read}, {time}"]
     lines += [f"  depends on {depends}" for depends in entry.depends or ("no table",)]
     width = max((len(each.write) for each in entry.invalidated), default=0)
     for each in entry.invalidated:

@@ -42,12 +42,12 @@ def release_report(
     return problems, [*(f"note: {note}" for note in found.notes), summary]
 
 
-def refuse_options(**given: bool) -> None:
-    """Raise ``SettingsError`` if an option is given that does not go with ``--release``."""
+def refuse_options(chosen: str, /, **given: bool) -> None:
+    """Raise ``SettingsError`` if an option is given that does not go with ``chosen``."""
     for name, is_given in given.items():
         if is_given:
             option = name if name == "files" else f"--{name.replace('_', '-')}"
             raise SettingsError(
-                f"--release: expected no {option} with it, got both",
+                f"{chosen}: expected no {option} with it, got both",
                 hint="check the work tree in a run of its own: plainsql check",
             )

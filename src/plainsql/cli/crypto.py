@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
 import psycopg
 from cyclopts import App, Parameter
@@ -65,10 +65,12 @@ def rotate(
 ) -> int:
     """Encrypt stored values again with the first key, in batches, while programs run.
 
+    A searchable value gets the digest of that key, also if it had none.
+
     You may interrupt it at any time; run it again for the rest. Triggers of the table fire, as for any
     update.
 
-    Exits with 0 if all values are encrypted with the first key, 1 if some could not be decrypted (they are
+    Exits with 0 if all values are encrypted with the first key, 1 if some could not be rotated (they are
     left unchanged) or if programs wrote with an older key meanwhile, 2 if it could not run.
 
     Parameters
@@ -96,7 +98,8 @@ def rotate(
     with resolve_database(database) as url, _connected(url) as connection:
         scoped = _Scoped(connection, settings)
         rotations = [
-            Rotation(scoped, each, bound, ring, batch) for each, bound in _columns(connection, column, keys)
+            Rotation(scoped, each.column, each.bound, ring, batch, each.form, each.scope)
+            for each in _columns(connection, column, keys)
         ]
         for rotation in rotations:
             rotation.prepare(partly=bool(settings))
@@ -144,15 +147,27 @@ def _say(rotation: Rotation, done: int, left: int) -> None:
         )
 
 
-def _columns(connection: Any, column: str | None, keys: str | None) -> list[tuple[str, tuple[str, ...]]]:
-    """Return the columns to rotate, each with the columns that its values are bound to."""
+class _Column(NamedTuple):
+    """A column to rotate."""
+
+    column: str
+    bound: tuple[str, ...]
+    """The columns that its values are bound to."""
+    form: str | None = None
+    scope: tuple[str, ...] = ()
+    """The form of its search digests, and the columns that they are bound to."""
+
+
+def _columns(connection: Any, column: str | None, keys: str | None) -> list[_Column]:
+    """Return the columns to rotate."""
     if column is not None and column.count(".") != 2:
         raise PlainsqlError(f"expected schema.table.column, got {column!r}")
     if keys is not None:
         if column is None:
             raise PlainsqlError("--keys needs the column that they are for")
-        return [(column, tuple(key.strip() for key in keys.split(",")))]
-    declared = _declared(statements.load(Path(os.path.relpath(Project.load().sql_folder))).values())
+        return [_Column(column, tuple(key.strip() for key in keys.split(",")))]
+    found = list(statements.load(Path(os.path.relpath(Project.load().sql_folder))).values())
+    declared = _declared(found)
     if column is not None and column not in declared:
         raise PlainsqlError(
             f"no header calls {column} encrypted",
@@ -163,15 +178,40 @@ def _columns(connection: Any, column: str | None, keys: str | None) -> list[tupl
     wanted = [column] if column is not None else sorted(declared)
     if not wanted:
         raise PlainsqlError("no header of the SQL folder calls a column encrypted")
-    return [(each, _one(each, declared[each], _names(connection, each))) for each in wanted]
+    searches = _searches(found)
+    columns: list[_Column] = []
+    for each in wanted:
+        form, scope = searches.get(each, (None, ()))
+        columns.append(_Column(each, _one(each, declared[each], _names(connection, each)), form, scope))
+    return columns
 
 
 def _declared(found: Iterable[Statement]) -> dict[str, set[tuple[str, ...]]]:
     declared: dict[str, set[tuple[str, ...]]] = {}
     for statement in found:
         for encryption in statement.encryptions:
-            declared.setdefault(encryption.column, set()).add(encryption.bound)
+            if not encryption.is_search:
+                declared.setdefault(encryption.column, set()).add(encryption.bound)
     return declared
+
+
+def _searches(found: Iterable[Statement]) -> dict[str, tuple[str, tuple[str, ...]]]:
+    """Return the form and the scope of the digests of each searchable column.
+
+    Raises ``EncryptionError`` if two headers do not agree.
+    """
+    searches: dict[str, tuple[str, tuple[str, ...]]] = {}
+    for statement in found:
+        for each in statement.encryptions:
+            if each.form and searches.setdefault(each.column, (each.form, each.scope)) != (
+                each.form,
+                each.scope,
+            ):
+                raise EncryptionError(
+                    f"the headers do not agree how {each.column} is searched: {each.place} says {each.words}",
+                    hint="write the same in all of them: plainsql check shows the others",
+                )
+    return searches
 
 
 def _one(column: str, declared: set[tuple[str, ...]], names: set[str]) -> tuple[str, ...]:

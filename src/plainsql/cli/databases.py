@@ -48,9 +48,12 @@ _OF_ALL: Final = (
         ("migrate",),
         ("migrate", "status"),
         ("db", "doctor"),
+        ("db", "backup"),
     ),
 )
 """Those that work on each database in turn, if none is named."""
+_OF_NO_PROJECT: Final = (("db", "restore"),)
+"""Those of a group of ``_OF_A_DATABASE`` that work on a database of none of the project's tables."""
 _NAMED_OPTIONS: Final = frozenset({"--accept", "--baseline", "--database", "--folder", "--layer", "--stats"})
 """Options for one database."""
 _DOCUMENTS: Final = frozenset({"json", "sarif"})
@@ -120,7 +123,7 @@ def run_on_databases(
 
 def _runs(arguments: list[str], name: str | None) -> list[_Run]:
     command = _command(arguments)
-    concerns = any(command[: len(each)] == each for each in _OF_A_DATABASE)
+    concerns = command not in _OF_NO_PROJECT and any(command[: len(each)] == each for each in _OF_A_DATABASE)
     if not concerns or not _OF_NONE.isdisjoint(each.partition("=")[0] for each in arguments):
         return [_Run(name, arguments)]
     projects = Project.load_all()

@@ -26,11 +26,23 @@ def encrypt_arguments(
     sent = dict(known)
     for parameter in statement.parameters:
         if parameter.encryption is not None and parameter.name in known:
-            mark = Encrypted(parameter.encryption.column, *parameter.encryption.marks)
+            encryption = parameter.encryption
+            mark = Encrypted(
+                encryption.column, *encryption.marks, form=encryption.form, scope=encryption.scope
+            )
             keys = [_key(known.get(key), types.get(key)) for key in mark.names]
-            stored = mark.encrypt(parameter.name, known[parameter.name], keys)
-            sent[parameter.name] = None if stored is None else "\\x" + stored.hex()
+            if encryption.is_search:
+                digests = mark.digests(parameter.name, known[parameter.name], keys)
+                sent[parameter.name] = None if digests is None else _array(digests)
+            else:
+                stored = mark.encrypt(parameter.name, known[parameter.name], keys)
+                sent[parameter.name] = None if stored is None else "\\x" + stored.hex()
     return list(sent.values())
+
+
+def _array(values: Sequence[bytes]) -> str:
+    """Return values as PostgreSQL reads a ``bytea[]``."""
+    return "{" + ",".join(f'"\\\\x{value.hex()}"' for value in values) + "}"
 
 
 def hide(statement: Statement, names: Sequence[str], rows: list[list[Cell]]) -> None:

@@ -40,6 +40,8 @@ _MOST_VARIANTS: Final = NumberRange("an integer", 1, 1000, "4")
 _LOCK_TIMEOUT: Final = "5s"
 _ENCRYPTED: Final = "\\x00"
 """The value of an encrypted parameter in a plan: no condition compares what is stored."""
+_SEARCHED: Final = '{"\\\\x00"}'
+"""The digests of a searched parameter in a plan, which depend on no key."""
 
 
 def explain(
@@ -219,13 +221,17 @@ def _given_call(
     given: Mapping[str, Given],
 ) -> Call:
     choices = _given_choices(statement, given)
-    encrypted = {each.name for each in statement.parameters if each.encryption is not None}
+    hidden = {
+        each.name: _SEARCHED if each.encryption.is_search else _ENCRYPTED
+        for each in statement.parameters
+        if each.encryption is not None
+    }
     types = _types(connection, statement, variant) if any(each.is_json for each in given.values()) else {}
     values: dict[str, str | None] = {}
     for name, value in given.items():
         if name not in choices:
             text = to_text(name, value, types.get(name))
-            values[name] = _ENCRYPTED if name in encrypted and text is not None else text
+            values[name] = hidden.get(name, text) if text is not None else None
     return Call(name="given", values=values, choices=choices, required=True)
 
 

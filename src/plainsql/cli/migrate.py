@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import App, Parameter
 
 from plainsql.cli.exit_codes import COULD_NOT_RUN, FINDINGS, FINE
+from plainsql.cli.migrate_partitions import partitions
 from plainsql.cli.migrate_schema import schema
 from plainsql.cli.migrate_target import Target, guarded, of_database, own_folder
 from plainsql.cli.migrate_trace import trace
@@ -44,6 +45,7 @@ app = App(
 app.command(trace)
 app.command(verify)
 app.command(schema)
+app.command(partitions)
 
 
 @Parameter(name="*")

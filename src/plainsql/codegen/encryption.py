@@ -19,6 +19,7 @@ __all__ = [
     "annotate_encrypted",
     "check_encrypted",
     "encrypt_expression",
+    "encrypting_function",
     "unbound_encryption",
 ]
 
@@ -39,15 +40,31 @@ def annotate_encrypted(encryption: Encryption) -> Annotation:
     )
 
 
+def encrypting_function(encryption: Encryption) -> str:
+    """Return the function of ``plainsql.crypto`` that makes the sent value of a parameter."""
+    if encryption.is_search:
+        return "search_digests"
+    return "encrypt_searchable" if encryption.form else "encrypt"
+
+
 def encrypt_expression(parameter: Parameter, function: str) -> str:
-    """Return the expression that encrypts a parameter; ``function`` is the module's name for ``encrypt``."""
-    assert parameter.encryption is not None
-    keys = ", ".join(
+    """Return the expression of a parameter's sent value.
+
+    ``function`` is the module's name for its ``encrypting_function``.
+    """
+    encryption = parameter.encryption
+    assert encryption is not None
+    parts = [string_literal(encryption.column), f'"{parameter.name}"', parameter.name]
+    if encryption.form:
+        parts.append(string_literal(encryption.form))
+    if encryption.form and not encryption.is_search:
+        scope = ", ".join(map(string_literal, encryption.scope))
+        parts.append(f"({scope}{',' if len(encryption.scope) == 1 else ''})")
+    parts += [
         f'**{{"{column}": {key}}}' if iskeyword(column) else f"{column}={key}"
-        for column, key in zip(parameter.encryption.bound, parameter.encryption.keys, strict=True)
-    )
-    column = string_literal(parameter.encryption.column)
-    return f'{function}({column}, "{parameter.name}", {parameter.name}, {keys})'
+        for column, key in zip(encryption.bound, encryption.keys, strict=True)
+    ]
+    return f"{function}({', '.join(parts)})"
 
 
 def check_encrypted(statement: Statement, variants: Sequence[Analysis]) -> None:
@@ -64,6 +81,8 @@ def check_encrypted(statement: Statement, variants: Sequence[Analysis]) -> None:
 def unbound_encryption(statement: Statement, analysis: Analysis) -> Iterator[Finding]:
     """Yield the findings about encrypted parameters that may be written into a row they are not bound to."""
     for encryption, fact, _ in _parameters(statement, analysis):
+        if encryption.is_search:
+            continue
         writes = _writes(encryption, analysis)
         keys = " and ".join(f":{key}" for key in encryption.keys)
         if not writes and not fact.written_to and not fact.compared:
@@ -90,11 +109,17 @@ class ColumnBindings:
 
     def __init__(self) -> None:
         self._known: dict[str, tuple[Statement, tuple[frozenset[str], ...]]] = {}
+        self._searches: dict[str, tuple[Statement, Encryption]] = {}
+        """The first statement that writes or searches a column's digests, and how."""
+        self._unsearchable: dict[str, tuple[Statement, Encryption]] = {}
+        """The first statement that writes a column's values without digests."""
 
     def check(self, statement: Statement, variants: Sequence[Analysis]) -> None:
         """Raise ``ContractError`` if a statement binds a column's values to other columns than an earlier
         one.
         """
+        for encryption in statement.encryptions:
+            self._check_search(statement, encryption)
         for encryption, keys in _keys(statement, variants):
             first, known = self._known.setdefault(encryption.column, (statement, keys))
             if len(known) != len(keys) or not all(a & b for a, b in zip(known, keys, strict=True)):
@@ -115,6 +140,47 @@ class ColumnBindings:
                         f"name the column of {key}: encrypted ({min(columns)} = {key})",
                     )
 
+    def _check_search(self, statement: Statement, encryption: Encryption) -> None:
+        """Raise ``ContractError`` if a column's digests are made here in another way than elsewhere."""
+        column = encryption.column
+        if not encryption.form:
+            if any(parameter.encryption is encryption for parameter in statement.parameters):
+                self._unsearchable.setdefault(column, (statement, encryption))
+        else:
+            first, known = self._searches.setdefault(column, (statement, encryption))
+            if (known.form, known.scope) != (encryption.form, encryption.scope):
+                raise _error(
+                    statement,
+                    encryption,
+                    f"{column} is searched {_manner(encryption)} here, and {_manner(known)} in {first.path}",
+                    "write the same in both: a digest made in one way is not found in the other",
+                )
+        if column in self._searches and column in self._unsearchable:
+            searching, known = self._searches[column]
+            writing, plain = self._unsearchable[column]
+            raise _error(
+                writing,
+                plain,
+                f"{column} is searched {_manner(known)} in {searching.path}, and written without a digest",
+                f"no search would find the row: write {_searchable(plain, known)}",
+            )
+
+
+def _manner(encryption: Encryption) -> str:
+    form = "exactly" if encryption.form == "exactly" else f"as {encryption.form}"
+    return f"({', '.join(encryption.scope)}) {form}" if encryption.scope else form
+
+
+def _searchable(written: Encryption, search: Encryption) -> str:
+    """Return the header's value of a written parameter with the form of a search."""
+    keys = ", ".join(
+        key if key == column else f"{column} = {key}"
+        for column, key in zip(written.bound, written.keys, strict=True)
+    )
+    scope = f" ({', '.join(search.scope)})" if search.scope or len(written.bound) > 1 else ""
+    form = "exactly" if search.form == "exactly" else f"as {search.form}"
+    return f"encrypted ({keys}), searchable{scope} {form}"
+
 
 def _keys(
     statement: Statement, variants: Sequence[Analysis]
@@ -122,7 +188,7 @@ def _keys(
     """Yield the columns of the table that encrypted values are bound to, if they are known."""
     for analysis in variants:
         for encryption, _, _ in _parameters(statement, analysis):
-            for use in _writes(encryption, analysis):
+            for use in () if encryption.is_search else _writes(encryption, analysis):
                 keys = tuple(_bound_to(use, key) for key in encryption.keys)
                 if all(keys):
                     yield encryption, keys
@@ -161,13 +227,17 @@ def _bound_to(use: TableUse, parameter: str) -> frozenset[str]:
 def _check_parameter(
     statement: Statement, encryption: Encryption, fact: ParameterFact, facts: dict[str, ParameterFact]
 ) -> None:
+    if encryption.is_search:
+        _check_search(statement, encryption, fact, facts)
+        return
     if fact.compared:
         raise _error(
             statement,
             encryption,
             f":{fact.name} is encrypted, and compared: it equals nothing, "
             "for one text is encrypted to other bytes each time",
-            "look the row up by another column, such as a hash of the text that is stored next to it",
+            "search its digests: write it as encrypted, searchable, and declare "
+            f"param {fact.name}: digest of {encryption.column} here",
         )
     _check_type(statement, encryption, f":{fact.name}", fact.type)
     other = next((str(column) for column in fact.written_to if str(column) != encryption.column), None)
@@ -180,6 +250,31 @@ def _check_parameter(
         )
     for name in encryption.keys:
         # A parameter on an optional line may be missing: the call then raises an error.
+        if name in facts:
+            _check_key_type(statement, encryption, f":{name}", facts[name].type)
+
+
+def _check_search(
+    statement: Statement, encryption: Encryption, fact: ParameterFact, facts: dict[str, ParameterFact]
+) -> None:
+    column = f"{encryption.column.rpartition('.')[2]}_digest"
+    type = _base(fact.type)
+    if type.kind != "array" or type.element is None or _base(type.element).name != "bytea":
+        raise _error(
+            statement,
+            encryption,
+            f":{fact.name} is {fact.type}, and the digests of a text are bytea[], one for each key",
+            f"compare it with a column of digests: {column} = any(:{fact.name})",
+        )
+    if fact.written_to or not fact.compared:
+        raise _error(
+            statement,
+            encryption,
+            f":{fact.name} is searched, and "
+            + (f"written into {fact.written_to[0]}" if fact.written_to else "not compared"),
+            f"compare it with a column of digests: {column} = any(:{fact.name})",
+        )
+    for name in encryption.keys:
         if name in facts:
             _check_key_type(statement, encryption, f":{name}", facts[name].type)
 

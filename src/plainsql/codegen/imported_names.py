@@ -25,7 +25,8 @@ _OF_PLAINSQL: Final = (
         "annotations",
     ),
     *("bits", "bounded", "composite", "count", "dumped", "dumped_bounds", "dumped_elements", "elements"),
-    *("copied", "columns", "encrypt", "many", "one", "optional", "paged", "sending", "tuples"),
+    *("copied", "columns", "encrypt", "encrypt_searchable", "many", "one", "optional", "paged"),
+    *("search_digests", "sending", "tuples"),
 )
 """The names that any module may import from plainsql."""
 

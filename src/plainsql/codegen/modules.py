@@ -253,7 +253,7 @@ _HOME_OF_IMPORTS = {
     **dict.fromkeys(("copied", "count", "many", "one", "optional", "paged"), "plainsql.query"),
     **dict.fromkeys(("CachedRead", "Change", "Dependency"), "plainsql.dependencies"),
     **dict.fromkeys(("Composite", "JsonObject", "Row"), "plainsql.rows"),
-    "encrypt": "plainsql.crypto",
+    **dict.fromkeys(("encrypt", "encrypt_searchable", "search_digests"), "plainsql.crypto"),
     "warn_of_deprecated_query": "plainsql.deprecation",
 }
 """The imports of modules in addition to types."""

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from plainsql.codegen.classes import Classes, RowClass
 from plainsql.codegen.dependency_arguments import dependency_arguments, dependency_names
 from plainsql.codegen.docstrings import field_docstring, query_docstring
-from plainsql.codegen.encryption import encrypt_expression
+from plainsql.codegen.encryption import encrypt_expression, encrypting_function
 from plainsql.codegen.enums import EnumTypes
 from plainsql.codegen.error_classes import ErrorClass
 from plainsql.codegen.imported_names import ImportedNames
@@ -228,7 +228,7 @@ def _called(function: QueryFunction) -> Iterator[str]:
             yield "NullError"
     for parameter in (*function.statement.parameters, *function.statement.setting_parameters):
         if parameter.encryption is not None:
-            yield "encrypt"
+            yield encrypting_function(parameter.encryption)
         if _is_bounded(parameter):
             yield "bounded"
             if "Decimal(" in _ends(parameter):
@@ -239,7 +239,7 @@ _HOME_OF_CALLED = {
     **dict.fromkeys(("dumped", "dumped_bounds", "dumped_elements", "sending"), "plainsql.query"),
     **dict.fromkeys(("bits", "bounded", "columns", "composite", "elements"), "plainsql.query"),
     **dict.fromkeys(("NullError", "tuples"), "plainsql.query"),
-    "encrypt": "plainsql.crypto",
+    **dict.fromkeys(("encrypt", "encrypt_searchable", "search_digests"), "plainsql.crypto"),
     "warn_of_deprecated_query": "plainsql.deprecation",
     "Decimal": "decimal",
 }
@@ -431,7 +431,7 @@ def _values(function: QueryFunction, names: Names) -> str:
         if planned.wrap:
             text = f"{names.of(planned.wrap)}({text})"
         if parameter is not None and parameter.encryption is not None:
-            text = encrypt_expression(parameter, names.of("encrypt"))
+            text = encrypt_expression(parameter, names.of(encrypting_function(parameter.encryption)))
         if parameter is not None and _is_bounded(parameter):
             ends = names.annotation(Annotation(_ends(parameter), frozenset({("decimal", "Decimal")})))
             text = f'{names.of("bounded")}("{planned.name}", {text}, {ends})'

@@ -5,9 +5,19 @@ callers give and get text. The keys come from ``PLAINSQL_ENCRYPTION_KEYS``. Impo
 cryptography: the first encrypted value does.
 """
 
-from plainsql.crypto.columns import Encrypted, encrypt
+from plainsql.crypto.columns import Encrypted, encrypt, encrypt_searchable, search_digests
 from plainsql.crypto.keyring import KEYS_VARIABLE, KeyRing, new_key
 from plainsql.crypto.rotation import Rotation
 from plainsql.crypto.secret import Secret
 
-__all__ = ["KEYS_VARIABLE", "Encrypted", "KeyRing", "Rotation", "Secret", "encrypt", "new_key"]
+__all__ = [
+    "KEYS_VARIABLE",
+    "Encrypted",
+    "KeyRing",
+    "Rotation",
+    "Secret",
+    "encrypt",
+    "encrypt_searchable",
+    "new_key",
+    "search_digests",
+]

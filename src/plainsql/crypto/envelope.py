@@ -9,6 +9,9 @@
     nonce    12 bytes   random, new for every value
     text     the rest   AES-256-GCM's ciphertext, and its tag of 16 bytes
 
+A searchable value begins with ``pss1`` and its search digest of 32 bytes, and goes on with n. The digest is
+at a fixed place, so that a generated column can hold it: ``substring(email from 5 for 32)``.
+
 The associated data, which are authenticated and not stored, are everything before the nonce, the column
 (``schema.table.column``), and the names and values of the columns that identify the row. Each part is
 preceded by its length, so that two different lists of parts never have the same bytes.
@@ -33,16 +36,24 @@ from plainsql.errors import BindError
 
 __all__ = [
     "CHECK",
+    "DIGEST",
     "NONCE",
+    "SEARCHABLE",
     "Envelope",
     "associated_data",
     "header",
     "other_data",
     "refuse_unusual",
+    "same_key",
     "unpack",
+    "with_lengths",
 ]
 
 MAGIC: Final = b"pse1"
+SEARCHABLE: Final = b"pss1"
+"""The first bytes of a value with a search digest."""
+DIGEST: Final = 32
+"""The length of a search digest, in bytes."""
 CHECK: Final = 4
 """The length of a key's check, in bytes."""
 NONCE: Final = 12
@@ -64,18 +75,21 @@ class Envelope(NamedTuple):
     check: bytes
     nonce: bytes
     ciphertext: bytes
+    digest: bytes = b""
+    """The search digest; empty if the value is not searchable."""
 
 
-def header(key_id: str, check: bytes) -> bytes:
-    """Return the bytes before the nonce."""
+def header(key_id: str, check: bytes, digest: bytes = b"") -> bytes:
+    """Return the bytes before the nonce, with the search digest if there is one."""
     name = key_id.encode("ascii")
-    return MAGIC + bytes([len(name)]) + name + check
+    return (SEARCHABLE + digest if digest else MAGIC) + bytes([len(name)]) + name + check
 
 
 def unpack(stored: bytes) -> Envelope | None:
     """Return the parts of a stored value, None if it has not this form."""
-    start = len(MAGIC) + 1
-    if not stored.startswith(MAGIC) or len(stored) < start:
+    digest = stored[len(SEARCHABLE) :][:DIGEST] if stored.startswith(SEARCHABLE) else b""
+    start = len(MAGIC) + len(digest) + 1
+    if not (digest or stored.startswith(MAGIC)) or len(stored) < start:
         return None
     after_id = start + stored[start - 1]
     at = after_id + CHECK
@@ -85,7 +99,9 @@ def unpack(stored: bytes) -> Envelope | None:
         key_id = stored[start:after_id].decode("ascii")
     except UnicodeDecodeError:
         return None
-    return Envelope(stored[:at], key_id, stored[after_id:at], stored[at : at + NONCE], stored[at + NONCE :])
+    return Envelope(
+        stored[:at], key_id, stored[after_id:at], stored[at : at + NONCE], stored[at + NONCE :], digest
+    )
 
 
 def associated_data(head: bytes, column: str, names: Sequence[str], values: Sequence[object]) -> bytes:
@@ -100,7 +116,7 @@ def associated_data(head: bytes, column: str, names: Sequence[str], values: Sequ
             parts.append(str(value).encode())
         else:
             parts.append(_canonical(column, name, value))
-    return _joined(parts)
+    return with_lengths(parts)
 
 
 def refuse_unusual(column: str, names: Sequence[str], values: Sequence[object]) -> None:
@@ -128,7 +144,7 @@ def other_data(head: bytes, column: str, names: Sequence[str], values: Sequence[
       value came back as one; so all spellings mean the same row.
     """
     texts = [_canonical(column, name, value) for name, value in zip(names, values, strict=True)]
-    yield _joined([head, column.encode(), *map(_as_uuid, texts)])
+    yield with_lengths([head, column.encode(), *map(_as_uuid, texts)])
     spelled = [
         _spellings(value) if isinstance(value, UUID) else [text]
         for value, text in zip(values, texts, strict=True)
@@ -137,7 +153,7 @@ def other_data(head: bytes, column: str, names: Sequence[str], values: Sequence[
         parts = [ROW, head, column.encode()]
         for name, text in zip(names, chosen, strict=True):
             parts += [name.encode(), text]
-        yield _joined(parts)
+        yield with_lengths(parts)
 
 
 def _spellings(value: UUID) -> list[bytes]:
@@ -166,6 +182,14 @@ def _canonical(column: str, name: str, value: object) -> bytes:
         ) from None
 
 
+def same_key(column: str, name: str, value: object) -> bytes:
+    """Return one text for all spellings of a key, which is a uuid if it can be one.
+
+    Raises ``BindError`` if it is null, or of a type whose values have more than one text form.
+    """
+    return _as_uuid(_canonical(column, name, value))
+
+
 def _as_uuid(text: bytes) -> bytes:
     try:
         return str(UUID(text.decode())).encode()
@@ -173,5 +197,6 @@ def _as_uuid(text: bytes) -> bytes:
         return text
 
 
-def _joined(parts: Sequence[bytes]) -> bytes:
+def with_lengths(parts: Sequence[bytes]) -> bytes:
+    """Return the parts with the length of each in front: two lists never have the same bytes."""
     return b"".join(part for text in parts for part in (len(text).to_bytes(4), text))

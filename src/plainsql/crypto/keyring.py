@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
+from plainsql.crypto.blind_index import derived_key
 from plainsql.crypto.envelope import (
     CHECK,
     NONCE,
@@ -27,7 +28,7 @@ from plainsql.errors import BindError, EncryptionError, SettingsError
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-__all__ = ["KEYS_VARIABLE", "KeyRing", "new_key"]
+__all__ = ["KEYS_VARIABLE", "KeyRing", "new_key", "parse_keys"]
 
 KEYS_VARIABLE: Final = "PLAINSQL_ENCRYPTION_KEYS"
 """``id:key,id:key``: each key is 32 bytes in base64. The first one encrypts, all of them decrypt."""
@@ -39,12 +40,15 @@ _KEY_BYTES: Final = 32
 class KeyRing:
     """Keys by their ids. Its repr shows the ids, never a key."""
 
-    __slots__ = ("_ciphers", "_header", "active", "ids")
+    __slots__ = ("_ciphers", "_derived", "_header", "_keys", "active", "ids")
 
     def __init__(self, keys: Sequence[tuple[str, bytes]]) -> None:
         """``keys`` are ids with 32 bytes each, at least one; the first one encrypts."""
         aesgcm = _aesgcm()
         self._ciphers = {key_id: (_check(key), aesgcm(key)) for key_id, key in keys}
+        self._keys = tuple(key for _, key in keys)
+        self._derived: dict[str, tuple[bytes, ...]] = {}
+        """The keys of search digests, by column."""
         self.ids = tuple(self._ciphers)
         self.active = self.ids[0]
         """The id of the key that encrypts."""
@@ -64,16 +68,26 @@ class KeyRing:
             )
         return _parsed(text)
 
-    def encrypt(self, text: str, column: str, names: Sequence[str], values: Sequence[object]) -> bytes:
+    def encrypt(
+        self, text: str, column: str, names: Sequence[str], values: Sequence[object], digest: bytes = b""
+    ) -> bytes:
         """Encrypt a text for one column of one row, with a new nonce.
 
-        ``names`` and ``values`` identify the row.
+        ``names`` and ``values`` identify the row. The value begins with its search digest if it has one.
         """
-        data = associated_data(self._header, column, names, values)
+        check, cipher = self._ciphers[self.active]
+        head = header(self.active, check, digest) if digest else self._header
+        data = associated_data(head, column, names, values)
         refuse_unusual(column, names, values)
         nonce = os.urandom(NONCE)
-        _, cipher = self._ciphers[self.active]
-        return self._header + nonce + cipher.encrypt(nonce, text.encode(), data)
+        return head + nonce + cipher.encrypt(nonce, text.encode(), data)
+
+    def search_keys(self, column: str) -> tuple[bytes, ...]:
+        """Return the keys of a column's search digests: that of the first key, then of the others."""
+        found = self._derived.get(column)
+        if found is None:
+            found = self._derived[column] = tuple(derived_key(key, column) for key in self._keys)
+        return found
 
     def decrypt(self, stored: object, column: str, names: Sequence[str], values: Sequence[object]) -> str:
         """Return the text that was encrypted for this column of this row.
@@ -109,7 +123,10 @@ class KeyRing:
 
     @property
     def current(self) -> bytes:
-        """The prefix of all values encrypted with the first key, and of no others."""
+        """The prefix of all values encrypted with the first key, and of no others.
+
+        A searchable value has it without the first four bytes, behind its digest.
+        """
         return self._header
 
     def __repr__(self) -> str:
@@ -157,22 +174,30 @@ def new_key() -> str:
 # The same text always has the same ring: a change of the environment takes effect at the next call.
 @lru_cache(maxsize=4)
 def _parsed(text: str) -> KeyRing:
+    return KeyRing(list(parse_keys(text, KEYS_VARIABLE).items()))
+
+
+def parse_keys(text: str, variable: str) -> dict[str, bytes]:
+    """Return keys by their ids, in their order, from the text of an environment variable.
+
+    Raises ``SettingsError`` if it cannot be parsed; the message names the variable, and no part of a key.
+    """
     keys: dict[str, bytes] = {}
     for number, item in enumerate(text.split(","), 1):
         key_id, colon, encoded = item.strip().partition(":")
         if not colon or not _ID.fullmatch(key_id):
             # The entry may be the key itself, so the message does not show it.
             raise SettingsError(
-                f"{KEYS_VARIABLE}: entry {number} has no id, expected id:key",
+                f"{variable}: entry {number} has no id, expected id:key",
                 hint="use up to 64 letters, digits, '.', '_' and '-', such as 2026-11",
             )
         if key_id in keys:
-            raise SettingsError(f"{KEYS_VARIABLE}: the id {key_id!r} is given twice", hint="rename one")
-        keys[key_id] = _decoded(key_id, encoded)
-    return KeyRing(list(keys.items()))
+            raise SettingsError(f"{variable}: the id {key_id!r} is given twice", hint="rename one")
+        keys[key_id] = _decoded(variable, key_id, encoded)
+    return keys
 
 
-def _decoded(key_id: str, encoded: str) -> bytes:
+def _decoded(variable: str, key_id: str, encoded: str) -> bytes:
     try:
         key = base64.b64decode(encoded.strip().translate(str.maketrans("-_", "+/")), validate=True)
     except (binascii.Error, ValueError):
@@ -182,7 +207,7 @@ def _decoded(key_id: str, encoded: str) -> bytes:
         found = f"got {len(key)}"
     if len(key) != _KEY_BYTES:
         raise SettingsError(
-            f"{KEYS_VARIABLE}: the key {key_id!r}: expected {_KEY_BYTES} bytes in base64, {found}",
+            f"{variable}: the key {key_id!r}: expected {_KEY_BYTES} bytes in base64, {found}",
             hint="create one: plainsql crypto new-key",
         )
     return key

@@ -110,11 +110,12 @@ class Executor(AsyncSql):
         query: CompiledCopy,
         rows: Iterable[Any] | AsyncIterable[Any],
         progress: Progress | None = None,
+        analyze: bool = False,
         /,
     ) -> Coroutine[Any, Any, int]:
         """Copy rows into the table of a query; call the query instead."""
         return self._chain.copy_rows(
-            query, lambda connection: copy_query(connection, query, rows, progress), self._pool, None
+            query, lambda connection: copy_query(connection, query, rows, progress, analyze), self._pool, None
         )
 
     async def copy_out(

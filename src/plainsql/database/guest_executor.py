@@ -158,13 +158,14 @@ class GuestExecutor(AsyncSql):
         query: CompiledCopy,
         rows: Iterable[Any] | AsyncIterable[Any],
         progress: Progress | None = None,
+        analyze: bool = False,
         /,
     ) -> Coroutine[Any, Any, int]:
         """Copy rows into the table of a query; call the query instead."""
         return self._run(
             query,
             lambda connection: _in_transaction(
-                connection, partial(copy_query, connection, query, rows, progress)
+                connection, partial(copy_query, connection, query, rows, progress, analyze)
             ),
             "copy_in",
         )

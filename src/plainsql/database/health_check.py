@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from asyncpg import exceptions
 
 from plainsql.database.pool.tenant_pool import TenantPool
 from plainsql.errors import PlainsqlError
+from plainsql.health.parts import DATABASE, all_steps, ends_checks, known
 from plainsql.health.redis_check import check_redis
 from plainsql.health.results import Check, Health, failure
-from plainsql.health.server_checks import Place, server_checks
+from plainsql.health.server_checks import Place
 from plainsql.health.speed_check import check_speed
 from plainsql.health.steps import Command, RefusedStepError, Rows, Steps, next_step
-from plainsql.layer_folders import Layer, known_layer, known_layers
+from plainsql.layer_folders import Layer, known_layer
 
 if TYPE_CHECKING:
     from plainsql.database.state import DatabaseState
 
 __all__ = ["check_health"]
-
-_DATABASE = "postgresql"
 
 
 async def check_health(
@@ -47,38 +46,28 @@ async def _database(
     is_held = False
     try:
         async with asyncio.timeout(timeout):
-            layers = await asyncio.to_thread(_layers) if only is None and migrations else []
-            if only is not None:
+            if only is None:
+                layers = await asyncio.to_thread(known, migrations=migrations)
+            else:
                 layers = [only]
             async with _acquire(state, pool) as connection:
                 is_held = True
                 place = Place(state.pool.name, _host(connection))
-                steps = server_checks(
-                    place,
-                    layers,
-                    only_present=only is None,
-                    migrations=migrations,
-                    in_depth=only is not None,
-                )
-                await _run(steps, connection, done)
+                steps = all_steps(place, layers, in_depth=only is not None, migrations=migrations)
+                await _run(steps, connection, done, in_transaction=state.pool.by_transaction)
         return done
     except (PlainsqlError, exceptions.PostgresError, exceptions.InterfaceError) as error:
-        failed = failure(_DATABASE, error)
+        failed = failure(DATABASE, error)
     except TimeoutError:
         if is_held or connections.in_use < connections.max_size:
             text, hint = f"no answer within {timeout:g} s", "check the load of the server, and the network"
         else:
             text = f"no connection of the pool became free within {timeout:g} s"
             hint = f"hold connections for a shorter time, or raise max_size, which is {connections.max_size}"
-        failed = Check(_DATABASE, "failed", text, hint)
+        failed = Check(DATABASE, "failed", text, hint)
     except OSError as error:
-        failed = failure(_DATABASE, error)
-    return [failed, *(check for check in done if check.name != _DATABASE)]
-
-
-def _layers() -> list[Layer]:
-    known = known_layers()
-    return [known[name] for name in sorted(known)]
+        failed = failure(DATABASE, error)
+    return [failed, *(check for check in done if check.name != DATABASE)]
 
 
 def _acquire(state: DatabaseState, pool: TenantPool) -> AbstractAsyncContextManager[Any]:
@@ -91,7 +80,7 @@ def _host(connection: Any) -> str:
     return str(address if isinstance(address, str) else address[0])
 
 
-async def _run(steps: Steps, connection: Any, done: list[Check]) -> None:
+async def _run(steps: Steps, connection: Any, done: list[Check], *, in_transaction: bool) -> None:
     """Run the steps and append each check when it is done."""
     answer: Rows | RefusedStepError | None = None
     while (step := next_step(steps, answer)) is not None:
@@ -100,16 +89,18 @@ async def _run(steps: Steps, connection: Any, done: list[Check]) -> None:
             done.append(step)
             continue
         try:
-            if isinstance(step, Command):
-                await connection.execute(step.sql)
-                answer = ()
-            else:
-                answer = await connection.fetch(step)
+            # A step that is refused must not end the transaction of the others.
+            async with connection.transaction() if in_transaction else nullcontext():
+                if isinstance(step, Command):
+                    await connection.execute(step.sql)
+                    answer = ()
+                else:
+                    answer = await connection.fetch(step)
         except exceptions.PostgresError as error:
-            sqlstate = getattr(error, "sqlstate", None) or ""
-            if not sqlstate or sqlstate[:2] in ("08", "57"):
+            sqlstate = getattr(error, "sqlstate", None)
+            if ends_checks(sqlstate):
                 raise
-            answer = RefusedStepError(error.args[0], sqlstate, getattr(error, "hint", None))
+            answer = RefusedStepError(error.args[0], sqlstate or "", getattr(error, "hint", None))
 
 
 async def _redis(state: DatabaseState, timeout: float) -> Check:

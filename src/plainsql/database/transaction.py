@@ -167,13 +167,14 @@ class Transaction(AsyncSql):
         query: CompiledCopy,
         rows: Iterable[Any] | AsyncIterable[Any],
         progress: Progress | None = None,
+        analyze: bool = False,
         /,
     ) -> Coroutine[Any, Any, int]:
         """Copy rows into the table of a query; call the query instead."""
         if (write_set := self._outermost.write_set) is not None:
             write_set.add(tables_of(query))
         return self._exclusively(
-            query, lambda connection: copy_query(connection, query, rows, progress), "copy_in"
+            query, lambda connection: copy_query(connection, query, rows, progress, analyze), "copy_in"
         )
 
     async def copy_out(

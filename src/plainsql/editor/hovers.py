@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
+from plainsql.analysis.model import SettingFact
 from plainsql.check.finding_pages import finding_page
 from plainsql.check.problem_rules import RULES
 from plainsql.codegen import Checked
@@ -84,6 +85,8 @@ def _of_header(
         parts = [f"`{key[1]}:` {KEYS[key[1]]}"]
         if key[1] == "returns" and checked is not None:
             parts.append(_rows(checked))
+        if key[1] == "set" and (fact := _of_set(checked, text.text.count("\n", 0, begin) + 1)):
+            parts.insert(0, fact)
         if key[1] == "param" and key[2] and (fact := _of_parameter(checked, key[2])):
             parts.insert(0, fact)
         return Hover("\n\n".join(parts), begin, begin + key.end())
@@ -123,12 +126,61 @@ def signature(checked: Checked, modules: Iterable[str]) -> str:
 def _of_parameter(checked: Checked | None, name: str) -> str:
     fact = checked.parameters.get(name) if checked is not None else None
     if fact is None:
-        return ""
+        return _of_setting_parameter(checked, name)
     null = "may be null" if fact.nullable else "not null"
     written = (
         f"\n\nwritten to {', '.join(f'`{each}`' for each in fact.written_to)}" if fact.written_to else ""
     )
     return f"`:{name}` **{fact.type}**, {null}: {fact.because}{written}"
+
+
+def _of_setting_parameter(checked: Checked | None, name: str) -> str:
+    """Return the text about a parameter that only settings take."""
+    facts = [] if checked is None else list(zip(checked.statement.settings, checked.settings, strict=False))
+    own = [fact for setting, fact in facts if setting.parameter == name]
+    parameter = next(
+        (each for each in checked.statement.setting_parameters if each.name == name) if checked else iter(()),
+        None,
+    )
+    if parameter is None or not own:
+        return ""
+    bounds = parameter.bounds
+    parts = [f"`:{name}` **{_setting_type(own[0])}**"]
+    if bounds is not None and (bounds.low, bounds.high) != (None, None):
+        low, high = ("" if end is None else end for end in (bounds.low, bounds.high))
+        parts.append(f"{low}..{high}")
+    if bounds is not None and bounds.has_default:
+        parts.append(
+            "null by default: the session's value"
+            if bounds.default is None
+            else f"{str(bounds.default).lower() if isinstance(bounds.default, bool) else bounds.default}"
+            " by default"
+        )
+    parts.append(f"the value of `{'` and `'.join(fact.name for fact in own)}`")
+    return ", ".join(parts)
+
+
+def _of_set(checked: Checked | None, line: int) -> str:
+    """Return the text about the setting of a line, and about its parameter."""
+    if checked is None:
+        return ""
+    for setting, fact in zip(checked.statement.settings, checked.settings, strict=False):
+        if setting.place.line != line:
+            continue
+        limits = ""
+        if (fact.low, fact.high) != (None, None):
+            low, high = ("" if end is None else end for end in (fact.low, fact.high))
+            limits = f", {low}..{high}"
+        shown = f"`{fact.name}` **{_setting_type(fact)}**{limits}"
+        own = _of_setting_parameter(checked, setting.parameter) if setting.parameter is not None else ""
+        return f"{shown}\n\n{own}" if own else shown
+    return ""
+
+
+def _setting_type(fact: SettingFact) -> str:
+    if fact.labels:
+        return ", ".join(fact.labels)
+    return f"{fact.type}, {fact.unit}" if fact.unit else fact.type
 
 
 def _of_result(text: EditedText, word: Word, checked: Checked | None) -> str:

@@ -77,6 +77,7 @@ class FakeExecutor(Fake):
         query: CompiledCopy,
         rows: Iterable[Any] | AsyncIterable[Any],
         progress: Callable[[int], object] | None = None,
+        analyze: bool = False,
         /,
     ) -> int:
         """Answer a copy; call the query instead."""
@@ -136,6 +137,7 @@ class FakeSyncExecutor(Fake):
         query: CompiledCopy,
         rows: Iterable[Any],
         progress: Callable[[int], object] | None = None,
+        analyze: bool = False,
         /,
     ) -> int:
         """Answer a copy; call the query instead."""

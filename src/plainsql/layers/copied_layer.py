@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from plainsql.errors import PlainsqlError, SettingsError
+from plainsql.errors import SettingsError
 from plainsql.layer_folders import packaged_folder, packaged_layers
+from plainsql.layers.layer_edits import Edit, apply_edits
+from plainsql.layers.personal_data import ENCRYPTING_EDITS, PERSONAL_DATA
 
 __all__ = ["CopiedLayer", "LayerSetting", "copied_layer", "layer_settings"]
 
@@ -39,15 +41,6 @@ class CopiedLayer:
     sql: Mapping[Path, str]
     settings: Mapping[str, str]
     """All settings of the layer, also those that have their default."""
-
-
-class _Edit(NamedTuple):
-    """One change of a text."""
-
-    files: str
-    """A pattern of paths below the repository: ``sql/realty/*/set_embedding.sql``."""
-    old: str
-    new: str
 
 
 # -- Realty -------------------------------------------------------------------------------------------------
@@ -97,7 +90,7 @@ _REALTY: Final = (
 )
 
 
-def _realty_edits(values: Mapping[str, str]) -> Sequence[_Edit]:
+def _realty_edits(values: Mapping[str, str]) -> Sequence[Edit]:
     dimension, language = int(values["dimension"]), values["language"]
     kind = "vector" if dimension <= _VECTOR_INDEX_DIMENSIONS else "halfvec"
     # A third more than the numbers themselves, for the links of the graph and the room left in pages.
@@ -105,24 +98,24 @@ def _realty_edits(values: Mapping[str, str]) -> Sequence[_Edit]:
     stemmer = language if language == "simple" else f"{language}_stem"
     schema = "migrations/realty/0002_schema.sql"
     edits = [
-        _Edit("migrations/realty/000[45]_*s.sql", "embedding vector(1536)", f"embedding {kind}({dimension})"),
-        _Edit("migrations/realty/0008_search_indexes.sql", "vector_cosine_ops", f"{kind}_cosine_ops"),
-        _Edit("migrations/realty/0008_search_indexes.sql", "of 1,536 dim", f"of {dimension:,} dim"),
-        _Edit("migrations/realty/0008_search_indexes.sql", "(about 8 kB", f"(about {kilobytes} kB"),
-        _Edit("sql/realty/*/set_embedding.sql", "It has 1,536 numbers", f"It has {dimension:,} numbers"),
-        _Edit(schema, "turns Spanish text into words", f"turns {_adjective(language)}text into words"),
-        _Edit(schema, "of a Spanish text", f"of {_article(language)}{_adjective(language)}text"),
-        _Edit(schema, "pg_catalog.spanish", f"pg_catalog.{language}"),
-        _Edit(schema, "unaccent, spanish_stem", f"unaccent, {stemmer}"),
-        _Edit("migrations/realty/000[245]_*.sql", "realty.spanish_words(", f"realty.{language}_words("),
-        _Edit(
+        Edit("migrations/realty/000[45]_*s.sql", "embedding vector(1536)", f"embedding {kind}({dimension})"),
+        Edit("migrations/realty/0008_search_indexes.sql", "vector_cosine_ops", f"{kind}_cosine_ops"),
+        Edit("migrations/realty/0008_search_indexes.sql", "of 1,536 dim", f"of {dimension:,} dim"),
+        Edit("migrations/realty/0008_search_indexes.sql", "(about 8 kB", f"(about {kilobytes} kB"),
+        Edit("sql/realty/*/set_embedding.sql", "It has 1,536 numbers", f"It has {dimension:,} numbers"),
+        Edit(schema, "turns Spanish text into words", f"turns {_adjective(language)}text into words"),
+        Edit(schema, "of a Spanish text", f"of {_article(language)}{_adjective(language)}text"),
+        Edit(schema, "pg_catalog.spanish", f"pg_catalog.{language}"),
+        Edit(schema, "unaccent, spanish_stem", f"unaccent, {stemmer}"),
+        Edit("migrations/realty/000[245]_*.sql", "realty.spanish_words(", f"realty.{language}_words("),
+        Edit(
             "sql/realty/*/search_hybrid.sql",
             "websearch_to_tsquery('spanish'",
             f"websearch_to_tsquery('{language}'",
         ),
     ]
     if language != "spanish":  # the reason has examples of that language
-        edits.insert(0, _Edit(schema, _SPANISH_REASON, _REASON.format(language=language)))
+        edits.insert(0, Edit(schema, _SPANISH_REASON, _REASON.format(language=language)))
     return edits
 
 
@@ -134,8 +127,20 @@ def _article(language: str) -> str:
     return "an " if language != "simple" and language[0] in "aeiou" else "a "
 
 
-_SETTINGS: Final[Mapping[str, Sequence[LayerSetting]]] = {"realty": _REALTY}
-_EDITS: Final[Mapping[str, Callable[[Mapping[str, str]], Sequence[_Edit]]]] = {"realty": _realty_edits}
+_PERSONAL_DATA: Final = LayerSetting(
+    "personal_data",
+    " or ".join(PERSONAL_DATA),
+    PERSONAL_DATA[0],
+    lambda text: text in PERSONAL_DATA,
+    "write encrypted for telephone numbers and e-mail addresses that only the keys can read",
+)
+
+_SETTINGS: Final[Mapping[str, Sequence[LayerSetting]]] = {
+    "marketplace": (_PERSONAL_DATA,),
+    "realty": (*_REALTY, _PERSONAL_DATA),
+    "whatsapp": (_PERSONAL_DATA,),
+}
+_EDITS: Final[Mapping[str, Callable[[Mapping[str, str]], Sequence[Edit]]]] = {"realty": _realty_edits}
 
 
 # -- Copies ----------------------------------------------------------------------------------------------
@@ -171,20 +176,10 @@ def copied_layer(layer: str, given: Mapping[str, str]) -> CopiedLayer:
         for folder in (packaged_folder(kind, layer),)
         for path in sorted(folder.rglob("*.sql"))
     }
-    for edit in _EDITS[layer](settings) if layer in _EDITS else ():
-        _apply(edit, texts)
+    apply_edits(_EDITS[layer](settings) if layer in _EDITS else (), texts)
+    if settings.get(_PERSONAL_DATA.name) == "encrypted":
+        apply_edits(ENCRYPTING_EDITS[layer], texts)
     own: dict[str, dict[Path, str]] = {"migrations": {}, "sql": {}}
     for path, text in texts.items():
         own[path.parts[0]][Path(*path.parts[2:])] = text
     return CopiedLayer(layer, own["migrations"], own["sql"], settings)
-
-
-def _apply(edit: _Edit, texts: dict[Path, str]) -> None:
-    places = [path for path, text in texts.items() if path.match(edit.files) and edit.old in text]
-    if not places:
-        raise PlainsqlError(
-            f"{edit.files}: a text that a setting changes is not there",
-            hint="the files of the installed plainsql were changed: install it again",
-        )
-    for path in places:
-        texts[path] = texts[path].replace(edit.old, edit.new)

@@ -53,19 +53,38 @@ class CopyQuery(QueryFile[P, Any, int, Any], Generic[P, C]):
         /,
         *,
         progress: Callable[[int], object] | None = None,
+        analyze: bool = False,
     ) -> Coroutine[Any, Any, int]: ...
     @overload
     def __call__(
-        self, db: SyncExecutor, rows: Iterable[C], /, *, progress: Callable[[int], object] | None = None
+        self,
+        db: SyncExecutor,
+        rows: Iterable[C],
+        /,
+        *,
+        progress: Callable[[int], object] | None = None,
+        analyze: bool = False,
     ) -> int: ...
-    def __call__(self, db: Any, rows: Any, /, *, progress: Callable[[int], object] | None = None) -> Any:
+    def __call__(
+        self,
+        db: Any,
+        rows: Any,
+        /,
+        *,
+        progress: Callable[[int], object] | None = None,
+        analyze: Any = False,
+    ) -> Any:
         """Copy the rows, and return their number. Awaitable if the executor is asynchronous.
 
         A row is an object with a field for each column, a mapping with these keys, or a tuple of the values.
         A data frame, or another table in Arrow's format, has a column of that name for each.
-        ``progress`` is called with the number of rows so far, every 1,000 and at the end.
+        ``progress`` is called with the number of rows so far, every 1,000 and at the end. With ``analyze``
+        the table is analyzed afterwards, in the same transaction: the role must own it, or hold the
+        privilege MAINTAIN.
         Raises ``BindError``, with the number of the row, if one does not fit.
         """
+        if not isinstance(analyze, bool):
+            raise BindError(f"{self.name}: analyze: expected True or False, got {type(analyze).__name__}")
         try:
             copy = db.copy_rows
         except AttributeError:
@@ -82,7 +101,7 @@ class CopyQuery(QueryFile[P, Any, int, Any], Generic[P, C]):
             )
         if self.compiled.facts.sent:
             rows = sent_rows(self.name, rows, self.compiled.statement.columns, self.compiled.facts.sent)
-        return copy(self.compiled, rows, progress)
+        return copy(self.compiled, rows, progress, analyze)
 
     if not TYPE_CHECKING:
 
@@ -100,6 +119,7 @@ class CopyQuery(QueryFile[P, Any, int, Any], Generic[P, C]):
                 Parameter("db", Parameter.POSITIONAL_ONLY),
                 Parameter("rows", Parameter.POSITIONAL_ONLY),
                 Parameter("progress", Parameter.KEYWORD_ONLY, default=None),
+                Parameter("analyze", Parameter.KEYWORD_ONLY, default=False),
             ],
             return_annotation=int,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from plainsql.encoding import NumberArray
 from plainsql.errors import BindError, PlainsqlError
 from plainsql.query.setting_values import SetTo, setting_text
 from plainsql.query.signature import encode_error_detail
@@ -135,6 +136,8 @@ class QueryTexts:
         if detail is None:
             detail = encode_error_detail(expected, value, cause)
         name = text.variant.parameters[index]
+        if isinstance(value, NumberArray):
+            value = value.given
         return BindError(
             f"{self.name}: {name}: expected {expected}, got {type(value).__name__}",
             detail=detail,

@@ -6,23 +6,18 @@ privileges.
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import subprocess
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Final
 
 import psycopg
 
 from plainsql.connect_errors import cannot_connect
 from plainsql.conninfo import Conninfo
-from plainsql.embedded.binaries import find_binaries
-from plainsql.errors import PlainsqlError, SettingsError
-from plainsql.urls import HIDDEN, plain_url
+from plainsql.errors import PlainsqlError
+from plainsql.server_programs import client_environment, connection_string, find_program
+from plainsql.urls import plain_url
 
 __all__ = ["normalise_dump", "read_migrated_schema", "read_structure"]
 
@@ -56,11 +51,6 @@ _OPTIONS: Final = (
     *("--schema-only", "--no-owner", "--no-privileges", "--no-publications", "--no-subscriptions"),
     *("--no-security-labels", "--no-tablespaces", "--encoding=UTF8"),
 )
-_FOLDERS: Final = (
-    *("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/opt/homebrew/opt/libpq/bin"),
-    *("/opt/homebrew/opt/postgresql@*/bin", "/usr/local/opt/postgresql@*/bin", "/usr/local/pgsql/bin"),
-)
-_VERSION: Final = re.compile(r"\(PostgreSQL\) (?P<major>\d+)")
 _NOTES: Final = re.compile(
     r"^(?:--\ Dumped\ (?:from|by)\ .*|\\(?:un)?restrict\ \w+)\r?\n", re.MULTILINE | re.VERBOSE
 )
@@ -105,21 +95,11 @@ def _dump(url: str, more: Sequence[str] = (), *, embedded_first: bool = False) -
     """Return what pg_dump writes."""
     url = plain_url(url)
     major = _server_major(url)
-    program = _pg_dump(major, embedded_first=embedded_first)
+    program = find_program("pg_dump", major, embedded_first=embedded_first)
     info = Conninfo(url)
-    given = info.values()
-    shown = " ".join(
-        f"{name}={_quoted(str(value))}"
-        for name, value in given.items()
-        if name not in HIDDEN and name != "client_encoding"
-    )
-    # The password is not on the command line, which every user of the machine can read.
-    secrets = {"PGPASSWORD": info["password"]} if info["password"] else {}
-    if info["options"]:
-        secrets["PGOPTIONS"] = info["options"]
     done = subprocess.run(
-        [program, *_OPTIONS, *more, f"--dbname={shown}"],
-        env=os.environ | secrets | {"LC_ALL": "C"},
+        [program.path, *_OPTIONS, *more, f"--dbname={connection_string(info)}"],
+        env=client_environment(info),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         check=False,
@@ -151,43 +131,3 @@ def _server_major(url: str) -> int:
             return connection.info.server_version // 10000
     except psycopg.Error as error:
         raise cannot_connect(url, error, error.sqlstate) from None
-
-
-def _pg_dump(major: int, *, embedded_first: bool = False) -> str:
-    """Return the pg_dump of the server's major version, else the oldest of those that are newer.
-
-    Raises ``SettingsError`` if there is none.
-    """
-    found: dict[int, str] = {}
-    programs = list(_programs())
-    for program in (*programs[-1:], *programs[:-1]) if embedded_first else programs:
-        with suppress(OSError, subprocess.SubprocessError):
-            said = subprocess.run(
-                [program, "--version"], capture_output=True, text=True, timeout=20, check=True
-            )
-            if version := _VERSION.search(said.stdout):
-                found.setdefault(int(version["major"]), program)
-    able = [version for version in sorted(found) if version >= major]
-    if able:
-        return found[able[0]]
-    others = ", ".join(map(str, sorted(found))) or "none"
-    raise SettingsError(
-        f"there is no pg_dump of PostgreSQL {major} or newer: expected one for the server, got {others}",
-        hint=f"install the client programs of PostgreSQL {major}, and have pg_dump in PATH",
-    )
-
-
-def _programs() -> Iterator[str]:
-    """Yield every pg_dump of this machine: in PATH, in the usual folders, and the embedded one."""
-    name = "pg_dump.exe" if sys.platform == "win32" else "pg_dump"
-    if program := shutil.which(name):
-        yield program
-    for pattern in _FOLDERS:
-        yield from sorted(map(str, Path("/").glob(f"{pattern[1:]}/{name}")))
-    with suppress(PlainsqlError):
-        yield str(find_binaries().path(name))
-
-
-def _quoted(value: str) -> str:
-    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"

@@ -36,7 +36,7 @@ _ROW: Final = re.compile(r"[A-Z][A-Za-z0-9]*")
 _MAX_DIGITS: Final = 1000
 """No column in use holds more, and Python reads 4,300 at most."""
 
-_BRACKETS: Final = re.compile(r"encrypted\b[^=(]*\([^)]*\)")
+_BRACKETS: Final = re.compile(r"(?:encrypted|digest)\b[^=(]*\([^)]*\)")
 _NUMBER: Final = r"[-+]?[0-9](?:_?[0-9])*(?:\.[0-9]+)?"
 _RANGE: Final = re.compile(rf"({_NUMBER})?[ \t]*\.\.[ \t]*({_NUMBER})?")
 _STRING: Final = re.compile(r"'((?:[^']|'')*)'")
@@ -169,11 +169,13 @@ def _check_encrypted(
     source: Source, seen: dict[tuple[str, str], int], keys: Keys, errors: list[SqlFileError]
 ) -> None:
     encrypted = [hint.name for hint in keys.columns if hint.encryption is not None]
-    if keys.cache and (encrypted or keys.encrypted):
+    # The key of a cached search has digests, and no text.
+    secret = [*encrypted, *(name for name, each in keys.encrypted.items() if not each.is_search)]
+    if keys.cache and secret:
         errors.append(
             source.error(
                 seen["cache", ""],
-                f"a query with the encrypted {[*encrypted, *keys.encrypted][0]} is not cached",
+                f"a query with the encrypted {secret[0]} is not cached",
                 detail="its result would be stored in Redis in plain text",
                 hint="remove the line, or cache a query that does not return it",
             )
@@ -274,7 +276,7 @@ def _read_param(source: Source, entry: Entry, keys: Keys) -> None:
                 raise source.error(
                     entry.value_offset + len(value),
                     "the default of an encrypted parameter can only be null",
-                    hint=f"write param {entry.name}: encrypted = null, or leave the default out",
+                    hint=f"write param {entry.name}: {value.strip()} = null, or leave the default out",
                 )
             keys.bounds[entry.name] = Bounds(None, None, None, True, source.place(entry.name_offset))
         return
@@ -371,7 +373,7 @@ def _read_column(source: Source, entry: Entry, keys: Keys) -> None:
         if value == ending or value.endswith(" " + ending):
             nullable = answer
             value = value.removesuffix(ending).rstrip()
-    encryption = read_encryption(source, value, entry.value_offset, name, keys.table)
+    encryption = read_encryption(source, value, entry.value_offset, name, keys.table, is_column=True)
     if encryption is not None:
         value = ""
     if value:

@@ -74,7 +74,10 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True)
 class Encryption:
-    """``encrypted``: the value of a parameter or a column is stored encrypted, bound to its row."""
+    """``encrypted``: the value of a parameter or a column is stored encrypted, bound to its row.
+
+    ``digest of``: the value of a parameter is searched in such a column.
+    """
 
     column: str
     """The column that stores it, as ``schema.table.column``; the value is bound to that, too."""
@@ -85,6 +88,21 @@ class Encryption:
     bound: tuple[str, ...]
     """The same as columns of the table: the value is bound to these."""
     place: Place
+    form: str = ""
+    """The normal form that is searched: ``exactly``, ``email``, ``phone``; empty if the value is not."""
+    scope: tuple[str, ...] = ()
+    """The columns of the table that the search digest is bound to."""
+    is_search: bool = False
+    """True for ``digest of``: a text that is searched, and sent as its digests alone."""
+
+    @property
+    def words(self) -> str:
+        """The header's words without the keys of the row: ``encrypted, searchable as email``."""
+        if not self.form:
+            return "encrypted"
+        scope = f" ({', '.join(self.scope)})" if self.scope else ""
+        form = "exactly" if self.form == "exactly" else f"as {self.form}"
+        return f"{'digest' if self.is_search else 'encrypted, searchable'}{scope} {form}"
 
     @property
     def marks(self) -> tuple[str, ...]:
@@ -258,7 +276,7 @@ class Statement:
 
     @property
     def encryptions(self) -> tuple[Encryption, ...]:
-        """The encrypted parameters, then the encrypted columns; most statements have none."""
+        """The encrypted and searched parameters, then the encrypted columns; most statements have none."""
         of_all = [parameter.encryption for parameter in self.parameters]
         of_all += [hint.encryption for hint in self.columns]
         return tuple(encryption for encryption in of_all if encryption is not None)

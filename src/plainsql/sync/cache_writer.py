@@ -35,6 +35,8 @@ class CacheWriter:
         # Not at the top: without Redis the redis package is not needed.
         from plainsql.cache.redis_store import RedisStore
 
+        self.redis = redis
+        """The URL of the Redis, with its password."""
         self._cache = Cache(RedisStore(redis, namespace=namespace), on_failure=on_failure)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(

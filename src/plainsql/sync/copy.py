@@ -123,12 +123,17 @@ def copy_in(
 
 
 def copy_query(
-    shared: SharedConnection, query: CompiledCopy, rows: Iterable[Any], progress: Progress | None
+    shared: SharedConnection,
+    query: CompiledCopy,
+    rows: Iterable[Any],
+    progress: Progress | None,
+    analyze: bool = False,
 ) -> int:
     """Copy rows into the table of a query. The connection is in a transaction."""
     statement = query.statement
     try:
-        return copy_in(shared, statement.table, rows, statement.columns, progress, by_name=True)
+        columns = statement.columns
+        return copy_in(shared, statement.table, rows, columns, progress, by_name=True, analyze=analyze)
     except psycopg.Error as error:
         error.add_note(query.note)
         raise

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from typing import Any, NamedTuple, Self, TypeVar
 
 import psycopg
 
 from plainsql.copy_output import CopyFormat, arguments_of
 from plainsql.copy_rows import Progress
+from plainsql.health import Health
 from plainsql.options import check
 from plainsql.query import Args, CompiledCopy, CompiledQuery, Query
 from plainsql.query.setting_values import SetTo
@@ -20,6 +22,7 @@ from plainsql.sync.connection import SharedConnection
 from plainsql.sync.copy import SyncOutput
 from plainsql.sync.driver_errors import is_refusal, named_at_commit
 from plainsql.sync.execution import execute, is_stale
+from plainsql.sync.health_check import check_health, lend_shared
 from plainsql.sync.loss_note import add_note
 from plainsql.sync.primary_wait import PrimaryWait
 from plainsql.sync.retry import retry
@@ -162,10 +165,17 @@ class Executor(SyncSql):
         with self._begin(f"a copy into {table}") as transaction:
             return transaction.copy_in(table, rows, columns=columns, progress=progress, analyze=analyze)
 
-    def copy_rows(self, query: CompiledCopy, rows: Iterable[Any], progress: Progress | None = None, /) -> int:
+    def copy_rows(
+        self,
+        query: CompiledCopy,
+        rows: Iterable[Any],
+        progress: Progress | None = None,
+        analyze: bool = False,
+        /,
+    ) -> int:
         """Copy rows into the table of a query; call the query instead."""
         with named_at_commit(query), self._begin(f"the rows of {query.name}") as transaction:
-            return transaction.copy_rows(query, rows, progress)
+            return transaction.copy_rows(query, rows, progress, analyze)
 
     def copy_out(
         self,
@@ -323,6 +333,26 @@ class Database(Executor):
             self._shared.check_usable()
             self._shared.session_is_altered = self._shared.statements_are_altered = True
             return self._shared.psycopg
+
+    def check(self, *, layer: str | None = None, migrations: bool = True, timeout: float = 5.0) -> Health:
+        """Check the server, the role, TLS, pgvector, the migrations and Redis, as ``db doctor`` does.
+
+        Each result has a name, a state (``ok``, ``warning``, ``failed``, ``skipped``), a text without secrets
+        and a hint; ``.ok`` is true if no check failed. A failed check raises nothing.
+
+        Args:
+            layer: check this layer alone, and also its extensions, its indexes, and whether the role can run
+                each of its queries.
+            migrations: check the migrations of the project and of the layers in the database.
+            timeout: seconds after which PostgreSQL, or a call of Redis, counts as failed. A connection
+                that was lost is opened first, within ``connect_timeout``.
+
+        Raises ``SettingsError`` if there is no layer of that name.
+        """
+        check("check", layer=layer, migrations=migrations, timeout=timeout)
+        name, _, settings, writer = self._options
+        lend = partial(lend_shared, self._shared)
+        return check_health(lend, name, settings, writer, layer=layer, migrations=migrations, timeout=timeout)
 
     def close(self) -> None:
         """Close the connection. An open transaction is rolled back."""

@@ -38,7 +38,12 @@ class _Borrowed(Protocol):
     ) -> int: ...
 
     def copy_rows(
-        self, query: CompiledCopy, rows: Iterable[Any], progress: Progress | None = None, /
+        self,
+        query: CompiledCopy,
+        rows: Iterable[Any],
+        progress: Progress | None = None,
+        analyze: bool = False,
+        /,
     ) -> int: ...
 
     def copy_out(
@@ -84,10 +89,17 @@ class LendingExecutor(SyncSql, ABC):
         with self._borrow() as executor:
             return executor.copy_in(table, rows, columns=columns, progress=progress, analyze=analyze)
 
-    def copy_rows(self, query: CompiledCopy, rows: Iterable[Any], progress: Progress | None = None, /) -> int:
+    def copy_rows(
+        self,
+        query: CompiledCopy,
+        rows: Iterable[Any],
+        progress: Progress | None = None,
+        analyze: bool = False,
+        /,
+    ) -> int:
         """Copy rows into the table of a query; call the query instead."""
         with named_at_commit(query), self._borrow() as executor:
-            return executor.copy_rows(query, rows, progress)
+            return executor.copy_rows(query, rows, progress, analyze)
 
     def copy_out(
         self,

@@ -137,10 +137,17 @@ class GuestExecutor(SyncSql):
         with self._enter(None) as shared, shared.psycopg.transaction():
             return copy_in(shared, table, rows, columns, progress, analyze=analyze)
 
-    def copy_rows(self, query: CompiledCopy, rows: Iterable[Any], progress: Progress | None = None, /) -> int:
+    def copy_rows(
+        self,
+        query: CompiledCopy,
+        rows: Iterable[Any],
+        progress: Progress | None = None,
+        analyze: bool = False,
+        /,
+    ) -> int:
         """Copy rows into the table of a query; call the query instead."""
         with self._enter(query) as shared, shared.psycopg.transaction():
-            return copy_query(shared, query, rows, progress)
+            return copy_query(shared, query, rows, progress, analyze)
 
     def copy_out(
         self,

@@ -15,6 +15,7 @@ from plainsql.codec import CodecMap
 from plainsql.conninfo import libpq_options
 from plainsql.credentials import PasswordSource
 from plainsql.errors import OptionError
+from plainsql.health import Health
 from plainsql.options import check
 from plainsql.pooler import Pooler
 from plainsql.project_codecs import codecs_of_project
@@ -24,6 +25,7 @@ from plainsql.sync.cache_writer import cache_writer
 from plainsql.sync.connect import Connector, OnConnect
 from plainsql.sync.connection import GRACE_S
 from plainsql.sync.database import Executor, Options
+from plainsql.sync.health_check import check_health
 from plainsql.sync.lending_executor import LendingExecutor
 from plainsql.sync.loss_note import add_note
 from plainsql.sync.pooled_connections import PooledConnections, PoolOptions
@@ -308,6 +310,25 @@ class Pool(_PoolExecutor):
         """Return the number of connections, and of calls that wait for one."""
         size, idle, waiting = self._connections.stats()
         return PoolStats(size, size - idle, idle, waiting, self._max_size)
+
+    def check(self, *, layer: str | None = None, migrations: bool = True, timeout: float = 5.0) -> Health:
+        """Check the server, the role, TLS, pgvector, the migrations and Redis, as ``db doctor`` does.
+
+        Each result has a name, a state (``ok``, ``warning``, ``failed``, ``skipped``), a text without secrets
+        and a hint; ``.ok`` is true if no check failed. A failed check raises nothing.
+
+        Args:
+            layer: check this layer alone, and also its extensions, its indexes, and whether the role can run
+                each of its queries.
+            migrations: check the migrations of the project and of the layers in the database.
+            timeout: seconds after which PostgreSQL, or a call of Redis, counts as failed.
+
+        Raises ``SettingsError`` if there is no layer of that name.
+        """
+        check("check", layer=layer, migrations=migrations, timeout=timeout)
+        name, _, settings, writer = self._options
+        lend = self._connections.borrow
+        return check_health(lend, name, settings, writer, layer=layer, migrations=migrations, timeout=timeout)
 
     def close(self, timeout: float | None = 10.0) -> None:
         """Close the idle connections, and each one in use when its call has ended.

@@ -103,12 +103,12 @@ class PooledConnections:
             raise self._failure[1]
 
     @contextmanager
-    def borrow(self) -> Iterator[PooledConnection]:
-        """Lend a connection that is open and idle.
+    def borrow(self, timeout: float | None = None) -> Iterator[PooledConnection]:
+        """Lend a connection that is open and idle, within the pool's ``acquire_timeout`` or ``timeout``.
 
         Raises ``PoolTimeoutError``, and ``ConnectError`` if no server could be reached meanwhile.
         """
-        driver = self._acquire()
+        driver = self._acquire(timeout)
         thread = threading.get_ident()
         self._held[thread] += 1
         try:
@@ -144,14 +144,15 @@ class PooledConnections:
         finally:
             self._has_tried.set()
 
-    def _acquire(self) -> _DriverConnection:
+    def _acquire(self, timeout: float | None) -> _DriverConnection:
         if os.getpid() != self._process:
             raise PlainsqlError(
                 "the pool was opened before this process was forked: its connections are the parent's",
                 hint="make the plainsql.sync.Pool in the process that uses it",
             )
         began = monotonic()
-        limit_s = _NO_LIMIT_S if self._options.acquire_timeout is None else self._options.acquire_timeout
+        wanted_s = self._options.acquire_timeout if timeout is None else timeout
+        limit_s = _NO_LIMIT_S if wanted_s is None else wanted_s
         try:
             while True:
                 driver = self._pool.getconn(began + limit_s - monotonic())

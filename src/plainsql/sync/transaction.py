@@ -102,11 +102,18 @@ class Transaction(SyncSql):
             self._writes.add(ANYTHING)  # the triggers of the table may write to any other
         return copy_in(self._claim(), table, rows, columns, progress, analyze=analyze)
 
-    def copy_rows(self, query: CompiledCopy, rows: Iterable[Any], progress: Progress | None = None, /) -> int:
+    def copy_rows(
+        self,
+        query: CompiledCopy,
+        rows: Iterable[Any],
+        progress: Progress | None = None,
+        analyze: bool = False,
+        /,
+    ) -> int:
         """Copy rows into the table of a query; call the query instead."""
         if self._writes is not None:
             self._writes.add({change.table: {} for change in query.changes} or ANYTHING)
-        return copy_query(self.claim_for(query), query, rows, progress)
+        return copy_query(self.claim_for(query), query, rows, progress, analyze)
 
     def copy_out(
         self,

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from plainsql.encoding import UnfitValueError
+from plainsql.encoding import NumberArray, UnfitValueError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 __all__ = ["numbers_of", "numpy_array"]
 
 _READABLE: Final = ("__array__", "__dlpack__", "to_numpy")
-"""The methods of values that NumPy can read."""
+"""The methods of values that NumPy can read; the first is used."""
+_FLOATS_OF_TORCH: Final = ("torch.bfloat16", "torch.float8")
+"""The types of PyTorch's numbers that NumPy cannot read, and single precision holds exactly."""
 
 
 def numbers_of(value: Any, dtype: str) -> Any:
@@ -46,29 +48,31 @@ def numpy_array(value: Any) -> np.ndarray[Any, Any] | None:
 
     Raises ``UnfitValueError`` if the value's library refuses, as for a tensor in a GPU's memory.
     """
+    if isinstance(value, NumberArray):
+        value = value.given
     numpy = sys.modules.get("numpy")
     if numpy is not None and isinstance(value, numpy.ndarray):
         array: np.ndarray[Any, Any] = value
         return array
-    methods = [name for name in _READABLE if hasattr(value, name)]
-    if not methods:
+    method = next((name for name in _READABLE if hasattr(value, name)), None)
+    if method is None:
         return None
     try:
         import numpy as np
     except ImportError:
         raise UnfitValueError("it is read by NumPy, which is not installed: pip install numpy") from None
-    for name in methods:
-        try:
-            if name == "__dlpack__":
-                array = np.from_dlpack(value)
-            else:
-                array = np.asarray(value.__array__() if name == "__array__" else value.to_numpy())
-        except Exception:  # noqa: BLE001 (each library has its own; the next method may do)
-            continue
-        return array
-    raise UnfitValueError(
-        "it cannot be read by NumPy: copy it to the processor's memory, without gradients, as float32"
-    )
+    try:
+        if str(getattr(value, "dtype", "")).startswith(_FLOATS_OF_TORCH):
+            value = value.float()  # exact
+        # Only the first method that there is: if PyTorch has put off a change of signs, a tensor's __array__
+        # refuses, and its DLPack has the signs of before.
+        if method == "__array__":
+            return np.asarray(value.__array__())
+        return np.from_dlpack(value) if method == "__dlpack__" else np.asarray(value.to_numpy())
+    except Exception:  # noqa: BLE001 (each library has its own)
+        raise UnfitValueError(
+            "it cannot be read by NumPy: copy it to the processor's memory, without gradients, as float32"
+        ) from None
 
 
 def _floats(array: np.ndarray[Any, Any], dtype: str) -> Any:

@@ -42,7 +42,9 @@ OBJECTS = """
     from pg_policies as p where p.schemaname = 'assistant'
     union all
     select 'function', p.oid::regprocedure::text,
-      concat(pg_get_functiondef(p.oid), p.proowner::regrole, p.proacl)
+      concat(
+        pg_get_functiondef(p.oid), p.proowner::regrole, p.proacl, obj_description(p.oid, 'pg_proc')
+      )
     from pg_proc as p where p.pronamespace = to_regnamespace('assistant')
     order by 1, 2, 3
 """

@@ -25,6 +25,10 @@ _VIEW = """
 select r.ev_action::text from pg_catalog.pg_rewrite as r where r.ev_class = %s and r.rulename = '_RETURN'
 """
 
+_CONSTRAINT_COLUMNS = """
+select coalesce(k.conkey, '{}')::int[] from pg_catalog.pg_constraint as k where k.oid = %s
+"""
+
 
 class Catalog:
     """The catalog of one database. Later changes are not followed: make a new one after a migration."""
@@ -125,6 +129,11 @@ class Catalog:
         if self._constraints is None:
             self._constraints = load_constraints(self._connection)
         return self._constraints
+
+    def constraint_columns(self, oid: int) -> tuple[int, ...]:
+        """Return the columns of a constraint; empty if it is not known."""
+        row = self._connection.execute(_CONSTRAINT_COLUMNS, (oid,)).fetchone()
+        return tuple(row[0]) if row is not None else ()
 
     def view_text(self, oid: int) -> str | None:
         """Return a view's definition in the server's node format."""

@@ -15,6 +15,7 @@ SCHEMA_LINTS: Final = {
     "foreign-key-unindexed": "a foreign key whose columns no index begins with",
     "missing-primary-key": "a table without a primary key",
     "policy-hides-tenant": "a policy whose tenant the planner does not know, on a table with a vector index",
+    "policy-mixes-tenants": "a large table whose one vector index serves the searches of all its tenants",
     "policy-per-row": "a policy that evaluates a function again for each row",
     "policy-without-row-security": "a policy on a table whose row security is not enabled",
     "redundant-index": "an index whose work another index of the table does",
@@ -54,6 +55,8 @@ class SchemaLint:
     place. An allowance above any of them counts."""
     relation: str
     """The table or view, if no statement has the words."""
+    large: str = ""
+    """The table, as ``schema.table``, that it is a lint for if production has many rows of it."""
 
 
 def quoted(name: str) -> str:

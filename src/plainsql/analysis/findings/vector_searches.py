@@ -15,7 +15,8 @@ from plainsql.analysis.conditions.equalities import (
     strip_relabel,
 )
 from plainsql.analysis.findings.examined import Examined
-from plainsql.analysis.findings.policy_lints import compares_with_value
+from plainsql.analysis.findings.policy_lints import compares_with_call
+from plainsql.analysis.findings.relaxed_orders import relaxed_orders
 from plainsql.analysis.findings.schema_lints import quoted
 from plainsql.analysis.model import Finding
 from plainsql.analysis.nodes import Node, conjuncts, read_tree
@@ -37,7 +38,6 @@ _CLASSES = {"<->": "l2", "<#>": "ip", "<=>": "cosine", "<+>": "l1", "<~>": "hamm
 """The part of an operator class's name that says which distance it orders by."""
 _READING = ("*", "r")
 """The commands of policies for selects, as ``pg_policy.polcmd`` has them."""
-_CALLS = ("FUNCEXPR", "SQLVALUEFUNCTION")
 _MOST_DIMENSIONS = 2000
 """The most dimensions of an index of the type vector."""
 
@@ -73,10 +73,10 @@ def vector_searches(examined: Examined) -> Iterator[Finding]:
     """Yield the findings about orders by a distance, in all queries that the statement itself contains."""
     for scope in examined.prover.scopes.all(examined.scope):
         if scope.query.node.node("limitCount") is not None:
-            yield from _orders(replace(examined, scope=scope))
+            yield from _orders(replace(examined, scope=scope), examined.scope)
 
 
-def _orders(examined: Examined) -> Iterator[Finding]:
+def _orders(examined: Examined, top: Scope) -> Iterator[Finding]:
     query = examined.scope.query
     before: list[Node] = []
     for clause in query.node.nodes("sortClause"):
@@ -91,14 +91,23 @@ def _orders(examined: Examined) -> Iterator[Finding]:
                 continue
             bare = part is strip_relabel(expression)
             forward = not clause.flag("reverse_sort") and not clause.flag("nulls_first")
-            yield from _of_distance(examined, distance, ordered, before, in_order=bare and forward)
+            yield from _of_distance(examined, top, distance, ordered, before, in_order=bare and forward)
         before.append(expression)
 
 
 def _of_distance(
-    examined: Examined, distance: _Distance, ordered: _Ordered, before: list[Node], *, in_order: bool
+    examined: Examined,
+    top: Scope,
+    distance: _Distance,
+    ordered: _Ordered,
+    before: list[Node],
+    *,
+    in_order: bool,
 ) -> Iterator[Finding]:
-    """Yield the first reason why no index gives the rows in the order of a distance, if there is one."""
+    """Yield the first reason why no index gives the rows in the order of a distance, if there is one.
+
+    ``top`` is the scope of the whole statement.
+    """
     indexes = [index for index in ordered.relation.indexes if index.method in VECTOR_METHODS]
     exact = [index for index in indexes if _is_of(index, ordered)]
     if not exact:
@@ -162,6 +171,7 @@ def _of_distance(
         )
     else:
         yield from _generic_plan(examined, ordered.relation, place)
+        yield from relaxed_orders(examined, top, distance.node, usable[0])
 
 
 def _generic_plan(examined: Examined, relation: Relation, place: int) -> Iterator[Finding]:
@@ -196,8 +206,7 @@ def _policy_of_tenant(relation: Relation) -> str:
         for text in policy.expressions if policy.command in _READING else ():
             tree = read_tree(text)
             for condition in conjuncts(tree) if isinstance(tree, Node) else ():
-                calls = any(part.kind in _CALLS for part in expression_children(condition))
-                if calls and compares_with_value(condition):
+                if compares_with_call(condition):
                     return policy.name
     return ""
 

@@ -119,11 +119,14 @@ async def copy_query(
     query: CompiledCopy,
     rows: Iterable[Any] | AsyncIterable[Any],
     progress: Progress | None,
+    analyze: bool = False,
 ) -> int:
     """Copy rows into the table of a query. The connection is in a transaction."""
     statement = query.statement
     try:
-        return await copy_in(connection, statement.table, rows, statement.columns, progress, by_name=True)
+        return await copy_in(
+            connection, statement.table, rows, statement.columns, progress, by_name=True, analyze=analyze
+        )
     except exceptions.PostgresError as error:
         error.add_note(query.note)
         raise

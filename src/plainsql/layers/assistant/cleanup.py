@@ -219,7 +219,7 @@ def notes(*, days: int = 30, limit: int = 1000) -> Args:
     return (bounded("days", days, 0, 36500), bounded("limit", limit, 1, 10000))
 
 
-@many[str]("assistant.cleanup.tenants", "sql/assistant/cleanup/tenants.sql", 11, """\
+@many[str]("assistant.cleanup.tenants", "sql/assistant/cleanup/tenants.sql", 12, """\
 with recursive
 tenants as (
   (

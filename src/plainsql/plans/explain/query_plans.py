@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -272,11 +272,14 @@ def _explain_call(
 ) -> CallPlan:
     values = [call.values.get(name, default_text(statement, name)) for name in variant.parameters]
     found = CallPlan(call=call.name)
+    own = _own_settings(statement, call)
     try:
-        with connection.transaction():
+        with connection.transaction(force_rollback=bool(own)):
+            _set(connection, statement, own)
             found = CallPlan(call=call.name, plan=planned.custom(values), cached=planned.choice(values))
         if measured:
             with connection.transaction(force_rollback=True):
+                _set(connection, statement, own)
                 facts = planned.measured(values, found.cached)
             found = msgspec.structs.replace(found, measured=facts)
         return found
@@ -284,6 +287,30 @@ def _explain_call(
         if call.required or (error.sqlstate or "")[:2] not in _VALUE_ERRORS:
             raise refused_call(connection, error, statement, variant, call) from None
         return msgspec.structs.replace(found, error=condition_words(error))
+
+
+def _own_settings(statement: Statement, call: Call) -> dict[str, tuple[str, str]]:
+    """Return the settings whose values a call gives, each with its parameter and the value."""
+    found = {}
+    for setting in statement.settings:
+        value = call.values.get(setting.parameter) if setting.parameter is not None else None
+        # Null leaves the session's value. Each plan is explained for both values of plan_cache_mode.
+        if setting.parameter is not None and value is not None and setting.name != "plan_cache_mode":
+            found[setting.name] = (setting.parameter, value)
+    return found
+
+
+def _set(connection: Connection[Any], statement: Statement, settings: Mapping[str, tuple[str, str]]) -> None:
+    """Set the settings of a call for the open transaction. Raises ``BindError``."""
+    for name, (parameter, value) in settings.items():
+        try:
+            connection.execute("select pg_catalog.set_config(%s, %s, true)", [name, value])
+        except psycopg.Error as error:
+            if connection.closed:
+                raise
+            raise BindError(
+                f"{statement.name}: {parameter}: {error.diag.message_primary}", hint=error.diag.message_hint
+            ) from None
 
 
 def _joined(

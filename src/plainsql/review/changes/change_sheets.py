@@ -51,6 +51,9 @@ DIFFERENCES: Final[dict[str, tuple[Severity, str]]] = {
     "finding-new": ("watch", "finding {subject} is new: {because}"),
     "invalidation-gone": ("watch", "does not end cached results of {subject} any more"),
     "dependency-gone": ("watch", "its cached result does not depend on {subject} any more"),
+    "setting": ("watch", "setting {subject} is {after} now, and {before} before"),
+    "setting-new": ("watch", "sets {subject} to {after} now"),
+    "setting-gone": ("watch", "does not set {subject} any more; it was {before}"),
     "cache": ("watch", "is cached for {after} now, and {before} before"),
     "invalidation-new": ("watch", "ends cached results of {subject} now"),
     "dependency-new": ("watch", "its cached result depends on {subject} now"),
@@ -85,7 +88,7 @@ class Difference(Struct, frozen=True):
     kind: str
     """A key of ``DIFFERENCES``."""
     subject: str = ""
-    """The column, parameter, table or finding that differs; empty for the whole query."""
+    """The column, parameter, setting, table or finding that differs; empty for the whole query."""
     before: str = ""
     after: str = ""
     because: str = ""
@@ -132,8 +135,12 @@ class QueryChange(Struct, frozen=True):
 
     @property
     def by_schema(self) -> bool:
-        """True if its text is the same, and the schema changed it."""
-        return self.kind == "changed" and not self.diff
+        """True if its text is the same, and the schema changed it. The project may set another time."""
+        return (
+            self.kind == "changed"
+            and not self.diff
+            and any(difference.kind != "cache" for difference in self.differences)
+        )
 
 
 class ChangedFile(Struct, frozen=True):

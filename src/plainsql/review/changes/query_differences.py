@@ -125,6 +125,14 @@ def _of_facts(old: Facts, new: Facts, cached: AbstractSet[str]) -> Iterator[Diff
         yield Difference("session-clean")
     if old.by_key != new.by_key:
         yield Difference("by-key" if new.by_key else "not-by-key")
+    for name, value in new.settings.items():
+        if name not in old.settings:
+            yield Difference("setting-new", name, after=value)
+        elif old.settings[name] != value:
+            yield Difference("setting", name, old.settings[name], value)
+    for name, value in old.settings.items():
+        if name not in new.settings:
+            yield Difference("setting-gone", name, before=value)
     if old.cached != new.cached:
         yield Difference("cache", before=old.cached, after=new.cached)
     none = frozenset[str]()

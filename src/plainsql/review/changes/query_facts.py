@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from plainsql.analysis import PgType
-from plainsql.check.cache_map import invalidations
+from plainsql.check.cache_map import CacheEntry, invalidations, times_of
 from plainsql.check.problems import Problem
 from plainsql.check.project_check import ProjectCheck
 from plainsql.codegen import Checked
 from plainsql.errors import SqlFileError
 from plainsql.settings import Project
-from plainsql.statements import Statement
+from plainsql.statements import Bounds, Statement
 from plainsql.statements.discovery import find_files, read_text
 
 __all__ = ["ColumnFacts", "Facts", "ParameterFacts", "QueryFacts", "below_root", "query_facts"]
@@ -59,7 +59,10 @@ class Facts:
     by_key: bool
     is_cached: bool
     cached: str
-    """The time that a result is cached, such as ``300 s``; ``no time`` if it is not."""
+    """The time that a result is cached, such as ``300 s``, with the entry of the project that sets it; ``no
+    time`` if it is not."""
+    settings: Mapping[str, str]
+    """The settings of its ``set`` lines, each with its value or ``:parameter``."""
     depends: frozenset[str]
     """The rows that a cached result depends on."""
     ends: frozenset[str]
@@ -97,9 +100,11 @@ def query_facts(project: Project, found: ProjectCheck) -> dict[str, QueryFacts]:
     checked = {each.statement.name: each for each in found.inspection.checked}
     errors, findings = _by_file(found.errors), _by_file(found.findings)
     ends: dict[str, set[str]] = {}
-    depends: dict[str, tuple[str, ...]] = {}
-    for entry in invalidations(found.inspection.checked):
-        depends[entry.read] = entry.depends
+    reads: dict[str, CacheEntry] = {}
+    for entry in invalidations(found.inspection.checked, times_of(project)):
+        if entry.ttl is None:
+            continue
+        reads[entry.read] = entry
         for each in entry.invalidated:
             ends.setdefault(each.write, set()).add(entry.read)
     queries: dict[str, QueryFacts] = {}
@@ -114,7 +119,7 @@ def query_facts(project: Project, found: ProjectCheck) -> dict[str, QueryFacts]:
         if file.name in checked and not own:
             facts = _facts(
                 checked[file.name],
-                frozenset(depends.get(file.name, ())),
+                reads.get(file.name),
                 frozenset(ends.get(file.name, ())),
                 frozenset((problem.name, problem.message) for problem in findings.get(path, ())),
             )
@@ -139,7 +144,7 @@ def below_root(project: Project, path: Path) -> str:
 
 def _facts(
     checked: Checked,
-    depends: frozenset[str],
+    read: CacheEntry | None,
     ends: frozenset[str],
     findings: frozenset[tuple[str, str]],
 ) -> Facts:
@@ -154,12 +159,22 @@ def _facts(
         not_read_only="" if analysis.read_only else analysis.not_read_only or "no proof",
         not_session_clean="" if analysis.session_safe else analysis.not_session_safe or "no proof",
         by_key=analysis.by_key,
-        is_cached=statement.cache is not None,
-        cached="no time" if statement.cache is None else f"{statement.cache.ttl:g} s",
-        depends=depends,
+        is_cached=read is not None,
+        cached=_time(read),
+        settings={
+            each.name: f":{each.parameter}" if each.value is None else each.value
+            for each in statement.settings
+        },
+        depends=frozenset(() if read is None else read.depends),
         ends=ends,
         findings=findings,
     )
+
+
+def _time(read: CacheEntry | None) -> str:
+    if read is None or read.ttl is None:
+        return "no time"
+    return f"{read.ttl:g} s by {read.set_by}" if read.set_by else f"{read.ttl:g} s"
 
 
 def _parameters(checked: Checked) -> dict[str, ParameterFacts]:
@@ -168,15 +183,27 @@ def _parameters(checked: Checked) -> dict[str, ParameterFacts]:
     for parameter in checked.statement.parameters:
         fact, bounds = known[parameter.name], parameter.bounds
         has_default = bounds is not None and bounds.has_default
-        low, high = (bounds.low, bounds.high) if bounds is not None else (None, None)
-        limits = f"{'' if low is None else low}..{'' if high is None else high}"
         facts[parameter.name] = ParameterFacts(
-            _whole(fact.type) + (", encrypted" if parameter.encryption is not None else ""),
+            _whole(fact.type)
+            + (f", {parameter.encryption.words}" if parameter.encryption is not None else ""),
             fact.nullable,
             fact.because,
             required=not (parameter.optional or has_default),
             default=_shown(bounds.default) if bounds is not None and has_default else "none",
-            bounds="every value" if limits == ".." else limits,
+            bounds=_limits(bounds),
+        )
+    settings = zip(checked.statement.settings, checked.settings, strict=False)
+    types = {setting.parameter: fact.type for setting, fact in settings}
+    for parameter in checked.statement.setting_parameters:
+        bounds = parameter.bounds
+        has_default = bounds is not None and bounds.has_default
+        facts[parameter.name] = ParameterFacts(
+            types.get(parameter.name, ""),
+            nullable=bounds is not None and has_default and bounds.default is None,
+            because="the default is null",
+            required=not has_default,
+            default=_shown(bounds.default) if bounds is not None and has_default else "none",
+            bounds=_limits(bounds),
         )
     for choice in checked.statement.choices:
         values = "bool" if choice.is_flag else " or ".join(map(str, choice.values))
@@ -186,6 +213,12 @@ def _parameters(checked: Checked) -> dict[str, ParameterFacts]:
             default="none" if choice.default is None else _shown(choice.default),
         )
     return facts
+
+
+def _limits(bounds: Bounds | None) -> str:
+    low, high = (bounds.low, bounds.high) if bounds is not None else (None, None)
+    limits = f"{'' if low is None else low}..{'' if high is None else high}"
+    return "every value" if limits == ".." else limits
 
 
 def _columns(checked: Checked) -> dict[str, ColumnFacts]:

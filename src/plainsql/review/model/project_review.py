@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from plainsql.analysis.scratch_database import scratch_database
 from plainsql.check.allowed import AllowedFindings
+from plainsql.check.cache_map import times_of
 from plainsql.check.migration_traces import trace_migrations
 from plainsql.check.problems import Problem, findings_of
 from plainsql.check.project_check import ProjectCheck, check_project
@@ -82,7 +83,7 @@ def read_review(
             if plans:
                 planned = _planned(project, check, connection, remarks, no_cache=no_cache)
     by_name = {table.name: table for table in tables}
-    queries = query_sheets(check.statements, check.inspection.checked, by_name)
+    queries = query_sheets(check.statements, check.inspection.checked, by_name, times_of(project))
     if planned is not None:
         queries = [
             replace(query, plans=query_plan_sheet(planned.queries[query.name]))

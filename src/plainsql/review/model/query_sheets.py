@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import zip_longest
 from typing import Any, Final, NamedTuple
 
 from msgspec.structs import replace
 
-from plainsql.analysis.model import Analysis, TableUse
-from plainsql.check.cache_map import CacheEntry, invalidations
+from plainsql.analysis.model import Analysis, SettingFact, TableUse
+from plainsql.cache_times import CacheTimes
+from plainsql.check.cache_map import NO_TIMES, CacheEntry, invalidations
 from plainsql.codegen import Checked
 from plainsql.codegen.error_classes import classes_by_constraint, listed_violations
 from plainsql.review.model.row_locks import row_locks
@@ -23,6 +25,7 @@ from plainsql.review.model.sheets import (
     ParameterSheet,
     QuerySheet,
     ResultColumn,
+    SettingSheet,
     TableSheet,
 )
 from plainsql.statements import Statement
@@ -37,15 +40,18 @@ _ACTION_ORDER: Final = ("insert", "update", "delete", "truncate", "cascade", "re
 
 
 def query_sheets(
-    statements: Iterable[Statement], checked: Iterable[Checked], tables: Mapping[str, TableSheet]
+    statements: Iterable[Statement],
+    checked: Iterable[Checked],
+    tables: Mapping[str, TableSheet],
+    times: CacheTimes = NO_TIMES,
 ) -> list[QuerySheet]:
     """Return a sheet for each statement, in the order of their names.
 
     A statement that the server refuses has only what its file says. Notes, callers and history are not
-    filled.
+    filled. ``times`` are those of cached reads that the project sets.
     """
     by_name = {item.statement.name: item for item in checked}
-    entries = invalidations(by_name.values())
+    entries = invalidations(by_name.values(), times)
     reads = {entry.read: entry for entry in entries}
     ends: dict[str, list[Invalidated]] = defaultdict(list)
     for entry in entries:
@@ -80,6 +86,7 @@ def _of_file(statement: Statement) -> QuerySheet:
             if token.kind == "line_comment" and body.startswith("--?", token.start)
         ),
         parameters=tuple(_parameters(statement, {})),
+        own_settings=tuple(_own_settings(statement, ())),
         allowances=tuple(
             AllowanceNote(each.finding, each.reason, each.place.path, each.place.line)
             for each in statement.allow
@@ -106,7 +113,7 @@ def _analysed(sheet: QuerySheet, item: Checked, tables: Mapping[str, TableSheet]
         volatility=analysis.volatility,
         is_by_key=analysis.by_key,
         not_batched_because=analysis.lost_by_batching,
-        parameters=tuple(_parameters(statement, item.parameters)),
+        parameters=(*_parameters(statement, item.parameters), *_of_settings(statement, item.settings)),
         columns=tuple(_columns(item, analysis)),
         lists=tuple(
             ListSheet(level.path.removesuffix("."), level.key, level.because) for level in analysis.levels
@@ -115,6 +122,7 @@ def _analysed(sheet: QuerySheet, item: Checked, tables: Mapping[str, TableSheet]
         accesses=accesses,
         triggers=analysis.triggers,
         row_security=analysis.row_security,
+        own_settings=tuple(_own_settings(statement, item.settings)),
         settings=tuple(sorted({name for _, names in analysis.settings for name in names})),
         violations=tuple(
             dict.fromkeys(listed_violations(analysis, classes_by_constraint(statement, analysis)))
@@ -151,6 +159,31 @@ def _parameters(statement: Statement, facts: Mapping[str, Any]) -> Iterable[Para
             default=_literal(choice.default) if choice.default is not None else None,
             is_choice=True,
         )
+
+
+def _of_settings(statement: Statement, facts: Sequence[SettingFact]) -> Iterable[ParameterSheet]:
+    """Yield the parameters that only settings take."""
+    types = {setting.parameter: fact.type for setting, fact in zip(statement.settings, facts, strict=False)}
+    for parameter in statement.setting_parameters:
+        bounds = parameter.bounds
+        has_default = bounds is not None and bounds.has_default
+        limits = ["" if end is None else str(end) for end in ((bounds.low, bounds.high) if bounds else ())]
+        yield ParameterSheet(
+            parameter.name,
+            types.get(parameter.name, ""),
+            nullable=bounds is not None and has_default and bounds.default is None,
+            because="the value of a setting",
+            is_optional=has_default,
+            default=_literal(bounds.default) if bounds is not None and has_default else None,
+            bounds="..".join(limits) if any(limits) else "",
+        )
+
+
+def _own_settings(statement: Statement, facts: Sequence[SettingFact]) -> Iterable[SettingSheet]:
+    for setting, fact in zip_longest(statement.settings, facts):
+        type_ = "" if fact is None else f"{fact.type}, {fact.unit}" if fact.unit else fact.type
+        value = f":{setting.parameter}" if setting.value is None else setting.value
+        yield SettingSheet(setting.name, value, type_)
 
 
 def _literal(value: object) -> str:
@@ -227,4 +260,4 @@ def _cached(entry: CacheEntry | None) -> Cached | None:
     if entry is None:
         return None
     stale = tuple(Invalidated(each.write, each.tables, each.by) for each in entry.invalidated)
-    return Cached(entry.ttl, entry.depends, stale)
+    return Cached(entry.ttl, entry.depends, stale, entry.set_by, entry.header_ttl)

@@ -37,6 +37,7 @@ __all__ = [
     "RollbackDifference",
     "RollbackProof",
     "RowLock",
+    "SettingSheet",
     "StatementSheet",
     "TableConstraint",
     "TableSheet",
@@ -183,9 +184,24 @@ class Invalidated(Struct, frozen=True):
 class Cached(Struct, frozen=True):
     """The cache of a read."""
 
-    ttl: float
+    ttl: float | None
+    """The time to live in seconds, which the project may set; None if it sets ``off``."""
     depends: tuple[str, ...]
     stale_after: tuple[Invalidated, ...]
+    set_by: str = ""
+    """The entry of the project that sets the time; empty if it is the header's."""
+    header_ttl: float | None = None
+    """The header's time, if an entry of the project sets another; else None."""
+
+
+class SettingSheet(Struct, frozen=True):
+    """A setting of the server that a query has."""
+
+    name: str
+    value: str
+    """The value as the server takes it; ``:name`` for that of a parameter."""
+    type: str = ""
+    """The server's type of the setting, with its unit; empty if the query is refused."""
 
 
 class PlanLine(Struct, frozen=True):
@@ -284,6 +300,8 @@ class QuerySheet(Struct, frozen=True):
     row_security: tuple[str, ...] = ()
     settings: tuple[str, ...] = ()
     """The settings that row-level security requires."""
+    own_settings: tuple[SettingSheet, ...] = ()
+    """The settings of its ``set`` lines."""
     violations: tuple[str, ...] = ()
     """The constraints that its writes may violate, each with the object that leads there."""
     opaque: tuple[str, ...] = ()

@@ -2,5 +2,6 @@
 """The queries of sql/vault, a module for each folder:
 
 - `channels`
+- `customers`
 - `messages`
 """

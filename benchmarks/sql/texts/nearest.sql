@@ -1,0 +1,25 @@
+-- List the texts nearest in meaning, nearest first, from a section or a shelf if given.
+-- returns: many Text
+-- param limit: 1..200 = 10
+-- param ef: 10..1000
+-- set: hnsw.ef_search = :ef
+with
+nearest as (
+  select
+    t.id,
+    t.body,
+    t.section,
+    t.shelf,
+    t.embedding <=> :embedding as distance
+  from bench.texts as t
+  where
+    true
+    and t.section = :section  --?
+    and t.shelf = :shelf      --?
+  order by t.embedding <=> :embedding
+  limit :limit
+)
+
+select n.*
+from nearest as n
+order by n.distance + 0, n.id

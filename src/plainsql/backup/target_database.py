@@ -1,0 +1,318 @@
+"""The database of a restore: a new one under another name, renamed to the target's when it is whole.
+
+A killed restore leaves a database with such a name. Its session held an advisory lock of the same number, and
+the next restore on the server drops every such database whose lock is free.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Generator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+import psycopg
+from psycopg import sql
+
+from plainsql.backup.contents import Locale, read_locale
+from plainsql.backup.database_session import Connection, connect, major_of
+from plainsql.backup.errors import BackupError
+from plainsql.errors import ConnectError
+
+__all__ = [
+    "Target",
+    "maintenance_session",
+    "new_database",
+    "put_in_place",
+    "read_target",
+    "remove_left_databases",
+]
+
+_PREFIX: Final = "plainsql_restore_"
+_LOCK_CLASS: Final = 1_886_545_266
+"""The first number of our advisory locks; the second is that of the database's name."""
+_LISTS: Final = frozenset(
+    [
+        *("search_path", "temp_tablespaces", "session_preload_libraries", "shared_preload_libraries"),
+        *("local_preload_libraries", "unix_socket_directories"),
+    ]
+)
+_ITEM: Final = re.compile(r'"((?:[^"]|"")*)"|([^",\s]+)')
+
+_LEFT: Final = """
+select d.datname
+from pg_database as d
+where d.datname ~ '^plainsql_restore_[0-9]+$'
+  and not exists (
+    select from pg_locks as l
+    where l.locktype = 'advisory'
+      and l.classid = %s
+      and l.objid::text = substr(d.datname, 18)
+      and l.objsubid = 2
+  )
+  and pg_has_role(d.datdba, 'usage')
+"""
+
+_PRIVILEGES: Final = {
+    "CREATE": sql.SQL("create"),
+    "CONNECT": sql.SQL("connect"),
+    "TEMPORARY": sql.SQL("temporary"),
+}
+_PROVIDERS: Final = {"i": sql.SQL("icu"), "b": sql.SQL("builtin")}
+
+_IS_EMPTY: Final = """
+select not exists (
+  select
+  from (
+    select 'pg_class'::regclass as class, oid, relnamespace as namespace from pg_class
+    union all select 'pg_proc'::regclass, oid, pronamespace from pg_proc
+    union all select 'pg_type'::regclass, oid, typnamespace from pg_type
+    union all select 'pg_namespace'::regclass, oid, oid from pg_namespace
+  ) as o
+  inner join pg_namespace as n on n.oid = o.namespace
+  where o.oid >= 16384
+    and n.nspname !~ '^pg_(toast|temp)'
+    and not exists (
+      select from pg_depend as d where d.classid = o.class and d.objid = o.oid and d.deptype = 'e'
+    )
+)
+"""
+
+# The kind of another role's session is hidden from a role without pg_read_all_stats.
+_SESSIONS: Final = """
+select count(*)
+from pg_stat_activity
+where datname = %s
+  and pid <> pg_backend_pid()
+  and coalesce(backend_type, '') in ('client backend', '')
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The database that a restore is to have."""
+
+    name: str
+    exists: bool
+    is_empty: bool
+    sessions: int
+    """The number of client sessions in it."""
+    locale: Locale | None
+    """None if it does not exist."""
+
+
+@contextmanager
+def maintenance_session(url: str, target: str) -> Generator[Connection]:
+    """Connect to a database of the server that is not the target: postgres, else template1."""
+    first, *others = [name for name in ("postgres", "template1") if name != target]
+    with ExitStack() as stack:
+        try:
+            connection = stack.enter_context(connect(url, first))
+        except ConnectError as error:
+            if not others or f'database "{first}" does not exist' not in str(error.__context__):
+                raise
+            connection = stack.enter_context(connect(url, others[0]))
+        yield connection
+
+
+def read_target(url: str, maintenance: Connection, name: str) -> Target:
+    """Return the state of the database that is to be restored."""
+    found = maintenance.execute("select 1 from pg_database where datname = %s", [name]).fetchone()
+    if found is None:
+        return Target(name, False, True, 0, None)
+    with connect(url, name) as connection:
+        row = connection.execute(_IS_EMPTY).fetchone()
+        locale = read_locale(connection)
+    assert row is not None
+    return Target(name, True, bool(row[0]), sessions_of(maintenance, name), locale)
+
+
+def sessions_of(maintenance: Connection, name: str) -> int:
+    row = maintenance.execute(_SESSIONS, [name]).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def remove_left_databases(maintenance: Connection) -> list[str]:
+    """Drop the databases that killed restores left, and return their names."""
+    dropped = []
+    for (name,) in maintenance.execute(_LEFT, [_LOCK_CLASS]).fetchall():
+        with suppress(psycopg.Error):
+            _drop(maintenance, name)
+            dropped.append(name)
+    return dropped
+
+
+@contextmanager
+def new_database(maintenance: Connection, *locales: Locale) -> Generator[str]:
+    """Create an empty database in the first of the locales that the server has; drop it when the block ends.
+
+    It is not dropped if it has another name by then.
+    """
+    number = secrets.randbelow(1 << 31)
+    name = f"{_PREFIX}{number}"
+    maintenance.execute("select pg_advisory_lock(%s, %s)", [_LOCK_CLASS, number])
+    try:
+        _create(maintenance, name, locales)
+        try:
+            yield name
+        finally:
+            # An interrupt while a statement runs leaves the session as it was before it.
+            _drop(maintenance, name)
+    finally:
+        maintenance.execute("select pg_advisory_unlock(%s, %s)", [_LOCK_CLASS, number])
+
+
+def put_in_place(
+    maintenance: Connection, new: str, target: Target, *, end_sessions: bool, now: datetime
+) -> str | None:
+    """Give the new database the name of the target; return the name that a database with objects has now.
+
+    An existing database passes on its owner, its privileges and its settings. Both get their names in one
+    transaction. An empty one is dropped afterwards.
+
+    Raises ``BackupError`` if sessions use it and may not be ended.
+    """
+    rename = sql.SQL("alter database {} rename to {}")
+    if not target.exists:
+        maintenance.execute(rename.format(sql.Identifier(new), sql.Identifier(target.name)))
+        return None
+    _copy_properties(maintenance, target.name, new)
+    old = f"{target.name[:40]}_before_{now:%Y%m%dt%H%M%S}"
+    allow = sql.SQL("alter database {} allow_connections true")
+    refuse = sql.SQL("alter database {} allow_connections false")
+    here = target.name
+    maintenance.execute(refuse.format(sql.Identifier(here)))
+    try:
+        _end_sessions(maintenance, here, end_sessions)
+        with maintenance.transaction():
+            maintenance.execute(rename.format(sql.Identifier(here), sql.Identifier(old)))
+            maintenance.execute(rename.format(sql.Identifier(new), sql.Identifier(here)))
+        here = old
+    finally:
+        maintenance.execute(allow.format(sql.Identifier(here)))
+    if target.is_empty:
+        _drop(maintenance, old)
+        return None
+    return old
+
+
+def _end_sessions(maintenance: Connection, name: str, allowed: bool) -> None:
+    if not allowed and (count := sessions_of(maintenance, name)):
+        raise BackupError(
+            f"{count} sessions use the database {name}",
+            hint="end the programs that use it; --replace ends their sessions",
+        )
+    maintenance.execute(
+        "select pg_terminate_backend(pid, 10000) from pg_stat_activity where datname = %s"
+        " and pid <> pg_backend_pid() and coalesce(backend_type, '') in ('client backend', '')",
+        [name],
+    ).fetchall()
+
+
+def _create(maintenance: Connection, name: str, locales: tuple[Locale, ...]) -> None:
+    for at, locale in enumerate(locales):
+        try:
+            maintenance.execute(
+                sql.SQL("create database {} template template0 {}").format(
+                    sql.Identifier(name), _clause(locale, major_of(maintenance))
+                )
+            )
+            return
+        except psycopg.errors.InsufficientPrivilege:
+            raise BackupError(
+                "this role may not create a database",
+                hint="a restore makes a new database and renames it: alter role … createdb",
+            ) from None
+        except psycopg.Error as error:
+            if error.sqlstate is None or error.sqlstate[:2] in ("08", "57"):
+                raise
+            if at == len(locales) - 1:
+                raise BackupError(
+                    f"a database like that of the backup cannot be made: {error.diag.message_primary}",
+                    hint="create it, empty and with a locale that this server has, and restore into it",
+                ) from None
+
+
+def _clause(locale: Locale, major: int) -> sql.Composable:
+    words = [sql.SQL("encoding {}").format(sql.Literal(locale.encoding))]
+    words.append(sql.SQL("lc_collate {}").format(sql.Literal(locale.collate)))
+    words.append(sql.SQL("lc_ctype {}").format(sql.Literal(locale.ctype)))
+    if major >= 15:
+        provider = _PROVIDERS.get(locale.provider, sql.SQL("libc"))
+        words.append(sql.SQL("locale_provider {}").format(provider))
+        if locale.provider in _PROVIDERS and locale.name is not None:
+            words.append(sql.SQL("{}_locale {}").format(provider, sql.Literal(locale.name)))
+    return sql.SQL(" ").join(words)
+
+
+def _drop(maintenance: Connection, name: str) -> None:
+    maintenance.execute(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name)))
+
+
+def _copy_properties(maintenance: Connection, source: str, target: str) -> None:
+    """Give a database the owner, the privileges, the connection limit and the settings of another one."""
+    row = maintenance.execute(
+        "select pg_get_userbyid(datdba), datacl is not null, datconnlimit"
+        " from pg_database where datname = %s",
+        [source],
+    ).fetchone()
+    if row is None:
+        raise BackupError(f"the database {source} was dropped or renamed meanwhile", hint="try again")
+    owner, has_privileges, limit = row
+    to = sql.Identifier(target)
+    if owner != maintenance.info.user:
+        maintenance.execute(sql.SQL("alter database {} owner to {}").format(to, sql.Identifier(owner)))
+    maintenance.execute(sql.SQL("alter database {} connection limit {}").format(to, sql.Literal(limit)))
+    if has_privileges:
+        _copy_privileges(maintenance, source, to)
+    settings = maintenance.execute(
+        "select r.rolname, s.setting from pg_db_role_setting as d"
+        " left join pg_roles as r on r.oid = d.setrole"
+        " cross join unnest(d.setconfig) as s (setting)"
+        " where d.setdatabase = (select oid from pg_database where datname = %s)",
+        [source],
+    ).fetchall()
+    for role, setting in settings:
+        name, _, value = setting.partition("=")
+        whose = (
+            sql.SQL("database {}").format(to)
+            if role is None
+            else sql.SQL("role {} in database {}").format(sql.Identifier(role), to)
+        )
+        maintenance.execute(
+            sql.SQL("alter {} set {} to {}").format(whose, _setting_name(name), _setting_value(name, value))
+        )
+
+
+def _copy_privileges(maintenance: Connection, source: str, to: sql.Identifier) -> None:
+    rows = maintenance.execute(
+        "select r.rolname, a.privilege_type, a.is_grantable from pg_database as d"
+        " cross join aclexplode(d.datacl) as a left join pg_roles as r on r.oid = a.grantee"
+        " where d.datname = %s",
+        [source],
+    ).fetchall()
+    maintenance.execute(sql.SQL("revoke all on database {} from public").format(to))
+    for role, privilege, grantable in rows:
+        maintenance.execute(
+            sql.SQL("grant {} on database {} to {}{}").format(
+                _PRIVILEGES[privilege],
+                to,
+                sql.SQL("public") if role is None else sql.Identifier(role),
+                sql.SQL(" with grant option") if grantable else sql.SQL(""),
+            )
+        )
+
+
+def _setting_name(name: str) -> sql.Composable:
+    return sql.SQL(".").join(sql.Identifier(part) for part in name.split("."))
+
+
+def _setting_value(name: str, value: str) -> sql.Composable:
+    if name.lower() not in _LISTS:
+        return sql.Literal(value)
+    items = [quoted.replace('""', '"') if quoted else bare for quoted, bare in _ITEM.findall(value)]
+    return sql.SQL(", ").join(map(sql.Literal, items)) if items else sql.Literal("")

@@ -1,0 +1,100 @@
+"""The tenants of statements, compared with the partitions that PostgreSQL scans."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import RawCursor
+
+from plainsql.analysis import Analyser
+from tests.analysis.distribution_statements import PARTITIONS, SCHEMA, STATEMENTS
+
+TENANT = 7
+
+
+@pytest.fixture(scope="module")
+def partitioned(database_url: str) -> Generator[psycopg.Connection[Any]]:
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(SCHEMA.encode())
+        connection.execute("analyze")
+        yield connection
+
+
+@pytest.fixture(scope="module")
+def found(partitioned: psycopg.Connection[Any]) -> dict[str, Any]:
+    with Analyser(partitioned) as analyser:
+        return {
+            sql: analyser.distribution(sql, ("tenant",), column="tenant_id", reference=["public.countries"])
+            for _, sql in STATEMENTS
+        }
+
+
+def scanned(connection: psycopg.Connection[Any], sql: str) -> set[str]:
+    """Run a statement for one tenant, undo it, and return the partitions that it scanned."""
+    with connection.transaction(force_rollback=True), RawCursor(connection) as cursor:
+        cursor.execute("select set_config('app.jwt_tenant', $1, true)", [str(TENANT)])
+        value: list[int | str] = [TENANT] if "$1" in sql else []
+        if "$1::text" in sql:
+            value = ["a"]
+        cursor.execute(f"explain (analyze, costs off, timing off, summary off, format json) {sql}", value)
+        row = cursor.fetchone()
+    assert row is not None
+    return {name.rpartition("_")[2] for name in _scans(row[0][0]["Plan"])}
+
+
+def _scans(plan: dict[str, Any]) -> Iterator[str]:
+    name = plan.get("Relation Name", "")
+    # The table below a modification is named as a whole: its scan names the partition.
+    if plan["Actual Loops"] and name.rpartition("_")[2].isdecimal() and plan["Node Type"] != "ModifyTable":
+        yield name
+    for part in plan.get("Plans", ()):
+        yield from _scans(part)
+
+
+@pytest.mark.parametrize(("kind", "sql"), STATEMENTS)
+def test_the_tenants_of_a_statement_are_those(kind: str, sql: str, found: dict[str, Any]) -> None:
+    assert (found[sql].kind, found[sql].because) == (kind, found[sql].because)
+    assert found[sql].fits or found[sql].hint
+
+
+def test_statements_of_one_tenant_scan_one_partition(
+    partitioned: psycopg.Connection[Any], found: dict[str, Any]
+) -> None:
+    (expected,) = partitioned.execute(
+        "select right(o.tableoid::regclass::text, 1) from orders as o where o.tenant_id = %s limit 1",
+        [TENANT],
+    ).fetchall()
+    counted = 0
+    for sql, distribution in found.items():
+        if distribution.kind == "tenant":
+            partitions = scanned(partitioned, sql)
+            assert partitions <= {*expected}, sql
+            counted += bool(partitions)
+    assert counted > 20
+
+
+def test_statements_of_all_tenants_scan_all_partitions(
+    partitioned: psycopg.Connection[Any], found: dict[str, Any]
+) -> None:
+    counted = 0
+    for sql, distribution in found.items():
+        if distribution.kind == "joined":
+            assert len(scanned(partitioned, sql)) > 1, sql
+            counted += 1
+    assert counted > 8
+    assert PARTITIONS > 1
+
+
+def test_the_verdict_names_the_value_and_the_remedy(found: dict[str, Any]) -> None:
+    by_text = dict(found.items())
+    assert by_text["select o.id from orders as o where o.tenant_id = $1"].by == ":tenant"
+    assert by_text["insert into orders (id) values ($1)"].by == "the setting app.jwt_tenant"
+    across = by_text[
+        "select o.id from orders as o where o.tenant_id = $1 and exists"
+        " (select from customers as c where c.id = o.customer_id)"
+    ]
+    assert across.because == "public.customers as c is not bound to the tenant of public.orders as o"
+    assert across.hint.startswith("add c.tenant_id = the same value as in the other query")
