@@ -215,7 +215,7 @@ class Connector:
         """The settings that a session begins with; None behind a pooler, whose sessions are shared."""
         return None if self._pooler == "transaction" else self._settings()
 
-    def open(self, connect: Callable[..., C] = psycopg.connect) -> C:  # type: ignore[assignment]
+    def open(self, connect: Callable[..., C] = psycopg.connect, *, waits: bool = True) -> C:  # type: ignore[assignment]
         """Open a connection with a function of psycopg's and set it up, all within the time limit.
 
         Raises ``ConnectError``.
@@ -223,7 +223,7 @@ class Connector:
         failed: ConnectError
         losses = 0
         # The first connection is not waited for: its URL may be wrong.
-        wait = PrimaryWait(self._failover_timeout if self._has_opened else None)
+        wait = PrimaryWait(self._failover_timeout if self._has_opened and waits else None)
         while True:
             try:
                 connection = self._open_one(connect)

@@ -100,7 +100,7 @@ class SharedConnection:
 
     def __init__(
         self,
-        open_connection: Callable[[], psycopg.Connection[Any]],
+        open_connection: Callable[..., psycopg.Connection[Any]],
         *,
         statement_timeout: float | None = None,
         codecs: CodecMap = NO_CODECS,
@@ -147,13 +147,16 @@ class SharedConnection:
         if self._is_closed:
             raise PlainsqlError("the database is closed", hint="use it inside its 'with' block")
 
-    def revive(self) -> None:
-        """Replace the connection if it is lost. Raises ``ConnectError`` if no other can be opened."""
+    def revive(self, *, waits: bool = True) -> None:
+        """Replace the connection if it is lost. Raises ``ConnectError`` if no other can be opened.
+
+        ``waits``: wait for the next primary, with ``failover_timeout``.
+        """
         self.check_usable()
         if has_ended(self.psycopg):
-            self.reopen()
+            self.reopen(waits=waits)
 
-    def reopen(self) -> None:
+    def reopen(self, *, waits: bool = True) -> None:
         """Replace the connection by a new one, which has nothing prepared.
 
         Raises ``ConnectError``, and what ``check_usable`` raises: another thread may close meanwhile.
@@ -161,7 +164,7 @@ class SharedConnection:
         self.check_usable()
         self.psycopg.close()
         self.forget_all()
-        self.psycopg = self._open_connection()
+        self.psycopg = self._open_connection(waits=waits)
         if self._is_closed:
             self.psycopg.close()
             self.check_usable()

@@ -48,7 +48,7 @@ class PooledConnection(SharedConnection):
         self._take(connection)
         self._limit_s = limit_s
 
-    def revive(self) -> None:
+    def revive(self, *, waits: bool = True) -> None:
         """Raise ``PlainsqlError`` in a forked process, and after ``close``. The pool has checked the rest."""
         self.check_usable()
 
