@@ -55,7 +55,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "tls": set(),
     "urls": {"errors", "options"},
     "conninfo": FLOOR,
-    "embedded": FLOOR,
+    "embedded": FLOOR | {"conninfo"},
     "setting_tables": {"errors"},
     "settings": FLOOR | {"embedded", "setting_tables"},
     "application": FLOOR | {"settings"},

@@ -137,6 +137,14 @@ _NAME: Final = Kind(
     "a non-empty str", lambda value: isinstance(value, str) and value != "" and _text_fault(value) is None
 )
 _PATH: Final = Kind("a path", lambda value: isinstance(value, str | PathLike) and "\0" not in str(value))
+_SERVER: Final = Kind(
+    "a running server (plainsql.embedded.start) or a URL",
+    lambda value: _NAME.fits(value) or callable(getattr(value, "promote", None)),
+)
+_POSITION: Final = Kind(
+    "a position in the write-ahead log, such as '0/3000148'",
+    lambda value: isinstance(value, str) and bool(re.fullmatch("[0-9A-Fa-f]{1,8}/[0-9A-Fa-f]{1,8}", value)),
+)
 _HOOK: Final = Kind(
     "a function that is not async, or None",
     lambda value: value is None or (callable(value) and not _is_async(value)),
@@ -290,6 +298,7 @@ _CONNECT: Final = {
     ),
     "connect_timeout": _or_none(_SECONDS),
     "statement_timeout": _STATEMENT_TIMEOUT,
+    "failover_timeout": _or_none(_SECONDS),
     "application_name": _or_none(_TEXT),
     "prefetch": _whole(1, _MOST_ROWS),
     "tenant_setting": _TENANT_SETTING,
@@ -575,11 +584,16 @@ OPTIONS: Final[Mapping[str, Mapping[str, Kind]]] = {
         "tcp": _FLAG,
         "preload": _NAMES,
         "settings": _SETTINGS,
+        "replica_of": _or_none(_SERVER),
         "timeout": _SECONDS,
     },
+    "promote": {"timeout": _SECONDS},
+    "wait_for_replay": {"lsn": _or_none(_POSITION), "timeout": _SECONDS},
+    "pause_replay": {"timeout": _SECONDS},
+    "restart": {"timeout": _SECONDS},
     "embedded.stop": {"folder": _or_none(_PATH), "force": _FLAG},
     "embedded.status": {"folder": _or_none(_PATH)},
-    "url": {"database": _NAME, "user": _NAME, "password": _or_none(_TEXT), "tcp": _FLAG},
+    "url": {"database": _NAME, "user": _or_none(_NAME), "password": _or_none(_TEXT), "tcp": _FLAG},
     "log_tail": {"lines": _whole(1)},
     "load": {"folder": _PATH},
     "Rotation": {

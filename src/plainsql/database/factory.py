@@ -22,6 +22,7 @@ from plainsql.credentials import AsyncPasswordSource, Credentials
 from plainsql.database.caching.cached_queries import CachedQueries
 from plainsql.database.database import Database
 from plainsql.database.pool.call import OnCall
+from plainsql.database.pool.failover_wait import FailoverWait
 from plainsql.database.pool.hosts import Hosts
 from plainsql.database.pool.keepalive import Keepalive
 from plainsql.database.pool.open_pool import OpenedPool, open_pool
@@ -60,6 +61,7 @@ def connect(
     max_lifetime: float = 3600.0,
     max_idle: float = 300.0,
     statement_timeout: float | None = None,
+    failover_timeout: float | None = None,
     application_name: str | None = None,
     server_settings: Mapping[str, str] | None = None,
     search_path: str | None = None,
@@ -103,6 +105,9 @@ def connect(
         max_idle: seconds after which an idle connection is closed, down to ``min_size``.
         statement_timeout: seconds that a statement may take, None is no limit; asyncio's own
             ``asyncio.timeout`` works around any call as well.
+        failover_timeout: seconds that a call waits for a primary and runs again if it is proved that nothing
+            of it was executed: the server refused it as read-only, it was not sent, or there was no
+            connection. None: it fails, after a second attempt on a new connection.
         application_name: the name in ``pg_stat_activity``; by default the URL's, else ``plainsql``.
         server_settings: settings of the server for every connection, such as ``{"work_mem": "64MB"}``.
         search_path: the schemas in which names without a schema are looked up, such as ``"shop, public"``. By
@@ -162,6 +167,7 @@ def connect(
         max_lifetime=max_lifetime,
         max_idle=max_idle,
         statement_timeout=statement_timeout,
+        failover_timeout=failover_timeout,
         application_name=application_name,
         server_settings=server_settings,
         search_path=search_path,
@@ -231,6 +237,7 @@ def connect(
             None if password is None else Credentials(password),
             on_connect,
             ssl,
+            failover_timeout,
         ),
     )
 
@@ -285,6 +292,8 @@ class Options(NamedTuple):
     """Prepares each session."""
     ssl: SSLContext | str | None
     """The TLS of the connections, or its mode; None for that of the URL."""
+    failover_timeout: float | None
+    """Seconds that calls wait for a primary."""
 
     def path(self, server_options: str) -> str:
         """Return the ``search_path`` of the connections; empty for the server's own.
@@ -385,6 +394,7 @@ class Connecting:
                 TenantGuard(options.tenant_settings[0]),
                 path,
                 sends_settings=PROTOCOL is not None and opened.keeps_statements,
+                failover=FailoverWait(options.failover_timeout),
             )
             state = DatabaseState.build(
                 pool,
