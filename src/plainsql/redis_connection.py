@@ -265,7 +265,8 @@ class RedisConnection:
 
     async def _send_on_new(self, script: Script, command: bytes, deadline: float) -> Any:
         connections = self._state_of_loop().connections
-        assert isinstance(connections, Connections)
+        if not isinstance(connections, Connections):
+            return await self._run_routed(script, (), command, deadline, trusted=False)
         loop = asyncio.get_running_loop()
         end = loop.time() + deadline
         try:
@@ -411,7 +412,8 @@ def _route(address: RedisAddress, pool: Any, most: int, *, is_closed: bool) -> S
         nodes = Nodes(to_node, most, raw)
         nodes.is_closed = is_closed
         return ClusterRoute(address, nodes, lambda error, node: explained_by_node(error, str(node), ANSWER_S))
-    sentinels, servers = Nodes(to_sentinel, 1, raw), Nodes(to_server, most, raw)
+    sentinels = Nodes(to_sentinel, 1, raw)
+    servers = Nodes(to_server, most, lambda error, deadline: explained(error, str(address), deadline))
     sentinels.is_closed = servers.is_closed = is_closed
     return SentinelRoute(
         address,

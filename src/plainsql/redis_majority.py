@@ -229,6 +229,8 @@ class Majority(ABC):
         newest = max(views, key=lambda view: view.epoch)
         if not self.is_known or newest.epoch > self._epoch:
             self._epoch = newest.epoch
+            # The trust is in another answer.
+            self.trusted_until = -inf
             self._adopt(newest.choice)
         raise NoMajorityError(f"{len(views)} of {self._size}")
 

@@ -70,8 +70,8 @@ class RedisStore:
         self._may_fail_over = self.link.may_fail_over
         self._is_trusted = self.link.trust > 0
         self._send = self.link.send_trusted if self._is_trusted else self.link.send
-        # Nothing is stored on a new master while writers may use the former one.
-        self._quarantine = _ms(quarantine + self.link.trust)
+        # Nothing is stored on a new master while a write may be committed whose marker is on the former one.
+        self._quarantine = _ms(quarantine + (self.link.trust + write_deadline if self._is_trusted else 0))
         self._terms: dict[bytes, float] = {}
         """The terms of masters (term.lua), and when this process has first written in them."""
         self._hashes: dict[str, str] = {}
@@ -152,7 +152,9 @@ class RedisStore:
         await self._run(self._script("release.lua"), [self._entry(call)[1]], [token])
 
     async def begin(self, token: str, touched: Touched, ttl: float) -> None:
-        await self._write(self._script(*_BEGIN), [token, _ms(ttl), self._quarantine], touched)
+        start: list[str | int] = [token, _ms(ttl), self._quarantine]
+        while await self._write(self._script(*_BEGIN), start, touched):
+            pass  # after the wait, the master may be another one
 
     async def publish(self, token: str, touched: Touched) -> None:
         await self._write(self._script(*_PUBLISH), [token], touched)
@@ -181,14 +183,14 @@ class RedisStore:
     def _script(self, *names: str) -> Script:
         return cache_script(*names, may_fail_over=self._may_fail_over)
 
-    async def _leave_former(self, *replies: Any) -> None:
-        """Wait until no reader uses the former master any more, if this one is new.
+    async def _leave_former(self, *replies: Any) -> bool:
+        """Wait until no reader uses the former master any more, if this one is new; return whether it was.
 
         An invalidation does not reach the former one. Without this wait a reader could have an old result
         from it after the write has returned.
         """
         if not self._is_trusted:
-            return
+            return False
         now = asyncio.get_running_loop().time()
         wait = 0.0
         for term, rest in replies:
@@ -199,6 +201,7 @@ class RedisStore:
             wait = max(wait, min(rest / 1000, first + TAKEOVER_S - now))
         if wait > 0:
             await asyncio.sleep(wait)
+        return wait > 0
 
     def _not_redis(self) -> RedisUnavailableError:
         return RedisUnavailableError(
@@ -285,7 +288,8 @@ class RedisStore:
         )
         return current == versions
 
-    async def _write(self, script: Script, start: list[str | int], touched: Touched) -> None:
+    async def _write(self, script: Script, start: list[str | int], touched: Touched) -> bool:
+        """Run a script on the tables that a write touches, and return whether a wait was needed."""
         parts: list[tuple[list[str], list[str | int]]] = []
         for table, known in touched.items():
             home = self._hash(table)
@@ -296,12 +300,13 @@ class RedisStore:
             parts.append(([home, *(f"{home}:{tag}" for tag in tags)], [len(tags), lines]))
         if self.link.is_cluster:
             trips = [self._run(script, keys, [*start, *rest], self._write_deadline) for keys, rest in parts]
-            await self._leave_former(*await asyncio.gather(*trips))
+            return await self._leave_former(*await asyncio.gather(*trips))
         elif parts:
             keys = [key for part, _ in parts for key in part]
             rest = [argument for _, arguments in parts for argument in arguments]
             reply = await self._run(script, keys, [*start, *rest], self._write_deadline)
-            await self._leave_former(reply)
+            return await self._leave_former(reply)
+        return False
 
 
 _pack = msgspec.msgpack.Encoder().encode
