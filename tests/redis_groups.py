@@ -61,6 +61,12 @@ class Group:
         with self.client(server) as client:
             return client.execute_command(*words)
 
+    def keep_behind(self, master: RedisServer, replicas: list[RedisServer]) -> None:
+        """Freeze replicas that get no more of their master: not even what is sent to a frozen one arrives."""
+        for replica in replicas:
+            replica.freeze()
+        self.ask(master, "CLIENT", "KILL", "TYPE", "replica")
+
     def role(self, server: RedisServer) -> str:
         """``master`` or ``slave``."""
         with self.client(server) as client:

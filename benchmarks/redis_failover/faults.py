@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager, suppress
 from typing import TypeAlias
 
@@ -15,7 +15,7 @@ from redis.crc import key_slot
 from redis.exceptions import RedisError
 
 from benchmarks.redis_failover.proxies import Proxies
-from tests.redis_groups import ClusterGroup, SentinelGroup, until
+from tests.redis_groups import ClusterGroup, Group, SentinelGroup, until
 from tests.redis_server import RedisServer
 
 __all__ = ["ClusterFaults", "Faults", "SentinelFaults"]
@@ -34,7 +34,7 @@ class Faults:
         self._ended = threading.Event()
 
     @contextmanager
-    def going_on(self, pause: float):  # type: ignore[no-untyped-def]
+    def going_on(self, pause: float) -> Generator[None]:
         """Make faults, about one every ``pause`` seconds, until the end of the block."""
         failures: list[BaseException] = []
 
@@ -69,11 +69,10 @@ class Faults:
         time.sleep(self.random.uniform(least, most))
 
     @contextmanager
-    def behind(self, replicas: list[RedisServer]):  # type: ignore[no-untyped-def]
+    def behind(self, group: Group, master: RedisServer, replicas: list[RedisServer]) -> Generator[None]:
         """Keep replicas from their master for some writes."""
-        for replica in replicas:
-            replica.freeze()
         try:
+            group.keep_behind(master, replicas)
             self.wait(0.1, 0.6)
             yield
         finally:
@@ -113,14 +112,15 @@ class SentinelFaults(Faults):
         self._group.fail_over()
 
     def _switch_behind(self) -> None:
-        with self.behind(self._others(self._group.master)):
+        master = self._group.master
+        with self.behind(self._group, master, self._others(master)):
             pass
         self._group.fail_over()
 
     def _kill(self) -> None:
         """Kill the master; the replica that is promoted lacks its last writes."""
         master = self._group.master
-        with self.behind(self._others(master)):
+        with self.behind(self._group, master, self._others(master)):
             master.kill()
         try:
             self._until_left(master)
@@ -202,7 +202,7 @@ class ClusterFaults(Faults):
     def _take_over(self) -> None:
         """Have a replica that is behind take the place of its master, which runs and is not asked."""
         slot, master, replica = self._master()
-        with self.behind([replica]):
+        with self.behind(self._group, master, [replica]):
             pass
         how = self.random.choice(("FORCE", "TAKEOVER"))
         self._group.ask(replica, "CLUSTER", "FAILOVER", how)
@@ -210,7 +210,7 @@ class ClusterFaults(Faults):
 
     def _kill(self) -> None:
         slot, master, replica = self._master()
-        with self.behind([replica]):
+        with self.behind(self._group, master, [replica]):
             master.kill()
         try:
             self._until_left(slot, master)

@@ -127,6 +127,10 @@ class ClusterRoute(Majority):
             if not trusted or self.trusted_until > loop.time():
                 return protocol
 
+    def described(self) -> str:
+        masters = len(self._owners or ())
+        return f"a cluster of {self._size} nodes, {masters} of them masters, by the majority"
+
     async def _ask(self, member: Node) -> View:
         try:
             return await self._view_of(member)

@@ -249,7 +249,8 @@ class RedisConnection:
         assert isinstance(route, SentinelRoute | ClusterRoute)
         try:
             if isinstance(route, ClusterRoute):
-                return await route.run(script, command, keys[0], deadline, trusted=trusted)
+                key = keys[0] if keys else ""
+                return await route.run(script, command, key, deadline, trusted=trusted)
             return await route.run(script, command, deadline, trusted=trusted)
         except PlainsqlError:
             raise
@@ -334,6 +335,20 @@ class RedisConnection:
         connections = Connections(pool.make_connection, most, self._explained)
         connections.is_closed = self._closed
         return connections
+
+    async def topology(self) -> str:
+        """Return a description of the servers, for people to read.
+
+        With a URL of several servers, these are asked. Raises ``RedisUnavailableError``.
+        """
+        route = self._state_of_loop().connections
+        if not isinstance(route, SentinelRoute | ClusterRoute):
+            return f"the cluster {self.address}" if self.is_cluster else f"one server at {self.address}"
+        try:
+            await route.confirm()
+        except FAILURES as error:
+            raise self._explained(error, ANSWER_S) from None
+        return route.described()
 
     async def aclose(self) -> None:
         """Close the connections, unless the client is the caller's."""

@@ -148,6 +148,10 @@ class Majority(ABC):
     def _adopt(self, choice: Any) -> None:
         """Use an answer: that of a majority, or the newest if there is none yet."""
 
+    @abstractmethod
+    def described(self) -> str:
+        """Return a description of the servers, for people to read."""
+
     @property
     @abstractmethod
     def is_known(self) -> bool:

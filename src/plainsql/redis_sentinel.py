@@ -86,6 +86,9 @@ class SentinelRoute(Majority):
             if not trusted or self.trusted_until > loop.time():
                 return protocol
 
+    def described(self) -> str:
+        return f"{self._service}: the master {self.master}, by the majority of {self._size} Sentinels"
+
     async def _ask(self, member: Node) -> View:
         try:
             return await self._view_of(member)

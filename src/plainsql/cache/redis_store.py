@@ -301,7 +301,7 @@ class RedisStore:
         if self.link.is_cluster:
             trips = [self._run(script, keys, [*start, *rest], self._write_deadline) for keys, rest in parts]
             return await self._leave_former(*await asyncio.gather(*trips))
-        elif parts:
+        if parts:
             keys = [key for part, _ in parts for key in part]
             rest = [argument for _, arguments in parts for argument in arguments]
             reply = await self._run(script, keys, [*start, *rest], self._write_deadline)
