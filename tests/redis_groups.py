@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import redis
 from redis.exceptions import RedisError
@@ -50,13 +51,12 @@ class Group:
         self.announced: dict[int, int] = {}
         """The ports of proxies by which the servers are known, by their own ports."""
 
-    def client(self, server: RedisServer) -> redis.Redis:
-        """A client for one of the servers, which the caller closes."""
-        return redis.Redis(
-            host="127.0.0.1", port=server.port, password=self.password or None, socket_timeout=5
-        )
+    def client(self, server: RedisServer) -> Any:
+        """A client for one of the servers or Sentinels, which the caller closes."""
+        password = self.password if server in self.servers and self.password else None
+        return redis.Redis(host="127.0.0.1", port=server.port, password=password, socket_timeout=5)
 
-    def ask(self, server: RedisServer, *words: str | int) -> object:
+    def ask(self, server: RedisServer, *words: str | int) -> Any:
         """The reply of a server to a command."""
         with self.client(server) as client:
             return client.execute_command(*words)
@@ -70,7 +70,7 @@ class Group:
     def role(self, server: RedisServer) -> str:
         """``master`` or ``slave``."""
         with self.client(server) as client:
-            return str(client.role()[0].decode())  # type: ignore[union-attr]
+            return str(client.role()[0].decode())
 
     def by_port(self, port: int) -> RedisServer:
         """The server on a port."""
@@ -94,7 +94,7 @@ class SentinelGroup(Group):
 
     def named(self, sentinel: RedisServer) -> int:
         """The port of the master that a Sentinel names."""
-        with redis.Redis(host="127.0.0.1", port=sentinel.port) as client:
+        with self.client(sentinel) as client:
             return int(client.execute_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", SERVICE)[1])
 
     @property
@@ -103,18 +103,18 @@ class SentinelGroup(Group):
         return self.by_port(self.named(self.sentinels[0]))
 
     def are_agreed(self) -> bool:
-        """Whether all Sentinels that run name one master, which is one."""
+        """Return whether all Sentinels that run name one master, which is one."""
         ports = {self.named(sentinel) for sentinel in self.sentinels if sentinel.is_running}
         return len(ports) == 1 and self.role(self.by_port(ports.pop())) == "master"
 
     def is_whole(self) -> bool:
-        """Whether all replicas are in step, and all Sentinels see them and one another."""
+        """Return whether all replicas are in step, and all Sentinels see them and one another."""
         with self.client(self.master) as client:
-            _, _, replicas = client.role()  # type: ignore[misc]
+            _, _, replicas = client.role()
         if len(replicas) != len(self.servers) - 1:
             return False
         for sentinel in self.sentinels:
-            with redis.Redis(host="127.0.0.1", port=sentinel.port) as client:
+            with self.client(sentinel) as client:
                 seen = [*client.sentinel_sentinels(SERVICE), *client.sentinel_slaves(SERVICE)]
             if any(one["is_disconnected"] or one["is_sdown"] for one in seen):
                 return False
@@ -123,7 +123,7 @@ class SentinelGroup(Group):
     def fail_over(self) -> RedisServer:
         """Have a Sentinel promote a replica, and return the former master when all name the new one."""
         former = self.master
-        with redis.Redis(host="127.0.0.1", port=self.sentinels[0].port) as client:
+        with self.client(self.sentinels[0]) as client:
             until(
                 lambda: bool(client.execute_command("SENTINEL", "FAILOVER", SERVICE)),
                 "the Sentinel has begun a failover",
@@ -217,7 +217,7 @@ class ClusterGroup(Group):
             return str(client.execute_command("CLUSTER", "MYID").decode())
 
     def are_agreed(self) -> bool:
-        """Whether all running nodes agree on the masters of all slots."""
+        """Return whether all running nodes agree on the masters of all slots."""
         views = set()
         for server in self.servers:
             if server.is_running:
@@ -231,7 +231,7 @@ class ClusterGroup(Group):
     def replica_of(self, master: RedisServer) -> RedisServer:
         """A running replica of a master."""
         with self.client(master) as client:
-            _, _, replicas = client.role()  # type: ignore[misc]
+            _, _, replicas = client.role()
         return self.by_port(int(replicas[0][1]))
 
 
@@ -274,6 +274,6 @@ def _is_whole(group: ClusterGroup, masters: int, replicas: int) -> bool:
             if client.cluster("info")["cluster_known_nodes"] != str(len(group.servers)):
                 return False
             role = client.role()
-            if server in group.servers[:masters] and len(role[2]) != replicas:  # type: ignore[arg-type]
+            if server in group.servers[:masters] and len(role[2]) != replicas:
                 return False
     return True

@@ -18,7 +18,9 @@ from plainsql.cache.scripts import cache_script
 from plainsql.errors import PlainsqlError, RedisUnavailableError
 from plainsql.health.redis_check import check_redis
 from plainsql.limits import Limits, SyncLimits
+from plainsql.redis_address import Node
 from plainsql.redis_connection import RedisConnection, Script
+from plainsql.redis_sentinel import SentinelRoute
 from plainsql.sessions import Sessions
 from plainsql.values import Values
 from tests.cache.model import TABLE, Table
@@ -73,7 +75,8 @@ def table() -> Table:
 
 
 def replicas(group: SentinelGroup) -> list[int]:
-    return [server.port for server in group.servers if server is not group.master]
+    """The ports of the replicas; a former master may still be one."""
+    return [server.port for server in group.servers if group.role(server) == "slave"]
 
 
 async def test_all_services_use_the_master(group: SentinelGroup) -> None:
@@ -177,13 +180,14 @@ async def test_a_newer_word_of_one_sentinel_ends_the_trust(group: SentinelGroup)
     async with RedisConnection(group.url) as link:
         await link.run(COUNT, ["s:newer"], [], deadline=5, trusted=True)
         route = link._state_of_loop().connections
-        view = await route._view_of(next(iter(route._seeds)))  # type: ignore[union-attr]
-        other = view.choice._replace(port=replicas(group)[0])  # type: ignore[attr-defined]
-        newer = view._replace(choice=other, epoch=view.epoch + 1)
-        assert route.trusted_until > asyncio.get_running_loop().time()  # type: ignore[union-attr]
+        assert isinstance(route, SentinelRoute)
+        view = await route._view_of(next(iter(route._seeds)))
+        other = Node("127.0.0.1", replicas(group)[0])
+        assert route.trusted_until > asyncio.get_running_loop().time()
         with pytest.raises(redis.RedisError, match="1 of 3"):
-            route._without_majority([newer], [])  # type: ignore[union-attr]
-        assert route.trusted_until < 0  # type: ignore[union-attr]
+            route._without_majority([view._replace(choice=other, epoch=view.epoch + 1)], [])
+        assert route.master == other
+        assert route.trusted_until < 0
 
 
 async def test_no_script_of_the_cache_runs_on_a_replica(group: SentinelGroup) -> None:

@@ -46,7 +46,7 @@ class Faults:
                 try:
                     make()
                 except AssertionError:
-                    # Nobody was elected in time: the next fault finds the servers as they are.
+                    # No replica was elected in time: the next fault finds the servers as they are.
                     self.counts[f"{name}, without a successor"] += 1
                 except BaseException as error:  # noqa: BLE001 (raised at the end)
                     failures.append(error)
@@ -200,7 +200,7 @@ class ClusterFaults(Faults):
         self._until_left(slot, master)
 
     def _take_over(self) -> None:
-        """Have a replica that is behind take the place of its master, which runs and is not asked."""
+        """Have a replica that is behind take the place of its master, which runs and does not know of it."""
         slot, master, replica = self._master()
         with self.behind(self._group, master, [replica]):
             pass

@@ -79,7 +79,7 @@ class ClusterRoute(Majority):
             self.is_used = True
             rest = end - loop.time()
             if asked is not None:
-                # In full: after ASKING only one command is answered.
+                # In full: this prefix holds for one command, so it cannot be repeated after NOSCRIPT.
                 protocol.send(NO_SCRIPT, _ASKING, deadline, rest).add_done_callback(_retrieve)
                 command, asked = script.in_full(command) or command, None
             try:

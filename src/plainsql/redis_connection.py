@@ -339,7 +339,7 @@ class RedisConnection:
     async def topology(self) -> str:
         """Return a description of the servers, for people to read.
 
-        With a URL of several servers, these are asked. Raises ``RedisUnavailableError``.
+        With a URL of several servers, it queries them. Raises ``RedisUnavailableError``.
         """
         route = self._state_of_loop().connections
         if not isinstance(route, SentinelRoute | ClusterRoute):
@@ -381,7 +381,7 @@ class RedisConnection:
 
     @property
     def trust(self) -> float:
-        """The seconds for which a master is trusted after a majority has named it; 0 if none is asked."""
+        """The seconds for which a master is trusted after a majority has named it; 0 without one."""
         return TRUST_S if self._routed is not None else 0.0
 
     @property

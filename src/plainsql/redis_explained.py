@@ -29,8 +29,8 @@ FAILURES = (*_UNREACHABLE, ValueError, LookupError, AttributeError)
 _STATES = {"BUSY", "MISCONF", "NOREPLICAS", "UNKILLABLE"}
 
 _HINTS = {
-    "NoPermissionError": "the user's ACL must allow eval, evalsha and the commands of the scripts; with "
-    "several servers also info, role, cluster|nodes and asking",
+    "NoPermissionError": "the user's ACL must allow eval, evalsha and the commands of the scripts; for "
+    "several servers also info, role and cluster|nodes",
     "OutOfMemoryError": "raise maxmemory, or set an eviction policy",
     "ReadOnlyError": "this is a replica: connect to the primary",
 }
@@ -50,7 +50,7 @@ def explained(
     if isinstance(error, NoMajorityError):
         return RedisUnavailableError(
             f"no majority says which server is the master: {error} answered, at {address}",
-            hint="start the others; after some were removed for good, run SENTINEL RESET or CLUSTER FORGET",
+            hint="start the others; if some no longer exist, run SENTINEL RESET or CLUSTER FORGET",
         )
     if isinstance(error, MovedError | AskError | ClusterCrossSlotError):
         return RedisUnavailableError(

@@ -45,7 +45,7 @@ ANSWER_S = 0.5
 """The time limit of one answer."""
 
 _ROUND_S = 1.0
-"""The time limit of a round: members that are named by others are asked in it as well."""
+"""The time limit of a round: members that others name are queried in it as well."""
 
 
 class View(NamedTuple):
@@ -60,7 +60,7 @@ class View(NamedTuple):
     size: int
     """The number of members that it knows, with itself."""
     members: frozenset[Node]
-    """The addresses of other members, if it was asked for them."""
+    """The addresses of other members, if it names them."""
 
 
 class NoMajorityError(RedisError):
@@ -123,13 +123,13 @@ class Nodes:
 
 
 class Majority(ABC):
-    """Asks all members which servers are masters, and keeps the answer of their majority."""
+    """Queries all members for the masters, and keeps the answer of their majority."""
 
     def __init__(self, seeds: Iterable[Node], nodes: Nodes, least: int) -> None:
         self._seeds = frozenset(seeds)
         self._members = self._seeds
         self._size = self._least = least
-        """The greatest number of members that any of them has known, of which the majority is one."""
+        """The greatest number of members that any of them has known. More than half are a majority."""
         self.nodes = nodes
         """The connections to the members."""
         self.trusted_until = -inf
@@ -158,7 +158,7 @@ class Majority(ABC):
         """True if some answer was adopted."""
 
     async def confirm(self) -> None:
-        """Ask the members. Concurrent callers wait for the same answers, if the question is still to be sent.
+        """Query the members. Concurrent callers wait for the same answers, if the question is still to be sent.
 
         Raises ``NoMajorityError``, or the error of a member if none answers as expected.
         """
@@ -168,7 +168,7 @@ class Majority(ABC):
         await asyncio.shield(self._round)
 
     def distrust(self) -> None:
-        """Do not trust the last answer any longer, and ask again: a server has contradicted it."""
+        """Do not trust the last answer any longer, and query again: a server has contradicted it."""
         self.trusted_until = -inf
         self.is_used = True
         self._renew_at(asyncio.get_running_loop().time())
@@ -239,7 +239,7 @@ class Majority(ABC):
         raise NoMajorityError(f"{len(views)} of {self._size}")
 
     def _renew_at(self, when: float) -> None:
-        """Ask again while the connection is in use, before the answer is too old."""
+        """Query again while the connection is in use, before the answer is too old."""
         if self._renewal is not None:
             self._renewal.cancel()
         if self.nodes.is_closed:

@@ -68,7 +68,7 @@ class SentinelRoute(Majority):
         return await protocol.send(script, command, deadline, end - loop.time())
 
     async def _protocol(self, *, trusted: bool) -> RedisProtocol:
-        """Return an open connection to the master. If none is open, the Sentinels are asked first."""
+        """Return an open connection to the master. If none is open, it queries the Sentinels first."""
         loop = asyncio.get_running_loop()
         while True:
             protocol = self.current
