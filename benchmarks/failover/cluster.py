@@ -213,7 +213,7 @@ class Cluster:
         raise TimeoutError(f"no {what} after {_WAIT_S:g} s\n{logs}")
 
     async def switch_over(self, leader: Node) -> None:
-        """Ask Patroni for a planned change of the primary, and return when it is done."""
+        """Have Patroni replace the primary as planned, and return when that is done."""
         body = json.dumps({"leader": leader.name}).encode()
         reader, writer = await asyncio.open_connection("127.0.0.1", leader.rest_port)
         try:

@@ -1,4 +1,4 @@
-"""The programs that write to the cluster, and the verdict: what they were told, against what is there."""
+"""The programs that write to the cluster, and the verdict: the outcomes that they saw, and the rows there."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _put_in_thread(tx: plainsql.sync.Transaction, *, key: str) -> None:
 
 @dataclass(slots=True)
 class Verdict:
-    """The comparison of what the callers were told with the rows of the last primary."""
+    """The comparison of the outcomes that callers saw with the rows of the last primary."""
 
     acknowledged: int = 0
     unknown: int = 0

@@ -88,7 +88,7 @@ etcd, while clients still reach it; it is cut off from the clients as well."""
 
 
 async def run(plan: Plan, say: Callable[[str], object]) -> Report:
-    """Start a cluster, make the failovers under load, and judge what the writers were told."""
+    """Start a cluster, make the failovers under load, and compare what the writers saw with the rows."""
     report = Report()
     async with open_cluster(synchronous=plan.synchronous) as cluster:
         say("the cluster runs")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import socket
 from typing import Final, NamedTuple
@@ -57,6 +58,9 @@ _FAILURES: Final[tuple[tuple[str, type[OSError]], ...]] = (
 )
 # What libpq says of a server that is not of the kind that target_session_attrs requires.
 _UNSUITABLE: Final = ("session is read-only", "session is not read-only", "hot standby mode")
+
+
+_REFUSED_SETTING: Final = re.compile(r"unsupported startup parameter(?: in options)?: ([A-Za-z_][\w.]*)")
 
 
 class UnsuitableServerError(ConnectionError):
@@ -165,11 +169,16 @@ def _refused(shown: _Shown, error: BaseException, sqlstate: str) -> ConnectError
                 f"{what}: the server is starting up or shutting down", hint="try again in a moment"
             )
         case "08P01" if text and "startup parameter" in text:
+            found = _REFUSED_SETTING.search(text)
+            name = found[1] if found else ""
+            which = f"the startup setting {name}" if name else "a startup setting"
+            if name == "options":  # before 1.20 it names no setting of them
+                which, name = "the options of the URL", "…"
             return ConnectError(
-                f"{what}: the pooler refuses a startup setting",
+                f"{what}: the pooler refuses {which}",
                 detail=text,
-                hint="name it in PgBouncer's ignore_startup_parameters, or set it for the role or the "
-                "database on the server: alter role … set …",
+                hint=f"leave it out and set it on the server (alter role … set {name or '…'} = …), "
+                "or name it in PgBouncer's ignore_startup_parameters, which drops it",
             )
         case "42704" | "22023" | "42501":
             return ConnectError(

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from asyncpg import exceptions
 
+from plainsql.database.pool.failover_wait import FailoverWait
 from plainsql.database.pool.tenant_pool import TenantPool
 from plainsql.errors import PlainsqlError
 from plainsql.health.parts import DATABASE, all_steps, ends_checks, known
@@ -90,6 +92,8 @@ def _replicas(state: DatabaseState) -> list[Check]:
 
 
 def _acquire(state: DatabaseState, pool: TenantPool) -> AbstractAsyncContextManager[Any]:
+    # A check says what is; it does not wait for the end of a failover.
+    pool = TenantPool(replace(state.pool, failover=FailoverWait(None)), pool.tenant)
     # Behind a pooler in transaction mode, statements outside of a transaction may run in any session.
     return pool.in_transaction(use="health") if state.pool.by_transaction else pool.acquire("health")
 

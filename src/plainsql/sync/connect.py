@@ -20,14 +20,14 @@ from plainsql.conninfo import libpq_options
 from plainsql.credentials import Credentials, PasswordSource, raised
 from plainsql.errors import ConnectError
 from plainsql.options import check
-from plainsql.pooler import Pooler, is_backend_sql
+from plainsql.pooler import PROBE_NAME, Pooler, StatementTexts, is_backend_sql, probe_sql
 from plainsql.project_codecs import codecs_of_project
 from plainsql.settings import resolve_database, use_database
 from plainsql.sync.cache_writer import cache_writer
 from plainsql.sync.connection import SharedConnection
 from plainsql.sync.database import Database, Options
 from plainsql.sync.primary_wait import PrimaryWait
-from plainsql.sync.wire import run_script
+from plainsql.sync.wire import check_result, run_script, wait_for_results
 from plainsql.urls import hide_password
 
 __all__ = ["Connector", "OnConnect", "connect"]
@@ -166,7 +166,7 @@ def connect(
         )
         shared = SharedConnection(connector.open, statement_timeout=statement_timeout, codecs=codecs)
         stack.callback(shared.close)
-        shared.local_settings = connector.local_settings
+        shared.local_settings, shared.texts = connector.local_settings, connector.texts
         return Database(
             shared,
             Options(hide_password(resolved), prefetch, settings, writer, failover_timeout),
@@ -200,6 +200,9 @@ class Connector:
         self._options = options
         self._pooler = pooler
         self._is_known = pooler is not None
+        self.texts: StatementTexts | None = None
+        """The texts to prepare, if a pooler keeps its clients' statements."""
+        self._has_probed = False
         self._statement_timeout = statement_timeout
 
     @property
@@ -212,7 +215,7 @@ class Connector:
         """The settings that a session begins with; None behind a pooler, whose sessions are shared."""
         return None if self._pooler == "transaction" else self._settings()
 
-    def open(self, connect: Callable[..., C] = psycopg.connect) -> C:  # type: ignore[assignment]
+    def open(self, connect: Callable[..., C] = psycopg.connect, *, waits: bool = True) -> C:  # type: ignore[assignment]
         """Open a connection with a function of psycopg's and set it up, all within the time limit.
 
         Raises ``ConnectError``.
@@ -220,7 +223,7 @@ class Connector:
         failed: ConnectError
         losses = 0
         # The first connection is not waited for: its URL may be wrong.
-        wait = PrimaryWait(self._failover_timeout if self._has_opened else None)
+        wait = PrimaryWait(self._failover_timeout if self._has_opened and waits else None)
         while True:
             try:
                 connection = self._open_one(connect)
@@ -302,6 +305,9 @@ class Connector:
             self._is_known = True
         if self._pooler != "transaction":
             run_script(connection, self._settings(), left_s())
+        elif not self._has_probed:
+            self.texts = StatementTexts() if _keeps_statements(connection, left_s()) else None
+            self._has_probed = True
         self.prepare_session(connection)
 
     def _settings(self) -> str:
@@ -312,3 +318,16 @@ class Connector:
         if self._search_path:
             settings += f"; set {scope} search_path = {self._search_path}"
         return settings
+
+
+def _keeps_statements(connection: psycopg.Connection[Any], limit_s: float) -> bool:
+    """Return whether a pooler in transaction mode keeps its clients' prepared statements, by other names."""
+    run_script(connection, "begin", limit_s)
+    with connection.lock:
+        connection.pgconn.send_prepare(PROBE_NAME.encode(), b"select")
+        for result in wait_for_results(connection, limit_s):
+            check_result(result)
+    (found,) = run_script(connection, probe_sql(), limit_s)
+    keeps = found.ntuples == 0
+    run_script(connection, "commit" if keeps else f"deallocate {PROBE_NAME}; commit", limit_s)
+    return keeps

@@ -14,6 +14,7 @@ from plainsql.copy_rows import Progress
 from plainsql.health import Health
 from plainsql.options import check
 from plainsql.query import Args, CompiledCopy, CompiledQuery, Query
+from plainsql.query.setting_values import SetTo
 from plainsql.query.sql_calls import SyncSql
 from plainsql.sync.batch import execute_many, run_batch
 from plainsql.sync.cache_writer import CacheWriter, Writes
@@ -247,6 +248,17 @@ class Executor(SyncSql):
             return execute(shared, query, args)
         # The tenant's settings come last: they win.
         local = "; ".join(filter(None, (local_settings(own, ()) if own else "", self._local)))
+        try:
+            return self._in_transaction(query, args, own, local)
+        except psycopg.Error as error:
+            if not is_stale(error):
+                raise
+        # It was not executed: its tables have changed since it was prepared.
+        return self._in_transaction(query, args, own, local)
+
+    def _in_transaction(self, query: CompiledQuery[Any, R], args: Args, own: SetTo, local: str) -> R:
+        """Run a query in a transaction that begins with settings."""
+        shared = self._shared
         try:
             shared.run_script(f"begin; {local}")
         except psycopg.Error as error:

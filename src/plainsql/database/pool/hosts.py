@@ -89,7 +89,7 @@ _ONE_SERVER: Final = ("primary", "read-write")
 """The kinds of which there is one server, or none during a failover."""
 _HEAD_START_S: Final = 0.25
 """A server that has not answered after these seconds may be cut off: the next one is tried meanwhile."""
-_ASKED_AGAIN_S: Final = 0.5
+_TRIED_AGAIN_S: Final = 0.5
 """A server that is no primary may be promoted while another one is silent."""
 
 
@@ -197,7 +197,7 @@ class Hosts:
         failures = _Failures(self._kind)
         attempts: dict[asyncio.Task[Any], Address] = {}
         first: set[asyncio.Task[Any]] = set()
-        """The first attempts of all servers: as long as one is silent, the others are asked again."""
+        """The first attempts of all servers: as long as one is silent, the others are tried again."""
         again: list[tuple[float, Address]] = []
         next_at = 0.0
         try:
@@ -227,7 +227,7 @@ class Hosts:
                         connection = task.result()
                     except _PASSED_ON as error:
                         failures.add(error)
-                        again.append((loop.time() + _ASKED_AGAIN_S, address))
+                        again.append((loop.time() + _TRIED_AGAIN_S, address))
                         next_at = 0.0
                     else:
                         self._primary = address
