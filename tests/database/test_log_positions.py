@@ -91,6 +91,11 @@ def test_a_token_from_the_future_is_limited_to_what_the_primary_has() -> None:
     assert scope.floor == (1, 10**15), "that position may be older than the token"
     scope.resolve(primary_at(monotonic(), 800))
     assert scope.floor == (1, 800)
+    scope = ReadScope.of_token(Position(1, 700).token())
+    before_the_write = primary_at(monotonic(), 750)
+    scope.reach(Position(1, 900), monotonic())
+    scope.resolve(before_the_write)
+    assert scope.floor == (1, 900), "the write that came after the token"
     of_other = ReadScope.of_token(Position(9, 10**15).token())
     of_other.resolve(primary_at(monotonic(), 800))
     assert of_other.floor == (9, 10**15), "no replica of this timeline is proved to have it"

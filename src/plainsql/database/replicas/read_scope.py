@@ -30,7 +30,7 @@ _RESOLVED: Final = float("-inf")
 class ReadScope:
     """The reads and writes that later reads must not be older than."""
 
-    __slots__ = ("_claimed_at", "_home", "_home_epoch", "_unresolved_at", "floor", "is_monotonic")
+    __slots__ = ("_claimed_at", "_home", "_home_generation", "_unresolved_at", "floor", "is_monotonic")
 
     def __init__(self, floor: Position | None = None, *, is_monotonic: bool = False) -> None:
         self.floor = floor
@@ -41,7 +41,7 @@ class ReadScope:
         """The time of the last event at an unknown position."""
         self._home: Replica | None = None
         """The replica that all unresolved events are reads on: it is never older than its own reads."""
-        self._home_epoch = 0
+        self._home_generation = 0
         self._claimed_at: float | None = None
         """The time at which the floor was taken from a token, until a later position of the primary limits
         it: a token may come from anywhere, and no true one is ahead of its primary."""
@@ -74,7 +74,7 @@ class ReadScope:
     def home(self) -> Replica | None:
         """The replica that needs no proof for the next read; None if there is none."""
         home = self._home
-        return home if home is not None and home.epoch == self._home_epoch else None
+        return home if home is not None and home.generation == self._home_generation else None
 
     def copy(self) -> ReadScope:
         """Return a scope of writes alone that begins with what this one has seen."""
@@ -87,6 +87,8 @@ class ReadScope:
         if self.floor is not None and is_newer_timeline(self.floor.timeline, position.timeline):
             return False  # of a former primary, which does not know yet that it is one
         self.floor = merged(self.floor, position)
+        if self._claimed_at is not None:
+            self._claimed_at = monotonic()  # only a later position of the primary may limit this one
         if sent_at >= self._unresolved_at:
             self._unresolved_at = _RESOLVED
             self._home = None
@@ -97,11 +99,11 @@ class ReadScope:
         self._unresolved_at = monotonic()
         self._home = None
 
-    def saw_replica(self, replica: Replica, epoch: int) -> None:
-        """Record a read on a replica."""
+    def saw_replica(self, replica: Replica, generation: int) -> None:
+        """Record a read on a replica. ``generation``: that of the replica when the read began."""
         is_first = self._unresolved_at == _RESOLVED
-        if is_first or (self._home is replica and self._home_epoch == epoch):
-            self._home, self._home_epoch = replica, epoch
+        if is_first or (self._home is replica and self._home_generation == generation):
+            self._home, self._home_generation = replica, generation
         else:
             self._home = None  # another call of this scope was elsewhere in the meantime
         self._unresolved_at = monotonic()

@@ -82,6 +82,8 @@ class Replica:
         """Its connections and its chain; None until it was reached for the first time."""
         self.poller = Poller(self._connect, self._poll, self._poll_failed)
         self.epoch = 0
+        self.generation = 0
+        """The number of connections that were opened: what was read before is proved for the others only."""
         self.position: Position | None = None
         """The end of what it has replayed, for all of its connections."""
         self.polled_at = float("-inf")
@@ -149,12 +151,16 @@ class Replica:
 
     # Reads --------------------------------------------------------------------------------------------
 
-    def has_kept(self, epoch: int) -> bool:
+    def has_kept(self, epoch: int, generation: int | None) -> bool:
         """Return whether what was known of it in an epoch holds for a read that has ended now.
+
+        ``generation``: if it was selected because earlier reads were there. These may have seen more than the
+        position that was known, so a server that crashed may have less, and still that position. Its
+        connections are new.
 
         A server that is promoted reports that to each session before the end of its next statement.
         """
-        if self.epoch != epoch or self.server is None:
+        if self.epoch != epoch or self.server is None or generation not in (None, self.generation):
             return False
         for connection in self.server.pool.connections.drivers_connections:
             if not connection.is_closed() and _standby_report(connection) != "on":
@@ -181,6 +187,7 @@ class Replica:
         """Find out the server and the position of a connection of the pool, before it serves a call."""
         # A poll that was sent before may be the answer of a server that has restarted since: see `_take`.
         self._identified_at = sent_at = monotonic()
+        self.generation += 1
         known = self.position
         report = await read_replica(connection)
         if known is not None and (report.position is None or report.position.lsn < known.lsn):

@@ -88,20 +88,21 @@ class Routed(Link):
         demand = self._demand(query, pool)
         replica = None if demand is None else await self._select(demand, pool)
         if replica is not None and replica.server is not None and isinstance(pool, ScopedPool):
-            epoch = replica.epoch
+            epoch, generation = replica.epoch, replica.generation
+            at_home = _generation_at_home(pool, replica)
             rows = replica.server.chain.stream(query, args, pool.on(replica.server.pool), call)
             is_first = True
             replica.in_flight += 1
             try:
                 async for row in rows:
                     if is_first:
-                        if not replica.has_kept(epoch):
+                        if not replica.has_kept(epoch, at_home):
                             break
                         is_first = False
-                        _saw(pool, replica, epoch, call)
+                        _saw(pool, replica, generation, call)
                     yield row
-                if not is_first or replica.has_kept(epoch):
-                    _saw(pool, replica, epoch, call)
+                if not is_first or replica.has_kept(epoch, at_home):
+                    _saw(pool, replica, generation, call)
                     return
             except Exception as error:
                 if not is_first or not _may_run_elsewhere(error):
@@ -145,7 +146,9 @@ class Routed(Link):
     async def _read(self, demand: Demand, pool: TenantPool, call: Call | None, on_server: OnServer[R]) -> R:
         replica = await self._select(demand, pool)
         if replica is not None and replica.server is not None and isinstance(pool, ScopedPool):
-            server, epoch, began = replica.server, replica.epoch, perf_counter()
+            server, epoch, generation = replica.server, replica.epoch, replica.generation
+            at_home = _generation_at_home(pool, replica)
+            began = perf_counter()
             replica.in_flight += 1
             try:
                 result = await on_server(server.chain, pool.on(server.pool))
@@ -154,9 +157,9 @@ class Routed(Link):
                     raise
                 replica.read_failed(was_lost=is_lost(error) or isinstance(error, ConnectError))
             else:
-                if replica.has_kept(epoch):
+                if replica.has_kept(epoch, at_home):
                     replica.answered(perf_counter() - began)
-                    _saw(pool, replica, epoch, call)
+                    _saw(pool, replica, generation, call)
                     return result
                 # Its connection may be to a server that has less than what was known of the former one.
                 replica.read_failed(was_lost=False)
@@ -176,11 +179,19 @@ class Routed(Link):
                 pool.scope.saw_primary()
 
 
-def _saw(pool: ScopedPool, replica: Replica, epoch: int, call: Call | None) -> None:
+def _generation_at_home(pool: ScopedPool, replica: Replica) -> int | None:
+    """Return the generation of a replica that is selected because the scope's last reads were there alone;
+    None if it is proved by its position.
+    """
+    scope = pool.scope
+    return replica.generation if scope.is_monotonic and not scope.is_resolved else None
+
+
+def _saw(pool: ScopedPool, replica: Replica, generation: int, call: Call | None) -> None:
     if call is not None:
         call.server = replica.name
     if pool.scope.is_monotonic:
-        pool.scope.saw_replica(replica, epoch)
+        pool.scope.saw_replica(replica, generation)
 
 
 def _may_run_elsewhere(error: Exception) -> bool:
