@@ -257,11 +257,15 @@ class Replica:
         """Forget what was known: the connection is on a server that has less, or on another server."""
         now = monotonic()
         self.epoch += 1
+        is_other = report.started != self._started
         self.position, self._started, self._system = report.position, report.started, None
         if self.server is not None:
             self.server.pool.connections.cut_before(now, keep=connection)
+        if not is_other:
+            return
         self._changes = [*(at for at in self._changes if now - at < _TURNS_S), now]
-        if len(self._changes) == _SERVERS_IN_TURN:
+        if len(self._changes) >= _SERVERS_IN_TURN:
+            self._changes.clear()
             _log.warning(
                 "the replica %s is another server again and again: name each server by a URL of its own",
                 self.name,
