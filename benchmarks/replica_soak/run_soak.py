@@ -88,7 +88,7 @@ class _Soak:
         self._plan = plan
         self.events: list[Event] = []
         self.errors: Counter[str] = Counter()
-        self._ends = monotonic() + plan.seconds
+        self._ends = 0.0
         self._server = ""
 
     def server_of(self, call: Call) -> None:
@@ -97,6 +97,7 @@ class _Soak:
 
     def tasks(self) -> list[asyncio.Task[None]]:
         plan = self._plan
+        self._ends = monotonic() + plan.seconds
         work = [self._chain(chain) for chain in range(plan.chains)]
         for number in range(plan.readers):
             work += [

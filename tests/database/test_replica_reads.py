@@ -302,8 +302,11 @@ async def test_reads_survive_a_crash_of_their_replica(db: plainsql.Database, ser
         "select string_agg(a.pid::text, ' ') from pg_stat_activity as a"
         " where a.backend_type = 'client backend' and a.pid <> pg_backend_pid()",
     )
+    assert db._state.replicas is not None
+    replica = db._state.replicas.replicas[0]
+    opened = replica.generation
     os.kill(int(pids.split()[0]), signal.SIGKILL)
-    await settled(lambda: db.stats().replicas[0].state != "ok")
+    await settled(lambda: replica.generation > opened)  # all of its connections are new
     at = read
     await settled(lambda: read > at + 50)
     await settled(lambda: db.stats().replicas[0].state == "ok")
