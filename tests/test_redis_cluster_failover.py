@@ -41,6 +41,12 @@ def group() -> Generator[ClusterGroup]:
         yield group
 
 
+@pytest.fixture(autouse=True)
+def settled(group: ClusterGroup) -> None:
+    """Waits for the end of what the test before has begun."""
+    until(group.are_agreed, "the nodes agree on the masters")
+
+
 @pytest.fixture
 async def link(group: ClusterGroup) -> AsyncIterator[RedisConnection]:
     async with RedisConnection(group.url) as link:

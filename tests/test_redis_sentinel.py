@@ -35,8 +35,14 @@ Open = Callable[..., Cache]
 @pytest.fixture(scope="module")
 def group() -> Generator[SentinelGroup]:
     """A master, two replicas and three Sentinels; tests leave them with a master and a replica at least."""
-    with sentinel_group(2, down_after_ms=400, password=WORD) as group:
+    with sentinel_group(2, down_after_ms=800, password=WORD) as group:
         yield group
+
+
+@pytest.fixture(autouse=True)
+def settled(group: SentinelGroup) -> None:
+    """Waits for the end of what the test before has begun."""
+    until(group.are_agreed, "the Sentinels agree on a master")
 
 
 @pytest.fixture
