@@ -167,6 +167,8 @@ FUNCTIONS: dict[str, list[Function]] = {
             for kind in (sync.Database, sync.Pool)
         ),
     ],
+    "replica": [Function(plainsql.Database.replica, lambda db, given: db.replica(**given))],
+    "causal": [Function(plainsql.Database.causal, lambda db, given: db.causal(**given))],
     "lock": [Function(plainsql.Database.lock, lambda db, given: enter(call(db.lock, {"key": "k"}, given)))],
     "listen": [
         Function(plainsql.Database.listen, lambda db, given: call(db.listen, {"channel": "c"}, given)),
@@ -340,6 +342,7 @@ NO_OPTIONS = {
         *("Page", "PageRequest", "AsyncTransactional", "SyncTransactional"),
     },
     "plainsql.database": {
+        *("CausalSession", "ReplicaStats", "ReplicaView"),
         *(
             "Call",
             "Connecting",

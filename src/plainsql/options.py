@@ -13,26 +13,20 @@ from __future__ import annotations
 import inspect
 import math
 import re
-from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from os import PathLike
 from ssl import SSLContext
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from plainsql.duration_text import seconds_of
 from plainsql.errors import OptionError
+from plainsql.option_values import Kind
+from plainsql.option_values import quoted as _quoted
+from plainsql.option_values import shown as _shown
+from plainsql.option_values import text_fault as _text_fault
 
 __all__ = ["OPTIONS", "SETTING_NAME", "Kind", "check", "nearest", "refusal"]
-
-
-class Kind(NamedTuple):
-    """A kind of value that an option may have."""
-
-    expected: str
-    fits: Callable[[Any], bool]
-    got: Callable[[Any], str] | None = None
-    """Describes a value that does not fit, if its type alone is not enough."""
-    hint: str | None = None
 
 
 def check(function: str, /, **given: object) -> None:
@@ -54,36 +48,6 @@ def nearest(name: str, known: object) -> str | None:
     """Return the known name that a misspelt one is likely to mean."""
     names = [str(one) for one in known] if isinstance(known, Mapping | list | tuple | frozenset | set) else []
     return next(iter(get_close_matches(name, sorted(names), 1, 0.75)), None)
-
-
-# -- Values in messages ------------------------------------------------------------------------------
-
-
-def _shown(value: object) -> str:
-    if value is None or isinstance(value, bool | float):
-        return repr(value)
-    if isinstance(value, int):
-        # Python refuses to write out very long ones.
-        return repr(value) if -(10**20) < value < 10**20 else f"an integer of {value.bit_length()} bits"
-    if isinstance(value, str):
-        return "an empty str" if not value else _text_fault(value) or "str"
-    return type(value).__name__
-
-
-def _quoted(value: object) -> str:
-    return repr(value if len(value) <= 40 else value[:40] + "…") if isinstance(value, str) else _shown(value)
-
-
-def _text_fault(text: str) -> str | None:
-    """Return the reason why PostgreSQL cannot hold a text, or None."""
-    if "\0" in text:
-        return "a str with a zero byte"
-    if not text.isascii():
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            return "a str with a lone surrogate"
-    return None
 
 
 # -- Kinds ----------------------------------------------------------------------------------------------
@@ -308,6 +272,7 @@ _CONNECT: Final = {
     "database": _or_none(_NAME),
     "codecs": _CODECS,
 }
+_ON_REPLICAS: Final = {"max_lag": _SECONDS, "max_wait": _SECONDS_FROM_0}
 _SYNC_CONNECT: Final = {
     **_CONNECT,
     "password": Kind(
@@ -407,6 +372,18 @@ OPTIONS: Final[Mapping[str, Mapping[str, Kind]]] = {
         "cache_outbox": _FLAG,
         "cache_prefix": _or_none(_NAMESPACE),
         "cache_ttl": _or_none(_CACHE_TIMES),
+        "replicas": _or_none(_NAMES._replace(expected="a list of URLs (str)")),
+    },
+    "replica": {**_ON_REPLICAS, "own_writes": _FLAG},
+    "causal": {
+        **_ON_REPLICAS,
+        "token": _or_none(
+            Kind(
+                "the 8 bytes of a session's token",
+                lambda value: isinstance(value, bytes) and len(value) == 8,
+                lambda value: f"{len(value)} bytes" if isinstance(value, bytes) else _shown(value),
+            )
+        ),
     },
     "sync.connect": _SYNC_CONNECT,
     "sync.Pool": {

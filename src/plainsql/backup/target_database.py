@@ -177,6 +177,7 @@ def put_in_place(
     Raises ``BackupError`` if sessions use it and may not be ended.
     """
     rename = sql.SQL("alter database {} rename to {}")
+    _end_sessions(maintenance, new, True)  # those that a pooler has kept
     if not target.exists:
         maintenance.execute(rename.format(sql.Identifier(new), sql.Identifier(target.name)))
         return None

@@ -350,7 +350,7 @@ class Database(Executor):
         Raises ``SettingsError`` if there is no layer of that name.
         """
         check("check", layer=layer, migrations=migrations, timeout=timeout)
-        name, _, settings, writer, _ = self._options
+        name, _, settings, writer = self._options[:4]
         lend = partial(lend_shared, self._shared)
         return check_health(lend, name, settings, writer, layer=layer, migrations=migrations, timeout=timeout)
 

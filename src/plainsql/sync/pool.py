@@ -326,7 +326,7 @@ class Pool(_PoolExecutor):
         Raises ``SettingsError`` if there is no layer of that name.
         """
         check("check", layer=layer, migrations=migrations, timeout=timeout)
-        name, _, settings, writer, _ = self._options
+        name, _, settings, writer = self._options[:4]
         lend = self._connections.borrow
         return check_health(lend, name, settings, writer, layer=layer, migrations=migrations, timeout=timeout)
 

@@ -70,6 +70,11 @@ def restore(
 
     folder, manifest = find_backup(backup)
     place: Path | None = None
+    if manifest.kind == "physical" and (replace or no_owner or jobs > 1):
+        raise SettingsError(
+            f"{folder} is a physical backup: --replace, --no-owner and --jobs are for dumps",
+            hint="leave them out",
+        )
     keys = FileKeys.from_environment()
     try:
         with bars() as shown:

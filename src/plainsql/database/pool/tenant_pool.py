@@ -100,6 +100,8 @@ class DatabasePool:
     """The ``search_path`` of all sessions; empty for the server's own."""
     sends_settings: bool = False
     """True if the connections can send settings in the round trip of a statement."""
+    is_replica: bool = False
+    """True if a read that fails here runs elsewhere: it is not run a second time here."""
     failover: FailoverWait = field(default_factory=partial(FailoverWait, None))
     holders: Holders = field(default_factory=Holders)
     """The tasks that hold connections for longer than a call."""
@@ -133,6 +135,10 @@ class TenantPool:
                 self.local += f"; set local search_path = {search_path}"
         if pool.sends_settings and (tenant is not None or pool.by_transaction):
             self.settings = LocalSettings.of(tenant, pool.tenant_settings, search_path)
+
+    def of_tenant(self, tenant: Tenant | None) -> TenantPool:
+        """Return the pool as another tenant uses it."""
+        return TenantPool(self._pool, tenant)
 
     @property
     def takes_steps(self) -> bool:
@@ -324,7 +330,9 @@ class TenantPool:
                     name_at_commit(error, query)
                 replaced = self._is_replaced(error, pooled)
                 self._release_failed(pooled, query, error, in_transaction=local is not None)
-                if not again and (replaced or may_run_again(error, read_only=read_only)):
+                if not (again or self._pool.is_replica) and (
+                    replaced or may_run_again(error, read_only=read_only)
+                ):
                     again = True
                     continue
                 failover = self._pool.failover
