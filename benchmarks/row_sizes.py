@@ -146,7 +146,7 @@ def _pages(connection: psycopg.Connection[Any], name: str) -> int:
             given["whatsapp_msg_id"] = "wamid.new"
         variant = min(statement.variants(), key=lambda each: len(each.parameters))
         values = [given.get(parameter) for parameter in variant.parameters]
-        explain = f"explain (analyze, buffers, timing off, format json) {variant.sql}"
+        explain = f"explain (analyze, buffers, timing off, format json) {variant.sql}".encode()
         if name != "save_inbound":  # the first call reads what the second one finds in memory
             cursor.execute(explain, values)
         plan = cursor.execute(explain, values).fetchone()

@@ -39,7 +39,8 @@ def scanned(connection: psycopg.Connection[Any], sql: str) -> set[str]:
         value: list[int | str] = [TENANT] if "$1" in sql else []
         if "$1::text" in sql:
             value = ["a"]
-        cursor.execute(f"explain (analyze, costs off, timing off, summary off, format json) {sql}", value)
+        explain = f"explain (analyze, costs off, timing off, summary off, format json) {sql}"
+        cursor.execute(explain.encode(), value)
         row = cursor.fetchone()
     assert row is not None
     return {name.rpartition("_")[2] for name in _scans(row[0][0]["Plan"])}
