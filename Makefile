@@ -154,6 +154,11 @@ bench: ## Measure plainsql beside its peers (ARGS="--quick --json FILE": in 90 s
 	@cd benchmarks && ../$(BIN)/plainsql generate
 	@$(BIN)/python -m benchmarks $(ARGS)
 
+.PHONY: failover
+failover: environment-dev ## Fail over a cluster of three under Patroni, while programs write to it (needs etcd)
+	@PLAINSQL_VENV=.venv-patroni sh scripts/environment.sh failover
+	@$(BIN)/python -m benchmarks.failover $(ARGS)
+
 .PHONY: bench-vectors
 bench-vectors: ## Measure vector search, compared with other vector stores (ARGS="--quick --json FILE")
 	@sh scripts/environment.sh bench
@@ -178,7 +183,7 @@ down: compose ## Stop them (ARGS=--volumes: and delete their data)
 
 .PHONY: clean
 clean: ## Delete the environments, caches and built packages; no data
-	@rm -rf .venv .venv-system .venv-vectors dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf .venv .venv-system .venv-patroni .venv-vectors dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	@find src tests -type d -name __pycache__ -prune -exec rm -rf {} +
 	@echo "clean: ok"
 

@@ -1,5 +1,5 @@
-"""The measurements of a run outside its cases: cached reads next to other caches, and a layer at its full
-size.
+"""The measurements of a run outside its cases: cached reads next to other caches, reads on replicas, and a
+layer at its full size.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import cache_reads, layers_at_size
+from benchmarks import cache_reads, layers_at_size, replica_reads
 
 __all__ = ["measure_more"]
 
@@ -28,6 +28,13 @@ def measure_more(console: Console, *, quick: bool) -> dict[str, Any]:
         _print_cache(console, found["cache"])
     except Exception as error:  # noqa: BLE001 (no redis-server, for one; the rest is measured all the same)
         console.print(f"\nwithout cached reads: {type(error).__name__}: {error}", style="yellow")
+    try:
+        rounds, times = (3, 1000) if quick else (9, 4000)
+        found["replicas"] = asyncio.run(replica_reads.measure(rounds=rounds, calls=times))
+        _print_replicas(console, found["replicas"])
+    except Exception as error:  # noqa: BLE001 (the rest is measured all the same)
+        found["failed"] = f"reads on replicas: {type(error).__name__}: {error}"
+        console.print(f"\n{found['failed']}", style="red")
     size, calls = (50_000, 50) if quick else (1_000_000, layers_at_size.CALLS)
     try:
         results = layers_at_size.measure(size, calls)
@@ -39,6 +46,15 @@ def measure_more(console: Console, *, quick: bool) -> dict[str, Any]:
         layers_at_size.print_operations(console, results)
         found["layers"] = msgspec.to_builtins(results)
     return found
+
+
+def _print_replicas(console: Console, found: dict[str, float]) -> None:
+    table = Table(title="\npoint reads with two replicas on this machine", title_justify="left")
+    table.add_column("")
+    table.add_column("µs a call", justify="right")
+    for name, microseconds in found.items():
+        table.add_row(name, f"{microseconds:.0f}")
+    console.print(table)
 
 
 def _print_cache(console: Console, found: dict[str, Any]) -> None:

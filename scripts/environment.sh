@@ -2,7 +2,7 @@
 # Builds .venv, or the folder that PLAINSQL_VENV names: what requirements/$1.txt pins, by hash, and this checkout on
 # top of it, editable.
 #
-#   PYTHON=python3.12 scripts/environment.sh demo|dev|docs|lock|wheels|bench|vectors
+#   PYTHON=python3.12 scripts/environment.sh demo|dev|docs|lock|wheels|bench|vectors|failover
 #
 # A second run finds its stamp and does nothing. An environment whose building was interrupted, whose Python is
 # gone, or which was made in another folder is built anew.
@@ -85,9 +85,13 @@ pip() { "$venv"/bin/python -m pip --disable-pip-version-check --no-input "$@"; }
 say "installing $(grep -c '==' "$requirements") pinned packages of $requirements"
 # The file is a whole resolution: pip need not look for dependencies, only check the hashes.
 pip install --quiet --quiet --progress-bar off --require-hashes --no-deps -r "$requirements"
-# `make lock` must work just when pyproject.toml asks for what is not pinned yet, and `make wheels` uses no plainsql,
-# nor do the vector stores that it is compared with.
-if [ "$set" != lock ] && [ "$set" != wheels ] && [ "$set" != vectors ]; then
+# `make lock` must work just when pyproject.toml asks for what is not pinned yet. `make wheels`, `make failover` and the
+# vector stores that plainsql is compared with need no plainsql.
+case $set in
+  lock | wheels | vectors | failover) needs_plainsql=no ;;
+  *) needs_plainsql=yes ;;
+esac
+if [ "$needs_plainsql" = yes ]; then
   PLAINSQL_SPEED_BUILD=no pip install --quiet --quiet --no-deps --no-build-isolation -e .
   pip check >/dev/null || { pip check >&2 || true; fail "$requirements does not fit pyproject.toml: run 'make lock'"; }
 fi

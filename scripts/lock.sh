@@ -22,6 +22,8 @@ resolve dev pyproject.toml --extra all --extra report --extra test --group build
 # The peers that the benchmarks compare with, beside all that is above.
 resolve bench pyproject.toml benchmarks/peers.in --extra all --group build --constraint requirements/demo.txt \
   --constraint requirements/dev.txt "$@"
+# The cluster of `make failover`, in an environment of its own.
+resolve failover benchmarks/failover/peers.in "$@"
 # The package itself is among them: the reference is made of it.
 resolve docs pyproject.toml --group build --group docs --constraint requirements/demo.txt \
   --constraint requirements/dev.txt "$@"

@@ -18,7 +18,7 @@ import pytest
 
 from plainsql.embedded import EmbeddedServer
 
-__all__ = ["PORT", "PoolMode", "pgbouncer", "url_through"]
+__all__ = ["PORT", "PoolMode", "keeps_statements", "pgbouncer", "url_through"]
 
 PoolMode = Literal["transaction", "session"]
 
@@ -39,7 +39,7 @@ def pgbouncer(
 
     Skips the test where PgBouncer is not installed or cannot be run by this user.
     """
-    program = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
+    program = _program()
     if program is None:
         pytest.skip("pgbouncer is not installed (Debian: apt-get install pgbouncer)")
     host = unquote(server.url().partition("host=")[2].partition("&")[0])
@@ -60,6 +60,7 @@ default_pool_size = {size}
 max_client_conn = 200
 logfile = {folder / "log"}
 ignore_startup_parameters = {ignores}
+{"max_prepared_statements = 200" if keeps_statements() else ""}
 """,
             encoding="utf-8",
         )
@@ -75,8 +76,21 @@ ignore_startup_parameters = {ignores}
             _wait(folder, process)
             yield folder
         finally:
-            process.terminate()
+            process.kill()  # from 1.23 on a request to end waits for its clients
             process.wait(10)
+
+
+def keeps_statements() -> bool:
+    """Return whether the PgBouncer that is installed keeps prepared statements in transaction mode."""
+    program = _program()
+    if program is None:
+        return False
+    said = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
+    return tuple(map(int, said.split()[1].split(".")[:2])) >= (1, 21)
+
+
+def _program() -> str | None:
+    return shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
 
 
 def url_through(folder: Path, database: str) -> str:

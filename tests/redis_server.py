@@ -19,12 +19,13 @@ import pytest
 class RedisServer:
     """Made by `redis_server`; listens on a Unix socket, or on a port of 127.0.0.1 where one is given."""
 
-    def __init__(self, folder: Path, port: int, options: tuple[str, ...]) -> None:
+    def __init__(self, folder: Path, port: int, options: tuple[str, ...], config: Path | None) -> None:
         self._folder = folder
         self.socket = folder / "redis.sock"
         self.port = port
         self.url = f"redis://127.0.0.1:{port}" if port else f"unix://{quote(str(self.socket))}"
         self._options = options
+        self._config = [str(config)] if config else []
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -32,10 +33,11 @@ class RedisServer:
         program = shutil.which("redis-server")
         if program is None:
             pytest.fail("redis-server is not on the PATH", pytrace=False)
+        keeping = () if "--sentinel" in self._options else ("--save", "", "--appendonly", "no")
         place = ["--port", str(self.port), "--unixsocket", str(self.socket), "--dir", str(self._folder)]
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [program, *place, "--save", "", "--appendonly", "no", *self._options],
+                [program, *self._config, *place, *keeping, *self._options],
                 stdout=log,
                 stderr=log,
             )
@@ -50,6 +52,11 @@ class RedisServer:
             client.sendall(b"PING\r\n")
             return client.recv(64).startswith((b"+PONG", b"-NOAUTH"))
         return False
+
+    @property
+    def is_running(self) -> bool:
+        """True from `start` to `kill`."""
+        return self._process is not None
 
     def kill(self) -> None:
         """End it as a power failure would: what it held is lost."""
@@ -81,10 +88,10 @@ def free_port() -> int:
 
 
 @contextmanager
-def redis_server(*options: str, port: int = 0) -> Generator[RedisServer]:
-    """Make a server, not started yet, and end it afterwards."""
+def redis_server(*options: str, port: int = 0, config: Path | None = None) -> Generator[RedisServer]:
+    """Make a server, not started yet, and end it afterwards. ``config``: a file of its own."""
     folder = Path(tempfile.mkdtemp(prefix="plainsql-redis-"))
-    server = RedisServer(folder, port, options)
+    server = RedisServer(folder, port, options, config)
     try:
         yield server
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import re
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -63,6 +64,10 @@ def limits() -> Any:
 
 def embedded_server() -> Any:
     return embedded.EmbeddedServer.__new__(embedded.EmbeddedServer)
+
+
+def on_a_server(name: str, _: object, given: dict[str, Any]) -> Any:
+    return getattr(embedded_server(), name)(**given)
 
 
 def sessions(given: dict[str, Any], kind: Any = Sessions) -> Any:
@@ -162,6 +167,8 @@ FUNCTIONS: dict[str, list[Function]] = {
             for kind in (sync.Database, sync.Pool)
         ),
     ],
+    "replica": [Function(plainsql.Database.replica, lambda db, given: db.replica(**given))],
+    "causal": [Function(plainsql.Database.causal, lambda db, given: db.causal(**given))],
     "lock": [Function(plainsql.Database.lock, lambda db, given: enter(call(db.lock, {"key": "k"}, given)))],
     "listen": [
         Function(plainsql.Database.listen, lambda db, given: call(db.listen, {"channel": "c"}, given)),
@@ -287,6 +294,10 @@ FUNCTIONS: dict[str, list[Function]] = {
     "log_tail": [
         Function(embedded.EmbeddedServer.log_tail, lambda _, given: embedded_server().log_tail(**given)),
     ],
+    **{
+        name: [Function(getattr(embedded.EmbeddedServer, name), functools.partial(on_a_server, name))]
+        for name in ("promote", "wait_for_replay", "pause_replay", "restart")
+    },
     "fill": [
         Function(
             fill,
@@ -331,6 +342,7 @@ NO_OPTIONS = {
         *("Page", "PageRequest", "AsyncTransactional", "SyncTransactional"),
     },
     "plainsql.database": {
+        *("CausalSession", "ReplicaStats", "ReplicaView"),
         *(
             "Call",
             "Connecting",

@@ -331,18 +331,28 @@ def test_it(plainsql_database_url):
     run(pytester, "-n2").assert_outcomes(passed=2)
 
 
-def test_without_that_the_server_has_no_port(
+def test_without_that_the_server_has_no_port_and_it_may_have_a_replica(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("PLAINSQL_TEST_DATABASE_URL", raising=False)
+    pytester.makeconftest(MIGRATE)
     pytester.makepyfile(
         """
+import psycopg
+
 def test_it(plainsql_server):
     assert plainsql_server.port is None
     assert plainsql_server.execute("show listen_addresses") == ""
+
+def test_replica(plainsql_database_url, plainsql_replica, plainsql_replica_url):
+    with psycopg.connect(plainsql_database_url) as connection:
+        connection.execute("insert into leads values (1)")
+    plainsql_replica.wait_for_replay()
+    with psycopg.connect(plainsql_replica_url) as connection:
+        assert connection.execute("select pg_is_in_recovery(), n from leads").fetchall() == [(True, 1)]
 """
     )
-    run(pytester).assert_outcomes(passed=1)
+    run(pytester).assert_outcomes(passed=2)
 
 
 NOTES = {

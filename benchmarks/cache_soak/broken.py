@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from plainsql.cache import CachedCall, Lookup, Touched
 from plainsql.cache.redis_store import RedisStore
-from plainsql.redis_connection import Script
+from plainsql.redis_connection import RedisSource, Script
 
 __all__ = ["STORES"]
 
@@ -57,6 +59,33 @@ class Counters(RedisStore):
         ]
 
 
+class NoTerm(RedisStore):
+    """Versions are valid on every master: a promoted replica brings back those that it saw no end of."""
+
+    def __init__(self, redis: RedisSource = None, **options: Any) -> None:
+        super().__init__(redis, **options)
+        self._may_fail_over = False
+
+    async def _leave_former(self, *replies: Any) -> bool:
+        return False
+
+
+class NoTrust(RedisStore):
+    """The master is the one that the connection was opened to, whatever the others say by now."""
+
+    def __init__(self, redis: RedisSource = None, **options: Any) -> None:
+        super().__init__(redis, **options)
+        self._is_trusted = False
+        self._send = self.link.send
+
+
+class NoWait(RedisStore):
+    """A write on a new master returns while others still read from the former one."""
+
+    async def _leave_former(self, *replies: Any) -> bool:
+        return False
+
+
 _CURRENT = """
 local found = {}
 for i = 3, #KEYS do
@@ -98,4 +127,7 @@ STORES: dict[str, type[RedisStore]] = {
     "": RedisStore,
     "no-marker": NoMarker,
     "counters": Counters,
+    "term": NoTerm,
+    "trust": NoTrust,
+    "wait": NoWait,
 }

@@ -24,15 +24,15 @@ from plainsql import embedded
 from tests.proxy import open_proxy
 from tests.redis_server import redis_server
 
-__all__ = ["Plan", "Report", "soak"]
+__all__ = ["CLOCKS", "SCHEMA", "Plan", "Report", "judge", "keep_running", "soak"]
 
-_SCHEMA = """
+SCHEMA = """
 create schema soak;
 create table soak.registers (id integer primary key, version bigint not null);
 insert into soak.registers (id, version) select n, 1 from generate_series(0, :'registers'::integer - 1) as n;
 """
 # Half of the processes have a wall clock that is wrong, by up to a day.
-_CLOCKS = (0.0, 86_400.0, 0.0, -86_400.0)
+CLOCKS = (0.0, 86_400.0, 0.0, -86_400.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ async def soak(plan: Plan) -> Report:
     ):
         folder = Path(place)
         server.create_database("soak")
-        server.execute(_SCHEMA, "soak", registers=str(plan.registers))
+        server.execute(SCHEMA, "soak", registers=str(plan.registers))
         redis.start()
         async with open_proxy(redis.socket, postgres=False) as proxy:
             faults = Faults(redis, proxy, plan.seed)
@@ -105,15 +105,15 @@ async def soak(plan: Plan) -> Report:
                     seed=plan.seed * 1000 + number,
                     registers=plan.registers,
                     broken=plan.broken,
-                    clock_shift=_CLOCKS[number % len(_CLOCKS)],
+                    clock_shift=CLOCKS[number % len(CLOCKS)],
                     deaths=plan.deaths,
                     lost=plan.lost,
                 )
-                jobs.append(_keep_running(orders, faults.counts, report))
+                jobs.append(keep_running(orders, faults.counts, report))
             async with _going_on(faults, plan.faults):
                 await asyncio.gather(*jobs)
             report.faults = dict(faults.counts)
-        _judge(report, folder)
+        judge(report, folder)
     report.seconds = time.monotonic() - began
     return report
 
@@ -135,7 +135,7 @@ async def _going_on(faults: Faults, pause: float) -> AsyncIterator[None]:
             task.result()
 
 
-async def _keep_running(orders: Orders, faults: Counter[str], report: Report) -> None:
+async def keep_running(orders: Orders, faults: Counter[str], report: Report) -> None:
     """Run a process to the end, and another one in its place whenever it dies."""
     end = time.monotonic() + orders.seconds
     while (rest := end - time.monotonic()) > 0:
@@ -161,7 +161,8 @@ async def _keep_running(orders: Orders, faults: Counter[str], report: Report) ->
         report.bypassed += stats["bypassed"]
 
 
-def _judge(report: Report, folder: Path) -> None:
+def judge(report: Report, folder: Path) -> None:
+    """Check the histories of a folder, and report the reads that were too old."""
     events = list(chain.from_iterable(read_events(path) for path in sorted(folder.iterdir())))
     report.reads = sum(event.kind == READ for event in events)
     report.writes = sum(event.kind == WRITE for event in events)
@@ -173,6 +174,7 @@ def _judge(report: Report, folder: Path) -> None:
             "read": one.read.version,
             "acknowledged": one.acknowledged,
             "late_ms": round(one.late_ns / 1e6, 3),
+            "at": round(one.read.began_ns / 1e9, 3),
         }
-        for one in stale[:10]
+        for one in (stale[:10] + stale[-10:])
     ]

@@ -15,7 +15,7 @@ from plainsql.rows import Row
 from plainsql.types import SupportsArray, UNSET, UnsetType
 from plainsql.vector import Vector
 
-__all__ = ["NearestParameters", "Text", "nearest"]
+__all__ = ["NearestOfFewParameters", "NearestParameters", "Text", "nearest", "nearest_of_few"]
 
 
 class Text(Row, frozen=True):
@@ -36,8 +36,15 @@ if TYPE_CHECKING:
         "limit": NotRequired[int],
         "ef": int,
     })
+    NearestOfFewParameters = TypedDict("NearestOfFewParameters", {
+        "embedding": Vector | Sequence[float] | SupportsArray,
+        "section": NotRequired[int | UnsetType],
+        "shelf": NotRequired[int | UnsetType],
+        "limit": NotRequired[int],
+    })
 else:
     __getattr__ = parameter_types(__name__, {
+        "NearestOfFewParameters": "nearest_of_few",
         "NearestParameters": "nearest",
     })
 
@@ -82,3 +89,44 @@ def nearest(
     if embedding is None or section is None or shelf is None or limit is None or ef is None:
         raise NullError
     return (embedding, section, shelf, bounded("limit", limit, 1, 200), bounded("ef", ef, 10, 1000))
+
+
+@many[Text, "NearestOfFewParameters"]("texts.nearest_of_few", "sql/texts/nearest_of_few.sql", 5, """\
+with
+nearest as (
+  select
+    t.id,
+    t.body,
+    t.section,
+    t.shelf,
+    t.embedding <=> :embedding as distance
+  from bench.texts as t
+  where
+    true
+    and t.section = :section  --?
+    and t.shelf = :shelf      --?
+  order by t.embedding <=> :embedding
+  limit :limit
+)
+
+select n.*
+from nearest as n
+order by n.distance + 0, n.id
+""", read_only=True, session_clean=True, settings={"enable_indexscan": "off"})
+def nearest_of_few(
+    *,
+    embedding: Vector | Sequence[float] | SupportsArray,
+    section: int | UnsetType = UNSET,
+    shelf: int | UnsetType = UNSET,
+    limit: int = 10,
+) -> Args:
+    """List the texts of a section or a shelf nearest in meaning, nearest first: few rows, which are all compared.
+
+    limit: 1..200, 10 by default.
+    Runs with enable_indexscan = off.
+    Reads bench.texts.
+    SQL: sql/texts/nearest_of_few.sql
+    """
+    if embedding is None or section is None or shelf is None or limit is None:
+        raise NullError
+    return (embedding, section, shelf, bounded("limit", limit, 1, 200))

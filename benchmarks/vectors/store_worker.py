@@ -71,7 +71,10 @@ class _Worker:
         return {}
 
     async def search(self, numbers: list[int], way: str, filtered: str | None = None) -> Job:
-        """Search for the questions of these numbers, one after another, concurrently, or in a batch."""
+        """Search for the questions of these numbers, one after another, concurrently, or in a batch.
+
+        ``planned`` ones run one after another too, with the plan that PostgreSQL chooses.
+        """
         store = self._store
         questions = [store.question(self._questions[number]) for number in numbers]
         filters: list[Filter] = [
@@ -80,9 +83,10 @@ class _Worker:
         _set_aside()
         times, answers = [], []
         began = last = time.perf_counter()
-        if way == "one":
+        if way in ("one", "planned"):
+            search = store.search_planned if way == "planned" else store.search
             for question, one in zip(questions, filters, strict=True):
-                answers.append(await store.search(question, one))
+                answers.append(await search(question, one))
                 now = time.perf_counter()
                 times.append((now - last) * 1000)
                 last = now

@@ -37,10 +37,8 @@ def draw_vectors(results: VectorResults, folder: Path, name: str) -> list[Path]:
             every = {store: found.rates for store in results.stores if (found := results.find(store, way))}
             _draw_rates(axes, results, every, title)
         loads = {store: one.load_rates for store, one in results.stores.items()}
-        _draw_rates(panels[2], results, loads, "rows a second, loaded without an index")
-        _draw_filters(
-            panels[3], results, "recall", f"recall@{results.limit}, by the rows that a filter leaves"
-        )
+        _draw_rates(panels[2], results, loads, "rows loaded a second")
+        _draw_filters(panels[3], results, "recall", f"recall@{results.limit}, by what a filter leaves")
         _draw_filters(panels[4], results, "mean_rows", "rows of an answer")
         _draw_settings(panels[5], results)
         for axes in panels:
@@ -93,8 +91,8 @@ def _draw_filters(axes: Any, results: VectorResults, figure: str, title: str) ->
             shown = f"{value:.2f}" if figure == "recall" else f"{value:.1f}"
             axes.text(value * 1.01, place, shown, va="center", fontsize=7)
     axes.set_yticks(range(len(names)), [results.stores[name].title for name in names])
-    axes.set_xlim(0, (1 if figure == "recall" else results.limit) * 1.45)
-    axes.legend(fontsize=7, loc="right", frameon=False)
+    axes.set_xlim(0, (1 if figure == "recall" else results.limit) * 1.8)
+    axes.legend(fontsize=7, loc="center left", bbox_to_anchor=(0.68, 0.5), frameon=False)
     axes.set_title(title, fontsize=10, fontweight="bold", loc="left")
 
 

@@ -36,7 +36,7 @@ class Searched(msgspec.Struct):
     """Its short name."""
     way: str
     """``one`` after another, ``at-once``, or ``batch``; ``one-shared`` is in the rounds of these, where
-    clients and server share all processors.
+    clients and server share all processors. ``planned`` is ``one`` with the plan that PostgreSQL chooses.
     """
     filtered: str | None
     """The column of the filter."""

@@ -48,6 +48,9 @@ _MIGRATIONS = Path(__file__).parents[1] / "migrations"
 # All tables and their indexes stay in memory, and an index is built there.
 _ROOM = {"shared_buffers": "1GB", "maintenance_work_mem": "512MB"}
 
+_OURS = ("batch", "planned")
+"""The ways to search that the others do not offer: the plan of theirs is always PostgreSQL's choice."""
+
 Say = Callable[[str], None]
 
 
@@ -83,9 +86,9 @@ def run_vectors(
     data = make_data([library, *([peers[1]] if peers else [])], extent.rows, extent.questions)
     server_settings = SETTINGS if extent.quick else SETTINGS | _ROOM
     with (
-        ExitStack() as stack,
         tempfile.TemporaryDirectory() as folder,
         embedded.start(scratch=True, settings=server_settings) as server,
+        ExitStack() as stack,  # of the stores, which close their connections before the server stops
     ):
         data.save(Path(folder))
         server.create_database("vectors")
@@ -251,7 +254,7 @@ class _Measurement:
         for filtered in (None, *FILTERS):
             self._say(f"searching {f'with a filter by {filtered}' if filtered else 'without a filter'}")
             with self.apart():
-                self._rounds(["one"], filtered)
+                self._rounds(["one", "planned"] if filtered else ["one"], filtered)
 
     def search_together(self) -> None:
         self._say("searching at once and in batches")
@@ -264,11 +267,13 @@ class _Measurement:
             numbers = self._numbers(max(number, 0))
             for name in self._order(number):
                 alone: Any = None
-                for way in ways if name == "plainsql" else [way for way in ways if way != "batch"]:
+                for way in ways:
+                    if name != "plainsql" and way in _OURS:
+                        continue
                     answer = self._ask(name, "search", numbers=numbers, way=way, filtered=filtered)
                     if answer is None or number < 0:
                         continue
-                    label = "one-shared" if way == "one" and len(ways) > 1 else way
+                    label = "one-shared" if way == "one" and "batch" in ways else way
                     one = found.setdefault((name, label), _Found(Searched(name, label, filtered)))
                     alone = alone or answer["digests"]
                     one.add(answer, alone, self._recalls(numbers, filtered, answer["answers"]))

@@ -70,14 +70,16 @@ def _filters(results: VectorResults) -> VectorTable:
     kinds: tuple[str | None, ...] = (None, *FILTERS)
     heads = ("recall, rows (fewest), median ms", *(SHARES[kind] for kind in kinds))
     rows = []
-    for name, store in results.stores.items():
+    lines = [(name, "one", store.title) for name, store in results.stores.items()]
+    lines.insert(1, ("plainsql", "planned", "plainsql, its plan left to PostgreSQL"))
+    for name, way, title in lines:
         cells = []
         for kind in kinds:
-            one = results.find(name, "one", kind)
+            one = results.find(name, way, kind)
             cells.append(
                 f"{one.recall:.3f}, {one.mean_rows:.1f} ({one.fewest_rows}), {one.median_ms:.2f}"
                 if one
                 else "-"
             )
-        rows.append((store.title, *cells))
+        rows.append((title, *cells))
     return VectorTable(heads, rows)

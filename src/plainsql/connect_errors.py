@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import socket
 from typing import Final, NamedTuple
@@ -11,7 +12,7 @@ from plainsql.errors import ConnectError
 from plainsql.tls import tls_failure, tls_failure_of_libpq
 from plainsql.urls import hide_password
 
-__all__ = ["UnsuitableServerError", "cannot_connect", "is_starting"]
+__all__ = ["UnsuitableServerError", "cannot_connect", "is_starting", "is_unsuitable"]
 
 _INVALID_PASSWORD = "28P01"
 _INVALID_AUTHORIZATION = "28000"
@@ -59,6 +60,9 @@ _FAILURES: Final[tuple[tuple[str, type[OSError]], ...]] = (
 _UNSUITABLE: Final = ("session is read-only", "session is not read-only", "hot standby mode")
 
 
+_REFUSED_SETTING: Final = re.compile(r"unsupported startup parameter(?: in options)?: ([A-Za-z_][\w.]*)")
+
+
 class UnsuitableServerError(ConnectionError):
     """A server answers, but none is of the kind that ``target_session_attrs`` requires."""
 
@@ -99,7 +103,7 @@ def cannot_connect(url: str, error: BaseException, sqlstate: str | None = None) 
         return unreadable
     if sqlstate is None and type(error).__module__.partition(".")[0] == "psycopg":
         text = str(error)
-        if any(part in text for part in _UNSUITABLE):
+        if is_unsuitable(error):
             error = UnsuitableServerError()
         elif failure := tls_failure_of_libpq(text):
             return ConnectError(f"{what}: {failure.what}", hint=failure.hint)
@@ -126,6 +130,14 @@ def is_starting(error: BaseException) -> bool:
     # The proxy of a container that has not started accepts a connection, and closes it.
     kinds = (socket.gaierror, ConnectionRefusedError, FileNotFoundError, TimeoutError, ConnectionResetError)
     return isinstance(cause, kinds)
+
+
+def is_unsuitable(error: BaseException) -> bool:
+    """Return True if servers answer, and none is of the kind that is required.
+
+    ``error`` is the exception of libpq's driver.
+    """
+    return any(part in str(error) for part in _UNSUITABLE)
 
 
 def _refused(shown: _Shown, error: BaseException, sqlstate: str) -> ConnectError:
@@ -157,11 +169,16 @@ def _refused(shown: _Shown, error: BaseException, sqlstate: str) -> ConnectError
                 f"{what}: the server is starting up or shutting down", hint="try again in a moment"
             )
         case "08P01" if text and "startup parameter" in text:
+            found = _REFUSED_SETTING.search(text)
+            name = found[1] if found else ""
+            which = f"the startup setting {name}" if name else "a startup setting"
+            if name == "options":  # before 1.20 it names no setting of them
+                which, name = "the options of the URL", "…"
             return ConnectError(
-                f"{what}: the pooler refuses a startup setting",
+                f"{what}: the pooler refuses {which}",
                 detail=text,
-                hint="name it in PgBouncer's ignore_startup_parameters, or set it for the role or the "
-                "database on the server: alter role … set …",
+                hint=f"leave it out and set it on the server (alter role … set {name or '…'} = …), "
+                "or name it in PgBouncer's ignore_startup_parameters, which drops it",
             )
         case "42704" | "22023" | "42501":
             return ConnectError(

@@ -13,26 +13,20 @@ from __future__ import annotations
 import inspect
 import math
 import re
-from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from os import PathLike
 from ssl import SSLContext
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from plainsql.duration_text import seconds_of
 from plainsql.errors import OptionError
+from plainsql.option_values import Kind
+from plainsql.option_values import quoted as _quoted
+from plainsql.option_values import shown as _shown
+from plainsql.option_values import text_fault as _text_fault
 
 __all__ = ["OPTIONS", "SETTING_NAME", "Kind", "check", "nearest", "refusal"]
-
-
-class Kind(NamedTuple):
-    """A kind of value that an option may have."""
-
-    expected: str
-    fits: Callable[[Any], bool]
-    got: Callable[[Any], str] | None = None
-    """Describes a value that does not fit, if its type alone is not enough."""
-    hint: str | None = None
 
 
 def check(function: str, /, **given: object) -> None:
@@ -54,36 +48,6 @@ def nearest(name: str, known: object) -> str | None:
     """Return the known name that a misspelt one is likely to mean."""
     names = [str(one) for one in known] if isinstance(known, Mapping | list | tuple | frozenset | set) else []
     return next(iter(get_close_matches(name, sorted(names), 1, 0.75)), None)
-
-
-# -- Values in messages ------------------------------------------------------------------------------
-
-
-def _shown(value: object) -> str:
-    if value is None or isinstance(value, bool | float):
-        return repr(value)
-    if isinstance(value, int):
-        # Python refuses to write out very long ones.
-        return repr(value) if -(10**20) < value < 10**20 else f"an integer of {value.bit_length()} bits"
-    if isinstance(value, str):
-        return "an empty str" if not value else _text_fault(value) or "str"
-    return type(value).__name__
-
-
-def _quoted(value: object) -> str:
-    return repr(value if len(value) <= 40 else value[:40] + "…") if isinstance(value, str) else _shown(value)
-
-
-def _text_fault(text: str) -> str | None:
-    """Return the reason why PostgreSQL cannot hold a text, or None."""
-    if "\0" in text:
-        return "a str with a zero byte"
-    if not text.isascii():
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            return "a str with a lone surrogate"
-    return None
 
 
 # -- Kinds ----------------------------------------------------------------------------------------------
@@ -137,6 +101,14 @@ _NAME: Final = Kind(
     "a non-empty str", lambda value: isinstance(value, str) and value != "" and _text_fault(value) is None
 )
 _PATH: Final = Kind("a path", lambda value: isinstance(value, str | PathLike) and "\0" not in str(value))
+_SERVER: Final = Kind(
+    "a running server (plainsql.embedded.start) or a URL",
+    lambda value: _NAME.fits(value) or callable(getattr(value, "promote", None)),
+)
+_POSITION: Final = Kind(
+    "a position in the write-ahead log, such as '0/3000148'",
+    lambda value: isinstance(value, str) and bool(re.fullmatch("[0-9A-Fa-f]{1,8}/[0-9A-Fa-f]{1,8}", value)),
+)
 _HOOK: Final = Kind(
     "a function that is not async, or None",
     lambda value: value is None or (callable(value) and not _is_async(value)),
@@ -290,6 +262,7 @@ _CONNECT: Final = {
     ),
     "connect_timeout": _or_none(_SECONDS),
     "statement_timeout": _STATEMENT_TIMEOUT,
+    "failover_timeout": _or_none(_SECONDS),
     "application_name": _or_none(_TEXT),
     "prefetch": _whole(1, _MOST_ROWS),
     "tenant_setting": _TENANT_SETTING,
@@ -299,6 +272,7 @@ _CONNECT: Final = {
     "database": _or_none(_NAME),
     "codecs": _CODECS,
 }
+_ON_REPLICAS: Final = {"max_lag": _SECONDS, "max_wait": _SECONDS_FROM_0}
 _SYNC_CONNECT: Final = {
     **_CONNECT,
     "password": Kind(
@@ -398,6 +372,18 @@ OPTIONS: Final[Mapping[str, Mapping[str, Kind]]] = {
         "cache_outbox": _FLAG,
         "cache_prefix": _or_none(_NAMESPACE),
         "cache_ttl": _or_none(_CACHE_TIMES),
+        "replicas": _or_none(_NAMES._replace(expected="a list of URLs (str)")),
+    },
+    "replica": {**_ON_REPLICAS, "own_writes": _FLAG},
+    "causal": {
+        **_ON_REPLICAS,
+        "token": _or_none(
+            Kind(
+                "the 8 bytes of a session's token",
+                lambda value: isinstance(value, bytes) and len(value) == 8,
+                lambda value: f"{len(value)} bytes" if isinstance(value, bytes) else _shown(value),
+            )
+        ),
     },
     "sync.connect": _SYNC_CONNECT,
     "sync.Pool": {
@@ -575,11 +561,16 @@ OPTIONS: Final[Mapping[str, Mapping[str, Kind]]] = {
         "tcp": _FLAG,
         "preload": _NAMES,
         "settings": _SETTINGS,
+        "replica_of": _or_none(_SERVER),
         "timeout": _SECONDS,
     },
+    "promote": {"timeout": _SECONDS},
+    "wait_for_replay": {"lsn": _or_none(_POSITION), "timeout": _SECONDS},
+    "pause_replay": {"timeout": _SECONDS},
+    "restart": {"timeout": _SECONDS},
     "embedded.stop": {"folder": _or_none(_PATH), "force": _FLAG},
     "embedded.status": {"folder": _or_none(_PATH)},
-    "url": {"database": _NAME, "user": _NAME, "password": _or_none(_TEXT), "tcp": _FLAG},
+    "url": {"database": _NAME, "user": _or_none(_NAME), "password": _or_none(_TEXT), "tcp": _FLAG},
     "log_tail": {"lines": _whole(1)},
     "load": {"folder": _PATH},
     "Rotation": {

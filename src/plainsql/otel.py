@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from plainsql.conninfo import Conninfo
-from plainsql.database import Call, Database
+from plainsql.database import Call, Database, PoolStats, ReplicaStats
 from plainsql.errors import ConnectError, SettingsError
 from plainsql.options import check
 
@@ -46,6 +46,7 @@ class Telemetry:
         self._meter = meter or metrics.get_meter("plainsql")
         self._place: dict[str, Any] = {"db.system.name": "postgresql"}
         self._pool: dict[str, Any] = {}
+        self._servers: dict[str, dict[str, Any]] = {}
         self._duration = self._meter.create_histogram(
             "db.client.operation.duration",
             "s",
@@ -62,28 +63,51 @@ class Telemetry:
     def watch(self, db: Database) -> None:
         """Take the pool's numbers too; ``connect`` calls this with the database that it has made."""
         self._place |= _place_of(db.name)
-        pool = self._pool = {"db.client.connection.pool.name": db.name}
+        self._pool = {"db.client.connection.pool.name": db.name}
+
+        def pools() -> list[tuple[PoolStats | ReplicaStats, str]]:
+            stats = db.stats()
+            return [(stats, db.name), *((replica, replica.name) for replica in stats.replicas)]
 
         def connections(_: metrics.CallbackOptions) -> Iterable[metrics.Observation]:
-            stats = db.stats()
-            yield metrics.Observation(stats.in_use, pool | {"db.client.connection.state": "used"})
-            yield metrics.Observation(stats.idle, pool | {"db.client.connection.state": "idle"})
+            for stats, name in pools():
+                of_pool = {"db.client.connection.pool.name": name}
+                yield metrics.Observation(stats.in_use, of_pool | {"db.client.connection.state": "used"})
+                yield metrics.Observation(stats.idle, of_pool | {"db.client.connection.state": "idle"})
 
         def most(_: metrics.CallbackOptions) -> Iterable[metrics.Observation]:
-            yield metrics.Observation(db.stats().max_size, pool)
+            for stats, name in pools():
+                yield metrics.Observation(stats.max_size, {"db.client.connection.pool.name": name})
 
         def waiting(_: metrics.CallbackOptions) -> Iterable[metrics.Observation]:
-            yield metrics.Observation(db.stats().waiting, pool)
+            for stats, name in pools():
+                yield metrics.Observation(stats.waiting, {"db.client.connection.pool.name": name})
+
+        def lag(_: metrics.CallbackOptions) -> Iterable[metrics.Observation]:
+            for replica in db.stats().replicas:
+                if replica.lag is not None:
+                    yield metrics.Observation(replica.lag, {"db.client.connection.pool.name": replica.name})
 
         create = self._meter.create_observable_up_down_counter
         create("db.client.connection.count", [connections], "{connection}", "Connections, by their state")
         create("db.client.connection.max", [most], "{connection}", "Connections at the most")
         create("db.client.connection.pending_requests", [waiting], "{request}", "Calls that wait for one")
+        if db.stats().replicas:
+            self._meter.create_observable_gauge(
+                "plainsql.replica.lag", [lag], "s", "Seconds that a replica is behind the primary at most"
+            )
+
+    def _server(self, url: str) -> dict[str, Any]:
+        """Return the place of the server that answered, one of several."""
+        if (place := self._servers.get(url)) is None:
+            place = self._servers[url] = _place_of(url)
+        return place
 
     def __call__(self, call: Call) -> None:
         """Make the span and the metrics of a call that has ended."""
         query = call.query
-        attributes = self._place | {"db.query.summary": query.name, "db.operation.name": call.operation}
+        place = self._place if not call.server else self._place | self._server(call.server)
+        attributes = place | {"db.query.summary": query.name, "db.operation.name": call.operation}
         if call.error is not None:
             attributes["error.type"] = type(call.error).__qualname__
             if state := getattr(call.error, "sqlstate", None):

@@ -9,9 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-import re
 import socket
-import ssl
 from collections.abc import Awaitable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -21,27 +19,24 @@ from typing import Any, Self
 from plainsql import fork
 from plainsql.errors import PlainsqlError, RedisUnavailableError, SettingsError
 from plainsql.options import check
-from plainsql.settings import hide_password, redis_url
 
 try:
     from hiredis import pack_command
-    from redis.asyncio import ConnectionPool, Redis, RedisCluster
-    from redis.asyncio.retry import Retry
-    from redis.backoff import NoBackoff
-    from redis.exceptions import (
-        AuthenticationError,
-        NoScriptError,
-        RedisClusterException,
-        RedisError,
-        ResponseError,
-    )
+    from redis.asyncio import Redis, RedisCluster
+    from redis.asyncio.sentinel import SentinelConnectionPool
+    from redis.exceptions import NoScriptError, ReadOnlyError, RedisError, ResponseError
 except ImportError:  # the extra is not installed
     raise SettingsError(
         "rate limits, sessions, values and the cache need the redis package",
         hint="pip install 'plainsql[redis]'",
     ) from None
 
+from plainsql.redis_address import UNKNOWN_OPTION, Node, RedisAddress, configured_address
+from plainsql.redis_cluster import ClusterRoute
+from plainsql.redis_explained import FAILURES, explained, explained_by_node, explained_by_sentinel
+from plainsql.redis_majority import ANSWER_S, TRUST_S, Nodes
 from plainsql.redis_protocol import Connections
+from plainsql.redis_sentinel import SentinelRoute, open_master
 
 __all__ = ["OWN_KEYS", "SERVER_CLOCK", "Client", "RedisConnection", "RedisSource", "Script"]
 
@@ -108,13 +103,16 @@ class Script:
         return cls("\n".join([*([head] if head else []), clock, OWN_KEYS, *texts]))
 
 
+_OwnConnections = Connections | SentinelRoute | ClusterRoute
+
+
 class _LoopState:
     """The connections of one event loop."""
 
     __slots__ = ("client", "connections", "loop", "slots")
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, client: Client, connections: Connections | None, most: int
+        self, loop: asyncio.AbstractEventLoop, client: Client, connections: _OwnConnections | None, most: int
     ) -> None:
         self.loop = loop
         self.client = client
@@ -129,8 +127,9 @@ class _LoopState:
 class RedisConnection:
     """The connection to one Redis server or cluster, for any number of tasks.
 
-    ``redis`` is a client of redis-py, which the caller closes; or a URL (``redis://``, ``rediss://``,
-    ``unix://``); or nothing, for the configured one. Limits, sessions and the cache may share one.
+    ``redis`` is a client of redis-py, which the caller closes; or a URL (``redis://``, ``unix://``,
+    ``redis+sentinel://``, ``redis+cluster://``; with ``rediss`` over TLS); or nothing, for the configured
+    one. Limits, sessions and the cache may share one.
 
     With a URL it sends a command once. It opens a connection of its own in each event loop, on which all
     calls are pipelined, and another one if a reply is late; ``max_connections`` limits their number.
@@ -146,11 +145,13 @@ class RedisConnection:
         self._owned = redis is None or isinstance(redis, str)
         self._max_connections = max_connections
         if redis is None or isinstance(redis, str):
-            self._url = _url(redis)
-            self._client: Client = _open(self._url, max_connections)
+            self._url, place = configured_address(redis)
+            self._client: Client = Redis.from_pool(place.open_pool(max_connections))
+            self._routed = None if place.kind == "server" else place
         else:
             self._url = ""
             self._client = _checked(redis)
+            self._routed = None
         self._state: _LoopState | None = None
         """The state of the event loop that was used last."""
         self._states: dict[asyncio.AbstractEventLoop, _LoopState] = {}
@@ -158,7 +159,7 @@ class RedisConnection:
         self._is_forked = False
         """True in a forked child, if the client is the parent's."""
         fork.watch(self)
-        self.address = _address(self._client)
+        self.address = str(self._routed) if self._routed else _address(self._client)
         """The address for messages, without a password."""
 
     @classmethod
@@ -167,7 +168,13 @@ class RedisConnection:
         return (redis, False) if isinstance(redis, RedisConnection) else (cls(redis), True)
 
     async def run(
-        self, script: Script, keys: Sequence[str], arguments: Sequence[bytes | str | int], *, deadline: float
+        self,
+        script: Script,
+        keys: Sequence[str],
+        arguments: Sequence[bytes | str | int],
+        *,
+        deadline: float,
+        trusted: bool = False,
     ) -> Any:
         """Run a script and return its reply, with strings as ``bytes``.
 
@@ -175,10 +182,15 @@ class RedisConnection:
         for a free connection and the reply. The reply of a call that is cancelled or late reaches no other
         call.
 
+        ``trusted``: with a URL of several servers, run it only on a master that a majority has named within
+        the last second. Without it, the last known master is used if no majority answers.
+
         Raises ``RedisUnavailableError``; the script may then have run or not. Raises ``PlainsqlError`` if the
         script itself fails, or if the caller's client belongs to another event loop.
         """
         if self._owned:
+            if self._routed is not None:
+                return await self._run_routed(script, keys, script.packed(keys, arguments), deadline, trusted)
             return await self.send(script, script.packed(keys, arguments), deadline)
         state = self._state_of_loop()
         waiting = True
@@ -197,7 +209,7 @@ class RedisConnection:
                 f"the client of redis-py for {self.address} belongs to another event loop",
                 hint="give a URL, which works in any loop, or make a client in each loop",
             ) from None
-        except _FAILURES as error:
+        except FAILURES as error:
             explained = self._explained(error, deadline)
             raise explained from explained.__cause__
 
@@ -214,9 +226,48 @@ class RedisConnection:
                 return protocol.send(script, command, deadline)
         return self._send_on_new(script, command, deadline)
 
+    def send_trusted(self, script: Script, command: bytes, deadline: float) -> Awaitable[Any]:
+        """Send a command as ``send`` does, but only to a master that a majority has named of late.
+
+        Only with the URL of Sentinels.
+        """
+        state = self._state
+        if state is not None and state.loop is asyncio.get_running_loop():
+            route = state.connections
+            assert isinstance(route, SentinelRoute)
+            protocol = route.current
+            if protocol is not None and route.trusted_until > state.loop.time():
+                route.is_used = True
+                return protocol.send(script, command, deadline)
+        return self._run_routed(script, (), command, deadline, trusted=True)
+
+    async def _run_routed(
+        self, script: Script, keys: Sequence[str], command: bytes, deadline: float, trusted: bool
+    ) -> Any:
+        """Send a command to the master that has its keys."""
+        route = self._state_of_loop().connections
+        assert isinstance(route, SentinelRoute | ClusterRoute)
+        try:
+            if isinstance(route, ClusterRoute):
+                key = keys[0] if keys else ""
+                return await route.run(script, command, key, deadline, trusted=trusted)
+            return await route.run(script, command, deadline, trusted=trusted)
+        except PlainsqlError:
+            raise
+        except FAILURES as error:
+            if isinstance(error, ReadOnlyError):
+                route.distrust()
+            failure = self._explained(error, deadline)
+            raise failure from failure.__cause__
+        finally:
+            if self._closed:
+                for protocol in route.open:
+                    protocol.retire()
+
     async def _send_on_new(self, script: Script, command: bytes, deadline: float) -> Any:
         connections = self._state_of_loop().connections
-        assert connections is not None
+        if not isinstance(connections, Connections):
+            return await self._run_routed(script, (), command, deadline, trusted=False)
         loop = asyncio.get_running_loop()
         end = loop.time() + deadline
         try:
@@ -226,7 +277,7 @@ class RedisConnection:
             raise (
                 self._not_free(deadline) if connections.is_full else self._explained(error, deadline)
             ) from None
-        except _FAILURES as error:
+        except FAILURES as error:
             if type(error) is ResponseError:
                 # No script was sent yet: the refusal is about an option of the URL.
                 raise RedisUnavailableError(
@@ -247,48 +298,7 @@ class RedisConnection:
         )
 
     def _explained(self, error: BaseException, deadline: float) -> PlainsqlError:
-        """Return the error of a call by what redis-py, the server or the system says."""
-        if isinstance(error, TimeoutError):
-            return RedisUnavailableError(
-                f"Redis at {self.address} did not answer within {deadline:g} s",
-                hint="check that the server runs and that nothing blocks it",
-            )
-        if isinstance(error, ResponseError):
-            code = str(error).partition(" ")[0]
-            if type(error) is ResponseError and code not in _STATES:
-                # A mistake of a program, which must not count as an outage.
-                mistake = PlainsqlError(
-                    f"Redis at {self.address} cannot run a script",
-                    hint="see the cause: the user may lack the right to a command, or another program writes "
-                    "a key of the same name",
-                )
-                mistake.__cause__ = error
-                return mistake
-            # The server's text may quote arguments: it is not passed on.
-            return RedisUnavailableError(
-                f"Redis at {self.address} refused: {code if code in _STATES else type(error).__name__}",
-                hint=_HINTS.get(type(error).__name__, "see the server's log"),
-            )
-        if not isinstance(error, _UNREACHABLE):  # the parser got bytes that are not Redis's
-            return RedisUnavailableError(
-                f"the server at {self.address} is not Redis", hint="check the address in the URL"
-            )
-        if _is_mistrusted(error):
-            return RedisUnavailableError(
-                f"Redis at {self.address} has a certificate that is not trusted",
-                hint="give the authority's certificate in the URL: ssl_ca_certs=/path",
-            )
-        # While connecting, redis-py raises a ConnectionError for it.
-        if isinstance(error, AuthenticationError) or isinstance(error.__context__, AuthenticationError):
-            return RedisUnavailableError(
-                f"Redis at {self.address} refuses the login", hint="check the user and the password"
-            )
-        unreachable = RedisUnavailableError(
-            f"Redis at {self.address} cannot be reached: {type(error).__name__}",
-            hint="check that the server runs there",
-        )
-        unreachable.__cause__ = error
-        return unreachable
+        return explained(error, self.address, deadline)
 
     def abandon_to_parent(self) -> None:
         """Abandon all connections in a forked child; with a URL, it opens new ones."""
@@ -313,12 +323,32 @@ class RedisConnection:
                 _abandon(self._states.pop(closed))
             most, connections = min(self._max_connections, _size(self._client)), None
             if self._owned:
-                pool: Any = self._client.connection_pool  # type: ignore[union-attr]
-                connections = Connections(pool.make_connection, most, self._explained)
-                connections.is_closed = self._closed
+                connections = self._new_connections(most)
             state = self._states[loop] = _LoopState(loop, self._client, connections, most)
         self._state = state
         return state
+
+    def _new_connections(self, most: int) -> _OwnConnections:
+        pool: Any = self._client.connection_pool  # type: ignore[union-attr]
+        if self._routed is not None:
+            return _route(self._routed, pool, most, is_closed=self._closed)
+        connections = Connections(pool.make_connection, most, self._explained)
+        connections.is_closed = self._closed
+        return connections
+
+    async def topology(self) -> str:
+        """Return a description of the servers, for people to read.
+
+        With a URL of several servers, it queries them. Raises ``RedisUnavailableError``.
+        """
+        route = self._state_of_loop().connections
+        if not isinstance(route, SentinelRoute | ClusterRoute):
+            return f"the cluster {self.address}" if self.is_cluster else f"one server at {self.address}"
+        try:
+            await route.confirm()
+        except FAILURES as error:
+            raise self._explained(error, ANSWER_S) from None
+        return route.described()
 
     async def aclose(self) -> None:
         """Close the connections, unless the client is the caller's."""
@@ -346,12 +376,26 @@ class RedisConnection:
 
     @property
     def is_pipelined(self) -> bool:
-        """True if calls may be sent with ``send``: the connections are our own."""
-        return self._owned
+        """True if calls may be sent with ``send``: the connections are our own, and lead to one server."""
+        return self._owned and not self.is_cluster
+
+    @property
+    def trust(self) -> float:
+        """The seconds for which a master is trusted after a majority has named it; 0 without one."""
+        return TRUST_S if self._routed is not None else 0.0
+
+    @property
+    def may_fail_over(self) -> bool:
+        """True if another server may take the place of this one, with what it has received by then."""
+        if self._routed is not None or self.is_cluster:
+            return True
+        return not self._owned and isinstance(self._client.connection_pool, SentinelConnectionPool)  # type: ignore[union-attr]
 
     @property
     def is_cluster(self) -> bool:
         """True if all keys of a call must be in one slot."""
+        if self._routed is not None:
+            return self._routed.kind == "cluster"
         return isinstance(self._client, RedisCluster)
 
     def __repr__(self) -> str:
@@ -361,67 +405,37 @@ class RedisConnection:
 RedisSource = Client | RedisConnection | str | None
 """A client of redis-py, a connection, a URL, or nothing for the configured one."""
 
-_UNREACHABLE = (RedisError, RedisClusterException, OSError)
-# The rest are those of the parser, for bytes that are not Redis's.
-_FAILURES = (*_UNREACHABLE, ValueError, LookupError, AttributeError)
 
-# Replies of a server that cannot serve now, for which redis-py has no class.
-_STATES = {"BUSY", "MISCONF", "NOREPLICAS", "UNKILLABLE"}
+def _route(address: RedisAddress, pool: Any, most: int, *, is_closed: bool) -> SentinelRoute | ClusterRoute:
+    """Return the connections to several servers, with the options of a pool of redis-py."""
+    options = pool.connection_kwargs
 
-_HINTS = {
-    "NoPermissionError": "the user's ACL must allow eval, evalsha and the commands of the scripts",
-    "OutOfMemoryError": "raise maxmemory, or set an eviction policy",
-    "ReadOnlyError": "this is a replica: connect to the primary",
-}
+    def raw(error: BaseException, _: float) -> Exception:
+        return error if isinstance(error, Exception) else ConnectionError()
 
+    def to_server(node: Node) -> Any:
+        return pool.connection_class(**{**options, **node._asdict(), "redis_connect_func": open_master})
 
-def _url(redis: str | None) -> str:
-    url = redis_url(redis)
-    if not url:
-        raise SettingsError("no Redis is configured", hint="set REDIS_URL")
-    return url
+    def to_node(node: Node) -> Any:
+        return pool.connection_class(**{**options, **node._asdict()})
 
+    def to_sentinel(node: Node) -> Any:
+        kept = {key: value for key, value in options.items() if key not in ("db", "username", "password")}
+        return pool.connection_class(**{**kept, **address.sentinel_login, **node._asdict()})
 
-def _open(url: str, max_connections: int) -> Redis:
-    if _has_open_password(url):
-        raise SettingsError(
-            "the URL of Redis has a password with characters that end it early",
-            hint="write %40 for @, %2F for /, %3F for ? and %23 for #",
-        )
-    try:
-        pool: Any = ConnectionPool.from_url(
-            url,
-            max_connections=max_connections,
-            # No repeats: a consumed token must not be consumed again because its reply was lost.
-            retry=Retry(NoBackoff(), 0),
-            # Every call has a deadline; redis-py's own would make a task for each command that it sends.
-            socket_timeout=None,
-            # With RESP3 redis-py 8 takes part in maintenance notifications, and then no longer checks whether
-            # a pooled connection is closed before it uses it.
-            protocol=2,
-        )
-        # Unknown parameters of the URL are found here, and not at the first call.
-        pool.make_connection()
-    except (ValueError, TypeError, RedisError) as error:
-        named = _UNKNOWN.search(str(error)) if isinstance(error, TypeError) else None
-        raise SettingsError(
-            f"not the URL of a Redis server: {hide_password(url)}",
-            detail=f"there is no parameter {named[1]!r}" if named else None,
-            hint="write redis://user:password@host:port/0, rediss:// for TLS, or unix:///path/to/socket",
-        ) from None
-    return Redis.from_pool(pool)
-
-
-_UNKNOWN = re.compile(r"unexpected keyword argument '(\w+)'")
-
-
-def _has_open_password(url: str) -> bool:
-    """Return whether a password holds a character that ends it: its rest would count as an address."""
-    scheme, _, rest = url.partition("://")
-    if scheme not in ("redis", "rediss"):
-        return False
-    ends = re.search(r"[/?#]", rest)
-    return ends is not None and "@" in rest[ends.start() :]
+    if address.kind == "cluster":
+        nodes = Nodes(to_node, most, raw)
+        nodes.is_closed = is_closed
+        return ClusterRoute(address, nodes, lambda error, node: explained_by_node(error, str(node), ANSWER_S))
+    sentinels = Nodes(to_sentinel, 1, raw)
+    servers = Nodes(to_server, most, lambda error, deadline: explained(error, str(address), deadline))
+    sentinels.is_closed = servers.is_closed = is_closed
+    return SentinelRoute(
+        address,
+        sentinels,
+        servers,
+        lambda error, node: explained_by_sentinel(error, str(node), ANSWER_S, address.service),
+    )
 
 
 def _checked(redis: object) -> Client:
@@ -437,21 +451,13 @@ def _checked(redis: object) -> Client:
         try:
             pool.make_connection()
         except (ValueError, TypeError, RedisError) as error:
-            named = _UNKNOWN.search(str(error))
+            named = UNKNOWN_OPTION.search(str(error))
             raise SettingsError(
                 "redis: the client has options that no connection takes",
                 detail=f"there is no option {named[1]!r}" if named else None,
                 hint="make it with options that redis.asyncio knows",
             ) from None
     return redis
-
-
-def _is_mistrusted(error: BaseException | None) -> bool:
-    while error is not None:
-        if isinstance(error, ssl.SSLCertVerificationError):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
 
 
 def _close_copies(state: _LoopState) -> None:

@@ -65,7 +65,11 @@ def find_program(name: str, major: int, *, below: int | None = None, embedded_fi
     if able:
         return found[able[0]]
     others = ", ".join(map(str, sorted(found))) or "none"
-    wanted = f"PostgreSQL {major} or newer" if below is None else f"PostgreSQL {major} to {below - 1}"
+    wanted = f"PostgreSQL {major}"
+    if below is None:
+        wanted += " or newer"
+    elif below > major + 1:
+        wanted += f" to {below - 1}"
     raise SettingsError(
         f"there is no {name} of {wanted}: expected one for the server, got {others}",
         hint=f"install the client programs of PostgreSQL {major}, and have {name} in PATH; on Debian and "

@@ -28,6 +28,7 @@ from plainsql.urls import hide_password, plain_url
 __all__ = [
     "DEFAULT_DATABASE",
     "Project",
+    "configured_replicas",
     "database_url",
     "hide_password",
     "redis_url",
@@ -406,6 +407,13 @@ def database_url(url: str | None = None, *, environ: Mapping[str, str] | None = 
         return environ[_url_variable(selected)]
     project = Project.load()
     return environ.get(_url_variable(project.name)) or project.database or None
+
+
+def configured_replicas(*, environ: Mapping[str, str] | None = None) -> tuple[str, ...]:
+    """Return the URLs of the replicas of the configured database, which spaces divide in the environment."""
+    environ = os.environ if environ is None else environ
+    name = _selected.get() or Project.load().name
+    return tuple(environ.get(_url_variable(name).replace("_URL", "_REPLICA_URLS"), "").split())
 
 
 def required_database_url(url: str | None = None) -> str:

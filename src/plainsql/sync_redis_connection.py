@@ -23,9 +23,9 @@ T = TypeVar("T")
 class SyncRedisConnection(RedisConnection):
     """The connection to one Redis server or cluster for the threads of a program.
 
-    ``redis`` is a URL (``redis://``, ``rediss://``, ``unix://``); or nothing, for the configured one; or an
-    unused client of ``redis.asyncio``, such as a ``RedisCluster``, which nothing else uses and ``close``
-    closes. ``SyncLimits``, ``SyncSessions`` and ``SyncValues`` may share a connection.
+    ``redis`` is a URL, as for ``RedisConnection``; or nothing, for the configured one; or an unused client
+    of ``redis.asyncio``, which nothing else uses and ``close`` closes. ``SyncLimits``, ``SyncSessions`` and
+    ``SyncValues`` may share a connection.
 
     All threads may use it; with a URL also the processes that are forked later, each on connections of its
     own. ``max_connections`` limits their number.
@@ -46,10 +46,16 @@ class SyncRedisConnection(RedisConnection):
         return (redis, False) if isinstance(redis, SyncRedisConnection) else (cls(redis), True)
 
     async def run(
-        self, script: Script, keys: Sequence[str], arguments: Sequence[bytes | str | int], *, deadline: float
+        self,
+        script: Script,
+        keys: Sequence[str],
+        arguments: Sequence[bytes | str | int],
+        *,
+        deadline: float,
+        trusted: bool = False,
     ) -> Any:
         """Run a script as ``RedisConnection.run`` does. Outside of its own thread, this blocks."""
-        call = super().run(script, keys, arguments, deadline=deadline)
+        call = super().run(script, keys, arguments, deadline=deadline, trusted=trusted)
         return await call if self._is_own_thread() else self.wait_for(call)
 
     def wait_for(self, coroutine: Coroutine[Any, Any, T], *, undo: Callable[[T], None] | None = None) -> T:

@@ -178,6 +178,21 @@ def plainsql_server(pytestconfig: pytest.Config) -> Generator[DatabaseServer]:
 
 
 @pytest.fixture(scope="session")
+def plainsql_replica(
+    plainsql_server: DatabaseServer, pytestconfig: pytest.Config
+) -> Generator[EmbeddedServer]:
+    """A hot standby that streams from ``plainsql_server`` and has its databases, one for a run."""
+    from plainsql import embedded
+
+    source: Any = plainsql_server
+    if not isinstance(source, embedded.EmbeddedServer):
+        source = plainsql_server.url()
+    folder = embedded.scratch_folder(f"replica-{pytestconfig.stash[_RUN]}")
+    with embedded.start(folder, scratch=True, replica_of=source) as replica:
+        yield replica
+
+
+@pytest.fixture(scope="session")
 def plainsql_databases(plainsql_server: DatabaseServer, pytestconfig: pytest.Config) -> Generator[Databases]:
     """Makes templates and clones, for tests that need more than one database."""
     databases = Databases(plainsql_server, pytestconfig.stash[_RUN])
@@ -202,6 +217,15 @@ def plainsql_database_url(plainsql_databases: Databases, plainsql_template: str)
     """The URL of a database with the migrations applied, shared by the tests of a module."""
     with plainsql_databases.clone(plainsql_template) as url:
         yield url
+
+
+@pytest.fixture(scope="module")
+def plainsql_replica_url(plainsql_replica: EmbeddedServer, plainsql_database_url: str) -> str:
+    """The URL of the database of ``plainsql_database_url`` on the replica, which has replayed it."""
+    from plainsql.urls import read_url
+
+    plainsql_replica.wait_for_replay()
+    return plainsql_replica.url(read_url(plainsql_database_url)["dbname"])
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ import json
 import re
 import secrets
 import shutil
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,6 +16,7 @@ import psycopg
 import pytest
 
 from plainsql.backup import BackupError, Manifest, create_dump, restore_dump
+from plainsql.backup.child_process import running
 from plainsql.backup.manifest import MANIFEST, read_manifest
 from plainsql.cli.app import main
 from plainsql.crypto.file_encryption import FILE_KEYS_VARIABLE, FileKeys
@@ -261,6 +263,22 @@ def test_what_pg_restore_says_is_told_without_values(
     assert 'new row for relation "a_secrets" violates check constraint' in str(error.value.detail)
     assert "secret value" not in str(error.value)
     assert databases(server, new_url.partition("restored_")[2][:12] + "%") == []
+
+
+def test_a_quoted_value_is_left_out_of_a_message() -> None:
+    said = (
+        'pg_restore: error: COPY failed for table "t": ERROR:  invalid input syntax for type integer: "17 x"',
+        'CONTEXT:  COPY t, line 1, column n: "17 x"',
+        'pg_restore: hint: look at "t"',
+    )
+    script = "import sys; print(sys.argv[1], file=sys.stderr); sys.exit(3)"
+    with running([sys.executable, "-c", script, "\n".join(said)], {}) as child:
+        error = child.failure("pg_restore")
+    assert str(error) == (
+        "pg_restore ended with exit code 3\n"
+        'DETAIL: COPY failed for table "t": ERROR:  invalid input syntax for type integer: …\n'
+        'HINT: look at "t"'
+    )
 
 
 def test_old_backups_are_removed_and_never_the_newest_or_a_stranger(

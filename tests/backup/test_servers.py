@@ -72,9 +72,11 @@ def test_an_older_server_is_dumped_and_no_newer_dump_goes_into_it(
     node.start()
     try:
         node.execute("create table notes as select u&'Z\\00fcrich' as city, 0.1::float8 as part")
-        folder, manifest = create_dump(node.url(), tmp_path / "backups")
-        assert (manifest.server_major, manifest.program_major) == (15, 15)
-        assert restore_dump(new_url, folder, manifest, verify=True).differences == []
+        folder, manifest = create_dump(node.url(), tmp_path / "backups", jobs=2)
+        assert (manifest.kind, manifest.server_major, manifest.program_major) == ("directory", 15, 15)
+        with pytest.raises(BackupError, match="an encrypted backup is one stream"):
+            create_dump(node.url(), tmp_path / "backups", jobs=2, keys=KEYS)
+        assert restore_dump(new_url, folder, manifest, jobs=2, verify=True).differences == []
         assert values(new_url, "select convert_to(city, 'UTF8') from notes") == [("Zürich".encode(),)]
         assert main(["db", "restore", str(stock_backup[0]), "--to", node.url("other")]) == 2
         assert "expected a server of version 18 or newer, got 15." in capfd.readouterr().err

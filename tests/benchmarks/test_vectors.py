@@ -93,6 +93,7 @@ def test_a_filter_leaves_all_its_rows_and_the_nearest_of_them(results: VectorRes
         assert found
         assert found.fewest_rows == min(LIMIT, TINY.rows // values)
         assert found.recall >= 0.99
+        assert results.find("plainsql", "planned", column)
 
 
 def test_a_run_has_its_settings_and_names_whom_it_is_without(results: VectorResults) -> None:

@@ -171,6 +171,37 @@ def test_only_a_proved_read_can_be_cached(check: Check, sql: str, because: str) 
     assert error.hint
 
 
+@pytest.mark.parametrize(
+    ("sql", "because"),
+    [
+        ("insert into notes (id, author, text)\nvalues (1, 1, '')\nreturning id", "it writes"),
+        ("select n.id\nfrom notes as n\nwhere n.id = 1\nfor update", "row locks"),
+        ("select nextval('tickets') as id", "nextval(regclass) may write"),
+        ("select 1 as id\nfrom pg_advisory_lock(1) as l", "pg_advisory_lock(bigint) may write"),
+        ("select n.id\nfrom notes as n\nwhere n.id = 1 and random() > 0.5", "it calls a volatile function"),
+    ],
+)
+def test_only_a_proved_read_can_run_on_replicas(check: Check, sql: str, because: str) -> None:
+    header = "-- It.\n-- returns: optional value\n-- replica: yes\n"
+    found = check("create sequence tickets;", it=f"{header}{sql}\n")
+    (error,) = found.errors
+    assert (error.name, error.line, error.column) == ("contract", 3, 4)
+    expected = "notes.it: its header sends it to replicas, and it is not proved to only read: "
+    assert error.message.startswith(f"{expected}{because}")
+
+
+def test_generated_code_has_the_lag_of_its_header(check: Check) -> None:
+    select = "select n.id\nfrom notes as n\nwhere n.id = 1\n"
+    found = check(
+        "",
+        far=f"-- It.\n-- returns: optional value\n-- replica: yes\n{select}",
+        near=f"-- It.\n-- returns: optional value\n-- replica: yes, lag 250ms\n{select}",
+    )
+    (source,) = (text for text in found.files.values() if "def near" in text)
+    assert "replica=10.0" in source
+    assert "replica=0.25" in source
+
+
 def test_generated_code_has_the_derived_dependencies(check: Check) -> None:
     found = check(TRIGGER + DECLARED, add=ADD, theirs=READ.replace("5m", "5m, local 1.5s, no negative"))
     (source,) = (text for text in found.files.values() if "def add" in text)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator, Generator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 from uuid import UUID, uuid5
 
 import asyncpg
@@ -210,6 +212,26 @@ async def test_a_tenants_read_behind_this_pooler(folder: Path, pooled_url: str, 
         assert sent["S"] == 1
 
 
+@one[Any]("t.first", "t.sql", 1, "select min(n) from paper", read_only=True, session_clean=True)
+def first() -> Args:
+    return ()
+
+
+async def test_a_changed_column_is_read_behind_any_pooler(pooled_url: str, database_url: str) -> None:
+    """A pooler that keeps statements prepares each text once, and the server refuses it after the change."""
+    async with (
+        plainsql.connect(pooled_url, max_size=2) as db,
+        plainsql.connect(pooled_url, max_size=2) as other,
+        plainsql.connect(database_url, max_size=1) as owner,
+    ):
+        assert await first(db) == await first(other) == 0
+        for kind in ("bigint", "numeric", "integer"):
+            async with owner.acquire() as connection:
+                await connection.execute(f"alter table paper alter n type {kind}")
+            assert {await first(each) for each in (db, other) for _ in range(3)} == {0}
+            assert await plus(db, n=1) == 2
+
+
 async def test_what_needs_a_session_is_refused_with_what_to_do(pooled_url: str) -> None:
     async with plainsql.connect(pooled_url, max_size=2) as db:
         with pytest.raises(PlainsqlError, match="no connection stays ours"):
@@ -246,7 +268,24 @@ async def _quiet(db: plainsql.Database) -> None:
 
 
 async def test_a_setting_that_the_pooler_does_not_take_is_told(pooled_url: str) -> None:
-    with pytest.raises(ConnectError, match="the pooler refuses a startup setting") as raised:
+    with pytest.raises(ConnectError, match="the pooler refuses the startup setting search_path") as raised:
         await plainsql.connect(pooled_url, server_settings={"search_path": "shop"})
     assert "unsupported startup parameter: search_path" in (raised.value.detail or "")
-    assert "ignore_startup_parameters" in (raised.value.hint or "")
+    assert "(alter role … set search_path = …)" in (raised.value.hint or "")
+
+
+@pytest.mark.parametrize("kind", ["read-write", "any"])
+async def test_several_poolers_are_hosts_of_one_url(
+    server: EmbeddedServer, folder: Path, database_url: str, mode: PoolMode, kind: str
+) -> None:
+    name = database_url.partition("?")[0].rpartition("/")[2]
+    with ExitStack() as stack:
+        second = stack.enter_context(pgbouncer(server, mode))
+        hosts = quote(f"{second},{folder}", safe="")
+        url = f"postgresql://postgres@/{name}?host={hosts}&port={PORT}&target_session_attrs={kind}"
+        pool = await asyncio.to_thread(plainsql.sync.Pool, url)
+        async with plainsql.connect(url) as db:
+            assert await plus(db, n=1) == plus(pool, n=1) == 2
+            stack.close()  # the first one is gone
+            assert await plus(db, n=1) == await asyncio.to_thread(lambda: plus(pool, n=1)) == 2
+        pool.close()

@@ -17,7 +17,7 @@ from plainsql.errors import TenantError
 from plainsql.query import Binder, CountQuery, ManyQuery, OptionalQuery
 from plainsql.sync import Database
 from tests.database.ask import READS, WRITES, many, one
-from tests.pgbouncer import PoolMode, pgbouncer, url_through
+from tests.pgbouncer import PoolMode, keeps_statements, pgbouncer, url_through
 
 ROLE = "plainsql_test_sync_pooled"
 READ: OptionalQuery[..., Any] = OptionalQuery(
@@ -75,6 +75,39 @@ def pgbouncer_db(pgbouncer_url: str) -> Iterator[Database]:
 
 def test_the_pooler_is_detected(pgbouncer_db: Database) -> None:
     assert pgbouncer_db._shared.local_settings is not None
+
+
+def test_statements_are_prepared_if_the_pooler_keeps_them(pgbouncer_url: str, folder: Path) -> None:
+    with plainsql.sync.connect(pgbouncer_url) as db, plainsql.sync.Pool(pgbouncer_url) as pool:
+        assert READ(db, k="k1") == READ(pool, k="k1") == 0
+        (prepared,) = db._shared._prepared.values()
+        # In session mode a pooler passes names on, and looks like one that keeps nothing.
+        by_transaction = "pool_mode = transaction" in (folder / "pgbouncer.ini").read_text()
+        assert bool(prepared.name) is (keeps_statements() and by_transaction)
+
+
+def test_a_setting_that_the_pooler_does_not_take_is_named(pgbouncer_url: str) -> None:
+    # PgBouncer 1.18 does not read the options, and names none of them.
+    which, name = ("the startup setting work_mem", "work_mem") if keeps_statements() else ("the options", "…")
+    with pytest.raises(plainsql.ConnectError, match=f"the pooler refuses {which}") as raised:
+        plainsql.sync.connect(f"{pgbouncer_url}&options=-c%20work_mem%3D8MB")
+    assert raised.value.hint == (
+        f"leave it out and set it on the server (alter role … set {name} = …), "
+        "or name it in PgBouncer's ignore_startup_parameters, which drops it"
+    )
+
+
+def test_a_changed_column_is_read(pgbouncer_url: str, fresh_database_url: str) -> None:
+    read = one("select min(n) from kv")
+    with (
+        plainsql.sync.connect(pgbouncer_url) as db,
+        plainsql.sync.Pool(pgbouncer_url) as pool,
+        psycopg.connect(fresh_database_url, autocommit=True) as admin,
+    ):
+        assert read(db) == read(pool) == 0
+        for kind in (b"bigint", b"numeric", b"integer"):
+            admin.execute(b"alter table kv alter n type " + kind)
+            assert {read(db), read(pool), read(db), read(pool)} == {0}
 
 
 def test_no_client_runs_the_statements_of_another(pgbouncer_url: str) -> None:

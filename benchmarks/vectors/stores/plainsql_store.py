@@ -48,6 +48,12 @@ class Plainsql(Store):
         return embedding
 
     async def search(self, question: Any, filtered: Filter) -> Any:
+        if filtered:
+            arguments: Any = dict([filtered])
+            return await texts.nearest_of_few(self._db, embedding=question, **arguments)
+        return await self.search_planned(question, filtered)
+
+    async def search_planned(self, question: Any, filtered: Filter) -> Any:
         return await texts.nearest(self._db, **self._arguments(question, filtered))
 
     async def search_batch(self, questions: Sequence[Any], filtered: Sequence[Filter]) -> Sequence[Any]:

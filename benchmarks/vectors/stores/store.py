@@ -114,6 +114,10 @@ class Store(ABC):
     def ids(self, answer: Any) -> list[int]:
         """Return the ids of an answer in its order. Not timed."""
 
+    async def search_planned(self, question: Any, filtered: Filter) -> Any:
+        """Search with the plan that PostgreSQL chooses, if `search` says which one with a filter."""
+        raise NotImplementedError
+
     async def search_all(self, questions: Sequence[Any], filtered: Sequence[Filter]) -> Sequence[Any]:
         """Return the answers of several searches that begin together."""
         return await asyncio.gather(*map(self.search, questions, filtered))

@@ -23,6 +23,21 @@ _END_S: Final = 10.0
 _LINES: Final = 200
 _MESSAGE: Final = re.compile(r"(?:pg_\w+|psql): (?P<level>error|fatal|detail|hint): (?P<text>.*)")
 # After these the server's messages may quote values of rows, or a whole statement.
+_HINTS: Final = (
+    (re.compile(r"No space left|File too large|[Qq]uota"), "make room, or name a folder on another disk"),
+    (re.compile(r"obtain lock|statement timeout|lock timeout"), "a migration uses the tables: try again"),
+    (
+        re.compile(r"replication|WAL sender"),
+        "the role needs REPLICATION, and pg_hba.conf a line for replication",
+    ),
+    (
+        re.compile(r"permission denied|row-level security|must be owner|must have"),
+        "connect as the owner of the tables, or as a superuser",
+    ),
+)
+_QUOTING: Final = re.compile(r"invalid|out of range|malformed|too long|does not exist in|date/time field")
+"""The errors about a value, which quote it."""
+_QUOTED: Final = re.compile(r'"[^"]*"')
 _VALUES: Final = re.compile(r"(?:DETAIL|CONTEXT|STATEMENT|QUERY):")
 
 
@@ -52,18 +67,22 @@ class Child:
         self._reader.join()
         return code
 
-    def failure(self, name: str, *, hint: str | None = None) -> BackupError:
+    def failure(self, name: str) -> BackupError:
         """Return the error of a program that has failed, with what it said, but no value of a row."""
         code = self.wait()
+        if code < 0:
+            return BackupError(f"{name} was ended by signal {-code}")
         said = [found for line in self._lines if (found := _MESSAGE.match(line))]
-        texts = [found["text"].strip() for found in said if found["level"] in ("error", "fatal", "detail")]
-        hints = [found["text"].strip() for found in said if found["level"] == "hint"]
+        texts = [_text(found["text"]) for found in said if found["level"] in ("error", "fatal", "detail")]
+        hints = [text for pattern, text in _HINTS if any(pattern.search(each) for each in texts)]
+        hints += [found["text"].strip() for found in said if found["level"] == "hint"]
         hints += [line[5:].strip() for line in self._lines if line.startswith("HINT:")]
         if not texts:
             texts = [line for line in self._lines if line and not _VALUES.match(line)][-3:]
-        how = f"ended with exit code {code}" if code >= 0 else f"was ended by signal {-code}"
         return BackupError(
-            f"{name} {how}", detail="\n".join(texts[:5]) or None, hint=hint or (hints[0] if hints else None)
+            f"{name} ended with exit code {code}",
+            detail="\n".join(texts[:5]) or None,
+            hint=hints[0] if hints else None,
         )
 
     def end(self) -> None:
@@ -97,6 +116,14 @@ class Child:
         if text.strip():
             self._lines.append(text)
             self._on_line(text)
+
+
+def _text(line: str) -> str:
+    """Return a message without the value that it may quote."""
+    before, error, after = line.strip().partition("ERROR:")
+    if _QUOTING.search(after):
+        after = _QUOTED.sub("…", after)
+    return before + error + after
 
 
 @contextmanager

@@ -19,6 +19,7 @@ Connection = psycopg.Connection[Any]
 
 _INSUFFICIENT_PRIVILEGE = "42501"
 _LOCK_NOT_AVAILABLE = "55P03"
+_OBJECT_IN_USE = "55006"
 _UNDEFINED_TABLE = "42P01"
 
 
@@ -71,8 +72,9 @@ def major_of(connection: Connection) -> int:
 def _refused(error: psycopg.Error) -> BackupError:
     """Return the error of a refused statement, without the values that the server may quote in its detail."""
     hints = {
-        _INSUFFICIENT_PRIVILEGE: "name a role that may read every row of every table, such as the owner",
+        _INSUFFICIENT_PRIVILEGE: "connect as the owner of the database and its tables, or as a superuser",
         _LOCK_NOT_AVAILABLE: "other sessions use the tables, such as a migration: try again",
+        _OBJECT_IN_USE: "end the programs that use the database",
         _UNDEFINED_TABLE: "a table was dropped meanwhile: try again",
     }
     return BackupError(

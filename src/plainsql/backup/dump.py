@@ -138,9 +138,12 @@ def _dump(
             running(command, environment, stdout=subprocess.PIPE, on_line=count_table) as child,
             storing(folder, DUMP, keys) as writer,
         ):
+            size = 0
             while data := child.stdout.read(_COPY_BYTES):
                 check()
                 writer.write(data)
+                size += len(data)
+                on_progress("writing the dump (MiB)", size >> 20, size >> 20)  # its end is not known
             _require_success(child)
             files = [writer.finish()]
     on_progress("dumping tables", max(facts.tables, count), max(facts.tables, count))
@@ -149,9 +152,7 @@ def _dump(
 
 def _require_success(child: Child) -> None:
     if child.wait() != 0:
-        raise child.failure(
-            "pg_dump", hint="name a role that may read every table, and run no migration meanwhile"
-        )
+        raise child.failure("pg_dump")
 
 
 class _Reading:

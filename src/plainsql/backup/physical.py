@@ -172,10 +172,7 @@ def _copy(
 
 def _require_success(child: Child) -> None:
     if child.wait() != 0:
-        raise child.failure(
-            "pg_basebackup",
-            hint="the role needs REPLICATION, and pg_hba.conf a line for replication; read the server's log",
-        )
+        raise child.failure("pg_basebackup")
 
 
 def _unpack(

@@ -213,8 +213,11 @@ def _run(
                 stored = next((file for file in source.manifest.files if file.name == DUMP), None)
                 if stored is None:
                     raise BackupError(f"{source.folder}: {DUMP} is missing in the manifest")
+                size = 0
                 for data in read_stored(source.folder, stored, source.keys):
                     child.stdin.write(data)
+                    size += len(data)
+                    on_progress("sending the dump (MiB)", size >> 20, stored.bytes >> 20)
                 child.stdin.close()
         except BrokenPipeError:
             pass  # it has ended, and its exit code says how

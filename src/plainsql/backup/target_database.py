@@ -81,10 +81,13 @@ select not exists (
 )
 """
 
+# The kind of another role's session is hidden from a role without pg_read_all_stats.
 _SESSIONS: Final = """
 select count(*)
 from pg_stat_activity
-where datname = %s and pid <> pg_backend_pid() and backend_type = 'client backend'
+where datname = %s
+  and pid <> pg_backend_pid()
+  and coalesce(backend_type, '') in ('client backend', '')
 """
 
 
@@ -174,6 +177,7 @@ def put_in_place(
     Raises ``BackupError`` if sessions use it and may not be ended.
     """
     rename = sql.SQL("alter database {} rename to {}")
+    _end_sessions(maintenance, new, True)  # those that a pooler has kept
     if not target.exists:
         maintenance.execute(rename.format(sql.Identifier(new), sql.Identifier(target.name)))
         return None
@@ -204,8 +208,8 @@ def _end_sessions(maintenance: Connection, name: str, allowed: bool) -> None:
             hint="end the programs that use it; --replace ends their sessions",
         )
     maintenance.execute(
-        "select pg_terminate_backend(pid, 10000) from pg_stat_activity"
-        " where datname = %s and pid <> pg_backend_pid() and backend_type = 'client backend'",
+        "select pg_terminate_backend(pid, 10000) from pg_stat_activity where datname = %s"
+        " and pid <> pg_backend_pid() and coalesce(backend_type, '') in ('client backend', '')",
         [name],
     ).fetchall()
 

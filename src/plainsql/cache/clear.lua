@@ -5,4 +5,5 @@
 -- ARGV[2]  a token: its new version
 
 on(KEYS[1], 'HSETNX', '=', ARGV[2])
-return redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+return outcome(TAKEOVER)

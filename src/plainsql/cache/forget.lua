@@ -2,4 +2,5 @@
 --
 -- KEYS[1]  the entry
 
-return redis.call('DEL', KEYS[1])
+redis.call('DEL', KEYS[1])
+return outcome(TAKEOVER)

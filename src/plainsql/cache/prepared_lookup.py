@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from functools import cache
 
 from plainsql.cache.cached_query import CachedCall, CallShape
+from plainsql.cache.scripts import cache_script
 from plainsql.redis_connection import Script
 
 __all__ = ["PreparedLookup", "lookup_script"]
@@ -34,6 +35,8 @@ class PreparedLookup:
         homes: Sequence[str],
         refresh: int,
         packed: bytes,
+        *,
+        may_fail_over: bool,
     ) -> None:
         """Prepare them.
 
@@ -46,7 +49,10 @@ class PreparedLookup:
         self._places = [place for place, column in enumerate(columns) if column]
         is_quick = len(columns) <= _MOST and len(shape.prefixes) <= _MOST
         self.script = lookup_script(
-            len(shape.prefixes), tuple(map(bool, columns)) if is_quick else None, is_due=refresh > 0
+            len(shape.prefixes),
+            tuple(map(bool, columns)) if is_quick else None,
+            is_due=refresh > 0,
+            may_fail_over=may_fail_over,
         )
         entry, names, *tables = homes
         fields = [f".{column}" for column in columns if column] if is_quick else []
@@ -84,7 +90,9 @@ def _key(start: str, chars: int = 0) -> str:
 
 
 @cache
-def lookup_script(names: int, bound: tuple[bool, ...] | None = None, *, is_due: bool = False) -> Script:
+def lookup_script(
+    names: int, bound: tuple[bool, ...] | None = None, *, is_due: bool = False, may_fail_over: bool = False
+) -> Script:
     """Return the script of lookups with so many names.
 
     ``bound`` has for each tag whether it has a column. With it the script answers a hit first, by the entry
@@ -92,11 +100,11 @@ def lookup_script(names: int, bound: tuple[bool, ...] | None = None, *, is_due: 
     """
     head = f"local NAMES = {names}\n"
     if bound is not None:
-        head += _quick(names, bound, is_due=is_due)
-    return Script.read("plainsql.cache", "tags.lua", "versions.lua", "lookup.lua", head=head)
+        head += _quick(names, bound, is_due=is_due, may_fail_over=may_fail_over)
+    return cache_script("tags.lua", "versions.lua", "lookup.lua", may_fail_over=may_fail_over, head=head)
 
 
-def _quick(names: int, bound: tuple[bool, ...], *, is_due: bool) -> str:
+def _quick(names: int, bound: tuple[bool, ...], *, is_due: bool, may_fail_over: bool) -> str:
     """Return the part that answers a hit.
 
     It compares as versions.lua does, and leaves to it what is missing, has another type, or does not fit.
@@ -111,6 +119,9 @@ def _quick(names: int, bound: tuple[bool, ...], *, is_due: bool) -> str:
         reads.append(f"local t{place} = redis.pcall('HGET', KEYS[{2 + 2 * place}], {source})")
         versions += (f"t{place}", f"p{place}" if has_column else "''")
     found = ["names[1]", *(f"type(t{place}) == 'string'" for place in range(1, len(bound) + 1))]
+    if may_fail_over:
+        made = ["names[1]", *(f"t{place}" for place in range(1, len(bound) + 1))]
+        found += [f"string.sub({version}, -#TERM) == TERM" for version in made]
     rest = f" and redis.call('PTTL', KEYS[1]) > tonumber(ARGV[{field}])" if is_due else ""
     return f"""
 local entry{"".join(f", p{place}" for place in parts)} = unpack(redis.call('MGET', KEYS[1]{

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from functools import cache
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
@@ -13,15 +12,21 @@ import msgspec
 from plainsql.cache.cached_query import CachedCall, CallShape
 from plainsql.cache.keys import Tag, Touched
 from plainsql.cache.prepared_lookup import PreparedLookup, lookup_script
+from plainsql.cache.scripts import cache_script
 from plainsql.cache.shared_audit import SharedAudit
 from plainsql.cache.store import Lookup, State
 from plainsql.errors import RedisUnavailableError
 from plainsql.redis_connection import RedisConnection, RedisSource, Script
+from plainsql.redis_majority import TAKEOVER_S
 
 __all__ = ["RedisStore"]
 
-_PACKAGE = "plainsql.cache"
 _MAX_PREPARED = 10_000
+_MAX_TERMS = 1000
+_FILL = ("tags.lua", "versions.lua", "fill.lua")
+_SLOT_VERSIONS = ("tags.lua", "versions.lua", "slot_versions.lua")
+_BEGIN = ("tags.lua", "begin.lua")
+_PUBLISH = ("tags.lua", "publish.lua")
 _STATES: tuple[State, ...] = ("pending", "hit", "refresh", "fill", "busy")
 
 
@@ -62,7 +67,13 @@ class RedisStore:
         self._prefix = f"plainsql:{quote(namespace, safe='.')}:" if namespace else "plainsql:"
         self._names = self._prefix + "{~}"
         self._deadline, self._write_deadline = deadline, write_deadline
-        self._quarantine = _ms(quarantine)
+        self._may_fail_over = self.link.may_fail_over
+        self._is_trusted = self.link.trust > 0
+        self._send = self.link.send_trusted if self._is_trusted else self.link.send
+        # Nothing is stored on a new master while a write may be committed whose marker is on the former one.
+        self._quarantine = _ms(quarantine + (self.link.trust + write_deadline if self._is_trusted else 0))
+        self._terms: dict[bytes, float] = {}
+        """The terms of masters (term.lua), and when this process has first written in them."""
         self._hashes: dict[str, str] = {}
         self._prepared: dict[CallShape, PreparedLookup] = {}
         self.audits = SharedAudit(self.link, self._names)
@@ -85,7 +96,7 @@ class RedisStore:
         prepared = self._prepared.get(shape)
         if prepared is None or prepared.times != (keep, lease, refresh_below):
             prepared = self._prepare(shape, keep, lease, refresh_below)
-        reply = await self.link.send(prepared.script, prepared.command(call, token), self._deadline)
+        reply = await self._send(prepared.script, prepared.command(call, token), self._deadline)
         if type(reply) is bytes:
             return Lookup("hit", reply[reply.index(b"\n") + 1 :])
         return self._found(reply)
@@ -108,6 +119,7 @@ class RedisStore:
             [home, self._names, *hashes],
             refresh,
             _pack(([column for _, column in shape.places], _ms(lease), refresh, _ms(keep), self._quarantine)),
+            may_fail_over=self._may_fail_over,
         )
         self._prepared[shape] = prepared
         return prepared
@@ -120,7 +132,7 @@ class RedisStore:
         part = self._whole(call)
         packed = _pack((part.columns, lease, refresh, keep, self._quarantine))
         keys = [*self._entry(call), *part.keys]
-        script = lookup_script(len(part.names))
+        script = lookup_script(len(part.names), may_fail_over=self._may_fail_over)
         return self._found(await self._run(script, keys, [token, *part.names, packed]))
 
     async def fill(
@@ -131,23 +143,28 @@ class RedisStore:
             return await self._fill_by_slot(call, token, versions, data or b"", life)
         part = self._whole(call)
         keys = [*self._entry(call), *part.keys]
-        reply = await self._run(_fill_script(), keys, [token, versions, data or b"", life, part.packed()])
+        reply = await self._run(
+            self._script(*_FILL), keys, [token, versions, data or b"", life, part.packed()]
+        )
         return bool(reply == 1)
 
     async def release(self, call: CachedCall, token: str) -> None:
-        await self._run(_release_script(), [self._entry(call)[1]], [token])
+        await self._run(self._script("release.lua"), [self._entry(call)[1]], [token])
 
     async def begin(self, token: str, touched: Touched, ttl: float) -> None:
-        await self._write(_begin_script(), [token, _ms(ttl), self._quarantine], touched)
+        start: list[str | int] = [token, _ms(ttl), self._quarantine]
+        while await self._write(self._script(*_BEGIN), start, touched):
+            pass  # after the wait, the master may be another one
 
     async def publish(self, token: str, touched: Touched) -> None:
-        await self._write(_publish_script(), [token], touched)
+        await self._write(self._script(*_PUBLISH), [token], touched)
 
     async def forget(self, call: CachedCall) -> None:
-        await self._run(_forget_script(), [self._entry(call)[0]], [])
+        await self._leave_former(await self._run(self._script("forget.lua"), [self._entry(call)[0]], []))
 
     async def clear(self, prefix: str, token: str) -> None:
-        await self._run(_clear_script(), [self._names], [prefix, token], self._write_deadline)
+        script, deadline = self._script("clear.lua"), self._write_deadline
+        await self._leave_former(await self._run(script, [self._names], [prefix, token], deadline))
 
     async def aclose(self) -> None:
         if self._owned:
@@ -160,7 +177,31 @@ class RedisStore:
         arguments: Sequence[bytes | str | int],
         deadline: float | None = None,
     ) -> Any:
-        return await self.link.run(script, keys, arguments, deadline=deadline or self._deadline)
+        deadline = deadline or self._deadline
+        return await self.link.run(script, keys, arguments, deadline=deadline, trusted=self._is_trusted)
+
+    def _script(self, *names: str) -> Script:
+        return cache_script(*names, may_fail_over=self._may_fail_over)
+
+    async def _leave_former(self, *replies: Any) -> bool:
+        """Wait until no reader uses the former master any more, if this one is new; return whether it was.
+
+        An invalidation does not reach the former one. Without this wait a reader could have an old result
+        from it after the write has returned.
+        """
+        if not self._is_trusted:
+            return False
+        now = asyncio.get_running_loop().time()
+        wait = 0.0
+        for term, rest in replies:
+            if term not in self._terms and len(self._terms) >= _MAX_TERMS:
+                self._terms.clear()
+            # Readers have been leaving the former master since before this process knew the new one.
+            first = self._terms.setdefault(term, now)
+            wait = max(wait, min(rest / 1000, first + TAKEOVER_S - now))
+        if wait > 0:
+            await asyncio.sleep(wait)
+        return wait > 0
 
     def _not_redis(self) -> RedisUnavailableError:
         return RedisUnavailableError(
@@ -204,7 +245,9 @@ class RedisStore:
 
     async def _versions_by_slot(self, call: CachedCall, token: str, keep: int) -> bytes:
         trips = (
-            self._run(_slot_versions_script(), part.keys, [token, keep, self._quarantine, part.packed()])
+            self._run(
+                self._script(*_SLOT_VERSIONS), part.keys, [token, keep, self._quarantine, part.packed()]
+            )
             for part in self._parts(call)
         )
         found = await asyncio.gather(*trips)
@@ -215,14 +258,15 @@ class RedisStore:
     ) -> Lookup:
         keys = self._entry(call)
         versions, (entry, rest) = await asyncio.gather(
-            self._versions_by_slot(call, token, keep), self._run(_slot_entry_script(), keys, ["get"])
+            self._versions_by_slot(call, token, keep),
+            self._run(self._script("slot_entry.lua"), keys, ["get"]),
         )
         if not versions:
             return Lookup("pending")
         valid = entry.startswith(versions)
         if valid and not 0 <= rest <= refresh:
             return Lookup("hit", entry[len(versions) :], versions if refresh < 0 else b"")
-        took, stored = await self._run(_slot_entry_script(), keys, ["take", token, lease])
+        took, stored = await self._run(self._script("slot_entry.lua"), keys, ["take", token, lease])
         if valid:
             return Lookup("refresh" if took else "hit", entry[len(versions) :], versions)
         if not took:
@@ -237,12 +281,15 @@ class RedisStore:
     ) -> bool:
         # The entry names the versions that it is valid under, so it may be stored before they are known.
         _, current = await asyncio.gather(
-            self._run(_slot_entry_script(), self._entry(call), ["put", token, versions + data, life]),
+            self._run(
+                self._script("slot_entry.lua"), self._entry(call), ["put", token, versions + data, life]
+            ),
             self._versions_by_slot(call, "", 0),
         )
         return current == versions
 
-    async def _write(self, script: Script, start: list[str | int], touched: Touched) -> None:
+    async def _write(self, script: Script, start: list[str | int], touched: Touched) -> bool:
+        """Run a script on the tables that a write touches, and return whether a wait was needed."""
         parts: list[tuple[list[str], list[str | int]]] = []
         for table, known in touched.items():
             home = self._hash(table)
@@ -253,11 +300,13 @@ class RedisStore:
             parts.append(([home, *(f"{home}:{tag}" for tag in tags)], [len(tags), lines]))
         if self.link.is_cluster:
             trips = [self._run(script, keys, [*start, *rest], self._write_deadline) for keys, rest in parts]
-            await asyncio.gather(*trips)
-        elif parts:
+            return await self._leave_former(*await asyncio.gather(*trips))
+        if parts:
             keys = [key for part, _ in parts for key in part]
             rest = [argument for _, arguments in parts for argument in arguments]
-            await self._run(script, keys, [*start, *rest], self._write_deadline)
+            reply = await self._run(script, keys, [*start, *rest], self._write_deadline)
+            return await self._leave_former(reply)
+        return False
 
 
 _pack = msgspec.msgpack.Encoder().encode
@@ -265,43 +314,3 @@ _pack = msgspec.msgpack.Encoder().encode
 
 def _ms(seconds: float) -> int:
     return round(seconds * 1000)
-
-
-@cache
-def _fill_script() -> Script:
-    return Script.read(_PACKAGE, "tags.lua", "versions.lua", "fill.lua")
-
-
-@cache
-def _slot_versions_script() -> Script:
-    return Script.read(_PACKAGE, "tags.lua", "versions.lua", "slot_versions.lua")
-
-
-@cache
-def _slot_entry_script() -> Script:
-    return Script.read(_PACKAGE, "slot_entry.lua")
-
-
-@cache
-def _release_script() -> Script:
-    return Script.read(_PACKAGE, "release.lua")
-
-
-@cache
-def _begin_script() -> Script:
-    return Script.read(_PACKAGE, "tags.lua", "begin.lua")
-
-
-@cache
-def _publish_script() -> Script:
-    return Script.read(_PACKAGE, "tags.lua", "publish.lua")
-
-
-@cache
-def _forget_script() -> Script:
-    return Script.read(_PACKAGE, "forget.lua")
-
-
-@cache
-def _clear_script() -> Script:
-    return Script.read(_PACKAGE, "clear.lua")

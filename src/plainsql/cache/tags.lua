@@ -1,10 +1,11 @@
 -- The common part of the cache's scripts, which is in front of each of them.
 --
 -- A table is a hash. Its fields:
---   '='       set when the hash is made
+--   '='       set when the hash is made, or the first time in a term
 --   '*'       the version of the whole table
 --   '.d'      the version of all of column d, if reads are bound by d
 --   '!token'  a writer's marker: the time of its end (milliseconds), then a line for each partition that it touches
+-- Versions that are read together with a table's are valid if the table's is: only that one names its term.
 -- A partition is a string of its own, named by the hash, ':' and 'd=digest': its version.
 
 local MONTH = 2592000000
@@ -39,7 +40,7 @@ end
 
 -- Makes a table's hash that is new, or was lost with its markers: for a while there may be one that is not known.
 local function create(hash, quarantine)
-  if on(hash, 'HSETNX', '=', '1') == 1 and quarantine > 0 then
+  if enter(hash) and quarantine > 0 then
     redis.call('HSET', hash, '!', string.format('%.0f\n', milliseconds() + quarantine))
   end
   -- An unused hash expires; a used one is renewed here often enough.

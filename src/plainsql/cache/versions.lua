@@ -17,12 +17,12 @@ local function versions(key, names, columns, token, keep, quarantine)
   local made
   -- With the time, because a client may repeat a command: a version must not come back.
   local function make()
-    made = made or token .. '.' .. string.format('%.0f', microseconds())
+    made = made or token .. '.' .. string.format('%.0f', microseconds()) .. made_in
     return made
   end
   if #names > 0 then
     found = on(KEYS[key], 'HMGET', '=', unpack(names))
-    if not found[1] then
+    if not of_term(found[1]) then
       if not token then
         return nil, true
       end
@@ -43,7 +43,7 @@ local function versions(key, names, columns, token, keep, quarantine)
     if column ~= '' then
       field, part = '.' .. column, strings[key + 1]
     end
-    local version = on(hash, 'HGET', field)
+    local version = of_term(on(hash, 'HGET', field))
     found[#found + 1] = version
     found[#found + 1] = part
     if not version or not part then
@@ -64,7 +64,7 @@ local function versions(key, names, columns, token, keep, quarantine)
     local place, hash, field, part_key = unpack(one)
     if not found[place - 1] then
       -- Two tags of one column have one version.
-      found[place - 1] = redis.call('HGET', hash, field) or make()
+      found[place - 1] = of_term(redis.call('HGET', hash, field)) or make()
       redis.call('HSET', hash, field, found[place - 1])
     end
     if not found[place] then

@@ -139,7 +139,7 @@ def _of_lints(
     lints: Iterable[SchemaLint],
     places: MigrationStatements,
     migrations: Path,
-    large: Mapping[str, float],
+    large: Mapping[str, float] = NO_LARGE_TABLES,
 ) -> Iterator[Problem]:
     for lint in lints:
         place, allowed = places.of_object(lint.words, lint.relation) or (Place(_shown(migrations)), [])

@@ -65,10 +65,12 @@ def rotate(
 ) -> int:
     """Encrypt stored values again with the first key, in batches, while programs run.
 
+    A searchable value gets the digest of that key, also if it had none.
+
     You may interrupt it at any time; run it again for the rest. Triggers of the table fire, as for any
     update.
 
-    Exits with 0 if all values are encrypted with the first key, 1 if some could not be decrypted (they are
+    Exits with 0 if all values are encrypted with the first key, 1 if some could not be rotated (they are
     left unchanged) or if programs wrote with an older key meanwhile, 2 if it could not run.
 
     Parameters

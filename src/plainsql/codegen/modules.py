@@ -303,6 +303,8 @@ def _plan_function(item: Checked, module: Module, json_types: JsonTypes) -> Quer
         and all(variant.by_key and not variant.lost_by_batching for variant in item.variants)
     )
     not_null = _claimed_not_null(item)
+    if statement.replica is not None and not read_only:
+        raise _not_on_replica(item)
     cache, changes = _cache(item), changes_of_variants(item.variants)
     return QueryFunction(
         statement,
@@ -354,6 +356,22 @@ def _cache(item: Checked) -> CachedRead | None:
             place=key_place(statement, "cache"),
         )
     return cached_read(statement.cache, item.variants)
+
+
+def _not_on_replica(item: Checked) -> ContractError:
+    """Return the error of a query that its header sends to a replica, and that is not proved to be a read."""
+    for variant in item.variants:
+        if not variant.read_only:
+            because = variant.not_read_only
+            break
+    else:
+        because = "it calls a volatile function, or leaves something behind in the session"
+    return _error(
+        item.statement,
+        f"its header sends it to replicas, and it is not proved to only read: {because}",
+        "remove the replica line: it runs on the primary",
+        place=key_place(item.statement, "replica"),
+    )
 
 
 def _is_stable_read(variants: Sequence[Analysis]) -> bool:

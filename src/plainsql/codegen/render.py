@@ -357,6 +357,8 @@ def _facts(function: QueryFunction, names: Names) -> str:
     written = "".join(f", {fact}" for fact in facts) + dependency_arguments(function, names.of)
     if function.read_only and not statement.autobatch:
         written += ", autobatch=False"
+    if statement.replica is not None:
+        written += f", replica={statement.replica!r}"
     constants = [(each.name, each.value) for each in statement.settings if each.value is not None]
     given = [(each.name, each.parameter) for each in statement.settings if each.parameter is not None]
     for fact, pairs in (("settings", constants), ("setting_parameters", given)):

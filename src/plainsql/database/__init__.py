@@ -11,10 +11,13 @@ from plainsql.database.guest_executor import GuestExecutor, over
 from plainsql.database.listen import Notification
 from plainsql.database.pool.call import Call, OnCall
 from plainsql.database.pool.lost_connection import ConnectionLostError
+from plainsql.database.reading_executor import CausalSession, ReplicaView
+from plainsql.database.replicas.replica import ReplicaStats
 from plainsql.database.transaction import Isolation, Transaction
 
 __all__ = [
     "Call",
+    "CausalSession",
     "Connecting",
     "ConnectionLostError",
     "Database",
@@ -23,6 +26,8 @@ __all__ = [
     "Notification",
     "OnCall",
     "PoolStats",
+    "ReplicaStats",
+    "ReplicaView",
     "TenantDatabase",
     "Transaction",
     "connect",

@@ -10,11 +10,14 @@ from typing import NamedTuple, Self
 from weakref import WeakSet
 
 from plainsql.database.caching.outbox_consumer import OutboxConsumer, check_outbox
-from plainsql.database.executor import Executor
 from plainsql.database.health_check import check_health
 from plainsql.database.listen import Listener
 from plainsql.database.locks import Locks
 from plainsql.database.pool.tenant_pool import TenantPool
+from plainsql.database.reading_executor import ReadingExecutor
+from plainsql.database.replicas.read_scope import ReadScope
+from plainsql.database.replicas.replica import ReplicaStats
+from plainsql.database.replicas.scoped_pool import ScopedPool
 from plainsql.database.state import DatabaseState
 from plainsql.errors import PlainsqlError
 from plainsql.health.results import Health
@@ -24,9 +27,7 @@ from plainsql.tenancy import tenant_of
 __all__ = ["Database", "PoolStats", "TenantDatabase"]
 
 
-class PoolStats(NamedTuple):
-    """The number of connections of a database, and of calls that wait for one."""
-
+class _Counts(NamedTuple):
     open: int
     in_use: int
     idle: int
@@ -34,7 +35,14 @@ class PoolStats(NamedTuple):
     max_size: int
 
 
-class TenantDatabase(Executor):
+class PoolStats(_Counts):
+    """The number of connections of a database, and of calls that wait for one."""
+
+    replicas: tuple[ReplicaStats, ...] = ()
+    """The state of each replica."""
+
+
+class TenantDatabase(ReadingExecutor):
     """A database as one tenant sees it: an executor whose sessions carry the tenant's settings. It holds no
     connection.
     """
@@ -45,7 +53,7 @@ class TenantDatabase(Executor):
         return f"<TenantDatabase {self._state.pool.name}>"
 
 
-class Database(Executor):
+class Database(ReadingExecutor):
     """A PostgreSQL database: an executor that serves any number of tasks at the same time.
 
     Made by ``plainsql.connect``. A call holds a connection of the pool while it runs; concurrent calls of the
@@ -53,7 +61,8 @@ class Database(Executor):
     """
 
     def __init__(self, state: DatabaseState, on_close: Callable[[], object]) -> None:
-        super().__init__(state, TenantPool(state.pool, None))
+        pool = TenantPool(state.pool, None)
+        super().__init__(state, pool if state.replicas is None else ScopedPool(state.pool, None, ReadScope()))
         self._connections = state.pool.connections
         self._on_close = on_close
         self._listeners: WeakSet[Listener] = WeakSet()
@@ -75,7 +84,7 @@ class Database(Executor):
         check("tenant", tenant_id=tenant_id, user_id=user_id)
         pool = self._state.pool
         tenant = tenant_of(pool.tenant_settings, tenant_id, user_id)
-        return TenantDatabase(self._state, TenantPool(pool, tenant))
+        return TenantDatabase(self._state, self._pool.of_tenant(tenant))
 
     def lock(self, key: str, *, wait: bool = True) -> AbstractAsyncContextManager[bool]:
         """Hold the advisory lock of PostgreSQL with this name, on a connection of its own.
@@ -114,10 +123,13 @@ class Database(Executor):
         return self._state.pool.name
 
     def stats(self) -> PoolStats:
-        """Return the number of connections, and of calls that wait for one."""
+        """Return the number of connections, and of calls that wait for one; and the same of each replica."""
         connections = self._connections
         in_use, idle = connections.in_use, connections.idle
-        return PoolStats(in_use + idle, in_use, idle, connections.waiting, connections.max_size)
+        stats = PoolStats(in_use + idle, in_use, idle, connections.waiting, connections.max_size)
+        if (replicas := self._state.replicas) is not None:
+            stats.replicas = tuple(replica.stats() for replica in replicas.replicas)
+        return stats
 
     async def check(
         self, *, layer: str | None = None, migrations: bool = True, timeout: float = 5.0
@@ -142,12 +154,13 @@ class Database(Executor):
 
     async def _drain_outbox(self) -> None:
         """Start to drain the cache's outbox. Raises ``SettingsError`` if there is none."""
-        await check_outbox(self._pool.acquire)
+        pool = TenantPool(self._state.pool, None)  # its writes are no reader's own
+        await check_outbox(pool.acquire)
         if self._state.cached is not None:
             self._outbox_consumer = OutboxConsumer(
                 self._state.cached.queries.cache,
-                partial(self._pool.acquire, use="outbox"),
-                partial(self._pool.in_transaction, use="outbox"),
+                partial(pool.acquire, use="outbox"),
+                partial(pool.in_transaction, use="outbox"),
                 by_transaction=self._state.pool.by_transaction,
             )
             self._outbox_consumer.start()
@@ -159,7 +172,7 @@ class Database(Executor):
         little more than a second.
         """
         check("close", timeout=timeout)
-        connections = self._connections
+        connections, replicas = self._connections, self._state.replicas
         if connections.is_stranded:
             await self._close_stranded()
             return
@@ -170,10 +183,16 @@ class Database(Executor):
             async with asyncio.timeout(timeout):
                 if self._outbox_consumer is not None:
                     await self._outbox_consumer.stop()
+                if replicas is not None:
+                    await replicas.close()
                 await connections.close()
         except TimeoutError:
+            if replicas is not None:
+                replicas.terminate()
             await connections.cut()
         except BaseException:
+            if replicas is not None:
+                replicas.terminate()
             connections.terminate()
             raise
         finally:
@@ -189,6 +208,8 @@ class Database(Executor):
         if self._connections.is_forked:
             return  # the connections and the embedded server are the parent's
         self._connections.abandon()
+        if self._state.replicas is not None:
+            self._state.replicas.abandon()
         await asyncio.to_thread(self._on_close)
 
     def __repr__(self) -> str:

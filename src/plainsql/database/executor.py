@@ -227,9 +227,13 @@ class Executor(AsyncSql):
         Between attempts it waits a random time that grows, up to a second. ``on_retry`` is called with the
         number of the attempt that failed and its error. The last error is raised with a note of how many
         attempts were made.
+
+        With ``connect(failover_timeout=…)`` a transaction that lost its connection before its commit was sent
+        runs again as well, and attempts that a failover ends do not count.
         """
         check("retry", work=work, attempts=attempts, isolation=isolation, on_retry=on_retry)
-        return await retry(lambda: self.transaction(isolation=isolation), work, attempts, on_retry)
+        failover = self._state.pool.failover
+        return await retry(lambda: self.transaction(isolation=isolation), work, attempts, on_retry, failover)
 
     @asynccontextmanager
     async def acquire(self) -> AsyncIterator[Any]:

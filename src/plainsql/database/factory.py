@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import ExitStack
 from ssl import SSLContext
 from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, Unpack, cast
@@ -20,21 +20,26 @@ from plainsql.connect_errors import cannot_connect
 from plainsql.conninfo import CONNECT_TIMEOUT_S, Conninfo
 from plainsql.credentials import AsyncPasswordSource, Credentials
 from plainsql.database.caching.cached_queries import CachedQueries
+from plainsql.database.caching.server_identity import ServerIdentity
 from plainsql.database.database import Database
 from plainsql.database.pool.call import OnCall
+from plainsql.database.pool.failover_wait import FailoverWait
 from plainsql.database.pool.hosts import Hosts
 from plainsql.database.pool.keepalive import Keepalive
-from plainsql.database.pool.open_pool import OpenedPool, open_pool
+from plainsql.database.pool.open_pool import Identify, OpenedPool, open_pool
 from plainsql.database.pool.session_hook import OnConnect
 from plainsql.database.pool.tenant_guard import TenantGuard
 from plainsql.database.pool.tenant_pool import DatabasePool
+from plainsql.database.replicas.primary_watch import PrimaryWatch
+from plainsql.database.replicas.replica import Replica, ReplicaServer
+from plainsql.database.replicas.replica_set import ReplicaSet
 from plainsql.database.state import DatabaseState
 from plainsql.deprecation import renamed_options, warn_of_old_name
 from plainsql.errors import ConnectError, OptionError
 from plainsql.options import check
 from plainsql.pooler import Pooler
 from plainsql.project_codecs import codecs_of_project
-from plainsql.settings import resolve_database, use_database
+from plainsql.settings import configured_replicas, resolve_database, use_database
 from plainsql.speed.loaded import PROTOCOL
 from plainsql.urls import hide_password, write_url
 
@@ -44,6 +49,9 @@ if TYPE_CHECKING:
 __all__ = ["Connecting", "connect"]
 
 _log = logging.getLogger("plainsql")
+
+_REPLICA_WAIT_S = 1.0
+"""Seconds that a read waits at most for a connection of a replica, before it runs on the primary."""
 
 
 def connect(
@@ -60,6 +68,7 @@ def connect(
     max_lifetime: float = 3600.0,
     max_idle: float = 300.0,
     statement_timeout: float | None = None,
+    failover_timeout: float | None = None,
     application_name: str | None = None,
     server_settings: Mapping[str, str] | None = None,
     search_path: str | None = None,
@@ -78,6 +87,7 @@ def connect(
     cache_prefix: str | None = None,
     cache_ttl: Mapping[str, str] | None = None,
     codecs: CodecMap | None = None,
+    replicas: Sequence[str] | None = None,
     **former: Unpack[FormerOptions],
 ) -> Connecting:
     """Connect to a PostgreSQL database.
@@ -103,6 +113,9 @@ def connect(
         max_idle: seconds after which an idle connection is closed, down to ``min_size``.
         statement_timeout: seconds that a statement may take, None is no limit; asyncio's own
             ``asyncio.timeout`` works around any call as well.
+        failover_timeout: seconds that a call waits for a primary and runs again if it is proved that nothing
+            of it was executed: the server refused it as read-only, it was not sent, or there was no
+            connection. None: it fails, after a second attempt on a new connection.
         application_name: the name in ``pg_stat_activity``; by default the URL's, else ``plainsql``.
         server_settings: settings of the server for every connection, such as ``{"work_mem": "64MB"}``.
         search_path: the schemas in which names without a schema are looked up, such as ``"shop, public"``. By
@@ -138,6 +151,9 @@ def connect(
             ``PLAINSQL_CACHE_TTL``, or ``[tool.plainsql.cache]``.
         codecs: a ``plainsql.Codec`` for each type that plainsql does not know, by the type's name. By default
             those of ``[tool.plainsql.codecs]``.
+        replicas: the URLs of read replicas. Reads go there through ``db.replica()`` and ``db.causal()``, and
+            by the header ``replica:`` of a query. By default ``DATABASE_REPLICA_URLS``, if the URL of the
+            database is not given either.
 
     Raises ``OptionError``, a ``SettingsError``, for an option that it cannot take, ``SettingsError`` if no
     database is configured, ``ConnectError`` if the server cannot be reached or refuses the connection.
@@ -162,6 +178,7 @@ def connect(
         max_lifetime=max_lifetime,
         max_idle=max_idle,
         statement_timeout=statement_timeout,
+        failover_timeout=failover_timeout,
         application_name=application_name,
         server_settings=server_settings,
         search_path=search_path,
@@ -180,6 +197,7 @@ def connect(
         cache_prefix=cache_prefix,
         cache_ttl=cache_ttl,
         codecs=codecs,
+        replicas=replicas,
     )
     if min_size > max_size:
         raise OptionError(
@@ -231,6 +249,8 @@ def connect(
             None if password is None else Credentials(password),
             on_connect,
             ssl,
+            failover_timeout,
+            None if replicas is None else tuple(replicas),
         ),
     )
 
@@ -285,6 +305,10 @@ class Options(NamedTuple):
     """Prepares each session."""
     ssl: SSLContext | str | None
     """The TLS of the connections, or its mode; None for that of the URL."""
+    failover_timeout: float | None
+    """Seconds that calls wait for a primary."""
+    replicas: tuple[str, ...] | None
+    """The URLs of replicas; None for those of the environment."""
 
     def path(self, server_options: str) -> str:
         """Return the ``search_path`` of the connections; empty for the server's own.
@@ -299,6 +323,13 @@ class Options(NamedTuple):
             return ""
         with use_database(self.database):
             return path_of("connect", self.search_path, url_options=server_options)
+
+    def replica_urls(self, url: str | None) -> Sequence[str]:
+        """Return the URLs of the replicas of a database, whose own URL may be configured."""
+        if self.replicas is not None:
+            return self.replicas
+        with use_database(self.database):
+            return configured_replicas() if url is None else ()
 
     def open_cache(self, server_options: str) -> CachedQueries | None:
         """Make the cache.
@@ -341,51 +372,19 @@ class Connecting:
             options = self._options
             with use_database(options.database):  # the thread has the context of this block
                 url = await asyncio.to_thread(stack.enter_context, resolve_database(self._url))
-            mode = options.ssl if isinstance(options.ssl, str) else None
-            conninfo = Conninfo(url, ssl_mode=mode)
-            path = options.path(conninfo["options"])
-            driver_options = _of_url(conninfo, options.driver)
-            driver_options["search_path"] = path
-            with use_database(options.database):
-                driver_options["codecs"] = codecs_of_project(options.codecs)
-            driver_options["on_connect"] = options.on_connect
-            hosts = Hosts(
-                conninfo,
-                timeout=driver_options["timeout"],
-                credentials=options.credentials,
-                context=options.ssl if isinstance(options.ssl, SSLContext) else None,
-            )
+            address = _Address.of(url, options)
+            replica_addresses = [_Address.of(each, options) for each in options.replica_urls(self._url)]
             # Before a connection is opened: it may refuse an option.
-            cached_queries = options.open_cache(
-                " ".join(part for part in (conninfo["options"], path) if part)
-            )
-            failed: ConnectError | None = None
-            opened: OpenedPool | None = None
-            try:
-                identify = None if cached_queries is None else cached_queries.servers.identify
-                opened = await open_pool(
-                    hosts.connect, driver_options, options.pool, options.pooler, identify
-                )
-            except exceptions.PostgresError as error:
-                failed = cannot_connect(url, error, getattr(error, "sqlstate", None))
-            except (OSError, exceptions.InterfaceError, exceptions.InternalClientError) as error:
-                failed = cannot_connect(url, error)
-            if opened is None:
-                # Outside of the handler: the driver's error, which may quote the URL, must not be its
-                # context.
-                raise failed or AssertionError("opened or failed")
+            cached_queries = options.open_cache(address.server_options)
+            servers = ServerIdentity(_ignore) if cached_queries is None else cached_queries.servers
+            knows_server = cached_queries is not None or replica_addresses
+            pool, opened = await address.open(options.pool, servers.identify if knows_server else None)
             if cached_queries is not None:
                 cached_queries.by_transaction = opened.pooler == "transaction"
                 cached_queries.cache.follow()
-            pool = DatabasePool(
-                opened.pool,
-                hide_password(url),
-                opened.pooler == "transaction",
-                options.tenant_settings,
-                TenantGuard(options.tenant_settings[0]),
-                path,
-                sends_settings=PROTOCOL is not None and opened.keeps_statements,
-            )
+            replicas = None
+            if replica_addresses:
+                replicas = _replica_set(pool, servers, replica_addresses, options)
             state = DatabaseState.build(
                 pool,
                 prefetch=options.prefetch,
@@ -393,9 +392,12 @@ class Connecting:
                 cached_queries=cached_queries,
                 on_call=options.on_call,
                 round_trip=opened.round_trip,
+                replicas=replicas,
             )
             database = Database(state, stack.pop_all().close)
             try:
+                if replicas is not None:
+                    await replicas.start()
                 if options.cache_outbox:
                     await database._drain_outbox()
                 _watch(options.on_call, database)
@@ -403,6 +405,108 @@ class Connecting:
                 await database.close()
                 raise
             return database
+
+
+class _Address(NamedTuple):
+    """The server or the servers of a URL, with the options of their connections."""
+
+    url: str
+    options: Options
+    hosts: Hosts
+    driver_options: dict[str, Any]
+    path: str
+    """The ``search_path`` of the connections; empty for the server's own."""
+    server_options: str
+    """The ``options`` that the URL gives to its sessions, and the ``search_path``."""
+
+    @classmethod
+    def of(cls, url: str, options: Options) -> _Address:
+        """Read a URL. Raises ``ConnectError`` and ``OptionError`` if a parameter cannot be honoured."""
+        mode = options.ssl if isinstance(options.ssl, str) else None
+        conninfo = Conninfo(url, ssl_mode=mode)
+        path = options.path(conninfo["options"])
+        driver_options = _of_url(conninfo, options.driver)
+        driver_options["search_path"] = path
+        with use_database(options.database):
+            driver_options["codecs"] = codecs_of_project(options.codecs)
+        driver_options["on_connect"] = options.on_connect
+        hosts = Hosts(
+            conninfo,
+            timeout=driver_options["timeout"],
+            credentials=options.credentials,
+            context=options.ssl if isinstance(options.ssl, SSLContext) else None,
+        )
+        server_options = " ".join(part for part in (conninfo["options"], path) if part)
+        return cls(url, options, hosts, driver_options, path, server_options)
+
+    async def open(
+        self, pool_options: Mapping[str, Any], identify: Identify | None
+    ) -> tuple[DatabasePool, OpenedPool]:
+        """Open the first connections. Raises ``ConnectError``."""
+        options = self.options
+        failed: ConnectError | None = None
+        opened: OpenedPool | None = None
+        try:
+            opened = await open_pool(
+                self.hosts.connect, self.driver_options, pool_options, options.pooler, identify
+            )
+        except exceptions.PostgresError as error:
+            failed = cannot_connect(self.url, error, getattr(error, "sqlstate", None))
+        except (OSError, exceptions.InterfaceError, exceptions.InternalClientError) as error:
+            failed = cannot_connect(self.url, error)
+        if opened is None:
+            # Outside of the handler: the driver's error, which may quote the URL, must not be its context.
+            raise failed or AssertionError("opened or failed")
+        pool = DatabasePool(
+            opened.pool,
+            hide_password(self.url),
+            opened.pooler == "transaction",
+            options.tenant_settings,
+            TenantGuard(options.tenant_settings[0]),
+            self.path,
+            sends_settings=PROTOCOL is not None and opened.keeps_statements,
+            failover=FailoverWait(options.failover_timeout),
+        )
+        return pool, opened
+
+
+def _replica_set(
+    pool: DatabasePool, servers: ServerIdentity, addresses: Sequence[_Address], options: Options
+) -> ReplicaSet:
+    primary = PrimaryWatch(pool.connections.open_aside, servers, by_transaction=pool.by_transaction)
+    wait = options.pool["wait_timeout"]
+    # A read waits for a connection of a replica no longer than the primary would take to serve it.
+    pool_options = options.pool | {"wait_timeout": min(wait or _REPLICA_WAIT_S, _REPLICA_WAIT_S)}
+
+    def replica_of(address: _Address) -> Replica:
+        async def open_replica(replica: Replica) -> ReplicaServer:
+            # Without a second attempt: a read that fails runs on the primary.
+            of_replica, opened = await address.open(pool_options, replica.identify)
+            of_replica.is_replica, of_replica.failover = True, FailoverWait(None)
+            if of_replica.by_transaction:
+                of_replica.connections.terminate()
+                raise ConnectError(
+                    "a replica behind a pooler in transaction mode cannot be read from: each of its "
+                    "transactions may be on another server",
+                    hint="name the server itself, or a pooler in session mode with pooler='session'",
+                )
+            state = DatabaseState.build(
+                of_replica,
+                prefetch=options.prefetch,
+                autobatch=options.autobatch,
+                cached_queries=None,
+                on_call=None,
+                round_trip=opened.round_trip,
+            )
+            return ReplicaServer(of_replica, state.chain)
+
+        return Replica(hide_password(address.url), open_replica, primary)
+
+    return ReplicaSet(primary, [replica_of(address) for address in addresses])
+
+
+def _ignore() -> None:
+    pass
 
 
 def _watch(on_call: OnCall | None, database: Database) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from asyncpg import exceptions
 
+from plainsql.database.pool.failover_wait import FailoverWait
 from plainsql.database.pool.tenant_pool import TenantPool
 from plainsql.errors import PlainsqlError
 from plainsql.health.parts import DATABASE, all_steps, ends_checks, known
@@ -35,7 +37,7 @@ async def check_health(
     of_database, of_redis = await asyncio.gather(
         _database(state, pool, only, migrations, timeout), _redis(state, timeout)
     )
-    return Health((*of_database, of_redis, check_speed()))
+    return Health((*of_database, *_replicas(state), of_redis, check_speed()))
 
 
 async def _database(
@@ -70,7 +72,28 @@ async def _database(
     return [failed, *(check for check in done if check.name != DATABASE)]
 
 
+def _replicas(state: DatabaseState) -> list[Check]:
+    """Return what is known of the replicas. Without one, its reads run on the primary."""
+    checks = []
+    for number, replica in enumerate(() if state.replicas is None else state.replicas.replicas, 1):
+        stats = replica.stats()
+        behind = "" if stats.lag is None else f", {stats.lag:.1f} s behind at most"
+        is_well = stats.state == "ok"
+        checks.append(
+            Check(
+                f"replica {number}",
+                "ok" if is_well else "warning",
+                f"{stats.name}{behind}" if is_well else f"{stats.name}: {stats.state}",
+                None if is_well else "reads run on the primary until it is well",
+                {"address": stats.name, "lag_s": stats.lag},
+            )
+        )
+    return checks
+
+
 def _acquire(state: DatabaseState, pool: TenantPool) -> AbstractAsyncContextManager[Any]:
+    # A check says what is; it does not wait for the end of a failover.
+    pool = TenantPool(replace(state.pool, failover=FailoverWait(None)), pool.tenant)
     # Behind a pooler in transaction mode, statements outside of a transaction may run in any session.
     return pool.in_transaction(use="health") if state.pool.by_transaction else pool.acquire("health")
 

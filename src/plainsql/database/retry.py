@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from asyncpg import exceptions
 
+from plainsql.database.pool.failover_wait import FailoverWait
 from plainsql.database.pool.lost_connection import ConnectionLostError
 from plainsql.database.pool.read_only_servers import is_refusal
 from plainsql.database.transaction import Transaction
@@ -36,17 +37,27 @@ async def retry(
     work: Callable[[Transaction], Awaitable[R]],
     attempts: int,
     on_retry: Callable[[int, BaseException], object] | None,
+    failover: FailoverWait,
 ) -> R:
     """Run ``work`` in a transaction, and again if it failed by a collision: a serialization failure, a
     deadlock, a statement that a change of the tables has made invalid, a server that is read-only now.
+
+    While calls wait for a primary, also if its connection was lost before the commit.
     """
-    attempt = 0
+    attempt, ends = 0, 0.0
     while True:
         attempt += 1
         try:
             async with begin() as transaction:
                 return await work(transaction)
         except (exceptions.PostgresError, exceptions.OutdatedSchemaCacheError) as error:
+            if failover.allows_transaction(error):
+                ends = ends or failover.ends()
+                if await failover.pause(ends):
+                    if on_retry is not None:
+                        on_retry(attempt, error)
+                    attempts += 1
+                    continue
             if not _is_passing(error):
                 raise
             if attempt == attempts:

@@ -15,6 +15,8 @@ from plainsql.database.hooks import Observed
 from plainsql.database.pool.call import OnCall
 from plainsql.database.pool.round_trip import RoundTrip
 from plainsql.database.pool.tenant_pool import DatabasePool, TenantPool
+from plainsql.database.replicas.replica_set import ReplicaSet
+from plainsql.database.replicas.routed import Routed
 from plainsql.speed.loaded import STEP
 
 __all__ = ["DatabaseState"]
@@ -35,6 +37,8 @@ class DatabaseState:
     """The link of the cache; None without a cache."""
     on_call: OnCall | None
     prefetch: int
+    replicas: ReplicaSet | None
+    """The replicas; None without any."""
 
     @classmethod
     def build(
@@ -46,6 +50,7 @@ class DatabaseState:
         cached_queries: CachedQueries | None,
         on_call: OnCall | None,
         round_trip: RoundTrip,
+        replicas: ReplicaSet | None = None,
     ) -> DatabaseState:
         """Build the chain of a database. A link that is not configured is left out."""
         forms = FormsByText(round_trip, autobatch=autobatch)
@@ -58,6 +63,8 @@ class DatabaseState:
                 chain = batching = Autobatch(chain, pool.connections, forms)
         if cached_queries is not None:
             chain = cached = Cached(chain, cached_queries, TenantPool(pool, None))
+        if replicas is not None:
+            chain = Routed(chain, replicas, pool.name, caches=cached is not None)
         if on_call is not None:
             chain = Observed(chain, on_call)
-        return cls(pool, chain, forms, batching, shared, cached, on_call, prefetch)
+        return cls(pool, chain, forms, batching, shared, cached, on_call, prefetch, replicas)

@@ -83,6 +83,9 @@ def _of_header(
         yield from (Proposal(each, "value") for each in ("not null", "nullable"))
     elif header.key == "autobatch":
         yield Proposal("off", "value")
+    elif header.key == "replica":
+        yield Proposal("yes", "value")
+        yield Proposal("yes, lag 5s", "value")
 
 
 def _detail(column: ColumnFact) -> str:

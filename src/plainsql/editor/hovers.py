@@ -32,6 +32,7 @@ KEYS: Final = {
     "deprecated": "The query to use instead: each call gives a `DeprecationWarning` with this text.",
     "set": "A setting of the server for this statement alone: `set: hnsw.ef_search = 100`, "
     "or `set: hnsw.ef_search = :ef` for a parameter of its calls.",
+    "replica": "The query may run on a replica, which is behind by so much at most: `replica: yes, lag 5s`.",
 }
 """The meaning of each key of a header."""
 _FINDING: Final = re.compile(r"allow[ \t]*:[ \t]*(?P<name>[a-z][a-z-]*)")

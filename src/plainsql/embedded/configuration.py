@@ -23,6 +23,7 @@ def server_settings(folder: ServerFolder, state: State) -> dict[str, str]:
     socket_folder = state.socket_folder.replace('"', '""')
     settings = {
         **(_SCRATCH if state.scratch else {}),
+        **(_replica_settings(state) if state.replication else {}),
         **state.settings,
         # Last: neither the caller nor ALTER SYSTEM may change these.
         "listen_addresses": "127.0.0.1" if state.tcp else "",
@@ -32,8 +33,20 @@ def server_settings(folder: ServerFolder, state: State) -> dict[str, str]:
         "hba_file": str(folder.access),
         "logging_collector": "off",
     }
+    if state.replication is not None:
+        settings["primary_conninfo"] = state.replication.conninfo
+        settings["primary_slot_name"] = state.replication.slot
     if state.preload:
         settings["shared_preload_libraries"] = ",".join(state.preload)
+    return settings
+
+
+def _replica_settings(state: State) -> dict[str, str]:
+    """Return what a replica has unless its caller says otherwise."""
+    settings = {"wal_retrieve_retry_interval": "100ms"}
+    for name, value in (state.replication.minimums if state.replication else {}).items():
+        own = _SCRATCH.get(name, value) if state.scratch else value
+        settings[name] = str(max(int(own), int(value)))
     return settings
 
 

@@ -27,6 +27,7 @@ from plainsql.files import open_file, read_file
 
 __all__ = [
     "free_port",
+    "is_ready",
     "launch",
     "log_tail",
     "pid_of",
@@ -91,20 +92,30 @@ def wait_until_ready(folder: ServerFolder, *, timeout: float) -> bool:
     while True:
         if not is_held(folder.alive):
             return False
-        lines = _pid_file(folder)
-        if lines[7:8] == ["ready"]:
-            try:
-                _probe(Path(lines[4]) / f".s.PGSQL.{lines[3]}")
-            except ConnectionRefusedError:
-                # The postmaster was killed, and its backends have not noticed yet.
-                return False
-            except FileNotFoundError:
-                pass  # it has just been stopped
-            else:
+        try:
+            if is_ready(folder):
                 return True
+        except ConnectionRefusedError:
+            # The postmaster was killed, and its backends have not noticed yet.
+            return False
         if time.monotonic() > deadline:
             raise _failed(folder, f"PostgreSQL is not ready after {timeout:g} s")
         time.sleep(_POLL_INTERVAL_S)
+
+
+def is_ready(folder: ServerFolder) -> bool:
+    """Return whether the server accepts connections.
+
+    Raises ``ConnectionRefusedError`` if its postmaster was killed.
+    """
+    lines = _pid_file(folder)
+    if lines[7:8] != ["ready"]:
+        return False
+    try:
+        _probe(Path(lines[4]) / f".s.PGSQL.{lines[3]}")
+    except FileNotFoundError:
+        return False  # it has just been stopped
+    return True
 
 
 def _probe(path: Path) -> None:

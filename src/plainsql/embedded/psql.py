@@ -10,7 +10,15 @@ from plainsql.errors import EmbeddedServerError
 __all__ = ["run_psql"]
 
 
-def run_psql(binaries: Binaries, url: str, sql: str, variables: dict[str, str], password: str | None) -> str:
+def run_psql(
+    binaries: Binaries,
+    url: str,
+    sql: str,
+    variables: dict[str, str],
+    password: str | None,
+    *,
+    timeout: float | None = None,
+) -> str:
     """Run SQL statements and return their output: rows of unaligned columns, separated by ``|``.
 
     Args:
@@ -19,8 +27,10 @@ def run_psql(binaries: Binaries, url: str, sql: str, variables: dict[str, str], 
         sql: statements, in which ``:'name'`` is a variable as a string and ``:"name"`` as an identifier.
         variables: values by name.
         password: the password, for servers that require one.
+        timeout: the most seconds; no limit by default.
 
-    Raises ``EmbeddedServerError`` with the server's message if a statement is refused.
+    Raises ``EmbeddedServerError`` with the server's message if a statement is refused, and
+    ``subprocess.TimeoutExpired``.
     """
     command = [str(binaries.path("psql")), "--no-psqlrc", "--quiet", "--no-align", "--tuples-only"]
     command += ["--set=ON_ERROR_STOP=1", "--set=SHOW_CONTEXT=never", "--no-password", "--dbname", url]
@@ -32,6 +42,7 @@ def run_psql(binaries: Binaries, url: str, sql: str, variables: dict[str, str], 
         text=True,
         env=program_environment(**({"PGPASSWORD": password} if password else {})),
         check=False,
+        timeout=timeout,
     )
     if done.returncode != 0:
         first, *more = done.stderr.strip().splitlines() or [f"psql ended with status {done.returncode}"]

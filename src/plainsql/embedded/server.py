@@ -8,19 +8,25 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import msgspec
+
 from plainsql.embedded import postmaster
 from plainsql.embedded.binaries import Binaries
-from plainsql.embedded.cluster import SUPERUSER
-from plainsql.embedded.lifecycle import shut_down
+from plainsql.embedded.lifecycle import restart_server, shut_down
 from plainsql.embedded.psql import run_psql
 from plainsql.embedded.registry import User, forget_dead_users, is_held, lifecycle_lock, live_users
 from plainsql.embedded.server_folder import ServerFolder
-from plainsql.embedded.state import State, connection_url, read_state
-from plainsql.errors import SettingsError
+from plainsql.embedded.standby import current_position, drop_slot, is_standby
+from plainsql.embedded.state import State, connection_url, read_state, write_state
+from plainsql.errors import EmbeddedServerError, SettingsError
 from plainsql.files import read_file
 from plainsql.options import check
 
 __all__ = ["EmbeddedServer"]
+
+_WATCH_S = 0.01
+"""Seconds between two looks at a replica, which reports its progress by no event."""
+_DONE = "done"
 
 
 class EmbeddedServer:
@@ -65,6 +71,11 @@ class EmbeddedServer:
         return self._state.port if self._state.tcp else None
 
     @property
+    def is_replica(self) -> bool:
+        """True for a hot standby; False for a primary, and after a promotion."""
+        return is_standby(self._folder)
+
+    @property
     def password(self) -> str:
         """The superuser's password: random, made with the data directory."""
         return self._password
@@ -72,7 +83,7 @@ class EmbeddedServer:
     def url(
         self,
         database: str = "postgres",
-        user: str = SUPERUSER,
+        user: str | None = None,
         *,
         password: str | None = None,
         tcp: bool = False,
@@ -81,7 +92,8 @@ class EmbeddedServer:
 
         Args:
             database: the database's name.
-            user: a role; the superuser by default.
+            user: a role; the superuser by default, ``postgres`` unless it is a replica of another one's
+                server.
             password: the role's. If the server requires one, the superuser's is added, so such a URL is a
                 secret.
             tcp: connect through 127.0.0.1 and not through the Unix socket.
@@ -91,7 +103,13 @@ class EmbeddedServer:
         check("url", database=database, user=user, password=password, tcp=tcp)
         if tcp and not self._state.tcp:
             raise SettingsError("the server listens on its Unix socket only", hint="start it with tcp=True")
-        if password is None and user == SUPERUSER and (tcp or self._state.auth == "scram"):
+        user = user or self._state.superuser
+        if (
+            password is None
+            and user == self._state.superuser
+            and self._password
+            and (tcp or self._state.auth == "scram")
+        ):
             password = self._password
         return connection_url(self._state, database, user, password, tcp=tcp)
 
@@ -112,7 +130,7 @@ class EmbeddedServer:
         Raises ``EmbeddedServerError`` if the server refuses it.
         """
         # Without the password: the URL is on psql's command line.
-        url = connection_url(self._state, database, SUPERUSER)
+        url = connection_url(self._state, database, self._state.superuser)
         password = self._password if self._state.auth == "scram" else None
         return run_psql(self._binaries, url, sql, variables, password)
 
@@ -135,6 +153,105 @@ class EmbeddedServer:
         self.execute(
             "select pg_terminate_backend(pid, 10000) from pg_stat_activity where datname = :'name'",
             name=database,
+        )
+
+    def promote(self, timeout: float = 60.0) -> None:
+        """Make a replica a primary of its own, and wait until it is one. Its connections stay.
+
+        Raises ``EmbeddedServerError`` if it is no replica, or is not a primary within ``timeout`` seconds.
+        """
+        check("promote", timeout=timeout)
+        with lifecycle_lock(self._folder):
+            self._require_replica("promoted")
+            done = self.execute(f"select pg_catalog.pg_promote(true, {max(1, int(timeout))})")
+            if done != "t":
+                raise EmbeddedServerError(
+                    f"the replica in {self.folder} is not a primary after {timeout:g} s",
+                    detail=self.log_tail(),
+                    hint="see the detail, or give more time: timeout=",
+                )
+            state = read_state(self._folder)
+            if state is not None and state.replication is not None:
+                drop_slot(state.replication)
+                write_state(self._folder, msgspec.structs.replace(state, replication=None))
+
+    def wait_for_replay(self, lsn: str | None = None, timeout: float = 60.0) -> None:
+        """Wait until a replica shows what was written up to a position in the write-ahead log.
+
+        Args:
+            lsn: the position, such as ``0/3000148``; by default all that the primary has written by now.
+            timeout: the most seconds.
+
+        Raises ``EmbeddedServerError`` if it is no replica, or does not come so far in time.
+        """
+        check("wait_for_replay", lsn=lsn, timeout=timeout)
+        state = read_state(self._folder)
+        replication = state.replication if state else None
+        if replication is None:
+            raise self._refused("waited for")
+        if lsn is None:
+            lsn = current_position(replication, self._binaries)
+        self._until(
+            "pg_catalog.pg_last_wal_replay_lsn() >= :'lsn'",
+            timeout,
+            f"the replica in {self.folder} has not replayed {lsn}",
+            lsn=lsn,
+        )
+
+    def pause_replay(self, timeout: float = 60.0) -> None:
+        """Pause a replica's replay, and wait until it is paused: it receives, and shows nothing new.
+
+        Raises ``EmbeddedServerError`` if it is no replica, or does not pause within ``timeout`` seconds.
+        """
+        check("pause_replay", timeout=timeout)
+        self._require_replica("paused")
+        self.execute("select pg_catalog.pg_wal_replay_pause()")
+        self._until(
+            "pg_catalog.pg_get_wal_replay_pause_state() = 'paused'",
+            timeout,
+            f"the replica in {self.folder} has not paused",
+        )
+
+    def resume_replay(self) -> None:
+        """Let a paused replica go on. Raises ``EmbeddedServerError`` if it is no replica."""
+        self._require_replica("resumed")
+        self.execute("select pg_catalog.pg_wal_replay_resume()")
+
+    def restart(self, timeout: float = 60.0) -> None:
+        """Restart the server at the same address with the same options. All connections to it end.
+
+        Raises ``EmbeddedServerError`` if it does not run, or cannot be started again.
+        """
+        check("restart", timeout=timeout)
+        with lifecycle_lock(self._folder):
+            state = read_state(self._folder)
+            if state is None or not is_held(self._folder.alive):
+                raise EmbeddedServerError(
+                    f"the server in {self.folder} does not run", hint="start it: plainsql.embedded.start"
+                )
+            restart_server(self._folder, state, self._binaries, timeout)
+
+    def _until(self, condition: str, timeout: float, otherwise: str, **variables: str) -> None:
+        # Each statement is a transaction of its own: a snapshot that lasts would hold the replay up.
+        rounds = max(1, round(timeout / _WATCH_S))
+        said = self.execute(
+            f"select 1 where not ({condition})\n\\watch interval={_WATCH_S} count={rounds} min_rows=1\n"
+            f"select '{_DONE}' where {condition}",
+            **variables,
+        )
+        if not said.endswith(_DONE):
+            raise EmbeddedServerError(
+                f"{otherwise} after {timeout:g} s", detail=self.log_tail(), hint="look at the server's log"
+            )
+
+    def _require_replica(self, done: str) -> None:
+        if not self.is_replica:
+            raise self._refused(done)
+
+    def _refused(self, done: str) -> EmbeddedServerError:
+        return EmbeddedServerError(
+            f"the server in {self.folder} is no replica, and cannot be {done}",
+            hint="start a replica: plainsql.embedded.start(replica_of=…)",
         )
 
     def stop(self) -> None:

@@ -8,6 +8,7 @@
       alive         held (flock) by the server's processes as long as one of them lives
       state.json    how the server was started
       password      the superuser's password, for TCP and ``auth="scram"``
+      primary_password  of a replica: the password for its primary, as a password file of libpq
       pg_hba.conf   written at each start
       server.log    this start's log; ``server.log.1`` is the one before
       data/         PostgreSQL's data directory, mode 0700
@@ -119,6 +120,10 @@ class ServerFolder:
     @property
     def password(self) -> Path:
         return self.path / "password"
+
+    @property
+    def primary_password(self) -> Path:
+        return self.path / "primary_password"
 
     @property
     def access(self) -> Path:

@@ -11,9 +11,31 @@ from plainsql.embedded.server_folder import ServerFolder
 from plainsql.errors import EmbeddedServerError
 from plainsql.files import read_file, replace_file
 
-__all__ = ["Auth", "State", "connection_url", "read_state", "require_compatible", "write_state"]
+__all__ = [
+    "Auth",
+    "Replication",
+    "State",
+    "connection_url",
+    "read_state",
+    "require_compatible",
+    "write_state",
+]
 
 Auth = Literal["trust", "scram"]
+
+
+class Replication(msgspec.Struct, frozen=True, kw_only=True):
+    """The replication of a replica."""
+
+    primary: str
+    """The primary's URL, without a password."""
+    conninfo: str
+    """The primary's address for libpq; it names the file with the password."""
+    user: str
+    """The primary's superuser, who is the replica's."""
+    slot: str
+    minimums: dict[str, str]
+    """Settings in which a replica must not be below its primary."""
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,6 +53,9 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     runs_as: str
     preload: tuple[str, ...]
     settings: dict[str, str]
+    replication: Replication | None = None
+    """None for a primary, and after a promotion."""
+    superuser: str = "postgres"
 
 
 def read_state(folder: ServerFolder) -> State | None:
@@ -59,7 +84,9 @@ def connection_url(
     return f"postgresql://{login}@/{path}?host={quote(state.socket_folder, safe='')}&port={state.port}"
 
 
-def require_compatible(running: State, wanted: State, folder: ServerFolder) -> None:
+def require_compatible(
+    running: State, wanted: State, folder: ServerFolder, primary: str | None = None
+) -> None:
     """Refuse to join a server that was started with other options.
 
     ``keep`` may be added to a running server. Options that the caller leaves out may have any value.
@@ -78,6 +105,10 @@ def require_compatible(running: State, wanted: State, folder: ServerFolder) -> N
     for name, value in wanted.settings.items():
         if running.settings.get(name) != value:
             differences.append(f"the setting {name}={value} (it was started without it)")
+    its_primary = running.replication.primary if running.replication else None
+    if primary not in (None, its_primary):
+        is_of = f"it is a replica of {its_primary}" if its_primary else "it is no replica"
+        differences.append(f"replica_of={primary} ({is_of})")
     if differences:
         raise EmbeddedServerError(
             f"the server in {folder.path} runs already, with other options: {'; '.join(differences)}",

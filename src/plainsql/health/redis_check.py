@@ -15,6 +15,12 @@ __all__ = ["check_redis"]
 
 _TIMEOUT_S = 5.0
 
+_OTHER_URLS = {
+    "cluster": ("it is a node of a cluster", "write redis+cluster:// or rediss+cluster:// in the URL"),
+    "sentinel": ("it is a Sentinel", "write redis+sentinel://host:26379/service in the URL"),
+}
+"""The problem and the hint for the URL of one server that leads to something else, by ``redis_mode``."""
+
 
 def check_redis(url: str | None, *, required: bool, timeout: float | None = None) -> Check:
     """Check the Redis of ``url``, or the configured one.
@@ -37,6 +43,10 @@ def check_redis(url: str | None, *, required: bool, timeout: float | None = None
     from redis.backoff import NoBackoff
     from redis.retry import Retry
 
+    from plainsql.health.redis_group_check import check_group
+
+    if "+" in configured.partition("://")[0]:
+        return check_group(configured, timeout=timeout)
     what = f"cannot be used at {hide_password(configured)}"
     try:
         client = redis.Redis.from_url(
@@ -87,6 +97,9 @@ def _is_refused_login(error: BaseException | None) -> bool:
 
 
 def _try(client: Any, address: str) -> Check:
+    server = client.info("server")
+    if (mode := str(server.get("redis_mode"))) in _OTHER_URLS:
+        return Check("redis", "failed", *_OTHER_URLS[mode])
     key, value = f"plainsql:test:{secrets.token_hex(8)}", secrets.token_hex(8)
     client.set(key, value, ex=60)
     try:
@@ -98,7 +111,7 @@ def _try(client: Any, address: str) -> Check:
         began = time.perf_counter()
         client.ping()
         times.append((time.perf_counter() - began) * 1000)
-    server, memory = client.info("server"), client.info("memory")
+    memory = client.info("memory")
     latency, limit = statistics.median(times), int(memory.get("maxmemory", 0))
     policy = str(memory.get("maxmemory_policy", "unknown"))
     used = int(memory.get("used_memory", 0))

@@ -86,6 +86,8 @@ class QueryFacts:
     """The settings of the server that its statement runs with, and the value of each."""
     setting_parameters: Mapping[str, str] | None = None
     """The same for values that calls give: the parameter of each setting."""
+    replica: float | None = None
+    """The seconds that a replica may be behind for it to run there; None if it runs on the primary."""
 
 
 class CompiledQuery(Generic[T, R]):
@@ -112,6 +114,7 @@ class CompiledQuery(Generic[T, R]):
         self.changes = facts.changes
         self.autobatch = facts.autobatch
         self.more_columns = facts.more_columns
+        self.replica = facts.replica
         self.not_null = facts.not_null
         self.errors = facts.errors
         self.has_settings = bool(facts.settings or facts.setting_parameters)

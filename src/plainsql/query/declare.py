@@ -67,6 +67,7 @@ class _Declared:
         sent: Mapping[str, Callable[[Any], Any]] | None = None,
         settings: Mapping[str, str] | None = None,
         setting_parameters: Mapping[str, str] | None = None,
+        replica: float | None = None,
         **former: Unpack[_FormerFacts],
     ) -> None:
         if former:
@@ -94,6 +95,7 @@ class _Declared:
             sent,
             settings,
             setting_parameters,
+            replica,
         )
 
 

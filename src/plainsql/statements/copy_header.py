@@ -22,6 +22,7 @@ _REFUSED: Final = {
     "param": "it stores the values as they come: check them in the program, or with a constraint",
     "column": "it returns no columns",
     "autobatch": "its rows go in one call already",
+    "replica": "it writes",
     "set": "it has no plan that a setting could change",
 }
 """The keys that a copy cannot have, with the reason."""

@@ -44,6 +44,7 @@ KEYS: Final = {
     "page": "",
     "deprecated": "",
     "set": "",
+    "replica": "",
 }
 """Every key, with an example of the name for those that take one: ``param limit: …``."""
 

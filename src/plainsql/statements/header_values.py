@@ -13,7 +13,15 @@ from plainsql.statements.header_encryption import read_encryption
 from plainsql.statements.header_errors import read_error
 from plainsql.statements.header_examples import ExampleLine, read_example
 from plainsql.statements.header_settings import read_setting, setting_name
-from plainsql.statements.model import Allowance, Bounds, CachePolicy, ColumnHint, NamedError, Returns
+from plainsql.statements.model import (
+    DEFAULT_MAX_LAG_S,
+    Allowance,
+    Bounds,
+    CachePolicy,
+    ColumnHint,
+    NamedError,
+    Returns,
+)
 from plainsql.statements.source import Source
 from plainsql.statements.suggestions import RESERVED_ROW_NAMES, returns_form, row_name
 
@@ -49,6 +57,7 @@ _PARAMETER_TYPE: Final = re.compile(
 _DESCRIBED: Final = ("param", "column")
 _DESCRIPTION: Final = re.compile(r"((?:'(?:[^']|'')*'|(?!(?<!\S)--(?!\S)).)*?)(?<!\S)--(?!\S)(.*)", re.DOTALL)
 """A value, in which strings may hold dashes, two dashes among spaces, and a text."""
+_REPLICA: Final = re.compile(r"yes(?:[ \t]*,[ \t]*lag[ \t]+(\S+))?")
 _FINDING: Final = re.compile(r"([a-z][a-z0-9]*(?:-[a-z0-9]+)*)[ \t]*:[ \t]*")
 
 
@@ -69,6 +78,7 @@ class Keys:
             "examples",
             "paged",
             "autobatch",
+            "replica",
             "returns",
             "setting_offsets",
             "settings",
@@ -90,6 +100,8 @@ class Keys:
         self.cache: CachePolicy | None = None
         self.allow: list[Allowance] = []
         self.autobatch = True
+        self.replica: float | None = None
+        """The seconds that a replica may be behind; None if the query runs on the primary."""
         self.examples: list[ExampleLine] = []
         self.errors: list[NamedError] = []
         self.paged = False
@@ -134,6 +146,14 @@ def read_keys(source: Source, entries: list[Entry], table: str, errors: list[Sql
                 seen["cache", ""],
                 "a count of affected rows cannot be cached",
                 hint="remove the line: a write invalidates cached reads without it",
+            )
+        )
+    if keys.cache and keys.replica is not None:
+        errors.append(
+            source.error(
+                seen["replica", ""],
+                "a cached query reads from the primary alone: what a replica returns is not stored",
+                hint="remove this line, or the cache line",
             )
         )
     if keys.paged and keys.returns and keys.returns.kind != "many":
@@ -481,6 +501,20 @@ def _read_autobatch(source: Source, entry: Entry, keys: Keys) -> None:
     keys.autobatch = False
 
 
+def _read_replica(source: Source, entry: Entry, keys: Keys) -> None:
+    found = _REPLICA.fullmatch(entry.value)
+    if found is None:
+        raise source.error(
+            entry.value_offset,
+            f"replica cannot be {entry.value!r}, expected yes, with or without a lag",
+            hint=_EXAMPLES["replica"],
+        )
+    if found[1] is None:
+        keys.replica = DEFAULT_MAX_LAG_S
+    else:
+        keys.replica = _seconds(source, found[1], entry.value_offset + found.start(1), "the lag")
+
+
 def _read_example(source: Source, entry: Entry, keys: Keys) -> None:
     def constant(text: str, offset: int) -> Constant:
         return _constant(source, text, offset, what="a value")
@@ -523,6 +557,7 @@ _READERS: Final = {
     "page": _read_page,
     "deprecated": _read_deprecated,
     "set": _read_set,
+    "replica": _read_replica,
 }
 _EXAMPLES: Final = {
     "returns": f"write {FORMS}",
@@ -536,4 +571,5 @@ _EXAMPLES: Final = {
     "error": "write, for example, error customers_email_key: EmailTaken",
     "deprecated": "write, for example, deprecated: use leads.get_by_key",
     "set": "write, for example, set: hnsw.ef_search = 100",
+    "replica": "write replica: yes, or replica: yes, lag 5s",
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from plainsql.errors import Place
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     Constant: TypeAlias = int | Decimal | str | bool | None
 
 __all__ = [
+    "DEFAULT_MAX_LAG_S",
     "Allowance",
     "Bounds",
     "CachePolicy",
@@ -30,6 +31,9 @@ __all__ = [
     "Returns",
     "Statement",
 ]
+
+DEFAULT_MAX_LAG_S: Final = 10.0
+"""The seconds that a replica may be behind if nothing else is said."""
 
 ReturnKind: TypeAlias = Literal["one", "optional", "many", "count"]
 
@@ -273,6 +277,8 @@ class Statement:
     """The settings of the ``set`` lines, in their order."""
     setting_parameters: tuple[Parameter, ...] = ()
     """The parameters that the text does not have, and only settings take."""
+    replica: float | None = None
+    """The seconds that a replica may be behind for it to run there; None if it runs on the primary."""
 
     @property
     def encryptions(self) -> tuple[Encryption, ...]:

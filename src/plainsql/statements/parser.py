@@ -118,6 +118,7 @@ def parse(text: str, *, name: str, path: str) -> Statement:
         deprecated=keys.deprecated,
         settings=tuple(keys.settings),
         setting_parameters=of_settings,
+        replica=keys.replica,
     )
 
 

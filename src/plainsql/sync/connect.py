@@ -20,13 +20,14 @@ from plainsql.conninfo import libpq_options
 from plainsql.credentials import Credentials, PasswordSource, raised
 from plainsql.errors import ConnectError
 from plainsql.options import check
-from plainsql.pooler import Pooler, is_backend_sql
+from plainsql.pooler import PROBE_NAME, Pooler, StatementTexts, is_backend_sql, probe_sql
 from plainsql.project_codecs import codecs_of_project
 from plainsql.settings import resolve_database, use_database
 from plainsql.sync.cache_writer import cache_writer
 from plainsql.sync.connection import SharedConnection
 from plainsql.sync.database import Database, Options
-from plainsql.sync.wire import run_script
+from plainsql.sync.primary_wait import PrimaryWait
+from plainsql.sync.wire import check_result, run_script, wait_for_results
 from plainsql.urls import hide_password
 
 __all__ = ["Connector", "OnConnect", "connect"]
@@ -68,6 +69,7 @@ def connect(
     on_connect: OnConnect | None = None,
     connect_timeout: float | None = None,
     statement_timeout: float | None = None,
+    failover_timeout: float | None = None,
     application_name: str | None = None,
     search_path: str | None = None,
     database: str | None = None,
@@ -97,6 +99,9 @@ def connect(
         statement_timeout: seconds after which the server cancels a statement
             (``psycopg.errors.QueryCanceled``). If the server has not answered a second later, the connection
             is closed (``TimeoutError``). None: the server's own setting.
+        failover_timeout: seconds that a call waits for a primary and runs again if it is proved that nothing
+            of it was executed: the server refused it as read-only, it was not sent, or there was no
+            connection. None: it fails, after a second attempt on a new connection.
         application_name: the name in ``pg_stat_activity``; by default the URL's, else ``plainsql``.
         search_path: the schemas in which names without a schema are looked up, such as ``"shop, public"``. By
             default ``PLAINSQL_SEARCH_PATH``, or ``search_path`` in ``[tool.plainsql]``, or the server's own.
@@ -128,6 +133,7 @@ def connect(
         on_connect=on_connect,
         connect_timeout=connect_timeout,
         statement_timeout=statement_timeout,
+        failover_timeout=failover_timeout,
         application_name=application_name,
         search_path=search_path,
         database=database,
@@ -156,14 +162,14 @@ def connect(
         if writer is not None:
             stack.callback(writer.close)
         connector = Connector(
-            resolved, options, pooler, statement_timeout, path, codecs, password, on_connect
+            resolved, options, pooler, statement_timeout, path, codecs, password, on_connect, failover_timeout
         )
         shared = SharedConnection(connector.open, statement_timeout=statement_timeout, codecs=codecs)
         stack.callback(shared.close)
-        shared.local_settings = connector.local_settings
+        shared.local_settings, shared.texts = connector.local_settings, connector.texts
         return Database(
             shared,
-            Options(hide_password(resolved), prefetch, settings, writer),
+            Options(hide_password(resolved), prefetch, settings, writer, failover_timeout),
             on_close=stack.pop_all().close,
         )
 
@@ -181,8 +187,11 @@ class Connector:
         codecs: CodecMap = NO_CODECS,
         password: PasswordSource | None = None,
         on_connect: OnConnect | None = None,
+        failover_timeout: float | None = None,
     ) -> None:
         self._on_connect = on_connect
+        self._failover_timeout = failover_timeout
+        self._has_opened = False
         self._credentials = None if password is None else Credentials(password)
         self.codecs = codecs
         """The codecs of types that the project has."""
@@ -191,6 +200,9 @@ class Connector:
         self._options = options
         self._pooler = pooler
         self._is_known = pooler is not None
+        self.texts: StatementTexts | None = None
+        """The texts to prepare, if a pooler keeps its clients' statements."""
+        self._has_probed = False
         self._statement_timeout = statement_timeout
 
     @property
@@ -203,20 +215,26 @@ class Connector:
         """The settings that a session begins with; None behind a pooler, whose sessions are shared."""
         return None if self._pooler == "transaction" else self._settings()
 
-    def open(self, connect: Callable[..., C] = psycopg.connect) -> C:  # type: ignore[assignment]
+    def open(self, connect: Callable[..., C] = psycopg.connect, *, waits: bool = True) -> C:  # type: ignore[assignment]
         """Open a connection with a function of psycopg's and set it up, all within the time limit.
 
         Raises ``ConnectError``.
         """
         failed: ConnectError
         losses = 0
+        # The first connection is not waited for: its URL may be wrong.
+        wait = PrimaryWait(self._failover_timeout if self._has_opened and waits else None)
         while True:
             try:
-                return self._open_one(connect)
+                connection = self._open_one(connect)
+                self._has_opened = True
+                return connection
             except (psycopg.Error, OSError) as error:  # TimeoutError is an OSError
                 losses += 1
                 if isinstance(error, errors.AdminShutdown) and losses < _MAX_LOSSES:
                     continue  # it was lost during its set-up, and not refused
+                if wait.after_opening(error):
+                    continue
                 failed = cannot_connect(self._url, error)
             # Outside of the handler: the driver's error and its text must not be the context of this one.
             raise failed
@@ -287,6 +305,9 @@ class Connector:
             self._is_known = True
         if self._pooler != "transaction":
             run_script(connection, self._settings(), left_s())
+        elif not self._has_probed:
+            self.texts = StatementTexts() if _keeps_statements(connection, left_s()) else None
+            self._has_probed = True
         self.prepare_session(connection)
 
     def _settings(self) -> str:
@@ -297,3 +318,16 @@ class Connector:
         if self._search_path:
             settings += f"; set {scope} search_path = {self._search_path}"
         return settings
+
+
+def _keeps_statements(connection: psycopg.Connection[Any], limit_s: float) -> bool:
+    """Return whether a pooler in transaction mode keeps its clients' prepared statements, by other names."""
+    run_script(connection, "begin", limit_s)
+    with connection.lock:
+        connection.pgconn.send_prepare(PROBE_NAME.encode(), b"select")
+        for result in wait_for_results(connection, limit_s):
+            check_result(result)
+    (found,) = run_script(connection, probe_sql(), limit_s)
+    keeps = found.ntuples == 0
+    run_script(connection, "commit" if keeps else f"deallocate {PROBE_NAME}; commit", limit_s)
+    return keeps

@@ -21,6 +21,7 @@ from psycopg.postgres import types as builtin_types
 
 from plainsql.codec import NO_CODECS, CodecMap
 from plainsql.errors import PlainsqlError, TransactionError
+from plainsql.pooler import StatementTexts
 from plainsql.query import Described
 from plainsql.sync.adapters import Adapter
 from plainsql.sync.row_loader import RowLoader
@@ -33,7 +34,7 @@ GRACE_S: Final = 1.0
 """Seconds after a statement's time limit in which the server must report that it has ended it."""
 MAX_STATEMENTS: Final = 2048
 """The number of prepared statements above which those of texts made at run time replace older ones."""
-_READ_ONLY_PAUSE_S: Final = 5.0
+_READ_ONLY_PAUSE_S: Final = 0.5
 """Seconds between two connections that are closed because their server is read-only: it may stay so."""
 _READ_ONLY_PARAMETERS: Final = (b"in_hot_standby", b"default_transaction_read_only")
 """The settings that a server reports whenever they change, from PostgreSQL 14 on."""
@@ -99,7 +100,7 @@ class SharedConnection:
 
     def __init__(
         self,
-        open_connection: Callable[[], psycopg.Connection[Any]],
+        open_connection: Callable[..., psycopg.Connection[Any]],
         *,
         statement_timeout: float | None = None,
         codecs: CodecMap = NO_CODECS,
@@ -116,6 +117,8 @@ class SharedConnection:
         self.local_settings: str | None = None
         """The statements that begin each transaction; None if the server's session has all settings. With
         them each transaction may run in another session of the server."""
+        self.texts: StatementTexts | None = None
+        """The texts to prepare through a pooler that keeps its clients' statements; None without one."""
         self._process = os.getpid()
         self._is_closed = False
         self._left_read_only_at: float | None = None
@@ -132,6 +135,7 @@ class SharedConnection:
         # A pooler may lend the server's session to another client, whose statements must have other names.
         self._prefix = f"plainsql_{secrets.token_hex(8)}"
         self._count = 0
+        self._version = 0
 
     def check_usable(self) -> None:
         """Raise ``PlainsqlError`` in a forked process, and after ``close``."""
@@ -143,13 +147,16 @@ class SharedConnection:
         if self._is_closed:
             raise PlainsqlError("the database is closed", hint="use it inside its 'with' block")
 
-    def revive(self) -> None:
-        """Replace the connection if it is lost. Raises ``ConnectError`` if no other can be opened."""
+    def revive(self, *, waits: bool = True) -> None:
+        """Replace the connection if it is lost. Raises ``ConnectError`` if no other can be opened.
+
+        ``waits``: wait for the next primary, with ``failover_timeout``.
+        """
         self.check_usable()
         if has_ended(self.psycopg):
-            self.reopen()
+            self.reopen(waits=waits)
 
-    def reopen(self) -> None:
+    def reopen(self, *, waits: bool = True) -> None:
         """Replace the connection by a new one, which has nothing prepared.
 
         Raises ``ConnectError``, and what ``check_usable`` raises: another thread may close meanwhile.
@@ -157,7 +164,7 @@ class SharedConnection:
         self.check_usable()
         self.psycopg.close()
         self.forget_all()
-        self.psycopg = self._open_connection()
+        self.psycopg = self._open_connection(waits=waits)
         if self._is_closed:
             self.psycopg.close()
             self.check_usable()
@@ -168,9 +175,7 @@ class SharedConnection:
         False if the server reports that it is the primary: the statement itself set its transaction to read
         only then.
         """
-        pgconn = self.psycopg.pgconn
-        reported = [pgconn.parameter_status(name) for name in _READ_ONLY_PARAMETERS]
-        if None not in reported and b"on" not in reported:
+        if not self.is_read_only:
             return False
         now = monotonic()
         if self._left_read_only_at is not None and now - self._left_read_only_at < _READ_ONLY_PAUSE_S:
@@ -179,9 +184,16 @@ class SharedConnection:
         return True
 
     @property
+    def is_read_only(self) -> bool:
+        """True if the server reports that it is read-only, or may be: a pooler does not pass that on."""
+        pgconn = self.psycopg.pgconn
+        reported = [pgconn.parameter_status(name) for name in _READ_ONLY_PARAMETERS]
+        return None in reported or b"on" in reported
+
+    @property
     def keeps_statements(self) -> bool:
         """True if a statement that was prepared by name can be run by it until the connection is closed."""
-        return self.local_settings is None
+        return self.local_settings is None or self.texts is not None
 
     @property
     def is_own(self) -> bool:
@@ -231,8 +243,8 @@ class SharedConnection:
                     with self.psycopg.lock:
                         self.psycopg.pgconn.send_close_prepared(oldest.name)
                         self._result()
-                elif self.in_transaction:
-                    return  # an error would end it
+                elif self.in_transaction or self.texts is not None:
+                    return  # an error would end it; a pooler knows the statement by another name
                 else:
                     self.run_text(f"deallocate {oldest.name.decode()}")
             self._prepared.pop(sql, None)
@@ -289,7 +301,11 @@ class SharedConnection:
 
     def forget(self, sql: str) -> None:
         """Prepare a statement again at its next use, and look its types up again."""
-        self._prepared.pop(sql, None)
+        if self.texts is None:
+            self._prepared.pop(sql, None)
+        else:
+            self.texts.renew(self._version)
+            self._prepared.clear()  # the others may be as old
         self._types.forget()
 
     def forget_all(self) -> None:
@@ -311,8 +327,11 @@ class SharedConnection:
 
     def _prepare(self, sql: str) -> Prepared:
         name = self.new_name().encode() if self.keeps_statements else b""
+        text = sql
+        if self.texts is not None:
+            self._version, text = self.texts.version, self.texts.of(sql)
         with self.psycopg.lock:
-            self.psycopg.pgconn.send_prepare(name, sql.encode())
+            self.psycopg.pgconn.send_prepare(name, text.encode())
             self._result()
             self.psycopg.pgconn.send_describe_prepared(name)
             described = self._result()

@@ -14,15 +14,17 @@ from plainsql.copy_rows import Progress
 from plainsql.health import Health
 from plainsql.options import check
 from plainsql.query import Args, CompiledCopy, CompiledQuery, Query
+from plainsql.query.setting_values import SetTo
 from plainsql.query.sql_calls import SyncSql
 from plainsql.sync.batch import execute_many, run_batch
 from plainsql.sync.cache_writer import CacheWriter, Writes
 from plainsql.sync.connection import SharedConnection
 from plainsql.sync.copy import SyncOutput
-from plainsql.sync.driver_errors import named_at_commit
+from plainsql.sync.driver_errors import is_refusal, named_at_commit
 from plainsql.sync.execution import execute, is_stale
 from plainsql.sync.health_check import check_health, lend_shared
 from plainsql.sync.loss_note import add_note
+from plainsql.sync.primary_wait import PrimaryWait
 from plainsql.sync.retry import retry
 from plainsql.sync.statement_settings import refused
 from plainsql.sync.tenant_guard import TenantGuard
@@ -46,6 +48,8 @@ class Options(NamedTuple):
     """The names of the settings of the tenant and the user."""
     writer: CacheWriter | None = None
     """Invalidates what writes change; None without ``redis``."""
+    failover_timeout: float | None = None
+    """Seconds that calls wait for a primary."""
 
 
 class Executor(SyncSql):
@@ -71,11 +75,14 @@ class Executor(SyncSql):
             shared.check_free()
             shared.revive()
             is_again = False
+            wait: PrimaryWait | None = None
             while True:
                 try:
                     return self._run_once(query, args)
                 except (psycopg.Error, OSError) as error:
-                    if not is_again and self._may_run_again(query, error):
+                    wait = wait or PrimaryWait(self._options.failover_timeout)
+                    may = not is_again and self._may_run_again(query, error)
+                    if may or (self._changed_nothing(query, error) and wait.pause()):
                         is_again = True
                         shared.reopen()
                         continue
@@ -131,7 +138,8 @@ class Executor(SyncSql):
         attempts were made.
         """
         check("retry", work=work, attempts=attempts, isolation=isolation, on_retry=on_retry)
-        return retry(lambda: self.transaction(isolation=isolation), work, attempts, on_retry)
+        wait = PrimaryWait(self._options.failover_timeout)
+        return retry(lambda: self.transaction(isolation=isolation), work, attempts, on_retry, wait)
 
     def copy_in(
         self,
@@ -241,6 +249,17 @@ class Executor(SyncSql):
         # The tenant's settings come last: they win.
         local = "; ".join(filter(None, (local_settings(own, ()) if own else "", self._local)))
         try:
+            return self._in_transaction(query, args, own, local)
+        except psycopg.Error as error:
+            if not is_stale(error):
+                raise
+        # It was not executed: its tables have changed since it was prepared.
+        return self._in_transaction(query, args, own, local)
+
+    def _in_transaction(self, query: CompiledQuery[Any, R], args: Args, own: SetTo, local: str) -> R:
+        """Run a query in a transaction that begins with settings."""
+        shared = self._shared
+        try:
             shared.run_script(f"begin; {local}")
         except psycopg.Error as error:
             shared.rollback()
@@ -260,9 +279,15 @@ class Executor(SyncSql):
 
     def _may_run_again(self, query: CompiledQuery[Any, Any], error: BaseException) -> bool:
         """Return whether a failed call has changed nothing, and may succeed on another connection."""
-        if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
+        if is_refusal(error):
             # The server is no longer the primary: the next connection may find the new one.
             return self._shared.may_leave_read_only_server()
+        return self._changed_nothing(query, error)
+
+    def _changed_nothing(self, query: CompiledQuery[Any, Any], error: BaseException) -> bool:
+        """Return whether a call has changed nothing because its server is read-only or gone."""
+        if is_refusal(error):
+            return self._shared.is_read_only
         return query.read_only and self._shared.is_lost and not isinstance(error, TimeoutError)
 
 
@@ -325,7 +350,7 @@ class Database(Executor):
         Raises ``SettingsError`` if there is no layer of that name.
         """
         check("check", layer=layer, migrations=migrations, timeout=timeout)
-        name, _, settings, writer = self._options
+        name, _, settings, writer = self._options[:4]
         lend = partial(lend_shared, self._shared)
         return check_health(lend, name, settings, writer, layer=layer, migrations=migrations, timeout=timeout)
 

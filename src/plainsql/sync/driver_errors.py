@@ -11,7 +11,19 @@ import psycopg
 from plainsql.query import CompiledQuery
 from plainsql.sqlstate_errors import ConstraintViolation, ServerError, class_of, classify
 
-__all__ = ["classified_errors", "classify_error", "name_at_commit", "named_at_commit"]
+__all__ = ["classified_errors", "classify_error", "is_refusal", "name_at_commit", "named_at_commit"]
+
+# A hot standby refuses serializable transactions, explicit ones and by default.
+_NOT_SERIALIZABLE = frozenset({"call_enum_check_hook", "GetSerializableTransactionSnapshot"})
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Return whether this error may mean that the server is a standby or read-only. The statement was not
+    executed.
+    """
+    if isinstance(error, psycopg.errors.FeatureNotSupported):
+        return error.diag.source_function in _NOT_SERIALIZABLE
+    return isinstance(error, psycopg.errors.ReadOnlySqlTransaction)
 
 
 def classify_error(error: BaseException, kind: type[ServerError] | None = None) -> None:

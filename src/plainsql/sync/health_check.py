@@ -83,7 +83,7 @@ def lend_shared(shared: SharedConnection, timeout: float) -> Iterator[SharedConn
         )
     try:
         shared.check_free()
-        shared.revive()
+        shared.revive(waits=False)  # a check says what is, also during a failover
         yield shared
     finally:
         shared.lock.release()

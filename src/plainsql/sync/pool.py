@@ -29,6 +29,7 @@ from plainsql.sync.health_check import check_health
 from plainsql.sync.lending_executor import LendingExecutor
 from plainsql.sync.loss_note import add_note
 from plainsql.sync.pooled_connections import PooledConnections, PoolOptions
+from plainsql.sync.primary_wait import PrimaryWait
 from plainsql.sync.retry import retry
 from plainsql.sync.tenant_guard import TenantGuard
 from plainsql.sync.transaction import Isolation, Transaction
@@ -68,12 +69,15 @@ class _PoolExecutor(LendingExecutor):
         A read that is proved to change nothing is run a second time if its connection was lost.
         """
         is_again = False
+        wait: PrimaryWait | None = None
         while True:
             with self._borrow() as executor:
                 try:
                     return executor._run_once(query, args)
                 except (psycopg.Error, OSError) as error:
-                    if is_again or not executor._may_run_again(query, error):
+                    wait = wait or PrimaryWait(self._options.failover_timeout)
+                    may = not is_again and executor._may_run_again(query, error)
+                    if not may and not (executor._changed_nothing(query, error) and wait.pause()):
                         add_note(executor._shared, error, read_only=query.read_only)
                         raise
                     executor._shared.psycopg.close()
@@ -119,7 +123,8 @@ class _PoolExecutor(LendingExecutor):
     ) -> R:
         """Run ``work`` in a transaction, and again if it failed by a collision. See ``Database.retry``."""
         check("retry", work=work, attempts=attempts, isolation=isolation, on_retry=on_retry)
-        return retry(lambda: self.transaction(isolation=isolation), work, attempts, on_retry)
+        wait = PrimaryWait(self._options.failover_timeout)
+        return retry(lambda: self.transaction(isolation=isolation), work, attempts, on_retry, wait)
 
     @contextmanager
     def _borrow(self) -> Iterator[Executor]:
@@ -158,6 +163,9 @@ class Pool(_PoolExecutor):
             else 10.
         statement_timeout: seconds after which the server cancels a statement, as for
             ``plainsql.sync.connect``.
+        failover_timeout: seconds that a call waits for a primary and runs again if it is proved that nothing
+            of it was executed: the server refused it as read-only, it was not sent, or there was no
+            connection. None: it fails, after a second attempt on a new connection.
         application_name: the name in ``pg_stat_activity``; by default the URL's, else ``plainsql``.
         search_path: the schemas in which names without a schema are looked up, as for
             ``plainsql.sync.connect``.
@@ -191,6 +199,7 @@ class Pool(_PoolExecutor):
         max_idle: float = 300.0,
         connect_timeout: float | None = None,
         statement_timeout: float | None = None,
+        failover_timeout: float | None = None,
         application_name: str | None = None,
         search_path: str | None = None,
         database: str | None = None,
@@ -217,6 +226,7 @@ class Pool(_PoolExecutor):
             max_idle=max_idle,
             connect_timeout=connect_timeout,
             statement_timeout=statement_timeout,
+            failover_timeout=failover_timeout,
             application_name=application_name,
             search_path=search_path,
             database=database,
@@ -250,12 +260,22 @@ class Pool(_PoolExecutor):
             if writer is not None:
                 stack.callback(writer.close)
             connections = PooledConnections(
-                Connector(resolved, libpq, pooler, statement_timeout, path, codecs, password, on_connect),
+                Connector(
+                    resolved,
+                    libpq,
+                    pooler,
+                    statement_timeout,
+                    path,
+                    codecs,
+                    password,
+                    on_connect,
+                    failover_timeout,
+                ),
                 sizes,
                 None if statement_timeout is None else statement_timeout + GRACE_S,
             )
             connections.open()
-            options = Options(hide_password(resolved), prefetch, settings, writer)
+            options = Options(hide_password(resolved), prefetch, settings, writer, failover_timeout)
             super().__init__(connections, options, TenantGuard(settings[0]), None)
             self._max_size = max_size
             self._on_close: Callable[[], object] = stack.pop_all().close
@@ -306,7 +326,7 @@ class Pool(_PoolExecutor):
         Raises ``SettingsError`` if there is no layer of that name.
         """
         check("check", layer=layer, migrations=migrations, timeout=timeout)
-        name, _, settings, writer = self._options
+        name, _, settings, writer = self._options[:4]
         lend = self._connections.borrow
         return check_health(lend, name, settings, writer, layer=layer, migrations=migrations, timeout=timeout)
 

@@ -48,7 +48,7 @@ class PooledConnection(SharedConnection):
         self._take(connection)
         self._limit_s = limit_s
 
-    def revive(self) -> None:
+    def revive(self, *, waits: bool = True) -> None:
         """Raise ``PlainsqlError`` in a forked process, and after ``close``. The pool has checked the rest."""
         self.check_usable()
 
@@ -139,6 +139,7 @@ class PooledConnections:
             self._failure = None
             driver.shared = PooledConnection(driver, self._limit_s, self._connector.codecs)
             driver.shared.local_settings = self._connector.local_settings
+            driver.shared.texts = self._connector.texts
             return driver
         finally:
             self._has_tried.set()

@@ -9,9 +9,10 @@ from contextlib import AbstractContextManager
 from typing import Final, TypeVar
 
 import psycopg
-from psycopg import errors
 
+from plainsql.sync.driver_errors import is_refusal
 from plainsql.sync.execution import is_stale
+from plainsql.sync.primary_wait import PrimaryWait
 from plainsql.sync.transaction import Transaction
 
 __all__ = ["retry"]
@@ -27,9 +28,12 @@ def retry(
     work: Callable[[Transaction], R],
     attempts: int,
     on_retry: Callable[[int, BaseException], object] | None,
+    wait: PrimaryWait,
 ) -> R:
     """Run ``work`` in a transaction, and again if it failed by a collision: a serialization failure, a
     deadlock, a statement that a change of the tables has made invalid, a server that is read-only now.
+
+    While calls wait for a primary, also if its connection was lost before the commit.
     """
     attempt = 0
     while True:
@@ -38,6 +42,11 @@ def retry(
             with begin() as transaction:
                 return work(transaction)
         except psycopg.Error as error:
+            if wait.after_transaction(error):
+                if on_retry is not None:
+                    on_retry(attempt, error)
+                attempts += 1
+                continue
             if not _is_passing(error):
                 raise
             if attempt == attempts:
@@ -54,4 +63,4 @@ def _is_passing(error: psycopg.Error) -> bool:
     if error.sqlstate in _COLLISION_STATES or is_stale(error):
         return True
     # The former primary of a failover refuses: the next attempt has a new connection.
-    return isinstance(error, errors.ReadOnlySqlTransaction)
+    return is_refusal(error)

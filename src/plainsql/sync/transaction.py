@@ -18,6 +18,7 @@ from plainsql.sync.batch import execute_many, run_batch
 from plainsql.sync.cache_writer import ANYTHING, CacheWriter, Writes
 from plainsql.sync.connection import SharedConnection
 from plainsql.sync.copy import SyncOutput, copy_in, copy_out, copy_query
+from plainsql.sync.driver_errors import is_refusal
 from plainsql.sync.execution import execute, iterate
 from plainsql.sync.loss_note import add_transaction_note
 from plainsql.sync.statement_settings import locally
@@ -231,7 +232,8 @@ def begin(
         transaction._open = False
         if not is_committing or isinstance(error, KeyboardInterrupt):
             shared.rollback()
-        if isinstance(error, psycopg.errors.ReadOnlySqlTransaction) and not read_only:
+        wanted = read_only and isinstance(error, psycopg.errors.ReadOnlySqlTransaction)
+        if is_refusal(error) and not wanted:
             _leave_read_only_server(shared)
         if isinstance(error, psycopg.Error | OSError):
             add_transaction_note(shared, error, committing=is_committing)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -14,6 +15,7 @@ from plainsql.cli.db.progress import bars
 from plainsql.cli.exit_codes import FINE
 from plainsql.cli.number_range import NumberRange
 from plainsql.errors import SettingsError
+from plainsql.files import create_file
 from plainsql.settings import Project, resolve_database
 
 __all__ = ["backup"]
@@ -47,7 +49,7 @@ def backup(
     Parameters
     ----------
     to
-        The folder of backups, made if it is missing; by default backups in the project.
+        The folder of backups, made if it is missing; by default backups in the project, which git ignores.
     keep
         Remove older backups of the same database, except for this number of them.
     keep_days
@@ -65,6 +67,10 @@ def backup(
     from plainsql.backup.backup_folder import remove_unfinished
     from plainsql.crypto.file_encryption import FILE_KEYS_VARIABLE, FileKeys
 
+    if physical and (jobs > 1 or no_digests):
+        raise SettingsError(
+            "--physical: --jobs and --no-digests are for dumps", hint="leave them out, or --physical"
+        )
     keys = FileKeys.from_environment()
     if encrypt and keys is None:
         raise SettingsError(
@@ -84,6 +90,9 @@ def backup(
                     )
         except KeyboardInterrupt:
             raise KeyboardInterrupt("interrupted; nothing is left of the backup") from None
+    if to is None:
+        with suppress(FileExistsError), create_file(parent / ".gitignore") as ignore:
+            ignore.write(b"*\n")
     old = remove_old_backups(parent, manifest, keep=keep, keep_days=keep_days, now=datetime.now(UTC))
     for warning in old.left:
         print(f"warning: {warning}", file=sys.stderr)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import Annotated, Any
 
+import msgspec
 import psycopg
 from cyclopts import Parameter
 from rich.console import Console
@@ -17,10 +18,12 @@ from plainsql.cli.db.layer_selection import known_layers
 from plainsql.cli.exit_codes import FINDINGS, FINE
 from plainsql.errors import PlainsqlError
 from plainsql.health.redis_check import check_redis
+from plainsql.health.replica_check import PrimaryPosition, primary_position, replica_check
 from plainsql.health.results import Check, failure
 from plainsql.health.server_checks import Place, server_checks
 from plainsql.health.speed_check import check_speed
 from plainsql.health.steps import RefusedStepError, Rows, run_steps
+from plainsql.settings import configured_replicas
 
 __all__ = ["doctor", "execute_step"]
 
@@ -33,7 +36,7 @@ def doctor(
     require_redis: Annotated[bool, FLAG] = False,
     common: Common = COMMON,
 ) -> int:
-    """Check PostgreSQL, pgvector and Redis, whether migrations are pending, and the compiled part.
+    """Check PostgreSQL, its replicas, pgvector, Redis, pending migrations and the compiled part.
 
     The result of each check is ok, a warning, failed or skipped, with a hint.
 
@@ -67,6 +70,8 @@ def _all(
     layers: Sequence[str], database: str | None, redis: str | None, *, required: bool
 ) -> Iterator[Check]:
     yield from _postgresql(layers, database)
+    if database is None:
+        yield from _replicas()
     yield check_redis(redis, required=required)
     yield check_speed()
 
@@ -80,6 +85,28 @@ def _postgresql(layers: Sequence[str], database: str | None) -> Iterable[Check]:
             yield from run_steps(steps, partial(execute_step, connection))
     except (PlainsqlError, OSError) as error:
         yield failure("postgresql", error)
+
+
+def _replicas() -> Iterable[Check]:
+    """Check the replicas of the environment, if the database is that of the environment too."""
+    urls = configured_replicas()
+    if not urls:
+        return
+    primary: PrimaryPosition | None = None
+    try:
+        with connected(None) as session:
+            primary = PrimaryPosition.of(execute_step(session.connection, primary_position()))
+    except (PlainsqlError, OSError):
+        pass  # the check of the primary has named the error
+    for number, url in enumerate(urls, 1):
+        name = f"replica {number}"
+        try:
+            with connected(url) as session:
+                steps = replica_check(name, session.address, primary)
+                yield from run_steps(steps, partial(execute_step, session.connection))
+        except (PlainsqlError, OSError) as error:
+            # Its reads run on the primary.
+            yield msgspec.structs.replace(failure(name, error), state="warning")
 
 
 def execute_step(connection: psycopg.Connection[Any], sql: str) -> Rows:

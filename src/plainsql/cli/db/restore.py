@@ -70,6 +70,11 @@ def restore(
 
     folder, manifest = find_backup(backup)
     place: Path | None = None
+    if manifest.kind == "physical" and (replace or no_owner or jobs > 1):
+        raise SettingsError(
+            f"{folder} is a physical backup: --replace, --no-owner and --jobs are for dumps",
+            hint="leave them out",
+        )
     keys = FileKeys.from_environment()
     try:
         with bars() as shown:
@@ -102,7 +107,9 @@ def restore(
     if done is None:
         return _print_physical(folder, place, verify=verify, json=json)
     where = "the embedded server" if to is None else hide_password(to)
-    return _print_dump(folder, manifest.finished.isoformat(), where, done, verify=verify, json=json, kept=to)
+    return _print_dump(
+        folder, f"{manifest.started:%Y-%m-%d %H:%M:%S %Z}", where, done, verify=verify, json=json, kept=to
+    )
 
 
 def _print_physical(folder: Path, place: Path | None, *, verify: bool, json: bool) -> int:
@@ -118,7 +125,7 @@ def _print_physical(folder: Path, place: Path | None, *, verify: bool, json: boo
 
 
 def _print_dump(
-    folder: Path, finished: str, where: str, done: Restored, *, verify: bool, json: bool, kept: str | None
+    folder: Path, taken: str, where: str, done: Restored, *, verify: bool, json: bool, kept: str | None
 ) -> int:
     tables = done.contents.tables or ()
     rows = sum(table.rows for table in tables)
@@ -141,7 +148,7 @@ def _print_dump(
         for difference in done.differences:
             print(f"  {printable(difference)}")
     elif kept is None:
-        print(f"{folder} came back whole: {rows:,} rows of {len(tables)} tables, as of {finished}")
+        print(f"{folder} came back whole: {rows:,} rows of {len(tables)} tables, as of {taken}")
     else:
         checked = f", and compared: {rows:,} rows of {len(tables)} tables" if verify else ""
         print(f"restored {folder} to {where}{checked}")

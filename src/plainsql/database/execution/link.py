@@ -2,7 +2,7 @@
 
 `connect` builds one chain for each database and leaves out what is not configured::
 
-    Observed → Cached → Autobatch → OnConnection
+    Observed → Routed → Cached → Autobatch → OnConnection
 
 Each link knows the next one only. The tenant is no part of the chain: every call brings the `TenantPool` that
 its connections come from.

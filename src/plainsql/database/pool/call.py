@@ -37,6 +37,8 @@ class Call:
     """The number of rows that came back; of a query that returns a count, that count."""
     error: BaseException | None = None
     """The exception that it raised, ``CancelledError`` included."""
+    server: str = ""
+    """The URL, without its password, of the server that answered last; empty if there are no replicas."""
     began: float = 0.0
     """The time of its beginning, on the clock of ``time.perf_counter``."""
 

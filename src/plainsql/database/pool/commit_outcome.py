@@ -24,6 +24,7 @@ __all__ = [
     "may_run_again",
     "may_still_commit",
     "note_of_statement",
+    "was_not_committed",
     "was_not_sent",
 ]
 
@@ -61,6 +62,11 @@ def was_not_sent(error: BaseException) -> bool:
     if isinstance(error, ConnectionLostError):
         return not error.was_sent
     return isinstance(error, exceptions.InterfaceError) and not isinstance(error, exceptions.PostgresError)
+
+
+def was_not_committed(error: BaseException) -> bool:
+    """Return whether a transaction lost its connection before its commit was sent, as its note says."""
+    return is_lost(error) and NOT_COMMITTED in getattr(error, "__notes__", ())
 
 
 def may_still_commit(error: BaseException) -> bool:

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any
 
-from asyncpg import connect_utils, exceptions
+from asyncpg import Record, connect_utils, exceptions
 
 from plainsql.database.pool.resettable_connection import ResettableConnection
-from plainsql.pooler import is_backend_sql
+from plainsql.pooler import PROBE_NAME, StatementTexts, is_backend_sql, probe_sql
 
 __all__ = [
     "SETTINGS",
@@ -37,8 +37,6 @@ _EXTRA_RESET = "reset session authorization; reset role; discard temp; discard s
 
 _CANCEL_AGAIN_S = 0.02
 """Seconds after which the next statement of a cancelled pipeline is cancelled too, if it still runs."""
-
-_PROBE_NAME = "plainsql_probe"
 
 
 class DriverConnection(ResettableConnection):
@@ -205,10 +203,38 @@ class SessionPoolerConnection(DirectConnection):
 class TransactionPoolerConnection(DriverConnection):
     """A connection to a pooler in transaction mode: there is no session to reset."""
 
-    __slots__ = ()
+    __slots__ = ("_version",)
+    texts = StatementTexts()
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._version = self.texts.version
+
+    @classmethod
+    def of_pool(cls) -> type[TransactionPoolerConnection]:
+        """Return the class of the connections of one pool, which share the texts that they prepare."""
+        return type(cls.__name__, (cls,), {"__slots__": (), "texts": StatementTexts()})
 
     def get_reset_query(self) -> str:
         return ""
+
+    async def _get_statement(self, query: str, timeout: float | None, **options: Any) -> Any:
+        get: Any = super()._get_statement
+        if not self.texts.version:
+            return await get(query, timeout, **options)
+        key = (query, Record, False)
+        found = self._stmt_cache.get(key)
+        if found is None or options:
+            self._version = self.texts.version
+            found = await get(self.texts.of(query), timeout, **options)
+            if found.name and not options:
+                # All that looks a statement up knows the text of its query.
+                self._stmt_cache.put(key, found)
+        return found
+
+    def _drop_global_statement_cache(self) -> None:
+        self.texts.renew(self._version)
+        super()._drop_global_statement_cache()
 
 
 async def is_behind_pooler(connection: Any) -> bool:
@@ -225,13 +251,11 @@ async def keeps_statements(connection: Any) -> bool:
     Such a pooler renames them; others pass our names on. The connection has no statement cache.
     """
     async with connection.transaction():
-        await connection.prepare("select", name=_PROBE_NAME)
-        status: str = await connection.execute(
-            f"select from pg_prepared_statements where name = '{_PROBE_NAME}'"
-        )
+        await connection.prepare("select", name=PROBE_NAME)
+        status: str = await connection.execute(probe_sql())
         if status == "SELECT 0":
             return True
-        await connection.execute(f"deallocate {_PROBE_NAME}")
+        await connection.execute(f"deallocate {PROBE_NAME}")
         return False
 
 

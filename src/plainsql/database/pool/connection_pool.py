@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import copy
 from _thread import get_ident
+from collections.abc import Collection
 from time import monotonic
 from typing import Any
 
@@ -197,6 +198,27 @@ class ConnectionPool:
         self._idle, idle = [], self._idle
         for pooled in idle:
             self.release(pooled)
+
+    async def open_aside(self) -> Any:
+        """Open a connection that serves no call: it is the caller's, and ends with the pool at the latest.
+
+        Raises what opening a connection raises.
+        """
+        return await self._connector.open()
+
+    @property
+    def drivers_connections(self) -> Collection[Any]:
+        """The driver's connections that are open."""
+        return self._connections.keys()
+
+    def cut_before(self, moment: float, *, keep: Any = None) -> None:
+        """End all connections that began to open before a moment of `time.monotonic`, with the calls on them;
+        but not the connection ``keep``.
+        """
+        self._discarded_before = max(self._discarded_before, moment)
+        for connection in list(self._connector.connections):
+            if connection.born < moment and connection is not keep:
+                connection.terminate()
 
     async def close(self) -> None:
         """Refuse new calls, wait until all connections are released, and close them."""

@@ -24,6 +24,7 @@ _PASSED_ON: Final = (
     exceptions.CannotConnectNowError,
     exceptions.ConnectionDoesNotExistError,
     exceptions.InternalClientError,
+    exceptions.TargetServerAttributeNotMatched,
 )
 
 _REFUSED: Final = (
@@ -84,6 +85,14 @@ _CANNOT: Final = (
 )
 
 
+_ONE_SERVER: Final = ("primary", "read-write")
+"""The kinds of which there is one server, or none during a failover."""
+_HEAD_START_S: Final = 0.25
+"""A server that has not answered after these seconds may be cut off: the next one is tried meanwhile."""
+_TRIED_AGAIN_S: Final = 0.5
+"""A server that is no primary may be promoted while another one is silent."""
+
+
 class Hosts:
     """The servers that a connection may lead to."""
 
@@ -105,6 +114,7 @@ class Hosts:
         self._timeout = timeout
         """Seconds for all servers together. Each gets its share of the rest."""
         self._kind = conninfo["target_session_attrs"] or "any"
+        self._primary: Address | None = None
         for name, values, why, hint in _CANNOT:
             given = conninfo[name]
             if given and (values is None or given.lower() in values):
@@ -160,23 +170,73 @@ class Hosts:
         addresses = self._conninfo.addresses()
         if self._conninfo["load_balance_hosts"] == "random":
             random.shuffle(addresses)
+        ends = asyncio.get_running_loop().time() + (self._timeout if timeout is None else timeout)
+        if self._kind in _ONE_SERVER and len(addresses) > 1:
+            return await self._connect_to_primary(addresses, ends, options, password)
         kinds = ["standby", "any"] if self._kind == "prefer-standby" else [self._kind]
         attempts = [(address, kind) for kind in kinds for address in addresses]
-        loop = asyncio.get_running_loop()
-        ends = loop.time() + (self._timeout if timeout is None else timeout)
-        failure: BaseException | None = None
-        unsuitable = False
+        failures = _Failures(self._kind)
         for at, (address, kind) in enumerate(attempts):
-            share = max(ends - loop.time(), 0.0) / (len(attempts) - at)
+            share = _left(ends) / (len(attempts) - at)
             try:
                 return await self._connect(address, kind, share, options, password)
-            except exceptions.TargetServerAttributeNotMatched:
-                unsuitable = True
             except _PASSED_ON as error:
-                failure = error
-        if unsuitable or failure is None:
-            raise UnsuitableServerError(self._kind) from failure
-        raise failure
+                failures.add(error)
+        raise failures.error()
+
+    async def _connect_to_primary(
+        self, addresses: list[Address], ends: float, options: dict[str, Any], password: str | None
+    ) -> Any:
+        """Connect to the one server that takes writes, without waiting long for those that do not answer.
+
+        The order has no meaning, as only one is suitable: the last one that was, is tried first.
+        """
+        if self._primary in addresses:
+            addresses.insert(0, addresses.pop(addresses.index(self._primary)))
+        loop = asyncio.get_running_loop()
+        failures = _Failures(self._kind)
+        attempts: dict[asyncio.Task[Any], Address] = {}
+        first: set[asyncio.Task[Any]] = set()
+        """The first attempts of all servers: as long as one is silent, the others are tried again."""
+        again: list[tuple[float, Address]] = []
+        next_at = 0.0
+        try:
+            while addresses or first:
+                now = loop.time()
+                starts = [address for at, address in again if at <= now]
+                again = [one for one in again if one[0] > now]
+                if addresses and next_at <= now:
+                    starts.append(addresses[0])
+                    next_at = now + _HEAD_START_S
+                for address in starts:
+                    attempt = self._connect(address, self._kind, _left(ends), options, password)
+                    attempts[task := asyncio.ensure_future(attempt)] = address
+                    if addresses and address is addresses[0]:
+                        first.add(task)
+                        del addresses[0]
+                times = [at for at, _ in again] + ([next_at] if addresses else [])
+                done, _ = await asyncio.wait(
+                    attempts,
+                    timeout=max(min(times) - loop.time(), 0.0) if times else None,
+                    return_when=asyncio.FIRST_COMPLETED,
+                )
+                for task in done:
+                    address = attempts.pop(task)
+                    first.discard(task)
+                    try:
+                        connection = task.result()
+                    except _PASSED_ON as error:
+                        failures.add(error)
+                        again.append((loop.time() + _TRIED_AGAIN_S, address))
+                        next_at = 0.0
+                    else:
+                        self._primary = address
+                        return connection
+        finally:
+            for task in attempts:
+                task.add_done_callback(_end)
+                task.cancel()
+        raise failures.error()
 
     async def _connect(
         self, address: Address, kind: str, seconds: float, options: dict[str, Any], password: str | None
@@ -206,3 +266,35 @@ class Hosts:
         if self._context is None:
             return tls_options(self._conninfo)
         return {"ssl": self._context, "direct_tls": self._conninfo["sslnegotiation"] == "direct"}
+
+
+class _Failures:
+    """The failures of the servers that were tried."""
+
+    def __init__(self, kind: str) -> None:
+        self._kind = kind
+        self._last: BaseException | None = None
+        self._unsuitable = False
+
+    def add(self, error: BaseException) -> None:
+        if isinstance(error, exceptions.TargetServerAttributeNotMatched):
+            self._unsuitable = True
+        else:
+            self._last = error
+
+    def error(self) -> BaseException:
+        if self._unsuitable or self._last is None:
+            error = UnsuitableServerError(self._kind)
+            error.__cause__ = self._last
+            return error
+        return self._last
+
+
+def _left(ends: float) -> float:
+    return max(ends - asyncio.get_running_loop().time(), 0.0)
+
+
+def _end(attempt: asyncio.Task[Any]) -> None:
+    """End a connection that comes too late."""
+    if not attempt.cancelled() and attempt.exception() is None:
+        attempt.result().terminate()

@@ -102,7 +102,7 @@ class _Opener:
         if pooler == "session":
             return await self._make(session.SessionPoolerConnection.with_path(self._search_path), pooler)
         options = {} if await self._pooler_keeps_statements() else {"statement_cache_size": 0}
-        return await self._make(session.TransactionPoolerConnection, pooler, **options)
+        return await self._make(session.TransactionPoolerConnection.of_pool(), pooler, **options)
 
     async def _direct_pool(self) -> OpenedPool:
         settings = session.SETTINGS | self._options["server_settings"]
@@ -132,7 +132,8 @@ class _Opener:
         check: Any = None,
         **options: Any,
     ) -> OpenedPool:
-        if self._on_connect is not None and connection_class is session.TransactionPoolerConnection:
+        by_transaction = issubclass(connection_class, session.TransactionPoolerConnection)
+        if self._on_connect is not None and by_transaction:
             raise ConnectError(
                 "on_connect: expected a session for each connection, got a pooler in transaction mode",
                 hint="use server_settings, or a pooler in session mode with pooler='session'",
@@ -145,7 +146,7 @@ class _Opener:
             if issubclass(connection_class, session.SessionPoolerConnection):
                 await connection.execute(connection_class.set_settings())
             await codecs.install(connection)
-            if self._identify is not None and connection_class is not session.TransactionPoolerConnection:
+            if self._identify is not None and not by_transaction:
                 await self._identify(connection)
             if self._on_connect is not None:
                 await prepare_session(self._on_connect, connection)

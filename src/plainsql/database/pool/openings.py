@@ -16,7 +16,8 @@ from plainsql.database.pool.connector import Connector
 __all__ = ["Openings", "is_lasting"]
 
 _MIN_PAUSE_S = 0.05
-_MAX_PAUSE_S = 1.0
+_MAX_PAUSE_S = 0.5
+"""A server that takes connections again, or is promoted, is found within that time."""
 _FINISH_S = 1.0
 """Seconds that openings in progress may take when the pool is closed."""
 

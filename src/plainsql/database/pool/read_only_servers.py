@@ -16,11 +16,11 @@ from plainsql.database.pool.commit_outcome import add_note
 from plainsql.database.pool.connection_pool import ConnectionPool
 from plainsql.database.pool.pooled_connection import PooledConnection
 
-__all__ = ["ReadOnlyServers", "explain_refusal", "is_refusal"]
+__all__ = ["ReadOnlyServers", "explain_refusal", "is_refusal", "is_refused_by_server"]
 
-_DISCARD_PAUSE_S = 5.0
+_DISCARD_PAUSE_S = 0.5
 """Seconds between two discards of connections: a server that stays read-only is not reconnected to all the
-time."""
+time, and one that is promoted is found within a second."""
 
 _REFUSED = (
     "the server is read-only: it is a standby, or default_transaction_read_only is on; "

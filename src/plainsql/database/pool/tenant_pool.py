@@ -18,6 +18,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from time import monotonic, perf_counter
 from typing import Any, Protocol, TypeVar
 
@@ -30,6 +31,7 @@ from plainsql.database.pool.connection_pool import ConnectionPool
 from plainsql.database.pool.connection_proxy import ConnectionProxy
 from plainsql.database.pool.contexts import asynccontextmanager
 from plainsql.database.pool.driver_errors import name_at_commit
+from plainsql.database.pool.failover_wait import FailoverWait
 from plainsql.database.pool.holders import Holders, Use
 from plainsql.database.pool.lost_connection import ConnectionLostError, as_lost, is_lost
 from plainsql.database.pool.pooled_connection import PooledConnection
@@ -98,6 +100,9 @@ class DatabasePool:
     """The ``search_path`` of all sessions; empty for the server's own."""
     sends_settings: bool = False
     """True if the connections can send settings in the round trip of a statement."""
+    is_replica: bool = False
+    """True if a read that fails here runs elsewhere: it is not run a second time here."""
+    failover: FailoverWait = field(default_factory=partial(FailoverWait, None))
     holders: Holders = field(default_factory=Holders)
     """The tasks that hold connections for longer than a call."""
     read_only: ReadOnlyServers = field(init=False)
@@ -130,6 +135,10 @@ class TenantPool:
                 self.local += f"; set local search_path = {search_path}"
         if pool.sends_settings and (tenant is not None or pool.by_transaction):
             self.settings = LocalSettings.of(tenant, pool.tenant_settings, search_path)
+
+    def of_tenant(self, tenant: Tenant | None) -> TenantPool:
+        """Return the pool as another tenant uses it."""
+        return TenantPool(self._pool, tenant)
 
     @property
     def takes_steps(self) -> bool:
@@ -284,7 +293,8 @@ class TenantPool:
         tenant sees.
 
         Run it a second time if the connection was lost and the statement changes nothing or was not sent.
-        The same if the server refused it because it is read-only now.
+        The same if the server refused it because it is read-only now. After that, only if calls wait for a
+        primary.
         """
         connections = self._connections
         read_only = query.read_only
@@ -297,7 +307,7 @@ class TenantPool:
         if own and settings is None:
             # The call is a transaction that begins with them. The tenant's come last: they win.
             local = "; ".join([local_settings(own, ()), *filter(None, [self.opening])])
-        again = False
+        again, ends = False, 0.0
         while True:
             pooled = connections.acquire_nowait(tenant, is_pipeline=is_pipeline)
             if pooled is None or again or pooled.tenant != tenant:
@@ -320,9 +330,17 @@ class TenantPool:
                     name_at_commit(error, query)
                 replaced = self._is_replaced(error, pooled)
                 self._release_failed(pooled, query, error, in_transaction=local is not None)
-                if not again and (replaced or may_run_again(error, read_only=read_only)):
+                if not (again or self._pool.is_replica) and (
+                    replaced or may_run_again(error, read_only=read_only)
+                ):
                     again = True
                     continue
+                failover = self._pool.failover
+                if failover.allows_call(error, connection, read_only=read_only):
+                    ends = ends or failover.ends()
+                    if await failover.pause(ends):
+                        again = True
+                        continue
                 if (note := note_of_statement(error, read_only=read_only)) is not None:
                     add_note(error, note)
                 if local is not None and isinstance(error, _NOT_IN_A_TRANSACTION):
@@ -382,7 +400,7 @@ class TenantPool:
         """
         connections = self._connections
         deadline = connections.deadline()
-        losses = 0
+        losses, ends = 0, 0.0
         while True:
             if pooled is None:
                 pooled = connections.acquire_nowait(tenant)
@@ -405,6 +423,12 @@ class TenantPool:
                     if isinstance(error, _LOST_DURING_SETUP) and losses < _MAX_SETUP_LOSSES:
                         continue  # it was lost while it was set up, and not refused
                     state: str | None = getattr(error, "sqlstate", None)
+                    failover = self._pool.failover
+                    if failover.allows_opening(error):
+                        ends = ends or failover.ends()
+                        if await failover.pause(ends):
+                            losses, deadline = 0, connections.deadline()
+                            continue
                     raise cannot_connect(self._pool.name, error, state) from None
             if (pooled.tenant == tenant or (or_none and pooled.tenant is None)) and not probe:
                 return pooled

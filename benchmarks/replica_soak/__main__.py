@@ -1,0 +1,41 @@
+"""``python -m benchmarks.replica_soak --seconds N``: exit 1 if a read was older than promised."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+
+from benchmarks.replica_soak.replica_faults import FAULTS
+from benchmarks.replica_soak.run_soak import BROKEN, Plan, soak
+
+
+def main() -> int:
+    """Run, and print the verdict."""
+    default = Plan()
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.replica_soak", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=default.seconds)
+    parser.add_argument("--chains", type=int, default=default.chains, help="sessions at a time")
+    parser.add_argument("--pause", type=float, default=default.pause, help="seconds between faults")
+    parser.add_argument("--faults", nargs="*", choices=sorted(FAULTS), default=list(FAULTS))
+    parser.add_argument("--seed", type=int, default=default.seed)
+    parser.add_argument(
+        "--break", dest="broken", choices=sorted(BROKEN), default="", help="a fault that the checks must find"
+    )
+    options = parser.parse_args()
+    plan = Plan(
+        seconds=options.seconds,
+        chains=options.chains,
+        pause=options.pause,
+        faults=tuple(options.faults),
+        broken=options.broken,
+        seed=options.seed,
+    )
+    report = asyncio.run(soak(plan))
+    print(json.dumps(report.as_dict(), indent=2))
+    return 1 if report.verdict.violations else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,218 @@
+"""One soak: servers, programs with sessions and readers, faults, and the verdict."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import monotonic
+from typing import Any, Final
+from unittest import mock
+
+import plainsql
+from benchmarks.replica_soak.causal_history import Event, Read, Verdict, Write, judge
+from benchmarks.replica_soak.queries import counters
+from benchmarks.replica_soak.replica_faults import FAULTS, ReplicaFaults, start_replica
+from plainsql import embedded, migrate
+from plainsql.database import Call
+from plainsql.database.replicas.replica import Replica
+
+__all__ = ["BROKEN", "Plan", "Report", "drive", "soak"]
+
+_HERE: Final = Path(__file__).parent
+_PROGRAMS: Final = 2
+_MAX_LAG_S: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The settings of a soak."""
+
+    seconds: float = 60.0
+    chains: int = 12
+    """Sessions, each continued by its token; every second one writes."""
+    readers: int = 6
+    """Readers of each other kind."""
+    pause: float = 1.0
+    """Seconds between faults."""
+    faults: tuple[str, ...] = tuple(FAULTS)
+    broken: str = ""
+    seed: int = 1
+
+
+@dataclass(slots=True)
+class Report:
+    """The result of a soak."""
+
+    verdict: Verdict
+    faults: Counter[str] = field(default_factory=Counter)
+    errors: Counter[str] = field(default_factory=Counter)
+    """Errors that callers got, by class."""
+    failed_on_replicas: int = 0
+    """Reads that began on a replica and ended on the primary."""
+
+    def as_dict(self) -> dict[str, Any]:
+        verdict = self.verdict
+        return {
+            "reads": sum(verdict.reads.values()),
+            "by_kind": dict(verdict.reads),
+            "on_replicas": verdict.on_replicas,
+            "writes": verdict.writes,
+            "violations": dict(verdict.violations),
+            "examples": verdict.examples,
+            "faults": dict(self.faults),
+            "errors": dict(self.errors),
+            "failed_on_replicas": self.failed_on_replicas,
+        }
+
+
+@contextmanager
+def _position_ignored() -> Iterator[None]:
+    """Read from any replica, whatever it has replayed."""
+    with mock.patch.object(Replica, "covers", return_value=True):
+        yield
+
+
+BROKEN: Final[dict[str, Callable[[], Any]]] = {"position": _position_ignored}
+"""Protocols with a fault, which the checks have to find."""
+
+
+class _Soak:
+    def __init__(self, plan: Plan) -> None:
+        self.programs: list[plainsql.Database] = []
+        self._plan = plan
+        self.events: list[Event] = []
+        self.errors: Counter[str] = Counter()
+        self._ends = monotonic() + plan.seconds
+        self._server = ""
+
+    def server_of(self, call: Call) -> None:
+        """Keep the server of the call that has just ended, whose task goes on next."""
+        self._server = call.server
+
+    def tasks(self) -> list[asyncio.Task[None]]:
+        plan = self._plan
+        work = [self._chain(chain) for chain in range(plan.chains)]
+        for number in range(plan.readers):
+            work += [
+                self._reader("lag", -1, number),
+                self._reader("own", -2, number),
+                self._reader("cached", -3, number),
+            ]
+        return [asyncio.create_task(each) for each in work]
+
+    async def _chain(self, chain: int) -> None:
+        """Write the chain's own counter and read others', in sessions that continue one another."""
+        choice = random.Random(f"{self._plan.seed}/{chain}")
+        token: bytes | None = None
+        value = 0
+        while monotonic() < self._ends:
+            at = choice.randrange(len(self.programs))
+            session = self.programs[at].causal(token)
+            async with session:
+                for _ in range(choice.randint(1, 12)):
+                    if chain % 2 == 0 and choice.random() < 0.25:
+                        value += 1
+                        await self._write(session, chain, at, value)
+                        key = chain
+                    else:
+                        key = choice.randrange(self._plan.chains)
+                    await self._read("causal", session, chain, at, key)
+                if choice.random() < 0.5:
+                    token = session.token  # as it is inside, where it may mean the newest
+                    continue
+            token = session.token
+
+    async def _reader(self, kind: Any, chain: int, number: int) -> None:
+        choice = random.Random(f"{self._plan.seed}/{kind}/{number}")
+        at = number % len(self.programs)
+        db = self.programs[at]
+        # The cache of a program alone hears of the writes of this program alone: the first one writes these.
+        view = db.replica(max_lag=_MAX_LAG_S, own_writes=False) if kind == "lag" else db
+        key, value = self._plan.chains + number, 0
+        while monotonic() < self._ends:
+            if kind == "own" and choice.random() < 0.1:
+                value += 1
+                await self._write(db, chain, at, value, key)
+            elif kind == "lag":
+                await self._read(kind, view, chain, at, choice.randrange(self._plan.chains))
+            elif kind == "own":
+                await self._read(kind, db, chain, at, key)
+            else:
+                await self._read(kind, db.replica(), chain, at, key)
+            if kind == "cached" or choice.random() < 0.05:  # a stored result takes no time
+                await asyncio.sleep(0.002)
+
+    async def _write(
+        self, executor: Any, chain: int, program: int, value: int, key: int | None = None
+    ) -> None:
+        key = chain if key is None else key
+        try:
+            await counters.put(executor, id=key, n=value)
+        except Exception as error:  # noqa: BLE001 (counted)
+            self.errors[type(error).__name__] += 1
+        else:
+            self.events.append(Write(chain, program, key, value, monotonic()))
+
+    async def _read(self, kind: Any, executor: Any, chain: int, program: int, key: int) -> None:
+        query = {"own": counters.get_by_header, "cached": counters.get_cached}.get(kind, counters.get)
+        started = monotonic()
+        self._server = ""
+        try:
+            value = await query(executor, id=key)
+        except Exception as error:  # noqa: BLE001 (counted)
+            self.errors[type(error).__name__] += 1
+            return
+        lag = _MAX_LAG_S if kind == "lag" else 0.0
+        self.events.append(Read(kind, chain, program, key, value or 0, started, self._server, lag))
+
+
+async def drive(primary: str, replicas: Sequence[str], plan: Plan, faults: ReplicaFaults | None) -> Report:
+    """Run the programs of a soak on servers that are there."""
+    broken = BROKEN[plan.broken]() if plan.broken else nullcontext()
+    async with AsyncExitStack() as stack:
+        stack.enter_context(broken)
+        soak = _Soak(plan)
+        soak.programs = [
+            await stack.enter_async_context(
+                plainsql.connect(primary, replicas=replicas, max_size=4, on_call=soak.server_of)
+            )
+            for _ in range(_PROGRAMS)
+        ]
+        disturbing = None
+        if faults is not None:
+            disturbing = asyncio.create_task(faults.run(plan.pause, list(plan.faults)))
+        await asyncio.gather(*soak.tasks())
+        report = Report(judge(soak.events, soak.programs[0].name), errors=soak.errors)
+        report.failed_on_replicas = sum(
+            replica.failed for db in soak.programs for replica in db.stats().replicas
+        )
+        if disturbing is not None and faults is not None:
+            disturbing.cancel()
+            done, _ = await asyncio.wait([disturbing])
+            for task in done:
+                if not task.cancelled() and (error := task.exception()) is not None:
+                    raise error
+            report.faults = faults.done
+        return report
+
+
+async def soak(plan: Plan) -> Report:
+    """Start a primary and two replicas, and run a soak on them."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(TemporaryDirectory(prefix="plainsql-")))
+        primary = await asyncio.to_thread(embedded.start, folder / "0", settings={"fsync": "off"})
+        stack.callback(primary.stop)
+        url = await asyncio.to_thread(primary.create_database, "soak")
+        await asyncio.to_thread(migrate.apply, url, _HERE / "migrations")
+        replicas = [
+            await asyncio.to_thread(start_replica, primary, folder / str(number)) for number in (1, 2)
+        ]
+        faults = ReplicaFaults(primary, replicas, plan.seed)
+        stack.callback(faults.stop_replicas)
+        return await drive(url, [replica.url("soak") for replica in replicas], plan, faults)

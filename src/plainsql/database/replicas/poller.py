@@ -1,0 +1,116 @@
+"""A task that reads the state of a server at intervals, and immediately if a call waits for news."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from time import monotonic
+from typing import Any, Final
+
+__all__ = ["ANSWER_S", "FRESH_S", "POLL_S", "Poller"]
+
+_log = logging.getLogger("plainsql")
+
+POLL_S: Final = 0.1
+"""Seconds between two polls while reads use replicas."""
+ANSWER_S: Final = 0.5
+"""Seconds that a server may take to answer a poll."""
+FRESH_S: Final = 0.75
+"""Seconds for which an answer counts: a server that disappears gets no read after that."""
+
+_IDLE_POLL_S: Final = 2.0
+_IDLE_AFTER_S: Final = 10.0
+"""Without reads for so many seconds, polls are rare. The next read starts one by itself."""
+_HURRY_S: Final = 0.001
+"""Seconds between two polls while a read waits."""
+_RETRY_S: Final = 0.25
+"""Seconds between two attempts to reach a server that does not answer."""
+
+
+class Poller:
+    """Polls one server on a connection of its own."""
+
+    def __init__(
+        self,
+        connect: Callable[[], Awaitable[Any]],
+        poll: Callable[[Any, float], Awaitable[object]],
+        failed: Callable[[Exception], object],
+    ) -> None:
+        self._connect = connect
+        """Opens the connection."""
+        self._poll = poll
+        """Polls the server on the connection; the second argument is the time of the beginning."""
+        self._failed = failed
+        """Called with the error of each poll that failed."""
+        self._hurry = asyncio.Event()
+        self._used_at = monotonic()
+        self._news: asyncio.Future[None] | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._connection: Any = None
+
+    def start(self) -> None:
+        """Begin to poll."""
+        task: Any = asyncio.get_running_loop().create_task(self._run())
+        task._log_destroy_pending = False  # a task that the end of the event loop leaves over is no error
+        self._task = task
+
+    def used(self) -> None:
+        """Record that a read uses what the polls find."""
+        self._used_at = monotonic()
+
+    def news(self) -> asyncio.Future[None]:
+        """Poll now, and return a future that is done after the next poll, successful or not."""
+        self._used_at = monotonic()
+        self._hurry.set()
+        if self._news is None:
+            self._news = asyncio.get_running_loop().create_future()
+        return self._news
+
+    async def stop(self) -> None:
+        """Stop polling, and close the connection."""
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+        self._drop()
+
+    def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.terminate()
+
+    async def _run(self) -> None:
+        try:
+            while True:
+                pause = await self._once()
+                news, self._news = self._news, None
+                if news is not None and not news.done():
+                    news.set_result(None)
+                if self._hurry.is_set():
+                    self._hurry.clear()
+                    await asyncio.sleep(_HURRY_S if pause < _RETRY_S else pause)
+                else:
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(pause):
+                            await self._hurry.wait()
+        finally:
+            self._drop()
+            if self._news is not None:
+                self._news.cancel()
+
+    async def _once(self) -> float:
+        """Poll, and return the seconds until the next poll."""
+        try:
+            if self._connection is None or self._connection.is_closed():
+                self._drop()
+                self._connection = await self._connect()
+            async with asyncio.timeout(ANSWER_S):
+                await self._poll(self._connection, monotonic())
+        except Exception as error:  # noqa: BLE001 (a server may fail in any way, and the next poll finds out)
+            self._drop()
+            self._failed(error)
+            return _RETRY_S
+        idle = monotonic() - self._used_at > _IDLE_AFTER_S
+        return _IDLE_POLL_S if idle else POLL_S

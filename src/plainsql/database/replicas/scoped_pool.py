@@ -1,0 +1,147 @@
+"""The primary's pool as a scope uses it: it records what the scope writes.
+
+A write of a session of ``db.causal`` learns its position on its own connection after the commit, which costs
+a round trip. A write through a database or a tenant's view costs nothing: its position is unresolved, and the
+next read that a replica could serve has the primary name one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from time import monotonic
+from typing import Any, Final, NamedTuple, TypeVar
+
+from asyncpg import exceptions
+
+from plainsql.database.pool.call import Call
+from plainsql.database.pool.contexts import asynccontextmanager
+from plainsql.database.pool.holders import Use
+from plainsql.database.pool.pooled_connection import PooledConnection
+from plainsql.database.pool.tenant_pool import DatabasePool, TenantPool
+from plainsql.database.replicas.positions import read_position
+from plainsql.database.replicas.read_scope import ReadScope
+from plainsql.query import CompiledQuery, QueryText
+from plainsql.statements.model import DEFAULT_MAX_LAG_S
+from plainsql.tenancy import Tenant
+
+__all__ = ["MAX_WAIT_S", "Demand", "ScopedPool"]
+
+T = TypeVar("T")
+
+MAX_WAIT_S: Final = 0.05
+
+_NO_POSITION = (
+    exceptions.PostgresError,
+    exceptions.InterfaceError,
+    exceptions.InternalClientError,
+    OSError,
+)
+
+
+class Demand(NamedTuple):
+    """The demands of reads on a replica."""
+
+    max_lag: float = DEFAULT_MAX_LAG_S
+    """Seconds that it may be behind the primary."""
+    max_wait: float = MAX_WAIT_S
+    """Seconds to wait for a replica, before the read runs on the primary."""
+
+
+class ScopedPool(TenantPool):
+    """A pool that records in a scope what is written through it."""
+
+    __slots__ = ("_on_replicas", "demand", "scope")
+
+    def __init__(
+        self, pool: DatabasePool, tenant: Tenant | None, scope: ReadScope, demand: Demand | None = None
+    ) -> None:
+        super().__init__(pool, tenant)
+        self.scope = scope
+        self.demand = demand
+        """The demands on replicas; None if only the header of a query can send it to a replica."""
+        self._on_replicas: dict[int, TenantPool] = {}
+
+    def of_tenant(self, tenant: Tenant | None) -> ScopedPool:
+        """Return the pool as another tenant uses it, with a scope that begins with what this one has seen."""
+        scope = self.scope.copy()
+        return ScopedPool(self._pool, tenant, scope, self.demand)
+
+    def with_scope(self, scope: ReadScope, demand: Demand | None) -> ScopedPool:
+        """Return the pool of the same tenant with another scope, and other demands on replicas."""
+        return ScopedPool(self._pool, self.tenant, scope, demand)
+
+    def on(self, replica: DatabasePool) -> TenantPool:
+        """Return the pool of a replica for the same tenant."""
+        found = self._on_replicas.get(id(replica))
+        if found is None:
+            found = self._on_replicas[id(replica)] = TenantPool(replica, self.tenant)
+        return found
+
+    @asynccontextmanager
+    async def borrow(
+        self, use: Use, *, read_only: bool = False, in_session: bool = False
+    ) -> AsyncIterator[PooledConnection]:
+        """Acquire a connection for a block, and record what the block may have written or seen."""
+        is_known = False
+        try:
+            async with super().borrow(use, read_only=read_only, in_session=in_session) as pooled:
+                yield pooled
+                is_known = await self._learn(pooled.connection)
+        finally:
+            if not is_known and (self.scope.is_monotonic or not read_only):
+                self.scope.saw_primary()
+
+    async def run_on_connection(
+        self,
+        work: Callable[..., Awaitable[T]],
+        query: CompiledQuery[Any, Any],
+        text: QueryText,
+        values: Any,
+        call: Call | None,
+        *,
+        sends_settings: bool = False,
+        is_pipeline: bool = False,
+    ) -> T:
+        """Run the work of a call on a connection, and record that it may have written."""
+        is_known = query.read_only  # reads are recorded by the chain
+
+        async def work_and_learn(connection: Any, *rest: Any) -> T:
+            nonlocal is_known
+            result = await work(connection, *rest)
+            is_known = await self._learn(connection)
+            return result
+
+        try:
+            return await super().run_on_connection(
+                work_and_learn if self.scope.is_monotonic and not is_known else work,
+                query,
+                text,
+                values,
+                call,
+                sends_settings=sends_settings,
+                is_pipeline=is_pipeline,
+            )
+        finally:
+            if not is_known:
+                self.scope.saw_primary()
+
+    async def resolve(self) -> None:
+        """Have the primary name a position for what is unresolved, on any connection."""
+        if not self.scope.is_resolved:
+            async with self.borrow("health"):
+                pass
+
+    async def _learn(self, connection: Any) -> bool:
+        """Record the position of what was committed on a connection. Return whether it is known."""
+        if not self.scope.is_monotonic or connection.is_closed() or connection.is_in_transaction():
+            return False
+        sent_at = monotonic()
+        try:
+            async with asyncio.timeout(connection.control_timeout_s):
+                position = await read_position(connection)
+        except _NO_POSITION as error:  # the write is done all the same
+            if isinstance(error, TimeoutError):
+                connection.terminate()  # its statement may still be running
+            return False
+        return self.scope.reach(position, sent_at)

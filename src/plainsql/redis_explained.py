@@ -1,0 +1,148 @@
+"""The errors of calls to Redis, by what redis-py, the server or the system says."""
+
+from __future__ import annotations
+
+import ssl
+
+from redis.exceptions import (
+    AskError,
+    AuthenticationError,
+    ClusterCrossSlotError,
+    ClusterDownError,
+    MovedError,
+    RedisClusterException,
+    RedisError,
+    ResponseError,
+)
+
+from plainsql.errors import PlainsqlError, RedisUnavailableError
+from plainsql.redis_majority import NoMajorityError
+
+__all__ = ["FAILURES", "explained", "explained_by_node", "explained_by_sentinel"]
+
+_UNREACHABLE = (RedisError, RedisClusterException, OSError)
+# The rest are those of the parser, for bytes that are not Redis's.
+FAILURES = (*_UNREACHABLE, ValueError, LookupError, AttributeError)
+"""The errors of a call that are explained."""
+
+# Replies of a server that cannot serve now, for which redis-py has no class.
+_STATES = {"BUSY", "MISCONF", "NOREPLICAS", "UNKILLABLE"}
+
+_HINTS = {
+    "NoPermissionError": "the user's ACL must allow eval, evalsha and the commands of the scripts; for "
+    "several servers also info, role and cluster|nodes",
+    "OutOfMemoryError": "raise maxmemory, or set an eviction policy",
+    "ReadOnlyError": "this is a replica: connect to the primary",
+}
+
+
+def explained(
+    error: BaseException, address: str, deadline: float, *, who: str = "Redis", login: str = ""
+) -> PlainsqlError:
+    """Return the error of a call to ``who`` at ``address``. ``login``: the hint for a refused login."""
+    if isinstance(error, PlainsqlError):
+        return error
+    if isinstance(error, TimeoutError):
+        return RedisUnavailableError(
+            f"{who} at {address} did not answer within {deadline:g} s",
+            hint="check that the server runs and that nothing blocks it",
+        )
+    if isinstance(error, NoMajorityError):
+        return RedisUnavailableError(
+            f"no majority says which server is the master: {error} answered, at {address}",
+            hint="start the others; if some no longer exist, run SENTINEL RESET or CLUSTER FORGET",
+        )
+    if isinstance(error, MovedError | AskError | ClusterCrossSlotError):
+        return RedisUnavailableError(
+            f"{who} at {address} is a node of a cluster", hint="write redis+cluster:// in the URL"
+        )
+    if isinstance(error, ClusterDownError):
+        return RedisUnavailableError(
+            f"{who} at {address} is a node of a cluster that is down: a part of the keys has no master",
+            hint="see CLUSTER INFO on the nodes",
+        )
+    if isinstance(error, ResponseError):
+        return _refused(error, address, who)
+    if not isinstance(error, _UNREACHABLE):  # the parser got bytes that are not Redis's
+        return RedisUnavailableError(
+            f"the server at {address} is not Redis", hint="check the address in the URL"
+        )
+    if _is_mistrusted(error):
+        return RedisUnavailableError(
+            f"{who} at {address} has a certificate that is not trusted",
+            hint="give the authority's certificate in the URL: ssl_ca_certs=/path",
+        )
+    # While connecting, redis-py raises a ConnectionError for it.
+    if isinstance(error, AuthenticationError) or isinstance(error.__context__, AuthenticationError):
+        return RedisUnavailableError(
+            f"{who} at {address} refuses the login", hint=login or "check the user and the password"
+        )
+    unreachable = RedisUnavailableError(
+        f"{who} at {address} cannot be reached: {type(error).__name__}",
+        hint="check that the server runs there",
+    )
+    unreachable.__cause__ = error
+    return unreachable
+
+
+def _refused(error: ResponseError, address: str, who: str) -> PlainsqlError:
+    code = str(error).partition(" ")[0]
+    if type(error) is ResponseError and code not in _STATES:
+        # A mistake of a program, which must not count as an outage.
+        mistake = PlainsqlError(f"{who} at {address} cannot run a script", hint=_mistake_hint(error))
+        mistake.__cause__ = error
+        return mistake
+    # The server's text may quote arguments: it is not passed on.
+    return RedisUnavailableError(
+        f"{who} at {address} refused: {code if code in _STATES else type(error).__name__}",
+        hint=_HINTS.get(type(error).__name__, "see the server's log"),
+    )
+
+
+def _mistake_hint(error: ResponseError) -> str:
+    if "unknown command" in str(error):
+        return "if this is a Sentinel, write redis+sentinel://host:26379/service; else see the cause"
+    return (
+        "see the cause: the user may lack the right to a command, or another program writes a key of the "
+        "same name"
+    )
+
+
+def explained_by_sentinel(error: BaseException, address: str, deadline: float, service: str) -> PlainsqlError:
+    """Return the error of a question to a Sentinel."""
+    if isinstance(error, ResponseError) and "unknown command" in str(error).lower():
+        return PlainsqlError(
+            f"the server at {address} is no Sentinel",
+            hint="write redis:// or rediss:// for one server, redis+cluster:// for a cluster",
+        )
+    if isinstance(error, ResponseError) and "No such master" in str(error):
+        return PlainsqlError(
+            f"the Sentinel at {address} knows no service {service!r}",
+            hint="check the service in the URL: redis+sentinel://host:26379/service",
+        )
+    return explained(
+        error,
+        address,
+        deadline,
+        who="the Sentinel",
+        login="check sentinel_username and sentinel_password in the URL; the user and the password before "
+        "the @ are those of the servers",
+    )
+
+
+def explained_by_node(error: BaseException, address: str, deadline: float) -> PlainsqlError:
+    """Return the error of a question to a node of a cluster."""
+    if type(error) is ResponseError:
+        return PlainsqlError(
+            f"the server at {address} is no node of a cluster",
+            hint="write redis:// or rediss:// for one server, redis+sentinel:// for a Sentinel",
+        )
+    return explained(error, address, deadline)
+
+
+def _is_mistrusted(error: BaseException | None) -> bool:
+    while error is not None:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

@@ -1,0 +1,382 @@
+"""Reads on two replicas: which ones go there, what they see, and what becomes of them under faults."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import AsyncGenerator, Generator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+
+import plainsql
+from benchmarks.replica_soak import run_soak
+from benchmarks.replica_soak.queries import counters
+from benchmarks.replica_soak.run_soak import Plan, drive
+from plainsql import embedded
+from plainsql.cli.db.doctor import _replicas
+from plainsql.database import Call
+from plainsql.database.caching.server_identity import ServerIdentity
+from plainsql.database.replicas.primary_watch import PrimaryWatch
+from plainsql.database.replicas.replica import Replica
+from plainsql.embedded import EmbeddedServer
+from plainsql.query import Args
+from plainsql.query.declare import many, one, optional
+from tests.database.stepping import settled
+
+MIGRATION = Path(run_soak.__file__).parent / "migrations" / "0001_counters.sql"
+# Both replicas are copied at the same time: what one of them still needs must not be removed by the other.
+PRIMARY = {"synchronous_commit": "on", "wal_keep_size": "64MB"}
+
+
+class Servers:
+    """A primary with a database, and two replicas."""
+
+    def __init__(self) -> None:
+        self.primary = embedded.start(scratch=True, settings=PRIMARY)
+        self.url = self.primary.create_database("soak")
+        self.primary.execute(MIGRATION.read_text(), "soak")
+        with ThreadPoolExecutor() as threads:
+            self.replicas = list(threads.map(self._start, range(2)))
+        self.urls = [replica.url("soak") for replica in self.replicas]
+
+    def _start(self, _: int) -> EmbeddedServer:
+        return embedded.start(replica_of=self.primary)
+
+    def stop(self) -> None:
+        for server in (*self.replicas, self.primary):
+            server.stop()
+
+
+@pytest.fixture(scope="module")
+def servers() -> Generator[Servers]:
+    found = Servers()
+    yield found
+    found.stop()
+
+
+class Seen:
+    """The server of the last call."""
+
+    server = ""
+
+    def __call__(self, call: Call) -> None:
+        self.server = call.server
+
+
+@pytest.fixture
+def seen() -> Seen:
+    return Seen()
+
+
+@pytest.fixture
+async def db(servers: Servers, seen: Seen) -> AsyncGenerator[plainsql.Database]:
+    async with plainsql.connect(servers.url, replicas=servers.urls, max_size=3, on_call=seen) as db:
+        await settled(lambda: all(one.lag is not None for one in db.stats().replicas))
+        yield db
+
+
+@one[int]("tests.volatile", "tests/volatile.sql", 1, "select 1 as n where random() >= 0", session_clean=True)
+def volatile() -> Args:
+    return ()
+
+
+@many[int](
+    "tests.slow",
+    "tests/slow.sql",
+    1,
+    "select c.n from counters.counters as c, pg_sleep(0.3)",
+    read_only=True,
+    session_clean=True,
+)
+def slow() -> Args:
+    return ()
+
+
+@optional[int](
+    "tests.scratch",
+    "tests/scratch.sql",
+    1,
+    "select s.n from scratch as s",
+    read_only=True,
+    session_clean=True,
+)
+def scratch() -> Args:
+    return ()
+
+
+@one[str](
+    "tests.tenant",
+    "tests/tenant.sql",
+    1,
+    "select current_setting('app.jwt_tenant', true) || '/' || pg_is_in_recovery()",
+    read_only=True,
+    session_clean=True,
+)
+def tenant() -> Args:
+    return ()
+
+
+async def no_pool(*_: object) -> Any:
+    raise AssertionError("nothing is opened")
+
+
+async def put(executor: Any, n: int, key: int = 1) -> None:
+    assert await counters.put(executor, id=key, n=n) == 1
+
+
+async def test_only_proved_reads_of_a_view_or_a_header_go_to_replicas(
+    db: plainsql.Database, seen: Seen
+) -> None:
+    view = db.replica(max_wait=5)
+    await put(view, 1)
+    assert seen.server == db.name
+    assert await counters.get(view, id=1) == 1
+    assert seen.server in {one.name for one in db.stats().replicas}
+    assert await counters.get(db, id=1) == 1
+    assert seen.server == db.name
+    assert await volatile(view) == 1
+    assert seen.server == db.name
+    async with view.transaction() as tx:
+        assert await counters.get(tx, id=1) == 1
+        assert not await tx.connection.fetchval("select pg_is_in_recovery()")
+    assert [row.n async for row in counters.list_all.stream(view)] == [1]
+    assert seen.server != db.name
+    assert await counters.get.batch(view, [{"id": 1}, {"id": 9}]) == [1, None]
+    assert seen.server != db.name
+    assert await counters.get_by_header(db.replica(max_wait=5), id=1) == 1
+    assert seen.server != db.name
+    await counters.get_cached(view, id=1)
+    assert seen.server == db.name, "what a replica says is not stored"
+
+
+async def test_a_session_sees_its_writes_while_the_replicas_are_paused(
+    db: plainsql.Database, servers: Servers, seen: Seen
+) -> None:
+    await put(db, 10)
+    for replica in servers.replicas:
+        await asyncio.to_thread(replica.pause_replay)
+    try:
+        async with db.causal(max_wait=0.01) as session:
+            await put(session, 11)
+            token = session.token
+            assert await counters.get(session, id=1) == 11
+            assert seen.server == db.name
+        # Within a second no read goes to a paused replica, also without demands.
+        async with asyncio.timeout(1.0):
+            await settled(lambda: {one.state for one in db.stats().replicas} == {"its replay is paused"})
+        await counters.get(db.replica(max_lag=60, own_writes=False), id=1)
+        assert seen.server == db.name
+    finally:
+        for replica in servers.replicas:
+            await asyncio.to_thread(replica.resume_replay)
+    async with plainsql.connect(servers.url, replicas=servers.urls, on_call=seen) as other:
+        async with other.causal(token, max_wait=5) as session:
+            assert await counters.get(session, id=1) == 11
+            assert seen.server != other.name
+        assert len(session.token) == 8
+        assert session.token not in (bytes(8), b"\xff" * 8)
+    await settled(lambda: {one.state for one in db.stats().replicas} == {"ok"})
+
+
+async def test_a_session_never_goes_back_on_replicas_that_are_late(
+    db: plainsql.Database, servers: Servers, seen: Seen
+) -> None:
+    await put(db, 12)
+    await settled(lambda: all((one.lag or 1) < 0.5 for one in db.stats().replicas))
+    assert await counters.get(db.replica(max_wait=5), id=1) == 12
+    set_delay = "alter system set recovery_min_apply_delay = {};\nselect pg_reload_conf()"
+    for replica in servers.replicas:
+        await asyncio.to_thread(replica.execute, set_delay.format("'1h'"))
+    try:
+        async with db.causal(max_wait=0) as session:
+            await put(session, 13)
+            assert await counters.get(session, id=1) == 13, "its own write"
+        async with db.causal(max_wait=0) as session:
+            assert await counters.get(session, id=1) == 12
+            assert seen.server != db.name
+            assert await counters.get.fresh(session, id=1) == 13
+            assert await counters.get(session, id=1) == 13, "what it has seen on the primary"
+            assert seen.server == db.name
+        async with db.causal(session.token, max_wait=0) as session:
+            assert await counters.get(session, id=1) == 13, "what it has seen before"
+    finally:
+        for replica in servers.replicas:
+            await asyncio.to_thread(replica.execute, set_delay.format("0"))
+    async with db.causal(session.token, max_wait=5) as session:
+        assert await counters.get(session, id=1) == 13
+        assert seen.server != db.name
+
+
+async def test_a_tenants_settings_are_those_of_its_reads_on_a_replica(db: plainsql.Database) -> None:
+    for name in ("a", "b"):
+        view = db.tenant(name).replica(max_wait=5)
+        assert await asyncio.gather(*(tenant(view) for _ in range(8))) == [f"{name}/true"] * 8
+    async with db.tenant("c").causal(max_wait=5) as session:
+        assert await tenant(session) == "c/true"
+
+
+async def test_reads_in_progress_are_divided_among_the_replicas(db: plainsql.Database) -> None:
+    await put(db, 15)
+    view = db.replica(max_wait=5)
+    async with asyncio.timeout(10):
+        while not all(one.reads for one in db.stats().replicas):
+            assert await asyncio.gather(*(counters.get(view, id=1) for _ in range(20))) == [15] * 20
+    # The latency of a replica counts as well: one that is slow gets its share of what is in progress alone.
+    primary = PrimaryWatch(no_pool, ServerIdentity(lambda: None), by_transaction=False)
+    fast, late = Replica("", no_pool, primary), Replica("", no_pool, primary)
+    late.answered(1.0)
+    fast.in_flight = 5
+    assert fast.expected_wait < late.expected_wait
+
+
+async def test_a_role_without_rights_on_statistics_reads_from_replicas(servers: Servers, seen: Seen) -> None:
+    role = f"reader_{os.getpid()}"
+    await asyncio.to_thread(
+        servers.primary.execute,
+        f"create role {role} login; grant usage on schema counters to {role};"
+        f" grant select on counters.counters to {role}",
+        "soak",
+    )
+    for replica in servers.replicas:
+        await asyncio.to_thread(replica.wait_for_replay)
+    urls = [replica.url("soak", role) for replica in servers.replicas]
+    async with plainsql.connect(servers.primary.url("soak", role), replicas=urls, on_call=seen) as db:
+        await settled(lambda: all(one.lag is not None for one in db.stats().replicas))
+        async with db.causal(max_wait=5) as session:
+            await counters.get(session, id=1)
+            assert seen.server != db.name
+
+
+async def test_a_read_that_a_replica_refuses_runs_on_the_primary(
+    db: plainsql.Database, servers: Servers, seen: Seen
+) -> None:
+    await asyncio.to_thread(servers.primary.execute, "create unlogged table scratch as select 5 as n", "soak")
+    view = db.replica(max_wait=5)
+    assert await scratch(view) == 5
+    assert seen.server == db.name
+    assert sum(one.failed for one in db.stats().replicas) >= 1
+    # A genuine error is the primary's.
+    await asyncio.to_thread(servers.primary.execute, "drop table scratch", "soak")
+    with pytest.raises(asyncpg.UndefinedTableError) as raised:
+        await scratch(view)
+    assert any("tests.scratch" in note for note in raised.value.__notes__)
+
+
+async def test_a_read_in_conflict_with_recovery_runs_on_the_primary(
+    db: plainsql.Database, servers: Servers, seen: Seen
+) -> None:
+    await put(db, 20)
+    for replica in servers.replicas:
+        await asyncio.to_thread(
+            replica.execute, "alter system set max_standby_streaming_delay = 0;\nselect pg_reload_conf()"
+        )
+    view = db.replica(max_wait=5)
+    reading = asyncio.create_task(slow(view))
+    await settled(lambda: any(one.in_use for one in db.stats().replicas))
+    await asyncio.to_thread(servers.primary.execute, "truncate counters.counters", "soak")
+    assert await reading == []
+    assert seen.server == db.name
+
+
+async def test_reads_survive_a_crash_of_their_replica(db: plainsql.Database, servers: Servers) -> None:
+    await put(db, 30)
+    view = db.replica(max_wait=5)
+    read = 0
+
+    async def keep_reading() -> None:
+        nonlocal read
+        while True:
+            assert await counters.get(view, id=1) == 30
+            read += 1
+
+    readers = [asyncio.create_task(keep_reading()) for _ in range(4)]
+    await settled(lambda: read > 50)
+    pids = await asyncio.to_thread(
+        servers.replicas[0].execute,
+        "select string_agg(a.pid::text, ' ') from pg_stat_activity as a"
+        " where a.backend_type = 'client backend' and a.pid <> pg_backend_pid()",
+    )
+    os.kill(int(pids.split()[0]), signal.SIGKILL)
+    await settled(lambda: db.stats().replicas[0].state != "ok")
+    at = read
+    await settled(lambda: read > at + 50)
+    await settled(lambda: db.stats().replicas[0].state == "ok")
+    for reader in readers:
+        reader.cancel()
+    done, _ = await asyncio.wait(readers)
+    assert all(reader.cancelled() for reader in done), "none of them has failed"
+
+
+async def test_a_missing_replica_is_named_once_and_never_with_its_password(
+    servers: Servers, caplog: pytest.LogCaptureFixture
+) -> None:
+    missing = "postgresql://reader:secret@127.0.0.1:1/soak"
+    with caplog.at_level(logging.WARNING, "plainsql"):
+        async with plainsql.connect(servers.url, replicas=[missing]) as db:
+            assert await counters.get(db.replica(), id=404) is None
+            [found] = db.stats().replicas
+            assert found.state == "no server answers there"
+            assert found.open == 0
+    assert len([one for one in caplog.records if "no read goes to the replica" in one.message]) == 1
+    assert "secret" not in caplog.text + repr(found) + repr(db)
+
+
+async def test_the_health_checks_show_each_server(
+    db: plainsql.Database, servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await put(db, 35)
+    health = await db.check(migrations=False)
+    assert [health[f"replica {number}"].state for number in (1, 2)] == ["ok", "ok"]
+    monkeypatch.setenv("DATABASE_URL", servers.url)
+    monkeypatch.setenv("DATABASE_REPLICA_URLS", f" {servers.urls[0]}\n{servers.url} ")
+    first, second = await asyncio.to_thread(lambda: list(_replicas()))
+    assert (first.state, first.found["standby"], first.found["timeline"]) == ("ok", True, 1)
+    assert first.text.startswith("18.")
+    assert "behind" in first.text
+    assert (second.state, second.found["standby"]) == ("warning", False)
+    async with plainsql.connect() as configured:
+        assert [one.name for one in configured.stats().replicas] == servers.urls[:1] + [configured.name]
+    async with plainsql.connect(servers.url) as alone:
+        assert alone.stats().replicas == (), "the environment's replicas are those of its own database"
+
+
+async def test_sessions_and_tokens_work_without_replicas(servers: Servers) -> None:
+    async with plainsql.connect(servers.url) as db, db.causal() as session:
+        assert session.token == bytes(8)
+        await put(session, 40)
+        token = session.token
+        assert token not in (bytes(8), b"\xff" * 8)
+        assert await counters.get(session, id=1) == 40
+        async with session.transaction() as tx:
+            await put(tx, 41)
+        assert session.token > token
+        assert await counters.get(db.replica(), id=1) == 41
+        assert db.stats().replicas == ()
+
+
+async def test_no_read_is_older_than_promised(servers: Servers) -> None:
+    plan = Plan(seconds=1.0, chains=6, readers=2)
+    report = await drive(servers.url, servers.urls, plan, None)
+    assert report.verdict.violations == {}, report.verdict.examples
+    assert report.verdict.on_replicas > 0
+    assert not report.errors
+
+
+async def test_a_protocol_that_ignores_the_position_is_found_out(servers: Servers) -> None:
+    for replica in servers.replicas:
+        await asyncio.to_thread(
+            replica.execute, "alter system set recovery_min_apply_delay = '20ms';\nselect pg_reload_conf()"
+        )
+    found = 0
+    for seed in range(10):
+        plan = Plan(seconds=0.5, chains=6, readers=1, broken="position", seed=seed)
+        report = await drive(servers.url, servers.urls, plan, None)
+        if found := report.verdict.violations["causal"]:
+            break
+    assert found > 0

@@ -1,0 +1,189 @@
+"""A Redis Cluster by URL: its nodes are found, slots that move are followed, and no old result comes back."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Callable, Generator
+from contextlib import AsyncExitStack
+
+import pytest
+from redis.crc import key_slot
+
+from benchmarks.cache_soak.broken import STORES
+from plainsql.cache import Cache, CachedQuery, touched_rows
+from plainsql.dependencies import CachedRead, Dependency
+from plainsql.errors import RedisUnavailableError
+from plainsql.health.redis_check import check_redis
+from plainsql.limits import Limits
+from plainsql.redis_connection import RedisConnection, Script
+from plainsql.sessions import SyncSessions
+from plainsql.values import Values
+from tests.cache.model import BY_CONVERSATION, TABLE, Message, Table
+from tests.redis_groups import ClusterGroup, cluster_group, until
+
+COUNT = Script("return redis.call('INCR', KEYS[1])")
+BOTH = Script("return redis.call('INCR', KEYS[1]) + redis.call('INCR', KEYS[2])")
+TABLES = (TABLE, "shop.people", "shop.leads", "shop.visits")
+ALL = CachedQuery[Message | None](
+    "shop.all",
+    CachedRead(60, tuple(Dependency(name) for name in TABLES)),
+    ("id",),
+    Message | None,
+)
+Open = Callable[..., Cache]
+
+
+@pytest.fixture(scope="module")
+def group() -> Generator[ClusterGroup]:
+    """Three masters with a replica each."""
+    with cluster_group() as group:
+        yield group
+
+
+@pytest.fixture
+async def link(group: ClusterGroup) -> AsyncIterator[RedisConnection]:
+    async with RedisConnection(group.url) as link:
+        yield link
+
+
+@pytest.fixture
+def namespace(group: ClusterGroup) -> str:
+    """A namespace whose tables are known to their masters: no wait is left of their beginning."""
+    found = uuid.uuid4().hex
+    for table in TABLES:
+        home = f"plainsql:{found}:{{{table}}}"
+        master = group.by_port(group.masters_of(key_slot(home.encode())).pop())
+        with group.client(master) as client:
+            term = client.info("replication")["master_replid"][:20]
+            client.hset(home, "=", f"0@{term}")
+    return found
+
+
+@pytest.fixture
+async def open_cache(group: ClusterGroup, namespace: str) -> AsyncIterator[Open]:
+    """Opens caches as processes would, of a protocol with a hole if one is named."""
+    async with AsyncExitStack() as caches:
+
+        def open_cache(broken: str = "") -> Cache:
+            store = STORES[broken](group.url, namespace=namespace, deadline=2, write_deadline=2, quarantine=0)
+            cache = Cache(store, jitter=0.0, on_failure="fail")
+            caches.push_async_callback(cache.close)
+            return cache
+
+        yield open_cache
+
+
+@pytest.fixture
+def table() -> Table:
+    table = Table()
+    table.versions[1] = 1
+    return table
+
+
+async def test_all_services_find_the_nodes(group: ClusterGroup, link: RedisConnection) -> None:
+    keys = [f"n{number}" for number in range(60)]
+    assert await asyncio.gather(*[link.run(COUNT, [key], [], deadline=5) for key in keys]) == [1] * 60
+    assert sum(bool(group.ask(server, "DBSIZE")) for server in group.servers[:3]) == 3
+    assert await Limits(link, prefix="c:limits").bucket("b", rate=10).consume("x")
+    assert await Values(link, int, prefix="c:values").get_or_load("a", lambda: 5) == 5
+    assert link.is_cluster
+    with pytest.raises(RedisUnavailableError):
+        await link.run(BOTH, ["n1", "n2"], [], deadline=5)
+
+
+def test_threads_find_them_too(group: ClusterGroup) -> None:
+    with SyncSessions(group.url, int, prefix="c:sessions") as sessions:
+        session = sessions.create("ana", 1)
+        assert sessions.get(session.id) == session
+
+
+async def test_a_read_of_tables_of_several_nodes_ends_with_each(open_cache: Open, table: Table) -> None:
+    reader, writer = open_cache(), open_cache()
+    for version, name in enumerate(TABLES, 2):
+        assert [await table.read(reader, ALL) for _ in range(3)] == [version - 1] * 3
+        async with writer.writing(touched_rows(name, {})):
+            table.versions[1] = version
+        assert await table.read(reader, ALL) == version
+    assert (reader.stats().errors, reader.stats().hits) == (0, 11)
+
+
+async def test_a_slot_that_moves_is_followed_and_no_call_is_lost(
+    group: ClusterGroup, link: RedisConnection
+) -> None:
+    key, other = "{moves}a", "{moves}b"
+    slot = key_slot(key.encode())
+    source = group.by_port(group.masters_of(slot).pop())
+    target = next(
+        server for server in group.servers if server is not source and group.role(server) == "master"
+    )
+
+    async def both() -> list[int]:
+        return [await link.run(COUNT, [key], [], deadline=5, trusted=trusted) for trusted in (False, True)]
+
+    counts = await both()
+    group.ask(target, "CLUSTER", "SETSLOT", slot, "IMPORTING", group.id_of(source))
+    group.ask(source, "CLUSTER", "SETSLOT", slot, "MIGRATING", group.id_of(target))
+    counts += await both()
+    # The target does not know the script yet, and takes one command of the redirection.
+    assert await link.run(Script("return redis.call('INCR', KEYS[1]) + 0"), [other], [], deadline=5) == 1
+    with pytest.raises(RedisUnavailableError, match="TryAgain"):
+        await link.run(BOTH, [key, other], [], deadline=5)
+    group.ask(source, "MIGRATE", "127.0.0.1", target.port, key, 0, 1000)
+    counts += await both()
+    for server in (target, source):
+        group.ask(server, "CLUSTER", "SETSLOT", slot, "NODE", group.id_of(target))
+    counts += await both()
+    until(group.are_agreed, "all nodes know the new master")
+    counts += await both()
+    assert counts == [*range(1, 11)]
+    assert group.ask(target, "GET", key) == b"10"
+
+
+async def test_a_replica_that_takes_over_brings_nothing_back(
+    group: ClusterGroup, open_cache: Open, table: Table, namespace: str
+) -> None:
+    """The replica lacks the invalidation. The former master is paused, and then goes on."""
+    reader, trusting, writer = open_cache(), open_cache("term"), open_cache()
+    for cache in (reader, trusting):
+        assert [await table.read(cache, BY_CONVERSATION) for _ in range(2)] == [1, 1]
+    slot = key_slot(f"plainsql:{namespace}:{{{TABLE}}}".encode())
+    master = group.by_port(group.masters_of(slot).pop())
+    replica = group.replica_of(master)
+    with group.client(master) as client:
+        assert client.wait(1, 5000) == 1
+    group.keep_behind(master, [replica])
+    await table.write(writer, 2)
+    master.freeze()
+    replica.thaw()
+    group.ask(replica, "CLUSTER", "FAILOVER", "TAKEOVER")
+    others = [server for server in group.servers if server is not master]
+    until(lambda: group.masters_of(slot, others) == {replica.port}, "the others know the new master")
+    master.thaw()
+    assert [await table.read(reader) for _ in range(3)] == [2] * 3
+    async with asyncio.timeout(20):
+        while await table.read(trusting) != 1:  # noqa: ASYNC110 (the breaker lets a call through)
+            await asyncio.sleep(0.02)
+    assert await table.read(reader) == 2
+    until(group.are_agreed, "the former master knows its successor")
+
+
+async def test_a_plain_url_to_a_node_is_explained(group: ClusterGroup) -> None:
+    async with RedisConnection(f"redis://127.0.0.1:{group.servers[0].port}") as link:
+        for keys in (["n1", "n2"], ["n1"], ["n2"], ["n3"]):
+            try:
+                await link.run(COUNT, keys, [], deadline=5)
+            except RedisUnavailableError as error:
+                assert "is a node of a cluster" in str(error)  # noqa: PT017
+                assert "write redis+cluster://" in str(error.hint)  # noqa: PT017
+                break
+        else:
+            pytest.fail("the node has all slots")
+    found = check_redis(f"redis://127.0.0.1:{group.servers[0].port}", required=True)
+    assert (found.state, found.text) == ("failed", "it is a node of a cluster")
+
+
+def test_the_check_names_the_nodes(group: ClusterGroup) -> None:
+    found = check_redis(group.url, required=True)
+    assert found.state == "ok"
+    assert "a cluster of 6 nodes, 3 of them masters, by the majority" in found.text
