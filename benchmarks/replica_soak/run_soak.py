@@ -132,7 +132,7 @@ class _Soak:
         choice = random.Random(f"{self._plan.seed}/{kind}/{number}")
         at = number % len(self.programs)
         db = self.programs[at]
-        # The cache of a program alone hears of the writes of this program alone: the first one writes these.
+        # A cache in the process knows the writes of its own program only: the readers of `own` write these.
         view = db.replica(max_lag=_MAX_LAG_S, own_writes=False) if kind == "lag" else db
         key, value = self._plan.chains + number, 0
         while monotonic() < self._ends:
