@@ -71,10 +71,16 @@ class CountingLink(RedisConnection):
     trips = 0
 
     async def run(
-        self, script: Script, keys: Sequence[str], arguments: Sequence[bytes | str | int], *, deadline: float
+        self,
+        script: Script,
+        keys: Sequence[str],
+        arguments: Sequence[bytes | str | int],
+        *,
+        deadline: float,
+        trusted: bool = False,
     ) -> Any:
         self.trips += 1
-        return await super().run(script, keys, arguments, deadline=deadline)
+        return await super().run(script, keys, arguments, deadline=deadline, trusted=trusted)
 
 
 async def _time(read: Read, times: int) -> float:

@@ -20,6 +20,7 @@ from plainsql.health.redis_check import check_redis
 from plainsql.limits import Limits, SyncLimits
 from plainsql.redis_address import Node
 from plainsql.redis_connection import RedisConnection, Script
+from plainsql.redis_majority import TRUST_S
 from plainsql.redis_sentinel import SentinelRoute
 from plainsql.sessions import Sessions
 from plainsql.values import Values
@@ -35,8 +36,14 @@ Open = Callable[..., Cache]
 @pytest.fixture(scope="module")
 def group() -> Generator[SentinelGroup]:
     """A master, two replicas and three Sentinels; tests leave them with a master and a replica at least."""
-    with sentinel_group(2, down_after_ms=400, password=WORD) as group:
+    with sentinel_group(2, down_after_ms=800, password=WORD) as group:
         yield group
+
+
+@pytest.fixture(autouse=True)
+def settled(group: SentinelGroup) -> None:
+    """Waits for the end of what the test before has begun."""
+    until(group.are_agreed, "the Sentinels agree on a master")
 
 
 @pytest.fixture
@@ -118,8 +125,15 @@ async def test_a_former_master_is_left_before_a_write_returns(
     reader, trusting = open_cache(), open_cache("trust")
     for cache in (reader, trusting):
         assert [await table.read(cache) for _ in range(2)] == [1, 1]
+    route = reader.store.link._state_of_loop().connections  # type: ignore[attr-defined]
+    assert isinstance(route, SentinelRoute)
+    assert route._renewal is not None
+    route._renewal.cancel()
     former = await asyncio.to_thread(group.fail_over)
     assert group.role(former) == "master"
+    # As if the Sentinels had named the former master right now, for the last time.
+    route.trusted_until = asyncio.get_running_loop().time() + TRUST_S
+    assert await table.read(reader) == 1
     writer = open_cache()
     await table.write(writer, 2)
     assert await table.read(trusting) == 1, "the former master is no danger: the test shows nothing"

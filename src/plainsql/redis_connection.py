@@ -24,7 +24,14 @@ try:
     from hiredis import pack_command
     from redis.asyncio import Redis, RedisCluster
     from redis.asyncio.sentinel import SentinelConnectionPool
-    from redis.exceptions import NoScriptError, ReadOnlyError, RedisError, ResponseError
+    from redis.exceptions import (
+        AskError,
+        NoScriptError,
+        ReadOnlyError,
+        RedisError,
+        ResponseError,
+        TryAgainError,
+    )
 except ImportError:  # the extra is not installed
     raise SettingsError(
         "rate limits, sessions, values and the cache need the redis package",
@@ -257,6 +264,10 @@ class RedisConnection:
         except FAILURES as error:
             if isinstance(error, ReadOnlyError):
                 route.distrust()
+            if isinstance(error, AskError | TryAgainError):
+                raise RedisUnavailableError(
+                    f"Redis at {self.address} refused: a slot moves", hint="nothing was done; call again"
+                ) from None
             failure = self._explained(error, deadline)
             raise failure from failure.__cause__
         finally:

@@ -158,7 +158,7 @@ class Majority(ABC):
         """True if some answer was adopted."""
 
     async def confirm(self) -> None:
-        """Query the members. Concurrent callers wait for the same answers, if the question is still to be sent.
+        """Query the members. Concurrent callers wait for the same answers.
 
         Raises ``NoMajorityError``, or the error of a member if none answers as expected.
         """

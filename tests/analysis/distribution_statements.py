@@ -5,8 +5,15 @@ PostgreSQL is the oracle: a statement that is said to be bound to one tenant sca
 
 from __future__ import annotations
 
-__all__ = ["PARTITIONS", "SCHEMA", "STATEMENTS"]
+from collections.abc import Iterator
+from typing import Any
 
+import psycopg
+from psycopg import RawCursor
+
+__all__ = ["SCHEMA", "STATEMENTS", "TENANT", "scanned_partitions"]
+
+TENANT = 7
 PARTITIONS = 5
 
 _TABLES = {
@@ -88,6 +95,7 @@ STATEMENTS: tuple[tuple[str, str], ...] = (
     ("tenant", "select l.id from letters as l where l.tenant_id = $1"),
     ("reference", "select c.code from countries as c where c.code = $1::text"),
     ("none", "select $1::int + 1"),
+    ("unseen", "select o.id from orders as o where o.tenant_id is not distinct from $1"),
     # Joins.
     (
         "tenant",
@@ -378,3 +386,26 @@ STATEMENTS: tuple[tuple[str, str], ...] = (
     ),
 )
 """Each statement with the kind of its distribution; ``$1`` is an integer."""
+
+
+def scanned_partitions(connection: psycopg.Connection[Any], sql: str) -> set[str]:
+    """Run a statement for one tenant, undo it, and return the partitions that it scanned."""
+    with connection.transaction(force_rollback=True), RawCursor(connection) as cursor:
+        cursor.execute("select set_config('app.jwt_tenant', $1, true)", [str(TENANT)])
+        value: list[int | str] = [TENANT] if "$1" in sql else []
+        if "$1::text" in sql:
+            value = ["a"]
+        explain = f"explain (analyze, costs off, timing off, summary off, format json) {sql}"
+        cursor.execute(explain.encode(), value)
+        row = cursor.fetchone()
+    assert row is not None
+    return {name.rpartition("_")[2] for name in _scans(row[0][0]["Plan"])}
+
+
+def _scans(plan: dict[str, Any]) -> Iterator[str]:
+    name = plan.get("Relation Name", "")
+    # The table below a modification is named as a whole: its scan names the partition.
+    if plan["Actual Loops"] and name.rpartition("_")[2].isdecimal() and plan["Node Type"] != "ModifyTable":
+        yield name
+    for part in plan.get("Plans", ()):
+        yield from _scans(part)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
+from plainsql.analysis.distribution.findings import DISTRIBUTION_FINDINGS
 from tests.cli.conftest import Command, Write
 
 TABLES = """\
@@ -115,3 +118,8 @@ def test_options_that_do_not_fit_are_refused(write: Write, command: Command) -> 
     )
     assert "--reference: expected --distributed with it" in command("check", "--reference", "a.b").err
     assert "expected a column, got nothing" in command("check", "--distributed", "").err
+
+
+@pytest.mark.parametrize("name", DISTRIBUTION_FINDINGS)
+def test_every_finding_has_a_page(name: str, command: Command) -> None:
+    assert name in command("check", "--explain", name).out

@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from plainsql import migrate
+from plainsql.cli.app import load_commands
 from plainsql.statements.discovery import find_files
 from plainsql.testing import Databases
 from scripts import commands_doc, layer_doc
@@ -22,6 +23,7 @@ def test_the_page_of_commands_is_what_help_prints() -> None:
 
 
 def test_every_command_has_a_section() -> None:
+    load_commands()  # those of plugins
     sections = {heading for heading in headings_of("docs/commands.md") if heading.startswith("plainsql")}
     assert sections == {" ".join(["plainsql", *path]) for path in commands_doc.commands()}
     assert {"plainsql check", "plainsql migrate rollback"} <= sections

@@ -75,7 +75,8 @@ def test_each_query_of_a_tenant_scans_one_partition(
                 found = analyser.distribution(variant.sql, variant.parameters, column="tenant_id")
                 # As a constant, so that the plan itself shows what is scanned.
                 sql = variant.sql.replace(f"(select {layer}.current_tenant())", TENANTS[layer])
-                row = RawCursor(connection).execute(f"explain (generic_plan, format json) {sql}").fetchone()
+                explain = f"explain (generic_plan, format json) {sql}".encode()
+                row = RawCursor(connection).execute(explain).fetchone()
                 assert row is not None
                 partitions = {*planned(row[0][0]["Plan"])}
                 if found.kind == "tenant":

@@ -11,6 +11,7 @@ from typing import Any
 import psycopg
 import pytest
 from psycopg import sql
+from psycopg.conninfo import make_conninfo
 
 from plainsql.errors import MigrationError
 from plainsql.migrate.partitions import DeclaredPartitions, PartitionRun, ensure_partitions
@@ -147,6 +148,22 @@ def test_old_partitions_are_detached_only_if_asked_for(events: tuple[str, Connec
     assert ensure(url, detach=True).steps == ()
 
 
+def test_an_interrupted_detachment_is_finished(events: tuple[str, Connection]) -> None:
+    url, connection = events
+    ensure(url, now=datetime(2026, 8, 5, tzinfo=UTC))
+    ensure(url)
+    with psycopg.connect(url) as reader:
+        reader.execute("select count(*) from events")
+        connection.execute("set statement_timeout = '50ms'")
+        with pytest.raises(psycopg.errors.QueryCanceled):
+            connection.execute("alter table events detach partition events_p20260801 concurrently")
+        connection.execute("reset statement_timeout")
+    assert [(step.action, step.partition) for step in ensure(url).steps] == [
+        ("finish detach", "public.events_p20260801")
+    ]
+    assert "events_p20260801" not in attached(connection)
+
+
 def test_readers_and_writers_of_the_table_do_not_wait(events: tuple[str, Connection]) -> None:
     url, connection = events
     ensure(url)
@@ -197,7 +214,7 @@ def test_a_role_without_the_rights_gets_the_grant(events: tuple[str, Connection]
             "alter table customers owner to {owner}",
         ):
             connection.execute(sql.SQL(text).format(**names, database=database))
-        as_user = psycopg.conninfo.make_conninfo(url, user=user)
+        as_user = make_conninfo(url, user=user)
         with pytest.raises(MigrationError, match="may not make partitions") as refused:
             ensure(as_user)
         assert refused.value.hint is not None

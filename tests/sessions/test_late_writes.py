@@ -145,10 +145,16 @@ class Twice(RedisConnection):
     """Sends every command again, as redis-py does where a reply was lost."""
 
     async def run(
-        self, script: Script, keys: Sequence[str], arguments: Sequence[bytes | str | int], *, deadline: float
+        self,
+        script: Script,
+        keys: Sequence[str],
+        arguments: Sequence[bytes | str | int],
+        *,
+        deadline: float,
+        trusted: bool = False,
     ) -> Any:
-        await super().run(script, keys, arguments, deadline=deadline)
-        return await super().run(script, keys, arguments, deadline=deadline)
+        await super().run(script, keys, arguments, deadline=deadline, trusted=trusted)
+        return await super().run(script, keys, arguments, deadline=deadline, trusted=trusted)
 
 
 async def test_a_client_that_repeats_a_write_does_not_take_itself_for_another(

@@ -164,7 +164,7 @@ class SharedConnection:
         self.check_usable()
         self.psycopg.close()
         self.forget_all()
-        self.psycopg = self._open_connection(waits=waits)
+        self.psycopg = self._open_connection() if waits else self._open_connection(waits=False)
         if self._is_closed:
             self.psycopg.close()
             self.check_usable()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from plainsql.analysis.catalog.server_catalog import Catalog
-from plainsql.analysis.conditions.equalities import calls_volatile, conditions
+from plainsql.analysis.conditions.equalities import calls_volatile, conditions, outer_variables
 from plainsql.analysis.nodes import Node
 from plainsql.analysis.tree.query_sites import QuerySite
 from plainsql.analysis.tree.query_tree import Command, EntryKind, QueryTree, Scope, Sublink
@@ -53,7 +53,9 @@ def _candidates(scopes: Scopes, scope: Scope) -> Iterator[Scope]:
             node = args[0] if args else node
         if node.kind == "SUBLINK" and node.number("subLinkType") in (Sublink.EXISTS, Sublink.ANY):
             inner = scopes.of_sublink(node, scope)
-            if inner is not None:
+            # An `in` whose query refers to the one around it stays a query of its own, or becomes lateral.
+            is_list = node.number("subLinkType") == Sublink.ANY
+            if inner is not None and not (is_list and _refers_outwards(inner.query)):
                 yield inner
 
 
@@ -71,6 +73,10 @@ def _is_plain(query: QueryTree) -> bool:
             _given(node, each) for each in ("limitCount", "limitOffset", "distinctClause", "rowMarks")
         )
     )
+
+
+def _refers_outwards(query: QueryTree) -> bool:
+    return any(levels > 0 for _, levels in outer_variables(query.node))
 
 
 def _given(node: Node, name: str) -> bool:

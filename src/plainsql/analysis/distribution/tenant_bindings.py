@@ -145,6 +145,8 @@ class TenantBindings:
     def _equate(self, equality: Equality, scope: Scope) -> None:
         if equality.only_for is not None and equality.variable[0] not in equality.only_for:
             return
+        if self._merged is not None and equality.null_is_equal:
+            return  # planners follow `=` alone
         type_ = equality.variable_node.number("vartype")
         self._add((scope.query.id, *equality.variable), self.value(equality.other, scope, type_))
 
@@ -173,7 +175,8 @@ class TenantBindings:
                 position = output.number("paramid")
                 variable = (scope.query.id, *outer)
                 type_ = strip_relabel(args[0]).number("vartype")
-                self._add(variable, self._output(inner, position, type_))
+                if self._merged is None or inner.query.id in self._merged:
+                    self._add(variable, self._output(inner, position, type_))
                 self._push(inner, position, self._bound.get(variable, set()))
 
     def _of_rows(self, node: Node, scope: Scope, type_: int) -> set[TenantValue]:

@@ -191,8 +191,8 @@ class Hosts:
 
         The order has no meaning, as only one is suitable: the last one that was, is tried first.
         """
-        if self._primary in addresses:
-            addresses.insert(0, addresses.pop(addresses.index(self._primary)))
+        if (last := self._primary) is not None and last in addresses:
+            addresses.insert(0, addresses.pop(addresses.index(last)))
         loop = asyncio.get_running_loop()
         failures = _Failures(self._kind)
         attempts: dict[asyncio.Task[Any], Address] = {}

@@ -23,6 +23,7 @@ from plainsql.migrate.lock_limit import RETRIED, LockLimit
 from plainsql.migrate.partitions.declared_partitions import DeclaredPartitions
 from plainsql.migrate.partitions.partitioned_tables import Partition, PartitionedTable, read_table
 from plainsql.migrate.partitions.time_ranges import TimeRange, interval_at, intervals, uncovered
+from plainsql.migrate.pooler_check import refuse_pooler
 from plainsql.migrate.results import milliseconds
 
 __all__ = ["PartitionRun", "PartitionStep", "ensure_partitions"]
@@ -36,6 +37,11 @@ _LIKE: Final = (
 """The parts that a partition takes from its table before it is attached; indexes, foreign keys and triggers
 come with the attachment. An identity column stays one of the table alone."""
 
+_HINTS: Final = {
+    "25006": "this is a standby or a read-only database: connect to the primary",
+    "40P01": "run it again",
+    "55P03": "run it again when the lock is free; the sessions that have it: plainsql activity",
+}
 Action = Literal["create", "detach", "finish detach"]
 OnWaiting = Callable[[str], None]
 
@@ -113,7 +119,8 @@ def ensure_partitions(
             now = row[0] if row is not None and isinstance(row[0], datetime) else datetime.now().astimezone()
         if dry_run:
             return PartitionRun(tuple(_steps(connection, declared, now, detach=detach)), done=False)
-        with lock.held(connection, wait=wait, on_waiting=on_waiting):
+        refuse_pooler(connection, "plainsql migrate partitions", None)
+        with lock.held(connection, wait=wait, on_waiting=on_waiting, by_session=True):
             steps = [*_steps(connection, declared, now, detach=detach)]
             for position, step in enumerate(steps):
                 if not step.refused:
@@ -264,9 +271,7 @@ def _do(
                 raise MigrationError(
                     f"{step.partition}: {error.diag.message_primary or error}",
                     detail=error.diag.message_detail or "the partitions before it are made",
-                    hint="run it again when the lock is free"
-                    if error.sqlstate in RETRIED
-                    else error.diag.message_hint or "make it true, and run it again",
+                    hint=_HINTS.get(error.sqlstate or "", error.diag.message_hint or "see the server's log"),
                 ) from error
             pause = limit.pause_s(attempt)
             on_waiting(f"{step.partition}: {error.diag.message_primary}; try {attempt + 1} in {pause:.1f} s")
