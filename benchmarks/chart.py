@@ -9,7 +9,7 @@ from typing import Any
 from benchmarks.results import Measured, Results
 from benchmarks.spread import ratio
 
-__all__ = ["draw"]
+__all__ = ["draw", "save"]
 
 _CHOSEN = (
     "point-read/1",
@@ -71,11 +71,17 @@ def draw(results: Results, base: str, folder: Path, name: str) -> list[Path]:
             f" {shown[0].loop}, a Unix socket",
             fontsize=10,
         )
-        folder.mkdir(parents=True, exist_ok=True)
-        paths = [folder / f"{name}.svg", folder / f"{name}.png"]
-        for path in paths:
-            figure.savefig(path, dpi=130, metadata={"Date": None} if path.suffix == ".svg" else None)
+        paths = save(figure, folder, name)
         plt.close(figure)
+    return paths
+
+
+def save(figure: Any, folder: Path, name: str) -> list[Path]:
+    """Write a figure as ``name``.svg and ``name``.png, the same bytes each time, and return their paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{name}.svg", folder / f"{name}.png"]
+    for path in paths:
+        figure.savefig(path, dpi=130, metadata={"Date": None} if path.suffix == ".svg" else None)
     return paths
 
 

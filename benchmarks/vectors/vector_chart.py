@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.chart import save
 from benchmarks.spread import Spread, spread
 from benchmarks.vectors.stores.store import FILTERS
 from benchmarks.vectors.vector_claims import SHARES
@@ -50,10 +51,7 @@ def draw_vectors(results: VectorResults, folder: Path, name: str) -> list[Path]:
             f" {machine.python}, PostgreSQL {machine.postgresql}, a Unix socket",
             fontsize=10,
         )
-        folder.mkdir(parents=True, exist_ok=True)
-        paths = [folder / f"{name}.svg", folder / f"{name}.png"]
-        for path in paths:
-            figure.savefig(path, dpi=130, metadata={"Date": None} if path.suffix == ".svg" else None)
+        paths = save(figure, folder, name)
         plt.close(figure)
     return paths
 

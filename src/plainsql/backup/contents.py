@@ -17,7 +17,7 @@ from psycopg import sql
 
 from plainsql.backup.child_process import OnProgress, ignore_progress
 from plainsql.backup.errors import BackupError
-from plainsql.transfer.file_format import SETTINGS
+from plainsql.transfer.session_settings import fix_settings
 
 __all__ = [
     "CONTENTS",
@@ -34,16 +34,6 @@ __all__ = [
 CONTENTS: Final = "contents.json"
 
 Connection = psycopg.Connection[Any]
-
-_LIMITS: Final = {
-    # An error, if a policy would leave out rows.
-    "row_security": "off",
-    "statement_timeout": "0",
-    "idle_in_transaction_session_timeout": "0",
-    "transaction_timeout": "0",
-    "lock_timeout": "10s",
-    "max_parallel_workers_per_gather": "0",
-}
 
 # Partitions, and not the partitioned tables, which hold no rows themselves. What belongs to an extension is
 # made by the extension, but for rows that it marks.
@@ -164,7 +154,7 @@ def snapshot(connection: Connection) -> Generator[tuple[str, int]]:
             connection.execute(sql.SQL("lock table only {} in access share mode").format(names))
         row = connection.execute("select pg_export_snapshot()").fetchone()
         assert row is not None
-        _set_up(connection)
+        fix_settings(connection)
         yield row[0], len(tables)
 
 
@@ -190,7 +180,7 @@ def count_rows(
     """Return the tables of a restored database with the digests of their rows, and its large objects."""
     with connection.transaction():
         connection.execute("set transaction isolation level repeatable read, read only")
-        _set_up(connection)
+        fix_settings(connection)
         return _read_rows(connection, on_progress), _large_objects(connection)
 
 
@@ -224,18 +214,6 @@ def differences(expected: Contents, tables: Iterable[Table], large_objects: int)
     if large_objects != expected.large_objects:
         found.append(f"expected {expected.large_objects:,} large objects, got {large_objects:,}")
     return found
-
-
-def _set_up(connection: Connection) -> None:
-    """Fix what the text of a value depends on, and take away time limits, until the transaction ends."""
-    connection.execute("set local client_encoding to 'utf8'")
-    connection.execute(
-        # Not every server has every setting: transaction_timeout is new in PostgreSQL 17.
-        "select set_config(s.name, w.value, true)"
-        " from unnest(%s::text[], %s::text[]) as w (name, value)"
-        " inner join pg_settings as s on lower(s.name) = lower(w.name)",
-        [[*SETTINGS, *_LIMITS], [*SETTINGS.values(), *_LIMITS.values()]],
-    ).fetchall()
 
 
 def _read_tables(connection: Connection) -> list[tuple[str, str, str, list[str]]]:
