@@ -30,8 +30,7 @@ from plainsql.query.declare import many, one, optional
 from tests.database.stepping import settled
 
 MIGRATION = Path(run_soak.__file__).parent / "migrations" / "0001_counters.sql"
-# Both replicas are copied at the same time: what one of them still needs must not be removed by the other.
-PRIMARY = {"synchronous_commit": "on", "wal_keep_size": "64MB"}
+PRIMARY = {"synchronous_commit": "on"}
 
 
 class Servers:

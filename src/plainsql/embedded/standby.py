@@ -231,8 +231,10 @@ def copy_primary(
         replication.conninfo,
     ]
     command += ["--no-password", "--checkpoint=fast", "--wal-method=stream", "--no-manifest"]
-    command += ["--create-slot", "--slot", replication.slot]
+    command += ["--slot", replication.slot]
     try:
+        # pg_basebackup would make it after its start: another checkpoint may remove the log in between.
+        follow(replication, binaries)
         done = identity.run([*command, *(["--no-sync"] if scratch else [])])
         if done.returncode != 0:
             raise EmbeddedServerError(
@@ -254,7 +256,7 @@ def copy_primary(
 
 
 def follow(replication: Replication, binaries: Binaries) -> None:
-    """Make the slot of a replica that was copied before, if it is missing."""
+    """Make the slot of a replica if it is missing: from then on the primary keeps what it writes."""
     _ask(binaries, replication.conninfo, _SLOT, replication.primary, slot=replication.slot)
 
 
