@@ -14,9 +14,10 @@ _MAY_IMPORT = {
     "pool": {"pool"},
     "execution": {"pool", "execution"},
     "caching": {"pool", "execution", "caching"},
+    "replicas": {"pool", "execution", "caching", "replicas"},
     "guest": {"pool", "execution", "guest"},
     # The modules right under the package.
-    "": {"pool", "execution", "caching", "guest", ""},
+    "": {"pool", "execution", "caching", "replicas", "guest", ""},
 }
 
 

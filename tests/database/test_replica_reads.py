@@ -74,7 +74,7 @@ def seen() -> Seen:
 
 
 @pytest.fixture
-async def db(servers: Servers, seen: Seen) -> AsyncGenerator[plainsql.Database]:
+async def replicated(servers: Servers, seen: Seen) -> AsyncGenerator[plainsql.Database]:
     async with plainsql.connect(servers.url, replicas=servers.urls, max_size=3, on_call=seen) as db:
         await settled(lambda: all(one.lag is not None for one in db.stats().replicas))
         yield db
@@ -130,47 +130,49 @@ async def put(executor: Any, n: int, key: int = 1) -> None:
 
 
 async def test_only_proved_reads_of_a_view_or_a_header_go_to_replicas(
-    db: plainsql.Database, seen: Seen
+    replicated: plainsql.Database, seen: Seen
 ) -> None:
-    view = db.replica(max_wait=5)
+    view = replicated.replica(max_wait=5)
     await put(view, 1)
-    assert seen.server == db.name
+    assert seen.server == replicated.name
     assert await counters.get(view, id=1) == 1
-    assert seen.server in {one.name for one in db.stats().replicas}
-    assert await counters.get(db, id=1) == 1
-    assert seen.server == db.name
+    assert seen.server in {one.name for one in replicated.stats().replicas}
+    assert await counters.get(replicated, id=1) == 1
+    assert seen.server == replicated.name
     assert await volatile(view) == 1
-    assert seen.server == db.name
+    assert seen.server == replicated.name
     async with view.transaction() as tx:
         assert await counters.get(tx, id=1) == 1
         assert not await tx.connection.fetchval("select pg_is_in_recovery()")
     assert [row.n async for row in counters.list_all.stream(view)] == [1]
-    assert seen.server != db.name
+    assert seen.server != replicated.name
     assert await counters.get.batch(view, [{"id": 1}, {"id": 9}]) == [1, None]
-    assert seen.server != db.name
-    assert await counters.get_by_header(db.replica(max_wait=5), id=1) == 1
-    assert seen.server != db.name
+    assert seen.server != replicated.name
+    assert await counters.get_by_header(replicated.replica(max_wait=5), id=1) == 1
+    assert seen.server != replicated.name
     await counters.get_cached(view, id=1)
-    assert seen.server == db.name, "what a replica says is not stored"
+    assert seen.server == replicated.name, "what a replica says is not stored"
 
 
 async def test_a_session_sees_its_writes_while_the_replicas_are_paused(
-    db: plainsql.Database, servers: Servers, seen: Seen
+    replicated: plainsql.Database, servers: Servers, seen: Seen
 ) -> None:
-    await put(db, 10)
+    await put(replicated, 10)
     for replica in servers.replicas:
         await asyncio.to_thread(replica.pause_replay)
     try:
-        async with db.causal(max_wait=0.01) as session:
+        async with replicated.causal(max_wait=0.01) as session:
             await put(session, 11)
             token = session.token
             assert await counters.get(session, id=1) == 11
-            assert seen.server == db.name
+            assert seen.server == replicated.name
         # Within a second no read goes to a paused replica, also without demands.
         async with asyncio.timeout(1.0):
-            await settled(lambda: {one.state for one in db.stats().replicas} == {"its replay is paused"})
-        await counters.get(db.replica(max_lag=60, own_writes=False), id=1)
-        assert seen.server == db.name
+            await settled(
+                lambda: {one.state for one in replicated.stats().replicas} == {"its replay is paused"}
+            )
+        await counters.get(replicated.replica(max_lag=60, own_writes=False), id=1)
+        assert seen.server == replicated.name
     finally:
         for replica in servers.replicas:
             await asyncio.to_thread(replica.resume_replay)
@@ -180,51 +182,51 @@ async def test_a_session_sees_its_writes_while_the_replicas_are_paused(
             assert seen.server != other.name
         assert len(session.token) == 8
         assert session.token not in (bytes(8), b"\xff" * 8)
-    await settled(lambda: {one.state for one in db.stats().replicas} == {"ok"})
+    await settled(lambda: {one.state for one in replicated.stats().replicas} == {"ok"})
 
 
 async def test_a_session_never_goes_back_on_replicas_that_are_late(
-    db: plainsql.Database, servers: Servers, seen: Seen
+    replicated: plainsql.Database, servers: Servers, seen: Seen
 ) -> None:
-    await put(db, 12)
-    await settled(lambda: all((one.lag or 1) < 0.5 for one in db.stats().replicas))
-    assert await counters.get(db.replica(max_wait=5), id=1) == 12
+    await put(replicated, 12)
+    await settled(lambda: all((one.lag or 1) < 0.5 for one in replicated.stats().replicas))
+    assert await counters.get(replicated.replica(max_wait=5), id=1) == 12
     set_delay = "alter system set recovery_min_apply_delay = {};\nselect pg_reload_conf()"
     for replica in servers.replicas:
         await asyncio.to_thread(replica.execute, set_delay.format("'1h'"))
     try:
-        async with db.causal(max_wait=0) as session:
+        async with replicated.causal(max_wait=0) as session:
             await put(session, 13)
             assert await counters.get(session, id=1) == 13, "its own write"
-        async with db.causal(max_wait=0) as session:
+        async with replicated.causal(max_wait=0) as session:
             assert await counters.get(session, id=1) == 12
-            assert seen.server != db.name
+            assert seen.server != replicated.name
             assert await counters.get.fresh(session, id=1) == 13
             assert await counters.get(session, id=1) == 13, "what it has seen on the primary"
-            assert seen.server == db.name
-        async with db.causal(session.token, max_wait=0) as session:
+            assert seen.server == replicated.name
+        async with replicated.causal(session.token, max_wait=0) as session:
             assert await counters.get(session, id=1) == 13, "what it has seen before"
     finally:
         for replica in servers.replicas:
             await asyncio.to_thread(replica.execute, set_delay.format("0"))
-    async with db.causal(session.token, max_wait=5) as session:
+    async with replicated.causal(session.token, max_wait=5) as session:
         assert await counters.get(session, id=1) == 13
-        assert seen.server != db.name
+        assert seen.server != replicated.name
 
 
-async def test_a_tenants_settings_are_those_of_its_reads_on_a_replica(db: plainsql.Database) -> None:
+async def test_a_tenants_settings_are_those_of_its_reads_on_a_replica(replicated: plainsql.Database) -> None:
     for name in ("a", "b"):
-        view = db.tenant(name).replica(max_wait=5)
+        view = replicated.tenant(name).replica(max_wait=5)
         assert await asyncio.gather(*(tenant(view) for _ in range(8))) == [f"{name}/true"] * 8
-    async with db.tenant("c").causal(max_wait=5) as session:
+    async with replicated.tenant("c").causal(max_wait=5) as session:
         assert await tenant(session) == "c/true"
 
 
-async def test_reads_in_progress_are_divided_among_the_replicas(db: plainsql.Database) -> None:
-    await put(db, 15)
-    view = db.replica(max_wait=5)
+async def test_reads_in_progress_are_divided_among_the_replicas(replicated: plainsql.Database) -> None:
+    await put(replicated, 15)
+    view = replicated.replica(max_wait=5)
     async with asyncio.timeout(10):
-        while not all(one.reads for one in db.stats().replicas):
+        while not all(one.reads for one in replicated.stats().replicas):
             assert await asyncio.gather(*(counters.get(view, id=1) for _ in range(20))) == [15] * 20
     # The latency of a replica counts as well: one that is slow gets its share of what is in progress alone.
     primary = PrimaryWatch(no_pool, ServerIdentity(lambda: None), by_transaction=False)
@@ -253,13 +255,13 @@ async def test_a_role_without_rights_on_statistics_reads_from_replicas(servers: 
 
 
 async def test_a_read_that_a_replica_refuses_runs_on_the_primary(
-    db: plainsql.Database, servers: Servers, seen: Seen
+    replicated: plainsql.Database, servers: Servers, seen: Seen
 ) -> None:
     await asyncio.to_thread(servers.primary.execute, "create unlogged table scratch as select 5 as n", "soak")
-    view = db.replica(max_wait=5)
+    view = replicated.replica(max_wait=5)
     assert await scratch(view) == 5
-    assert seen.server == db.name
-    assert sum(one.failed for one in db.stats().replicas) >= 1
+    assert seen.server == replicated.name
+    assert sum(one.failed for one in replicated.stats().replicas) >= 1
     # A genuine error is the primary's.
     await asyncio.to_thread(servers.primary.execute, "drop table scratch", "soak")
     with pytest.raises(asyncpg.UndefinedTableError) as raised:
@@ -268,24 +270,26 @@ async def test_a_read_that_a_replica_refuses_runs_on_the_primary(
 
 
 async def test_a_read_in_conflict_with_recovery_runs_on_the_primary(
-    db: plainsql.Database, servers: Servers, seen: Seen
+    replicated: plainsql.Database, servers: Servers, seen: Seen
 ) -> None:
-    await put(db, 20)
+    await put(replicated, 20)
     for replica in servers.replicas:
         await asyncio.to_thread(
             replica.execute, "alter system set max_standby_streaming_delay = 0;\nselect pg_reload_conf()"
         )
-    view = db.replica(max_wait=5)
+    view = replicated.replica(max_wait=5)
     reading = asyncio.create_task(slow(view))
-    await settled(lambda: any(one.in_use for one in db.stats().replicas))
+    await settled(lambda: any(one.in_use for one in replicated.stats().replicas))
     await asyncio.to_thread(servers.primary.execute, "truncate counters.counters", "soak")
     assert await reading == []
-    assert seen.server == db.name
+    assert seen.server == replicated.name
 
 
-async def test_reads_survive_a_crash_of_their_replica(db: plainsql.Database, servers: Servers) -> None:
-    await put(db, 30)
-    view = db.replica(max_wait=5)
+async def test_reads_survive_a_crash_of_their_replica(
+    replicated: plainsql.Database, servers: Servers
+) -> None:
+    await put(replicated, 30)
+    view = replicated.replica(max_wait=5)
     read = 0
 
     async def keep_reading() -> None:
@@ -301,14 +305,14 @@ async def test_reads_survive_a_crash_of_their_replica(db: plainsql.Database, ser
         "select string_agg(a.pid::text, ' ') from pg_stat_activity as a"
         " where a.backend_type = 'client backend' and a.pid <> pg_backend_pid()",
     )
-    assert db._state.replicas is not None
-    replica = db._state.replicas.replicas[0]
+    assert replicated._state.replicas is not None
+    replica = replicated._state.replicas.replicas[0]
     opened = replica.generation
     os.kill(int(pids.split()[0]), signal.SIGKILL)
     await settled(lambda: replica.generation > opened)  # all of its connections are new
     at = read
     await settled(lambda: read > at + 50)
-    await settled(lambda: db.stats().replicas[0].state == "ok")
+    await settled(lambda: replicated.stats().replicas[0].state == "ok")
     for reader in readers:
         reader.cancel()
     done, _ = await asyncio.wait(readers)
@@ -330,10 +334,10 @@ async def test_a_missing_replica_is_named_once_and_never_with_its_password(
 
 
 async def test_the_health_checks_show_each_server(
-    db: plainsql.Database, servers: Servers, monkeypatch: pytest.MonkeyPatch
+    replicated: plainsql.Database, servers: Servers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await put(db, 35)
-    health = await db.check(migrations=False)
+    await put(replicated, 35)
+    health = await replicated.check(migrations=False)
     assert [health[f"replica {number}"].state for number in (1, 2)] == ["ok", "ok"]
     monkeypatch.setenv("DATABASE_URL", servers.url)
     monkeypatch.setenv("DATABASE_REPLICA_URLS", f" {servers.urls[0]}\n{servers.url} ")
