@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from plainsql.cli.db.common import print_json
 from plainsql.cli.exit_codes import FINDINGS, FINE
 from plainsql.cli.migrate_target import guarded
 from plainsql.cli.number_range import LOCK_RETRIES, LOCK_TIMEOUT
@@ -84,6 +83,8 @@ def partitions(
                 on_waiting=lambda text: print(f"waiting: {printable(text)}", file=sys.stderr),
             )
         if json:
+            from plainsql.cli.db.common import print_json
+
             print_json([_entry(step, done=done.done) for step in done.steps])
         else:
             _print(done.steps, done=done.done, tables=len(declared))
