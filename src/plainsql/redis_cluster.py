@@ -36,8 +36,7 @@ class ClusterRoute(Majority):
         self, address: RedisAddress, nodes: Nodes, explain: Callable[[BaseException, Node], Exception]
     ) -> None:
         """``explain`` returns the error of a question to a node."""
-        super().__init__(address.nodes, nodes, 1)
-        self._explain = explain
+        super().__init__(address.nodes, nodes, 1, explain)
         # A certificate is one of names.
         self._by_name = address.url.startswith("rediss:")
         self._owners: tuple[_Owner, ...] | None = None
@@ -130,12 +129,6 @@ class ClusterRoute(Majority):
     def described(self) -> str:
         masters = len(self._owners or ())
         return f"a cluster of {self._size} nodes, {masters} of them masters, by the majority"
-
-    async def _ask(self, member: Node) -> View:
-        try:
-            return await self._view_of(member)
-        except Exception as error:  # noqa: BLE001 (all are explained)
-            raise self._explain(error, member) from None
 
     async def _view_of(self, member: Node) -> View:
         protocol = await self.nodes.at(member).connect()

@@ -125,7 +125,15 @@ class Nodes:
 class Majority(ABC):
     """Queries all members for the masters, and keeps the answer of their majority."""
 
-    def __init__(self, seeds: Iterable[Node], nodes: Nodes, least: int) -> None:
+    def __init__(
+        self,
+        seeds: Iterable[Node],
+        nodes: Nodes,
+        least: int,
+        explain: Callable[[BaseException, Node], Exception],
+    ) -> None:
+        """``explain`` returns the error of a question to a member."""
+        self._explain = explain
         self._seeds = frozenset(seeds)
         self._members = self._seeds
         self._size = self._least = least
@@ -141,8 +149,8 @@ class Majority(ABC):
         self._renewal: asyncio.TimerHandle | None = None
 
     @abstractmethod
-    async def _ask(self, member: Node) -> View:
-        """Return the answer of a member."""
+    async def _view_of(self, member: Node) -> View:
+        """Return the answer of a member. May raise any error."""
 
     @abstractmethod
     def _adopt(self, choice: Any) -> None:
@@ -172,6 +180,13 @@ class Majority(ABC):
         self.trusted_until = -inf
         self.is_used = True
         self._renew_at(asyncio.get_running_loop().time())
+
+    async def _ask(self, member: Node) -> View:
+        """Return the answer of a member; raise the explained error."""
+        try:
+            return await self._view_of(member)
+        except Exception as error:  # noqa: BLE001 (all are explained)
+            raise self._explain(error, member) from None
 
     async def _ask_all(self) -> None:
         loop = asyncio.get_running_loop()

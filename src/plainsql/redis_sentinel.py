@@ -27,10 +27,9 @@ class SentinelRoute(Majority):
         explain: Callable[[BaseException, Node], Exception],
     ) -> None:
         """``explain`` returns the error of a question to a Sentinel."""
-        super().__init__(address.nodes, sentinels, len(set(address.nodes)))
+        super().__init__(address.nodes, sentinels, len(set(address.nodes)), explain)
         self._service = address.service
         self._servers = servers
-        self._explain = explain
         self._voters: dict[Node, tuple[RedisProtocol, str]] = {}
         """The identity of the Sentinel at the other end of a connection."""
         self.master: Node | None = None
@@ -88,12 +87,6 @@ class SentinelRoute(Majority):
 
     def described(self) -> str:
         return f"{self._service}: the master {self.master}, by the majority of {self._size} Sentinels"
-
-    async def _ask(self, member: Node) -> View:
-        try:
-            return await self._view_of(member)
-        except Exception as error:  # noqa: BLE001 (all are explained)
-            raise self._explain(error, member) from None
 
     async def _view_of(self, member: Node) -> View:
         protocol = await self.nodes.at(member).connect()

@@ -350,9 +350,16 @@ class Database(Executor):
         Raises ``SettingsError`` if there is no layer of that name.
         """
         check("check", layer=layer, migrations=migrations, timeout=timeout)
-        name, _, settings, writer = self._options[:4]
-        lend = partial(lend_shared, self._shared)
-        return check_health(lend, name, settings, writer, layer=layer, migrations=migrations, timeout=timeout)
+        options = self._options
+        return check_health(
+            partial(lend_shared, self._shared),
+            options.name,
+            options.tenant_settings,
+            options.writer,
+            layer=layer,
+            migrations=migrations,
+            timeout=timeout,
+        )
 
     def close(self) -> None:
         """Close the connection. An open transaction is rolled back."""

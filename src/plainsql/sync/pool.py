@@ -326,9 +326,16 @@ class Pool(_PoolExecutor):
         Raises ``SettingsError`` if there is no layer of that name.
         """
         check("check", layer=layer, migrations=migrations, timeout=timeout)
-        name, _, settings, writer = self._options[:4]
-        lend = self._connections.borrow
-        return check_health(lend, name, settings, writer, layer=layer, migrations=migrations, timeout=timeout)
+        options = self._options
+        return check_health(
+            self._connections.borrow,
+            options.name,
+            options.tenant_settings,
+            options.writer,
+            layer=layer,
+            migrations=migrations,
+            timeout=timeout,
+        )
 
     def close(self, timeout: float | None = 10.0) -> None:
         """Close the idle connections, and each one in use when its call has ended.
