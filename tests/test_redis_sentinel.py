@@ -185,6 +185,7 @@ async def test_one_sentinel_is_not_believed(group: SentinelGroup) -> None:
     finally:
         for sentinel in away:
             sentinel.start()
+    until(group.are_agreed, "the Sentinels are back")
     async with RedisConnection(group.url) as link:
         assert await link.run(COUNT, ["s:one"], [], deadline=5, trusted=True) == 2
 
