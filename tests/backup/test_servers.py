@@ -56,9 +56,9 @@ def test_a_physical_backup_is_a_server_again(short_folder: Path, tmp_path: Path)
             address = f"host={connection.info.host} port={connection.info.port} user=postgres"
         with (node.data / "postgresql.auto.conf").open("a") as settings:
             settings.write(f"primary_conninfo = '{address}'\n")
-        for file in (node.data / "standby.signal", node.data):
-            file.touch()
-            node.give(file)
+        for place in (node.data / "standby.signal", node.data):
+            place.touch()
+            node.give(place)
         node.start({name: source.execute(f"show {name}") for name in _AT_LEAST_THE_PRIMARYS})
         # A standby has no rows of unlogged tables.
         dump, of_standby = create_dump(node.url(), tmp_path / "of-standby")
