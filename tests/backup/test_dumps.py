@@ -258,7 +258,8 @@ def test_odd_names_and_encodings_come_back(
             with psycopg.connect(url, autocommit=True) as ascii_only:
                 run(ascii_only, "create table t as select convert_from('\\xfffe', 'SQL_ASCII') as n")
             backup = create_dump(url, tmp_path)
-            assert restore_dump(url, *backup, replace=True, verify=True).old_name is not None
+            old = restore_dump(url, *backup, replace=True, verify=True).old_name
+            assert (old,) in databases(server, f"{'ü' * 15}%")
         finally:
             for (each,) in databases(server, f"{'ü' * 15}%"):
                 connection.execute(SQL("drop database {}").format(Identifier(each)))
