@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -17,7 +18,7 @@ from queue import Queue
 import psycopg
 import pytest
 
-from plainsql.backup import child_process, create_dump, restore_dump
+from plainsql.backup import BackupError, child_process, create_dump, restore_dump
 from plainsql.cli.app import main
 from plainsql.crypto.file_encryption import FILE_KEYS_VARIABLE
 from plainsql.embedded import EmbeddedServer
@@ -98,7 +99,7 @@ def test_an_interrupted_backup_leaves_nothing_and_a_killed_one_no_backup(
         run(connection, "create table notes as select n from generate_series(1, 10) as n")
         connection.commit()
         # pg_dump reads this catalog, and our own session does not.
-        run(connection, "lock table pg_description in access exclusive mode")
+        run(connection, "lock table pg_seclabel in access exclusive mode")
 
         def waits() -> list[int]:
             return sessions(server.url(), "pg_dump", name)
@@ -131,6 +132,23 @@ def test_an_interrupted_backup_leaves_nothing_and_a_killed_one_no_backup(
     assert capfd.readouterr().err == f"removed {left}: an earlier backup was killed\n"
     (backup,) = killed.iterdir()
     assert backup.name.startswith(f"{name}-")
+
+
+def test_a_function_that_is_dropped_meanwhile_fails_the_backup(
+    fresh_database_url: str, tmp_path: Path, server: EmbeddedServer
+) -> None:
+    with psycopg.connect(fresh_database_url) as holder, ThreadPoolExecutor(1) as executor:
+        run(holder, "create function f() returns int language sql as 'select 1'")
+        holder.commit()
+        # pg_dump reads this catalog after the list of functions, and before their definitions.
+        run(holder, "lock table pg_seclabel in access exclusive mode")
+        backup = executor.submit(create_dump, fresh_database_url, tmp_path, digests=False)
+        wait_until(lambda: sessions(server.url(), "pg_dump", holder.info.dbname))
+        run(holder, "drop function f()")
+        holder.commit()
+        with pytest.raises(BackupError, match=r"the function public\.f was dropped while"):
+            backup.result()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_program_ends_with_the_processes_that_it_has_started() -> None:

@@ -16,7 +16,7 @@ import psycopg
 
 from plainsql.backup.backup_folder import backup_place, new_folder
 from plainsql.backup.child_process import Child, OnProgress, ignore_progress, running
-from plainsql.backup.contents import CONTENTS, Contents, read_contents, snapshot
+from plainsql.backup.contents import CONTENTS, Contents, dropped_functions, read_contents, snapshot
 from plainsql.backup.database_session import Connection, connect, major_of, same_server, server_version
 from plainsql.backup.errors import BackupError
 from plainsql.backup.manifest import Manifest, StoredFile
@@ -79,6 +79,11 @@ def create_dump(
                 with _contents(facts, digests, on_progress) as contents:
                     files = _dump(url, facts, folder, keys, jobs, contents.check, on_progress)
                     read = contents.wait()
+                if gone := dropped_functions(connection):
+                    raise BackupError(
+                        f"the function {gone[0]} was dropped while the dump was written",
+                        hint="a migration changes the database: try again",
+                    )
                 read = msgspec.structs.replace(
                     read, sequences=read_sequences(connection, earlier=facts.sequences)
                 )
