@@ -95,6 +95,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "layer_folders",
     },
     "http_errors": CORE | {"database"},
+    "asgi": CORE | {"database"},
     "otel": CORE | {"conninfo", "database"},
     "sync": CORE
     | {
