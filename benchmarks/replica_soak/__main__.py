@@ -7,6 +7,7 @@ import asyncio
 import json
 import sys
 
+from benchmarks.replica_soak.reactions import REACTIONS, measure
 from benchmarks.replica_soak.replica_faults import FAULTS
 from benchmarks.replica_soak.run_soak import BROKEN, Plan, soak
 
@@ -23,7 +24,16 @@ def main() -> int:
     parser.add_argument(
         "--break", dest="broken", choices=sorted(BROKEN), default="", help="a fault that the checks must find"
     )
+    parser.add_argument(
+        "--reactions",
+        nargs="*",
+        choices=sorted(REACTIONS),
+        help="measure the reactions to faults of a replica: exit 1 if one takes more than a second",
+    )
     options = parser.parse_args()
+    if options.reactions is not None:
+        found = asyncio.run(measure(options.reactions or list(REACTIONS), print))
+        return 1 if any(one.is_late for one in found) else 0
     plan = Plan(
         seconds=options.seconds,
         chains=options.chains,

@@ -16,7 +16,7 @@ from plainsql import embedded
 from plainsql.embedded import EmbeddedServer
 from plainsql.errors import EmbeddedServerError
 
-__all__ = ["FAULTS", "ReplicaFaults", "start_replica"]
+__all__ = ["FAULTS", "ReplicaFaults", "kill_server", "processes_of", "start_again", "start_replica"]
 
 _LATE_MS: Final = 400
 
@@ -24,6 +24,29 @@ _LATE_MS: Final = 400
 def start_replica(primary: EmbeddedServer, folder: Path) -> EmbeddedServer:
     """Start a replica in a folder, which keeps its address."""
     return embedded.start(folder, replica_of=primary, settings={"fsync": "off"})
+
+
+def start_again(primary: EmbeddedServer, replica: EmbeddedServer, *, is_new: bool = False) -> EmbeddedServer:
+    """Start a replica that does not run any more, or whose data are its own: then as a new copy."""
+    replica.stop()
+    if is_new:
+        shutil.rmtree(replica.folder)
+    return start_replica(primary, replica.folder)
+
+
+def processes_of(server: EmbeddedServer) -> list[int]:
+    """Return the processes of a server, its postmaster first."""
+    postmaster = server.pid
+    assert postmaster is not None
+    children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
+    return [postmaster, *map(int, children)]
+
+
+def kill_server(server: EmbeddedServer) -> None:
+    """Kill all processes of a server, as the loss of its machine does."""
+    for pid in processes_of(server):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 class ReplicaFaults:
@@ -86,10 +109,7 @@ class ReplicaFaults:
         await asyncio.to_thread(replica.promote)
         await asyncio.to_thread(replica.execute, "update counters.counters set n = 0", "soak")
         await asyncio.sleep(1.0)
-        folder = replica.folder
-        await asyncio.to_thread(replica.stop)
-        await asyncio.to_thread(shutil.rmtree, folder)
-        self.replicas[at] = await asyncio.to_thread(start_replica, self._primary, folder)
+        self.replicas[at] = await asyncio.to_thread(start_again, self._primary, replica, is_new=True)
 
 
 FAULTS: Final = {
