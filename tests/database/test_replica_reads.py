@@ -445,7 +445,7 @@ async def test_closing_the_database_ends_reads_that_wait_for_a_replica(servers: 
         async with db.causal(max_wait=60) as session:
             await put(session, 80)
             reading = asyncio.create_task(counters.get(session, id=1))
-            await settled(lambda: db._state.replicas.replicas[0].poller._hurry.is_set())  # type: ignore[union-attr]
+            await settled(db._state.replicas.replicas[0].poller._hurry.is_set)  # type: ignore[union-attr]
             assert not reading.done()
             async with asyncio.timeout(5):
                 await db.close()
