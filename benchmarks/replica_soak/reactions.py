@@ -20,7 +20,7 @@ from unittest import mock
 
 import plainsql
 from benchmarks.replica_soak.queries import counters
-from benchmarks.replica_soak.replica_faults import kill_server, processes_of, start_again, start_replica
+from benchmarks.replica_soak.servers import kill_server, processes_of, start_again, start_replica
 from plainsql import embedded, migrate
 from plainsql.database import Call
 from plainsql.embedded import EmbeddedServer

@@ -15,6 +15,8 @@ from collections.abc import Awaitable, Callable
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from asyncpg import exceptions
+
 from plainsql.connect_errors import cannot_connect
 from plainsql.database.execution.link import Executes
 from plainsql.database.pool.pooled_connection import PooledConnection
@@ -319,6 +321,8 @@ class Replica:
         """Return why it cannot be reached, without anything that may be a secret."""
         if isinstance(error, TimeoutError) and not isinstance(error, PlainsqlError):
             return "it does not answer"
+        if isinstance(error, exceptions.InternalClientError):  # it ended in the middle of its set-up
+            return "the server there has closed the connection"
         state: str | None = getattr(error, "sqlstate", None)
         if state == "42501":
             return "the role may not execute pg_control_system() or pg_control_recovery()"
