@@ -15,7 +15,7 @@ NEVER: Final = float("-inf")
 class PooledConnection:
     """A connection of the pool, idle or in use."""
 
-    __slots__ = ("born", "connection", "has_pipelines", "idle_since", "tenant")
+    __slots__ = ("born", "connection", "has_pipelines", "idle_since", "is_lent", "tenant")
 
     def __init__(self, connection: Any) -> None:
         self.connection = connection
@@ -26,5 +26,7 @@ class PooledConnection:
         self.idle_since = self.born
         self.tenant: Tenant | None = None
         """The tenant that its session carries."""
+        self.is_lent = False
+        """True in a block, which need not wait for the server while it holds the connection."""
         self.has_pipelines = False
         """True if pipelines of reads prefer it: it has prepared their statements."""

@@ -26,7 +26,11 @@ _IDLE_AFTER_S: Final = 10.0
 _HURRY_S: Final = 0.001
 """Seconds between two polls while a read waits."""
 _RETRY_S: Final = 0.25
-"""Seconds between two attempts to reach a server that does not answer."""
+"""Seconds between two attempts to reach a server that does not answer. The first one follows immediately."""
+_RECONNECT_S: Final = 0.5
+_RECONNECT_FACTOR: Final = 3.0
+"""A new connection may take so many times what the last one took, and half a second at least. What the
+network has swallowed is sent again after seconds, so a new attempt finds a server that is back sooner."""
 
 
 class Poller:
@@ -49,6 +53,9 @@ class Poller:
         self._news: asyncio.Future[None] | None = None
         self._task: asyncio.Task[None] | None = None
         self._connection: Any = None
+        self.connect_s = 0.0
+        """Seconds that the last connection took; 0 until there was one."""
+        self._has_failed = False
 
     def start(self) -> None:
         """Begin to poll."""
@@ -105,12 +112,25 @@ class Poller:
         try:
             if self._connection is None or self._connection.is_closed():
                 self._drop()
-                self._connection = await self._connect()
+                self._connection = await self._reconnect()
             async with asyncio.timeout(ANSWER_S):
                 await self._poll(self._connection, monotonic())
         except Exception as error:  # noqa: BLE001 (a server may fail in any way, and the next poll finds out)
             self._drop()
             self._failed(error)
-            return _RETRY_S
+            pause, self._has_failed = _RETRY_S if self._has_failed else 0.0, True
+            return pause
+        self._has_failed = False
         idle = monotonic() - self._used_at > _IDLE_AFTER_S
         return _IDLE_POLL_S if idle else POLL_S
+
+    async def _reconnect(self) -> Any:
+        began, known = monotonic(), self.connect_s
+        limit = max(_RECONNECT_S, _RECONNECT_FACTOR * known) if known else None
+        async with asyncio.timeout(limit):
+            connection = await self._connect()
+        taken = monotonic() - began
+        self.connect_s = (
+            min(taken, 2 * known) if known else taken
+        )  # one may have waited for the server's return
+        return connection

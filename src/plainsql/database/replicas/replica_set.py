@@ -30,6 +30,7 @@ class ReplicaSet:
         self.primary = primary
         self.replicas = replicas
         self._no_wait_before = float("-inf")
+        self._is_closed = False
 
     async def start(self) -> None:
         """Begin to poll the servers, and wait a moment for their first answers."""
@@ -41,6 +42,7 @@ class ReplicaSet:
 
     async def close(self) -> None:
         """Stop polling, and close the connections to the replicas. Call it when no read is in progress."""
+        self._is_closed = True  # reads that wait for a replica go on, on the primary
         await self.primary.poller.stop()
         for replica in self.replicas:
             await replica.poller.stop()
@@ -86,7 +88,7 @@ class ReplicaSet:
         """Wait a moment for a position of what a scope has seen."""
         with suppress(TimeoutError):
             async with asyncio.timeout(_POSITION_S):
-                while not scope.resolve(self.primary.last):
+                while not self._is_closed and not scope.resolve(self.primary.last):
                     home = scope.home
                     await asyncio.wait([(self.primary if home is None else home).poller.news()])
 
@@ -97,7 +99,7 @@ class ReplicaSet:
             return None
         try:
             async with asyncio.timeout(demand.max_wait):
-                while any(replica.may_get_well for replica in self.replicas):
+                while not self._is_closed and any(replica.may_get_well for replica in self.replicas):
                     news = [replica.poller.news() for replica in self.replicas if replica.may_get_well]
                     await asyncio.wait(
                         (self.primary.poller.news(), *news), return_when=asyncio.FIRST_COMPLETED
