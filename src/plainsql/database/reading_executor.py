@@ -8,12 +8,13 @@ from typing import Self
 from asyncpg import exceptions
 
 from plainsql.database.executor import Executor
-from plainsql.database.replicas.read_scope import ReadScope
 from plainsql.database.replicas.routed import Routed
-from plainsql.database.replicas.scoped_pool import MAX_WAIT_S, Demand, ScopedPool
+from plainsql.database.replicas.scoped_pool import ScopedPool
 from plainsql.database.state import DatabaseState
 from plainsql.errors import PlainsqlError
 from plainsql.options import check
+from plainsql.replication.demand import MAX_WAIT_S, Demand
+from plainsql.replication.read_scope import ReadScope
 from plainsql.statements.model import DEFAULT_MAX_LAG_S
 
 __all__ = ["CausalSession", "ReadingExecutor", "ReplicaView"]

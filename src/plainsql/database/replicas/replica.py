@@ -18,13 +18,15 @@ from plainsql.connect_errors import cannot_connect
 from plainsql.database.execution.link import Executes
 from plainsql.database.pool.tenant_pool import DatabasePool
 from plainsql.database.replicas.poller import FRESH_S, Poller
-from plainsql.database.replicas.positions import Position, ReplicaReport, read_replica, read_system
 from plainsql.errors import PlainsqlError
+from plainsql.replication.positions import Position, ReplicaReport, read_replica, read_system
+from plainsql.replication.replica_condition import PROMOTED, fault_of
+from plainsql.replication.replica_stats import ReplicaStats
 
 if TYPE_CHECKING:
     from plainsql.database.replicas.primary_watch import PrimaryWatch
 
-__all__ = ["Replica", "ReplicaServer", "ReplicaStats"]
+__all__ = ["Replica", "ReplicaServer"]
 
 _log = logging.getLogger("plainsql")
 
@@ -37,36 +39,11 @@ _TURNS_S: Final = 10.0
 """So many changes of the server in so many seconds mean that an address leads to several."""
 
 
-_PROMOTED: Final = "it is no standby: it was promoted, or its URL is that of a primary"
-
-
 class ReplicaServer(NamedTuple):
     """The connections of a replica, and the chain of the calls on them."""
 
     pool: DatabasePool
     chain: Executes
-
-
-class ReplicaStats(NamedTuple):
-    """The state of a replica, and the number of its connections and reads."""
-
-    name: str
-    """Its URL without its password."""
-    state: str
-    """``ok``, or why no read goes there."""
-    lag: float | None
-    """Seconds that it is behind the primary at most; None if that is not known."""
-    reads: int
-    """Reads that it answered."""
-    failed: int
-    """Reads that ran on another server in the end."""
-    latency: float
-    """The mean of the last reads, in seconds."""
-    open: int
-    in_use: int
-    idle: int
-    waiting: int
-    max_size: int
 
 
 class Replica:
@@ -164,7 +141,7 @@ class Replica:
             return False
         for connection in self.server.pool.connections.drivers_connections:
             if not connection.is_closed() and _standby_report(connection) != "on":
-                self._why = _PROMOTED
+                self._why = PROMOTED
                 self._warn()
                 return False
         return True
@@ -212,26 +189,9 @@ class Replica:
         if self.reads == self._reads_at_poll:  # its mean would stay as it was, and so would the choice
             self.latency += _WEIGHT * (now - sent_at - self.latency)
         self._reads_at_poll = self.reads
-        self._why = self._fault(report, connection)
+        primary = self._primary
+        self._why = fault_of(report, _standby_report(connection), self._system, primary.last, primary.system)
         self._warn()
-
-    def _fault(self, report: ReplicaReport, connection: Any) -> str:
-        """Return why no read may go to a replica that answers; empty if reads may."""
-        last, system = self._primary.last, self._primary.system
-        if not report.is_standby:
-            return _PROMOTED
-        if _standby_report(connection) is None:
-            return "a pooler keeps its report of a promotion back: name the server itself"
-        if system is not None and system != self._system:
-            return "it belongs to another cluster than the primary"
-        if report.position is None:
-            return "its timeline is not known: grant pg_read_all_stats to the role"
-        if report.is_paused:
-            return "its replay is paused"
-        position = None if last is None else last.position
-        if position is not None and position.timeline != report.position.timeline:
-            return "it is on another timeline than the primary"
-        return ""
 
     def _poll_failed(self, error: Exception) -> None:
         now = monotonic()
