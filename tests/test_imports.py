@@ -83,6 +83,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "fakes": CORE,
     "copy_output": CORE | {"copy_rows"},
     "vector": CORE | {"application", "connect_errors", "encoding", "plans", "pydantic_schema", "settings"},
+    "replication": FLOOR | {"statements"},
     "speed": CORE,
     "database": CORE
     | {
@@ -93,6 +94,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "encoding",
         "health",
         "layer_folders",
+        "replication",
     },
     "http_errors": CORE | {"database"},
     "asgi": CORE | {"database"},
@@ -101,7 +103,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {
         *("copy_rows", "copy_output", "encoding", "settings", "application", "conninfo", "connect_errors"),
         *("vector", "cache", "redis_connection", "health", "layer_folders"),
-        *("codec", "credentials", "project_codecs"),
+        *("codec", "credentials", "project_codecs", "replication"),
     },
     "migrate": FLOOR
     | {"settings", "setting_tables", "conninfo", "connect_errors", "extension_names", "statements"},

@@ -14,13 +14,14 @@ from plainsql.database.pool.contexts import Block
 from plainsql.database.pool.holders import Use
 from plainsql.database.pool.pooled_connection import PooledConnection
 from plainsql.database.pool.tenant_pool import DatabasePool
-from plainsql.database.replicas.read_scope import ReadScope
 from plainsql.database.replicas.routed import Routed
-from plainsql.database.replicas.scoped_pool import MAX_WAIT_S, Demand, ScopedPool
+from plainsql.database.replicas.scoped_pool import ScopedPool
 from plainsql.database.state import DatabaseState
 from plainsql.errors import PlainsqlError
 from plainsql.options import check
 from plainsql.query import CompiledQuery, QueryText
+from plainsql.replication.demand import MAX_WAIT_S, Demand
+from plainsql.replication.read_scope import ReadScope
 from plainsql.statements.model import DEFAULT_MAX_LAG_S
 from plainsql.tenancy import Tenant
 

@@ -22,14 +22,16 @@ from plainsql.database.execution.link import Executes
 from plainsql.database.pool.pooled_connection import PooledConnection
 from plainsql.database.pool.tenant_pool import DatabasePool
 from plainsql.database.replicas.poller import FRESH_S, Poller
-from plainsql.database.replicas.positions import Position, ReplicaReport, read_replica, read_system
 from plainsql.database.replicas.unanswered import cut_unanswered
 from plainsql.errors import PlainsqlError
+from plainsql.replication.positions import Position, ReplicaReport, read_replica, read_system
+from plainsql.replication.replica_condition import PROMOTED, fault_of
+from plainsql.replication.replica_stats import ReplicaStats
 
 if TYPE_CHECKING:
     from plainsql.database.replicas.primary_watch import PrimaryWatch
 
-__all__ = ["Replica", "ReplicaServer", "ReplicaStats"]
+__all__ = ["Replica", "ReplicaServer"]
 
 _log = logging.getLogger("plainsql")
 
@@ -43,36 +45,11 @@ _TURNS_S: Final = 10.0
 """So many changes of the server in so many seconds mean that an address leads to several."""
 
 
-_PROMOTED: Final = "it is no standby: it was promoted, or its URL is that of a primary"
-
-
 class ReplicaServer(NamedTuple):
     """The connections of a replica, and the chain of the calls on them."""
 
     pool: DatabasePool
     chain: Executes
-
-
-class ReplicaStats(NamedTuple):
-    """The state of a replica, and the number of its connections and reads."""
-
-    name: str
-    """Its URL without its password."""
-    state: str
-    """``ok``, or why no read goes there."""
-    lag: float | None
-    """Seconds that it is behind the primary at most; None if that is not known."""
-    reads: int
-    """Reads that it answered."""
-    failed: int
-    """Reads that ran on another server in the end."""
-    latency: float
-    """The mean of the last reads, in seconds."""
-    open: int
-    in_use: int
-    idle: int
-    waiting: int
-    max_size: int
 
 
 class Replica:
@@ -173,9 +150,9 @@ class Replica:
         if self.epoch != epoch or generation not in (None, self.generation):
             return False
         for connection, settings in list(self._reports.items()):
-            if _is_standby(settings) is not True:
+            if _standby_report(settings) != "on":
                 # Its connection may be gone when the next read ends: the epoch keeps what is known.
-                self._why = _PROMOTED
+                self._why = PROMOTED
                 self._warn()
                 self._end_epoch(None)
                 return False
@@ -204,11 +181,11 @@ class Replica:
         self.generation += 1
         known = self.position
         report = await read_replica(connection)
-        for old in [old for old in self._reports if old.is_closed() and _is_standby(self._reports[old])]:
+        for old in [old for old in self._reports if old.is_closed() and _standby_report(self._reports[old]) == "on"]:
             del self._reports[old]
         self._reports[connection] = connection.get_settings()
         if not report.is_standby:  # a pooler may pass on the report of another server
-            self._why = _PROMOTED
+            self._why = PROMOTED
             self._begin_epoch(report, connection)
         elif known is not None and (report.position is None or report.position.lsn < known.lsn):
             self._begin_epoch(report, connection)  # it has restarted, or was made from an older backup
@@ -234,26 +211,9 @@ class Replica:
         if self.reads == self._reads_at_poll:  # its mean would stay as it was, and so would the choice
             self.latency += _WEIGHT * (now - sent_at - self.latency)
         self._reads_at_poll = self.reads
-        self._why = self._fault(report, connection)
+        primary = self._primary
+        self._why = fault_of(report, _standby_report(connection.get_settings()), self._system, primary.last, primary.system)
         self._warn()
-
-    def _fault(self, report: ReplicaReport, connection: Any) -> str:
-        """Return why no read may go to a replica that answers; empty if reads may."""
-        last, system = self._primary.last, self._primary.system
-        if not report.is_standby:
-            return _PROMOTED
-        if _is_standby(connection.get_settings()) is None:
-            return "a pooler keeps its report of a promotion back: name the server itself"
-        if system is not None and system != self._system:
-            return "it belongs to another cluster than the primary"
-        if report.position is None:
-            return "its timeline is not known: grant pg_read_all_stats to the role"
-        if report.is_paused:
-            return "its replay is paused"
-        position = None if last is None else last.position
-        if position is not None and position.timeline != report.position.timeline:
-            return "it is on another timeline than the primary"
-        return ""
 
     def _poll_failed(self, error: Exception) -> None:
         now = monotonic()
@@ -330,7 +290,7 @@ class Replica:
         return said.message.removeprefix(f"cannot connect to {self.name}: ")
 
 
-def _is_standby(settings: Any) -> bool | None:
-    """Return what the server has reported last on a connection. None: it has reported nothing."""
+def _standby_report(settings: Any) -> str | None:
+    """Return what the server has reported last: ``on`` for a standby. None: it has reported nothing."""
     report: str | None = getattr(settings, "in_hot_standby", None)
-    return None if report is None else report == "on"
+    return report

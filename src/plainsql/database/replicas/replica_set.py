@@ -9,9 +9,9 @@ from time import monotonic
 from typing import Final
 
 from plainsql.database.replicas.primary_watch import PrimaryWatch
-from plainsql.database.replicas.read_scope import ReadScope
 from plainsql.database.replicas.replica import Replica
-from plainsql.database.replicas.scoped_pool import Demand
+from plainsql.replication.demand import Demand
+from plainsql.replication.read_scope import ReadScope
 
 __all__ = ["ReplicaSet"]
 

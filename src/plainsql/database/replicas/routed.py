@@ -18,9 +18,10 @@ from plainsql.database.pool.lost_connection import is_lost
 from plainsql.database.pool.tenant_pool import AroundCommit, TenantPool
 from plainsql.database.replicas.replica import Replica
 from plainsql.database.replicas.replica_set import ReplicaSet
-from plainsql.database.replicas.scoped_pool import Demand, ScopedPool
+from plainsql.database.replicas.scoped_pool import ScopedPool
 from plainsql.errors import ConnectError, ContractError, PlainsqlError, PoolTimeoutError
 from plainsql.query import Args, CompiledQuery
+from plainsql.replication.demand import Demand
 
 __all__ = ["Routed"]
 
