@@ -7,9 +7,9 @@ import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from time import monotonic
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-__all__ = ["ANSWER_S", "FRESH_S", "POLL_S", "Poller"]
+__all__ = ["ANSWER_S", "FRESH_S", "POLL_S", "Pace", "Poller"]
 
 _log = logging.getLogger("plainsql")
 
@@ -29,6 +29,19 @@ _RETRY_S: Final = 0.25
 """Seconds between two attempts to reach a server that does not answer."""
 
 
+class Pace(NamedTuple):
+    """The seconds of a poller: between its polls, and for an answer."""
+
+    poll: float = POLL_S
+    idle: float = _IDLE_POLL_S
+    """Between two polls while no read uses what they find."""
+    retry: float = _RETRY_S
+    """Between two attempts to reach what does not answer."""
+    answer: float = ANSWER_S
+    hurry: float = _HURRY_S
+    """Between two polls while a call waits for what they find."""
+
+
 class Poller:
     """Polls one server on a connection of its own."""
 
@@ -37,6 +50,7 @@ class Poller:
         connect: Callable[[], Awaitable[Any]],
         poll: Callable[[Any, float], Awaitable[object]],
         failed: Callable[[Exception], object],
+        pace: Pace = Pace(),  # noqa: B008 (immutable)
     ) -> None:
         self._connect = connect
         """Opens the connection."""
@@ -44,6 +58,8 @@ class Poller:
         """Polls the server on the connection; the second argument is the time of the beginning."""
         self._failed = failed
         """Called with the error of each poll that failed."""
+        self._pace = pace
+        self._has_failed = False
         self._hurry = asyncio.Event()
         self._used_at = monotonic()
         self._news: asyncio.Future[None] | None = None
@@ -90,7 +106,7 @@ class Poller:
                     news.set_result(None)
                 if self._hurry.is_set():
                     self._hurry.clear()
-                    await asyncio.sleep(_HURRY_S if pause < _RETRY_S else pause)
+                    await asyncio.sleep(pause if self._has_failed else self._pace.hurry)
                 else:
                     with suppress(TimeoutError):
                         async with asyncio.timeout(pause):
@@ -106,11 +122,13 @@ class Poller:
             if self._connection is None or self._connection.is_closed():
                 self._drop()
                 self._connection = await self._connect()
-            async with asyncio.timeout(ANSWER_S):
+            async with asyncio.timeout(self._pace.answer):
                 await self._poll(self._connection, monotonic())
         except Exception as error:  # noqa: BLE001 (a server may fail in any way, and the next poll finds out)
             self._drop()
+            self._has_failed = True
             self._failed(error)
-            return _RETRY_S
-        idle = monotonic() - self._used_at > _IDLE_AFTER_S
-        return _IDLE_POLL_S if idle else POLL_S
+            return self._pace.retry
+        self._has_failed = False
+        is_idle = monotonic() - self._used_at > _IDLE_AFTER_S
+        return self._pace.idle if is_idle else self._pace.poll

@@ -9,6 +9,7 @@ what was known run again elsewhere.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from time import monotonic
@@ -24,7 +25,7 @@ from plainsql.errors import PlainsqlError
 if TYPE_CHECKING:
     from plainsql.database.replicas.primary_watch import PrimaryWatch
 
-__all__ = ["Replica", "ReplicaServer", "ReplicaStats"]
+__all__ = ["IS_PRIMARY", "Replica", "ReplicaServer", "ReplicaStats"]
 
 _log = logging.getLogger("plainsql")
 
@@ -38,6 +39,8 @@ _TURNS_S: Final = 10.0
 
 
 _PROMOTED: Final = "it is no standby: it was promoted, or its URL is that of a primary"
+IS_PRIMARY: Final = "it is the primary"
+"""The state of a replica that was found, and takes the writes now."""
 
 
 class ReplicaServer(NamedTuple):
@@ -73,9 +76,16 @@ class Replica:
     """One replica of a database."""
 
     def __init__(
-        self, name: str, open_pool: Callable[[Replica], Awaitable[ReplicaServer]], primary: PrimaryWatch
+        self,
+        name: str,
+        open_pool: Callable[[Replica], Awaitable[ReplicaServer]],
+        primary: PrimaryWatch,
+        *,
+        may_be_primary: bool = False,
     ) -> None:
+        """``may_be_primary``: it is one of several servers whose roles change, so a promotion is no fault."""
         self.name = name
+        self._may_be_primary = may_be_primary
         self._open_pool = open_pool
         self._primary = primary
         self.server: ReplicaServer | None = None
@@ -88,7 +98,9 @@ class Replica:
         """The end of what it has replayed, for all of its connections."""
         self.polled_at = float("-inf")
         """The time at which the last poll began: reads that ended before saw no more than the position."""
-        self.in_flight = 0
+        self._in_flight = 0
+        self._drained: asyncio.Event | None = None
+        """Set when the last read of a replica that was removed has ended."""
         self.reads = 0
         self.failed = 0
         self.latency = 0.001
@@ -112,12 +124,23 @@ class Replica:
 
     def is_well(self, now: float) -> bool:
         """Return whether reads may go there, as far as it is known."""
-        return not self._why and now - self._answered_at < FRESH_S
+        return not self._why and self._drained is None and now - self._answered_at < FRESH_S
 
     @property
     def may_get_well(self) -> bool:
         """True if the next poll may find that reads can go there."""
-        return not self._why
+        return not self._why and self._drained is None
+
+    @property
+    def in_flight(self) -> int:
+        """The number of reads in progress."""
+        return self._in_flight
+
+    @in_flight.setter
+    def in_flight(self, reads: int) -> None:
+        self._in_flight = reads
+        if reads == 0 and self._drained is not None:
+            self._drained.set()
 
     def covers(self, floor: Position | None) -> bool:
         """Return whether it is proved to have replayed a position."""
@@ -129,7 +152,7 @@ class Replica:
     @property
     def expected_wait(self) -> float:
         """The time that one more read is expected to take there, in seconds."""
-        return (self.in_flight + 1) * self.latency
+        return (self._in_flight + 1) * self.latency
 
     def stats(self) -> ReplicaStats:
         now = monotonic()
@@ -164,7 +187,7 @@ class Replica:
             return False
         for connection in self.server.pool.connections.drivers_connections:
             if not connection.is_closed() and _standby_report(connection) != "on":
-                self._why = _PROMOTED
+                self._why = self._promoted(self._started)
                 self._warn()
                 return False
         return True
@@ -180,6 +203,19 @@ class Replica:
         if was_lost:
             self._answered_at = float("-inf")
             self.poller.news()
+
+    async def leave(self) -> None:
+        """Take no more reads, and close the connections when those in progress have ended.
+
+        Polls go on until then: a server that is silent has its reads cut.
+        """
+        self._drained = asyncio.Event()
+        self.generation += 1  # no session has it for its home any more
+        if self._in_flight:
+            await self._drained.wait()
+        await self.poller.stop()
+        if self.server is not None:
+            await self.server.pool.connections.close()
 
     # Polls --------------------------------------------------------------------------------------------
 
@@ -219,7 +255,7 @@ class Replica:
         """Return why no read may go to a replica that answers; empty if reads may."""
         last, system = self._primary.last, self._primary.system
         if not report.is_standby:
-            return _PROMOTED
+            return self._promoted(report.started)
         if _standby_report(connection) is None:
             return "a pooler keeps its report of a promotion back: name the server itself"
         if system is not None and system != self._system:
@@ -232,6 +268,12 @@ class Replica:
         if position is not None and position.timeline != report.position.timeline:
             return "it is on another timeline than the primary"
         return ""
+
+    def _promoted(self, started: int | None) -> str:
+        """Return why no read may go to a server that is no standby."""
+        last = self._primary.last
+        is_primary = last is not None and last.started == started and self._primary.system == self._system
+        return IS_PRIMARY if self._may_be_primary and is_primary else _PROMOTED
 
     def _poll_failed(self, error: Exception) -> None:
         now = monotonic()
@@ -273,6 +315,9 @@ class Replica:
 
     def _warn(self) -> None:
         """Log, once for each outage, that no read goes to the replica; and that reads do again."""
+        if self._drained is not None or (self._may_be_primary and self._why in (_PROMOTED, IS_PRIMARY)):
+            self._is_warned = False  # what finds it has the last word, and roles change
+            return
         if bool(self._why) == self._is_warned:
             return
         self._is_warned = bool(self._why)
