@@ -71,9 +71,7 @@ def _subqueries(catalog: Catalog, scopes: Scopes, scope: Scope) -> Iterator[Scop
             yield inner
 
 
-def _joined(
-    catalog: Catalog, scopes: Scopes, scope: Scope, is_nested: bool
-) -> Iterator[tuple[Scope, bool]]:
+def _joined(catalog: Catalog, scopes: Scopes, scope: Scope, is_nested: bool) -> Iterator[tuple[Scope, bool]]:
     """Yield the queries of `exists` and `in` that become joins, and whether it is an `in`."""
     if scope.query.command == Command.MERGE:
         return

@@ -96,7 +96,9 @@ class TenantBindings:
             if site.scope.query.command != Command.MERGE
         }
         self._equalities = {
-            site.scope.query.id: collect_equalities(catalog, site.scope, self._conditions[site.scope.query.id])
+            site.scope.query.id: collect_equalities(
+                catalog, site.scope, self._conditions[site.scope.query.id]
+            )
             for site in sites
             if site.scope.query.id in self._conditions
         }

@@ -31,7 +31,7 @@ from plainsql.replication.replica_stats import ReplicaStats
 if TYPE_CHECKING:
     from plainsql.database.replicas.primary_watch import PrimaryWatch
 
-__all__ = ["Replica", "ReplicaServer"]
+__all__ = ["IS_PRIMARY", "Replica", "ReplicaServer"]
 
 _log = logging.getLogger("plainsql")
 
@@ -45,6 +45,10 @@ _TURNS_S: Final = 10.0
 """So many changes of the server in so many seconds mean that an address leads to several."""
 
 
+IS_PRIMARY: Final = "it is the primary"
+"""The state of a replica that was found, and takes the writes now."""
+
+
 class ReplicaServer(NamedTuple):
     """The connections of a replica, and the chain of the calls on them."""
 
@@ -56,9 +60,16 @@ class Replica:
     """One replica of a database."""
 
     def __init__(
-        self, name: str, open_pool: Callable[[Replica], Awaitable[ReplicaServer]], primary: PrimaryWatch
+        self,
+        name: str,
+        open_pool: Callable[[Replica], Awaitable[ReplicaServer]],
+        primary: PrimaryWatch,
+        *,
+        may_be_primary: bool = False,
     ) -> None:
+        """``may_be_primary``: it is one of several servers whose roles change, so a promotion is no fault."""
         self.name = name
+        self._may_be_primary = may_be_primary
         self._open_pool = open_pool
         self._primary = primary
         self.server: ReplicaServer | None = None
@@ -71,7 +82,9 @@ class Replica:
         """The end of what it has replayed, for all of its connections."""
         self.polled_at = float("-inf")
         """The time at which the last poll began: reads that ended before saw no more than the position."""
-        self.in_flight = 0
+        self._in_flight = 0
+        self._drained: asyncio.Event | None = None
+        """Set when the last read of a replica that was removed has ended."""
         self.reads = 0
         self.failed = 0
         self.latency = 0.001
@@ -99,12 +112,23 @@ class Replica:
 
     def is_well(self, now: float) -> bool:
         """Return whether reads may go there, as far as it is known."""
-        return not self._why and now - self._answered_at < FRESH_S
+        return not self._why and self._drained is None and now - self._answered_at < FRESH_S
 
     @property
     def may_get_well(self) -> bool:
         """True if the next poll may find that reads can go there."""
-        return not self._why
+        return not self._why and self._drained is None
+
+    @property
+    def in_flight(self) -> int:
+        """The number of reads in progress."""
+        return self._in_flight
+
+    @in_flight.setter
+    def in_flight(self, reads: int) -> None:
+        self._in_flight = reads
+        if reads == 0 and self._drained is not None:
+            self._drained.set()
 
     def covers(self, floor: Position | None) -> bool:
         """Return whether it is proved to have replayed a position."""
@@ -116,7 +140,7 @@ class Replica:
     @property
     def expected_wait(self) -> float:
         """The time that one more read is expected to take there, in seconds."""
-        return (self.in_flight + 1) * self.latency
+        return (self._in_flight + 1) * self.latency
 
     def stats(self) -> ReplicaStats:
         now = monotonic()
@@ -152,7 +176,7 @@ class Replica:
         for connection, settings in list(self._reports.items()):
             if _standby_report(settings) != "on":
                 # Its connection may be gone when the next read ends: the epoch keeps what is known.
-                self._why = PROMOTED
+                self._why = self._promoted(self._started)
                 self._warn()
                 self._end_epoch(None)
                 return False
@@ -172,6 +196,19 @@ class Replica:
             self._answered_at = float("-inf")
             self.poller.news()
 
+    async def leave(self) -> None:
+        """Take no more reads, and close the connections when those in progress have ended.
+
+        Polls go on until then: a server that is silent has its reads cut.
+        """
+        self._drained = asyncio.Event()
+        self.generation += 1  # no session has it for its home any more
+        if self._in_flight:
+            await self._drained.wait()
+        await self.poller.stop()
+        if self.server is not None:
+            await self.server.pool.connections.close()
+
     # Polls --------------------------------------------------------------------------------------------
 
     async def identify(self, connection: Any) -> None:
@@ -181,11 +218,12 @@ class Replica:
         self.generation += 1
         known = self.position
         report = await read_replica(connection)
-        for old in [old for old in self._reports if old.is_closed() and _standby_report(self._reports[old]) == "on"]:
-            del self._reports[old]
+        for old, settings in list(self._reports.items()):
+            if old.is_closed() and _standby_report(settings) == "on":
+                del self._reports[old]
         self._reports[connection] = connection.get_settings()
         if not report.is_standby:  # a pooler may pass on the report of another server
-            self._why = PROMOTED
+            self._why = self._promoted(report.started)
             self._begin_epoch(report, connection)
         elif known is not None and (report.position is None or report.position.lsn < known.lsn):
             self._begin_epoch(report, connection)  # it has restarted, or was made from an older backup
@@ -211,9 +249,21 @@ class Replica:
         if self.reads == self._reads_at_poll:  # its mean would stay as it was, and so would the choice
             self.latency += _WEIGHT * (now - sent_at - self.latency)
         self._reads_at_poll = self.reads
-        primary = self._primary
-        self._why = fault_of(report, _standby_report(connection.get_settings()), self._system, primary.last, primary.system)
+        why = fault_of(
+            report,
+            _standby_report(connection.get_settings()),
+            self._system,
+            self._primary.last,
+            self._primary.system,
+        )
+        self._why = self._promoted(report.started) if why == PROMOTED else why
         self._warn()
+
+    def _promoted(self, started: int | None) -> str:
+        """Return why no read may go to a server that is no standby."""
+        last = self._primary.last
+        is_primary = last is not None and last.started == started and self._primary.system == self._system
+        return IS_PRIMARY if self._may_be_primary and is_primary else PROMOTED
 
     def _poll_failed(self, error: Exception) -> None:
         now = monotonic()
@@ -269,6 +319,9 @@ class Replica:
 
     def _warn(self) -> None:
         """Log, once for each outage, that no read goes to the replica; and that reads do again."""
+        if self._drained is not None or (self._may_be_primary and self._why in (PROMOTED, IS_PRIMARY)):
+            self._is_warned = False  # what finds it has the last word, and roles change
+            return
         if bool(self._why) == self._is_warned:
             return
         self._is_warned = bool(self._why)
