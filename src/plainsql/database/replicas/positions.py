@@ -11,12 +11,14 @@ from typing import Any, Final, NamedTuple
 __all__ = [
     "NEWEST",
     "NOTHING",
+    "POSITION_SQL",
     "TOKEN_BYTES",
     "Position",
     "PrimaryReport",
     "ReplicaReport",
     "is_newer_timeline",
     "merged",
+    "position_of",
     "read_position",
     "read_primary",
     "read_replica",
@@ -35,7 +37,7 @@ _TIMELINES: Final = 256
 _PAGE_HEADER: Final = 24
 _SEGMENT_HEADER: Final = 40
 
-_POSITION_SQL: Final = """
+POSITION_SQL: Final = """
 select
   (pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::bigint,
   ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8))::bit(32)::bigint,
@@ -157,7 +159,12 @@ class ReplicaReport(NamedTuple):
 
 async def read_position(connection: Any) -> Position:
     """Return a position behind all commits that a primary has made so far."""
-    lsn, timeline, *sizes = await connection.fetchrow(_POSITION_SQL)
+    return position_of(await connection.fetchrow(POSITION_SQL))
+
+
+def position_of(row: Any) -> Position:
+    """Return the position in the row of ``POSITION_SQL``."""
+    lsn, timeline, *sizes = row
     return Position.of_insertion(timeline, lsn, *sizes)
 
 
