@@ -193,8 +193,10 @@ class ClusterFaults(Faults):
     def _until_left(self, slot: int, master: RedisServer) -> None:
         others = [server for server in self._group.servers if server is not master]
         until(
-            lambda: len(found := self._group.masters_of(slot, others)) == 1
-            and self._group.by_port(found.pop()) is not master,
+            lambda: (
+                len(found := self._group.masters_of(slot, others)) == 1
+                and self._group.by_port(found.pop()) is not master
+            ),
             "the nodes name another master",
             20,
         )

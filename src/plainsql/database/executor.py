@@ -187,6 +187,7 @@ class Executor(AsyncSql):
                     read_only,
                     deferrable,
                     opening=pool.opening,
+                    following=pooled.following,
                 ) as transaction:
                     yield transaction
 

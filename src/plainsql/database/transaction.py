@@ -33,6 +33,7 @@ from plainsql.database.pool.call import Call, OnCall, Operation
 from plainsql.database.pool.commit_outcome import CommitOutcome
 from plainsql.database.pool.connection_proxy import ConnectionProxy
 from plainsql.database.pool.contexts import asynccontextmanager
+from plainsql.database.pool.following_statement import FollowingStatement
 from plainsql.database.pool.resettable_connection import may_alter_statements
 from plainsql.database.pool.tenant_guard import TenantGuard
 from plainsql.database.pool.transaction_block import block
@@ -342,13 +343,20 @@ async def begin(
     deferrable: bool = False,
     outer: Transaction | None = None,
     opening: str | None = None,
+    following: FollowingStatement | None = None,
 ) -> AsyncIterator[Transaction]:
     """Open a transaction on a connection, or a savepoint if ``outcome`` is None. ``opening``: the
-    statements that it begins with.
+    statements that it begins with. ``following``: the statement in the round trip of its commit.
     """
     level = None if isolation is None else isolation.replace(" ", "_")
     opened = block(
-        connection, outcome, isolation=level, read_only=read_only, deferrable=deferrable, opening=opening
+        connection,
+        outcome,
+        isolation=level,
+        read_only=read_only,
+        deferrable=deferrable,
+        opening=opening,
+        following=following,
     )
     transaction = Transaction(connection, options, outer)
     write_set = transaction.write_set

@@ -22,6 +22,7 @@ __all__ = [
     "ReplicaReport",
     "is_newer_timeline",
     "merged",
+    "position_of",
     "read_position",
     "read_primary",
     "read_replica",
@@ -177,7 +178,12 @@ class ReplicaReport(NamedTuple):
 
 async def read_position(connection: Any) -> Position:
     """Return a position behind all commits that a primary has made so far."""
-    lsn, timeline, *sizes = await connection.fetchrow(POSITION_SQL)
+    return position_of(await connection.fetchrow(POSITION_SQL))
+
+
+def position_of(row: Any) -> Position:
+    """Return the position in the row of ``POSITION_SQL``."""
+    lsn, timeline, *sizes = row
     return Position.of_insertion(timeline, lsn, *sizes)
 
 

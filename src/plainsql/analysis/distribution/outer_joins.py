@@ -1,4 +1,6 @@
-"""The conditions of a query, with outer joins that are inner joins in effect: `a left join b … where b.x = 1`."""
+"""The conditions of a query, with outer joins that are inner joins in effect:
+`a left join b … where b.x = 1`.
+"""
 
 from __future__ import annotations
 

@@ -238,7 +238,7 @@ class TenantBindings:
             is_hidden = self._merged is not None and entry.index in null_extended(scope)
             for position, output in enumerate(inner.query.outputs, 1):
                 expression = output.node("expr")
-                # Above an outer join, planners have a value for it that may be null: they do not look into it.
+                # Above an outer join, planners have a value for it that may be null, and do not look into it.
                 if expression is not None and not (is_hidden and not self._is_column(inner, position)):
                     found = self._output(inner, position, _type_of(expression))
                     self._add((scope.query.id, entry.index, position), found)

@@ -242,7 +242,9 @@ class TenantPool:
                         connection = pooled.connection
                         if call is not None:
                             call.lease_wait = perf_counter() - call.began
-                        async with block(connection, outcome, opening=self.opening):
+                        async with block(
+                            connection, outcome, opening=self.opening, following=pooled.following
+                        ):
                             yield connection
                             if around is not None:
                                 await around.before_commit()

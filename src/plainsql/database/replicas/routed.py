@@ -141,6 +141,8 @@ class Routed(Link):
         scope = pool.scope
         if (replica := replicas.select(scope, demand)) is not None:
             return replica
+        if scope.is_in_block:
+            return None  # it may see more before any replica is proved to have it
         # What others write through the same database while this read waits is none of its matter.
         return await replicas.wait(scope if scope.is_monotonic else scope.copy(), demand)
 
