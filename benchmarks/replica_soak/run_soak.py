@@ -29,7 +29,9 @@ __all__ = ["BROKEN", "Plan", "Report", "drive", "soak"]
 
 _SYNCHRONOUS: Final = "alter system set synchronous_standby_names = 'any 1 (*)';\nselect pg_reload_conf()"
 _HERE: Final = Path(__file__).parent
-_PROGRAMS: Final = 2
+_WRITERS: Final = 2
+_PROGRAMS: Final = 3
+"""The last one only reads: no refused write shows it that the primary is another server."""
 _MAX_LAG_S: Final = 0.5
 _FAILOVER_S: Final = 30.0
 _STATEMENT_S: Final = 2.0
@@ -153,7 +155,7 @@ class _Soak:
             session = self.programs[at].causal(token)
             async with session:
                 for _ in range(choice.randint(1, 12)):
-                    if chain % 2 == 0 and choice.random() < 0.25:
+                    if chain % 2 == 0 and at < _WRITERS and choice.random() < 0.25:
                         value += 1
                         await self._write(session, chain, at, value)
                         key = chain
@@ -167,7 +169,7 @@ class _Soak:
 
     async def _reader(self, kind: Any, chain: int, number: int) -> None:
         choice = random.Random(f"{self._plan.seed}/{kind}/{number}")
-        at = number % len(self.programs)
+        at = number % _WRITERS
         db = self.programs[at]
         # A cache in the process knows the writes of its own program only: the readers of `own` write these.
         view = db.replica(max_lag=_MAX_LAG_S, own_writes=False) if kind == "lag" else db
