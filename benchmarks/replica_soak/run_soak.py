@@ -24,6 +24,7 @@ from plainsql import embedded, migrate
 from plainsql.database import Call
 from plainsql.database.replicas.positions import Position
 from plainsql.database.replicas.replica import Replica
+from tests.pgbouncer import pgbouncer, url_through
 
 __all__ = ["BROKEN", "Plan", "Report", "drive", "soak"]
 
@@ -35,6 +36,8 @@ _PROGRAMS: Final = 3
 _MAX_LAG_S: Final = 0.5
 _FAILOVER_S: Final = 30.0
 _STATEMENT_S: Final = 2.0
+_POOLED: Final = 40
+"""Connections of a pooler: no program waits for one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,8 @@ class Plan:
     faults: tuple[str, ...] = tuple(FAULTS)
     broken: str = ""
     seed: int = 1
+    pooler: bool = False
+    """Whether the programs reach the replicas through PgBouncer in session mode."""
     synchronous: bool = True
     """Whether commits wait for a replica, if there are failovers."""
 
@@ -129,9 +134,10 @@ class _Soak:
 
     def options(self) -> dict[str, Any]:
         """Return the options of the programs for a primary that may be replaced."""
-        if not self._plan.has_failovers:
-            return {}
-        return {"failover_timeout": _FAILOVER_S, "statement_timeout": _STATEMENT_S}
+        found: dict[str, Any] = {"pooler": "session"} if self._plan.pooler else {}
+        if self._plan.has_failovers:
+            found |= {"failover_timeout": _FAILOVER_S, "statement_timeout": _STATEMENT_S}
+        return found
 
     def tasks(self) -> list[asyncio.Task[None]]:
         plan = self._plan
@@ -260,10 +266,20 @@ async def soak(plan: Plan) -> Report:
         faults = ReplicaFaults(primary, replicas, addresses, plan.seed)
         stack.callback(faults.stop_servers)
         servers = [primary, *replicas]
-        own, *others = [addresses.add(server) for server in servers]
+        own, *others = urls = [addresses.add(server) for server in servers]
+        if plan.pooler:
+            others = [
+                url_through(
+                    stack.enter_context(
+                        pgbouncer(server, "session", size=_POOLED, address=addresses.folder_of(server))
+                    ),
+                    "soak",
+                )
+                for server in replicas
+            ]
         if not plan.has_failovers:
             return await drive(own, others, plan, faults)
         if plan.synchronous:
             for server in servers:
                 await asyncio.to_thread(server.execute, _SYNCHRONOUS)
-        return await drive(addresses.url(servers), [own, *others], plan, faults)
+        return await drive(addresses.url(servers), urls if not plan.pooler else others, plan, faults)

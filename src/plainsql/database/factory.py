@@ -473,7 +473,13 @@ class _Address(NamedTuple):
 def _replica_set(
     pool: DatabasePool, servers: ServerIdentity, addresses: Sequence[_Address], options: Options
 ) -> ReplicaSet:
-    primary = PrimaryWatch(pool.connections.open_aside, servers, by_transaction=pool.by_transaction)
+    connections = pool.connections
+    primary = PrimaryWatch(
+        connections.open_aside,
+        servers,
+        by_transaction=pool.by_transaction,
+        discard=connections.discard_before,
+    )
     wait = options.pool["wait_timeout"]
     # A read waits for a connection of a replica no longer than the primary would take to serve it.
     pool_options = options.pool | {"wait_timeout": min(wait or _REPLICA_WAIT_S, _REPLICA_WAIT_S)}

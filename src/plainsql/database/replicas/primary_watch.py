@@ -6,11 +6,18 @@ import logging
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Awaitable, Callable
+from time import monotonic
 from typing import Any, Final
 
 from plainsql.database.caching.server_identity import ServerIdentity
 from plainsql.database.replicas.poller import POLL_S, Poller
-from plainsql.database.replicas.positions import Position, PrimaryReport, read_primary, read_system
+from plainsql.database.replicas.positions import (
+    Position,
+    PrimaryReport,
+    is_newer_timeline,
+    read_primary,
+    read_system,
+)
 
 __all__ = ["PrimaryWatch"]
 
@@ -21,14 +28,26 @@ _KEPT: Final = 6000
 limit."""
 
 
+_SEARCH_S: Final = 0.5
+_MAX_SEARCH_S: Final = 60.0
+"""The shortest and the longest pause between two searches for a primary that has replaced another."""
+
+
 class PrimaryWatch:
     """Polls the primary's position, and keeps its history."""
 
     def __init__(
-        self, connect: Callable[[], Awaitable[Any]], servers: ServerIdentity, *, by_transaction: bool
+        self,
+        connect: Callable[[], Awaitable[Any]],
+        servers: ServerIdentity,
+        *,
+        by_transaction: bool,
+        discard: Callable[[float], object] = lambda _: None,
     ) -> None:
+        """``discard`` replaces the connections to the primary that began to open before a time."""
         self._servers = servers
         self._by_transaction = by_transaction
+        self._discard = discard
         self.poller = Poller(connect, self._poll, self._failed)
         self.last: PrimaryReport | None = None
         """The last answer, if all connections are on one primary."""
@@ -36,6 +55,10 @@ class PrimaryWatch:
         """The identity of the cluster."""
         self._system_of: int | None = None
         self._is_warned = False
+        self._search_at = float("-inf")
+        self._pause_s = _SEARCH_S
+        self._timeline: int | None = None
+        """The timeline of the history."""
         self._history: deque[tuple[int, float]] = deque(maxlen=_KEPT)
         """The ends of the log and the times at which their polls were sent, both ascending."""
 
@@ -55,6 +78,22 @@ class PrimaryWatch:
         at = bisect_right(self._history, position.lsn, key=lambda known: known[0])
         return now - self._history[at - 1][1] if at else None
 
+    def was_replaced(self, timeline: int, system: int | None) -> None:
+        """Look for the primary again, if a server of its cluster takes writes on a newer timeline.
+
+        A former primary that lives on refuses writes, and answers reads as before.
+        """
+        last, now = self.last, monotonic()
+        if last is None or last.position is None or system != self.system or now < self._search_at:
+            return
+        if not is_newer_timeline(timeline, last.position.timeline):
+            return
+        # The address may still lead to the former one. And a server may be promoted to go its own way.
+        self._search_at, self._pause_s = now + self._pause_s, min(2 * self._pause_s, _MAX_SEARCH_S)
+        self.last = None
+        self._discard(now)
+        self.poller.reconnect()
+
     async def _poll(self, connection: Any, sent_at: float) -> None:
         report = await read_primary(connection, sent_at)
         if not self._by_transaction:
@@ -71,9 +110,9 @@ class PrimaryWatch:
         self._is_warned = False
 
     def _take(self, report: PrimaryReport, position: Position) -> None:
-        last = self.last
-        if last is None or last.position is None or last.position.timeline != position.timeline:
+        if self._timeline != position.timeline:
             self._history.clear()
+            self._timeline, self._pause_s = position.timeline, _SEARCH_S
         history = self._history
         if not history or position.lsn < history[-1][0]:
             history.clear()

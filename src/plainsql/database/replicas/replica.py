@@ -236,6 +236,8 @@ class Replica:
         self._reads_at_poll = self.reads
         self._why = self._fault(report, connection)
         self._warn()
+        if not report.is_standby and report.position is not None:
+            self._primary.was_replaced(report.position.timeline, self._system)
 
     def _fault(self, report: ReplicaReport, connection: Any) -> str:
         """Return why no read may go to a replica that answers; empty if reads may."""
