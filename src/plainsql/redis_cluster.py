@@ -74,6 +74,7 @@ class ClusterRoute(Majority):
                 async with asyncio.timeout_at(end):
                     protocol = await self._protocol(slot, asked, trusted=trusted)
             except TimeoutError:
+                self.renew()
                 raise TimeoutError from None
             self.is_used = True
             rest = end - loop.time()
@@ -98,6 +99,9 @@ class ClusterRoute(Majority):
             except TryAgainError:
                 if attempt == _TRIES - 1:
                     raise
+            except TimeoutError:
+                self.renew()
+                raise
             await asyncio.sleep(min(_PAUSE_S * 2**attempt, max(end - loop.time(), 0)))
         raise AssertionError("the last attempt returns or raises")
 

@@ -28,6 +28,9 @@ FAILURES = (*_UNREACHABLE, ValueError, LookupError, AttributeError)
 # Replies of a server that cannot serve now, for which redis-py has no class.
 _STATES = {"BUSY", "MISCONF", "NOREPLICAS", "UNKILLABLE"}
 
+# The reply to a script that writes, if cluster-allow-reads-when-down lets it begin.
+_DOWN = "while the cluster is down"
+
 _HINTS = {
     "NoPermissionError": "the user's ACL must allow eval, evalsha and the commands of the scripts; for "
     "several servers also info, role and cluster|nodes",
@@ -56,7 +59,7 @@ def explained(
         return RedisUnavailableError(
             f"{who} at {address} is a node of a cluster", hint="write redis+cluster:// in the URL"
         )
-    if isinstance(error, ClusterDownError):
+    if isinstance(error, ClusterDownError) or _DOWN in str(error):
         return RedisUnavailableError(
             f"{who} at {address} is a node of a cluster that is down: a part of the keys has no master",
             hint="see CLUSTER INFO on the nodes",

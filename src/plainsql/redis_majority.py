@@ -178,6 +178,10 @@ class Majority(ABC):
     def distrust(self) -> None:
         """Do not trust the last answer any longer, and query again: a server has contradicted it."""
         self.trusted_until = -inf
+        self.renew()
+
+    def renew(self) -> None:
+        """Query again in the background: a server does not answer, and may have a successor."""
         self.is_used = True
         self._renew_at(asyncio.get_running_loop().time())
 

@@ -17,10 +17,10 @@ from asyncpg import exceptions
 
 import plainsql
 from plainsql.database.pool import connection_classes as session
-from plainsql.database.replicas.positions import NEWEST, Position, read_position
 from plainsql.embedded import EmbeddedServer
 from plainsql.errors import ConnectError, PlainsqlError, SettingsError
 from plainsql.query import Args, count, many, one
+from plainsql.replication.positions import NEWEST, Position, read_position
 from plainsql.speed.loaded import PROTOCOL
 from tests.pgbouncer import PORT, PoolMode, pgbouncer, url_through
 from tests.proxy import open_proxy

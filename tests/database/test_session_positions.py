@@ -14,8 +14,8 @@ import pytest
 
 import plainsql
 from plainsql.database.pool.lost_connection import ConnectionLostError
-from plainsql.database.replicas.positions import NEWEST, NOTHING, POSITION_SQL, Position, position_of
 from plainsql.query import Args, count, one
+from plainsql.replication.positions import NEWEST, NOTHING, POSITION_SQL, Position, position_of
 from plainsql.speed.loaded import PROTOCOL
 from tests.database.stepping import at_every_wait, settled
 from tests.proxy import Proxy
@@ -150,7 +150,7 @@ async def test_a_fault_behind_the_commit_costs_the_position_alone(
     for kind in ("count", "row", "batch", "counted batch", "many", "transaction"):
         write = WRITES[kind]
         await _warmed(marks_db, write)
-        for connection in marks_db._connections.drivers_connections:
+        for connection in list(marks_db._connections._connections):
             connection.control_timeout_s = 0.05
         async with marks_db.causal() as session:
             answers = 3 if kind == "transaction" else 1  # those of `begin` and of the statement come before

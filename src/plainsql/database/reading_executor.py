@@ -2,30 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from dataclasses import replace
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from asyncpg import exceptions
 
 from plainsql.database.executor import Executor
-from plainsql.database.pool.contexts import asynccontextmanager
-from plainsql.database.pool.tenant_pool import TenantPool
-from plainsql.database.replicas.read_scope import ReadScope
+from plainsql.database.pool.call import Call
+from plainsql.database.pool.contexts import Block, asynccontextmanager
+from plainsql.database.pool.holders import Use
+from plainsql.database.pool.pooled_connection import PooledConnection
+from plainsql.database.pool.tenant_pool import DatabasePool, TenantPool
 from plainsql.database.replicas.replica import ReplicaServer
 from plainsql.database.replicas.replica_transaction import begun_on_replica
 from plainsql.database.replicas.replica_use import may_run_elsewhere
 from plainsql.database.replicas.routed import Routed
-from plainsql.database.replicas.scoped_pool import MAX_WAIT_S, Demand, ScopedPool
+from plainsql.database.replicas.scoped_pool import ScopedPool
 from plainsql.database.state import DatabaseState
 from plainsql.database.transaction import Isolation, Transaction
 from plainsql.errors import PlainsqlError
 from plainsql.options import check
-from plainsql.query import Args, CompiledQuery
+from plainsql.query import Args, CompiledQuery, QueryText
+from plainsql.replication.demand import MAX_WAIT_S, Demand
+from plainsql.replication.read_scope import ReadScope
 from plainsql.statements.model import DEFAULT_MAX_LAG_S
+from plainsql.tenancy import Tenant
 
 __all__ = ["CausalSession", "ReadingExecutor", "ReplicaView"]
+
+T = TypeVar("T")
 
 
 class ReadingExecutor(Executor):
@@ -79,7 +86,7 @@ class ReadingExecutor(Executor):
         """
         check("causal", token=token, max_lag=max_lag, max_wait=max_wait)
         scope = ReadScope.of_token(token)
-        pool = ScopedPool(self._state.pool, self._pool.tenant, scope, Demand(max_lag, max_wait))
+        pool = _SessionPool(self._state.pool, self._pool.tenant, scope, Demand(max_lag, max_wait))
         return CausalSession(self._state, pool)
 
 
@@ -155,6 +162,40 @@ class ReplicaView(OnReplicas):
         return f"<ReplicaView {self._state.pool.name}>"
 
 
+class _SessionPool(ScopedPool):
+    """The pool of a session, which knows whether the session may have written."""
+
+    __slots__ = ("has_written",)
+
+    def __init__(self, pool: DatabasePool, tenant: Tenant | None, scope: ReadScope, demand: Demand) -> None:
+        super().__init__(pool, tenant, scope, demand)
+        self.has_written = False
+
+    def borrow(
+        self, use: Use, *, read_only: bool = False, in_session: bool = False
+    ) -> Block[PooledConnection]:
+        if not read_only and use != "health":
+            self.has_written = True
+        return super().borrow(use, read_only=read_only, in_session=in_session)
+
+    def run_on_connection(
+        self,
+        work: Callable[..., Awaitable[T]],
+        query: CompiledQuery[Any, Any],
+        text: QueryText,
+        values: Any,
+        call: Call | None,
+        *,
+        sends_settings: bool = False,
+        is_pipeline: bool = False,
+    ) -> Coroutine[Any, Any, T]:
+        if not query.read_only:
+            self.has_written = True
+        return super().run_on_connection(
+            work, query, text, values, call, sends_settings=sends_settings, is_pipeline=is_pipeline
+        )
+
+
 class CausalSession(OnReplicas):
     """An executor whose reads see its own writes, and never less than its reads before. It holds no
     connection.
@@ -162,7 +203,7 @@ class CausalSession(OnReplicas):
 
     __slots__ = ("_scoped_pool",)
 
-    def __init__(self, state: DatabaseState, pool: ScopedPool) -> None:
+    def __init__(self, state: DatabaseState, pool: _SessionPool) -> None:
         super().__init__(state, pool)
         self._scoped_pool = pool
         if state.replicas is None:  # for the token alone
@@ -176,6 +217,13 @@ class CausalSession(OnReplicas):
         exact. After a read inside the block it may mean all that the primary has when the token is used.
         """
         return self._scoped_pool.scope.token()
+
+    @property
+    def has_written(self) -> bool:
+        """True if the session may have written: by a statement that is not proved to be a read, or in a
+        transaction that is not read-only.
+        """
+        return self._scoped_pool.has_written
 
     async def __aenter__(self) -> Self:
         return self

@@ -18,7 +18,7 @@ NEVER: Final = float("-inf")
 class PooledConnection:
     """A connection of the pool, idle or in use."""
 
-    __slots__ = ("born", "connection", "following", "has_pipelines", "idle_since", "tenant")
+    __slots__ = ("born", "connection", "following", "has_pipelines", "idle_since", "is_lent", "tenant")
 
     def __init__(self, connection: Any) -> None:
         self.connection = connection
@@ -29,6 +29,8 @@ class PooledConnection:
         self.idle_since = self.born
         self.tenant: Tenant | None = None
         """The tenant that its session carries."""
+        self.is_lent = False
+        """True in a block, which need not wait for the server while it holds the connection."""
         self.following: FollowingStatement | None = None
         """The statement to send in the round trip of the next commit, while a block has the connection."""
         self.has_pipelines = False

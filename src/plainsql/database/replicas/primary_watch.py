@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import logging
-from bisect import bisect_right
-from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Any
 
 from plainsql.database.caching.server_identity import ServerIdentity
-from plainsql.database.replicas.poller import POLL_S, Poller
-from plainsql.database.replicas.positions import Position, PrimaryReport, read_primary, read_system
+from plainsql.database.replicas.poller import Poller
+from plainsql.replication.log_history import LogHistory
+from plainsql.replication.positions import Position, PrimaryReport, read_primary, read_system
 
 __all__ = ["PrimaryWatch"]
 
 _log = logging.getLogger("plainsql")
-
-_KEPT: Final = 6000
-"""Positions in the history: ten minutes of them. A replica that is behind by more serves no read with a
-limit."""
 
 
 class PrimaryWatch:
@@ -30,30 +25,20 @@ class PrimaryWatch:
         self._servers = servers
         self._by_transaction = by_transaction
         self.poller = Poller(connect, self._poll, self._failed)
-        self.last: PrimaryReport | None = None
-        """The last answer, if all connections are on one primary."""
         self.system: int | None = None
         """The identity of the cluster."""
         self._system_of: int | None = None
         self._is_warned = False
-        self._history: deque[tuple[int, float]] = deque(maxlen=_KEPT)
-        """The ends of the log and the times at which their polls were sent, both ascending."""
+        self._history = LogHistory()
+
+    @property
+    def last(self) -> PrimaryReport | None:
+        """The last answer, if all connections are on one primary."""
+        return self._history.last
 
     def behind(self, position: Position | None, now: float) -> float | None:
-        """Return how many seconds a replica that has replayed a position is behind at most.
-
-        It has all that was committed before the newest poll whose position it has reached. None: it is not
-        known, or the position is of another timeline.
-        """
-        last = self.last
-        if last is None or last.position is None or position is None:
-            return None
-        if position.timeline != last.position.timeline:
-            return None
-        if position.lsn >= last.position.lsn:
-            return now - last.sent_at
-        at = bisect_right(self._history, position.lsn, key=lambda known: known[0])
-        return now - self._history[at - 1][1] if at else None
+        """Return how many seconds a replica is behind at most. See ``LogHistory.behind``."""
+        return self._history.behind(position, now)
 
     async def _poll(self, connection: Any, sent_at: float) -> None:
         report = await read_primary(connection, sent_at)
@@ -63,26 +48,12 @@ class PrimaryWatch:
             if self._servers.current is None:
                 report = report._replace(position=None)
         if report.position is None:
-            self.last = None
+            self._history.take(report)
             return
         if self.system is None or self._system_of != report.started:
             self.system, self._system_of = await read_system(connection), report.started
-        self._take(report, report.position)
+        self._history.take(report)
         self._is_warned = False
-
-    def _take(self, report: PrimaryReport, position: Position) -> None:
-        last = self.last
-        if last is None or last.position is None or last.position.timeline != position.timeline:
-            self._history.clear()
-        history = self._history
-        if not history or position.lsn < history[-1][0]:
-            history.clear()
-            history.append((position.lsn, report.sent_at))
-        elif position.lsn == history[-1][0]:
-            history[-1] = (position.lsn, report.sent_at)
-        elif report.sent_at - history[-1][1] >= POLL_S / 2:
-            history.append((position.lsn, report.sent_at))
-        self.last = report
 
     def _failed(self, error: Exception) -> None:
         """Keep the last answer: what a replica has reached of it does not change."""

@@ -16,8 +16,9 @@ from plainsql.database.pool.tenant_pool import TenantPool
 from plainsql.database.replicas.replica import ReplicaServer
 from plainsql.database.replicas.replica_set import ReplicaSet
 from plainsql.database.replicas.replica_use import ReplicaUse, find_replica, may_run_elsewhere
-from plainsql.database.replicas.scoped_pool import Demand, ScopedPool
+from plainsql.database.replicas.scoped_pool import ScopedPool
 from plainsql.outcome_notes import ON_REPLICA
+from plainsql.replication.demand import Demand
 
 __all__ = ["begun_on_replica"]
 

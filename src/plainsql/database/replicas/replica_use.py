@@ -13,8 +13,9 @@ from plainsql.database.pool.lost_connection import is_lost
 from plainsql.database.pool.tenant_pool import TenantPool
 from plainsql.database.replicas.replica import Replica, ReplicaServer
 from plainsql.database.replicas.replica_set import ReplicaSet
-from plainsql.database.replicas.scoped_pool import Demand, ScopedPool
+from plainsql.database.replicas.scoped_pool import ScopedPool
 from plainsql.errors import ConnectError, ContractError, PlainsqlError, PoolTimeoutError
+from plainsql.replication.demand import Demand
 
 __all__ = ["ReplicaUse", "find_replica", "is_of_server", "may_run_elsewhere"]
 

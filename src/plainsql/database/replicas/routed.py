@@ -21,8 +21,9 @@ from plainsql.database.replicas.replica_use import (
     is_of_server,
     may_run_elsewhere,
 )
-from plainsql.database.replicas.scoped_pool import Demand, ScopedPool
+from plainsql.database.replicas.scoped_pool import ScopedPool
 from plainsql.query import Args, CompiledQuery
+from plainsql.replication.demand import Demand
 
 __all__ = ["Routed"]
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from time import monotonic
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from asyncpg import exceptions
 
@@ -26,17 +26,15 @@ from plainsql.database.pool.holders import Use
 from plainsql.database.pool.pooled_connection import PooledConnection
 from plainsql.database.pool.tenant_pool import DatabasePool, TenantPool
 from plainsql.database.pool.tenant_settings import LocalSettings
-from plainsql.database.replicas.positions import POSITION_SQL, position_of, read_position
-from plainsql.database.replicas.read_scope import ReadScope
 from plainsql.query import CompiledQuery, QueryText
-from plainsql.statements.model import DEFAULT_MAX_LAG_S
+from plainsql.replication.demand import Demand
+from plainsql.replication.positions import POSITION_SQL, position_of, read_position
+from plainsql.replication.read_scope import ReadScope
 from plainsql.tenancy import Tenant
 
-__all__ = ["MAX_WAIT_S", "Demand", "ScopedPool"]
+__all__ = ["ScopedPool"]
 
 T = TypeVar("T")
-
-MAX_WAIT_S: Final = 0.05
 
 _NO_POSITION = (
     exceptions.PostgresError,
@@ -44,15 +42,6 @@ _NO_POSITION = (
     exceptions.InternalClientError,
     OSError,
 )
-
-
-class Demand(NamedTuple):
-    """The demands of reads on a replica."""
-
-    max_lag: float = DEFAULT_MAX_LAG_S
-    """Seconds that it may be behind the primary."""
-    max_wait: float = MAX_WAIT_S
-    """Seconds to wait for a replica, before the read runs on the primary."""
 
 
 class ScopedPool(TenantPool):

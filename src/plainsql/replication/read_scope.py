@@ -8,9 +8,9 @@ Such a position covers all that any server had before, because a replica has not
 from __future__ import annotations
 
 from time import monotonic
-from typing import TYPE_CHECKING, Final
+from typing import Any, Final, Protocol
 
-from plainsql.database.replicas.positions import (
+from plainsql.replication.positions import (
     NEWEST,
     NOTHING,
     Position,
@@ -19,12 +19,17 @@ from plainsql.database.replicas.positions import (
     merged,
 )
 
-if TYPE_CHECKING:
-    from plainsql.database.replicas.replica import Replica
-
-__all__ = ["ReadScope"]
+__all__ = ["Home", "ReadScope"]
 
 _RESOLVED: Final = float("-inf")
+
+
+class Home(Protocol):
+    """A replica that polls read the position of."""
+
+    generation: int
+    position: Position | None
+    polled_at: float
 
 
 class ReadScope:
@@ -49,7 +54,7 @@ class ReadScope:
         """The number of blocks that are open: each of their statements may see more."""
         self._unresolved_at = _RESOLVED
         """The time of the last event at an unknown position."""
-        self._home: Replica | None = None
+        self._home: Any = None
         """The replica that all unresolved events are reads on: it is never older than its own reads."""
         self._home_generation = 0
         self._claimed_at: float | None = None
@@ -86,7 +91,7 @@ class ReadScope:
         return self._blocks > 0
 
     @property
-    def home(self) -> Replica | None:
+    def home(self) -> Any:
         """The replica that needs no proof for the next read; None if there is none."""
         home = None if self._blocks else self._home
         return home if home is not None and home.generation == self._home_generation else None
@@ -122,7 +127,7 @@ class ReadScope:
         self._unresolved_at = monotonic()
         self._home = None
 
-    def saw_replica(self, replica: Replica, generation: int) -> None:
+    def saw_replica(self, replica: Home, generation: int) -> None:
         """Record a read on a replica. ``generation``: that of the replica when the read began."""
         is_first = self._unresolved_at == _RESOLVED
         if is_first or (self._home is replica and self._home_generation == generation):
