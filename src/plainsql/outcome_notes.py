@@ -25,6 +25,6 @@ PERHAPS_COMMITTED: Final = (
     "the connection was lost while the transaction was being committed: it may be committed, or not"
 )
 ON_REPLICA: Final = (
-    "the transaction was on a replica, which has ended it for changes that it applies, or was lost; it has "
-    "changed nothing: run it again, as retry(read_only=True) does, or on the primary"
+    "it was on a replica, which was lost, or has ended it for the changes that it applies; nothing was "
+    "changed: run it again, as retry(read_only=True) does a transaction, or on the primary"
 )

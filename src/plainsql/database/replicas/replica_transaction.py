@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
-from typing import Final, TypeVar
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
+from typing import TypeVar
 
-from asyncpg import exceptions
-
-from plainsql.database.pool.commit_outcome import add_note
 from plainsql.database.pool.contexts import asynccontextmanager
-from plainsql.database.pool.lost_connection import is_lost
 from plainsql.database.pool.pooled_connection import PooledConnection
 from plainsql.database.pool.tenant_pool import TenantPool
 from plainsql.database.replicas.replica import ReplicaServer
 from plainsql.database.replicas.replica_set import ReplicaSet
-from plainsql.database.replicas.replica_use import ReplicaUse, find_replica, may_run_elsewhere
+from plainsql.database.replicas.replica_use import (
+    ReplicaUse,
+    add_replica_note,
+    find_replica,
+    may_run_elsewhere,
+)
 from plainsql.database.replicas.scoped_pool import ScopedPool
-from plainsql.outcome_notes import ON_REPLICA
 from plainsql.replication.demand import Demand
+from plainsql.replication.read_scope import ReadScope
 
 __all__ = ["begun_on_replica"]
 
@@ -27,33 +28,17 @@ T = TypeVar("T")
 Begin = Callable[[ReplicaServer, TenantPool], AbstractAsyncContextManager[T]]
 """Begins a read-only transaction on a server, with its pool."""
 
-_CONFLICTS: Final = frozenset({"40001", "40P01"})
-"""A replica cancels what conflicts with the changes that it applies."""
-
 
 class BlockPool(TenantPool):
     """The pool of a replica for a transaction."""
 
     __slots__ = ()
 
-    @property
-    def opening(self) -> str:
-        """The statements that a transaction begins with. The last one takes a snapshot.
-
-        Then an isolation level that the server's default names and a standby refuses is refused here, where
-        the transaction may still begin on the primary.
-        """
-        opening = super().opening
-        return "select" if opening is None else f"{opening}; select"
-
     def explain(
         self, raised: BaseException, pooled: PooledConnection, *, read_only: bool = False
     ) -> BaseException:
         error = super().explain(raised, pooled, read_only=read_only)
-        if is_lost(error) or getattr(error, "sqlstate", None) in _CONFLICTS:
-            add_note(error, ON_REPLICA)
-        elif isinstance(error, exceptions.PostgresError):
-            add_note(error, f"on the replica {self._pool.name}")
+        add_replica_note(error, self._pool.name)
         return error
 
 
@@ -68,19 +53,27 @@ async def begun_on_replica(
     if use is None or opened is None or transaction is None:
         yield None
         return
-    scope = pool.scope
+    async with AsyncExitStack() as stack:
+        stack.push_async_exit(opened)
+        with use, _recording(pool.scope, use):
+            yield transaction
+    use.replica.served()
+
+
+@contextmanager
+def _recording(scope: ReadScope, use: ReplicaUse) -> Iterator[None]:
+    """Record in a session what a block sees."""
+    if not scope.is_monotonic:
+        yield
+        return
     scope.begin_block()
     try:
-        async with AsyncExitStack() as stack:
-            stack.push_async_exit(opened)
-            with use:
-                yield transaction
-        use.replica.served()
+        yield
     finally:
         scope.end_block()
         if use.is_kept:
             use.saw()
-        elif scope.is_monotonic:  # it was promoted, or has crashed: the primary names a position later
+        else:  # it was promoted, or has crashed: the primary names a position later
             scope.saw_primary()
 
 

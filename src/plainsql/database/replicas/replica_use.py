@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from time import perf_counter
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from asyncpg import exceptions
 
 from plainsql.database.pool.call import Call
+from plainsql.database.pool.commit_outcome import add_note
 from plainsql.database.pool.lost_connection import is_lost
 from plainsql.database.pool.tenant_pool import TenantPool
 from plainsql.database.replicas.replica import Replica, ReplicaServer
 from plainsql.database.replicas.replica_set import ReplicaSet
 from plainsql.database.replicas.scoped_pool import ScopedPool
 from plainsql.errors import ConnectError, ContractError, PlainsqlError, PoolTimeoutError
+from plainsql.outcome_notes import ON_REPLICA
 from plainsql.replication.demand import Demand
 
-__all__ = ["ReplicaUse", "find_replica", "is_of_server", "may_run_elsewhere"]
+__all__ = ["ReplicaUse", "add_replica_note", "find_replica", "is_of_server", "may_run_elsewhere"]
+
+_CONFLICTS: Final = frozenset({"40001", "40P01"})
+"""A replica cancels what conflicts with the changes that it applies."""
 
 _OF_THE_SERVER = ConnectError | ContractError | PoolTimeoutError
 """plainsql's own errors that another server may not have: a replica may lag behind a migration."""
@@ -101,3 +106,13 @@ def may_run_elsewhere(error: Exception) -> bool:
 def is_of_server(error: Exception) -> bool:
     """Return whether an error is the server's or its connection's, and not the program's."""
     return isinstance(error, exceptions.PostgresError | _OF_THE_SERVER) or is_lost(error)
+
+
+def add_replica_note(error: BaseException, name: str) -> None:
+    """Add to an error that a replica is the reason for that another attempt may succeed; to any other of the
+    server, the replica's name.
+    """
+    if is_lost(error) or getattr(error, "sqlstate", None) in _CONFLICTS:
+        add_note(error, ON_REPLICA)
+    elif isinstance(error, exceptions.PostgresError):
+        add_note(error, f"on the replica {name}")

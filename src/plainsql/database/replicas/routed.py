@@ -17,6 +17,7 @@ from plainsql.database.pool.tenant_pool import AroundCommit, TenantPool
 from plainsql.database.replicas.replica_set import ReplicaSet
 from plainsql.database.replicas.replica_use import (
     ReplicaUse,
+    add_replica_note,
     find_replica,
     is_of_server,
     may_run_elsewhere,
@@ -106,6 +107,7 @@ class Routed(Link):
                 use.failed()
             except Exception as error:
                 if not is_first or not may_run_elsewhere(error):
+                    add_replica_note(error, use.replica.name)
                     raise
                 use.failed(error)
             finally:
@@ -135,6 +137,7 @@ class Routed(Link):
                     )
             except Exception as error:
                 if not copy.may_begin_again or not (isinstance(error, _NotKeptError) or is_of_server(error)):
+                    add_replica_note(error, use.replica.name)
                     raise
                 use.failed(error)
             else:
