@@ -150,7 +150,7 @@ async def test_a_fault_behind_the_commit_costs_the_position_alone(
     for kind in ("count", "row", "batch", "counted batch", "many", "transaction"):
         write = WRITES[kind]
         await _warmed(marks_db, write)
-        for connection in marks_db._connections._connections:
+        for connection in list(marks_db._connections._connections):
             connection.control_timeout_s = 0.05
         async with marks_db.causal() as session:
             answers = 3 if kind == "transaction" else 1  # those of `begin` and of the statement come before

@@ -189,6 +189,11 @@ class Replica:
         self.reads += 1
         self.latency += _WEIGHT * (seconds - self.latency)
 
+    def served(self) -> None:
+        """Record a transaction or another use whose duration is its caller's."""
+        self.reads += 1
+        self._reads_at_poll += 1
+
     def read_failed(self, *, was_lost: bool) -> None:
         """Record a read that runs elsewhere. After a lost connection the next poll has to succeed first."""
         self.failed += 1
