@@ -134,7 +134,7 @@ STATEMENTS: tuple[tuple[str, str], ...] = (
         "select o.id from orders as o join customers as c on c.id = o.customer_id where o.tenant_id = $1",
     ),
     (
-        "across",
+        "joined",
         (
             "select o.id from orders as o full join customers as c"
             " on c.tenant_id = o.tenant_id and c.id = o.customer_id where o.total = $1"
@@ -207,7 +207,7 @@ STATEMENTS: tuple[tuple[str, str], ...] = (
         ),
     ),
     (
-        "across",
+        "unseen",
         (
             "with recent as materialized (select o.tenant_id, o.id from orders as o)"
             " select r.id from recent as r where r.tenant_id = $1"

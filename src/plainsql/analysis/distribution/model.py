@@ -41,6 +41,8 @@ class Distribution:
     """The distributed tables that it names or reaches by a view, sorted."""
     others: tuple[str, ...] = ()
     """The other tables that it reads or writes, those of functions and triggers too, sorted."""
+    citus: tuple[str, ...] = ()
+    """What Citus does otherwise, in phrases; empty if it sends a statement of one tenant to one node."""
 
     @property
     def fits(self) -> bool:
