@@ -65,8 +65,14 @@ class _Notes:
         elif relation is not None and self._uses.number(relation) is None:
             yield f"it changes {relation} and uses distributed tables: that may be refused"
         calls = [*self._calls(query)]
-        if query.command in (Command.UPDATE, Command.DELETE) and calls_volatile(self._catalog, query.node):
-            yield "an update or a delete calls a volatile function: that is refused"
+        if query.command in (Command.UPDATE, Command.DELETE):
+            if calls_volatile(self._catalog, query.node):
+                yield "an update or a delete calls a volatile function: that is refused"
+            elif any(self._is_irreducible(part) for part in query.expressions()):
+                yield (
+                    "an update or a delete calls a function that is not immutable with a column or in case or"
+                    " coalesce: that is refused"
+                )
         if query.command != Command.INSERT and "nextval" in calls:
             yield "nextval runs on the coordinator: the query runs on all shards"
         if query.command == Command.INSERT:
@@ -74,9 +80,12 @@ class _Notes:
 
     def _of_insert(self, query: QueryTree) -> Iterator[str]:
         conflict = query.node.node("onConflict")
-        if conflict is not None and conflict.number("action") == _ON_CONFLICT_UPDATE:
-            if any(not self._is_immutable(part) for part in conflict.walk()):
-                yield "on conflict … set calls a function that is not immutable: that is refused"
+        if (
+            conflict is not None
+            and conflict.number("action") == _ON_CONFLICT_UPDATE
+            and not all(map(self._is_immutable, conflict.walk()))
+        ):
+            yield "on conflict … set calls a function that is not immutable: that is refused"
         selects = any(entry.kind is EntryKind.SUBQUERY for entry in query.entries)
         if selects and not self._inserts_column(query):
             yield (
@@ -109,6 +118,13 @@ class _Notes:
                     yield "nextval"
                 elif function is not None and function.is_builtin:
                     yield function.name
+
+    def _is_irreducible(self, node: Node) -> bool:
+        """Return whether a value is neither computed before the node is chosen, nor the same on each node."""
+        below = [*expression_children(node)]
+        if node.kind in ("CASEEXPR", "COALESCEEXPR", "MINMAXEXPR"):
+            return not all(map(self._is_immutable, below))
+        return not self._is_immutable(node) and any(part.kind == "VAR" for part in below)
 
     def _is_immutable(self, node: Node) -> bool:
         oid = called_function(node, self._catalog)

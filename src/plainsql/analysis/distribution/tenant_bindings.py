@@ -266,7 +266,7 @@ class TenantBindings:
             is_hidden = self._merged is not None and self._is_nulled(scope, entry)
             for position, output in enumerate(inner.query.outputs, 1):
                 expression = output.node("expr")
-                # Above an outer join, planners have a value for it that may be null: they do not look into it.
+                # Above an outer join, planners have a value that may be null: they do not look into it.
                 if expression is not None and not (is_hidden and not self._is_column(inner, position)):
                     found = self._output(inner, position, _type_of(expression))
                     self._add((scope.query.id, entry.index, position), found)

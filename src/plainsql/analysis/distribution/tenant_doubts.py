@@ -104,7 +104,7 @@ class TenantDoubts:
         return bool(found) and all(
             relation is not None
             and (self._uses.number(relation), self._uses.number(other))
-            in zip(key.columns, key.referenced_columns, strict=False)
+            in [*zip(key.columns, key.referenced_columns, strict=False)]
             for key, relation, other in found
         )
 
