@@ -10,8 +10,11 @@ __all__ = ["ATTACKS", "ATTACK_SCHEMA", "CITUS_NOTES"]
 ATTACK_SCHEMA = """
 create table big (tenant_id bigint not null, id int not null, primary key (tenant_id, id))
   partition by hash (tenant_id);
-create table big_0 partition of big for values with (modulus 2, remainder 0);
-create table big_1 partition of big for values with (modulus 2, remainder 1);
+create table big_0 partition of big for values with (modulus 5, remainder 0);
+create table big_1 partition of big for values with (modulus 5, remainder 1);
+create table big_2 partition of big for values with (modulus 5, remainder 2);
+create table big_3 partition of big for values with (modulus 5, remainder 3);
+create table big_4 partition of big for values with (modulus 5, remainder 4);
 insert into big select t, i from generate_series(1, 30) as t, generate_series(1, 4) as i;
 create view renamed as select o.tenant_id as owner, o.id, o.total from orders as o;
 create view renamed_again as select r.owner as tenant_id, r.id from renamed as r;
