@@ -55,7 +55,7 @@ class QueryDistribution(msgspec.Struct, frozen=True):
     allowed: str | None = None
     """The reason why the header or the settings allow that it does not fit."""
     citus: tuple[str, ...] = ()
-    """What Citus does otherwise with a query of one tenant; empty if it sends it to one node."""
+    """Notes on a query of one tenant that Citus refuses or does not send to one node."""
 
 
 class TableDistribution(msgspec.Struct, frozen=True):

@@ -15,6 +15,9 @@ from plainsql.settings import Project
 
 __all__ = ["distribution_report", "print_distribution"]
 
+_NAMED = 3
+"""The number of queries that a note names."""
+
 
 def distribution_report(
     project: Project,
@@ -39,6 +42,7 @@ def distribution_report(
     counts = [f"{CALLED_KINDS[kind]}: {kinds[kind]}" for kind in CALLED_KINDS if kinds[kind]]
     allowed = sum(each.allowed is not None for each in found.queries)
     notes = [f"note: {each.table}: Citus: {what}" for each in found.tables for what in each.citus[:1]]
+    notes += _query_notes(found)
     summary = [
         f"{len(found.queries)} {'query' if len(found.queries) == 1 else 'queries'}",
         f"{len(found.tables)} {'table' if len(found.tables) == 1 else 'tables'}",
@@ -54,6 +58,19 @@ def distribution_report(
             else []
         ),
         told + ", ".join(summary),
+    ]
+
+
+def _query_notes(found: DistributionCheck) -> list[str]:
+    """Return what Citus does otherwise with queries of one tenant, each with the first of its queries."""
+    queries: dict[str, list[str]] = {}
+    for query in found.queries:
+        for what in query.citus:
+            queries.setdefault(what, []).append(query.query)
+    return [
+        f"note: Citus: {what}: {', '.join(names[:_NAMED])}"
+        + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
+        for what, names in queries.items()
     ]
 
 

@@ -42,7 +42,7 @@ class Distribution:
     others: tuple[str, ...] = ()
     """The other tables that it reads or writes, those of functions and triggers too, sorted."""
     citus: tuple[str, ...] = ()
-    """What Citus does otherwise, in phrases; empty if it sends a statement of one tenant to one node."""
+    """Notes on a statement of one tenant that Citus refuses or does not send to one node, in phrases."""
 
     @property
     def fits(self) -> bool:
