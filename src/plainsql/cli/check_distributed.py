@@ -61,11 +61,18 @@ def distribution_report(
     ]
 
 
+def _faults(number: int) -> str:
+    return f"{number} {'fault' if number == 1 else 'faults'}"
+
+
 def _query_notes(found: DistributionCheck) -> list[str]:
     """Return what Citus does otherwise with queries of one tenant, each with the first of its queries."""
     queries: dict[str, list[str]] = {}
     for query in found.queries:
-        for what in query.citus:
+        reasons = query.citus
+        if query.kind == "policy":
+            reasons = ("only a policy binds the tenant: it runs on all shards",)
+        for what in reasons:
             queries.setdefault(what, []).append(query.query)
     return [
         f"note: Citus: {what}: {', '.join(names[:_NAMED])}"
@@ -87,7 +94,7 @@ def print_distribution(found: DistributionCheck) -> None:
     print_rows(
         [Column("table"), Column("place"), Column("keys")],
         [
-            (each.table, each.place, f"{len(each.faults)} faults" if each.faults else "hold the column")
+            (each.table, each.place, _faults(len(each.faults)) if each.faults else "hold the column")
             for each in found.tables
             if each.place == "distributed" or each.faults
         ],

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, Literal
@@ -30,6 +31,7 @@ __all__ = ["PartitionRun", "PartitionStep", "ensure_partitions"]
 
 _MAX_NAME_BYTES: Final = 63
 """PostgreSQL cuts longer names."""
+_CLEANUP_LOCK_TIMEOUT_MS: Final = 2000
 _LIKE: Final = (
     "including defaults including constraints including generated including comments including storage"
     " including compression including statistics"
@@ -305,6 +307,7 @@ def _do(
 
 def _run(connection: Connection, step: PartitionStep, limit: LockLimit) -> None:
     timeout = milliseconds(limit.timeout_s)
+    is_constrained = False
     try:
         connection.execute(f"set lock_timeout = {timeout}".encode())
         together: list[str] = []
@@ -320,13 +323,17 @@ def _run(connection: Connection, step: PartitionStep, limit: LockLimit) -> None:
                 together.append(statement)
             else:
                 connection.execute(statement.encode())
+                is_constrained = is_constrained or " add constraint " in statement
         if together:
             with connection.transaction():
                 for statement in together:
                     connection.execute(statement.encode())
     except (psycopg.Error, KeyboardInterrupt):
-        if step.action == "create" and " drop constraint " in step.sql[-1] and not connection.closed:
-            connection.execute(step.sql[-1].encode())
+        if is_constrained and not connection.closed:
+            # If its lock is taken, the constraint is dropped by the next run.
+            with suppress(psycopg.errors.LockNotAvailable):
+                connection.execute(f"set lock_timeout = {_CLEANUP_LOCK_TIMEOUT_MS}".encode())
+                connection.execute(step.sql[-1].encode())
         raise
     finally:
         if not connection.closed:
