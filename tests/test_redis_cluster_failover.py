@@ -22,6 +22,8 @@ from plainsql.sessions import SyncSessions
 from plainsql.values import Values
 from tests.cache.model import BY_CONVERSATION, TABLE, Message, Table
 from tests.redis_groups import ClusterGroup, cluster_group, until
+from tests.redis_server import tls_options
+from tests.tls import Authority
 
 COUNT = Script("return redis.call('INCR', KEYS[1])")
 BOTH = Script("return redis.call('INCR', KEYS[1]) + redis.call('INCR', KEYS[2])")
@@ -36,9 +38,14 @@ Open = Callable[..., Cache]
 
 
 @pytest.fixture(scope="module")
-def group() -> Generator[ClusterGroup]:
-    """Three masters with a replica each."""
-    with cluster_group() as group:
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture(scope="module")
+def group(authority: Authority) -> Generator[ClusterGroup]:
+    """Three masters with a replica each, which use TLS; programs may do without."""
+    with cluster_group(tls=tls_options(authority, "localhost")) as group:
         yield group
 
 
@@ -99,6 +106,27 @@ async def test_all_services_find_the_nodes(group: ClusterGroup, link: RedisConne
         await link.run(BOTH, ["n1", "n2"], [], deadline=5)
 
 
+async def test_tls_goes_by_the_names_that_the_nodes_announce(
+    group: ClusterGroup, authority: Authority
+) -> None:
+    """Their certificate is for a name; a redirection gives the address."""
+    port = group.by_tls[group.servers[0].port]
+    url = f"rediss+cluster://{{}}:{port}?ssl_ca_certs={authority.file}"
+    async with RedisConnection(url.format("localhost")) as link:
+        keys = [f"tls{number}" for number in range(30)]
+        assert await asyncio.gather(*[link.run(COUNT, [key], [], deadline=5) for key in keys]) == [1] * 30
+        route = link._state_of_loop().connections
+        assert isinstance(route, ClusterRoute)
+        assert {node.host for node in route._by_slot if node} == {"localhost"}
+        route._by_slot.reverse()
+        assert await asyncio.gather(*[link.run(COUNT, [key], [], deadline=5) for key in keys]) == [2] * 30
+        assert all(protocol.writer.get_extra_info("sslcontext") for protocol in route.open)
+    async with RedisConnection(url.format("127.0.0.1")) as link:
+        with pytest.raises(RedisUnavailableError, match="a certificate for another name") as raised:
+            await link.run(COUNT, ["n"], [], deadline=5)
+        assert "cluster-announce-hostname" in str(raised.value.hint)
+
+
 def test_threads_find_them_too(group: ClusterGroup) -> None:
     with SyncSessions(group.url, int, prefix="c:sessions") as sessions:
         session = sessions.create("ana", 1)
@@ -136,7 +164,7 @@ async def test_a_slot_that_moves_is_followed_and_no_call_is_lost(
     assert await link.run(Script("return redis.call('INCR', KEYS[1]) + 0"), [other], [], deadline=5) == 1
     with pytest.raises(RedisUnavailableError, match="a slot moves"):
         await link.run(BOTH, [key, other], [], deadline=5)
-    group.ask(source, "MIGRATE", "127.0.0.1", target.port, key, 0, 1000)
+    group.ask(source, "MIGRATE", "127.0.0.1", group.by_tls[target.port], key, 0, 1000)
     counts += await both()
     for server in (target, source):
         group.ask(server, "CLUSTER", "SETSLOT", slot, "NODE", group.id_of(target))

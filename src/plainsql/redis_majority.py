@@ -274,8 +274,10 @@ class Majority(ABC):
     def _without_majority(
         self, views: list[View], errors: list[BaseException], reasons: Iterable[str] = ()
     ) -> None:
+        if not views and errors:
+            raise max(errors, key=_weight)
         if not views:
-            raise max(errors, key=_weight) if errors else TimeoutError()
+            raise NoMajorityError(f"0 of {self._size}", reasons)
         newest = max(views, key=lambda view: view.epoch)
         if not self.is_known or newest.epoch > self._epoch:
             self._epoch = newest.epoch
