@@ -75,7 +75,8 @@ async def test_tls_leads_to_the_sentinels_and_to_the_master(sentinel: Sentinel) 
         client.config_set("tls-auth-clients", "yes")
         try:
             assert await count(f"{place}/shop?{sentinel.files}&{sentinel.key}") == 5
-            with pytest.raises(RedisUnavailableError, match="asks for one") as raised:
+            # With TLS 1.3 the end of the connection may come before its reason.
+            with pytest.raises(RedisUnavailableError, match=r"asks for one|cannot be reached") as raised:
                 await count(f"{place}/shop?{sentinel.files}")
             assert "ssl_certfile" in str(raised.value.hint)
         finally:

@@ -30,7 +30,10 @@ FAILURES = (*_UNREACHABLE, ValueError, LookupError, AttributeError)
 _STATES = {"BUSY", "MISCONF", "NOREPLICAS", "UNKILLABLE"}
 
 _SILENT = "check that the server runs and that nothing blocks it"
-_UNREACHED = "check that the server runs there, and whether it takes TLS (rediss) or not (redis)"
+_UNREACHED = (
+    "check that the server runs there, whether it takes TLS (rediss) or not (redis), and whether it asks for "
+    "a certificate (ssl_certfile)"
+)
 _MOST_REASONS = 3
 
 _NAME_HINT = (
@@ -67,7 +70,7 @@ def explained(
         )
     if isinstance(error, NoMajorityError):
         return RedisUnavailableError(
-            f"no majority says which server is the master: {error} answered, at {address}",
+            f"no majority says which server is the master: {error}, at {address}",
             detail="; ".join(error.reasons[:_MOST_REASONS]) or None,
             hint="start the others, or check that they can be reached from here and whether they take TLS "
             "(rediss); if some no longer exist, run SENTINEL RESET or CLUSTER FORGET",
