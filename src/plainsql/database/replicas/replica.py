@@ -24,7 +24,7 @@ from plainsql.database.pool.tenant_pool import DatabasePool
 from plainsql.database.replicas.poller import FRESH_S, Poller
 from plainsql.database.replicas.positions import Position, ReplicaReport, read_replica, read_system
 from plainsql.database.replicas.unanswered import cut_unanswered
-from plainsql.errors import PlainsqlError
+from plainsql.errors import ConnectError, PlainsqlError
 
 if TYPE_CHECKING:
     from plainsql.database.replicas.primary_watch import PrimaryWatch
@@ -43,6 +43,7 @@ _TURNS_S: Final = 10.0
 """So many changes of the server in so many seconds mean that an address leads to several."""
 
 
+_NO_REPORT: Final = "a pooler keeps the server's reports back, or passes on those of the server before"
 _PROMOTED: Final = "it is no standby: it was promoted, or its URL is that of a primary"
 
 
@@ -206,8 +207,10 @@ class Replica:
         report = await read_replica(connection)
         for old in [old for old in self._reports if old.is_closed() and _is_standby(self._reports[old])]:
             del self._reports[old]
-        self._reports[connection] = connection.get_settings()
-        if not report.is_standby:  # a pooler may pass on the report of another server
+        settings = self._reports[connection] = connection.get_settings()
+        if report.is_standby and not _is_standby(settings):
+            raise ConnectError(_NO_REPORT, hint="name the server itself, or have the pooler reconnect")
+        if not report.is_standby:  # also if a pooler passes on the report of the server that it had before
             self._why = _PROMOTED
             self._begin_epoch(report, connection)
         elif known is not None and (report.position is None or report.position.lsn < known.lsn):
@@ -234,18 +237,16 @@ class Replica:
         if self.reads == self._reads_at_poll:  # its mean would stay as it was, and so would the choice
             self.latency += _WEIGHT * (now - sent_at - self.latency)
         self._reads_at_poll = self.reads
-        self._why = self._fault(report, connection)
+        self._why = self._fault(report)
         self._warn()
         if not report.is_standby and report.position is not None:
             self._primary.was_replaced(report.position.timeline, self._system)
 
-    def _fault(self, report: ReplicaReport, connection: Any) -> str:
+    def _fault(self, report: ReplicaReport) -> str:
         """Return why no read may go to a replica that answers; empty if reads may."""
         last, system = self._primary.last, self._primary.system
         if not report.is_standby:
             return _PROMOTED
-        if _is_standby(connection.get_settings()) is None:
-            return "a pooler keeps its report of a promotion back: name the server itself"
         if system is not None and system != self._system:
             return "it belongs to another cluster than the primary"
         if report.position is None:
