@@ -27,6 +27,7 @@ from plainsql.database.caching.server_identity import ServerIdentity
 from plainsql.database.replicas.primary_watch import PrimaryWatch
 from plainsql.database.replicas.replica import Replica
 from plainsql.embedded import EmbeddedServer
+from plainsql.errors import PlainsqlError
 from plainsql.query import Args
 from plainsql.query.declare import many, one, optional
 from tests.database.stepping import at_every_wait, settled
@@ -477,6 +478,21 @@ async def test_a_read_may_be_cancelled_wherever_it_waits(replicated: plainsql.Da
         assert await counters.get(replicated.replica(max_wait=5), id=1) == value
 
     assert await at_every_wait(work, check) > 0
+
+
+async def test_another_event_loop_is_refused_also_while_no_replica_is_new_enough(
+    replicated: plainsql.Database,
+) -> None:
+    assert replicated._state.replicas is not None
+
+    async def read() -> None:
+        async with asyncio.timeout(3), replicated.causal(b"\xff" * 8, max_wait=60) as session:
+            await counters.get(session, id=1)
+
+    for _ in range(3):  # at different moments of the polls
+        await replicated._state.replicas.replicas[0].poller.news()
+        with pytest.raises(PlainsqlError, match="another event loop"):
+            await asyncio.to_thread(asyncio.run, read())
 
 
 async def test_closing_the_database_ends_reads_that_wait_for_a_replica(servers: Servers) -> None:

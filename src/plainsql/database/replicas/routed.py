@@ -140,6 +140,7 @@ class Routed(Link):
         scope = pool.scope
         if (replica := replicas.select(scope, demand)) is not None:
             return replica
+        pool.check_loop()
         # What others write through the same database while this read waits is none of its matter.
         return await replicas.wait(scope if scope.is_monotonic else scope.copy(), demand)
 
