@@ -22,8 +22,8 @@ from benchmarks.replica_soak.replica_faults import FAULTS, ReplicaFaults
 from benchmarks.replica_soak.servers import Addresses, start_replica
 from plainsql import embedded, migrate
 from plainsql.database import Call
-from plainsql.database.replicas.positions import Position
 from plainsql.database.replicas.replica import Replica
+from plainsql.replication.positions import Position
 from tests.pgbouncer import pgbouncer, url_through
 
 __all__ = ["BROKEN", "Plan", "Report", "drive", "soak"]

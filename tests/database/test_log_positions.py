@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plainsql.database.caching.server_identity import ServerIdentity
-from plainsql.database.replicas.positions import NEWEST, NOTHING, Position, PrimaryReport, merged
 from plainsql.database.replicas.primary_watch import PrimaryWatch
-from plainsql.database.replicas.read_scope import ReadScope
+from plainsql.replication.positions import NEWEST, NOTHING, Position, PrimaryReport, merged
+from plainsql.replication.read_scope import ReadScope
 
 TIMELINES = st.integers(0, 255)
 LSNS = st.integers(0, 2**40)
@@ -124,7 +124,7 @@ async def test_a_server_on_a_newer_timeline_has_the_primary_looked_for() -> None
     watch = PrimaryWatch(
         no_pool, ServerIdentity(lambda: None), by_transaction=False, discard=discarded.append
     )
-    watch.last, watch.system = primary_at(monotonic(), 700, timeline=255), 7
+    watch._history.last, watch.system = primary_at(monotonic(), 700, timeline=255), 7
     watch.was_replaced(255, 7)
     watch.was_replaced(254, 7)
     watch.was_replaced(0, 8)
@@ -133,6 +133,6 @@ async def test_a_server_on_a_newer_timeline_has_the_primary_looked_for() -> None
     assert len(discarded) == 1
     assert last_of(watch) is None, "what the former primary has said proves nothing"
     # Its address leads to the former one still: it is not asked again immediately.
-    watch.last = primary_at(monotonic(), 700, timeline=255)
+    watch._history.last = primary_at(monotonic(), 700, timeline=255)
     watch.was_replaced(0, 7)
     assert len(discarded) == 1

@@ -238,11 +238,14 @@ class TenantPool:
         try:
             async with framed:
                 with CommitOutcome() as outcome:
-                    async with self.borrow(use) as pooled:
+                    read_only = query is not None and query.read_only
+                    async with self.borrow(use, read_only=read_only) as pooled:
                         connection = pooled.connection
                         if call is not None:
                             call.lease_wait = perf_counter() - call.began
-                        async with block(connection, outcome, opening=self.opening):
+                        async with block(
+                            connection, outcome, opening=self.opening, following=pooled.following
+                        ):
                             yield connection
                             if around is not None:
                                 await around.before_commit()

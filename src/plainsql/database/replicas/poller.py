@@ -7,9 +7,9 @@ import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from time import monotonic
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-__all__ = ["ANSWER_S", "FRESH_S", "POLL_S", "Poller"]
+__all__ = ["ANSWER_S", "FRESH_S", "POLL_S", "Pace", "Poller"]
 
 _log = logging.getLogger("plainsql")
 
@@ -33,6 +33,19 @@ _RECONNECT_FACTOR: Final = 3.0
 network has swallowed is sent again after seconds, so a new attempt finds a server that is back sooner."""
 
 
+class Pace(NamedTuple):
+    """The seconds of a poller: between its polls, and for an answer."""
+
+    poll: float = POLL_S
+    idle: float = _IDLE_POLL_S
+    """Between two polls while no read uses what they find."""
+    retry: float = _RETRY_S
+    """Between two attempts to reach what does not answer."""
+    answer: float = ANSWER_S
+    hurry: float = _HURRY_S
+    """Between two polls while a call waits for what they find."""
+
+
 class Poller:
     """Polls one server on a connection of its own."""
 
@@ -41,6 +54,7 @@ class Poller:
         connect: Callable[[], Awaitable[Any]],
         poll: Callable[[Any, float], Awaitable[object]],
         failed: Callable[[Exception], object],
+        pace: Pace = Pace(),  # noqa: B008 (immutable)
     ) -> None:
         self._connect = connect
         """Opens the connection."""
@@ -48,6 +62,7 @@ class Poller:
         """Polls the server on the connection; the second argument is the time of the beginning."""
         self._failed = failed
         """Called with the error of each poll that failed."""
+        self._pace = pace
         self._hurry = asyncio.Event()
         self._used_at = monotonic()
         self._news: asyncio.Future[None] | None = None
@@ -104,7 +119,7 @@ class Poller:
                     news.set_result(None)
                 if self._hurry.is_set():
                     self._hurry.clear()
-                    await asyncio.sleep(_HURRY_S if pause < _RETRY_S else pause)
+                    await asyncio.sleep(pause if self._has_failed else self._pace.hurry)
                 else:
                     with suppress(TimeoutError):
                         async with asyncio.timeout(pause):
@@ -121,16 +136,16 @@ class Poller:
                 self._is_former = False
                 self._drop()
                 self._connection = await self._reconnect()
-            async with asyncio.timeout(ANSWER_S):
+            async with asyncio.timeout(self._pace.answer):
                 await self._poll(self._connection, monotonic())
         except Exception as error:  # noqa: BLE001 (a server may fail in any way, and the next poll finds out)
             self._drop()
             self._failed(error)
-            pause, self._has_failed = _RETRY_S if self._has_failed else 0.0, True
+            pause, self._has_failed = self._pace.retry if self._has_failed else 0.0, True
             return pause
         self._has_failed = False
-        idle = monotonic() - self._used_at > _IDLE_AFTER_S
-        return _IDLE_POLL_S if idle else POLL_S
+        is_idle = monotonic() - self._used_at > _IDLE_AFTER_S
+        return self._pace.idle if is_idle else self._pace.poll
 
     async def _reconnect(self) -> Any:
         began, known = monotonic(), self.connect_s
@@ -138,7 +153,6 @@ class Poller:
         async with asyncio.timeout(limit):
             connection = await self._connect()
         taken = monotonic() - began
-        self.connect_s = (
-            min(taken, 2 * known) if known else taken
-        )  # one may have waited for the server's return
+        # One may have waited for the server's return.
+        self.connect_s = min(taken, 2 * known) if known else taken
         return connection

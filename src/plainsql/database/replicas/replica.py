@@ -22,14 +22,16 @@ from plainsql.database.execution.link import Executes
 from plainsql.database.pool.pooled_connection import PooledConnection
 from plainsql.database.pool.tenant_pool import DatabasePool
 from plainsql.database.replicas.poller import FRESH_S, Poller
-from plainsql.database.replicas.positions import Position, ReplicaReport, read_replica, read_system
 from plainsql.database.replicas.unanswered import cut_unanswered
 from plainsql.errors import ConnectError, PlainsqlError
+from plainsql.replication.positions import Position, ReplicaReport, read_replica, read_system
+from plainsql.replication.replica_condition import PROMOTED, fault_of
+from plainsql.replication.replica_stats import ReplicaStats
 
 if TYPE_CHECKING:
     from plainsql.database.replicas.primary_watch import PrimaryWatch
 
-__all__ = ["Replica", "ReplicaServer", "ReplicaStats"]
+__all__ = ["IS_PRIMARY", "Replica", "ReplicaServer"]
 
 _log = logging.getLogger("plainsql")
 
@@ -44,7 +46,8 @@ _TURNS_S: Final = 10.0
 
 
 _NO_REPORT: Final = "a pooler keeps the server's reports back, or passes on those of the server before"
-_PROMOTED: Final = "it is no standby: it was promoted, or its URL is that of a primary"
+IS_PRIMARY: Final = "it is the primary"
+"""The state of a replica that was found, and takes the writes now."""
 
 
 class ReplicaServer(NamedTuple):
@@ -54,35 +57,20 @@ class ReplicaServer(NamedTuple):
     chain: Executes
 
 
-class ReplicaStats(NamedTuple):
-    """The state of a replica, and the number of its connections and reads."""
-
-    name: str
-    """Its URL without its password."""
-    state: str
-    """``ok``, or why no read goes there."""
-    lag: float | None
-    """Seconds that it is behind the primary at most; None if that is not known."""
-    reads: int
-    """Reads that it answered."""
-    failed: int
-    """Reads that ran on another server in the end."""
-    latency: float
-    """The mean of the last reads, in seconds."""
-    open: int
-    in_use: int
-    idle: int
-    waiting: int
-    max_size: int
-
-
 class Replica:
     """One replica of a database."""
 
     def __init__(
-        self, name: str, open_pool: Callable[[Replica], Awaitable[ReplicaServer]], primary: PrimaryWatch
+        self,
+        name: str,
+        open_pool: Callable[[Replica], Awaitable[ReplicaServer]],
+        primary: PrimaryWatch,
+        *,
+        may_be_primary: bool = False,
     ) -> None:
+        """``may_be_primary``: it is one of several servers whose roles change, so a promotion is no fault."""
         self.name = name
+        self._may_be_primary = may_be_primary
         self._open_pool = open_pool
         self._primary = primary
         self.server: ReplicaServer | None = None
@@ -95,7 +83,9 @@ class Replica:
         """The end of what it has replayed, for all of its connections."""
         self.polled_at = float("-inf")
         """The time at which the last poll began: reads that ended before saw no more than the position."""
-        self.in_flight = 0
+        self._in_flight = 0
+        self._drained: asyncio.Event | None = None
+        """Set when the last read of a replica that was removed has ended."""
         self.reads = 0
         self.failed = 0
         self.latency = 0.001
@@ -123,12 +113,23 @@ class Replica:
 
     def is_well(self, now: float) -> bool:
         """Return whether reads may go there, as far as it is known."""
-        return not self._why and now - self._answered_at < FRESH_S
+        return not self._why and self._drained is None and now - self._answered_at < FRESH_S
 
     @property
     def may_get_well(self) -> bool:
         """True if the next poll may find that reads can go there."""
-        return not self._why
+        return not self._why and self._drained is None
+
+    @property
+    def in_flight(self) -> int:
+        """The number of reads in progress."""
+        return self._in_flight
+
+    @in_flight.setter
+    def in_flight(self, reads: int) -> None:
+        self._in_flight = reads
+        if reads == 0 and self._drained is not None:
+            self._drained.set()
 
     def covers(self, floor: Position | None) -> bool:
         """Return whether it is proved to have replayed a position."""
@@ -140,7 +141,7 @@ class Replica:
     @property
     def expected_wait(self) -> float:
         """The time that one more read is expected to take there, in seconds."""
-        return (self.in_flight + 1) * self.latency
+        return (self._in_flight + 1) * self.latency
 
     def stats(self) -> ReplicaStats:
         now = monotonic()
@@ -174,9 +175,9 @@ class Replica:
         if self.epoch != epoch or generation not in (None, self.generation):
             return False
         for connection, settings in list(self._reports.items()):
-            if _is_standby(settings) is not True:
+            if _standby_report(settings) != "on":
                 # Its connection may be gone when the next read ends: the epoch keeps what is known.
-                self._why = _PROMOTED
+                self._why = self._promoted(self._started)
                 self._warn()
                 self._end_epoch(None)
                 return False
@@ -189,12 +190,30 @@ class Replica:
         self.reads += 1
         self.latency += _WEIGHT * (seconds - self.latency)
 
+    def served(self) -> None:
+        """Record a transaction or another use whose duration is its caller's."""
+        self.reads += 1
+        self._reads_at_poll += 1
+
     def read_failed(self, *, was_lost: bool) -> None:
         """Record a read that runs elsewhere. After a lost connection the next poll has to succeed first."""
         self.failed += 1
         if was_lost:
             self._answered_at = float("-inf")
             self.poller.news()
+
+    async def leave(self) -> None:
+        """Take no more reads, and close the connections when those in progress have ended.
+
+        Polls go on until then: a server that is silent has its reads cut.
+        """
+        self._drained = asyncio.Event()
+        self.generation += 1  # no session has it for its home any more
+        if self._in_flight:
+            await self._drained.wait()
+        await self.poller.stop()
+        if self.server is not None:
+            await self.server.pool.connections.close()
 
     # Polls --------------------------------------------------------------------------------------------
 
@@ -205,13 +224,14 @@ class Replica:
         self.generation += 1
         known = self.position
         report = await read_replica(connection)
-        for old in [old for old in self._reports if old.is_closed() and _is_standby(self._reports[old])]:
-            del self._reports[old]
+        for old, settings in list(self._reports.items()):
+            if old.is_closed() and _standby_report(settings) == "on":
+                del self._reports[old]
         settings = self._reports[connection] = connection.get_settings()
-        if report.is_standby and not _is_standby(settings):
+        if report.is_standby and _standby_report(settings) != "on":
             raise ConnectError(_NO_REPORT, hint="name the server itself, or have the pooler reconnect")
         if not report.is_standby:  # also if a pooler passes on the report of the server that it had before
-            self._why = _PROMOTED
+            self._why = self._promoted(report.started)
             self._begin_epoch(report, connection)
         elif known is not None and (report.position is None or report.position.lsn < known.lsn):
             self._begin_epoch(report, connection)  # it has restarted, or was made from an older backup
@@ -237,26 +257,23 @@ class Replica:
         if self.reads == self._reads_at_poll:  # its mean would stay as it was, and so would the choice
             self.latency += _WEIGHT * (now - sent_at - self.latency)
         self._reads_at_poll = self.reads
-        self._why = self._fault(report)
+        why = fault_of(
+            report,
+            _standby_report(connection.get_settings()),
+            self._system,
+            self._primary.last,
+            self._primary.system,
+        )
+        self._why = self._promoted(report.started) if why == PROMOTED else why
         self._warn()
         if not report.is_standby and report.position is not None:
             self._primary.was_replaced(report.position.timeline, self._system)
 
-    def _fault(self, report: ReplicaReport) -> str:
-        """Return why no read may go to a replica that answers; empty if reads may."""
-        last, system = self._primary.last, self._primary.system
-        if not report.is_standby:
-            return _PROMOTED
-        if system is not None and system != self._system:
-            return "it belongs to another cluster than the primary"
-        if report.position is None:
-            return "its timeline is not known: grant pg_read_all_stats to the role"
-        if report.is_paused:
-            return "its replay is paused"
-        position = None if last is None else last.position
-        if position is not None and position.timeline != report.position.timeline:
-            return "it is on another timeline than the primary"
-        return ""
+    def _promoted(self, started: int | None) -> str:
+        """Return why no read may go to a server that is no standby."""
+        last = self._primary.last
+        is_primary = last is not None and last.started == started and self._primary.system == self._system
+        return IS_PRIMARY if self._may_be_primary and is_primary else PROMOTED
 
     def _poll_failed(self, error: Exception) -> None:
         now = monotonic()
@@ -312,6 +329,9 @@ class Replica:
 
     def _warn(self) -> None:
         """Log, once for each outage, that no read goes to the replica; and that reads do again."""
+        if self._drained is not None or (self._may_be_primary and self._why in (PROMOTED, IS_PRIMARY)):
+            self._is_warned = False  # what finds it has the last word, and roles change
+            return
         if bool(self._why) == self._is_warned:
             return
         self._is_warned = bool(self._why)
@@ -333,7 +353,7 @@ class Replica:
         return said.message.removeprefix(f"cannot connect to {self.name}: ")
 
 
-def _is_standby(settings: Any) -> bool | None:
-    """Return what the server has reported last on a connection. None: it has reported nothing."""
+def _standby_report(settings: Any) -> str | None:
+    """Return what the server has reported last: ``on`` for a standby. None: it has reported nothing."""
     report: str | None = getattr(settings, "in_hot_standby", None)
-    return None if report is None else report == "on"
+    return report
