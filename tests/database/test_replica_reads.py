@@ -19,6 +19,7 @@ import plainsql
 from benchmarks.replica_soak import run_soak
 from benchmarks.replica_soak.queries import counters
 from benchmarks.replica_soak.run_soak import Plan, drive
+from benchmarks.replica_soak.servers import Addresses
 from plainsql import embedded
 from plainsql.cli.db.doctor import _replicas
 from plainsql.database import Call
@@ -26,9 +27,11 @@ from plainsql.database.caching.server_identity import ServerIdentity
 from plainsql.database.replicas.primary_watch import PrimaryWatch
 from plainsql.database.replicas.replica import Replica
 from plainsql.embedded import EmbeddedServer
+from plainsql.errors import PlainsqlError
 from plainsql.query import Args
 from plainsql.query.declare import many, one, optional
 from tests.database.stepping import at_every_wait, settled
+from tests.pgbouncer import pgbouncer, url_through
 from tests.proxy import open_proxy
 
 MIGRATION = Path(run_soak.__file__).parent / "migrations" / "0001_counters.sql"
@@ -398,8 +401,49 @@ async def test_a_promotion_is_seen_on_a_connection_that_is_closed_after_its_read
             assert db.stats().replicas[0].state.startswith("it is no standby")
             assert await counters.get(db.replica(max_wait=0), id=1) == 60
             assert seen.server == db.name
+            epoch = replica.epoch
+            again = await asyncpg.connect(url)
+            await replica.identify(again)
+            await again.close()
+            assert replica.epoch > epoch, "a read that waited for this connection runs elsewhere"
     finally:
         await asyncio.to_thread(promoted.stop)
+
+
+async def test_a_pooler_that_leads_to_another_server_is_found_out(
+    servers: Servers, seen: Seen, tmp_path: Path
+) -> None:
+    addresses = Addresses(tmp_path)
+    addresses.add(servers.replicas[0])
+    at = addresses.folder_of(servers.replicas[0])
+    with pgbouncer(servers.replicas[0], "session", size=8, address=at) as folder:
+        # PgBouncer tells new clients what the first server has told it.
+        addresses.lead(servers.replicas[0], servers.primary)
+        first = await asyncpg.connect(url_through(folder, "postgres"))
+        await first.close()
+        await asyncio.to_thread(
+            servers.primary.execute,
+            "select pg_terminate_backend(a.pid, 10000) from pg_stat_activity as a"
+            " where a.datname = 'postgres' and a.pid <> pg_backend_pid()",
+        )
+        addresses.lead(servers.replicas[0], servers.replicas[0])
+        async with plainsql.connect(
+            servers.url, replicas=[url_through(folder, "postgres")], pooler="session"
+        ) as db:
+            await settled(lambda: "passes on those of the server before" in db.stats().replicas[0].state)
+        async with plainsql.connect(
+            servers.url, replicas=[url_through(folder, "soak")], pooler="session", on_call=seen
+        ) as db:
+            await put(db, 90)
+            view = db.replica(max_wait=5)
+            assert await counters.get(view, id=1) == 90
+            assert seen.server != db.name
+            addresses.lead(servers.replicas[0], servers.primary)
+            await asyncio.to_thread(servers.replicas[0].disconnect, "soak")
+            await settled(lambda: "it is no standby" in db.stats().replicas[0].state)
+            assert await counters.get(view, id=1) == 90
+            assert seen.server == db.name
+            addresses.lead(servers.replicas[0], servers.replicas[0])
 
 
 @pytest.mark.parametrize("kind", ["view", "session", "write", "waiting"])
@@ -434,6 +478,21 @@ async def test_a_read_may_be_cancelled_wherever_it_waits(replicated: plainsql.Da
         assert await counters.get(replicated.replica(max_wait=5), id=1) == value
 
     assert await at_every_wait(work, check) > 0
+
+
+async def test_another_event_loop_is_refused_also_while_no_replica_is_new_enough(
+    replicated: plainsql.Database,
+) -> None:
+    assert replicated._state.replicas is not None
+
+    async def read() -> None:
+        async with asyncio.timeout(3), replicated.causal(b"\xff" * 8, max_wait=60) as session:
+            await counters.get(session, id=1)
+
+    for _ in range(3):  # at different moments of the polls
+        await replicated._state.replicas.replicas[0].poller.news()
+        with pytest.raises(PlainsqlError, match="another event loop"):
+            await asyncio.to_thread(asyncio.run, read())
 
 
 async def test_closing_the_database_ends_reads_that_wait_for_a_replica(servers: Servers) -> None:

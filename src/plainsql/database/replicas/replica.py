@@ -23,7 +23,7 @@ from plainsql.database.pool.pooled_connection import PooledConnection
 from plainsql.database.pool.tenant_pool import DatabasePool
 from plainsql.database.replicas.poller import FRESH_S, Poller
 from plainsql.database.replicas.unanswered import cut_unanswered
-from plainsql.errors import PlainsqlError
+from plainsql.errors import ConnectError, PlainsqlError
 from plainsql.replication.positions import Position, ReplicaReport, read_replica, read_system
 from plainsql.replication.replica_condition import PROMOTED, fault_of
 from plainsql.replication.replica_stats import ReplicaStats
@@ -45,6 +45,7 @@ _TURNS_S: Final = 10.0
 """So many changes of the server in so many seconds mean that an address leads to several."""
 
 
+_NO_REPORT: Final = "a pooler keeps the server's reports back, or passes on those of the server before"
 IS_PRIMARY: Final = "it is the primary"
 """The state of a replica that was found, and takes the writes now."""
 
@@ -226,8 +227,10 @@ class Replica:
         for old, settings in list(self._reports.items()):
             if old.is_closed() and _standby_report(settings) == "on":
                 del self._reports[old]
-        self._reports[connection] = connection.get_settings()
-        if not report.is_standby:  # a pooler may pass on the report of another server
+        settings = self._reports[connection] = connection.get_settings()
+        if report.is_standby and _standby_report(settings) != "on":
+            raise ConnectError(_NO_REPORT, hint="name the server itself, or have the pooler reconnect")
+        if not report.is_standby:  # also if a pooler passes on the report of the server that it had before
             self._why = self._promoted(report.started)
             self._begin_epoch(report, connection)
         elif known is not None and (report.position is None or report.position.lsn < known.lsn):
