@@ -11,6 +11,7 @@ from asyncpg import exceptions
 
 from plainsql.database.pool.failover_wait import FailoverWait
 from plainsql.database.pool.tenant_pool import TenantPool
+from plainsql.database.replicas.replica import IS_PRIMARY
 from plainsql.errors import PlainsqlError
 from plainsql.health.parts import DATABASE, all_steps, ends_checks, known
 from plainsql.health.redis_check import check_redis
@@ -74,11 +75,17 @@ async def _database(
 
 def _replicas(state: DatabaseState) -> list[Check]:
     """Return what is known of the replicas. Without one, its reads run on the primary."""
-    checks = []
-    for number, replica in enumerate(() if state.replicas is None else state.replicas.replicas, 1):
+    checks: list[Check] = []
+    if state.replicas is None:
+        return checks
+    if state.replicas.discovery is not None and (fault := state.replicas.discovery.fault) is not None:
+        checks.append(Check("replicas", "warning", f"they cannot be found: {fault.message}", fault.hint))
+    for number, replica in enumerate(state.replicas.replicas, 1):
         stats = replica.stats()
         behind = "" if stats.lag is None else f", {stats.lag:.1f} s behind at most"
-        is_well = stats.state == "ok"
+        is_well = stats.state in ("ok", IS_PRIMARY)
+        if stats.state == IS_PRIMARY:
+            behind = f": {IS_PRIMARY}"
         checks.append(
             Check(
                 f"replica {number}",

@@ -50,10 +50,13 @@ def primary_position() -> str:
     return _POSITION
 
 
-def replica_check(name: str, address: str, primary: PrimaryPosition | None) -> Steps:
+def replica_check(
+    name: str, address: str, primary: PrimaryPosition | None, *, may_be_primary: bool = False
+) -> Steps:
     """Yield the steps of the check of a replica.
 
     ``address`` is its URL without its password; ``primary`` is None if the primary was not reached.
+    ``may_be_primary``: it is one of several servers of which one is the primary.
     """
     try:
         [(version, is_standby, lsn, is_paused, timeline, system)] = yield _REPLICA
@@ -66,7 +69,9 @@ def replica_check(name: str, address: str, primary: PrimaryPosition | None) -> S
     found |= {"timeline": timeline, "paused": is_paused}
     text = f"{version} at {address}"
     hint = None
-    if not is_standby:
+    if not is_standby and may_be_primary and (primary is None or system == primary.system):
+        text = f"{text}, a primary"
+    elif not is_standby:
         text, hint = f"{text}, no standby", "it was promoted, or its URL is that of a primary: remove it"
     elif primary is not None and system != primary.system:
         text, hint = f"{text}, a standby of another cluster", "name a replica of this database's primary"
