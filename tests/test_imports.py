@@ -85,6 +85,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "fakes": CORE,
     "copy_output": CORE | {"copy_rows"},
     "vector": CORE | {"application", "connect_errors", "encoding", "plans", "pydantic_schema", "settings"},
+    "replication": FLOOR | {"statements"},
     "speed": CORE,
     "database": CORE
     | {
@@ -96,14 +97,16 @@ MAY_IMPORT: dict[str, set[str]] = {
         "encoding",
         "health",
         "layer_folders",
+        "replication",
     },
     "http_errors": CORE | {"database"},
+    "asgi": CORE | {"database"},
     "otel": CORE | {"conninfo", "database"},
     "sync": CORE
     | {
         *("copy_rows", "copy_output", "encoding", "settings", "application", "conninfo", "connect_errors"),
         *("vector", "cache", "redis_connection", "health", "layer_folders"),
-        *("codec", "credentials", "project_codecs", "patroni", "replica_sources"),
+        *("codec", "credentials", "project_codecs", "patroni", "replica_sources", "replication"),
     },
     "migrate": FLOOR
     | {"settings", "setting_tables", "conninfo", "connect_errors", "extension_names", "statements"},

@@ -406,6 +406,7 @@ OPTIONS: Final[Mapping[str, Mapping[str, Kind]]] = {
         "work": Kind("a function", callable),
         "attempts": _whole(1),
         "isolation": _or_none(_ISOLATION),
+        "read_only": _FLAG,
         "on_retry": _HOOK,
     },
     "tenant": {

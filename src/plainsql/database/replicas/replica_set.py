@@ -11,10 +11,10 @@ from typing import Final
 
 from plainsql.database.replicas.discovery import Discovery
 from plainsql.database.replicas.primary_watch import PrimaryWatch
-from plainsql.database.replicas.read_scope import ReadScope
 from plainsql.database.replicas.replica import Replica
-from plainsql.database.replicas.scoped_pool import Demand
 from plainsql.replica_sources import Member
+from plainsql.replication.demand import Demand
+from plainsql.replication.read_scope import ReadScope
 
 __all__ = ["ReplicaSet"]
 
@@ -41,6 +41,7 @@ class ReplicaSet:
         self._leaving: dict[Replica, asyncio.Task[None]] = {}
         """The replicas that were removed, until their last read has ended."""
         self._no_wait_before = float("-inf")
+        self._is_closed = False
 
     async def start(self) -> None:
         """Begin to poll the servers, and wait a moment for their first answers."""
@@ -80,6 +81,7 @@ class ReplicaSet:
 
     async def close(self) -> None:
         """Stop polling, and close the connections to the replicas. Call it when no read is in progress."""
+        self._is_closed = True  # reads that wait for a replica go on, on the primary
         if self.discovery is not None:
             await self.discovery.poller.stop()
         await self.primary.poller.stop()
@@ -136,7 +138,7 @@ class ReplicaSet:
         """Wait a moment for a position of what a scope has seen."""
         with suppress(TimeoutError):
             async with asyncio.timeout(_POSITION_S):
-                while not scope.resolve(self.primary.last):
+                while not self._is_closed and not scope.resolve(self.primary.last):
                     home = scope.home
                     await asyncio.wait([(self.primary if home is None else home).poller.news()])
 
@@ -147,7 +149,7 @@ class ReplicaSet:
             return None
         try:
             async with asyncio.timeout(demand.max_wait):
-                while any(replica.may_get_well for replica in self.replicas):
+                while not self._is_closed and any(replica.may_get_well for replica in self.replicas):
                     news = [replica.poller.news() for replica in self.replicas if replica.may_get_well]
                     await asyncio.wait(
                         (self.primary.poller.news(), *news), return_when=asyncio.FIRST_COMPLETED
