@@ -75,7 +75,7 @@ def test_an_answer_that_is_none_of_patronis_is_an_error(make: object, message: s
         make(answers)
         with pytest.raises(ConnectError) as caught:
             client(answers.url).ask()
-        assert caught.value.message == f"Patroni at 127.0.0.1:{answers.port}: {message}"
+        assert caught.value.message == f"the Patroni at 127.0.0.1:{answers.port}: {message}"
 
 
 def test_another_address_is_asked_if_one_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:

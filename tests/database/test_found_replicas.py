@@ -19,11 +19,11 @@ from plainsql import embedded
 from plainsql.cli.db.doctor import _replicas
 from plainsql.database import Call
 from plainsql.database.replicas import discovery
-from plainsql.database.replicas.replica import IS_PRIMARY
 from plainsql.database.replicas.replica_set import ReplicaSet
 from plainsql.embedded import EmbeddedServer
 from plainsql.query import Args
 from plainsql.query.declare import one
+from plainsql.replication.replica_condition import IS_PRIMARY
 from tests.database.stepping import settled
 from tests.patroni_answers import SETTLED, TAGGED, PatroniAnswers, serve, with_places
 from tests.proxy import open_proxy

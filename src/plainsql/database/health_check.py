@@ -11,7 +11,6 @@ from asyncpg import exceptions
 
 from plainsql.database.pool.failover_wait import FailoverWait
 from plainsql.database.pool.tenant_pool import TenantPool
-from plainsql.database.replicas.replica import IS_PRIMARY
 from plainsql.errors import PlainsqlError
 from plainsql.health.parts import DATABASE, all_steps, ends_checks, known
 from plainsql.health.redis_check import check_redis
@@ -20,6 +19,7 @@ from plainsql.health.server_checks import Place
 from plainsql.health.speed_check import check_speed
 from plainsql.health.steps import Command, RefusedStepError, Rows, Steps, next_step
 from plainsql.layer_folders import Layer, known_layer
+from plainsql.replication.replica_condition import IS_PRIMARY
 
 if TYPE_CHECKING:
     from plainsql.database.state import DatabaseState

@@ -25,13 +25,13 @@ from plainsql.database.replicas.poller import FRESH_S, Poller
 from plainsql.database.replicas.unanswered import cut_unanswered
 from plainsql.errors import PlainsqlError
 from plainsql.replication.positions import Position, ReplicaReport, read_replica, read_system
-from plainsql.replication.replica_condition import PROMOTED, fault_of
+from plainsql.replication.replica_condition import IS_PRIMARY, PROMOTED, fault_of
 from plainsql.replication.replica_stats import ReplicaStats
 
 if TYPE_CHECKING:
     from plainsql.database.replicas.primary_watch import PrimaryWatch
 
-__all__ = ["IS_PRIMARY", "Replica", "ReplicaServer"]
+__all__ = ["Replica", "ReplicaServer"]
 
 _log = logging.getLogger("plainsql")
 
@@ -43,10 +43,6 @@ _WEIGHT: Final = 0.2
 _SERVERS_IN_TURN: Final = 5
 _TURNS_S: Final = 10.0
 """So many changes of the server in so many seconds mean that an address leads to several."""
-
-
-IS_PRIMARY: Final = "it is the primary"
-"""The state of a replica that was found, and takes the writes now."""
 
 
 class ReplicaServer(NamedTuple):
@@ -208,7 +204,8 @@ class Replica:
         """
         self._drained = asyncio.Event()
         self.generation += 1  # no session has it for its home any more
-        if self._in_flight:
+        while self._in_flight:  # a use may begin where another has just ended
+            self._drained.clear()
             await self._drained.wait()
         await self.poller.stop()
         if self.server is not None:
