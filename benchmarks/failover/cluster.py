@@ -160,7 +160,7 @@ class Cluster:
         )
 
     def patroni_url(self) -> str:
-        """Return the source of replicas that asks Patroni, through the proxies of its REST API."""
+        """Return Patroni as the source of the replicas, through the proxies of its REST API."""
         return "patroni+http://" + ",".join(f"127.0.0.1:{node.rest.port}" for node in self.nodes.values())
 
     def direct_url(self, node: Node) -> str:

@@ -1,6 +1,6 @@
 """The sources of read replicas: their URLs, or where to find them out.
 
-What ``replicas=`` of ``connect`` and ``DATABASE_REPLICA_URLS`` may hold, one of:
+``replicas=`` of ``connect`` and ``DATABASE_REPLICA_URLS`` hold one of:
 
 * URLs, one for each replica;
 * ``hosts``: the hosts of the primary's URL;

@@ -1,7 +1,7 @@
 """The discovery of replicas: a task requests their addresses at intervals, and has them added and removed.
 
-An answer decides only which servers are polled. Whether reads may go to one, its own polls find out, as they
-do for a replica that was named. Without an answer all stays: the known replicas go on serving reads.
+An answer decides only which servers are polled. The polls of a server find out whether reads may go to it,
+as for a replica that was named. Without an answer all stays: the known replicas go on serving reads.
 """
 
 from __future__ import annotations
