@@ -80,7 +80,7 @@ class Connector:
             if self._set_up is not None:
                 await self._set_up(connection)
         except BaseException as error:
-            has_ended = connection.is_closed()
+            has_ended: bool = connection.is_closed()  # type: ignore[no-untyped-call]
             # Not `close()`, which waits for the server: its silence may be what ended this.
             connection.terminate()
             if has_ended and isinstance(error, AttributeError):
