@@ -29,6 +29,7 @@ URL = "postgresql://app:s%40cret@a:5433,b,[::1]:5434/shop?target_session_attrs=r
     ("given", "expected"),
     [
         ("postgresql://a/x  postgresql://b/x", Urls(("postgresql://a/x", "postgresql://b/x"))),
+        ("postgresql://a/x postgresql://a/x", Urls(("postgresql://a/x",))),
         (["host=a dbname=x"], Urls(("host=a dbname=x",))),
         ("", Urls(())),
         ("hosts", HostsOfUrl()),
@@ -51,6 +52,9 @@ def test_each_form_of_a_source_is_read(given: str | list[str], expected: Source)
         ("s3cret", "got another text"),
         ("hosts postgresql://a:s3cret@b/x", "got 2 items\nHINT: name the replicas"),
         ("patroni+http://a patroni+http://b", "name all addresses of Patroni in one URL"),
+        ("postgresql://a/x mysql://u:s3cret@b/x", "got a URL that cannot be read as item 2"),
+        ("postgresql://a/x,postgresql://u:s3cret@b/x", "HINT: spaces divide the URLs"),
+        ("a,b", "HINT: spaces divide the URLs"),
         ("primary:0", "expected primary, primary:PORT"),
         ("primary:s3cret", "expected primary, primary:PORT"),
         ("primary://db.net", "with {application_name} in it"),

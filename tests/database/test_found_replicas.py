@@ -161,6 +161,27 @@ async def test_the_hosts_of_the_url_change_their_roles_without_a_warning(
     assert pair.password not in caplog.text
 
 
+async def test_the_primary_may_be_named_among_its_replicas(
+    pair: Pair, seen: Seen, caplog: pytest.LogCaptureFixture
+) -> None:
+    standby = pair.standby.url("soak")
+    async with plainsql.connect(pair.url, replicas=[pair.url, standby, standby], on_call=seen) as db:
+        await reads_from(db, seen, standby)
+        await settled(lambda: states(db) == {db.name: IS_PRIMARY, standby: "ok"})
+    assert warnings(caplog) == []
+
+
+async def test_replicas_of_a_standby_say_why_no_read_goes_there(
+    pair: Pair, caplog: pytest.LogCaptureFixture
+) -> None:
+    standby = pair.standby.url("soak")
+    async with plainsql.connect(standby, replicas=[pair.url, pair.standby.url("soak")]) as db:
+        await settled(lambda: len(warnings(caplog)) > 0)
+        [warning] = [one for one in warnings(caplog) if "is a standby" in one]
+        await settled(lambda: states(db)[standby] == warning)
+        assert await counters.get(db.replica(), id=404) is None
+
+
 async def test_one_host_has_no_replicas(pair: Pair) -> None:
     async with plainsql.connect(pair.url, replicas="hosts") as db:
         assert db.stats().replicas == ()

@@ -92,7 +92,11 @@ def _replicas(state: DatabaseState) -> list[Check]:
                 "ok" if is_well else "warning",
                 f"{stats.name}{behind}" if is_well else f"{stats.name}: {stats.state}",
                 None if is_well else "reads run on the primary until it is well",
-                {"address": stats.name, "lag_s": stats.lag},
+                {
+                    "address": stats.name,
+                    "state": stats.state,
+                    "lag_s": None if stats.lag is None else round(stats.lag, 3),
+                },
             )
         )
     return checks

@@ -131,9 +131,7 @@ def _replicas() -> Iterable[Check]:
         name = f"replica {number}"
         try:
             with connected(each) as session:
-                steps = replica_check(
-                    name, session.address, primary, may_be_primary=not isinstance(source, Urls)
-                )
+                steps = replica_check(name, session.address, primary)
                 yield from run_steps(steps, partial(execute_step, session.connection))
         except (PlainsqlError, OSError) as error:
             yield msgspec.structs.replace(failure(name, error), state="warning")

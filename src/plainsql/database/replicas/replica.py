@@ -142,9 +142,10 @@ class Replica:
         now = monotonic()
         connections = None if self.server is None else self.server.pool.connections
         in_use, idle = (0, 0) if connections is None else (connections.in_use, connections.idle)
+        state = self._why or ("" if now - self._answered_at < FRESH_S else "it does not answer")
         return ReplicaStats(
             self.name,
-            self._why or ("ok" if now - self._answered_at < FRESH_S else "it does not answer"),
+            state or self._primary.fault or "ok",
             self._primary.behind(self.position, now),
             self.reads,
             self.failed,
@@ -267,7 +268,7 @@ class Replica:
         """Return why no read may go to a server that is no standby."""
         last = self._primary.last
         is_primary = last is not None and last.started == started and self._primary.system == self._system
-        return IS_PRIMARY if self._may_be_primary and is_primary else PROMOTED
+        return IS_PRIMARY if is_primary else PROMOTED
 
     def _poll_failed(self, error: Exception) -> None:
         now = monotonic()
@@ -323,8 +324,11 @@ class Replica:
 
     def _warn(self) -> None:
         """Log, once for each outage, that no read goes to the replica; and that reads do again."""
-        if self._drained is not None or (self._may_be_primary and self._why in (PROMOTED, IS_PRIMARY)):
-            self._is_warned = False  # what finds it has the last word, and roles change
+        is_no_fault = self._why == IS_PRIMARY or (
+            self._why == PROMOTED and (self._may_be_primary or self._primary.last is None)
+        )
+        if self._drained is not None or is_no_fault:
+            self._is_warned = False  # the source has the last word, and roles change
             return
         if bool(self._why) == self._is_warned:
             return
