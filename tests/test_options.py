@@ -451,6 +451,8 @@ def unfit(function: Function, name: str, option: str) -> list[Any]:
         "connect" in name or name == "sync.Pool"
     ):  # another error says what is wrong with a URL
         given = [value for value in given if not isinstance(value, str)]
+    if option == "replicas":  # none of them
+        given = [value for value in given if value != []]
     if option == "cache":  # None is its former value, which works with a warning
         given = [value for value in given if value is not None]
     if "None" in types:

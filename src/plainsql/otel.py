@@ -92,7 +92,7 @@ class Telemetry:
         create("db.client.connection.count", [connections], "{connection}", "Connections, by their state")
         create("db.client.connection.max", [most], "{connection}", "Connections at the most")
         create("db.client.connection.pending_requests", [waiting], "{request}", "Calls that wait for one")
-        if db.stats().replicas:
+        if db._state.replicas is not None:
             self._meter.create_observable_gauge(
                 "plainsql.replica.lag", [lag], "s", "Seconds that a replica is behind the primary at most"
             )

@@ -541,7 +541,8 @@ async def test_the_health_checks_show_each_server(
     assert (first.state, first.found["standby"], first.found["timeline"]) == ("ok", True, 1)
     assert first.text.startswith("18.")
     assert "behind" in first.text
-    assert (second.state, second.found["standby"]) == ("warning", False)
+    assert (second.state, second.found["standby"]) == ("ok", False)
+    assert second.text.endswith(", the primary")
     async with plainsql.connect() as configured:
         assert [one.name for one in configured.stats().replicas] == servers.urls[:1] + [configured.name]
     async with plainsql.connect(servers.url) as alone:

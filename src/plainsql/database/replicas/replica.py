@@ -25,13 +25,13 @@ from plainsql.database.replicas.poller import FRESH_S, Poller
 from plainsql.database.replicas.unanswered import cut_unanswered
 from plainsql.errors import ConnectError, PlainsqlError
 from plainsql.replication.positions import Position, ReplicaReport, read_replica, read_system
-from plainsql.replication.replica_condition import PROMOTED, fault_of
+from plainsql.replication.replica_condition import IS_PRIMARY, PROMOTED, fault_of
 from plainsql.replication.replica_stats import ReplicaStats
 
 if TYPE_CHECKING:
     from plainsql.database.replicas.primary_watch import PrimaryWatch
 
-__all__ = ["IS_PRIMARY", "Replica", "ReplicaServer"]
+__all__ = ["Replica", "ReplicaServer"]
 
 _log = logging.getLogger("plainsql")
 
@@ -46,8 +46,6 @@ _TURNS_S: Final = 10.0
 
 
 _NO_REPORT: Final = "a pooler keeps the server's reports back, or passes on those of the server before"
-IS_PRIMARY: Final = "it is the primary"
-"""The state of a replica that was found, and takes the writes now."""
 
 
 class ReplicaServer(NamedTuple):
@@ -147,9 +145,10 @@ class Replica:
         now = monotonic()
         connections = None if self.server is None else self.server.pool.connections
         in_use, idle = (0, 0) if connections is None else (connections.in_use, connections.idle)
+        state = self._why or ("" if now - self._answered_at < FRESH_S else "it does not answer")
         return ReplicaStats(
             self.name,
-            self._why or ("ok" if now - self._answered_at < FRESH_S else "it does not answer"),
+            state or self._primary.fault or "ok",
             self._primary.behind(self.position, now),
             self.reads,
             self.failed,
@@ -209,7 +208,8 @@ class Replica:
         """
         self._drained = asyncio.Event()
         self.generation += 1  # no session has it for its home any more
-        if self._in_flight:
+        while self._in_flight:  # a use may begin where another has just ended
+            self._drained.clear()
             await self._drained.wait()
         await self.poller.stop()
         if self.server is not None:
@@ -273,7 +273,7 @@ class Replica:
         """Return why no read may go to a server that is no standby."""
         last = self._primary.last
         is_primary = last is not None and last.started == started and self._primary.system == self._system
-        return IS_PRIMARY if self._may_be_primary and is_primary else PROMOTED
+        return IS_PRIMARY if is_primary else PROMOTED
 
     def _poll_failed(self, error: Exception) -> None:
         now = monotonic()
@@ -329,8 +329,11 @@ class Replica:
 
     def _warn(self) -> None:
         """Log, once for each outage, that no read goes to the replica; and that reads do again."""
-        if self._drained is not None or (self._may_be_primary and self._why in (PROMOTED, IS_PRIMARY)):
-            self._is_warned = False  # what finds it has the last word, and roles change
+        is_no_fault = self._why == IS_PRIMARY or (
+            self._why == PROMOTED and (self._may_be_primary or self._primary.last is None)
+        )
+        if self._drained is not None or is_no_fault:
+            self._is_warned = False  # the source has the last word, and roles change
             return
         if bool(self._why) == self._is_warned:
             return
