@@ -272,6 +272,7 @@ _CONNECT: Final = {
     "database": _or_none(_NAME),
     "codecs": _CODECS,
 }
+_REPLICAS: Final = _or_none(_NAMES._replace(expected="a list of URLs (str)"))
 _ON_REPLICAS: Final = {"max_lag": _SECONDS, "max_wait": _SECONDS_FROM_0}
 _SYNC_CONNECT: Final = {
     **_CONNECT,
@@ -287,6 +288,7 @@ _SYNC_CONNECT: Final = {
     "redis": _or_none(_NAME._replace(expected="the URL of a Redis (str)")),
     "on_cache_failure": _choice("commit", "fail"),
     "cache_prefix": _or_none(_NAMESPACE),
+    "replicas": _REPLICAS,
 }
 
 _ISOLATION: Final = _choice("read committed", "repeatable read", "serializable")
@@ -372,7 +374,7 @@ OPTIONS: Final[Mapping[str, Mapping[str, Kind]]] = {
         "cache_outbox": _FLAG,
         "cache_prefix": _or_none(_NAMESPACE),
         "cache_ttl": _or_none(_CACHE_TIMES),
-        "replicas": _or_none(_NAMES._replace(expected="a list of URLs (str)")),
+        "replicas": _REPLICAS,
     },
     "replica": {**_ON_REPLICAS, "own_writes": _FLAG},
     "causal": {

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field, fields, replace
@@ -32,6 +32,7 @@ __all__ = [
     "database_url",
     "hide_password",
     "redis_url",
+    "replica_urls",
     "resolve_database",
     "resolve_scratch",
     "scratch_source",
@@ -414,6 +415,15 @@ def configured_replicas(*, environ: Mapping[str, str] | None = None) -> tuple[st
     environ = os.environ if environ is None else environ
     name = _selected.get() or Project.load().name
     return tuple(environ.get(_url_variable(name).replace("_URL", "_REPLICA_URLS"), "").split())
+
+
+def replica_urls(url: str | None, given: Sequence[str] | None) -> tuple[str, ...]:
+    """Return the URLs of replicas: those that are given, else those of the configured database, if ``url`` is
+    not given either.
+    """
+    if given is not None:
+        return tuple(given)
+    return configured_replicas() if url is None else ()
 
 
 def required_database_url(url: str | None = None) -> str:
