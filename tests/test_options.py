@@ -351,7 +351,7 @@ NO_OPTIONS = {
             "sync",
         ),
         *("AsyncExecutor", "SyncExecutor", "TenantDatabase", "Check", "Health", "json_default", "to_json"),
-        *("Page", "PageRequest", "AsyncTransactional", "SyncTransactional"),
+        *("Page", "PageRequest", "AsyncTransactional", "SyncTransactional", "CausalSession", "ReplicaView"),
     },
     "plainsql.database": {
         *("CausalSession", "ReplicaStats", "ReplicaView"),

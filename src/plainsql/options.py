@@ -144,6 +144,10 @@ _NAMES: Final = Kind(
         isinstance(value, Sequence) and not isinstance(value, str) and all(_NAME.fits(one) for one in value)
     ),
 )
+_REPLICAS: Final = Kind(
+    "a list of URLs (str), the name of what finds them (str) or None",
+    lambda value: value is None or _NAME.fits(value) or _NAMES.fits(value),
+)
 _ROWS: Final = Kind(
     "rows, as an iterable, an async one or a table in Arrow's format",
     lambda value: (
@@ -272,7 +276,6 @@ _CONNECT: Final = {
     "database": _or_none(_NAME),
     "codecs": _CODECS,
 }
-_REPLICAS: Final = _or_none(_NAMES._replace(expected="a list of URLs (str)"))
 _ON_REPLICAS: Final = {"max_lag": _SECONDS, "max_wait": _SECONDS_FROM_0}
 _SYNC_CONNECT: Final = {
     **_CONNECT,
@@ -404,6 +407,7 @@ OPTIONS: Final[Mapping[str, Mapping[str, Kind]]] = {
         "work": Kind("a function", callable),
         "attempts": _whole(1),
         "isolation": _or_none(_ISOLATION),
+        "read_only": _FLAG,
         "on_retry": _HOOK,
     },
     "tenant": {

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field, fields, replace
@@ -32,7 +32,7 @@ __all__ = [
     "database_url",
     "hide_password",
     "redis_url",
-    "replica_urls",
+    "replica_variable",
     "resolve_database",
     "resolve_scratch",
     "scratch_source",
@@ -411,19 +411,17 @@ def database_url(url: str | None = None, *, environ: Mapping[str, str] | None = 
 
 
 def configured_replicas(*, environ: Mapping[str, str] | None = None) -> tuple[str, ...]:
-    """Return the URLs of the replicas of the configured database, which spaces divide in the environment."""
-    environ = os.environ if environ is None else environ
-    name = _selected.get() or Project.load().name
-    return tuple(environ.get(_url_variable(name).replace("_URL", "_REPLICA_URLS"), "").split())
-
-
-def replica_urls(url: str | None, given: Sequence[str] | None) -> tuple[str, ...]:
-    """Return the URLs of replicas: those that are given, else those of the configured database, if ``url`` is
-    not given either.
+    """Return the URLs of the replicas of the configured database, which spaces divide in the environment; or
+    the name of what finds them.
     """
-    if given is not None:
-        return tuple(given)
-    return configured_replicas() if url is None else ()
+    environ = os.environ if environ is None else environ
+    return tuple(environ.get(replica_variable(), "").split())
+
+
+def replica_variable() -> str:
+    """Return the name of the variable for the replicas of the configured database."""
+    name = _selected.get() or Project.load().name
+    return _url_variable(name).replace("_URL", "_REPLICA_URLS")
 
 
 def required_database_url(url: str | None = None) -> str:

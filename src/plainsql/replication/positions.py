@@ -22,6 +22,7 @@ __all__ = [
     "ReplicaReport",
     "is_newer_timeline",
     "merged",
+    "position_of",
     "read_position",
     "read_primary",
     "read_replica",
@@ -65,12 +66,17 @@ from (select pg_is_in_recovery()) as r (in_recovery)
 # The position comes before the timeline. A standby that moves to a new timeline in between has replayed
 # nothing of another one: it cannot follow a timeline that left its own before this position.
 # Only members of pg_read_all_stats see what the receiver of the log is on. The control file lags behind it.
+# A server that was promoted has a timeline as well.
 REPLICA_SQL: Final = """
 select
   (extract(epoch from pg_postmaster_start_time()) * 1000000)::bigint,
   r.in_recovery,
   (pg_last_wal_replay_lsn() - '0/0'::pg_lsn)::bigint,
   coalesce(
+    case
+      when not r.in_recovery
+      then ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8))::bit(32)::bigint
+    end,
     (select w.received_tli from pg_stat_wal_receiver as w),
     (select c.min_recovery_end_timeline from pg_control_recovery() as c)
   ),
@@ -177,7 +183,12 @@ class ReplicaReport(NamedTuple):
 
 async def read_position(connection: Any) -> Position:
     """Return a position behind all commits that a primary has made so far."""
-    lsn, timeline, *sizes = await connection.fetchrow(POSITION_SQL)
+    return position_of(await connection.fetchrow(POSITION_SQL))
+
+
+def position_of(row: Any) -> Position:
+    """Return the position in the row of ``POSITION_SQL``."""
+    lsn, timeline, *sizes = row
     return Position.of_insertion(timeline, lsn, *sizes)
 
 

@@ -16,13 +16,13 @@ from plainsql.credentials import PasswordSource
 from plainsql.options import check
 from plainsql.pooler import Pooler
 from plainsql.project_codecs import codecs_of_project
-from plainsql.settings import replica_urls, resolve_database, use_database
+from plainsql.settings import resolve_database, use_database
 from plainsql.sync.cache_writer import cache_writer
 from plainsql.sync.connection import SharedConnection
 from plainsql.sync.database import Database, Options
 from plainsql.sync.libpq_connector import Connector, OnConnect
 from plainsql.sync.pooled_connections import PoolOptions
-from plainsql.sync.replicas.open_replicas import lend_idle, open_replicas
+from plainsql.sync.replicas.open_replicas import lend_idle, open_replicas, replica_connectors
 from plainsql.urls import hide_password
 
 __all__ = ["connect"]
@@ -53,7 +53,7 @@ def connect(
     on_cache_failure: OnFailure = "commit",
     cache_prefix: str | None = None,
     codecs: CodecMap | None = None,
-    replicas: Sequence[str] | None = None,
+    replicas: Sequence[str] | str | None = None,
 ) -> Database:
     """Connect to a PostgreSQL database with one connection, for scripts.
 
@@ -95,8 +95,9 @@ def connect(
         codecs: a ``plainsql.Codec`` for each type that plainsql does not know, by the type's name. By default
             those of ``[tool.plainsql.codecs]``.
         replicas: the URLs of read replicas, each with connections of its own. Reads go there through
-            ``db.replica()`` and ``db.causal()``, and by the header ``replica:`` of a query. By default
-            ``DATABASE_REPLICA_URLS``, if the URL of the database is not given either.
+            ``db.replica()`` and ``db.causal()``, and by the header ``replica:`` of a query. ``"hosts"``: the
+            hosts of the database's URL. By default ``DATABASE_REPLICA_URLS``, if the URL of the database is
+            not given either.
 
     Raises ``OptionError``, a ``SettingsError``, if an option has a wrong value, and ``SettingsError`` if no
     database is configured. Raises ``ConnectError`` if the server cannot be reached or refuses the connection.
@@ -150,7 +151,7 @@ def connect(
                 )
 
             connector = connector_of(resolved, failover_timeout)
-            of_replicas = {each: connector_of(each, None) for each in replica_urls(url, replicas)}
+            of_replicas = replica_connectors("sync.connect", url, resolved, replicas, connector_of)
             writer = cache_writer(redis, cache_prefix, on_cache_failure)
         if writer is not None:
             stack.callback(writer.close)

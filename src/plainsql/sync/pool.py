@@ -23,7 +23,7 @@ from plainsql.project_codecs import codecs_of_project
 from plainsql.query import Args, CompiledQuery
 from plainsql.replication.demand import MAX_WAIT_S, Demand
 from plainsql.replication.replica_stats import ReplicaStats
-from plainsql.settings import replica_urls, resolve_database, use_database
+from plainsql.settings import resolve_database, use_database
 from plainsql.statements.model import DEFAULT_MAX_LAG_S
 from plainsql.sync.cache_writer import cache_writer
 from plainsql.sync.connection import GRACE_S
@@ -35,7 +35,7 @@ from plainsql.sync.loss_note import add_note
 from plainsql.sync.pooled_connections import PooledConnection, PooledConnections, PoolOptions
 from plainsql.sync.primary_wait import PrimaryWait
 from plainsql.sync.replicas.causal_block import CausalBlock
-from plainsql.sync.replicas.open_replicas import LEND_S, open_replicas
+from plainsql.sync.replicas.open_replicas import LEND_S, open_replicas, replica_connectors
 from plainsql.sync.replicas.route import Route
 from plainsql.sync.retry import retry
 from plainsql.sync.tenant_guard import TenantGuard
@@ -162,12 +162,21 @@ class _PoolExecutor(LendingExecutor):
         *,
         attempts: int = 5,
         isolation: Isolation | None = "serializable",
+        read_only: bool = False,
         on_retry: Callable[[int, BaseException], object] | None = None,
     ) -> R:
         """Run ``work`` in a transaction, and again if it failed by a collision. See ``Database.retry``."""
-        check("retry", work=work, attempts=attempts, isolation=isolation, on_retry=on_retry)
+        check(
+            "retry",
+            work=work,
+            attempts=attempts,
+            isolation=isolation,
+            read_only=read_only,
+            on_retry=on_retry,
+        )
         wait = PrimaryWait(self._options.failover_timeout)
-        return retry(lambda: self.transaction(isolation=isolation), work, attempts, on_retry, wait)
+        begin = partial(self.transaction, isolation=isolation, read_only=read_only)
+        return retry(begin, work, attempts, on_retry, wait)
 
     @contextmanager
     def _borrow(self) -> Iterator[Executor]:
@@ -275,8 +284,9 @@ class Pool(_ReadingPool):
         cache_prefix: the prefix of the cache's keys in Redis, as for ``plainsql.connect``.
         codecs: a ``plainsql.Codec`` for each type, as for ``plainsql.sync.connect``.
         replicas: the URLs of read replicas, each with up to ``max_size`` connections. Reads go there through
-            ``db.replica()`` and ``db.causal()``, and by the header ``replica:`` of a query. By default
-            ``DATABASE_REPLICA_URLS``, if the URL of the database is not given either.
+            ``db.replica()`` and ``db.causal()``, and by the header ``replica:`` of a query. ``"hosts"``: the
+            hosts of the database's URL. By default ``DATABASE_REPLICA_URLS``, if the URL of the database is
+            not given either.
 
     Raises what ``plainsql.sync.connect`` raises.
     """
@@ -308,7 +318,7 @@ class Pool(_ReadingPool):
         on_cache_failure: OnFailure = "commit",
         cache_prefix: str | None = None,
         codecs: CodecMap | None = None,
-        replicas: Sequence[str] | None = None,
+        replicas: Sequence[str] | str | None = None,
     ) -> None:
         check(
             "sync.Pool",
@@ -370,7 +380,7 @@ class Pool(_ReadingPool):
                     )
 
                 connector = connector_of(resolved, failover_timeout)
-                of_replicas = {each: connector_of(each, None) for each in replica_urls(url, replicas)}
+                of_replicas = replica_connectors("sync.Pool", url, resolved, replicas, connector_of)
                 writer = cache_writer(redis, cache_prefix, on_cache_failure)
             if writer is not None:
                 stack.callback(writer.close)

@@ -62,8 +62,17 @@ def doctor(
     if common.json:
         print_json({"ok": not failed, "checks": checks})
     else:
-        print(f"{len(failed)} of {len(checks)} checks failed" if failed else "everything answers")
+        print(_summary(checks))
     return FINDINGS if failed else FINE
+
+
+def _summary(checks: Sequence[Check]) -> str:
+    failed, warnings = (sum(check.state == state for check in checks) for state in ("failed", "warning"))
+    if failed:
+        return f"{failed} of {len(checks)} checks failed"
+    if warnings:
+        return f"no check failed; {warnings} {'warning' if warnings == 1 else 'warnings'}"
+    return "everything answers"
 
 
 def _all(

@@ -25,6 +25,14 @@ class CausalBlock:
         assert self._route is not None  # each session has one
         return self._route.scope.token()
 
+    @property
+    def has_written(self) -> bool:
+        """True if the session may have written: by a statement that is not proved to be a read, or in a
+        transaction that is not read-only.
+        """
+        assert self._route is not None  # each session has one
+        return self._route.scope.has_written
+
     def __enter__(self) -> Self:
         return self
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from time import monotonic
-from typing import Final
+from typing import Final, NamedTuple
 
 import psycopg
 
 from plainsql.connect_errors import cannot_connect
-from plainsql.errors import ConnectError, PoolTimeoutError
+from plainsql.errors import ConnectError, OptionError, PoolTimeoutError
+from plainsql.replica_sources import Urls, configured_source, of_primary, read_source
+from plainsql.settings import replica_variable
 from plainsql.sync.connection import SharedConnection
 from plainsql.sync.libpq_connector import Connector
 from plainsql.sync.pooled_connections import PoolOptions
@@ -21,7 +24,9 @@ from plainsql.sync.replicas.replica_connections import ReplicaConnections
 from plainsql.sync.wire import has_ended
 from plainsql.urls import hide_password
 
-__all__ = ["LEND_S", "lend_idle", "open_replicas"]
+__all__ = ["LEND_S", "NamedConnectors", "lend_idle", "open_replicas", "replica_connectors"]
+
+_log = logging.getLogger("plainsql")
 
 LEND_S: Final = 0.25
 """Seconds that a read waits for a connection to the primary, to read its position."""
@@ -30,17 +35,57 @@ _FIRST_ANSWER_S: Final = 1.0
 _IDENTITY_S: Final = 10.0
 
 
+class NamedConnectors(NamedTuple):
+    """The connectors of replicas by their URLs."""
+
+    of_urls: Mapping[str, Connector]
+    are_hosts: bool = False
+    """True if they are the hosts of the primary's URL: one of them is the primary."""
+
+
+def replica_connectors(
+    function: str,
+    url: str | None,
+    primary: str,
+    given: Sequence[str] | str | None,
+    connector_of: Callable[[str, float | None], Connector],
+) -> NamedConnectors:
+    """Return the connectors of the replicas that are given, else of those in the environment, if ``url`` is
+    not given either.
+
+    Raises ``OptionError``, and ``ConnectError`` for a URL that cannot be read.
+    """
+    if given is None:
+        source = configured_source() if url is None else Urls(())
+    else:
+        source = read_source(given, f"{function}(): replicas")
+    found = of_primary(source, primary)
+    if isinstance(found, Urls):
+        return NamedConnectors({each: connector_of(each, None) for each in found.urls}, found.are_hosts)
+    if given is not None:
+        raise OptionError(
+            f"{function}(): replicas: expected URLs or 'hosts', got a source that is polled",
+            hint="plainsql.connect has those; name the replicas by their URLs here",
+        )
+    _log.warning(
+        "all reads of %s run on the primary: it finds no replicas by %s, which holds no URLs",
+        function,
+        replica_variable(),
+    )
+    return NamedConnectors({})
+
+
 def open_replicas(
-    connectors: Mapping[str, Connector],
+    named: NamedConnectors,
     options: PoolOptions,
     limit_s: float | None,
     lend_primary: LendPrimary,
 ) -> Replicas | None:
-    """Open the connections to replicas, by their URLs; None without any.
+    """Open the connections to replicas; None without any.
 
     Raises ``ConnectError`` if the primary does not say which cluster it belongs to.
     """
-    if not connectors:
+    if not named.of_urls:
         return None
     log = PrimaryLog(lend_primary)
     failed: ConnectError | None = None
@@ -54,8 +99,10 @@ def open_replicas(
         raise failed
     log.ask()
     replicas = [
-        ReplicaConnections(hide_password(url), connector, options, limit_s, log.history, system)
-        for url, connector in connectors.items()
+        ReplicaConnections(
+            hide_password(url), connector, options, limit_s, log.history, system, is_named=not named.are_hosts
+        )
+        for url, connector in named.of_urls.items()
     ]
     ends = monotonic() + _FIRST_ANSWER_S
     for replica in replicas:

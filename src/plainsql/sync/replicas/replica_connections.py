@@ -55,6 +55,8 @@ class ReplicaConnections:
         limit_s: float | None,
         primary: LogHistory,
         system: int,
+        *,
+        is_named: bool = True,
     ) -> None:
         self.name = name
         self._connector = connector
@@ -79,6 +81,8 @@ class ReplicaConnections:
         """The reason why no read goes there; empty if reads may."""
         self._rests_until = float("-inf")
         self._is_warned = False
+        self._is_named = is_named
+        """False if it may be the primary: one of the hosts of a URL is."""
         self.in_flight = 0
         self.reads = 0
         self.failed = 0
@@ -227,12 +231,13 @@ class ReplicaConnections:
                 self.position = position
             self._lag = self._primary.behind(position, now)
             self._why, self._rests_until = why, now + _REST_S
-            if bool(why) == self._is_warned:
+            warns = bool(why) and (self._is_named or why != PROMOTED)
+            if warns == self._is_warned:
                 return
-            self._is_warned = bool(why)
-        if why:
+            self._is_warned = warns
+        if warns:
             _log.warning("no read goes to the replica %s: %s", self.name, why)
-        else:
+        elif not why:
             _log.info("reads go to the replica %s again", self.name)
 
     def _reason(self, error: BaseException) -> str:

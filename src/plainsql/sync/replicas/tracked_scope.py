@@ -32,6 +32,8 @@ class TrackedScope:
         self.log = log
         self._lock = threading.Lock()
         self._is_open = False
+        self.has_written = False
+        """True if a call may have written."""
 
     @property
     def is_monotonic(self) -> bool:
@@ -91,6 +93,7 @@ class TrackedScope:
         if read_only and not self.is_monotonic:
             yield
             return
+        self.has_written |= not read_only
         flight = self._take_off(shared) if read_only and in_flight else None
         is_known = False
         try:
