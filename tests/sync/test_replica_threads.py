@@ -185,6 +185,8 @@ def test_a_session_never_goes_back_on_replicas_that_are_late(
                 assert counters.get(session, id=1) == 13
             with session.transaction(read_only=True) as tx:
                 assert counters.get(tx, id=1) == 14
+                assert counters.get(session, id=1) == 14, "what its block has seen"
+                assert session.token == NEWEST
             with reading_there(db, 0):
                 assert counters.get(session, id=1) == 14, "what it has seen on the primary"
         with db.causal(session.token, max_wait=0) as session:
@@ -258,7 +260,9 @@ def test_a_write_on_an_acquired_connection_is_the_programs_own(db: plainsql.sync
     for n in range(200, 220):
         with db.acquire() as connection:
             connection.execute(f"update counters.counters set n = {n} where id = 1")
-        assert counters.get(view, id=1) == n
+            assert counters.get(view, id=1) == n
+            connection.execute(f"update counters.counters set n = {n + 1} where id = 1")
+        assert counters.get(view, id=1) == n + 1
 
 
 def test_a_read_that_a_replica_refuses_runs_on_the_primary(db: plainsql.sync.Pool, servers: Servers) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any, Final, NamedTuple, Self, TypeVar
 
@@ -417,7 +417,10 @@ class Pool(_ReadingPool):
             shared = executor._shared
             shared.session_is_altered = shared.statements_are_altered = True
             route = self._route
-            with nullcontext() if route is None else route.scope.recorded(shared, read_only=False):
+            if route is None:
+                yield shared.psycopg
+                return
+            with route.scope.recorded(shared, read_only=False, autocommits=True):
                 yield shared.psycopg
 
     @property

@@ -55,11 +55,12 @@ class Replicas:
         for replica in self.replicas:
             replica.close(timeout)
 
-    def resolve(self, scope: TrackedScope) -> None:
-        """Have the primary name a position for what a scope has seen without one."""
+    def resolve(self, scope: TrackedScope) -> bool:
+        """Have the primary name a position for what a scope has seen without one. Return whether it has."""
+        if os.getpid() != self._process:
+            return False  # the primary's connections refuse the call
         scope.reopen()
-        if not scope.resolve(self.log.history.last):
-            scope.resolve(self.log.ask())
+        return scope.resolve(self.log.history.last) or scope.resolve(self.log.ask())
 
     def read(
         self,
@@ -163,8 +164,6 @@ class Replicas:
         """Borrow a connection to a replica that is new enough, or is expected to be if the statement brings
         the proof with it. Wait until then. None: there is none.
         """
-        if os.getpid() != self._process:
-            return None  # the primary's connections refuse the call
         self.log.refresh(demand.max_lag)
         if not scope.resolve(self.log.history.last):
             return None

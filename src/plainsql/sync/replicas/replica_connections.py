@@ -29,6 +29,8 @@ ANSWER_S: Final = 0.5
 """Seconds that a server may take to answer a question about its log."""
 _REST_S: Final = 0.25
 """Seconds between two attempts to read from a replica that no read may go to."""
+_OUTAGE_S: Final = 1.0
+"""Seconds without a failure after which the next one is another outage."""
 _RECONNECT_S: Final = 2.0
 _POOL_NAME: Final = "plainsql replica"
 _WEIGHT: Final = 0.2
@@ -36,8 +38,10 @@ _WEIGHT: Final = 0.2
 
 
 def _is_no_replica(record: logging.LogRecord) -> bool:
-    """Return whether a record of psycopg_pool is about another pool."""
-    return not (isinstance(record.args, tuple) and _POOL_NAME in record.args)
+    """Return whether a record of psycopg_pool is about another pool than a replica's."""
+    arguments = record.args if isinstance(record.args, tuple) else ()
+    shared = [getattr(argument, "shared", None) for argument in arguments]
+    return _POOL_NAME not in arguments and all(getattr(one, "system", None) is None for one in shared)
 
 
 # psycopg_pool logs each attempt to connect, and plainsql each outage.
@@ -80,6 +84,7 @@ class ReplicaConnections:
         self._why = "it was not reached yet"
         """The reason why no read goes there; empty if reads may."""
         self._rests_until = float("-inf")
+        self._failed_at = float("-inf")
         self._is_warned = False
         self._is_named = is_named
         """False if it may be the primary: one of the hosts of a URL is."""
@@ -151,10 +156,10 @@ class ReplicaConnections:
     def take(self, shared: PooledConnection, answer: Answer) -> None:
         """Take the answer of a server."""
         last = self._primary.last
-        self._found(
-            fault_of(answer.report, standby_report(shared), shared.system, last, self._system),
-            answer.report.position,
-        )
+        why = fault_of(answer.report, standby_report(shared), shared.system, last, self._system)
+        if why == PROMOTED:
+            self._connections.drain()  # the others may be to a server that its address led to before
+        self._found(why, answer.report.position)
 
     def is_well(self) -> bool:
         """Return whether reads may go there, by its last answer."""
@@ -231,13 +236,16 @@ class ReplicaConnections:
                 self.position = position
             self._lag = self._primary.behind(position, now)
             self._why, self._rests_until = why, now + _REST_S
-            warns = bool(why) and (self._is_named or why != PROMOTED)
-            if warns == self._is_warned:
-                return
-            self._is_warned = warns
-        if warns:
+            if why:
+                self._failed_at = now
+                if self._is_warned or (why == PROMOTED and not self._is_named):
+                    return
+            elif not self._is_warned or now - self._failed_at < _OUTAGE_S:
+                return  # the answers of two threads may come in another order
+            self._is_warned = bool(why)
+        if why:
             _log.warning("no read goes to the replica %s: %s", self.name, why)
-        elif not why:
+        else:
             _log.info("reads go to the replica %s again", self.name)
 
     def _reason(self, error: BaseException) -> str:

@@ -80,18 +80,18 @@ class Route(NamedTuple):
         is_batch: bool = False,
     ) -> tuple[R] | None:
         """Run a read on a replica, and return its result; None if it has to run on the primary."""
-        if self.replicas is None:
+        if self.replicas is None or (scope := self._scope_of(self.replicas)) is None:
             return None
         in_flight = tenant is None and not is_batch and not query.has_settings
-        return self.replicas.read(self._scope_of(self.replicas), demand, work, in_flight=in_flight)
+        return self.replicas.read(scope, demand, work, in_flight=in_flight)
 
     def stream(
         self, demand: Demand, rows_on: Callable[[PooledConnection], Iterator[T]]
     ) -> Iterator[T] | None:
         """Return the rows of a read on a replica; None if it has to run on the primary."""
-        if self.replicas is None:
+        if self.replicas is None or (scope := self._scope_of(self.replicas)) is None:
             return None
-        return self.replicas.stream(self._scope_of(self.replicas), demand, rows_on)
+        return self.replicas.stream(scope, demand, rows_on)
 
     @contextmanager
     def recorded_transaction(
@@ -101,7 +101,9 @@ class Route(NamedTuple):
         with self.scope.recorded(shared, read_only=read_only), transaction as opened:
             yield opened
 
-    def _scope_of(self, replicas: Replicas) -> TrackedScope:
-        """Return the scope of a read: what others write while it waits is none of its matter."""
-        replicas.resolve(self.scope)
+    def _scope_of(self, replicas: Replicas) -> TrackedScope | None:
+        """Return the scope of a read; None if it is not known what a replica must have."""
+        if not replicas.resolve(self.scope):
+            return None
+        # What others write through the same database while this read waits is none of its matter.
         return self.scope if self.scope.is_monotonic else self.scope.copy()

@@ -9,7 +9,7 @@ from typing import Final
 
 import psycopg
 
-from plainsql.replication.positions import PRIMARY_SQL, Position, PrimaryReport
+from plainsql.replication.positions import NEWEST, PRIMARY_SQL, Position, PrimaryReport
 from plainsql.replication.read_scope import ReadScope
 from plainsql.sync.connection import SharedConnection
 from plainsql.sync.replicas.log_questions import ReadFlight, ask_primary
@@ -32,6 +32,8 @@ class TrackedScope:
         self.log = log
         self._lock = threading.Lock()
         self._is_open = False
+        self._open_blocks = 0
+        """Blocks whose statements may see or write more at any time."""
         self.has_written = False
         """True if a call may have written."""
 
@@ -43,7 +45,7 @@ class TrackedScope:
     def token(self) -> bytes:
         """Return the token of all that was seen so far."""
         with self._lock:
-            return self._scope.token()
+            return NEWEST if self._open_blocks else self._scope.token()
 
     def copy(self) -> TrackedScope:
         """Return a scope of writes alone that begins with what this one has seen."""
@@ -55,7 +57,7 @@ class TrackedScope:
     def resolve(self, report: PrimaryReport | None) -> bool:
         """Take a position for what is unresolved, if it is known. Return whether all is resolved now."""
         with self._lock:
-            return self._scope.resolve(report)
+            return self._scope.resolve(report) and not self._open_blocks
 
     def floor(self) -> Position | None:
         """Return the position that a replica must have replayed; None if nothing was seen."""
@@ -84,11 +86,20 @@ class TrackedScope:
 
     @contextmanager
     def recorded(
-        self, shared: SharedConnection, *, read_only: bool, in_flight: bool = False
+        self,
+        shared: SharedConnection,
+        *,
+        read_only: bool,
+        in_flight: bool = False,
+        autocommits: bool = False,
     ) -> Iterator[None]:
         """Run a block of work on the primary, and record what it may have written or seen.
 
-        ``in_flight``: the work is one statement, with which the position can come.
+        Args:
+            shared: the connection.
+            read_only: whether it is proved to change nothing.
+            in_flight: whether the work is one statement, with which the position can come.
+            autocommits: whether its statements commit before it ends.
         """
         if read_only and not self.is_monotonic:
             yield
@@ -96,11 +107,16 @@ class TrackedScope:
         self.has_written |= not read_only
         flight = self._take_off(shared) if read_only and in_flight else None
         is_known = False
+        is_open = autocommits or (self.is_monotonic and not in_flight)
+        with self._lock:
+            self._open_blocks += is_open
         try:
             yield
             is_known = self._learn(shared, flight)
         finally:
             shared.flight = None
+            with self._lock:
+                self._open_blocks -= is_open
             if not is_known:
                 self.saw_primary()
 
