@@ -178,7 +178,7 @@ async def test_a_transaction_in_conflict_with_recovery_may_run_again(
 
     async def work(tx: Any) -> int | None:
         standby.append(await is_standby(tx))
-        value = await counters.get(tx, id=1)
+        value: int | None = await counters.get(tx, id=1)
         if len(standby) == 1:
             await asyncio.to_thread(pair.conflict)
             await asyncio.to_thread(pair.replica.wait_for_replay)
@@ -193,7 +193,7 @@ async def test_a_transaction_in_conflict_with_recovery_may_run_again(
 async def test_a_stream_with_rows_is_not_run_again(paired: plainsql.Database, pair: Pair) -> None:
     view = paired.replica(max_wait=5)
     got = 0
-    with pytest.raises(asyncpg.PostgresError) as raised:
+    with pytest.raises(asyncpg.exceptions.PostgresError) as raised:
         async for _ in repeated.stream(view):
             got += 1
             if got == 1:
@@ -235,7 +235,7 @@ async def test_a_copy_begins_again_if_its_caller_has_nothing(
     assert seen.server != paired.name
     await settled(lambda: paired.stats().replicas[0].in_use == 0)
 
-    def refuse(_: bytes) -> None:
+    def refuse(_: int) -> None:
         raise ConnectionResetError("of the caller's own")
 
     with pytest.raises(ConnectionResetError):
