@@ -230,10 +230,17 @@ class ClusterGroup(Group):
         return len(views) == 1
 
     def replica_of(self, master: RedisServer) -> RedisServer:
-        """A running replica of a master."""
-        with self.client(master) as client:
-            _, _, replicas = client.role()
-        return self.by_port(int(replicas[0][1]))
+        """A running replica of a master, which may just have become one."""
+        found: list[int] = []
+
+        def find() -> bool:
+            with self.client(master) as client:
+                _, _, replicas = client.role()
+            found[:] = [int(port) for _, port, _ in replicas]
+            return bool(found)
+
+        until(find, "the master has a replica")
+        return self.by_port(found[0])
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from typing import TypeAlias
 from redis.crc import key_slot
 from redis.exceptions import RedisError
 
-from benchmarks.redis_failover.proxies import Proxies
+from benchmarks.redis_failover.proxies import Programs, Proxies
 from tests.redis_groups import ClusterGroup, Group, SentinelGroup, until
 from tests.redis_server import RedisServer
 
@@ -35,13 +35,17 @@ class Faults:
 
     @contextmanager
     def going_on(self, pause: float) -> Generator[None]:
-        """Make faults, about one every ``pause`` seconds, until the end of the block."""
+        """Make faults, about ``pause`` seconds between them, until the end of the block.
+
+        Each kind comes once before any comes again.
+        """
         failures: list[BaseException] = []
 
         def run() -> None:
             weights = [weight for *_, weight in self._kinds]
+            first = self.random.sample(self._kinds, len(self._kinds))
             while not self._ended.wait(self.random.uniform(0.5, 1.5) * pause):
-                [(name, make, _)] = self.random.choices(self._kinds, weights)
+                [(name, make, _)] = [first.pop()] if first else self.random.choices(self._kinds, weights)
                 print(f"{time.monotonic():.3f}  {name}", file=sys.stderr)
                 try:
                     make()
@@ -220,11 +224,13 @@ class ClusterFaults(Faults):
         """Have a replica that is behind take the place of its master, which no node can tell of it.
 
         The former master serves the programs that ask it, until its node timeout and reads after that too.
+        Half of the programs may be cut off from the others, and cannot be told either.
         """
-        slot, master, replica = self._master()
+        programs: Programs = self.random.choice(("none", "none", "second"))
+        slot, master, replica = self._master(self._names if programs == "second" else None)
         try:
             with self.behind(self._group, master, [replica]):
-                self._proxies.divide(master.port, with_programs=False)
+                self._proxies.divide(master.port, programs)
             self._group.ask(replica, "CLUSTER", "FAILOVER", "TAKEOVER")
             self._until_left(slot, master)
             self.wait(0.5, 2.0)

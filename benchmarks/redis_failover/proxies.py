@@ -7,13 +7,14 @@ import threading
 from asyncio import StreamReader, StreamWriter
 from collections.abc import Callable, Coroutine
 from contextvars import ContextVar
-from typing import Any, Self, TypeVar
+from typing import Any, Literal, Self, TypeAlias, TypeVar
 
 from tests.proxy import Proxy
 
-__all__ = ["Proxies"]
+__all__ = ["Programs", "Proxies"]
 
 T = TypeVar("T")
+Programs: TypeAlias = Literal["none", "second", "both"]
 _SOURCE: ContextVar[str] = ContextVar("source")
 """The address that the connection of this task comes from."""
 
@@ -51,7 +52,7 @@ class Proxies:
         """The ports by which the second side reaches the servers, by the ports by which they are known."""
         self._cut_off: int | None = None
         """The port of the server that the others do not reach."""
-        self._with_programs = False
+        self._programs: Programs = "none"
         self._changed = asyncio.Event()
 
     def announce(self, port: int) -> int:
@@ -70,20 +71,21 @@ class Proxies:
         self.second[known] = self._open(port, second=True)
         return known, self._open(port, second=False, bus=True)
 
-    def divide(self, port: int, *, with_programs: bool = True) -> None:
+    def divide(self, port: int, programs: Programs = "both") -> None:
         """Cut a server off from the others, until `join`.
 
-        ``with_programs``: those of the first side stay with the others, and those of the second with it.
+        ``programs``: those that are divided too, and not reached by all servers. The first side stays with
+        the others, and the second one with the server.
         """
-        self._change(port, with_programs=with_programs)
+        self._change(port, programs)
 
     def join(self) -> None:
         """Let all traffic pass again, what was held back first."""
-        self._change(None, with_programs=False)
+        self._change(None, "none")
 
-    def _change(self, port: int | None, *, with_programs: bool) -> None:
+    def _change(self, port: int | None, programs: Programs) -> None:
         def change() -> None:
-            self._cut_off, self._with_programs = port, with_programs
+            self._cut_off, self._programs = port, programs
             self._changed.set()
             self._changed = asyncio.Event()
 
@@ -105,11 +107,14 @@ class Proxies:
 
     def _is_divided(self, source: str, port: int, *, second: bool) -> bool:
         """Return whether a connection leads from one part of the network to the other."""
-        server = self._sources.get(source)
-        if self._cut_off is None or (server is None and not self._with_programs):
+        if self._cut_off is None:
             return False
-        is_from_there = second if server is None else server == self._cut_off
-        return is_from_there != (port == self._cut_off)
+        is_there = port == self._cut_off
+        if (server := self._sources.get(source)) is not None:
+            return (server == self._cut_off) != is_there
+        if second:
+            return self._programs != "none" and not is_there
+        return self._programs == "both" and is_there
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(60)

@@ -32,8 +32,8 @@ class Plan:
     readers: int = 2
     writers: int = 2
     registers: int = 200
-    faults: float = 2.0
-    """Seconds between faults, on average."""
+    faults: float = 6.0
+    """Seconds between faults, on average. A new master stores nothing in its first 3 s."""
     only: str = ""
     """The name of the only kind of fault."""
     deaths: float = 0.002

@@ -30,6 +30,9 @@ def main() -> int:
     parser.add_argument(
         "--asynchronous", action="store_true", help="commits do not wait for a replica: writes are lost"
     )
+    parser.add_argument(
+        "--pooler", action="store_true", help="PgBouncer in session mode in front of the replicas"
+    )
     parser.add_argument("--seed", type=int, default=default.seed)
     parser.add_argument(
         "--break", dest="broken", choices=sorted(BROKEN), default="", help="a fault that the checks must find"
@@ -52,6 +55,7 @@ def main() -> int:
         faults=(*options.faults, *failovers),
         broken=options.broken,
         seed=options.seed,
+        pooler=options.pooler,
         synchronous=not options.asynchronous,
     )
     report = asyncio.run(soak(plan))

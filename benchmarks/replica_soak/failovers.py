@@ -22,6 +22,7 @@ _APART_S: Final = 0.3
 for them."""
 _NOTICED_S: Final = 1.5
 """Seconds after which all programs have found the new primary."""
+_READ_ONLY: Final = "alter system set default_transaction_read_only = on;\nselect pg_reload_conf()"
 _RECEIVED: Final = "select (pg_last_wal_receive_lsn() - '0/0'::pg_lsn)::bigint"
 _SENDERS: Final = "select string_agg(r.pid::text, ' ') from pg_stat_replication as r"
 _OF_ITS_OWN: Final = """
@@ -52,6 +53,17 @@ async def _hang(faults: ReplicaFaults) -> None:
     await _follow(faults, former)
 
 
+async def _fence(faults: ReplicaFaults) -> None:
+    """Make the primary read-only, with its connections; it answers reads as before."""
+    former = faults.primary
+    await asyncio.to_thread(former.execute, _READ_ONLY)
+    await _cut_off(former)
+    await _promote(faults)
+    await asyncio.sleep(2 * _NOTICED_S)
+    await asyncio.to_thread(kill_server, former)
+    await _follow(faults, former)
+
+
 async def _part(faults: ReplicaFaults) -> None:
     """Cut the primary off from the programs, and let it and one replica go on with their timeline."""
     former = faults.primary
@@ -69,6 +81,7 @@ async def _part(faults: ReplicaFaults) -> None:
 FAILOVERS: Final[dict[str, Callable[[ReplicaFaults], Awaitable[None]]]] = {
     "kill": _kill,
     "hang": _hang,
+    "fence": _fence,
     "part": _part,
 }
 

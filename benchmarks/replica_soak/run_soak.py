@@ -24,15 +24,20 @@ from plainsql import embedded, migrate
 from plainsql.database import Call
 from plainsql.database.replicas.replica import Replica
 from plainsql.replication.positions import Position
+from tests.pgbouncer import pgbouncer, url_through
 
 __all__ = ["BROKEN", "Plan", "Report", "drive", "soak"]
 
 _SYNCHRONOUS: Final = "alter system set synchronous_standby_names = 'any 1 (*)';\nselect pg_reload_conf()"
 _HERE: Final = Path(__file__).parent
-_PROGRAMS: Final = 2
+_WRITERS: Final = 2
+_PROGRAMS: Final = 3
+"""The last one only reads: no refused write shows it that the primary is another server."""
 _MAX_LAG_S: Final = 0.5
 _FAILOVER_S: Final = 30.0
 _STATEMENT_S: Final = 2.0
+_POOLED: Final = 40
+"""Connections of a pooler: no program waits for one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +54,8 @@ class Plan:
     faults: tuple[str, ...] = tuple(FAULTS)
     broken: str = ""
     seed: int = 1
+    pooler: bool = False
+    """Whether the programs reach the replicas through PgBouncer in session mode."""
     synchronous: bool = True
     """Whether commits wait for a replica, if there are failovers."""
 
@@ -127,9 +134,10 @@ class _Soak:
 
     def options(self) -> dict[str, Any]:
         """Return the options of the programs for a primary that may be replaced."""
-        if not self._plan.has_failovers:
-            return {}
-        return {"failover_timeout": _FAILOVER_S, "statement_timeout": _STATEMENT_S}
+        found: dict[str, Any] = {"pooler": "session"} if self._plan.pooler else {}
+        if self._plan.has_failovers:
+            found |= {"failover_timeout": _FAILOVER_S, "statement_timeout": _STATEMENT_S}
+        return found
 
     def tasks(self) -> list[asyncio.Task[None]]:
         plan = self._plan
@@ -153,7 +161,7 @@ class _Soak:
             session = self.programs[at].causal(token)
             async with session:
                 for _ in range(choice.randint(1, 12)):
-                    if chain % 2 == 0 and choice.random() < 0.25:
+                    if chain % 2 == 0 and at < _WRITERS and choice.random() < 0.25:
                         value += 1
                         await self._write(session, chain, at, value)
                         key = chain
@@ -167,7 +175,7 @@ class _Soak:
 
     async def _reader(self, kind: Any, chain: int, number: int) -> None:
         choice = random.Random(f"{self._plan.seed}/{kind}/{number}")
-        at = number % len(self.programs)
+        at = number % _WRITERS
         db = self.programs[at]
         # A cache in the process knows the writes of its own program only: the readers of `own` write these.
         view = db.replica(max_lag=_MAX_LAG_S, own_writes=False) if kind == "lag" else db
@@ -258,10 +266,20 @@ async def soak(plan: Plan) -> Report:
         faults = ReplicaFaults(primary, replicas, addresses, plan.seed)
         stack.callback(faults.stop_servers)
         servers = [primary, *replicas]
-        own, *others = [addresses.add(server) for server in servers]
+        own, *others = urls = [addresses.add(server) for server in servers]
+        if plan.pooler:
+            others = [
+                url_through(
+                    stack.enter_context(
+                        pgbouncer(server, "session", size=_POOLED, address=addresses.folder_of(server))
+                    ),
+                    "soak",
+                )
+                for server in replicas
+            ]
         if not plan.has_failovers:
             return await drive(own, others, plan, faults)
         if plan.synchronous:
             for server in servers:
                 await asyncio.to_thread(server.execute, _SYNCHRONOUS)
-        return await drive(addresses.url(servers), [own, *others], plan, faults)
+        return await drive(addresses.url(servers), urls if not plan.pooler else others, plan, faults)

@@ -83,5 +83,9 @@ class Addresses:
         new.symlink_to(other.socket)
         new.replace(link)
 
+    def folder_of(self, server: EmbeddedServer) -> Path:
+        """Return the folder of a server's address."""
+        return self._link(server).parent
+
     def _link(self, server: EmbeddedServer) -> Path:
         return self._folder / f"at-{server.folder.name}" / server.socket.name

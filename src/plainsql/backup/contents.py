@@ -42,6 +42,7 @@ CONTENTS: Final = "contents.json"
 
 Connection = psycopg.Connection[Any]
 
+# A standby has no rows of unlogged tables, and pg_dump leaves them out there.
 # Partitions, and not the partitioned tables, which hold no rows themselves. What belongs to an extension is
 # made by the extension, but for rows that it marks.
 _TABLES: Final = """
@@ -51,7 +52,7 @@ from pg_class as c
 inner join pg_namespace as n on n.oid = c.relnamespace
 left join pg_attribute as a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
 where c.relkind = 'r'
-  and c.relpersistence <> 't'
+  and (c.relpersistence = 'p' or c.relpersistence = 'u' and not pg_is_in_recovery())
   and n.nspname !~ '^pg_'
   and n.nspname <> 'information_schema'
   and not exists (

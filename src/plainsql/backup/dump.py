@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 import psycopg
 
-from plainsql.backup.backup_folder import free_place, new_backup_folder
+from plainsql.backup.backup_folder import backup_place, new_folder
 from plainsql.backup.child_process import Child, OnProgress, ignore_progress, running
 from plainsql.backup.contents import CONTENTS, Contents, read_contents, snapshot
 from plainsql.backup.database_session import Connection, connect, major_of, same_server, server_version
@@ -73,8 +73,8 @@ def create_dump(
         with snapshot(connection) as (name, tables):
             started = clock()
             database = connection.info.dbname
-            place = free_place(parent, database, started)
-            with new_backup_folder(place) as folder:
+            with new_folder(backup_place(parent, database, started), or_numbered=True) as new:
+                folder = new.path
                 facts = _Facts(connection, program, name, tables)
                 with _contents(facts, digests, on_progress) as contents:
                     files = _dump(url, facts, folder, keys, jobs, contents.check, on_progress)
@@ -96,7 +96,7 @@ def create_dump(
                     files=tuple(files),
                 )
                 manifest = store_manifest(folder, manifest, keys)
-    return place, manifest
+    return new.place, manifest
 
 
 class _Facts:

@@ -20,7 +20,7 @@ select n.nspname, c.relname, format('%I.%I', n.nspname, c.relname), s.seqincreme
 from pg_sequence as s
 inner join pg_class as c on c.oid = s.seqrelid
 inner join pg_namespace as n on n.oid = c.relnamespace
-where c.relpersistence <> 't'
+where (c.relpersistence = 'p' or c.relpersistence = 'u' and not pg_is_in_recovery())
   and not exists (
     select from pg_depend as d
     where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e'

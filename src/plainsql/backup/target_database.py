@@ -181,7 +181,8 @@ def put_in_place(
         maintenance.execute(rename.format(sql.Identifier(new), sql.Identifier(target.name)))
         return None
     set_properties(maintenance, new, read_properties(maintenance, target.name))
-    old = f"{target.name[:40]}_before_{now:%Y%m%dt%H%M%S}"
+    # A name has 63 bytes.
+    old = target.name.encode()[:40].decode("utf-8", "ignore") + f"_before_{now:%Y%m%dt%H%M%S}"
     allow = sql.SQL("alter database {} allow_connections true")
     refuse = sql.SQL("alter database {} allow_connections false")
     here = target.name

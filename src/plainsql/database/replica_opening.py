@@ -76,7 +76,12 @@ class ReplicaOpening:
 
         ``pool`` has the connections to the primary, and ``servers`` what is known of their server.
         """
-        primary = PrimaryWatch(pool.connections.open_aside, servers, by_transaction=pool.by_transaction)
+        primary = PrimaryWatch(
+            pool.connections.open_aside,
+            servers,
+            by_transaction=pool.by_transaction,
+            discard=pool.connections.discard_before,
+        )
         replicas = ReplicaSet(primary, [self._replica(address, primary) for address in self._named])
 
         def take(found: Sequence[Member]) -> None:

@@ -23,6 +23,8 @@ class LogHistory:
     def __init__(self) -> None:
         self.last: PrimaryReport | None = None
         """The last answer, if the server is the primary."""
+        self.timeline: int | None = None
+        """The timeline of the positions."""
         self._history: deque[tuple[int, float]] = deque(maxlen=_KEPT)
         """The ends of the log and the times at which their polls were sent, both ascending."""
 
@@ -44,12 +46,13 @@ class LogHistory:
 
     def take(self, report: PrimaryReport) -> None:
         """Add an answer of the primary, which is newer than those before."""
-        position, last = report.position, self.last
+        position = report.position
         if position is None:
             self.last = None
             return
-        if last is None or last.position is None or last.position.timeline != position.timeline:
+        if self.timeline != position.timeline:
             self._history.clear()
+            self.timeline = position.timeline
         history = self._history
         if not history or position.lsn < history[-1][0]:
             history.clear()

@@ -66,12 +66,17 @@ from (select pg_is_in_recovery()) as r (in_recovery)
 # The position comes before the timeline. A standby that moves to a new timeline in between has replayed
 # nothing of another one: it cannot follow a timeline that left its own before this position.
 # Only members of pg_read_all_stats see what the receiver of the log is on. The control file lags behind it.
+# A server that was promoted has a timeline as well.
 REPLICA_SQL: Final = """
 select
   (extract(epoch from pg_postmaster_start_time()) * 1000000)::bigint,
   r.in_recovery,
   (pg_last_wal_replay_lsn() - '0/0'::pg_lsn)::bigint,
   coalesce(
+    case
+      when not r.in_recovery
+      then ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8))::bit(32)::bigint
+    end,
     (select w.received_tli from pg_stat_wal_receiver as w),
     (select c.min_recovery_end_timeline from pg_control_recovery() as c)
   ),

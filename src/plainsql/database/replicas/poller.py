@@ -71,6 +71,8 @@ class Poller:
         self.connect_s = 0.0
         """Seconds that the last connection took; 0 until there was one."""
         self._has_failed = False
+        self._is_former = False
+        """True if the connection may be to a server that was replaced."""
 
     def start(self) -> None:
         """Begin to poll."""
@@ -89,6 +91,11 @@ class Poller:
         if self._news is None:
             self._news = asyncio.get_running_loop().create_future()
         return self._news
+
+    def reconnect(self) -> None:
+        """Make the next poll on a new connection, which may be to another server."""
+        self._is_former = True
+        self._hurry.set()
 
     async def stop(self) -> None:
         """Stop polling, and close the connection."""
@@ -125,7 +132,8 @@ class Poller:
     async def _once(self) -> float:
         """Poll, and return the seconds until the next poll."""
         try:
-            if self._connection is None or self._connection.is_closed():
+            if self._is_former or self._connection is None or self._connection.is_closed():
+                self._is_former = False
                 self._drop()
                 self._connection = await self._reconnect()
             async with asyncio.timeout(self._pace.answer):

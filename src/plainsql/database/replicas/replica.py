@@ -263,6 +263,8 @@ class Replica:
         )
         self._why = self._promoted(report.started) if why == PROMOTED else why
         self._warn()
+        if not report.is_standby and report.position is not None:
+            self._primary.was_replaced(report.position.timeline, self._system)
 
     def _promoted(self, started: int | None) -> str:
         """Return why no read may go to a server that is no standby."""
