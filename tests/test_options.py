@@ -143,6 +143,9 @@ FUNCTIONS: dict[str, list[Function]] = {
     "transaction": [
         Function(plainsql.Database.transaction, lambda db, given: enter(db.transaction(**given))),
         Function(
+            plainsql.CausalSession.transaction, lambda db, given: enter(db.causal().transaction(**given))
+        ),
+        Function(
             GuestExecutor.transaction, lambda _, given: enter(plainsql.over(NO_POOL).transaction(**given))
         ),
         Function(sync.Database.transaction, lambda db, given: in_scripts(given, db.test_url)),

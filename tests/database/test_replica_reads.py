@@ -28,6 +28,7 @@ from plainsql.database.replicas.primary_watch import PrimaryWatch
 from plainsql.database.replicas.replica import Replica
 from plainsql.embedded import EmbeddedServer
 from plainsql.errors import PlainsqlError
+from plainsql.outcome_notes import ON_REPLICA
 from plainsql.query import Args
 from plainsql.query.declare import many, one, optional
 from tests.database.stepping import at_every_wait, settled
@@ -391,7 +392,14 @@ async def test_a_promotion_is_seen_on_a_connection_that_is_closed_after_its_read
             await replica.poller.stop()  # as long as no poll finds it
             connections = replica.server.pool.connections
             pooled, epoch = await connections.acquire(), replica.epoch
-            await asyncio.to_thread(promoted.promote)
+            async with plainsql.connect(servers.url, replicas=[url]) as other:
+                await settled(lambda: other.stats().replicas[0].lag is not None)
+                with pytest.raises(plainsql.ConnectionLostError, match="promoted") as raised:  # noqa: PT012
+                    async with other.replica(max_wait=5).transaction(read_only=True) as tx:
+                        assert await counters.get(tx, id=1) == 60
+                        await asyncio.to_thread(promoted.promote)
+                        await counters.get(tx, id=1)
+                assert ON_REPLICA in raised.value.__notes__
             await pooled.connection.fetchval("select 1")
             connections.release(pooled)
             await settled(pooled.connection.is_closed)

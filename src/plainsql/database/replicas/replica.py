@@ -22,6 +22,7 @@ from plainsql.database.execution.link import Executes
 from plainsql.database.pool.pooled_connection import PooledConnection
 from plainsql.database.pool.tenant_pool import DatabasePool
 from plainsql.database.replicas.poller import FRESH_S, Poller
+from plainsql.database.replicas.read_failures import ReadFailures
 from plainsql.database.replicas.unanswered import cut_unanswered
 from plainsql.errors import ConnectError, PlainsqlError
 from plainsql.replication.positions import Position, ReplicaReport, read_replica, read_system
@@ -95,6 +96,7 @@ class Replica:
         self._why = "it was not reached yet"
         """The reason why no read goes there; empty if reads may."""
         self._is_warned = False
+        self._failures = ReadFailures()
         self._changes: list[float] = []
         self._reads_at_poll = 0
         self._reports: dict[Any, Any] = {}
@@ -111,12 +113,13 @@ class Replica:
 
     def is_well(self, now: float) -> bool:
         """Return whether reads may go there, as far as it is known."""
-        return not self._why and self._drained is None and now - self._answered_at < FRESH_S
+        is_fresh = now - self._answered_at < FRESH_S
+        return not self._why and self._drained is None and is_fresh and not self._failures.why(now)
 
     @property
     def may_get_well(self) -> bool:
         """True if the next poll may find that reads can go there."""
-        return not self._why and self._drained is None
+        return not self._why and self._drained is None and not self._failures.why(monotonic())
 
     @property
     def in_flight(self) -> int:
@@ -148,7 +151,7 @@ class Replica:
         state = self._why or ("" if now - self._answered_at < FRESH_S else "it does not answer")
         return ReplicaStats(
             self.name,
-            state or self._primary.fault or "ok",
+            state or self._failures.why(now) or self._primary.fault or "ok",
             self._primary.behind(self.position, now),
             self.reads,
             self.failed,
@@ -188,18 +191,26 @@ class Replica:
         """Record a read that it has answered."""
         self.reads += 1
         self.latency += _WEIGHT * (seconds - self.latency)
+        self._has_answered()
 
     def served(self) -> None:
         """Record a transaction or another use whose duration is its caller's."""
         self.reads += 1
         self._reads_at_poll += 1
+        self._has_answered()
 
-    def read_failed(self, *, was_lost: bool) -> None:
+    def _has_answered(self) -> None:
+        if self._failures.clear():
+            _log.info("reads go to the replica %s again", self.name)
+
+    def read_failed(self, error: Exception | None, *, was_lost: bool) -> None:
         """Record a read that runs elsewhere. After a lost connection the next poll has to succeed first."""
         self.failed += 1
         if was_lost:
             self._answered_at = float("-inf")
             self.poller.news()
+        elif self._failures.record(error, now := monotonic()):
+            _log.warning("no read goes to the replica %s: %s", self.name, self._failures.why(now))
 
     async def leave(self) -> None:
         """Take no more reads, and close the connections when those in progress have ended.

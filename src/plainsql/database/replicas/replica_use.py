@@ -66,9 +66,8 @@ class ReplicaUse:
 
     def failed(self, error: Exception | None = None) -> None:
         """Record that it runs elsewhere, after an error or because nothing is proved any more."""
-        self.replica.read_failed(
-            was_lost=error is not None and (is_lost(error) or isinstance(error, ConnectError))
-        )
+        was_lost = error is not None and (is_lost(error) or isinstance(error, ConnectError))
+        self.replica.read_failed(error, was_lost=was_lost)
 
     def __enter__(self) -> Self:
         self.replica.in_flight += 1
