@@ -18,9 +18,9 @@ from litestar.params import FromPath
 import plainsql
 from plainsql import asgi
 from plainsql import fastapi as plainsql_fastapi
-from plainsql.database.replicas.positions import NEWEST, NOTHING
 from plainsql.litestar import PlainsqlPlugin
 from plainsql.query import Args, count, one
+from plainsql.replication.positions import NEWEST, NOTHING
 
 SCHEMA = "create table notes (id integer primary key)"
 NOT_REACHED = 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import AsyncIterator, Callable, Generator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 
 import pytest
 from redis.crc import key_slot
@@ -16,6 +16,7 @@ from plainsql.dependencies import CachedRead, Dependency
 from plainsql.errors import RedisUnavailableError
 from plainsql.health.redis_check import check_redis
 from plainsql.limits import Limits
+from plainsql.redis_cluster import ClusterRoute
 from plainsql.redis_connection import RedisConnection, Script
 from plainsql.sessions import SyncSessions
 from plainsql.values import Values
@@ -172,6 +173,36 @@ async def test_a_replica_that_takes_over_brings_nothing_back(
             await asyncio.sleep(0.02)
     assert await table.read(reader) == 2
     until(group.are_agreed, "the former master knows its successor")
+
+
+async def test_a_silent_master_is_left_without_the_cache(group: ClusterGroup, link: RedisConnection) -> None:
+    """Limits need no trust, and there may be a pause between their calls. No error names the successor."""
+    key = "{silent}"
+    slot = key_slot(key.encode())
+    assert await link.run(COUNT, [key], [], deadline=5) == 1
+    route = link._state_of_loop().connections
+    assert isinstance(route, ClusterRoute)
+    assert route._renewal is not None
+    route._renewal.cancel()
+    master = group.by_port(group.masters_of(slot).pop())
+    replica = group.replica_of(master)
+    with group.client(master) as client:
+        assert client.wait(1, 5000) == 1
+    master.freeze()
+    try:
+        group.ask(replica, "CLUSTER", "FAILOVER", "TAKEOVER")
+        others = [server for server in group.servers if server is not master]
+        until(lambda: group.masters_of(slot, others) == {replica.port}, "the others know the new master")
+        with pytest.raises(RedisUnavailableError, match="did not answer"):
+            await link.run(COUNT, [key], [], deadline=0.05)
+        async with asyncio.timeout(5):
+            count = None
+            while count is None:
+                with suppress(RedisUnavailableError):
+                    count = await link.run(COUNT, [key], [], deadline=0.1)
+        assert count >= 2
+    finally:
+        master.thaw()
 
 
 async def test_a_plain_url_to_a_node_is_explained(group: ClusterGroup) -> None:

@@ -20,8 +20,8 @@ from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from plainsql.database import CausalSession, Database, TenantDatabase
-from plainsql.database.replicas.positions import NEWEST, NOTHING, TOKEN_BYTES, Position, merged
 from plainsql.errors import SettingsError
+from plainsql.replication.positions import NEWEST, NOTHING, TOKEN_BYTES, Position, merged
 
 __all__ = ["COOKIE", "PositionCookie", "causal"]
 

@@ -144,6 +144,10 @@ _NAMES: Final = Kind(
         isinstance(value, Sequence) and not isinstance(value, str) and all(_NAME.fits(one) for one in value)
     ),
 )
+_REPLICAS: Final = Kind(
+    "a list of URLs (str), the name of what finds them (str) or None",
+    lambda value: value is None or _NAME.fits(value) or _NAMES.fits(value),
+)
 _ROWS: Final = Kind(
     "rows, as an iterable, an async one or a table in Arrow's format",
     lambda value: (
@@ -372,7 +376,7 @@ OPTIONS: Final[Mapping[str, Mapping[str, Kind]]] = {
         "cache_outbox": _FLAG,
         "cache_prefix": _or_none(_NAMESPACE),
         "cache_ttl": _or_none(_CACHE_TIMES),
-        "replicas": _or_none(_NAMES._replace(expected="a list of URLs (str)")),
+        "replicas": _REPLICAS,
     },
     "replica": {**_ON_REPLICAS, "own_writes": _FLAG},
     "causal": {
@@ -402,6 +406,7 @@ OPTIONS: Final[Mapping[str, Mapping[str, Kind]]] = {
         "work": Kind("a function", callable),
         "attempts": _whole(1),
         "isolation": _or_none(_ISOLATION),
+        "read_only": _FLAG,
         "on_retry": _HOOK,
     },
     "tenant": {

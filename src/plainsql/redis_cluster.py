@@ -10,7 +10,7 @@ from redis.crc import key_slot
 from redis.exceptions import AskError, ClusterDownError, MovedError, TryAgainError
 
 from plainsql.redis_address import Node, RedisAddress
-from plainsql.redis_majority import NO_SCRIPT, Majority, Nodes, View, ask
+from plainsql.redis_majority import NO_SCRIPT, AtNodeError, Majority, Nodes, View, ask
 from plainsql.redis_protocol import RedisProtocol, Script
 
 __all__ = ["ClusterRoute"]
@@ -37,8 +37,9 @@ class ClusterRoute(Majority):
     ) -> None:
         """``explain`` returns the error of a question to a node."""
         super().__init__(address.nodes, nodes, 1, explain)
-        # A certificate is one of names.
-        self._by_name = address.url.startswith("rediss:")
+        self._by_name = address.prefers_names
+        self._names: dict[Node, Node] = {}
+        """The nodes by name, by the addresses that a redirection may give instead."""
         self._owners: tuple[_Owner, ...] | None = None
         self._addresses: dict[str, Node] = {}
         self._by_slot: list[Node | None] = [None] * _SLOTS
@@ -63,7 +64,7 @@ class ClusterRoute(Majority):
         ``trusted``: only to a master that a majority of the nodes has named within `TRUST_S`. The command is
         sent again only if a node says that it has not run it, as while slots are moved.
 
-        Raises what redis-py raises, and ``TimeoutError``.
+        Raises what redis-py raises, and ``AtNodeError`` for a call that a server has failed.
         """
         loop = asyncio.get_running_loop()
         end = loop.time() + deadline
@@ -73,10 +74,15 @@ class ClusterRoute(Majority):
             try:
                 async with asyncio.timeout_at(end):
                     protocol = await self._protocol(slot, asked, trusted=trusted)
-            except TimeoutError:
-                raise TimeoutError from None
+            except TimeoutError as error:
+                self.renew()
+                node = asked or self._by_slot[slot]
+                if node is None or self.nodes.at(node).current is not None:
+                    raise TimeoutError from None
+                raise AtNodeError(node) from error
             self.is_used = True
             rest = end - loop.time()
+            node = asked or self._by_slot[slot]
             if asked is not None:
                 # In full: this prefix holds for one command, so it cannot be repeated after NOSCRIPT.
                 protocol.send(NO_SCRIPT, _ASKING, deadline, rest).add_done_callback(_retrieve)
@@ -86,8 +92,7 @@ class ClusterRoute(Majority):
             except AskError as error:
                 if attempt == _TRIES - 1:
                     raise
-                sender = self._by_slot[slot]
-                to = Node(error.host or (sender.host if sender else ""), error.port)
+                to = self._redirected(error, node)
                 if not isinstance(error, MovedError):
                     asked = to
                     continue
@@ -98,6 +103,14 @@ class ClusterRoute(Majority):
             except TryAgainError:
                 if attempt == _TRIES - 1:
                     raise
+            except ClusterDownError:
+                raise
+            except Exception as error:
+                if isinstance(error, TimeoutError):
+                    self.renew()
+                if node is None:
+                    raise
+                raise AtNodeError(node) from error
             await asyncio.sleep(min(_PAUSE_S * 2**attempt, max(end - loop.time(), 0)))
         raise AssertionError("the last attempt returns or raises")
 
@@ -118,10 +131,10 @@ class ClusterRoute(Majority):
             if protocol is None:
                 try:
                     protocol = await self.nodes.at(node).connect()
-                except Exception:
+                except Exception as error:
                     # It may be gone: others know of its successor.
                     self.distrust()
-                    raise
+                    raise AtNodeError(node) from error
             # A call that must be trusted is sent in the same turn of the loop as this comparison.
             if not trusted or self.trusted_until > loop.time():
                 return protocol
@@ -159,10 +172,19 @@ class ClusterRoute(Majority):
         """Return the address in a line of CLUSTER NODES, ``ip:port@bus,hostname``."""
         address, _, names = text.partition(",")
         host, _, port = address.partition("@")[0].rpartition(":")
+        node = Node(host or asked.host, int(port))  # a node may not know its own
         name = names.partition(",")[0]
-        if self._by_name and name and "=" not in name:
-            host = name
-        return Node(host or asked.host, int(port))  # a node may not know its own
+        if not self._by_name or not name or "=" in name:
+            return node
+        named = self._names[node] = node._replace(host=name)
+        return named
+
+    def _redirected(self, error: AskError, sender: Node | None) -> Node:
+        """Return the node to which another one sends a call."""
+        # Without an address, or with "?" for a name that is not known, it is the sender's host.
+        host = error.host if error.host not in ("", "?") else sender.host if sender else ""
+        node = Node(host.strip("[]"), error.port)
+        return self._names.get(node, node)
 
     def _adopt(self, choice: tuple[_Owner, ...]) -> None:
         by_slot: list[Node | None] = [None] * _SLOTS

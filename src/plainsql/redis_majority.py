@@ -27,6 +27,7 @@ __all__ = [
     "NO_SCRIPT",
     "TAKEOVER_S",
     "TRUST_S",
+    "AtNodeError",
     "Majority",
     "NoMajorityError",
     "Nodes",
@@ -66,6 +67,19 @@ class View(NamedTuple):
 class NoMajorityError(RedisError):
     """The members that answer are no majority, or differ."""
 
+    def __init__(self, count: str, reasons: Iterable[str] = ()) -> None:
+        super().__init__(count)
+        self.reasons = list(reasons)
+        """The errors of those that do not answer."""
+
+
+class AtNodeError(RedisError):
+    """The cause is the error of a call to one of the servers."""
+
+    def __init__(self, node: Node) -> None:
+        super().__init__(str(node))
+        self.node = node
+
 
 class _NoScript:
     def in_full(self, command: bytes) -> bytes | None:
@@ -84,11 +98,15 @@ async def ask(protocol: RedisProtocol, *words: str) -> Any:
 class Nodes:
     """The connections to several servers, in one event loop.
 
-    ``make`` returns a connection of redis-py to an address that is not open yet.
+    ``make`` returns a connection of redis-py to an address that is not open yet, and ``explain`` the error of
+    a call, by its cause, its deadline and the address.
     """
 
     def __init__(
-        self, make: Callable[[Node], Any], most: int, explain: Callable[[BaseException, float], Exception]
+        self,
+        make: Callable[[Node], Any],
+        most: int,
+        explain: Callable[[BaseException, float, Node], Exception],
     ) -> None:
         self._make, self._most, self._explain = make, most, explain
         self._found: dict[Node, Connections] = {}
@@ -98,7 +116,11 @@ class Nodes:
         """Return the connections to a server, which may have none open."""
         found = self._found.get(node)
         if found is None:
-            found = Connections(lambda: self._make(node), self._most, self._explain)
+            found = Connections(
+                lambda: self._make(node),
+                self._most,
+                lambda error, deadline: self._explain(error, deadline, node),
+            )
             found.is_closed = self.is_closed
             self._found[node] = found
         return found
@@ -178,6 +200,10 @@ class Majority(ABC):
     def distrust(self) -> None:
         """Do not trust the last answer any longer, and query again: a server has contradicted it."""
         self.trusted_until = -inf
+        self.renew()
+
+    def renew(self) -> None:
+        """Query again in the background: a server does not answer, and may have a successor."""
         self.is_used = True
         self._renew_at(asyncio.get_running_loop().time())
 
@@ -196,12 +222,13 @@ class Majority(ABC):
         errors: list[BaseException] = []
         asked: set[Node] = set()
         running: set[asyncio.Task[View]] = set()
+        reasons: list[str] = []
         self.is_used = False
         try:
             while True:
                 for member in (self._members | named) - asked:
                     asked.add(member)
-                    task = loop.create_task(self._ask(member))
+                    task = loop.create_task(self._ask(member), name=str(member))
                     task.add_done_callback(_retrieve)
                     running.add(task)
                 if not running or (rest := began + _ROUND_S - loop.time()) <= 0:
@@ -223,13 +250,15 @@ class Majority(ABC):
                     self._size = max(self._least, *(view.size for view in votes.values()))
                     return
         finally:
+            reasons += [f"{task.get_name()} did not answer" for task in running]
             for task in running:
                 task.cancel()
             if named:
                 self._members = self._seeds | named
                 self._close_strangers()
             self._renew_at(max(began + TRUST_S / 2, loop.time()))
-        self._without_majority(list(votes.values()), errors)
+        reasons += [getattr(error, "message", type(error).__name__) for error in errors]
+        self._without_majority(list(votes.values()), errors, reasons)
 
     def _close_strangers(self) -> None:
         self.nodes.keep(self._members)
@@ -242,7 +271,9 @@ class Majority(ABC):
             return None
         return max((view for view in found if view.choice == choice), key=lambda view: view.epoch)
 
-    def _without_majority(self, views: list[View], errors: list[BaseException]) -> None:
+    def _without_majority(
+        self, views: list[View], errors: list[BaseException], reasons: Iterable[str] = ()
+    ) -> None:
         if not views:
             raise max(errors, key=_weight) if errors else TimeoutError()
         newest = max(views, key=lambda view: view.epoch)
@@ -251,7 +282,7 @@ class Majority(ABC):
             # The trust is in another answer.
             self.trusted_until = -inf
             self._adopt(newest.choice)
-        raise NoMajorityError(f"{len(views)} of {self._size}")
+        raise NoMajorityError(f"{len(views)} of {self._size}", reasons)
 
     def _renew_at(self, when: float) -> None:
         """Query again while the connection is in use, before the answer is too old."""

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plainsql.database.replicas.positions import NEWEST, NOTHING, Position, PrimaryReport, merged
-from plainsql.database.replicas.read_scope import ReadScope
+from plainsql.replication.positions import NEWEST, NOTHING, Position, PrimaryReport, merged
+from plainsql.replication.read_scope import ReadScope
 
 TIMELINES = st.integers(0, 255)
 LSNS = st.integers(0, 2**40)

@@ -9,6 +9,7 @@ import signal
 from collections.abc import AsyncGenerator, Generator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import asyncpg
@@ -27,7 +28,8 @@ from plainsql.database.replicas.replica import Replica
 from plainsql.embedded import EmbeddedServer
 from plainsql.query import Args
 from plainsql.query.declare import many, one, optional
-from tests.database.stepping import settled
+from tests.database.stepping import at_every_wait, settled
+from tests.proxy import open_proxy
 
 MIGRATION = Path(run_soak.__file__).parent / "migrations" / "0001_counters.sql"
 PRIMARY = {"synchronous_commit": "on"}
@@ -317,6 +319,141 @@ async def test_reads_survive_a_crash_of_their_replica(
         reader.cancel()
     done, _ = await asyncio.wait(readers)
     assert all(reader.cancelled() for reader in done), "none of them has failed"
+
+
+@pytest.mark.parametrize("fault", ["open connections", "all"])
+async def test_reads_that_the_network_swallows_run_on_the_primary(
+    servers: Servers, seen: Seen, fault: str
+) -> None:
+    async with (
+        open_proxy(servers.replicas[0].socket, postgres=False) as proxy,
+        plainsql.connect(servers.url, replicas=[proxy.url("soak")], max_size=2, on_call=seen) as db,
+    ):
+        await put(db, 50)
+        view = db.replica(max_wait=5)
+        assert await counters.get(view, id=1) == 50
+        assert seen.server != db.name
+        long = asyncio.create_task(slow(view))  # it has begun before, and its answer is lost
+        await settled(lambda: db.stats().replicas[0].in_use == 1)
+        proxy.silence()
+        proxy.silence_new(0 if fault == "all" else None)
+        async with asyncio.timeout(5):
+            reads = asyncio.gather(*(counters.get(view, id=1) for _ in range(4)))
+            assert await reads == [50] * 4
+            assert await long
+        proxy.silence_new(None)
+        await settled(lambda: db.stats().replicas[0].state == "ok")
+        assert await counters.get(view, id=1) == 50
+        assert seen.server != db.name
+        assert db.stats().replicas[0].in_use == 0
+
+
+async def test_a_long_read_survives_a_poll_that_is_swallowed(servers: Servers, seen: Seen) -> None:
+    async with (
+        open_proxy(servers.replicas[0].socket, postgres=False) as proxy,
+        plainsql.connect(servers.url, replicas=[proxy.url("soak")], max_size=2, on_call=seen) as db,
+    ):
+        await put(db, 51)
+        view = db.replica(max_wait=5)
+        assert await counters.get(view, id=1) == 51
+        assert db._state.replicas is not None
+        [replica] = db._state.replicas.replicas
+        assert replica.server is not None
+        [pooled] = replica.server.pool.connections._idle
+        long = asyncio.create_task(slow(view))
+        await settled(lambda: db.stats().replicas[0].in_use == 1)
+        replica._poll_failed(TimeoutError())
+        await replica.poller.news()
+        await replica.poller.news()
+        assert db.stats().replicas[0].state == "ok"
+        assert await long
+        assert seen.server != db.name, "the server still worked on it"
+        await settled(pooled.connection.is_closed)
+
+
+async def test_a_promotion_is_seen_on_a_connection_that_is_closed_after_its_read(
+    servers: Servers, seen: Seen
+) -> None:
+    promoted = await asyncio.to_thread(embedded.start, replica_of=servers.primary)
+    url = promoted.url("soak")
+    try:
+        async with plainsql.connect(
+            servers.url, replicas=[url], max_size=1, max_lifetime=0.01, on_call=seen
+        ) as db:
+            await put(db, 60)
+            assert db._state.replicas is not None
+            [replica] = db._state.replicas.replicas
+            await settled(lambda: replica.is_well(monotonic()))
+            assert replica.server is not None
+            await replica.poller.stop()  # as long as no poll finds it
+            connections = replica.server.pool.connections
+            pooled, epoch = await connections.acquire(), replica.epoch
+            await asyncio.to_thread(promoted.promote)
+            await pooled.connection.fetchval("select 1")
+            connections.release(pooled)
+            await settled(pooled.connection.is_closed)
+            assert replica.is_well(monotonic()) or not replica.is_fresh
+            assert not replica.has_kept(epoch, None)
+            assert not replica.has_kept(epoch, None), "for the other reads in progress as well"
+            assert db.stats().replicas[0].state.startswith("it is no standby")
+            assert await counters.get(db.replica(max_wait=0), id=1) == 60
+            assert seen.server == db.name
+    finally:
+        await asyncio.to_thread(promoted.stop)
+
+
+@pytest.mark.parametrize("kind", ["view", "session", "write", "waiting"])
+async def test_a_read_may_be_cancelled_wherever_it_waits(replicated: plainsql.Database, kind: str) -> None:
+    await put(replicated, 70)
+    value = 70
+
+    async def work() -> None:
+        nonlocal value
+        if kind == "view":
+            assert await counters.get(replicated.replica(max_wait=5), id=1) == value
+        elif kind == "session":
+            async with replicated.causal(max_wait=5) as session:
+                assert await counters.get(session, id=1) == value
+        elif kind == "write":
+            async with replicated.causal(max_wait=5) as session:
+                await counters.put(session, id=2, n=1)
+                assert await counters.get(session, id=2) == 1
+        else:
+            async with replicated.causal(b"\xff" * 8, max_wait=5) as session:
+                assert await counters.get(session, id=1) == value
+
+    async def check() -> None:
+        assert replicated._state.replicas is not None
+        assert {one.in_flight for one in replicated._state.replicas.replicas} == {0}
+        await settled(
+            lambda: (
+                {one.in_use + one.waiting for one in replicated.stats().replicas} == {0}
+                and replicated.stats().in_use == 0
+            )
+        )
+        assert await counters.get(replicated.replica(max_wait=5), id=1) == value
+
+    assert await at_every_wait(work, check) > 0
+
+
+async def test_closing_the_database_ends_reads_that_wait_for_a_replica(servers: Servers) -> None:
+    set_delay = "alter system set recovery_min_apply_delay = {};\nselect pg_reload_conf()"
+    for replica in servers.replicas:
+        await asyncio.to_thread(replica.execute, set_delay.format("'1h'"))
+    try:
+        db = await plainsql.connect(servers.url, replicas=servers.urls)
+        async with db.causal(max_wait=60) as session:
+            await put(session, 80)
+            reading = asyncio.create_task(counters.get(session, id=1))
+            await settled(db._state.replicas.replicas[0].poller._hurry.is_set)  # type: ignore[union-attr]
+            assert not reading.done()
+            async with asyncio.timeout(5):
+                await db.close()
+                [result] = await asyncio.gather(reading, return_exceptions=True)
+            assert result == 80 or "the database is closed" in str(result)
+    finally:
+        for replica in servers.replicas:
+            await asyncio.to_thread(replica.execute, set_delay.format("0"))
 
 
 async def test_a_missing_replica_is_named_once_and_never_with_its_password(

@@ -14,12 +14,13 @@ from typing import Final
 import msgspec
 import psycopg
 
-from plainsql.backup.backup_folder import free_place, new_backup_folder
+from plainsql.backup.backup_folder import backup_place, new_folder
 from plainsql.backup.child_process import Child, OnProgress, ignore_progress, running
 from plainsql.backup.contents import CONTENTS, Contents, read_contents, snapshot
 from plainsql.backup.database_session import Connection, connect, major_of, same_server, server_version
 from plainsql.backup.errors import BackupError
 from plainsql.backup.manifest import Manifest, StoredFile
+from plainsql.backup.sequence_values import read_sequences
 from plainsql.backup.stored_files import store_bytes, store_manifest, storing, written_file
 from plainsql.conninfo import Conninfo
 from plainsql.crypto.file_encryption import FileKeys
@@ -72,12 +73,15 @@ def create_dump(
         with snapshot(connection) as (name, tables):
             started = clock()
             database = connection.info.dbname
-            place = free_place(parent, database, started)
-            with new_backup_folder(place) as folder:
+            with new_folder(backup_place(parent, database, started), or_numbered=True) as new:
+                folder = new.path
                 facts = _Facts(connection, program, name, tables)
-                with _contents(connection, digests, on_progress) as contents:
+                with _contents(facts, digests, on_progress) as contents:
                     files = _dump(url, facts, folder, keys, jobs, contents.check, on_progress)
                     read = contents.wait()
+                read = msgspec.structs.replace(
+                    read, sequences=read_sequences(connection, earlier=facts.sequences)
+                )
                 files.append(store_bytes(folder, CONTENTS, msgspec.json.encode(read), keys))
                 manifest = Manifest(
                     kind="dump" if jobs == 1 else "directory",
@@ -92,7 +96,7 @@ def create_dump(
                     files=tuple(files),
                 )
                 manifest = store_manifest(folder, manifest, keys)
-    return place, manifest
+    return new.place, manifest
 
 
 class _Facts:
@@ -103,6 +107,7 @@ class _Facts:
         self.program = program
         self.snapshot = snapshot
         self.tables = tables
+        self.sequences = read_sequences(connection)
         self.connection = connection
 
 
@@ -181,10 +186,13 @@ class _Reading:
 
 
 @contextmanager
-def _contents(connection: Connection, rows: bool, on_progress: OnProgress) -> Generator[_Reading]:
+def _contents(facts: _Facts, rows: bool, on_progress: OnProgress) -> Generator[_Reading]:
     with ThreadPoolExecutor(1, "digests of rows") as executor:
         reading = _Reading(
-            connection, executor.submit(read_contents, connection, rows=rows, on_progress=on_progress)
+            facts.connection,
+            executor.submit(
+                read_contents, facts.connection, facts.sequences, rows=rows, on_progress=on_progress
+            ),
         )
         try:
             yield reading

@@ -56,11 +56,12 @@ def remove_old_backups(
         is_recent = keep_days is not None and finished > now - timedelta(days=keep_days)
         if at == 0 or manifest == newest or is_recent or (keep is not None and at < keep):
             continue
-        if more := sorted(_names(folder) - {MANIFEST} - {file.name for file in manifest.files}):
+        if more := sorted(_names(folder) - {MANIFEST, *(file.name for file in manifest.files)}):
             done.left.append(f"{folder} is old, and is left alone: plainsql did not write {more[0]}")
             continue
-        remove_folder(folder)
-        done.removed.append(folder)
+        with suppress(FileNotFoundError):  # another backup removes the same ones
+            remove_folder(folder)
+            done.removed.append(folder)
     return done
 
 

@@ -128,6 +128,7 @@ class Executor(SyncSql):
         *,
         attempts: int = 5,
         isolation: Isolation | None = "serializable",
+        read_only: bool = False,
         on_retry: Callable[[int, BaseException], object] | None = None,
     ) -> R:
         """Run ``work`` in a transaction, and again if it failed by a serialization failure or a deadlock, by
@@ -137,9 +138,17 @@ class Executor(SyncSql):
         number of the attempt that failed and its error. The last error is raised with a note of how many
         attempts were made.
         """
-        check("retry", work=work, attempts=attempts, isolation=isolation, on_retry=on_retry)
+        check(
+            "retry",
+            work=work,
+            attempts=attempts,
+            isolation=isolation,
+            read_only=read_only,
+            on_retry=on_retry,
+        )
         wait = PrimaryWait(self._options.failover_timeout)
-        return retry(lambda: self.transaction(isolation=isolation), work, attempts, on_retry, wait)
+        begin = partial(self.transaction, isolation=isolation, read_only=read_only)
+        return retry(begin, work, attempts, on_retry, wait)
 
     def copy_in(
         self,

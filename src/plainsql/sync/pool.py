@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any, NamedTuple, Self, TypeVar
 
 import psycopg
@@ -119,12 +120,21 @@ class _PoolExecutor(LendingExecutor):
         *,
         attempts: int = 5,
         isolation: Isolation | None = "serializable",
+        read_only: bool = False,
         on_retry: Callable[[int, BaseException], object] | None = None,
     ) -> R:
         """Run ``work`` in a transaction, and again if it failed by a collision. See ``Database.retry``."""
-        check("retry", work=work, attempts=attempts, isolation=isolation, on_retry=on_retry)
+        check(
+            "retry",
+            work=work,
+            attempts=attempts,
+            isolation=isolation,
+            read_only=read_only,
+            on_retry=on_retry,
+        )
         wait = PrimaryWait(self._options.failover_timeout)
-        return retry(lambda: self.transaction(isolation=isolation), work, attempts, on_retry, wait)
+        begin = partial(self.transaction, isolation=isolation, read_only=read_only)
+        return retry(begin, work, attempts, on_retry, wait)
 
     @contextmanager
     def _borrow(self) -> Iterator[Executor]:

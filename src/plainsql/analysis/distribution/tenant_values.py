@@ -52,6 +52,10 @@ class TenantValues:
         """Return the value of an expression of the given type; ``None`` if it may differ by row."""
         return self._parameter(node, type_) or self._setting(node, 0) or self._constant(node, scope)
 
+    def structure(self, node: Node, scope: Scope) -> Hashable:
+        """Return a key of an expression as it is written."""
+        return self._keys.structure(node, scope)
+
     def unchanged(self, node: Node) -> Node:
         """Return the expression below casts that keep the value, or fail: to `varchar(50)` in an insert."""
         while True:

@@ -32,6 +32,7 @@ def restore(
     verify: Annotated[bool, FLAG] = False,
     replace: Annotated[bool, FLAG] = False,
     no_owner: Annotated[bool, FLAG] = False,
+    create_roles: Annotated[bool, FLAG] = False,
     jobs: Annotated[int, Parameter(validator=_JOBS)] = 1,
     json: Annotated[bool, Parameter(name="--json", negative=(), show_default=False)] = False,
 ) -> int:
@@ -52,12 +53,14 @@ def restore(
     to
         URL of the database, which is missing or empty; of a physical backup, a new folder.
     verify
-        Compare all rows with the backup. Without --to, restore it on a private embedded server for that,
-        which is removed afterwards.
+        Compare all rows and objects with the backup. Without --to, restore it on a private embedded server
+        for that, which is removed afterwards.
     replace
         Put it in the place of a database that is not empty: that one is renamed, and its sessions are ended.
     no_owner
         Leave out owners and privileges.
+    create_roles
+        Create the roles of the backup that the server lacks, without passwords, and never as superusers.
     jobs
         The tables that are restored at the same time.
     """
@@ -70,9 +73,9 @@ def restore(
 
     folder, manifest = find_backup(backup)
     place: Path | None = None
-    if manifest.kind == "physical" and (replace or no_owner or jobs > 1):
+    if manifest.kind == "physical" and (replace or no_owner or create_roles or jobs > 1):
         raise SettingsError(
-            f"{folder} is a physical backup: --replace, --no-owner and --jobs are for dumps",
+            f"{folder} is a physical backup: --replace, --no-owner, --create-roles and --jobs are for dumps",
             hint="leave them out",
         )
     keys = FileKeys.from_environment()
@@ -98,6 +101,7 @@ def restore(
                     keys=keys,
                     replace=replace,
                     no_owner=no_owner,
+                    create_roles=create_roles,
                     jobs=jobs,
                     verify=verify,
                     on_progress=shown,
@@ -140,7 +144,8 @@ def _print_dump(
                 "differences": done.differences,
                 "tables": {table.name: table.rows for table in tables},
                 "replaced": done.old_name,
-                "settings": list(done.contents.settings),
+                "created_roles": done.created_roles,
+                "notes": done.notes,
             }
         )
     elif done.differences:
@@ -148,7 +153,8 @@ def _print_dump(
         for difference in done.differences:
             print(f"  {printable(difference)}")
     elif kept is None:
-        print(f"{folder} came back whole: {rows:,} rows of {len(tables)} tables, as of {taken}")
+        objects = f"{rows:,} rows of {len(tables)} tables, {len(done.contents.objects):,} objects"
+        print(f"{folder} came back whole: {objects}, as of {taken}")
     else:
         checked = f", and compared: {rows:,} rows of {len(tables)} tables" if verify else ""
         print(f"restored {folder} to {where}{checked}")
@@ -156,14 +162,14 @@ def _print_dump(
         if kept is not None:
             print("nothing was restored", file=sys.stderr)
         return FINDINGS
-    if kept is not None and not json:
-        if done.old_name is not None:
-            print(f"the database that was there is {done.old_name} now: drop it when you do not need it")
-            print("results of it may be in the cache of your programs: clear it with db.cache.clear()")
-        elif done.contents.settings:
-            print(
-                "warning: a dump has no settings of the database itself; the backup's database had: "
-                + ", ".join(done.contents.settings),
-                file=sys.stderr,
-            )
+    if json:
+        return FINE
+    for note in done.notes:
+        print(f"note: {printable(note)}", file=sys.stderr)
+    if done.created_roles:
+        names = printable(", ".join(done.created_roles))
+        print(f"created the roles {names}: they have no passwords")
+    if done.old_name is not None:
+        print(f"the database that was there is {done.old_name} now: drop it when you do not need it")
+        print("results of it may be in the cache of your programs: clear it with db.cache.clear()")
     return FINE
