@@ -30,6 +30,7 @@ from plainsql.query import Args
 from plainsql.query.declare import many, one, optional
 from tests.database.stepping import at_every_wait, settled
 from tests.proxy import open_proxy
+from tests.test_otel import Collected
 
 MIGRATION = Path(run_soak.__file__).parent / "migrations" / "0001_counters.sql"
 PRIMARY = {"synchronous_commit": "on"}
@@ -222,6 +223,26 @@ async def test_a_tenants_settings_are_those_of_its_reads_on_a_replica(replicated
         assert await asyncio.gather(*(tenant(view) for _ in range(8))) == [f"{name}/true"] * 8
     async with replicated.tenant("c").causal(max_wait=5) as session:
         assert await tenant(session) == "c/true"
+
+
+async def test_each_server_has_its_own_metrics(servers: Servers) -> None:
+    collected = Collected()
+    urls = [servers.urls[0], servers.url]
+    async with plainsql.connect(servers.url, replicas=urls, on_call=collected.telemetry) as db:
+        await settled(lambda: db.stats().replicas[0].lag is not None)
+        await put(db, 1)
+        await counters.get(db.replica(max_wait=5), id=1)
+        metrics, name = collected.metrics(), "db.client.connection.pool.name"
+        replica, primary = (one.name for one in db.stats().replicas)
+    assert {point.attributes[name]: point.count for point in metrics["db.client.connection.wait_time"]} == {
+        replica: 1,
+        primary: 1,
+    }
+    assert {point.attributes[name]: point.value for point in metrics["plainsql.replica.up"]} == {
+        replica: 1,
+        primary: 0,
+    }
+    assert [point.attributes[name] for point in metrics["plainsql.replica.lag"]] == [replica]
 
 
 async def test_reads_in_progress_are_divided_among_the_replicas(replicated: plainsql.Database) -> None:
