@@ -292,6 +292,21 @@ async def test_a_read_that_a_replica_refuses_runs_on_the_primary(
     assert any("tests.scratch" in note for note in raised.value.__notes__)
 
 
+async def test_a_replica_that_refuses_reads_gets_few(servers: Servers) -> None:
+    role = f"refused_{os.getpid()}"
+    await asyncio.to_thread(servers.primary.execute, f"create role {role} login", "soak")
+    for replica in servers.replicas:
+        await asyncio.to_thread(replica.wait_for_replay)
+    urls = [servers.replicas[0].url("soak", role), servers.urls[1]]
+    async with plainsql.connect(servers.url, replicas=urls) as db:
+        await settled(lambda: all(one.lag is not None for one in db.stats().replicas))
+        for _ in range(100):
+            await counters.get(db.replica(), id=1)
+        refusing, answering = db.stats().replicas
+        assert refusing.failed <= 10
+        assert refusing.failed + answering.reads == 100
+
+
 async def test_a_read_in_conflict_with_recovery_runs_on_the_primary(
     replicated: plainsql.Database, servers: Servers, seen: Seen
 ) -> None:
