@@ -34,6 +34,7 @@ from plainsql.query.declare import many, one, optional
 from tests.database.stepping import at_every_wait, settled
 from tests.pgbouncer import pgbouncer, url_through
 from tests.proxy import open_proxy
+from tests.test_otel import Collected
 
 MIGRATION = Path(run_soak.__file__).parent / "migrations" / "0001_counters.sql"
 PRIMARY = {"synchronous_commit": "on"}
@@ -228,6 +229,26 @@ async def test_a_tenants_settings_are_those_of_its_reads_on_a_replica(replicated
         assert await tenant(session) == "c/true"
 
 
+async def test_each_server_has_its_own_metrics(servers: Servers) -> None:
+    collected = Collected()
+    urls = [servers.urls[0], servers.url]
+    async with plainsql.connect(servers.url, replicas=urls, on_call=collected.telemetry) as db:
+        await settled(lambda: db.stats().replicas[0].lag is not None)
+        await put(db, 1)
+        await counters.get(db.replica(max_wait=5), id=1)
+        metrics, name = collected.metrics(), "db.client.connection.pool.name"
+        replica, primary = (one.name for one in db.stats().replicas)
+    assert {point.attributes[name]: point.count for point in metrics["db.client.connection.wait_time"]} == {
+        replica: 1,
+        primary: 1,
+    }
+    assert {point.attributes[name]: point.value for point in metrics["plainsql.replica.up"]} == {
+        replica: 1,
+        primary: 0,
+    }
+    assert [point.attributes[name] for point in metrics["plainsql.replica.lag"]] == [replica]
+
+
 async def test_reads_in_progress_are_divided_among_the_replicas(replicated: plainsql.Database) -> None:
     await put(replicated, 15)
     view = replicated.replica(max_wait=5)
@@ -273,6 +294,21 @@ async def test_a_read_that_a_replica_refuses_runs_on_the_primary(
     with pytest.raises(asyncpg.UndefinedTableError) as raised:
         await scratch(view)
     assert any("tests.scratch" in note for note in raised.value.__notes__)
+
+
+async def test_a_replica_that_refuses_reads_gets_few(servers: Servers) -> None:
+    role = f"refused_{os.getpid()}"
+    await asyncio.to_thread(servers.primary.execute, f"create role {role} login", "soak")
+    for replica in servers.replicas:
+        await asyncio.to_thread(replica.wait_for_replay)
+    urls = [servers.replicas[0].url("soak", role), servers.urls[1]]
+    async with plainsql.connect(servers.url, replicas=urls) as db:
+        await settled(lambda: all(one.lag is not None for one in db.stats().replicas))
+        for _ in range(100):
+            await counters.get(db.replica(), id=1)
+        refusing, answering = db.stats().replicas
+        assert refusing.failed <= 10
+        assert refusing.failed + answering.reads == 100
 
 
 async def test_a_read_in_conflict_with_recovery_runs_on_the_primary(

@@ -41,6 +41,8 @@ _CUT_S: Final = 0.5
 elsewhere. It is longer if connecting takes longer."""
 _WEIGHT: Final = 0.2
 """The weight of the newest duration in the mean."""
+_FAILED_S: Final = 0.5
+"""The duration that a failed read counts with: a replica that refuses reads does so fast."""
 _SERVERS_IN_TURN: Final = 5
 _TURNS_S: Final = 10.0
 """So many changes of the server in so many seconds mean that an address leads to several."""
@@ -206,6 +208,7 @@ class Replica:
     def read_failed(self, error: Exception | None, *, was_lost: bool) -> None:
         """Record a read that runs elsewhere. After a lost connection the next poll has to succeed first."""
         self.failed += 1
+        self.latency += _WEIGHT * (_FAILED_S - self.latency)
         if was_lost:
             self._answered_at = float("-inf")
             self.poller.news()
