@@ -23,6 +23,7 @@ MODULES = (
     "plainsql.testing",
     "plainsql.factories",
     "plainsql.fakes",
+    "plainsql.asgi",
     "plainsql.fastapi",
     "plainsql.litestar",
     "plainsql.http_errors",

@@ -62,6 +62,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "application": FLOOR | {"settings"},
     "cache_times": FLOOR | {"settings", "setting_tables"},
     "connect_errors": FLOOR | {"conninfo"},
+    "replica_sources": FLOOR | {"conninfo", "settings"},
+    "patroni": FLOOR | {"replica_sources"},
     "layer_folders": {"errors", "settings"},
     "health": FLOOR | {"settings", "layer_folders", "migrate", "speed", "statements", "redis_connection"},
     "statements": {"deprecation", "duration_text", "errors"},
@@ -83,6 +85,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "fakes": CORE,
     "copy_output": CORE | {"copy_rows"},
     "vector": CORE | {"application", "connect_errors", "encoding", "plans", "pydantic_schema", "settings"},
+    "replication": FLOOR | {"statements"},
     "speed": CORE,
     "database": CORE
     | {
@@ -90,17 +93,20 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("copy_rows", "copy_output"),
         *("settings", "application", "conninfo", "connect_errors", "vector", "cache", "redis_connection"),
         *("cache_times", "codec", "credentials", "project_codecs"),
+        *("patroni", "replica_sources"),
         "encoding",
         "health",
         "layer_folders",
+        "replication",
     },
     "http_errors": CORE | {"database"},
+    "asgi": CORE | {"database"},
     "otel": CORE | {"conninfo", "database"},
     "sync": CORE
     | {
         *("copy_rows", "copy_output", "encoding", "settings", "application", "conninfo", "connect_errors"),
         *("vector", "cache", "redis_connection", "health", "layer_folders"),
-        *("codec", "credentials", "project_codecs"),
+        *("codec", "credentials", "project_codecs", "patroni", "replica_sources", "replication"),
     },
     "migrate": FLOOR
     | {"settings", "setting_tables", "conninfo", "connect_errors", "extension_names", "statements"},

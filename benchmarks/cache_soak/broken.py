@@ -82,6 +82,11 @@ class NoTrust(RedisStore):
 class NoWait(RedisStore):
     """A write on a new master returns while others still read from the former one."""
 
+    async def begin(self, token: str, touched: Touched, ttl: float) -> None:
+        """Ask which one is the master first: this writer is always among the first to know."""
+        await self.link.topology()
+        await super().begin(token, touched, ttl)
+
     async def _leave_former(self, *replies: Any) -> bool:
         return False
 

@@ -63,8 +63,8 @@ class Orders(msgspec.Struct):
     deaths: float = 0.0
     """The share of a writer's commits after which the process dies immediately."""
     quarantine: float = 0.3
-    direct: dict[int, int] = {}
-    """The ports that this process reaches past their proxies, by the ports of the proxies."""
+    second: dict[int, int] = {}
+    """The ports by which this process reaches servers, by the ports by which all others know them."""
     lost: float = 0.0
     """The part of them after which it goes on, but has forgotten that it wrote."""
 
@@ -97,18 +97,20 @@ class Worker:
         os.write(self._file, b"".join(self._buffer))
         self._buffer.clear()
 
-    async def read(self) -> None:
-        """Read one register, seldom all of them, until the end."""
+    async def read(self, part: int | None = None) -> None:
+        """Read one register, seldom all of them, until the end. ``part``: only those of one table."""
         highest = self.orders.registers
         while self.goes_on:
             began = _monotonic_ns()
-            if self.random.random() < 0.01:
+            if part is None and self.random.random() < 0.02:
                 rows = await self.cache.read(_ALL, (), self._load_all)
                 ended = _monotonic_ns()
                 for number, (register, version) in enumerate(rows):
                     self.record(READ_TOO if number else READ, register, version, began, ended)
             else:
                 register = min(int(self.random.expovariate(8.0 / highest)), highest - 1)
+                if part is not None:
+                    register = (register - register % _PARTS + part) % highest
                 load = partial(self._load_one, register)
                 version = await self.cache.read(_ONE[register % _PARTS], (register,), load)
                 self.record(READ, register, version, began, _monotonic_ns())
@@ -162,10 +164,10 @@ class Worker:
                 mark.renewal.cancel()
 
 
-def _go_past_proxies(direct: dict[int, int]) -> None:
-    """Reach servers although their Sentinels do not: these name the ports of proxies."""
+def _take_other_ways(ports: dict[int, int]) -> None:
+    """Reach servers although others do not: Sentinels and nodes name the ports of the others' proxies."""
     find = Nodes.at
-    Nodes.at = lambda self, node: find(self, node._replace(port=direct.get(node.port, node.port)))  # type: ignore[method-assign]
+    Nodes.at = lambda self, node: find(self, node._replace(port=ports.get(node.port, node.port)))  # type: ignore[method-assign]
 
 
 async def main(orders: Orders) -> None:
@@ -173,8 +175,8 @@ async def main(orders: Orders) -> None:
     if orders.clock_shift:
         wall = time.time
         time.time = lambda: wall() + orders.clock_shift
-    if orders.direct:
-        _go_past_proxies(orders.direct)
+    if orders.second:
+        _take_other_ways(orders.second)
     store = STORES[orders.broken](
         orders.redis, namespace="soak", deadline=0.5, write_deadline=1.0, quarantine=orders.quarantine
     )
@@ -184,7 +186,9 @@ async def main(orders: Orders) -> None:
     ):
         worker = Worker(orders, pool, cache)
         if orders.role == "reader":
-            await asyncio.gather(*(worker.read() for _ in range(32)))
+            # Half of them read one table each: they go on while the servers of other tables do not answer.
+            parts = [*range(_PARTS), *range(_PARTS), *(None for _ in range(16))]
+            await asyncio.gather(*map(worker.read, parts))
         else:
             await asyncio.gather(*(worker.write() for _ in range(3)))
         worker.flush()

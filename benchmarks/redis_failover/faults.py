@@ -14,7 +14,7 @@ from typing import TypeAlias
 from redis.crc import key_slot
 from redis.exceptions import RedisError
 
-from benchmarks.redis_failover.proxies import Proxies
+from benchmarks.redis_failover.proxies import Programs, Proxies
 from tests.redis_groups import ClusterGroup, Group, SentinelGroup, until
 from tests.redis_server import RedisServer
 
@@ -35,13 +35,17 @@ class Faults:
 
     @contextmanager
     def going_on(self, pause: float) -> Generator[None]:
-        """Make faults, about one every ``pause`` seconds, until the end of the block."""
+        """Make faults, about ``pause`` seconds between them, until the end of the block.
+
+        Each kind comes once before any comes again.
+        """
         failures: list[BaseException] = []
 
         def run() -> None:
             weights = [weight for *_, weight in self._kinds]
+            first = self.random.sample(self._kinds, len(self._kinds))
             while not self._ended.wait(self.random.uniform(0.5, 1.5) * pause):
-                [(name, make, _)] = self.random.choices(self._kinds, weights)
+                [(name, make, _)] = [first.pop()] if first else self.random.choices(self._kinds, weights)
                 print(f"{time.monotonic():.3f}  {name}", file=sys.stderr)
                 try:
                     make()
@@ -140,12 +144,12 @@ class SentinelFaults(Faults):
     def _cut_off(self) -> None:
         """Cut the master off from the others and from half of the programs; the other half reaches it."""
         master = self._group.master
-        self._proxies.pause(master.port)
+        self._proxies.divide(master.port)
         try:
             self._until_left(master)
             self.wait(1.0, 4.0)
         finally:
-            self._proxies.resume(master.port)
+            self._proxies.join()
 
     def _restart(self) -> None:
         """Restart the master, empty, before its death is noticed."""
@@ -157,21 +161,26 @@ class SentinelFaults(Faults):
 class ClusterFaults(Faults):
     """Those of a cluster, in which the slots of the soak's tables also move."""
 
-    def __init__(self, group: ClusterGroup, names: Iterable[str], seed: int, only: str) -> None:
+    def __init__(
+        self, group: ClusterGroup, proxies: Proxies, keys: Iterable[str], seed: int, only: str
+    ) -> None:
+        """``keys``: that of the names of queries, and those of tables."""
         kinds: list[Kind] = [
             ("switched", self._switch, 2),
-            ("taken over", self._take_over, 3),
+            ("taken over", self._take_over, 2),
+            ("taken over, unknown to the master", self._take_over_unnoticed, 3),
             ("killed, replica behind", self._kill, 3),
             ("paused", self._pause, 3),
+            ("cut off", self._cut_off, 3),
             ("slot moved", self._move, 4),
         ]
         super().__init__(kinds, seed, only)
-        self._group = group
-        self._slots = [key_slot(name.encode()) for name in names]
+        self._group, self._proxies = group, proxies
+        self._names, *self._slots = [key_slot(key.encode()) for key in keys]
 
-    def _master(self) -> tuple[int, RedisServer, RedisServer]:
-        """The slot of one of the tables, its master and a replica of it."""
-        slot = self.random.choice(self._slots)
+    def _master(self, slot: int | None = None) -> tuple[int, RedisServer, RedisServer]:
+        """A slot, by default that of one of the tables, its master and a replica of it."""
+        slot = self.random.choice(self._slots) if slot is None else slot
         found: list[RedisServer] = []
 
         def find() -> bool:
@@ -188,7 +197,10 @@ class ClusterFaults(Faults):
     def _until_left(self, slot: int, master: RedisServer) -> None:
         others = [server for server in self._group.servers if server is not master]
         until(
-            lambda: (found := self._group.masters_of(slot, others)) != {master.port} and len(found) == 1,
+            lambda: (
+                len(found := self._group.masters_of(slot, others)) == 1
+                and self._group.by_port(found.pop()) is not master
+            ),
             "the nodes name another master",
             20,
         )
@@ -207,6 +219,36 @@ class ClusterFaults(Faults):
         how = self.random.choice(("FORCE", "TAKEOVER"))
         self._group.ask(replica, "CLUSTER", "FAILOVER", how)
         self._until_left(slot, master)
+
+    def _take_over_unnoticed(self) -> None:
+        """Have a replica that is behind take the place of its master, which no node can tell of it.
+
+        The former master serves the programs that ask it, until its node timeout and reads after that too.
+        Half of the programs may be cut off from the others, and cannot be told either.
+        """
+        programs: Programs = self.random.choice(("none", "none", "second"))
+        slot, master, replica = self._master(self._names if programs == "second" else None)
+        try:
+            with self.behind(self._group, master, [replica]):
+                self._proxies.divide(master.port, programs)
+            self._group.ask(replica, "CLUSTER", "FAILOVER", "TAKEOVER")
+            self._until_left(slot, master)
+            self.wait(0.5, 2.0)
+        finally:
+            self._proxies.join()
+
+    def _cut_off(self) -> None:
+        """Cut a master off from the other nodes and half of the programs; the other half reaches it alone.
+
+        It has what each read needs, the names of queries, so its own tables could still be read there.
+        """
+        slot, master, _ = self._master(self._names)
+        self._proxies.divide(master.port)
+        try:
+            self._until_left(slot, master)
+            self.wait(3.0, 8.0)
+        finally:
+            self._proxies.join()
 
     def _kill(self) -> None:
         slot, master, replica = self._master()
@@ -229,12 +271,11 @@ class ClusterFaults(Faults):
     def _move(self) -> None:
         """Move a slot to another master, key by key."""
         slot, source, _ = self._master()
-        masters = {port for other in self._slots for port in self._group.masters_of(other, [source])} - {
-            source.port
-        }
+        known = {port for other in self._slots for port in self._group.masters_of(other, [source])}
+        masters = [each for port in sorted(known) if (each := self._group.by_port(port)) is not source]
         if not masters:
             return
-        target = self._group.by_port(self.random.choice(sorted(masters)))
+        target = self.random.choice(masters)
         with suppress(RedisError, OSError):
             self._group.ask(target, "CLUSTER", "SETSLOT", slot, "IMPORTING", self._group.id_of(source))
             self._group.ask(source, "CLUSTER", "SETSLOT", slot, "MIGRATING", self._group.id_of(target))

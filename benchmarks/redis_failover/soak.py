@@ -18,8 +18,8 @@ from tests.redis_groups import cluster_group, sentinel_group
 
 __all__ = ["Plan", "soak"]
 
-_NAMES = [f"plainsql:soak:{{soak.registers_{part}}}" for part in range(8)]
-"""The keys of the tables of the soak, whose braces are their slots."""
+_KEYS = ["plainsql:soak:{~}", *(f"plainsql:soak:{{soak.registers_{part}}}" for part in range(8))]
+"""The keys of the names and the tables of the soak, whose braces are their slots."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +32,8 @@ class Plan:
     readers: int = 2
     writers: int = 2
     registers: int = 200
-    faults: float = 2.0
-    """Seconds between faults, on average."""
+    faults: float = 6.0
+    """Seconds between faults, on average. A new master stores nothing in its first 3 s."""
     only: str = ""
     """The name of the only kind of fault."""
     deaths: float = 0.002
@@ -52,17 +52,18 @@ async def soak(plan: Plan) -> Report:
         server = stack.enter_context(embedded.start(scratch=True, settings={"max_connections": "200"}))
         server.create_database("soak")
         server.execute(SCHEMA, "soak", registers=str(plan.registers))
-        direct: dict[int, int] = {}
+        proxies = stack.enter_context(Proxies())
         faults: Faults
         if plan.kind == "sentinel":
-            proxies = stack.enter_context(Proxies())
             servers = stack.enter_context(sentinel_group(2, announce=proxies.announce))
-            direct, url = proxies.direct, servers.url
+            url = servers.url
             faults = SentinelFaults(servers, proxies, plan.seed, plan.only)
         else:
-            cluster = stack.enter_context(cluster_group())
+            # A master without a majority goes on with answering reads: the worst that a cluster allows.
+            settings = ("--cluster-allow-reads-when-down", "yes")
+            cluster = stack.enter_context(cluster_group(options=settings, announce=proxies.announce_node))
             url = cluster.url
-            faults = ClusterFaults(cluster, _NAMES, plan.seed, plan.only)
+            faults = ClusterFaults(cluster, proxies, _KEYS, plan.seed, plan.only)
         jobs = []
         for number in range(plan.readers + plan.writers):
             orders = Orders(
@@ -79,7 +80,7 @@ async def soak(plan: Plan) -> Report:
                 lost=plan.lost,
                 quarantine=1.0,
                 # Of each role every second process.
-                direct=direct if number % 2 else {},
+                second=proxies.second if number % 2 else {},
             )
             jobs.append(keep_running(orders, faults.counts, report))
         with faults.going_on(plan.faults):

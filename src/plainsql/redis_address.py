@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple, TypeAlias
 from urllib.parse import unquote
 
-from redis.asyncio import ConnectionPool
+from redis.asyncio import ConnectionPool, SSLConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
@@ -66,6 +67,14 @@ class RedisAddress:
         nodes = ", ".join(map(str, self.nodes))
         return f"{self.service} of the Sentinels {nodes}" if self.service else f"the cluster {nodes}"
 
+    @property
+    def prefers_names(self) -> bool:
+        """True if the names of a cluster's nodes are used where they announce some.
+
+        A certificate is one of names; and a user of names may not reach the addresses.
+        """
+        return self.url.startswith("rediss:") or not any(map(_is_ip, self.nodes))
+
     def open_pool(self, max_connections: int) -> ConnectionPool:
         """Return a pool of redis-py that makes connections to servers.
 
@@ -84,13 +93,25 @@ class RedisAddress:
                 protocol=2,
             )
             # Unknown parameters of the URL are found here, and not at the first call.
-            pool.make_connection()
+            connection = pool.make_connection()
         except (ValueError, TypeError, RedisError) as error:
             named = UNKNOWN_OPTION.search(str(error)) if isinstance(error, TypeError) else None
             raise _unreadable(
                 self.url, self.kind, f"there is no parameter {named[1]!r}" if named else None
             ) from None
+        if isinstance(connection, SSLConnection):
+            self._check_tls(connection)
         return pool  # type: ignore[no-any-return]
+
+    def _check_tls(self, connection: SSLConnection) -> None:
+        """Raise ``SettingsError`` for files that cannot be read, and other options that TLS does not take."""
+        try:
+            connection.ssl_context.get()
+        except (OSError, ValueError, TypeError, AttributeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else None
+            raise _unreadable(
+                self.url, self.kind, f"an option of TLS cannot be used: {reason or type(error).__name__}"
+            ) from None
 
 
 def configured_address(redis: str | None) -> tuple[str, RedisAddress]:
@@ -139,6 +160,14 @@ def read_address(url: str) -> RedisAddress:
     user = f"{found['user']}@" if found["user"] else ""
     plain = f"{found['scheme']}://{user}{nodes[0]}/{database or 0}{f'?{options}' if options else ''}"
     return replace(RedisAddress(kind, plain, nodes), service=service, sentinel_login=login)
+
+
+def _is_ip(node: Node) -> bool:
+    try:
+        ipaddress.ip_address(node.host)
+    except ValueError:
+        return False
+    return True
 
 
 def _without_login(query: str, url: str, kind: Kind) -> tuple[dict[str, str], str]:

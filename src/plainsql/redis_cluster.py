@@ -10,7 +10,7 @@ from redis.crc import key_slot
 from redis.exceptions import AskError, ClusterDownError, MovedError, TryAgainError
 
 from plainsql.redis_address import Node, RedisAddress
-from plainsql.redis_majority import NO_SCRIPT, Majority, Nodes, View, ask
+from plainsql.redis_majority import NO_SCRIPT, AtNodeError, Majority, Nodes, View, ask
 from plainsql.redis_protocol import RedisProtocol, Script
 
 __all__ = ["ClusterRoute"]
@@ -37,10 +37,10 @@ class ClusterRoute(Majority):
     ) -> None:
         """``explain`` returns the error of a question to a node."""
         super().__init__(address.nodes, nodes, 1, explain)
-        # A certificate is one of names.
-        self._by_name = address.url.startswith("rediss:")
+        self._by_name = address.prefers_names
+        self._names: dict[Node, Node] = {}
+        """The nodes by name, by the addresses that a redirection may give instead."""
         self._owners: tuple[_Owner, ...] | None = None
-        self._addresses: dict[str, Node] = {}
         self._by_slot: list[Node | None] = [None] * _SLOTS
 
     @property
@@ -63,7 +63,7 @@ class ClusterRoute(Majority):
         ``trusted``: only to a master that a majority of the nodes has named within `TRUST_S`. The command is
         sent again only if a node says that it has not run it, as while slots are moved.
 
-        Raises what redis-py raises, and ``TimeoutError``.
+        Raises what redis-py raises, and ``AtNodeError`` for a call that a server has failed.
         """
         loop = asyncio.get_running_loop()
         end = loop.time() + deadline
@@ -73,10 +73,15 @@ class ClusterRoute(Majority):
             try:
                 async with asyncio.timeout_at(end):
                     protocol = await self._protocol(slot, asked, trusted=trusted)
-            except TimeoutError:
-                raise TimeoutError from None
+            except TimeoutError as error:
+                self.renew()
+                node = asked or self._by_slot[slot]
+                if node is None or self.nodes.at(node).current is not None:
+                    raise TimeoutError from None
+                raise AtNodeError(node) from error
             self.is_used = True
             rest = end - loop.time()
+            node = asked or self._by_slot[slot]
             if asked is not None:
                 # In full: this prefix holds for one command, so it cannot be repeated after NOSCRIPT.
                 protocol.send(NO_SCRIPT, _ASKING, deadline, rest).add_done_callback(_retrieve)
@@ -86,8 +91,7 @@ class ClusterRoute(Majority):
             except AskError as error:
                 if attempt == _TRIES - 1:
                     raise
-                sender = self._by_slot[slot]
-                to = Node(error.host or (sender.host if sender else ""), error.port)
+                to = self._redirected(error, node)
                 if not isinstance(error, MovedError):
                     asked = to
                     continue
@@ -98,6 +102,15 @@ class ClusterRoute(Majority):
             except TryAgainError:
                 if attempt == _TRIES - 1:
                     raise
+            except ClusterDownError:
+                self.renew()
+                raise
+            except Exception as error:
+                if isinstance(error, TimeoutError):
+                    self.renew()
+                if node is None:
+                    raise
+                raise AtNodeError(node) from error
             await asyncio.sleep(min(_PAUSE_S * 2**attempt, max(end - loop.time(), 0)))
         raise AssertionError("the last attempt returns or raises")
 
@@ -113,15 +126,16 @@ class ClusterRoute(Majority):
                         raise
             node = asked or self._by_slot[slot]
             if node is None:
+                self.renew()
                 raise ClusterDownError(f"slot {slot} has no master")
             protocol = self.nodes.at(node).current
             if protocol is None:
                 try:
                     protocol = await self.nodes.at(node).connect()
-                except Exception:
+                except Exception as error:
                     # It may be gone: others know of its successor.
                     self.distrust()
-                    raise
+                    raise AtNodeError(node) from error
             # A call that must be trusted is sent in the same turn of the loop as this comparison.
             if not trusted or self.trusted_until > loop.time():
                 return protocol
@@ -134,7 +148,7 @@ class ClusterRoute(Majority):
         protocol = await self.nodes.at(member).connect()
         text = bytes(await ask(protocol, "CLUSTER", "NODES")).decode()
         owners: list[_Owner] = []
-        members: set[Node] = set()
+        places: dict[str, Node] = {}
         size, epoch, voter = 0, 0, ""
         for line in text.splitlines():
             id, address, flag_text, _, _, _, own_epoch, _, *slots = line.split(" ")
@@ -144,30 +158,38 @@ class ClusterRoute(Majority):
             if "handshake" in flags or "noaddr" in flags:
                 continue
             size += 1
-            node = self._node(address, member)
-            members.add(node)
-            self._addresses[id] = node
+            places[id] = self._node(address, member)
             epoch = max(epoch, int(own_epoch))
             ranges = tuple([_range(each) for each in slots if not each.startswith("[")])
             if "master" in flags and ranges:
                 owners.append(_Owner(id, ranges))
         if not owners:
             raise ClusterDownError("no slot has a master")
-        return View(voter, tuple(sorted(owners)), epoch, size, frozenset(members))
+        return View(voter, tuple(sorted(owners)), epoch, size, frozenset(places.values()), places)
 
     def _node(self, text: str, asked: Node) -> Node:
         """Return the address in a line of CLUSTER NODES, ``ip:port@bus,hostname``."""
         address, _, names = text.partition(",")
         host, _, port = address.partition("@")[0].rpartition(":")
+        node = Node(host or asked.host, int(port))  # a node may not know its own
         name = names.partition(",")[0]
-        if self._by_name and name and "=" not in name:
-            host = name
-        return Node(host or asked.host, int(port))  # a node may not know its own
+        if not self._by_name or not name or "=" in name:
+            return node
+        named = self._names[node] = node._replace(host=name)
+        return named
 
-    def _adopt(self, choice: tuple[_Owner, ...]) -> None:
+    def _redirected(self, error: AskError, sender: Node | None) -> Node:
+        """Return the node to which another one sends a call."""
+        # Without an address, or with "?" for a name that is not known, it is the sender's host.
+        host = error.host if error.host not in ("", "?") else sender.host if sender else ""
+        node = Node(host.strip("[]"), error.port)
+        return self._names.get(node, node)
+
+    def _adopt(self, view: View) -> None:
+        choice: Any = view.choice
         by_slot: list[Node | None] = [None] * _SLOTS
         for owner in choice:
-            node = self._addresses[owner.id]
+            node = view.places[owner.id]
             for first, last in owner.slots:
                 by_slot[first : last + 1] = [node] * (last + 1 - first)
         self._owners, self._by_slot = choice, by_slot

@@ -40,8 +40,14 @@ except ImportError:  # the extra is not installed
 
 from plainsql.redis_address import UNKNOWN_OPTION, Node, RedisAddress, configured_address
 from plainsql.redis_cluster import ClusterRoute
-from plainsql.redis_explained import FAILURES, explained, explained_by_node, explained_by_sentinel
-from plainsql.redis_majority import ANSWER_S, TRUST_S, Nodes
+from plainsql.redis_explained import (
+    FAILURES,
+    explained,
+    explained_at,
+    explained_by_node,
+    explained_by_sentinel,
+)
+from plainsql.redis_majority import ANSWER_S, TRUST_S, AtNodeError, Nodes
 from plainsql.redis_protocol import Connections
 from plainsql.redis_sentinel import SentinelRoute, open_master
 
@@ -262,7 +268,7 @@ class RedisConnection:
         except PlainsqlError:
             raise
         except FAILURES as error:
-            if isinstance(error, ReadOnlyError):
+            if isinstance(error.__cause__ if isinstance(error, AtNodeError) else error, ReadOnlyError):
                 route.distrust()
             if isinstance(error, AskError | TryAgainError):
                 raise RedisUnavailableError(
@@ -421,8 +427,11 @@ def _route(address: RedisAddress, pool: Any, most: int, *, is_closed: bool) -> S
     """Return the connections to several servers, with the options of a pool of redis-py."""
     options = pool.connection_kwargs
 
-    def raw(error: BaseException, _: float) -> Exception:
+    def raw(error: BaseException, _: float, __: Node) -> Exception:
         return error if isinstance(error, Exception) else ConnectionError()
+
+    def at_node(error: BaseException, deadline: float, node: Node) -> Exception:
+        return explained_at(error, node, str(address), deadline)
 
     def to_server(node: Node) -> Any:
         return pool.connection_class(**{**options, **node._asdict(), "redis_connect_func": open_master})
@@ -439,7 +448,7 @@ def _route(address: RedisAddress, pool: Any, most: int, *, is_closed: bool) -> S
         nodes.is_closed = is_closed
         return ClusterRoute(address, nodes, lambda error, node: explained_by_node(error, str(node), ANSWER_S))
     sentinels = Nodes(to_sentinel, 1, raw)
-    servers = Nodes(to_server, most, lambda error, deadline: explained(error, str(address), deadline))
+    servers = Nodes(to_server, most, at_node)
     sentinels.is_closed = servers.is_closed = is_closed
     return SentinelRoute(
         address,

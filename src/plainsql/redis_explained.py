@@ -16,9 +16,10 @@ from redis.exceptions import (
 )
 
 from plainsql.errors import PlainsqlError, RedisUnavailableError
-from plainsql.redis_majority import NoMajorityError
+from plainsql.redis_address import Node
+from plainsql.redis_majority import AtNodeError, NoMajorityError
 
-__all__ = ["FAILURES", "explained", "explained_by_node", "explained_by_sentinel"]
+__all__ = ["FAILURES", "explained", "explained_at", "explained_by_node", "explained_by_sentinel"]
 
 _UNREACHABLE = (RedisError, RedisClusterException, OSError)
 # The rest are those of the parser, for bytes that are not Redis's.
@@ -27,6 +28,24 @@ FAILURES = (*_UNREACHABLE, ValueError, LookupError, AttributeError)
 
 # Replies of a server that cannot serve now, for which redis-py has no class.
 _STATES = {"BUSY", "MISCONF", "NOREPLICAS", "UNKILLABLE"}
+
+_SILENT = "check that the server runs and that nothing blocks it"
+_UNREACHED = (
+    "check that the server runs there, whether it takes TLS (rediss) or not (redis), and whether it asks for "
+    "a certificate (ssl_certfile)"
+)
+_MOST_REASONS = 3
+
+_NAME_HINT = (
+    "write the host as the certificate names it; servers of a group must announce such a name too "
+    "(cluster-announce-hostname, sentinel announce-hostnames); ssl_check_hostname=false accepts any name"
+)
+_OTHER_NAMES = (62, 64)
+"""OpenSSL's codes of certificates for another host name or IP address."""
+_EXPIRED = 10
+
+# The reply to a script that writes, if cluster-allow-reads-when-down lets it begin.
+_DOWN = "while the cluster is down"
 
 _HINTS = {
     "NoPermissionError": "the user's ACL must allow eval, evalsha and the commands of the scripts; for "
@@ -42,21 +61,25 @@ def explained(
     """Return the error of a call to ``who`` at ``address``. ``login``: the hint for a refused login."""
     if isinstance(error, PlainsqlError):
         return error
+    if isinstance(error, AtNodeError):
+        return explained_at(error.__cause__ or error, error.node, address, deadline)
     if isinstance(error, TimeoutError):
         return RedisUnavailableError(
             f"{who} at {address} did not answer within {deadline:g} s",
-            hint="check that the server runs and that nothing blocks it",
+            hint=_SILENT,
         )
     if isinstance(error, NoMajorityError):
         return RedisUnavailableError(
-            f"no majority says which server is the master: {error} answered, at {address}",
-            hint="start the others; if some no longer exist, run SENTINEL RESET or CLUSTER FORGET",
+            f"no majority says which server is the master: {error}, at {address}",
+            detail="; ".join(error.reasons[:_MOST_REASONS]) or None,
+            hint="start the others, or check that they can be reached from here and whether they take TLS "
+            "(rediss); if some no longer exist, run SENTINEL RESET or CLUSTER FORGET",
         )
     if isinstance(error, MovedError | AskError | ClusterCrossSlotError):
         return RedisUnavailableError(
             f"{who} at {address} is a node of a cluster", hint="write redis+cluster:// in the URL"
         )
-    if isinstance(error, ClusterDownError):
+    if isinstance(error, ClusterDownError) or _DOWN in str(error):
         return RedisUnavailableError(
             f"{who} at {address} is a node of a cluster that is down: a part of the keys has no master",
             hint="see CLUSTER INFO on the nodes",
@@ -67,11 +90,8 @@ def explained(
         return RedisUnavailableError(
             f"the server at {address} is not Redis", hint="check the address in the URL"
         )
-    if _is_mistrusted(error):
-        return RedisUnavailableError(
-            f"{who} at {address} has a certificate that is not trusted",
-            hint="give the authority's certificate in the URL: ssl_ca_certs=/path",
-        )
+    if (failure := tls_failure(error)) is not None:
+        return RedisUnavailableError(f"{who} at {address} {failure[0]}", hint=failure[1])
     # While connecting, redis-py raises a ConnectionError for it.
     if isinstance(error, AuthenticationError) or isinstance(error.__context__, AuthenticationError):
         return RedisUnavailableError(
@@ -79,10 +99,18 @@ def explained(
         )
     unreachable = RedisUnavailableError(
         f"{who} at {address} cannot be reached: {type(error).__name__}",
-        hint="check that the server runs there",
+        hint=_UNREACHED,
     )
     unreachable.__cause__ = error
     return unreachable
+
+
+def explained_at(error: BaseException, node: Node, address: str, deadline: float) -> PlainsqlError:
+    """Return the error of a call to a server that those at ``address`` have named."""
+    found = explained(error, f"{node} ({address})", deadline)
+    if found.hint in (_SILENT, _UNREACHED):
+        found.hint = f"{found.hint}; the server announces this address, and it must be reached from here"
+    return found
 
 
 def _refused(error: ResponseError, address: str, who: str) -> PlainsqlError:
@@ -140,9 +168,27 @@ def explained_by_node(error: BaseException, address: str, deadline: float) -> Pl
     return explained(error, address, deadline)
 
 
-def _is_mistrusted(error: BaseException | None) -> bool:
-    while error is not None:
-        if isinstance(error, ssl.SSLCertVerificationError):
-            return True
+def tls_failure(error: BaseException | None) -> tuple[str, str] | None:
+    """Return what is wrong with TLS and what to do about it, if that is the cause of an error."""
+    while error is not None and not isinstance(error, ssl.SSLError):
         error = error.__cause__ or error.__context__
-    return False
+    if isinstance(error, ssl.SSLCertVerificationError):
+        if error.verify_code in _OTHER_NAMES:
+            return "has a certificate for another name", _NAME_HINT
+        if error.verify_code == _EXPIRED:
+            return "has a certificate that has expired", "renew the certificate of the server"
+        return (
+            "has a certificate that is not trusted",
+            "give the authority's certificate in the URL: ssl_ca_certs=/path",
+        )
+    if error is None:
+        return None
+    reason = error.reason or ""
+    if "WRONG_VERSION" in reason or "RECORD_LAYER" in reason:
+        return "does not use TLS on this port", "write redis instead of rediss in the URL, or the port of TLS"
+    if "ALERT" in reason:
+        return (
+            "refuses the certificate of the client, or asks for one",
+            "give one that the server trusts in the URL: ssl_certfile=/path&ssl_keyfile=/path",
+        )
+    return None

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from math import inf
 from typing import Any, NamedTuple
 
@@ -27,6 +27,7 @@ __all__ = [
     "NO_SCRIPT",
     "TAKEOVER_S",
     "TRUST_S",
+    "AtNodeError",
     "Majority",
     "NoMajorityError",
     "Nodes",
@@ -43,6 +44,9 @@ TAKEOVER_S = 1.1
 
 ANSWER_S = 0.5
 """The time limit of one answer."""
+
+_PAUSE_S = 0.05
+"""The least time from one round to the next, for calls that fail."""
 
 _ROUND_S = 1.0
 """The time limit of a round: members that others name are queried in it as well."""
@@ -61,10 +65,25 @@ class View(NamedTuple):
     """The number of members that it knows, with itself."""
     members: frozenset[Node]
     """The addresses of other members, if it names them."""
+    places: Mapping[str, Node] = {}
+    """The addresses of the servers in the choice, by their identities, if it names these."""
 
 
 class NoMajorityError(RedisError):
     """The members that answer are no majority, or differ."""
+
+    def __init__(self, count: str, reasons: Iterable[str] = ()) -> None:
+        super().__init__(count)
+        self.reasons = list(reasons)
+        """The errors of those that do not answer."""
+
+
+class AtNodeError(RedisError):
+    """The cause is the error of a call to one of the servers."""
+
+    def __init__(self, node: Node) -> None:
+        super().__init__(str(node))
+        self.node = node
 
 
 class _NoScript:
@@ -84,11 +103,15 @@ async def ask(protocol: RedisProtocol, *words: str) -> Any:
 class Nodes:
     """The connections to several servers, in one event loop.
 
-    ``make`` returns a connection of redis-py to an address that is not open yet.
+    ``make`` returns a connection of redis-py to an address that is not open yet, and ``explain`` the error of
+    a call, by its cause, its deadline and the address.
     """
 
     def __init__(
-        self, make: Callable[[Node], Any], most: int, explain: Callable[[BaseException, float], Exception]
+        self,
+        make: Callable[[Node], Any],
+        most: int,
+        explain: Callable[[BaseException, float, Node], Exception],
     ) -> None:
         self._make, self._most, self._explain = make, most, explain
         self._found: dict[Node, Connections] = {}
@@ -98,7 +121,11 @@ class Nodes:
         """Return the connections to a server, which may have none open."""
         found = self._found.get(node)
         if found is None:
-            found = Connections(lambda: self._make(node), self._most, self._explain)
+            found = Connections(
+                lambda: self._make(node),
+                self._most,
+                lambda error, deadline: self._explain(error, deadline, node),
+            )
             found.is_closed = self.is_closed
             self._found[node] = found
         return found
@@ -145,6 +172,8 @@ class Majority(ABC):
         self.is_used = False
         """True if a call was made since the last round."""
         self._epoch = -1
+        self._began = -inf
+        """The begin of the last round."""
         self._round: asyncio.Task[None] | None = None
         self._renewal: asyncio.TimerHandle | None = None
 
@@ -153,7 +182,7 @@ class Majority(ABC):
         """Return the answer of a member. May raise any error."""
 
     @abstractmethod
-    def _adopt(self, choice: Any) -> None:
+    def _adopt(self, view: View) -> None:
         """Use an answer: that of a majority, or the newest if there is none yet."""
 
     @abstractmethod
@@ -178,8 +207,12 @@ class Majority(ABC):
     def distrust(self) -> None:
         """Do not trust the last answer any longer, and query again: a server has contradicted it."""
         self.trusted_until = -inf
+        self.renew()
+
+    def renew(self) -> None:
+        """Query again in the background, but not all the time: a server fails, and may have a successor."""
         self.is_used = True
-        self._renew_at(asyncio.get_running_loop().time())
+        self._renew_at(max(asyncio.get_running_loop().time(), self._began + _PAUSE_S))
 
     async def _ask(self, member: Node) -> View:
         """Return the answer of a member; raise the explained error."""
@@ -190,18 +223,19 @@ class Majority(ABC):
 
     async def _ask_all(self) -> None:
         loop = asyncio.get_running_loop()
-        began = loop.time()
+        began = self._began = loop.time()
         votes: dict[str, View] = {}
         named: set[Node] = set()
         errors: list[BaseException] = []
         asked: set[Node] = set()
         running: set[asyncio.Task[View]] = set()
+        reasons: list[str] = []
         self.is_used = False
         try:
             while True:
                 for member in (self._members | named) - asked:
                     asked.add(member)
-                    task = loop.create_task(self._ask(member))
+                    task = loop.create_task(self._ask(member), name=str(member))
                     task.add_done_callback(_retrieve)
                     running.add(task)
                 if not running or (rest := began + _ROUND_S - loop.time()) <= 0:
@@ -217,19 +251,21 @@ class Majority(ABC):
                     self._size = max(self._size, view.size)
                 if (choice := self._chosen(votes.values())) is not None:
                     self._epoch = max(self._epoch, choice.epoch)
-                    self._adopt(choice.choice)
+                    self._adopt(choice)
                     self.trusted_until = began + TRUST_S
                     # Members may have been removed: a majority of the former number says so.
                     self._size = max(self._least, *(view.size for view in votes.values()))
                     return
         finally:
+            reasons += [f"{task.get_name()} did not answer" for task in running]
             for task in running:
                 task.cancel()
             if named:
                 self._members = self._seeds | named
                 self._close_strangers()
             self._renew_at(max(began + TRUST_S / 2, loop.time()))
-        self._without_majority(list(votes.values()), errors)
+        reasons += [getattr(error, "message", type(error).__name__) for error in errors]
+        self._without_majority(list(votes.values()), errors, reasons)
 
     def _close_strangers(self) -> None:
         self.nodes.keep(self._members)
@@ -242,16 +278,21 @@ class Majority(ABC):
             return None
         return max((view for view in found if view.choice == choice), key=lambda view: view.epoch)
 
-    def _without_majority(self, views: list[View], errors: list[BaseException]) -> None:
+    def _without_majority(
+        self, views: list[View], errors: list[BaseException], reasons: Iterable[str] = ()
+    ) -> None:
+        if not views and errors:
+            raise max(errors, key=_weight)
         if not views:
-            raise max(errors, key=_weight) if errors else TimeoutError()
+            raise NoMajorityError(f"0 of {self._size} answered", reasons)
         newest = max(views, key=lambda view: view.epoch)
         if not self.is_known or newest.epoch > self._epoch:
             self._epoch = newest.epoch
             # The trust is in another answer.
             self.trusted_until = -inf
-            self._adopt(newest.choice)
-        raise NoMajorityError(f"{len(views)} of {self._size}")
+            self._adopt(newest)
+        differ = ", and differ" if 2 * len(views) > self._size else ""
+        raise NoMajorityError(f"{len(views)} of {self._size} answered{differ}", reasons)
 
     def _renew_at(self, when: float) -> None:
         """Query again while the connection is in use, before the answer is too old."""

@@ -10,7 +10,7 @@ from redis.exceptions import ReadOnlyError
 
 from plainsql.errors import RedisUnavailableError
 from plainsql.redis_address import Node, RedisAddress
-from plainsql.redis_majority import Majority, Nodes, View, ask
+from plainsql.redis_majority import AtNodeError, Majority, Nodes, View, ask
 from plainsql.redis_protocol import RedisProtocol, Script
 
 __all__ = ["SentinelRoute", "open_master"]
@@ -54,15 +54,18 @@ class SentinelRoute(Majority):
 
         ``trusted``: only if a majority of the Sentinels has named it within `TRUST_S`.
 
-        Raises what redis-py raises, ``TimeoutError``, and the errors of the Sentinels.
+        Raises ``AtNodeError`` if no connection to the master is opened, explained errors of the servers, and
+        those of the Sentinels.
         """
         loop = asyncio.get_running_loop()
         end = loop.time() + deadline
         try:
             async with asyncio.timeout_at(end):
                 protocol = await self._protocol(trusted=trusted)
-        except TimeoutError:
-            raise TimeoutError from None
+        except TimeoutError as error:
+            if self.master is None or self.current is not None:
+                raise TimeoutError from None
+            raise AtNodeError(self.master) from error
         self.is_used = True
         return await protocol.send(script, command, deadline, end - loop.time())
 
@@ -80,7 +83,10 @@ class SentinelRoute(Majority):
             assert self.master is not None
             protocol = self.current
             if protocol is None:
-                protocol = await self._servers.at(self.master).connect()
+                try:
+                    protocol = await self._servers.at(self.master).connect()
+                except Exception as error:
+                    raise AtNodeError(self.master) from error
             # A call that must be trusted is sent in the same turn of the loop as this comparison.
             if not trusted or self.trusted_until > loop.time():
                 return protocol
@@ -107,7 +113,9 @@ class SentinelRoute(Majority):
             members |= {_node(_fields(other)) for other in others}
         return View(known[1], _node(found), int(found["config-epoch"]), size, frozenset(members))
 
-    def _adopt(self, choice: Node) -> None:
+    def _adopt(self, view: View) -> None:
+        choice = view.choice
+        assert isinstance(choice, Node)
         if self.master == choice:
             return
         self.master = choice
