@@ -79,7 +79,7 @@ _SESSIONS: Final = """
 select count(*)
 from pg_stat_activity
 where datname = %s
-  and pid <> pg_backend_pid()
+  and pid not in (pg_backend_pid(), %s)
   and coalesce(backend_type, '') in ('client backend', '')
 """
 
@@ -124,12 +124,14 @@ def read_target(url: str, maintenance: Connection, name: str) -> Target:
     with connect(url, name) as connection:
         row = connection.execute(_IS_EMPTY).fetchone()
         locale = read_locale(connection)
+        ours = connection.info.backend_pid
     assert row is not None
-    return Target(name, True, bool(row[0]), sessions_of(maintenance, name), locale)
+    return Target(name, True, bool(row[0]), sessions_of(maintenance, name, ours), locale)
 
 
-def sessions_of(maintenance: Connection, name: str) -> int:
-    row = maintenance.execute(_SESSIONS, [name]).fetchone()
+def sessions_of(maintenance: Connection, name: str, ours: int = 0) -> int:
+    """Return the number of client sessions in a database, without one of ours that is about to end."""
+    row = maintenance.execute(_SESSIONS, [name, ours]).fetchone()
     assert row is not None
     return int(row[0])
 
