@@ -20,7 +20,8 @@ _CALM_S: Final = 2.0
 _LIMIT_S: Final = 1.0
 """The promise: seconds from the promotion to the first write that succeeds."""
 _JOINED_S: Final = 10.0
-"""Seconds in which a former primary is found, and serves reads as a replica. There is a request to Patroni every five."""
+"""Seconds in which a former primary is found, and serves reads as a replica. There is a request to Patroni
+every five."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -293,6 +293,7 @@ _SYNC_CONNECT: Final = {
     "redis": _or_none(_NAME._replace(expected="the URL of a Redis (str)")),
     "on_cache_failure": _choice("commit", "fail"),
     "cache_prefix": _or_none(_NAMESPACE),
+    "replicas": _REPLICAS,
 }
 
 _ISOLATION: Final = _choice("read committed", "repeatable read", "serializable")

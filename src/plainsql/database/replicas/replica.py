@@ -22,8 +22,9 @@ from plainsql.database.execution.link import Executes
 from plainsql.database.pool.pooled_connection import PooledConnection
 from plainsql.database.pool.tenant_pool import DatabasePool
 from plainsql.database.replicas.poller import FRESH_S, Poller
+from plainsql.database.replicas.read_failures import ReadFailures
 from plainsql.database.replicas.unanswered import cut_unanswered
-from plainsql.errors import PlainsqlError
+from plainsql.errors import ConnectError, PlainsqlError
 from plainsql.replication.positions import Position, ReplicaReport, read_replica, read_system
 from plainsql.replication.replica_condition import IS_PRIMARY, PROMOTED, fault_of
 from plainsql.replication.replica_stats import ReplicaStats
@@ -40,9 +41,14 @@ _CUT_S: Final = 0.5
 elsewhere. It is longer if connecting takes longer."""
 _WEIGHT: Final = 0.2
 """The weight of the newest duration in the mean."""
+_FAILED_S: Final = 0.5
+"""The duration that a failed read counts with: a replica that refuses reads does so fast."""
 _SERVERS_IN_TURN: Final = 5
 _TURNS_S: Final = 10.0
 """So many changes of the server in so many seconds mean that an address leads to several."""
+
+
+_NO_REPORT: Final = "a pooler keeps the server's reports back, or passes on those of the server before"
 
 
 class ReplicaServer(NamedTuple):
@@ -92,6 +98,7 @@ class Replica:
         self._why = "it was not reached yet"
         """The reason why no read goes there; empty if reads may."""
         self._is_warned = False
+        self._failures = ReadFailures()
         self._changes: list[float] = []
         self._reads_at_poll = 0
         self._reports: dict[Any, Any] = {}
@@ -108,12 +115,13 @@ class Replica:
 
     def is_well(self, now: float) -> bool:
         """Return whether reads may go there, as far as it is known."""
-        return not self._why and self._drained is None and now - self._answered_at < FRESH_S
+        is_fresh = now - self._answered_at < FRESH_S
+        return not self._why and self._drained is None and is_fresh and not self._failures.why(now)
 
     @property
     def may_get_well(self) -> bool:
         """True if the next poll may find that reads can go there."""
-        return not self._why and self._drained is None
+        return not self._why and self._drained is None and not self._failures.why(monotonic())
 
     @property
     def in_flight(self) -> int:
@@ -145,7 +153,7 @@ class Replica:
         state = self._why or ("" if now - self._answered_at < FRESH_S else "it does not answer")
         return ReplicaStats(
             self.name,
-            state or self._primary.fault or "ok",
+            state or self._failures.why(now) or self._primary.fault or "ok",
             self._primary.behind(self.position, now),
             self.reads,
             self.failed,
@@ -185,18 +193,27 @@ class Replica:
         """Record a read that it has answered."""
         self.reads += 1
         self.latency += _WEIGHT * (seconds - self.latency)
+        self._has_answered()
 
     def served(self) -> None:
         """Record a transaction or another use whose duration is its caller's."""
         self.reads += 1
         self._reads_at_poll += 1
+        self._has_answered()
 
-    def read_failed(self, *, was_lost: bool) -> None:
+    def _has_answered(self) -> None:
+        if self._failures.clear():
+            _log.info("reads go to the replica %s again", self.name)
+
+    def read_failed(self, error: Exception | None, *, was_lost: bool) -> None:
         """Record a read that runs elsewhere. After a lost connection the next poll has to succeed first."""
         self.failed += 1
+        self.latency += _WEIGHT * (_FAILED_S - self.latency)
         if was_lost:
             self._answered_at = float("-inf")
             self.poller.news()
+        elif self._failures.record(error, now := monotonic()):
+            _log.warning("no read goes to the replica %s: %s", self.name, self._failures.why(now))
 
     async def leave(self) -> None:
         """Take no more reads, and close the connections when those in progress have ended.
@@ -224,8 +241,10 @@ class Replica:
         for old, settings in list(self._reports.items()):
             if old.is_closed() and _standby_report(settings) == "on":
                 del self._reports[old]
-        self._reports[connection] = connection.get_settings()
-        if not report.is_standby:  # a pooler may pass on the report of another server
+        settings = self._reports[connection] = connection.get_settings()
+        if report.is_standby and _standby_report(settings) != "on":
+            raise ConnectError(_NO_REPORT, hint="name the server itself, or have the pooler reconnect")
+        if not report.is_standby:  # also if a pooler passes on the report of the server that it had before
             self._why = self._promoted(report.started)
             self._begin_epoch(report, connection)
         elif known is not None and (report.position is None or report.position.lsn < known.lsn):
