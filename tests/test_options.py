@@ -143,6 +143,9 @@ FUNCTIONS: dict[str, list[Function]] = {
     "transaction": [
         Function(plainsql.Database.transaction, lambda db, given: enter(db.transaction(**given))),
         Function(
+            plainsql.CausalSession.transaction, lambda db, given: enter(db.causal().transaction(**given))
+        ),
+        Function(
             GuestExecutor.transaction, lambda _, given: enter(plainsql.over(NO_POOL).transaction(**given))
         ),
         Function(sync.Database.transaction, lambda db, given: in_scripts(given, db.test_url)),
@@ -464,6 +467,8 @@ def unfit(function: Function, name: str, option: str) -> list[Any]:
         "connect" in name or name == "sync.Pool"
     ):  # another error says what is wrong with a URL
         given = [value for value in given if not isinstance(value, str)]
+    if option == "replicas":  # none of them
+        given = [value for value in given if value != []]
     if option == "cache":  # None is its former value, which works with a warning
         given = [value for value in given if value is not None]
     if "None" in types:

@@ -180,6 +180,7 @@ class Executor(AsyncSql):
                     None if state.cached is None else state.cached.queries,
                     explain,
                     server=state.server,
+                    verify=pool.verifier(pooled),
                 )
                 async with begin(
                     pooled.connection,
