@@ -30,10 +30,16 @@ FAILURES = (*_UNREACHABLE, ValueError, LookupError, AttributeError)
 _STATES = {"BUSY", "MISCONF", "NOREPLICAS", "UNKILLABLE"}
 
 _SILENT = "check that the server runs and that nothing blocks it"
-_UNREACHED = "check that the server runs there, and whether it takes TLS (rediss) or not (redis)"
-_AWAY = (_SILENT, _UNREACHED)
+_UNREACHED = (
+    "check that the server runs there, whether it takes TLS (rediss) or not (redis), and whether it asks for "
+    "a certificate (ssl_certfile)"
+)
 _MOST_REASONS = 3
 
+_NAME_HINT = (
+    "write the host as the certificate names it; servers of a group must announce such a name too "
+    "(cluster-announce-hostname, sentinel announce-hostnames); ssl_check_hostname=false accepts any name"
+)
 _OTHER_NAMES = (62, 64)
 """OpenSSL's codes of certificates for another host name or IP address."""
 _EXPIRED = 10
@@ -64,9 +70,10 @@ def explained(
         )
     if isinstance(error, NoMajorityError):
         return RedisUnavailableError(
-            f"no majority says which server is the master: {error} answered, at {address}",
+            f"no majority says which server is the master: {error}, at {address}",
             detail="; ".join(error.reasons[:_MOST_REASONS]) or None,
-            hint="start the others; if some no longer exist, run SENTINEL RESET or CLUSTER FORGET",
+            hint="start the others, or check that they can be reached from here and whether they take TLS "
+            "(rediss); if some no longer exist, run SENTINEL RESET or CLUSTER FORGET",
         )
     if isinstance(error, MovedError | AskError | ClusterCrossSlotError):
         return RedisUnavailableError(
@@ -101,10 +108,8 @@ def explained(
 def explained_at(error: BaseException, node: Node, address: str, deadline: float) -> PlainsqlError:
     """Return the error of a call to a server that those at ``address`` have named."""
     found = explained(error, f"{node} ({address})", deadline)
-    if isinstance(error, TimeoutError | OSError | ConnectionError) and found.hint in _AWAY:
-        found.hint = (
-            f"{found.hint}; it is the address that the server announces: it must be reached from here"
-        )
+    if found.hint in (_SILENT, _UNREACHED):
+        found.hint = f"{found.hint}; the server announces this address, and it must be reached from here"
     return found
 
 
@@ -169,12 +174,7 @@ def tls_failure(error: BaseException | None) -> tuple[str, str] | None:
         error = error.__cause__ or error.__context__
     if isinstance(error, ssl.SSLCertVerificationError):
         if error.verify_code in _OTHER_NAMES:
-            return (
-                "has a certificate for another name",
-                "write the host as the certificate names it; servers of a group must announce such a name too "
-                "(cluster-announce-hostname, sentinel announce-hostnames); ssl_check_hostname=false accepts "
-                "any name",
-            )
+            return "has a certificate for another name", _NAME_HINT
         if error.verify_code == _EXPIRED:
             return "has a certificate that has expired", "renew the certificate of the server"
         return (

@@ -135,7 +135,7 @@ def _dump(
     if jobs > 1:
         command += ["--format=directory", f"--jobs={jobs}", f"--file={folder / DUMP_FOLDER}"]
         with running(command, environment, on_line=count_table) as child:
-            _require_success(child)
+            _require_success(child, check)
         files = [written_file(folder, path) for path in sorted((folder / DUMP_FOLDER).iterdir())]
     else:
         command += ["--format=custom"]
@@ -149,14 +149,15 @@ def _dump(
                 writer.write(data)
                 size += len(data)
                 on_progress("writing the dump (MiB)", size >> 20, size >> 20)  # its end is not known
-            _require_success(child)
+            _require_success(child, check)
             files = [writer.finish()]
     on_progress("dumping tables", max(facts.tables, count), max(facts.tables, count))
     return files
 
 
-def _require_success(child: Child) -> None:
+def _require_success(child: Child, check: Callable[[], None]) -> None:
     if child.wait() != 0:
+        check()  # its snapshot may have gone with our session
         raise child.failure("pg_dump")
 
 

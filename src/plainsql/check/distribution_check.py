@@ -54,6 +54,8 @@ class QueryDistribution(msgspec.Struct, frozen=True):
     line: int
     allowed: str | None = None
     """The reason why the header or the settings allow that it does not fit."""
+    citus: tuple[str, ...] = ()
+    """Notes on a query of one tenant that Citus refuses or does not send to one node."""
 
 
 class TableDistribution(msgspec.Struct, frozen=True):
@@ -166,7 +168,7 @@ def _worst(
             return refusal(placed_refusal(error, variant))
         found.append((one, variant))
         named |= {*one.tables, *one.others}
-    worst, variant = min(found, key=lambda each: _WORST_FIRST.index(each[0].kind))
+    worst, variant = min(found, key=lambda each: (_WORST_FIRST.index(each[0].kind), not each[0].citus))
     place = variant.place(worst.position) if worst.position else Place(statement.path, statement.body_line)
     return worst, place, named
 
@@ -202,6 +204,7 @@ def _judged(
         place.path,
         place.line,
         reason,
+        found.citus,
     )
     return entry, problems
 

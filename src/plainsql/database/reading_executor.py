@@ -234,6 +234,7 @@ class CausalSession(OnReplicas):
         # Without a position the token is right all the same.
         with suppress(PlainsqlError, exceptions.PostgresError, exceptions.InterfaceError, OSError):
             if (replicas := self._state.replicas) is not None:
+                self._scoped_pool.check_loop()
                 await replicas.resolve(self._scoped_pool.scope)
             else:
                 await self._scoped_pool.resolve()

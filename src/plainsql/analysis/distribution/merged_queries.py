@@ -56,7 +56,10 @@ def is_inlined(catalog: Catalog, cte: Node, query: QueryTree) -> bool:
     return (
         (kind == _NOT_MATERIALIZED or (kind != _MATERIALIZED and cte.number("cterefcount") == 1))
         and not cte.flag("cterecursive")
-        and query.command == Command.SELECT
+        and not any(
+            part.kind == "QUERY" and (part.number("commandType") != Command.SELECT or part.items("rowMarks"))
+            for part in query.node.walk()
+        )
         and not calls_volatile(catalog, query.node)
     )
 

@@ -15,13 +15,14 @@ from plainsql.analysis.conditions.equalities import (
     strip_relabel,
 )
 from plainsql.analysis.distribution.merged_queries import is_inlined, planned_together
-from plainsql.analysis.distribution.outer_joins import null_extended, reduced_conditions
+from plainsql.analysis.distribution.outer_joins import ReducedJoins
 from plainsql.analysis.distribution.tenant_values import TenantValue, TenantValues
 from plainsql.analysis.nodes import Node, conjuncts
 from plainsql.analysis.tree.query_sites import QuerySite
 from plainsql.analysis.tree.query_tree import (
     Command,
     EntryKind,
+    Join,
     QueryTree,
     RangeTableEntry,
     Scope,
@@ -90,10 +91,16 @@ class TenantBindings:
         together = planned_together(catalog, scopes, sites) if seen else None
         self._merged = together.merged if together is not None else None
         self._joined = together.joined if together is not None else None
+        self._joins = {
+            site.scope.query.id: ReducedJoins(catalog, site.scope)
+            for site in sites
+            if site.scope.query.command != Command.MERGE
+        }
+        self._condition_joins: dict[int, tuple[Node, Join]] = {}
         self._conditions = {
             site.scope.query.id: [*self._restrictions(site.scope)]
             for site in sites
-            if site.scope.query.command != Command.MERGE
+            if site.scope.query.id in self._joins
         }
         self._equalities = {
             site.scope.query.id: collect_equalities(
@@ -160,23 +167,44 @@ class TenantBindings:
 
     def _restrictions(self, scope: Scope) -> Iterator[tuple[Node, frozenset[int] | None]]:
         """Yield the conditions of a query, and those that all sides of an ``or`` have."""
-        for condition, only_for in reduced_conditions(self._catalog, scope):
-            yield condition, only_for
+        for condition, only_for, join in self._joins[scope.query.id].conditions:
+            found = [condition]
             if condition.kind == "BOOLEXPR" and condition.text("boolop") == "or":
                 first, *others = (conjuncts(side) for side in condition.nodes("args"))
                 keys = [{self._values.structure(part, scope) for part in side} for side in others]
-                for part in first:
-                    key = self._values.structure(part, scope)
-                    if all(key in each for each in keys):
-                        yield part, only_for
+                found += [
+                    part
+                    for part in first
+                    if all(self._values.structure(part, scope) in each for each in keys)
+                ]
+            for part in found:
+                if join is not None:
+                    # By the node's identity, which is unique only while the node is kept.
+                    self._condition_joins[id(part)] = part, join
+                yield part, only_for
 
     def _equate(self, equality: Equality, scope: Scope) -> None:
         if equality.only_for is not None and equality.variable[0] not in equality.only_for:
             return
         if self._merged is not None and equality.null_is_equal:
             return  # planners follow `=` alone
+        if not self._is_followed(equality, scope):
+            return
         type_ = equality.variable_node.number("vartype")
         self._add((scope.query.id, *equality.variable), self.value(equality.other, scope, type_))
+
+    def _is_followed(self, equality: Equality, scope: Scope) -> bool:
+        """Return whether planners follow an equality in an outer join's condition."""
+        if self._merged is None or equality.only_for is None:
+            return True
+        if strip_relabel(equality.other).number("varlevelsup"):
+            return False
+        other = plain_variable(equality.other, scope)
+        _, join = self._condition_joins.get(id(equality.node), (None, None))
+        return other is None or (
+            join is not None
+            and self._joins[scope.query.id].sees(join, join.condition or equality.node, other[0])
+        )
 
     def _pass_from_lists(self, scope: Scope) -> None:
         """Follow `(tenant_id, id) in (select …)`, both ways."""
@@ -215,7 +243,7 @@ class TenantBindings:
             return set()
         rows = entry.node.items("values_lists")
         if self._merged is not None and (
-            len(rows) > 1 or entry.index in null_extended(scope) or calls_volatile(self._catalog, entry.node)
+            len(rows) > 1 or self._is_nulled(scope, entry) or calls_volatile(self._catalog, entry.node)
         ):
             return set()  # planners look into a list of one row alone
         found: set[TenantValue] | None = None
@@ -235,13 +263,17 @@ class TenantBindings:
             inner = self._read_by(entry, scope)
             if inner is None or (self._merged is not None and inner.query.id not in self._merged):
                 continue
-            is_hidden = self._merged is not None and entry.index in null_extended(scope)
+            is_hidden = self._merged is not None and self._is_nulled(scope, entry)
             for position, output in enumerate(inner.query.outputs, 1):
                 expression = output.node("expr")
-                # Above an outer join, planners have a value for it that may be null, and do not look into it.
+                # Above an outer join, planners have a value that may be null: they do not look into it.
                 if expression is not None and not (is_hidden and not self._is_column(inner, position)):
                     found = self._output(inner, position, _type_of(expression))
                     self._add((scope.query.id, entry.index, position), found)
+
+    def _is_nulled(self, scope: Scope, entry: RangeTableEntry) -> bool:
+        joins = self._joins.get(scope.query.id)
+        return joins is None or entry.index in joins.nulled_as_written
 
     def _is_column(self, scope: Scope, position: int) -> bool:
         """Return whether an output of a query is a column of a table, also through subqueries."""
@@ -373,7 +405,12 @@ class TenantBindings:
             home = scope.up(levels)
             if home is None or node.number("varattno") <= 0:
                 return None
-            if self._merged is not None and (levels > 1 or scope.query.id not in self._merged):
+            if self._merged is not None and (
+                levels > 1
+                or scope.query.id not in self._merged
+                or home.query.id not in self._joins
+                or node.number("varno") in self._joins[home.query.id].nulled
+            ):
                 return None
             return home.query.id, node.number("varno"), node.number("varattno")
         plain = plain_variable(node, scope)

@@ -88,6 +88,7 @@ async def find_replica(replicas: ReplicaSet | None, pool: TenantPool, demand: De
     if replica is None:
         if scope.is_in_block:
             return None  # it may see more before any replica is proved to have it
+        pool.check_loop()
         # What others write through the same database while this read waits is none of its matter.
         replica = await replicas.wait(scope if scope.is_monotonic else scope.copy(), demand)
     if replica is None or replica.server is None:
