@@ -484,7 +484,7 @@ async def test_a_pooler_that_leads_to_another_server_is_found_out(
             assert seen.server != db.name
             addresses.lead(servers.replicas[0], servers.primary)
             await asyncio.to_thread(servers.replicas[0].disconnect, "soak")
-            await settled(lambda: "it is no standby" in db.stats().replicas[0].state)
+            await settled(lambda: db.stats().replicas[0].state == "it is the primary")
             assert await counters.get(view, id=1) == 90
             assert seen.server == db.name
             addresses.lead(servers.replicas[0], servers.replicas[0])
