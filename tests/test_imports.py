@@ -100,7 +100,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "replication",
     },
     "http_errors": CORE | {"database"},
-    "asgi": CORE | {"database"},
+    "asgi": CORE | {"database", "replication"},
     "otel": CORE | {"conninfo", "database"},
     "sync": CORE
     | {
