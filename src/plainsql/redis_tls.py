@@ -22,7 +22,7 @@ _EXPIRED = 10
 class TlsPool(ConnectionPool):
     """A pool of redis-py whose connections share one TLS context.
 
-    Making one takes 20 ms, in which the event loop stands still: it reads the authorities of the system. It
+    Making one takes 20 ms, in which the event loop is blocked: it reads the authorities of the system. It
     is made again if one of the URL's files has changed, as certificates do that are renewed.
     """
 
