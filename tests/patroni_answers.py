@@ -90,7 +90,7 @@ def serve(tls: ssl.SSLContext | None = None) -> Iterator[PatroniAnswers]:
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, *_: object) -> None:
+        def log_message(self, format: str, *args: object) -> None:
             pass
 
     class Server(ThreadingHTTPServer):
@@ -98,7 +98,7 @@ def serve(tls: ssl.SSLContext | None = None) -> Iterator[PatroniAnswers]:
             accepted, address = super().get_request()
             return (accepted if tls is None else tls.wrap_socket(accepted, server_side=True)), address
 
-        def handle_error(self, *_: object) -> None:
+        def handle_error(self, request: object, client_address: object) -> None:
             pass  # a client that goes away
 
     with Server(("127.0.0.1", 0), Handler) as server:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Generator
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,6 +14,7 @@ import redis
 
 from plainsql.errors import RedisUnavailableError, SettingsError
 from plainsql.limits import SyncLimits
+from plainsql.redis_address import read_address
 from plainsql.redis_connection import RedisConnection, Script
 from tests.redis_server import RedisServer, free_port, redis_server, tls_options
 from tests.tls import Authority
@@ -119,3 +122,12 @@ def test_options_that_tls_does_not_take_are_refused(kind: str, tmp_path: Path) -
         with pytest.raises(SettingsError, match="not the URL") as raised:
             RedisConnection(f"{kind}://:Secret1@localhost/{path}?{option}")
         assert "Secret1" not in str(raised.value)
+
+
+def test_a_renewed_certificate_is_read_again(sentinel: Sentinel) -> None:
+    url = f"rediss+sentinel://localhost:{sentinel.port}/shop?{sentinel.files}&{sentinel.key}"
+    pool = read_address(url).open_pool(1)
+    first = pool.make_connection().ssl_context
+    assert pool.make_connection().ssl_context is first
+    os.utime(re.findall(r"ssl_keyfile=(.*)", url)[0], ns=(1, 1))
+    assert pool.make_connection().ssl_context is not first

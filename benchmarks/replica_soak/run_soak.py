@@ -55,9 +55,9 @@ class Plan:
     broken: str = ""
     seed: int = 1
     pooler: bool = False
-    """Whether the programs reach the replicas through PgBouncer in session mode."""
+    """True if the programs reach the replicas through PgBouncer in session mode."""
     synchronous: bool = True
-    """Whether commits wait for a replica, if there are failovers."""
+    """True if commits wait for a replica, when there are failovers."""
 
     @property
     def has_failovers(self) -> bool:

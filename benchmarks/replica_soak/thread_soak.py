@@ -34,7 +34,7 @@ __all__ = ["drive_threads", "main"]
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"
 _REPLICA: Final = "a replica"
 _OWN: Final = 100
-"""What is added to the keys of counters that are written through a pool, and in no session."""
+"""The distance to the keys of counters that are written through a pool, and in no session."""
 
 
 def main(arguments: list[str]) -> int:

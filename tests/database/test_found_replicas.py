@@ -17,13 +17,13 @@ from benchmarks.replica_soak import run_soak
 from benchmarks.replica_soak.queries import counters
 from plainsql import embedded
 from plainsql.cli.db.doctor import _replicas
-from plainsql.database import Call
+from plainsql.database import Call, replica_opener
 from plainsql.database.replicas import discovery
 from plainsql.database.replicas.replica_set import ReplicaSet
 from plainsql.embedded import EmbeddedServer
 from plainsql.query import Args
 from plainsql.query.declare import one
-from plainsql.replication.replica_condition import IS_PRIMARY
+from plainsql.replication.replica_condition import IS_PRIMARY, PROMOTED
 from tests.database.stepping import settled
 from tests.patroni_answers import SETTLED, TAGGED, PatroniAnswers, serve, with_places
 from tests.proxy import open_proxy
@@ -125,15 +125,17 @@ async def ask(db: plainsql.Database) -> None:
 async def reads_from(db: plainsql.Database, seen: Seen, name: str) -> None:
     """Wait until reads go to a server."""
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while True:
             await counters.get(db.replica(max_wait=1, own_writes=False), id=1)
             if seen.server == name:
                 return
 
 
-def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+def warnings(caplog: pytest.LogCaptureFixture, part: str) -> list[str]:
+    """The warnings with a text: a poll that is late on a busy machine makes others."""
+    texts = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    return [text for text in texts if part in text]
 
 
 async def test_the_hosts_of_the_url_change_their_roles_without_a_warning(
@@ -145,10 +147,11 @@ async def test_the_hosts_of_the_url_change_their_roles_without_a_warning(
         async with plainsql.connect(url, replicas="hosts", on_call=seen) as db:
             a, b = pair.shown(first.port), pair.shown(second.port)
             await reads_from(db, seen, b)
-            assert states(db) == {a: IS_PRIMARY, b: "ok"}
+            await settled(lambda: states(db) == {a: IS_PRIMARY, b: "ok"})
             health = await db.check(migrations=False)
-            assert [health[f"replica {number}"].state for number in (1, 2)] == ["ok", "ok"]
-            assert warnings(caplog) == []
+            assert health["replica 1"].state == "ok"
+            assert health["replica 1"].text.endswith(f": {IS_PRIMARY}")
+            assert warnings(caplog, PROMOTED) == []
             # The addresses change places, as those of a primary and a standby do in a failover.
             first.retarget(two)
             second.retarget(one)
@@ -168,7 +171,7 @@ async def test_the_primary_may_be_named_among_its_replicas(
     async with plainsql.connect(pair.url, replicas=[pair.url, standby, standby], on_call=seen) as db:
         await reads_from(db, seen, standby)
         await settled(lambda: states(db) == {db.name: IS_PRIMARY, standby: "ok"})
-    assert warnings(caplog) == []
+    assert warnings(caplog, PROMOTED) == []
 
 
 async def test_replicas_of_a_standby_say_why_no_read_goes_there(
@@ -176,8 +179,8 @@ async def test_replicas_of_a_standby_say_why_no_read_goes_there(
 ) -> None:
     standby = pair.standby.url("soak")
     async with plainsql.connect(standby, replicas=[pair.url, pair.standby.url("soak")]) as db:
-        await settled(lambda: len(warnings(caplog)) > 0)
-        [warning] = [one for one in warnings(caplog) if "is a standby" in one]
+        await settled(lambda: len(warnings(caplog, "is a standby")) > 0)
+        [warning] = warnings(caplog, "is a standby")
         await settled(lambda: states(db)[standby] == warning)
         assert await counters.get(db.replica(), id=404) is None
 
@@ -198,7 +201,7 @@ async def test_the_primary_names_its_standbys(
     by_name = f"primary://{{application_name}}:{port}"
     async with plainsql.connect(pair.url, replicas=by_name, on_call=seen) as db:
         await reads_from(db, seen, pair.shown(port).replace("127.0.0.1", "localhost"))
-    assert warnings(caplog) == []
+    assert warnings(caplog, PROMOTED) == []
     # Without a port it is the primary's own, where the primary itself is.
     async with plainsql.connect(pair.url, replicas="primary", on_call=seen) as db:
         await settled(lambda: states(db) == {db.name: IS_PRIMARY})
@@ -213,9 +216,9 @@ async def test_a_role_that_may_not_see_the_standbys_is_told_what_to_grant(
         assert db.stats().replicas == ()
         await ask(db)
         found = (await db.check(migrations=False))["replicas"]
-    assert (found.state, found.hint) == ("warning", warnings(caplog)[0].partition("HINT: ")[2].rstrip(")"))
+    [warning] = warnings(caplog, "cannot be found")  # one for each outage
+    assert (found.state, found.hint) == ("warning", warning.partition("HINT: ")[2].rstrip(")"))
     assert "grant pg_read_all_stats to the role" in str(found.hint)
-    assert len(warnings(caplog)) == 1, "one for each outage"
 
 
 @pytest.fixture
@@ -243,15 +246,17 @@ async def test_patroni_names_the_replicas_as_they_come_and_go(
         patroni.status = 200
         await ask(db)
         assert "replicas" not in {check.name for check in (await db.check(migrations=False)).checks}
-    [warning] = warnings(caplog)
-    assert "cannot be found: the Patroni at 127.0.0.1" in warning
+    assert len(warnings(caplog, "cannot be found: the Patroni at 127.0.0.1")) == 1
 
 
 async def test_a_replica_that_is_removed_answers_its_reads_in_progress(
-    pair: Pair, patroni: PatroniAnswers, seen: Seen
+    pair: Pair, patroni: PatroniAnswers, seen: Seen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(replica_opener, "_REPLICA_WAIT_S", 30.0)
     patroni.body = pair.answer()
-    async with plainsql.connect(pair.url, replicas=patroni.url, on_call=seen) as db:
+    async with plainsql.connect(
+        pair.url, replicas=patroni.url, max_size=1, autobatch=False, on_call=seen
+    ) as db:
         name = pair.shown(pair.standby.port)
         await reads_from(db, seen, name)
         [replica] = replicas_of(db).replicas
@@ -259,17 +264,17 @@ async def test_a_replica_that_is_removed_answers_its_reads_in_progress(
         connections = replica.server.pool.connections
         held = await asyncio.to_thread(held_lock, pair.standby)
         try:
-            reading = asyncio.create_task(waits(db.replica(max_wait=5)))
-            await settled(lambda: connections.in_use > 0)
+            reading = [asyncio.create_task(waits(db.replica(max_wait=5))) for _ in range(2)]
+            await settled(lambda: connections.waiting == 1)
             patroni.body = pair.answer(TAGGED)
             await ask(db)
             assert db.stats().replicas == ()
             await counters.get(db.replica(), id=1)
             assert seen.server == db.name
-            assert not reading.done()
+            assert not any(read.done() for read in reading)
         finally:
             await asyncio.to_thread(held.close)
-        assert await reading == 1
+        assert await asyncio.gather(*reading) == [1, 1]
         assert seen.server == name
         await settled(lambda: connections.in_use + connections.idle == 0)
         await settled(lambda: not replicas_of(db)._leaving)

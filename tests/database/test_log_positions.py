@@ -132,7 +132,7 @@ async def test_a_server_on_a_newer_timeline_has_the_primary_looked_for() -> None
     watch.was_replaced(0, 7)
     assert len(discarded) == 1
     assert last_of(watch) is None, "what the former primary has said proves nothing"
-    # Its address leads to the former one still: it is not asked again immediately.
+    # Its address leads to the former one still: the next poll is not immediate.
     watch._history.last = primary_at(monotonic(), 700, timeline=255)
     watch.was_replaced(0, 7)
     assert len(discarded) == 1

@@ -1,10 +1,13 @@
-"""Streams, copies, pipelines and read-only transactions on a replica, also under faults."""
+"""Streams, copies, pipelines and read-only transactions on a replica, also under faults; and databases
+without one.
+"""
 
 # ruff: noqa: PT012 (a block raises)
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import AsyncGenerator, Generator
 from pathlib import Path
@@ -325,3 +328,31 @@ async def test_a_replica_that_fails_each_read_is_left_out(
             assert await is_standby(view)
             assert db.stats().replicas[0].state == "ok"
     assert [one for one in caplog.records if one.message.startswith("reads go to the replica")]
+
+
+async def test_a_missing_replica_is_named_once_and_never_with_its_password(
+    pair: Pair, caplog: pytest.LogCaptureFixture
+) -> None:
+    missing = "postgresql://reader:secret@127.0.0.1:1/soak"
+    with caplog.at_level(logging.WARNING, "plainsql"):
+        async with plainsql.connect(pair.url, replicas=[missing]) as db:
+            assert await counters.get(db.replica(), id=404) is None
+            [found] = db.stats().replicas
+            assert found.state == "no server answers there"
+            assert found.open == 0
+    assert len([one for one in caplog.records if "no read goes to the replica" in one.message]) == 1
+    assert "secret" not in caplog.text + repr(found) + repr(db)
+
+
+async def test_sessions_and_tokens_work_without_replicas(pair: Pair) -> None:
+    async with plainsql.connect(pair.url) as db, db.causal() as session:
+        assert session.token == bytes(8)
+        await put(session, 40)
+        token = session.token
+        assert token not in (bytes(8), b"\xff" * 8)
+        assert await counters.get(session, id=1) == 40
+        async with session.transaction() as tx:
+            await put(tx, 41)
+        assert session.token > token
+        assert await counters.get(db.replica(), id=1) == 41
+        assert db.stats().replicas == ()

@@ -259,7 +259,7 @@ class Executor(AsyncSql):
 
     @property
     def _transaction_again(self) -> Callable[..., AbstractAsyncContextManager[Transaction]]:
-        """What begins the transaction of a second attempt."""
+        """The method that begins the transaction of a second attempt."""
         return self.transaction
 
     @asynccontextmanager

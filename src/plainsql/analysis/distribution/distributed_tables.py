@@ -15,7 +15,7 @@ from psycopg import Connection
 from plainsql.analysis.distribution.model import DistributedTable, TableFault
 from plainsql.analysis.findings.schema_lints import USER_RELATIONS, quoted
 
-__all__ = ["distributed_tables", "is_reference"]
+__all__ = ["column_names", "distributed_tables", "is_reference"]
 
 # A partition has the keys of its table, and an extension is responsible for its own tables.
 _TABLES: Final = f"""
@@ -157,6 +157,18 @@ def distributed_tables(
             for fault in _of_foreign_key(found[oid], found[other], key, pairs, sets_null, follows, column):
                 found[oid] = _with_fault(found[oid], fault)
     return [*found.values()]
+
+
+def column_names(connection: Connection[Any]) -> set[str]:
+    """Return the names of the columns of all tables."""
+    rows = connection.execute(
+        "select distinct a.attname::text from pg_catalog.pg_attribute as a"
+        " inner join pg_catalog.pg_class as c on c.oid = a.attrelid"
+        " inner join pg_catalog.pg_namespace as n on n.oid = c.relnamespace"
+        " where c.relkind in ('r', 'p') and a.attnum > 0 and not a.attisdropped"
+        f" and {USER_RELATIONS}".encode()
+    )
+    return {name for (name,) in rows}
 
 
 def is_reference(schema: str, table: str, reference: Collection[str]) -> bool:

@@ -13,6 +13,7 @@ from plainsql.analysis.distribution.tenant_doubts import TenantDoubt, TenantDoub
 from plainsql.analysis.distribution.tenant_uses import TenantUse, TenantUses
 from plainsql.analysis.distribution.tenant_values import TenantValue
 from plainsql.analysis.findings.examined import TextPositions
+from plainsql.analysis.findings.schema_lints import quoted
 from plainsql.analysis.tree.query_tree import Command, Scope
 
 __all__ = ["distribution_of"]
@@ -206,8 +207,15 @@ class _Verdict:
         """Return the place where a table is mentioned, if there is only one, or one with this alias."""
         if relation is None:
             return 0
-        name, whole = (relation.name,), (relation.schema, ".", relation.name)
+        # As the text has them: names in quotes keep these.
+        table, schema, alias = (
+            quoted(each).lower() if each else "" for each in (relation.name, relation.schema, alias)
+        )
+        name, whole = (table,), (schema, ".", table)
         texts = (
             [(*whole, "as", alias), (*whole, alias), (*name, "as", alias), (*name, alias)] if alias else []
         )
-        return next(filter(None, (places.of_words(*words) for words in (*texts, whole, name))), 0)
+        found = (places.of_words(*words) for words in (*texts, whole, name))
+        # A table without an alias: its name is also before the dots of its columns.
+        after = (places.of_words(word, *name, at=1) for word in ("from", "join", "into", "update"))
+        return next(filter(None, (*found, *after)), 0)

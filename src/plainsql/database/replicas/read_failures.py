@@ -20,7 +20,7 @@ _FIRST_PAUSE_S: Final = 1.0
 _LONGEST_PAUSE_S: Final = 30.0
 
 _PASSING: Final = frozenset({"40001", "40P01", "57014"})
-"""Of a replica that is well: conflicts with the changes that it applies."""
+"""Errors of a replica that is well: conflicts with the changes that it applies."""
 
 
 class ReadFailures:

@@ -208,7 +208,7 @@ class Replica:
     def read_failed(self, error: Exception | None, *, was_lost: bool) -> None:
         """Record a read that runs elsewhere. After a lost connection the next poll has to succeed first."""
         self.failed += 1
-        self.latency += _WEIGHT * (_FAILED_S - self.latency)
+        self.latency += _WEIGHT * (max(_FAILED_S, self.latency) - self.latency)
         if was_lost:
             self._answered_at = float("-inf")
             self.poller.news()

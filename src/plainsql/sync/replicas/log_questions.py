@@ -26,7 +26,15 @@ from plainsql.replication.positions import (
 from plainsql.sync.connection import Prepared, SharedConnection
 from plainsql.sync.wire import check_result, run_pipeline, run_script
 
-__all__ = ["Answer", "ReadFlight", "ask_primary", "ask_replica", "identify", "standby_report"]
+__all__ = [
+    "Answer",
+    "ReadFlight",
+    "ask_primary",
+    "ask_replica",
+    "identify",
+    "running_transactions",
+    "standby_report",
+]
 
 _BOOL: Final = builtin_types["bool"].oid
 
@@ -63,6 +71,13 @@ def identify(shared: SharedConnection, limit_s: float) -> int:
     (result,) = run_script(shared.psycopg, SYSTEM_SQL, limit_s)
     system: int = _row(result)[0]
     return system
+
+
+def running_transactions(shared: SharedConnection, limit_s: float) -> set[bytes]:
+    """Return the transactions that have written and have not ended on the server of a connection."""
+    (result,) = run_script(shared.psycopg, "select pg_current_snapshot()", limit_s)
+    *_, running = (result.get_value(0, 0) or b"").rpartition(b":")
+    return {*filter(None, running.split(b","))}
 
 
 def standby_report(shared: SharedConnection) -> str | None:

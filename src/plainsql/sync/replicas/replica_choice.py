@@ -17,6 +17,7 @@ import psycopg
 
 from plainsql.errors import ConnectError, ContractError, PlainsqlError, PoolTimeoutError
 from plainsql.replication.demand import Demand
+from plainsql.replication.positions import Position, covers
 from plainsql.sync.connection import GRACE_S
 from plainsql.sync.pooled_connections import PooledConnection
 from plainsql.sync.replicas.log_questions import Answer, ReadFlight
@@ -228,11 +229,8 @@ class Replicas:
         """Return whether reads may go to a replica that has answered so, and it has what a read requires."""
         return replica.is_well() and self._covers(answer.report.position, scope, demand, monotonic())
 
-    def _covers(self, position: Any, scope: TrackedScope, demand: Demand, now: float) -> bool:
-        floor = scope.floor()
-        if position is None or (
-            floor is not None and (position.timeline != floor.timeline or position.lsn < floor.lsn)
-        ):
+    def _covers(self, position: Position | None, scope: TrackedScope, demand: Demand, now: float) -> bool:
+        if not covers(position, scope.floor()):
             return False
         behind = self.log.history.behind(position, now)
         return behind is not None and behind <= demand.max_lag

@@ -33,6 +33,8 @@ _OUTAGE_S: Final = 1.0
 """Seconds without a failure after which the next one is another outage."""
 _RECONNECT_S: Final = 2.0
 _POOL_NAME: Final = "plainsql replica"
+_FIRST_S: Final = 0.001
+"""The expected duration of a read before the first one."""
 _WEIGHT: Final = 0.2
 """The weight of the newest duration in the mean."""
 
@@ -91,7 +93,8 @@ class ReplicaConnections:
         self.in_flight = 0
         self.reads = 0
         self.failed = 0
-        self.latency = 0.001
+        self.latency = _FIRST_S
+        self._used_at = monotonic()
 
     def open(self) -> None:
         """Begin to connect."""
@@ -114,7 +117,7 @@ class ReplicaConnections:
     @property
     def expected_wait(self) -> float:
         """The time that one more read is expected to take there, in seconds."""
-        return (self.in_flight + 1) * self.latency
+        return (self.in_flight + 1) * self._latency_at(monotonic())
 
     def may_be_asked(self, now: float) -> bool:
         """Return whether a read may try it: not for a moment after it has failed."""
@@ -183,12 +186,14 @@ class ReplicaConnections:
         """Record a read that it has answered."""
         with self._lock:
             self.reads += 1
-            self.latency += _WEIGHT * (seconds - self.latency)
+            self._lasted(seconds)
 
     def read_failed(self) -> None:
         """Record a read that runs elsewhere."""
         with self._lock:
             self.failed += 1
+            if not self._why:
+                self._lasted(ANSWER_S)  # a replica that fails soon must not look like a fast one
 
     def begins(self) -> None:
         """Record a read that begins."""
@@ -217,6 +222,15 @@ class ReplicaConnections:
             self._max_size,
         )
 
+    def _latency_at(self, now: float) -> float:
+        """Return the mean of the last reads: it falls in time, so that a slow replica is tried again."""
+        return self.latency * float(0.5 ** (now - self._used_at))
+
+    def _lasted(self, seconds: float) -> None:
+        now = monotonic()
+        latency = self._latency_at(now)
+        self.latency, self._used_at = latency + _WEIGHT * (seconds - latency), now
+
     def _prepare(self, shared: PooledConnection) -> None:
         """Find out the cluster of a new connection, before it serves a call. Raises ``ConnectError``."""
         if self._connector.local_settings is not None:
@@ -232,6 +246,8 @@ class ReplicaConnections:
         with self._lock:
             now = monotonic()
             self._asked_at = now
+            if self._why and not why:
+                self.latency = _FIRST_S  # what it was before counts no more
             if position is not None:
                 self.position = position
             self._lag = self._primary.behind(position, now)

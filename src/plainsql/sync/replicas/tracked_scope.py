@@ -5,18 +5,22 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from time import monotonic, sleep
 from typing import Final
 
 import psycopg
 
-from plainsql.replication.positions import NEWEST, PRIMARY_SQL, Position, PrimaryReport
+from plainsql.replication.positions import NEWEST, PRIMARY_SQL, Position, PrimaryReport, covers
 from plainsql.replication.read_scope import ReadScope
 from plainsql.sync.connection import SharedConnection
-from plainsql.sync.replicas.log_questions import ReadFlight, ask_primary
+from plainsql.sync.replicas.log_questions import ReadFlight, ask_primary, running_transactions
 from plainsql.sync.replicas.primary_log import PrimaryLog
 
 __all__ = ["TrackedScope"]
 
+_VISIBLE_S: Final = 0.2
+"""Seconds after which the primary shows a commit that was in its log."""
+_PAUSE_S: Final = 0.001
 _NO_EVENT: Final = float("-inf")
 _CONTROL_S: Final = 10.0
 """Seconds that the primary may take to name a position after a write."""
@@ -32,6 +36,8 @@ class TrackedScope:
         self.log = log
         self._lock = threading.Lock()
         self._is_open = False
+        self._is_of_replica = scope.is_monotonic and scope.floor is not None
+        """True if a replica may have shown what the primary shows a moment later."""
         self._open_blocks = 0
         """Blocks whose statements may see or write more at any time."""
         self.has_written = False
@@ -69,6 +75,7 @@ class TrackedScope:
         with self._lock:
             # It says nothing about events without a position.
             self._scope.reach(position, _NO_EVENT)
+            self._is_of_replica = True
 
     def saw_primary(self) -> None:
         """Record what was done on the primary, at a position that is not known."""
@@ -111,6 +118,7 @@ class TrackedScope:
         with self._lock:
             self._open_blocks += is_open
         try:
+            self._wait_until_visible(shared)
             yield
             is_known = self._learn(shared, flight)
         finally:
@@ -149,4 +157,27 @@ class TrackedScope:
             self.log.take(report)
         with self._lock:
             self._scope.reach(report.position, report.sent_at)
+            self._is_of_replica = False
         return True
+
+    def _wait_until_visible(self, shared: SharedConnection) -> None:
+        """Wait until the primary shows what a replica has shown.
+
+        A commit is in the log, and may be replayed, before the primary ends its transaction: it waits for
+        synchronous standbys in between. The wait is short, because a transaction may also be a long one.
+        """
+        if self.log is None or not self._is_of_replica or shared.is_lost or not shared.is_own:
+            return
+        began = monotonic()
+        last, floor = self.log.history.last, self.floor()
+        if last is not None and last.sent_at < began - _VISIBLE_S and covers(last.position, floor):
+            return
+        pending: set[bytes] | None = None
+        while pending is None or (pending and monotonic() < began + _VISIBLE_S):
+            if pending is not None:
+                sleep(_PAUSE_S)
+            try:
+                running = running_transactions(shared, _CONTROL_S)
+            except (psycopg.Error, OSError):
+                return  # the call itself finds out why
+            pending = running if pending is None else pending & running
