@@ -35,6 +35,7 @@ MODULES = (
     "plainsql.sync_redis_connection",
     "plainsql.crypto",
     "plainsql.transfer",
+    "plainsql.backup",
     "plainsql.otel",
     "plainsql.layers.files",
     "plainsql.cli.demos",

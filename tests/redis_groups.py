@@ -50,11 +50,13 @@ class Group:
         self.password = password
         self.announced: dict[int, int] = {}
         """The ports of proxies by which the servers are known, by their own ports."""
+        self.by_tls: dict[int, int] = {}
+        """The ports by which nodes reach one another, those of TLS if there are such."""
 
     def client(self, server: RedisServer) -> Any:
         """A client for one of the servers or Sentinels, which the caller closes."""
         password = self.password if server in self.servers and self.password else None
-        return redis.Redis(host="127.0.0.1", port=server.port, password=password, socket_timeout=5)
+        return redis.Redis(unix_socket_path=str(server.socket), password=password, socket_timeout=5)
 
     def ask(self, server: RedisServer, *words: str | int) -> Any:
         """The reply of a server to a command."""
@@ -75,7 +77,9 @@ class Group:
     def by_port(self, port: int) -> RedisServer:
         """The server on a port."""
         return next(
-            server for server in self.servers if port in (server.port, self.announced.get(server.port))
+            server
+            for server in self.servers
+            if port in (server.port, self.announced.get(server.port), self.by_tls.get(server.port))
         )
 
 
@@ -250,20 +254,28 @@ def cluster_group(
     timeout_ms: int = 1000,
     options: tuple[str, ...] = (),
     announce: Callable[[int, str], tuple[int, int]] | None = None,
+    tls: tuple[str, ...] = (),
 ) -> Generator[ClusterGroup]:
     """Start a cluster with so many replicas of each master, and end it afterwards.
 
+    ``tls``: the options of certificates for ``localhost``; nodes then use TLS, and programs may do without.
     ``announce`` returns the ports of proxies by which a node and its bus are known to the others, by its own
     port and the address that it connects from.
     """
     with ExitStack() as stack:
         servers: list[RedisServer] = []
         buses: dict[int, int] = {}
+        by_tls: dict[int, int] = {}
         announced: dict[int, int] = {}
         common = ("--cluster-enabled", "yes", "--cluster-node-timeout", str(timeout_ms))
         for number in range(masters * (1 + replicas)):
-            port, known = free_port(), ()
-            buses[port] = port + 10_000
+            port = free_port()
+            known: tuple[str, ...] = ()
+            by_tls[port] = free_port() if tls else port
+            buses[port] = by_tls[port] + 10_000
+            if tls:
+                known = ("--tls-port", str(by_tls[port]), "--cluster-announce-hostname", "localhost", *tls)
+                known += ("--tls-cluster", "yes", "--tls-replication", "yes")
             if announce is not None:
                 source = f"127.0.1.{number + 1}"
                 announced[port], buses[port] = announce(port, source)
@@ -274,14 +286,16 @@ def cluster_group(
             server.start()
             servers.append(server)
         group = ClusterGroup(servers)
-        group.announced = announced
+        group.announced, group.by_tls = announced, by_tls
         for number, server in enumerate(servers[:masters]):
             begin, end = 16384 * number // masters, 16384 * (number + 1) // masters - 1
             group.ask(server, "CLUSTER", "ADDSLOTSRANGE", begin, end)
             group.ask(server, "CLUSTER", "SET-CONFIG-EPOCH", number + 1)
         first = servers[0].port
         for server in servers[1:]:
-            group.ask(server, "CLUSTER", "MEET", "127.0.0.1", announced.get(first, first), buses[first])
+            group.ask(
+                server, "CLUSTER", "MEET", "127.0.0.1", announced.get(first, by_tls[first]), buses[first]
+            )
         for number, server in enumerate(servers[masters:]):
             master = group.id_of(servers[number % masters])
             until(

@@ -15,6 +15,8 @@ from urllib.parse import quote
 
 import pytest
 
+from tests.tls import Authority
+
 
 class RedisServer:
     """Made by `redis_server`; listens on a Unix socket, or on a port of 127.0.0.1 where one is given."""
@@ -75,6 +77,13 @@ class RedisServer:
         """Let it answer again; nothing where it does not run."""
         if self._process is not None:
             self._process.send_signal(signal.SIGCONT)
+
+
+def tls_options(authority: Authority, name: str) -> tuple[str, ...]:
+    """Return the options for a server with a certificate for a host; clients need none."""
+    certificate, key = authority.issue(name)
+    files = ("--tls-cert-file", str(certificate), "--tls-key-file", str(key))
+    return (*files, "--tls-ca-cert-file", str(authority.file), "--tls-auth-clients", "no")
 
 
 def free_port() -> int:

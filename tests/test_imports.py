@@ -100,7 +100,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "replication",
     },
     "http_errors": CORE | {"database"},
-    "asgi": CORE | {"database"},
+    "asgi": CORE | {"database", "replication"},
     "otel": CORE | {"conninfo", "database"},
     "sync": CORE
     | {
@@ -117,8 +117,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "workload": CORE | {"settings", "layer_folders"},
     "analysis": CORE | {"application", "settings", "connect_errors", "embedded", "migrate", "schema"},
     "codegen": FLOOR | {"statements", "analysis", "codec"},
-    "redis_address": {"errors", "settings"},
-    "redis_explained": {"errors", "redis_majority"},
+    "redis_tls": set(),
+    "redis_address": {"errors", "redis_tls", "settings"},
+    "redis_explained": {"errors", "redis_address", "redis_majority", "redis_tls"},
     "redis_majority": {"redis_address", "redis_protocol"},
     "redis_sentinel": {"errors", "redis_address", "redis_majority", "redis_protocol"},
     "redis_cluster": {"redis_address", "redis_majority", "redis_protocol"},
@@ -203,7 +204,7 @@ LIBRARY_HOMES: dict[str, set[str]] = {
     "redis": {
         *("cache", "health", "limits", "sessions"),
         *("redis_address", "redis_cluster", "redis_connection", "redis_explained"),
-        *("redis_majority", "redis_protocol", "redis_sentinel"),
+        *("redis_majority", "redis_protocol", "redis_sentinel", "redis_tls"),
     },
     "rich": {"cli", "vector"},
     "sqlalchemy": {"sync"},

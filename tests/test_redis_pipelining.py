@@ -20,7 +20,7 @@ from plainsql.errors import RedisUnavailableError
 from plainsql.redis_connection import RedisConnection, Script
 from plainsql.redis_protocol import Connections, RedisProtocol
 from tests.proxy import Proxy, open_proxy
-from tests.redis_server import free_port, redis_server
+from tests.redis_server import free_port, redis_server, tls_options
 from tests.tls import Authority
 
 ECHO = Script("return ARGV[1]")
@@ -221,10 +221,8 @@ def test_a_reply_that_no_call_waits_for_reaches_none(run: Scenario, answer: byte
 
 def test_a_connection_with_tls(run: Scenario, tmp_path: Path) -> None:
     authority = Authority(tmp_path)
-    certificate, key = authority.issue("127.0.0.1")
-    options = ["--tls-cert-file", str(certificate), "--tls-key-file", str(key), "--tls-auth-clients", "no"]
     port = free_port()
-    options += ["--tls-ca-cert-file", str(authority.file), "--tls-port", str(port)]
+    options = (*tls_options(authority, "127.0.0.1"), "--tls-port", str(port))
 
     async def scenario() -> None:
         url = f"rediss://127.0.0.1:{port}/0?ssl_ca_certs={authority.file}"

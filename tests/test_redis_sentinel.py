@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import uuid
 from collections.abc import AsyncIterator, Callable, Generator
 from contextlib import AsyncExitStack
@@ -30,6 +31,7 @@ from tests.redis_server import free_port, redis_server
 
 COUNT = Script("return redis.call('INCR', KEYS[1])")
 WORD = "pass-word"
+RIGHTS = re.findall(r"acl setuser shop (.*)\n", Path("docs/cache.md").read_text(encoding="utf-8"))[0]
 Open = Callable[..., Cache]
 
 
@@ -65,8 +67,8 @@ async def open_cache(group: SentinelGroup, namespace: str) -> AsyncIterator[Open
     """Opens caches as processes would, of a protocol with a hole if one is named."""
     async with AsyncExitStack() as caches:
 
-        def open_cache(broken: str = "") -> Cache:
-            store = STORES[broken](group.url, namespace=namespace, deadline=2, write_deadline=2, quarantine=0)
+        def open_cache(broken: str = "", url: str = group.url) -> Cache:
+            store = STORES[broken](url, namespace=namespace, deadline=2, write_deadline=2, quarantine=0)
             cache = Cache(store, jitter=0.0, on_failure="fail")
             caches.push_async_callback(cache.close)
             return cache
@@ -209,6 +211,24 @@ async def test_no_script_of_the_cache_runs_on_a_replica(group: SentinelGroup) ->
     script = cache_script("forget.lua", may_fail_over=True)
     with group.client(group.by_port(replicas(group)[0])) as client, pytest.raises(redis.ReadOnlyError):
         client.eval(script.text, 1, "a")
+
+
+async def test_users_with_the_documented_rights_can_use_all(
+    group: SentinelGroup, open_cache: Open, table: Table
+) -> None:
+    for server in group.servers:
+        group.ask(server, "ACL", "SETUSER", "shop", *RIGHTS.split())
+    for sentinel in group.sentinels:
+        group.ask(sentinel, "ACL", "SETUSER", "watch", "on", f">{WORD}", "+info", "+sentinel")
+    url = group.url.replace(f":{WORD}", f"shop:{WORD}")
+    url += f"?sentinel_username=watch&sentinel_password={WORD}"
+    reader, writer = open_cache(url=url), open_cache(url=url)
+    assert [await table.read(reader) for _ in range(2)] == [1, 1]
+    await table.write(writer, 2)
+    assert await table.read(reader) == 2
+    assert (reader.stats().hits, reader.stats().errors, writer.stats().errors) == (1, 0, 0)
+    async with RedisConnection(url) as link:
+        assert await Limits(link, prefix="plainsql:l").bucket("b", rate=10).consume("x")
 
 
 async def test_wrong_sentinels_are_named_with_what_to_do(group: SentinelGroup, tmp_path: Path) -> None:

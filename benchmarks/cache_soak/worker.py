@@ -110,7 +110,7 @@ class Worker:
             else:
                 register = min(int(self.random.expovariate(8.0 / highest)), highest - 1)
                 if part is not None:
-                    register += part - register % _PARTS
+                    register = (register - register % _PARTS + part) % highest
                 load = partial(self._load_one, register)
                 version = await self.cache.read(_ONE[register % _PARTS], (register,), load)
                 self.record(READ, register, version, began, _monotonic_ns())

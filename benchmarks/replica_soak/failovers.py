@@ -29,7 +29,7 @@ _OF_ITS_OWN: Final = """
 update counters.counters set n = 0;
 select count(pg_logical_emit_message(false, 'soak', repeat('x', 100000))) from generate_series(1, 100)
 """
-"""What a former primary writes while it does not know that it is one, with more log than the new one has."""
+"""Writes of a former primary that does not know yet that it is one, with more log than the new one has."""
 
 
 async def _kill(faults: ReplicaFaults) -> None:

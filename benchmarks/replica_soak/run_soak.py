@@ -55,9 +55,9 @@ class Plan:
     broken: str = ""
     seed: int = 1
     pooler: bool = False
-    """Whether the programs reach the replicas through PgBouncer in session mode."""
+    """True if the programs reach the replicas through PgBouncer in session mode."""
     synchronous: bool = True
-    """Whether commits wait for a replica, if there are failovers."""
+    """True if commits wait for a replica, when there are failovers."""
 
     @property
     def has_failovers(self) -> bool:
@@ -167,7 +167,15 @@ class _Soak:
                         key = chain
                     else:
                         key = choice.randrange(self._plan.chains)
-                    await self._read("causal", session, chain, at, key)
+                    form = choice.random()
+                    if form < 0.05:
+                        await self._stream(session, chain, at)
+                    elif form < 0.1:
+                        keys = [key, choice.randrange(self._plan.chains)]
+                        level: Any = choice.choice([None, "repeatable read"])
+                        await self._transaction(session, chain, at, keys, level)
+                    else:
+                        await self._read("causal", session, chain, at, key)
                 if choice.random() < 0.5:
                     token = session.token  # as it is inside, where it may mean the newest
                     continue
@@ -198,7 +206,11 @@ class _Soak:
     ) -> None:
         key = chain if key is None else key
         try:
-            await counters.put(executor, id=key, n=value)
+            if value % 4:
+                await counters.put(executor, id=key, n=value)
+            else:
+                async with executor.transaction() as tx:
+                    await counters.put(tx, id=key, n=value)
         except Exception as error:  # noqa: BLE001 (counted)
             self.errors[type(error).__name__] += 1
         else:
@@ -215,6 +227,32 @@ class _Soak:
             return
         lag = _MAX_LAG_S if kind == "lag" else 0.0
         self.events.append(Read(kind, chain, program, key, value or 0, started, self._server, lag))
+
+    async def _stream(self, session: Any, chain: int, program: int) -> None:
+        """Read all counters. The rows that came count, also of a stream that fails."""
+        started = monotonic()
+        self._server = ""
+        found: list[tuple[int, int]] = []
+        try:
+            async for row in counters.list_all.stream(session):
+                found.append((row.id, row.n))  # noqa: PERF401 (rows that came before an error count)
+        except Exception as error:  # noqa: BLE001 (counted)
+            self.errors[f"stream: {type(error).__name__}"] += 1
+        for key, value in found:
+            self.events.append(Read("causal", chain, program, key, value, started, self._server))
+
+    async def _transaction(
+        self, session: Any, chain: int, program: int, keys: Sequence[int], level: Any
+    ) -> None:
+        """Read counters in a read-only transaction, which a replica may end."""
+        try:
+            async with session.transaction(read_only=True, isolation=level) as tx:
+                for key in keys:
+                    started = monotonic()
+                    value = await counters.get(tx, id=key)
+                    self.events.append(Read("causal", chain, program, key, value or 0, started, self._server))
+        except Exception as error:  # noqa: BLE001 (counted)
+            self.errors[f"transaction: {type(error).__name__}"] += 1
 
 
 async def drive(primary: str, replicas: Sequence[str], plan: Plan, faults: ReplicaFaults | None) -> Report:

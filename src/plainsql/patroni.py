@@ -19,7 +19,7 @@ from plainsql.tls import tls_failure
 __all__ = ["ENDPOINT_S", "PatroniClient"]
 
 ENDPOINT_S: Final = 1.0
-"""Seconds that an address of Patroni may take to answer, before the next is asked."""
+"""Seconds that an address of Patroni may take to answer, before the next one has its turn."""
 _MOST_BYTES: Final = 1 << 20
 _CHUNK_BYTES: Final = 1 << 16
 
@@ -42,7 +42,7 @@ class _Cluster(msgspec.Struct):
 
 
 class PatroniClient:
-    """Asks Patroni for the members of its cluster, in a thread; one question at a time."""
+    """Requests the members of a cluster from Patroni; one question at a time, which blocks."""
 
     def __init__(self, source: Patroni) -> None:
         """Raises ``ConnectError`` if a file for TLS cannot be used."""
@@ -66,15 +66,15 @@ class PatroniClient:
             shown = _shown(endpoint)
             try:
                 found = _members(self._get(*endpoint))
+            except ConnectError as error:
+                failed = ConnectError(f"the Patroni at {shown}: {error.message}", hint=error.hint)
             except (OSError, HTTPException) as error:
                 failed = _unreachable(shown, error)
             except msgspec.MsgspecError:
                 failed = ConnectError(
-                    f"Patroni at {shown}: the server there does not answer as Patroni does",
+                    f"the Patroni at {shown}: the server there does not answer as Patroni does",
                     hint="check the host and the port: it is that of 'restapi' in Patroni's configuration",
                 )
-            except ConnectError as error:
-                failed = ConnectError(f"Patroni at {shown}: {error.message}", hint=error.hint)
             else:
                 self._endpoints.remove(endpoint)
                 self._endpoints.insert(0, endpoint)
@@ -139,9 +139,9 @@ def _is_set(tag: object) -> bool:
 
 def _unreachable(shown: str, error: Exception) -> ConnectError:
     if failure := tls_failure(error):
-        return ConnectError(f"Patroni at {shown}: {failure.what}", hint=failure.hint)
+        return ConnectError(f"the Patroni at {shown}: {failure.what}", hint=failure.hint)
     if isinstance(error, socket.gaierror):
-        return ConnectError(f"Patroni at {shown}: the host is not known", hint="check the host")
+        return ConnectError(f"the Patroni at {shown}: the host is not known", hint="check the host")
     if isinstance(error, TimeoutError):
         what = "no answer in time"
     elif isinstance(error, ConnectionRefusedError):
@@ -149,7 +149,7 @@ def _unreachable(shown: str, error: Exception) -> ConnectError:
     else:  # as Patroni does without its store, and a server that does not speak HTTP
         what = "the connection was closed without an answer"
     return ConnectError(
-        f"Patroni at {shown}: {what}",
+        f"the Patroni at {shown}: {what}",
         hint="check the host and the port, that of 'restapi', and that Patroni reaches its store",
     )
 

@@ -8,12 +8,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple, TypeAlias
 from urllib.parse import unquote
 
-from redis.asyncio import ConnectionPool, SSLConnection
+from redis.asyncio import SSLConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from plainsql.errors import SettingsError
+from plainsql.redis_tls import TlsPool
 from plainsql.settings import hide_password, redis_url
 
 __all__ = ["UNKNOWN_OPTION", "Kind", "Node", "RedisAddress", "configured_address", "read_address"]
@@ -75,13 +76,13 @@ class RedisAddress:
         """
         return self.url.startswith("rediss:") or not any(map(_is_ip, self.nodes))
 
-    def open_pool(self, max_connections: int) -> ConnectionPool:
+    def open_pool(self, max_connections: int) -> TlsPool:
         """Return a pool of redis-py that makes connections to servers.
 
         Raises ``SettingsError`` for an option that redis-py does not know.
         """
         try:
-            pool: Any = ConnectionPool.from_url(
+            pool: Any = TlsPool.from_url(
                 self.url,
                 max_connections=max_connections,
                 # No repeats: a consumed token must not be consumed again because its reply was lost.

@@ -41,7 +41,6 @@ class ClusterRoute(Majority):
         self._names: dict[Node, Node] = {}
         """The nodes by name, by the addresses that a redirection may give instead."""
         self._owners: tuple[_Owner, ...] | None = None
-        self._addresses: dict[str, Node] = {}
         self._by_slot: list[Node | None] = [None] * _SLOTS
 
     @property
@@ -104,6 +103,7 @@ class ClusterRoute(Majority):
                 if attempt == _TRIES - 1:
                     raise
             except ClusterDownError:
+                self.renew()
                 raise
             except Exception as error:
                 if isinstance(error, TimeoutError):
@@ -126,6 +126,7 @@ class ClusterRoute(Majority):
                         raise
             node = asked or self._by_slot[slot]
             if node is None:
+                self.renew()
                 raise ClusterDownError(f"slot {slot} has no master")
             protocol = self.nodes.at(node).current
             if protocol is None:
@@ -147,7 +148,7 @@ class ClusterRoute(Majority):
         protocol = await self.nodes.at(member).connect()
         text = bytes(await ask(protocol, "CLUSTER", "NODES")).decode()
         owners: list[_Owner] = []
-        members: set[Node] = set()
+        places: dict[str, Node] = {}
         size, epoch, voter = 0, 0, ""
         for line in text.splitlines():
             id, address, flag_text, _, _, _, own_epoch, _, *slots = line.split(" ")
@@ -157,16 +158,14 @@ class ClusterRoute(Majority):
             if "handshake" in flags or "noaddr" in flags:
                 continue
             size += 1
-            node = self._node(address, member)
-            members.add(node)
-            self._addresses[id] = node
+            places[id] = self._node(address, member)
             epoch = max(epoch, int(own_epoch))
             ranges = tuple([_range(each) for each in slots if not each.startswith("[")])
             if "master" in flags and ranges:
                 owners.append(_Owner(id, ranges))
         if not owners:
             raise ClusterDownError("no slot has a master")
-        return View(voter, tuple(sorted(owners)), epoch, size, frozenset(members))
+        return View(voter, tuple(sorted(owners)), epoch, size, frozenset(places.values()), places)
 
     def _node(self, text: str, asked: Node) -> Node:
         """Return the address in a line of CLUSTER NODES, ``ip:port@bus,hostname``."""
@@ -186,10 +185,11 @@ class ClusterRoute(Majority):
         node = Node(host.strip("[]"), error.port)
         return self._names.get(node, node)
 
-    def _adopt(self, choice: tuple[_Owner, ...]) -> None:
+    def _adopt(self, view: View) -> None:
+        choice: Any = view.choice
         by_slot: list[Node | None] = [None] * _SLOTS
         for owner in choice:
-            node = self._addresses[owner.id]
+            node = view.places[owner.id]
             for first, last in owner.slots:
                 by_slot[first : last + 1] = [node] * (last + 1 - first)
         self._owners, self._by_slot = choice, by_slot

@@ -433,15 +433,18 @@ def _route(address: RedisAddress, pool: Any, most: int, *, is_closed: bool) -> S
     def at_node(error: BaseException, deadline: float, node: Node) -> Exception:
         return explained_at(error, node, str(address), deadline)
 
+    def made(options: dict[str, Any], node: Node, **more: Any) -> Any:
+        return pool.with_tls(pool.connection_class(**{**options, **node._asdict(), **more}))
+
     def to_server(node: Node) -> Any:
-        return pool.connection_class(**{**options, **node._asdict(), "redis_connect_func": open_master})
+        return made(options, node, redis_connect_func=open_master)
 
     def to_node(node: Node) -> Any:
-        return pool.connection_class(**{**options, **node._asdict()})
+        return made(options, node)
 
     def to_sentinel(node: Node) -> Any:
         kept = {key: value for key, value in options.items() if key not in ("db", "username", "password")}
-        return pool.connection_class(**{**kept, **address.sentinel_login, **node._asdict()})
+        return made(kept, node, **address.sentinel_login)
 
     if address.kind == "cluster":
         nodes = Nodes(to_node, most, raw)

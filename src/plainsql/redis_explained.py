@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import ssl
+import socket
 
 from redis.exceptions import (
     AskError,
@@ -18,6 +18,7 @@ from redis.exceptions import (
 from plainsql.errors import PlainsqlError, RedisUnavailableError
 from plainsql.redis_address import Node
 from plainsql.redis_majority import AtNodeError, NoMajorityError
+from plainsql.redis_tls import tls_failure
 
 __all__ = ["FAILURES", "explained", "explained_at", "explained_by_node", "explained_by_sentinel"]
 
@@ -30,13 +31,9 @@ FAILURES = (*_UNREACHABLE, ValueError, LookupError, AttributeError)
 _STATES = {"BUSY", "MISCONF", "NOREPLICAS", "UNKILLABLE"}
 
 _SILENT = "check that the server runs and that nothing blocks it"
-_UNREACHED = "check that the server runs there, and whether it takes TLS (rediss) or not (redis)"
-_AWAY = (_SILENT, _UNREACHED)
+_UNREACHED = "check that the server runs there"
+_CLOSED = f"{_UNREACHED}, takes TLS (rediss) or not (redis), and asks for no certificate (ssl_certfile)"
 _MOST_REASONS = 3
-
-_OTHER_NAMES = (62, 64)
-"""OpenSSL's codes of certificates for another host name or IP address."""
-_EXPIRED = 10
 
 # The reply to a script that writes, if cluster-allow-reads-when-down lets it begin.
 _DOWN = "while the cluster is down"
@@ -64,9 +61,10 @@ def explained(
         )
     if isinstance(error, NoMajorityError):
         return RedisUnavailableError(
-            f"no majority says which server is the master: {error} answered, at {address}",
+            f"no majority says which server is the master: {error}, at {address}",
             detail="; ".join(error.reasons[:_MOST_REASONS]) or None,
-            hint="start the others; if some no longer exist, run SENTINEL RESET or CLUSTER FORGET",
+            hint="start the others, or check that they can be reached from here and whether they take TLS "
+            "(rediss); if some no longer exist, run SENTINEL RESET or CLUSTER FORGET",
         )
     if isinstance(error, MovedError | AskError | ClusterCrossSlotError):
         return RedisUnavailableError(
@@ -92,7 +90,7 @@ def explained(
         )
     unreachable = RedisUnavailableError(
         f"{who} at {address} cannot be reached: {type(error).__name__}",
-        hint=_UNREACHED,
+        hint=_UNREACHED if _is_refused(error) else _CLOSED,
     )
     unreachable.__cause__ = error
     return unreachable
@@ -101,10 +99,8 @@ def explained(
 def explained_at(error: BaseException, node: Node, address: str, deadline: float) -> PlainsqlError:
     """Return the error of a call to a server that those at ``address`` have named."""
     found = explained(error, f"{node} ({address})", deadline)
-    if isinstance(error, TimeoutError | OSError | ConnectionError) and found.hint in _AWAY:
-        found.hint = (
-            f"{found.hint}; it is the address that the server announces: it must be reached from here"
-        )
+    if found.hint in (_SILENT, _UNREACHED, _CLOSED):
+        found.hint = f"{found.hint}; the server announces this address, and it must be reached from here"
     return found
 
 
@@ -163,32 +159,10 @@ def explained_by_node(error: BaseException, address: str, deadline: float) -> Pl
     return explained(error, address, deadline)
 
 
-def tls_failure(error: BaseException | None) -> tuple[str, str] | None:
-    """Return what is wrong with TLS and what to do about it, if that is the cause of an error."""
-    while error is not None and not isinstance(error, ssl.SSLError):
+def _is_refused(error: BaseException | None) -> bool:
+    """Return whether no server accepts connections: it cannot have refused what came over one."""
+    while error is not None:
+        if isinstance(error, ConnectionRefusedError | socket.gaierror):
+            return True
         error = error.__cause__ or error.__context__
-    if isinstance(error, ssl.SSLCertVerificationError):
-        if error.verify_code in _OTHER_NAMES:
-            return (
-                "has a certificate for another name",
-                "write the host as the certificate names it; servers of a group must announce such a name too "
-                "(cluster-announce-hostname, sentinel announce-hostnames); ssl_check_hostname=false accepts "
-                "any name",
-            )
-        if error.verify_code == _EXPIRED:
-            return "has a certificate that has expired", "renew the certificate of the server"
-        return (
-            "has a certificate that is not trusted",
-            "give the authority's certificate in the URL: ssl_ca_certs=/path",
-        )
-    if error is None:
-        return None
-    reason = error.reason or ""
-    if "WRONG_VERSION" in reason or "RECORD_LAYER" in reason:
-        return "does not use TLS on this port", "write redis instead of rediss in the URL, or the port of TLS"
-    if "ALERT" in reason:
-        return (
-            "refuses the certificate of the client, or asks for one",
-            "give one that the server trusts in the URL: ssl_certfile=/path&ssl_keyfile=/path",
-        )
-    return None
+    return False

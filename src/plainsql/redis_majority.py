@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from math import inf
 from typing import Any, NamedTuple
 
@@ -45,6 +45,9 @@ TAKEOVER_S = 1.1
 ANSWER_S = 0.5
 """The time limit of one answer."""
 
+_PAUSE_S = 0.05
+"""The least time from one round to the next, for calls that fail."""
+
 _ROUND_S = 1.0
 """The time limit of a round: members that others name are queried in it as well."""
 
@@ -62,6 +65,8 @@ class View(NamedTuple):
     """The number of members that it knows, with itself."""
     members: frozenset[Node]
     """The addresses of other members, if it names them."""
+    places: Mapping[str, Node] = {}
+    """The addresses of the servers in the choice, by their identities, if it names these."""
 
 
 class NoMajorityError(RedisError):
@@ -167,6 +172,8 @@ class Majority(ABC):
         self.is_used = False
         """True if a call was made since the last round."""
         self._epoch = -1
+        self._began = -inf
+        """The begin of the last round."""
         self._round: asyncio.Task[None] | None = None
         self._renewal: asyncio.TimerHandle | None = None
 
@@ -175,7 +182,7 @@ class Majority(ABC):
         """Return the answer of a member. May raise any error."""
 
     @abstractmethod
-    def _adopt(self, choice: Any) -> None:
+    def _adopt(self, view: View) -> None:
         """Use an answer: that of a majority, or the newest if there is none yet."""
 
     @abstractmethod
@@ -203,9 +210,9 @@ class Majority(ABC):
         self.renew()
 
     def renew(self) -> None:
-        """Query again in the background: a server does not answer, and may have a successor."""
+        """Query again in the background, but not all the time: a server fails, and may have a successor."""
         self.is_used = True
-        self._renew_at(asyncio.get_running_loop().time())
+        self._renew_at(max(asyncio.get_running_loop().time(), self._began + _PAUSE_S))
 
     async def _ask(self, member: Node) -> View:
         """Return the answer of a member; raise the explained error."""
@@ -216,7 +223,7 @@ class Majority(ABC):
 
     async def _ask_all(self) -> None:
         loop = asyncio.get_running_loop()
-        began = loop.time()
+        began = self._began = loop.time()
         votes: dict[str, View] = {}
         named: set[Node] = set()
         errors: list[BaseException] = []
@@ -244,7 +251,7 @@ class Majority(ABC):
                     self._size = max(self._size, view.size)
                 if (choice := self._chosen(votes.values())) is not None:
                     self._epoch = max(self._epoch, choice.epoch)
-                    self._adopt(choice.choice)
+                    self._adopt(choice)
                     self.trusted_until = began + TRUST_S
                     # Members may have been removed: a majority of the former number says so.
                     self._size = max(self._least, *(view.size for view in votes.values()))
@@ -274,15 +281,18 @@ class Majority(ABC):
     def _without_majority(
         self, views: list[View], errors: list[BaseException], reasons: Iterable[str] = ()
     ) -> None:
+        if not views and errors:
+            raise max(errors, key=_weight)
         if not views:
-            raise max(errors, key=_weight) if errors else TimeoutError()
+            raise NoMajorityError(f"0 of {self._size} answered", reasons)
         newest = max(views, key=lambda view: view.epoch)
         if not self.is_known or newest.epoch > self._epoch:
             self._epoch = newest.epoch
             # The trust is in another answer.
             self.trusted_until = -inf
-            self._adopt(newest.choice)
-        raise NoMajorityError(f"{len(views)} of {self._size}", reasons)
+            self._adopt(newest)
+        differ = ", and differ" if 2 * len(views) > self._size else ""
+        raise NoMajorityError(f"{len(views)} of {self._size} answered{differ}", reasons)
 
     def _renew_at(self, when: float) -> None:
         """Query again while the connection is in use, before the answer is too old."""

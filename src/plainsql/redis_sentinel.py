@@ -113,7 +113,9 @@ class SentinelRoute(Majority):
             members |= {_node(_fields(other)) for other in others}
         return View(known[1], _node(found), int(found["config-epoch"]), size, frozenset(members))
 
-    def _adopt(self, choice: Node) -> None:
+    def _adopt(self, view: View) -> None:
+        choice = view.choice
+        assert isinstance(choice, Node)
         if self.master == choice:
             return
         self.master = choice

@@ -1,6 +1,6 @@
 """The sources of read replicas: their URLs, or where to find them out.
 
-What ``replicas=`` of ``connect`` and ``DATABASE_REPLICA_URLS`` may hold, one of:
+``replicas=`` of ``connect`` and ``DATABASE_REPLICA_URLS`` hold one of:
 
 * URLs, one for each replica;
 * ``hosts``: the hosts of the primary's URL;
@@ -56,9 +56,9 @@ _PRIMARY: Final = re.compile(r"primary(?:://([^/?#:@]*?))?(?::([^/?#:@]*))?")
 _TLS: Final = ("sslrootcert", "sslcert", "sslkey")
 _NAME: Final = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9_.])?")
 _LABEL: Final = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
-_EXPECTED: Final = (
-    "URLs, or 'hosts', 'primary', 'primary:PORT' or 'patroni+http://HOST:8008' alone"  # one source
-)
+_EXPECTED: Final = "URLs, or 'hosts', 'primary', 'primary:PORT' or 'patroni+http://HOST:8008' alone"
+_SPACES: Final = "spaces divide the URLs, and a list has one URL in each item"
+_URL: Final = "a URL looks like postgresql://user:password@host:5432/database"
 
 # A standby reports what it has replayed; pg_basebackup and pg_receivewal do not. A subscription does as well:
 # its slot is a logical one. Only members of pg_read_all_stats see more than that there is a standby.
@@ -131,10 +131,10 @@ def read_source(given: str | Sequence[str], place: str) -> Source:
     Raises ``OptionError``, which begins with ``place`` and holds nothing that may be a part of a password.
     """
     items = given.split() if isinstance(given, str) else list(given)
-    found = [_read_one(item, place) for item in items]
+    found = [_read_one(item, place, number if len(items) > 1 else 0) for number, item in enumerate(items, 1)]
     sources = [source for source in found if source is not None]
     if not sources:
-        return Urls(tuple(items))
+        return Urls(tuple(dict.fromkeys(items)))
     if len(items) > 1:
         is_patroni = all(isinstance(source, Patroni) for source in found)
         raise OptionError(
@@ -154,21 +154,32 @@ def configured_source() -> Source:
     return read_source(configured_replicas(), replica_variable())
 
 
-def _read_one(item: str, place: str) -> Source | None:
-    """Return a source; None for the URL of a server."""
+def _read_one(item: str, place: str, number: int) -> Source | None:
+    """Return a source; None for the URL of a server. ``number``: 1-based, 0 if it is the only item."""
     if item == "hosts":
         return HostsOfUrl()
     if item.startswith("patroni"):
         return _read_patroni(item, place)
     if item == "primary" or item.startswith(("primary:", "primary/")):
         return _read_primary(item, place)
+    of_item = f" as item {number}" if number else ""
     if "://" in item or "=" in item:
+        try:
+            read_url(item)
+        except ConnectError as error:
+            is_list = re.search(r",[a-z+]+://", item) is not None
+            raise OptionError(
+                f"{place}: expected {_EXPECTED}, got a URL that cannot be read{of_item}",
+                detail=None if is_list else error.detail or error.message,
+                hint=_SPACES if is_list else error.hint,
+            ) from None
         return None
     word = item if re.fullmatch("[a-z]{1,12}", item) else None
     meant = None if word is None else nearest(word, _WORDS)
+    hint = f"write {meant}" if meant else _SPACES if "," in item else _URL
     raise OptionError(
-        f"{place}: expected {_EXPECTED}, got {'another text' if meant is None else repr(word)}",
-        hint=f"write {meant}" if meant else "a URL looks like postgresql://user:password@host:5432/database",
+        f"{place}: expected {_EXPECTED}, got {'another text' if meant is None else repr(word)}{of_item}",
+        hint=hint,
     )
 
 

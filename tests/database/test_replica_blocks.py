@@ -1,10 +1,13 @@
-"""Streams, copies, pipelines and read-only transactions on a replica, also under faults."""
+"""Streams, copies, pipelines and read-only transactions on a replica, also under faults; and databases
+without one.
+"""
 
 # ruff: noqa: PT012 (a block raises)
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import AsyncGenerator, Generator
 from pathlib import Path
@@ -50,6 +53,11 @@ def repeated() -> Args:
 
 @one[bool]("b.standby", "b.sql", 1, "select pg_is_in_recovery()", **READ)
 def is_standby() -> Args:
+    return ()
+
+
+@one[int]("b.hole", "b.sql", 1, "select h.n from hole as h", **READ)
+def hole() -> Args:
     return ()
 
 
@@ -178,7 +186,7 @@ async def test_a_transaction_in_conflict_with_recovery_may_run_again(
 
     async def work(tx: Any) -> int | None:
         standby.append(await is_standby(tx))
-        value = await counters.get(tx, id=1)
+        value: int | None = await counters.get(tx, id=1)
         if len(standby) == 1:
             await asyncio.to_thread(pair.conflict)
             await asyncio.to_thread(pair.replica.wait_for_replay)
@@ -193,7 +201,7 @@ async def test_a_transaction_in_conflict_with_recovery_may_run_again(
 async def test_a_stream_with_rows_is_not_run_again(paired: plainsql.Database, pair: Pair) -> None:
     view = paired.replica(max_wait=5)
     got = 0
-    with pytest.raises(asyncpg.PostgresError) as raised:
+    with pytest.raises(asyncpg.exceptions.PostgresError) as raised:
         async for _ in repeated.stream(view):
             got += 1
             if got == 1:
@@ -235,7 +243,7 @@ async def test_a_copy_begins_again_if_its_caller_has_nothing(
     assert seen.server != paired.name
     await settled(lambda: paired.stats().replicas[0].in_use == 0)
 
-    def refuse(_: bytes) -> None:
+    def refuse(_: int) -> None:
         raise ConnectionResetError("of the caller's own")
 
     with pytest.raises(ConnectionResetError):
@@ -298,3 +306,53 @@ async def test_a_transaction_may_be_cancelled_wherever_it_waits(paired: plainsql
         assert paired._state.replicas.replicas[0].in_flight == 0
 
     assert await at_every_wait(run, check) > 2
+
+
+async def test_a_replica_that_fails_each_read_is_left_out(
+    pair: Pair, seen: Seen, caplog: pytest.LogCaptureFixture
+) -> None:
+    # No standby has the rows of an unlogged table. All polls are answered.
+    await asyncio.to_thread(pair.primary.execute, "create unlogged table hole as select 5 as n", "soak")
+    await asyncio.to_thread(pair.replica.wait_for_replay)
+    with caplog.at_level("INFO", "plainsql"):
+        async with plainsql.connect(pair.url, replicas=[pair.replica_url], on_call=seen) as db:
+            await settled(lambda: db.stats().replicas[0].lag is not None)
+            view = db.replica(max_wait=5)
+            assert [await hole(view) for _ in range(20)] == [5] * 20
+            [found] = db.stats().replicas
+            assert (found.failed, found.reads) == (5, 0)
+            assert "its last reads failed (FeatureNotSupported" in found.state
+            assert len([one for one in caplog.records if "its last reads failed" in one.message]) == 1
+            assert db._state.replicas is not None
+            db._state.replicas.replicas[0]._failures._ends = 0.0  # its pause is over
+            assert await is_standby(view)
+            assert db.stats().replicas[0].state == "ok"
+    assert [one for one in caplog.records if one.message.startswith("reads go to the replica")]
+
+
+async def test_a_missing_replica_is_named_once_and_never_with_its_password(
+    pair: Pair, caplog: pytest.LogCaptureFixture
+) -> None:
+    missing = "postgresql://reader:secret@127.0.0.1:1/soak"
+    with caplog.at_level(logging.WARNING, "plainsql"):
+        async with plainsql.connect(pair.url, replicas=[missing]) as db:
+            assert await counters.get(db.replica(), id=404) is None
+            [found] = db.stats().replicas
+            assert found.state == "no server answers there"
+            assert found.open == 0
+    assert len([one for one in caplog.records if "no read goes to the replica" in one.message]) == 1
+    assert "secret" not in caplog.text + repr(found) + repr(db)
+
+
+async def test_sessions_and_tokens_work_without_replicas(pair: Pair) -> None:
+    async with plainsql.connect(pair.url) as db, db.causal() as session:
+        assert session.token == bytes(8)
+        await put(session, 40)
+        token = session.token
+        assert token not in (bytes(8), b"\xff" * 8)
+        assert await counters.get(session, id=1) == 40
+        async with session.transaction() as tx:
+            await put(tx, 41)
+        assert session.token > token
+        assert await counters.get(db.replica(), id=1) == 41
+        assert db.stats().replicas == ()

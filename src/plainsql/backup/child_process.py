@@ -27,7 +27,10 @@ _MESSAGE: Final = re.compile(r"(?:pg_\w+|psql): (?P<level>error|fatal|detail|hin
 # After these the server's messages may quote values of rows, or a whole statement.
 _HINTS: Final = (
     (re.compile(r"No space left|File too large|[Qq]uota"), "make room, or name a folder on another disk"),
-    (re.compile(r"obtain lock|statement timeout|lock timeout"), "a migration uses the tables: try again"),
+    (
+        re.compile(r"obtain lock|statement timeout|lock timeout|cache lookup failed|could not open relation"),
+        "a migration changes the tables: try again",
+    ),
     (
         re.compile(r"replication|WAL sender"),
         "the role needs REPLICATION, and pg_hba.conf a line for replication",

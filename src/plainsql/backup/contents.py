@@ -31,6 +31,7 @@ __all__ = [
     "State",
     "Table",
     "differences",
+    "dropped_functions",
     "notes",
     "read_contents",
     "read_locale",
@@ -104,6 +105,17 @@ where t.spcname !~ '^pg_'
     select from pg_class as c where c.reltablespace = t.oid
   )
 order by t.spcname
+"""
+
+# The catalog is read in the snapshot, and the arguments are those of now.
+_DROPPED_FUNCTIONS: Final = """
+select format('%I.%I', n.nspname, p.proname)
+from pg_proc as p
+inner join pg_namespace as n on n.oid = p.pronamespace
+where n.nspname !~ '^pg_'
+  and n.nspname <> 'information_schema'
+  and pg_get_function_identity_arguments(p.oid) is null
+order by 1
 """
 
 _DIGEST: Final = """
@@ -229,6 +241,7 @@ def read_contents(
 
     ``earlier``: the values of the sequences before the dump.
     """
+    objects = read_objects(connection)  # the first: of one that is dropped, the name would not be known
     roles = connection.execute(_ROLES).fetchall()
     names = tuple(name for name, _ in roles)
     properties = read_properties(connection, connection.info.dbname)
@@ -241,12 +254,21 @@ def read_contents(
         role_definitions=read_roles(connection, {*names, *properties.roles}),
         tablespaces=tuple(name for (name,) in connection.execute(_TABLESPACES).fetchall()),
         properties=properties,
-        objects=read_objects(connection),
+        objects=objects,
         sequences=earlier,
         large_objects=large_objects,
         large_object_digest=digest,
         tables=_read_rows(connection, on_progress) if rows else None,
     )
+
+
+def dropped_functions(connection: Connection) -> list[str]:
+    """Return the functions of the snapshot that are gone by now.
+
+    No lock holds them as the tables are held. pg_dump writes half a definition of such a function, and
+    reports no error.
+    """
+    return [name for (name,) in connection.execute(_DROPPED_FUNCTIONS).fetchall()]
 
 
 def read_state(connection: Connection, on_progress: OnProgress = ignore_progress) -> State:

@@ -16,7 +16,7 @@ import psycopg
 
 from plainsql.backup.backup_folder import backup_place, new_folder
 from plainsql.backup.child_process import Child, OnProgress, ignore_progress, running
-from plainsql.backup.contents import CONTENTS, Contents, read_contents, snapshot
+from plainsql.backup.contents import CONTENTS, Contents, dropped_functions, read_contents, snapshot
 from plainsql.backup.database_session import Connection, connect, major_of, same_server, server_version
 from plainsql.backup.errors import BackupError
 from plainsql.backup.manifest import Manifest, StoredFile
@@ -79,6 +79,11 @@ def create_dump(
                 with _contents(facts, digests, on_progress) as contents:
                     files = _dump(url, facts, folder, keys, jobs, contents.check, on_progress)
                     read = contents.wait()
+                if gone := dropped_functions(connection):
+                    raise BackupError(
+                        f"the function {gone[0]} was dropped while the dump was written",
+                        hint="a migration changes the database: try again",
+                    )
                 read = msgspec.structs.replace(
                     read, sequences=read_sequences(connection, earlier=facts.sequences)
                 )
@@ -135,7 +140,7 @@ def _dump(
     if jobs > 1:
         command += ["--format=directory", f"--jobs={jobs}", f"--file={folder / DUMP_FOLDER}"]
         with running(command, environment, on_line=count_table) as child:
-            _require_success(child)
+            _require_success(child, check)
         files = [written_file(folder, path) for path in sorted((folder / DUMP_FOLDER).iterdir())]
     else:
         command += ["--format=custom"]
@@ -149,14 +154,15 @@ def _dump(
                 writer.write(data)
                 size += len(data)
                 on_progress("writing the dump (MiB)", size >> 20, size >> 20)  # its end is not known
-            _require_success(child)
+            _require_success(child, check)
             files = [writer.finish()]
     on_progress("dumping tables", max(facts.tables, count), max(facts.tables, count))
     return files
 
 
-def _require_success(child: Child) -> None:
+def _require_success(child: Child, check: Callable[[], None]) -> None:
     if child.wait() != 0:
+        check()  # its snapshot may have gone with our session
         raise child.failure("pg_dump")
 
 

@@ -96,6 +96,7 @@ def unpack_base_backup(
     *,
     keys: FileKeys | None = None,
     verify: bool = False,
+    unencrypted: bool = False,
     on_progress: OnProgress = ignore_progress,
 ) -> Path | None:
     """Unpack a physical backup into a new data directory, and return it.
@@ -106,11 +107,12 @@ def unpack_base_backup(
         place: the new folder; None for a folder that is removed again.
         keys: the keys of an encrypted backup.
         verify: compare all files with the list of the server, and read the WAL, with pg_verifybackup.
+        unencrypted: take a backup that is not encrypted, though there are keys.
         on_progress: called with the MiB so far.
 
     Raises ``BackupError``, and ``SettingsError`` if pg_verifybackup is missing. Nothing is left then.
     """
-    keys = require_keys(manifest, keys)
+    keys = require_keys(manifest, keys, unencrypted=unencrypted)
     if place is not None and os.path.lexists(place):
         raise BackupError(f"{place} exists", hint="name a new folder")
     check_files(folder, manifest, on_progress)

@@ -70,6 +70,7 @@ def restore_dump(
     create_roles: bool = False,
     jobs: int = 1,
     verify: bool = False,
+    unencrypted: bool = False,
     on_progress: OnProgress = ignore_progress,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> Restored:
@@ -88,6 +89,7 @@ def restore_dump(
         jobs: the tables that are restored at the same time.
         verify: compare the rows and the objects with the backup before the database is put in its place. It
             is dropped if they differ.
+        unencrypted: take a backup that is not encrypted, though there are keys.
         on_progress: called with the tables so far.
         clock: the time.
 
@@ -96,7 +98,7 @@ def restore_dump(
     name = Conninfo(url)["dbname"]
     if not name:
         raise BackupError("the URL names no database", hint="end it with the name of the database: …/shop")
-    keys, contents = _checked(folder, manifest, keys, on_progress, verify=verify)
+    keys, contents = _checked(folder, manifest, keys, on_progress, verify=verify, unencrypted=unencrypted)
     _check_jobs(manifest, keys, jobs)
     with maintenance_session(url, name) as maintenance:
         program = _program(manifest, maintenance)
@@ -141,13 +143,14 @@ def check_backup(
     manifest: Manifest,
     *,
     keys: FileKeys | None = None,
+    unencrypted: bool = False,
     on_progress: OnProgress = ignore_progress,
 ) -> Restored:
     """Restore a backup on a private embedded server, compare the rows, and remove the server.
 
     Raises ``BackupError`` if it cannot be restored or holds no digests, and ``EmbeddedServerError``.
     """
-    keys, contents = _checked(folder, manifest, keys, on_progress, verify=True)
+    keys, contents = _checked(folder, manifest, keys, on_progress, verify=True, unencrypted=unencrypted)
     from plainsql import embedded
 
     with embedded.start(scratch=True) as server, maintenance_session(server.url(), "") as maintenance:
@@ -165,7 +168,13 @@ def check_backup(
 
 
 def _checked(
-    folder: Path, manifest: Manifest, keys: FileKeys | None, on_progress: OnProgress, *, verify: bool
+    folder: Path,
+    manifest: Manifest,
+    keys: FileKeys | None,
+    on_progress: OnProgress,
+    *,
+    verify: bool,
+    unencrypted: bool,
 ) -> tuple[FileKeys | None, Contents]:
     """Return the keys that the backup needs, and its contents, after all files were checked."""
     if manifest.kind == "physical":
@@ -173,7 +182,7 @@ def _checked(
             f"{folder} is a physical backup: it is of a whole server",
             hint="restore it into a new folder: --to FOLDER",
         )
-    keys = require_keys(manifest, keys)
+    keys = require_keys(manifest, keys, unencrypted=unencrypted)
     check_files(folder, manifest, on_progress)
     contents = read_contents_file(folder, manifest, keys)
     if verify and contents.tables is None:

@@ -25,6 +25,8 @@ where (c.relpersistence = 'p' or c.relpersistence = 'u' and not pg_is_in_recover
     select from pg_depend as d
     where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e'
   )
+  -- The snapshot may be older than a drop.
+  and to_regclass(format('%I.%I', n.nspname, c.relname)) is not null
 order by n.nspname collate "C", c.relname collate "C"
 """
 _SEQUENCES_IN_ONE: Final = 200

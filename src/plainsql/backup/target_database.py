@@ -108,6 +108,11 @@ def maintenance_session(url: str, target: str) -> Generator[Connection]:
             if not others or f'database "{first}" does not exist' not in str(error.__context__):
                 raise
             connection = stack.enter_context(connect(url, others[0]))
+        row = connection.execute("select pg_is_in_recovery()").fetchone()
+        if row is not None and row[0]:
+            raise BackupError(
+                "the server is a standby, and takes no writes", hint="name the primary; replicas follow it"
+            )
         yield connection
 
 

@@ -105,4 +105,5 @@ class Breaker:
 def _reason(error: BaseException | None) -> str:
     if not isinstance(error, PlainsqlError):
         return "Redis does not answer" if error is None else type(error).__name__
-    return f"{error.message}; {error.hint}" if error.hint else error.message
+    message = f"{error.message} ({error.detail})" if error.detail else error.message
+    return f"{message}; {error.hint}" if error.hint else message

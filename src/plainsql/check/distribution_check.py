@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import msgspec
-from psycopg import Connection
 
 from plainsql import statements
 from plainsql.analysis import Analyser, RefusedError
@@ -139,7 +138,7 @@ def check_distribution(
 
 
 def _refuse_unknown(
-    connection: Connection[Any],
+    connection: Any,
     tables: Sequence[DistributedTable],
     column: str,
     reference: Collection[str],

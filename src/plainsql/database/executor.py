@@ -180,6 +180,7 @@ class Executor(AsyncSql):
                     None if state.cached is None else state.cached.queries,
                     explain,
                     server=state.server,
+                    verify=pool.verifier(pooled),
                 )
                 async with begin(
                     pooled.connection,
@@ -258,7 +259,7 @@ class Executor(AsyncSql):
 
     @property
     def _transaction_again(self) -> Callable[..., AbstractAsyncContextManager[Transaction]]:
-        """What begins the transaction of a second attempt."""
+        """The method that begins the transaction of a second attempt."""
         return self.transaction
 
     @asynccontextmanager

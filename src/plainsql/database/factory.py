@@ -30,7 +30,7 @@ from plainsql.database.pool.open_pool import Identify, OpenedPool, open_pool
 from plainsql.database.pool.session_hook import OnConnect
 from plainsql.database.pool.tenant_guard import TenantGuard
 from plainsql.database.pool.tenant_pool import DatabasePool
-from plainsql.database.replica_opening import ReplicaOpening
+from plainsql.database.replica_opener import ReplicaOpener
 from plainsql.database.state import DatabaseState
 from plainsql.deprecation import renamed_options, warn_of_old_name
 from plainsql.errors import ConnectError, OptionError
@@ -321,13 +321,13 @@ class Options(NamedTuple):
         with use_database(self.database):
             return path_of("connect", self.search_path, url_options=server_options)
 
-    def replica_opening(self, given_url: str | None, url: str) -> ReplicaOpening:
-        """Return the opening of the replicas of the database at ``url``, which is given or configured."""
+    def replica_opener(self, given_url: str | None, url: str) -> ReplicaOpener:
+        """Return the opener of the replicas of the database at ``url``, which is given or configured."""
         source = self.replicas
         if source is None:
             with use_database(self.database):
                 source = configured_source() if given_url is None else Urls(())
-        return ReplicaOpening(
+        return ReplicaOpener(
             of_primary(source, url),
             url,
             lambda each: _Address.of(each, self),
@@ -378,16 +378,16 @@ class Connecting:
             with use_database(options.database):  # the thread has the context of this block
                 url = await asyncio.to_thread(stack.enter_context, resolve_database(self._url))
             address = _Address.of(url, options)
-            opening = options.replica_opening(self._url, url)
+            opener = options.replica_opener(self._url, url)
             # Before a connection is opened: it may refuse an option.
             cached_queries = options.open_cache(address.server_options)
             servers = ServerIdentity(_ignore) if cached_queries is None else cached_queries.servers
-            knows_server = cached_queries is not None or opening.has_replicas
+            knows_server = cached_queries is not None or opener.has_replicas
             pool, opened = await address.open(options.pool, servers.identify if knows_server else None)
             if cached_queries is not None:
                 cached_queries.by_transaction = opened.pooler == "transaction"
                 cached_queries.cache.follow()
-            replicas = opening.make(pool, servers) if opening.has_replicas else None
+            replicas = opener.make(pool, servers) if opener.has_replicas else None
             state = DatabaseState.build(
                 pool,
                 prefetch=options.prefetch,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from dataclasses import replace
 from typing import Any, Self, TypeVar
@@ -178,7 +178,7 @@ class _SessionPool(ScopedPool):
             self.has_written = True
         return super().borrow(use, read_only=read_only, in_session=in_session)
 
-    def run_on_connection(
+    async def run_on_connection(
         self,
         work: Callable[..., Awaitable[T]],
         query: CompiledQuery[Any, Any],
@@ -188,10 +188,10 @@ class _SessionPool(ScopedPool):
         *,
         sends_settings: bool = False,
         is_pipeline: bool = False,
-    ) -> Coroutine[Any, Any, T]:
+    ) -> T:
         if not query.read_only:
             self.has_written = True
-        return super().run_on_connection(
+        return await super().run_on_connection(
             work, query, text, values, call, sends_settings=sends_settings, is_pipeline=is_pipeline
         )
 
@@ -234,6 +234,7 @@ class CausalSession(OnReplicas):
         # Without a position the token is right all the same.
         with suppress(PlainsqlError, exceptions.PostgresError, exceptions.InterfaceError, OSError):
             if (replicas := self._state.replicas) is not None:
+                self._scoped_pool.check_loop()
                 await replicas.resolve(self._scoped_pool.scope)
             else:
                 await self._scoped_pool.resolve()

@@ -65,6 +65,8 @@ class TransactionOptions:
     """The connection that the program has opened, if the transaction is on one."""
     server: str = ""
     """The server's name in the records of calls."""
+    verify: Callable[[], object] | None = None
+    """Called after each answer; raises if the server is none that the transaction may go on with."""
 
 
 class Transaction(AsyncSql):
@@ -121,8 +123,12 @@ class Transaction(AsyncSql):
         rows = iterate(self._claim(), query, args, self._options.prefetch)
         if (on_call := self._options.on_call) is not None:
             rows = observe_rows(on_call, self._record(query, "stream"), rows)
+        verify = self._options.verify
         try:
             async for row in rows:
+                if verify is not None:  # all of its rows are of one snapshot
+                    verify()
+                    verify = None
                 yield row
         except BaseException as raised:
             self._outermost._may_be_aborted = True
@@ -270,6 +276,8 @@ class Transaction(AsyncSql):
     ) -> R:
         """Run work on the connection, and refuse other work in the meantime."""
         connection = self._claim()
+        if (verify := self._options.verify) is not None:
+            work = _verified(work, verify)
         self._busy = True
         try:
             if query is None:
@@ -339,6 +347,17 @@ class Transaction(AsyncSql):
                 hint="use the savepoint inside its block: 'async with tx.transaction() as savepoint'",
             )
         return self._connection
+
+
+def _verified(
+    work: Callable[[Any], Coroutine[Any, Any, R]], verify: Callable[[], object]
+) -> Callable[[Any], Coroutine[Any, Any, R]]:
+    async def verified(connection: Any) -> R:
+        result = await work(connection)
+        verify()
+        return result
+
+    return verified
 
 
 @asynccontextmanager

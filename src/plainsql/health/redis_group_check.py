@@ -27,7 +27,8 @@ def check_group(url: str, *, timeout: float) -> Check:
     try:
         return asyncio.run(_check(url, timeout))
     except PlainsqlError as error:
-        text = f"cannot be used at {hide_password(url)}: {error.message}"
+        detail = f" ({error.detail})" if error.detail else ""
+        text = f"cannot be used at {hide_password(url)}: {error.message}{detail}"
         return Check("redis", "failed", text, error.hint)
 
 

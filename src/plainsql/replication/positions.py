@@ -20,6 +20,7 @@ __all__ = [
     "Position",
     "PrimaryReport",
     "ReplicaReport",
+    "covers",
     "is_newer_timeline",
     "merged",
     "position_of",
@@ -131,6 +132,13 @@ class Position(NamedTuple):
 def is_newer_timeline(timeline: int, other: int) -> bool:
     """Return whether a timeline began after another; both are modulo 256."""
     return 0 < (timeline - other) % _TIMELINES < _TIMELINES // 2
+
+
+def covers(position: Position | None, floor: Position | None) -> bool:
+    """Return whether a server that has a position has another one as well."""
+    if floor is None or position is None:
+        return floor is None
+    return position.timeline == floor.timeline and position.lsn >= floor.lsn
 
 
 def merged(known: Position | None, found: Position) -> Position:

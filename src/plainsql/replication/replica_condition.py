@@ -6,9 +6,12 @@ from typing import Final
 
 from plainsql.replication.positions import PrimaryReport, ReplicaReport
 
-__all__ = ["PROMOTED", "fault_of"]
+__all__ = ["IS_PRIMARY", "PROMOTED", "fault_of"]
 
 PROMOTED: Final = "it is no standby: it was promoted, or its URL is that of a primary"
+
+IS_PRIMARY: Final = "it is the primary"
+"""The state of a server that was found as one of several, and takes the writes now."""
 
 
 def fault_of(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["restore"]
 
 _JOBS = NumberRange("jobs", 1, 64, "4")
+_HOURS = NumberRange("hours", 1, 876_000, "26")
+_CLOCK_STEP = timedelta(hours=1)
 
 
 def restore(
@@ -33,6 +36,8 @@ def restore(
     replace: Annotated[bool, FLAG] = False,
     no_owner: Annotated[bool, FLAG] = False,
     create_roles: Annotated[bool, FLAG] = False,
+    unencrypted: Annotated[bool, FLAG] = False,
+    max_age: Annotated[int | None, Parameter(validator=_HOURS)] = None,
     jobs: Annotated[int, Parameter(validator=_JOBS)] = 1,
     json: Annotated[bool, Parameter(name="--json", negative=(), show_default=False)] = False,
 ) -> int:
@@ -61,6 +66,11 @@ def restore(
         Leave out owners and privileges.
     create_roles
         Create the roles of the backup that the server lacks, without passwords, and never as superusers.
+    unencrypted
+        Take a backup that is not encrypted, though PLAINSQL_BACKUP_KEYS is set. Anyone can have written it.
+    max_age
+        Exit with 1 if the backup is older than this number of hours, or dated in the future. It is restored
+        all the same.
     jobs
         The tables that are restored at the same time.
     """
@@ -88,11 +98,12 @@ def restore(
                     None if to is None else Path(to),
                     keys=keys,
                     verify=verify,
+                    unencrypted=unencrypted,
                     on_progress=shown,
                 )
                 done = None
             elif to is None:
-                done = check_backup(folder, manifest, keys=keys, on_progress=shown)
+                done = check_backup(folder, manifest, keys=keys, unencrypted=unencrypted, on_progress=shown)
             else:
                 done = restore_dump(
                     plain_url(to),
@@ -104,16 +115,31 @@ def restore(
                     create_roles=create_roles,
                     jobs=jobs,
                     verify=verify,
+                    unencrypted=unencrypted,
                     on_progress=shown,
                 )
     except KeyboardInterrupt:
         raise KeyboardInterrupt("interrupted; nothing is left of the restore") from None
     if done is None:
-        return _print_physical(folder, place, verify=verify, json=json)
-    where = "the embedded server" if to is None else hide_password(to)
-    return _print_dump(
-        folder, f"{manifest.started:%Y-%m-%d %H:%M:%S %Z}", where, done, verify=verify, json=json, kept=to
-    )
+        code = _print_physical(folder, place, verify=verify, json=json)
+    else:
+        where = "the embedded server" if to is None else hide_password(to)
+        taken = f"{manifest.started:%Y-%m-%d %H:%M:%S %Z}"
+        code = _print_dump(folder, taken, where, done, verify=verify, json=json, kept=to)
+    fault = None if max_age is None else _age_fault(manifest.finished, max_age)
+    if fault is not None:
+        print(f"{folder} is {fault}", file=sys.stderr)
+        return FINDINGS
+    return code
+
+
+def _age_fault(finished: datetime, hours: int) -> str | None:
+    age = datetime.now(UTC) - finished
+    if age < -_CLOCK_STEP:
+        return f"dated in the future: {finished:%Y-%m-%d %H:%M:%S %Z}"
+    if age > timedelta(hours=hours):
+        return f"{age / timedelta(hours=1):,.1f} hours old: expected at most {hours:,}"
+    return None
 
 
 def _print_physical(folder: Path, place: Path | None, *, verify: bool, json: bool) -> int:

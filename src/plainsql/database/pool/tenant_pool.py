@@ -277,6 +277,11 @@ class TenantPool:
         self._is_replaced(error, pooled, read_only=read_only)
         return error
 
+    def verifier(self, pooled: PooledConnection) -> Callable[[], object] | None:
+        """Return what verifies the server of a transaction after each answer; None if nothing need be."""
+        del pooled
+        return None
+
     # For one call -------------------------------------------------------------------------------------
 
     async def run_on_connection(

@@ -1,7 +1,7 @@
-"""The discovery of replicas: a task asks at intervals which there are, and has them added and removed.
+"""The discovery of replicas: a task requests their addresses at intervals, and has them added and removed.
 
-An answer decides only which servers are polled. Whether reads may go to one, its own polls find out, as they
-do for a replica that was named. Without an answer all stays: the known replicas go on serving reads.
+An answer decides only which servers are polled. The polls of a server find out whether reads may go to it,
+as for a replica that was named. Without an answer all stays: the known replicas go on serving reads.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _PACE: Final = Pace(poll=EVERY_S, idle=30.0, retry=2.0, answer=1.0, hurry=0.05)
 
 
 class Discovery:
-    """Asks a source for the replicas, and reports each answer."""
+    """Requests the replicas from a source, and reports each answer."""
 
     def __init__(
         self,
@@ -80,7 +80,7 @@ class Discovery:
         return cls(_no_connection, ask, found, name=name, answer_s=client.timeout)
 
     def used(self, now: float) -> None:
-        """Record that a read uses replicas: ask now if no read did for a while."""
+        """Record that a read uses replicas: poll now if no read did for a while."""
         self.poller.used()
         if now - self._asked_at > 2 * EVERY_S:
             self._asked_at = now

@@ -28,6 +28,11 @@ _MAX_SEARCH_S: Final = 60.0
 """The shortest and the longest pause between two searches for a primary that has replaced another."""
 
 
+_NO_PRIMARY: Final = (
+    "no read goes to replicas: the server of the database's URL is a standby, or a failover is in progress"
+)
+
+
 class PrimaryWatch:
     """Polls the primary's position, and keeps its history."""
 
@@ -47,6 +52,8 @@ class PrimaryWatch:
         self.system: int | None = None
         """The identity of the cluster."""
         self._system_of: int | None = None
+        self.fault = "the position of the primary is not known yet"
+        """The reason why no replica is proved to be new enough; empty if the primary's position is known."""
         self._is_warned = False
         self._search_at = float("-inf")
         self._pause_s = _SEARCH_S
@@ -86,7 +93,10 @@ class PrimaryWatch:
                 report = report._replace(position=None)
         if report.position is None:
             self._history.take(report)
+            self.fault = _NO_PRIMARY
+            self._warn(_NO_PRIMARY)
             return
+        self.fault = ""
         if self.system is None or self._system_of != report.started:
             self.system, self._system_of = await read_system(connection), report.started
         if self._history.timeline != report.position.timeline:
@@ -96,12 +106,14 @@ class PrimaryWatch:
 
     def _failed(self, error: Exception) -> None:
         """Keep the last answer: what a replica has reached of it does not change."""
+        state: str | None = getattr(error, "sqlstate", None)
+        self._warn(
+            "the position of the primary is not known: reads go to replicas as long as their max_lag allows "
+            f"({type(error).__name__}{f', SQLSTATE {state}' if state else ''})"
+        )
+
+    def _warn(self, text: str) -> None:
+        """Log it once for each outage."""
         if not self._is_warned:
             self._is_warned = True
-            state: str | None = getattr(error, "sqlstate", None)
-            _log.warning(
-                "the position of the primary is not known: reads go to replicas as long as their max_lag "
-                "allows (%s%s)",
-                type(error).__name__,
-                f", SQLSTATE {state}" if state else "",
-            )
+            _log.warning("%s", text)

@@ -22,16 +22,17 @@ from plainsql.database.execution.link import Executes
 from plainsql.database.pool.pooled_connection import PooledConnection
 from plainsql.database.pool.tenant_pool import DatabasePool
 from plainsql.database.replicas.poller import FRESH_S, Poller
+from plainsql.database.replicas.read_failures import ReadFailures
 from plainsql.database.replicas.unanswered import cut_unanswered
-from plainsql.errors import PlainsqlError
+from plainsql.errors import ConnectError, PlainsqlError
 from plainsql.replication.positions import Position, ReplicaReport, read_replica, read_system
-from plainsql.replication.replica_condition import PROMOTED, fault_of
+from plainsql.replication.replica_condition import IS_PRIMARY, PROMOTED, fault_of
 from plainsql.replication.replica_stats import ReplicaStats
 
 if TYPE_CHECKING:
     from plainsql.database.replicas.primary_watch import PrimaryWatch
 
-__all__ = ["IS_PRIMARY", "Replica", "ReplicaServer"]
+__all__ = ["Replica", "ReplicaServer"]
 
 _log = logging.getLogger("plainsql")
 
@@ -40,13 +41,14 @@ _CUT_S: Final = 0.5
 elsewhere. It is longer if connecting takes longer."""
 _WEIGHT: Final = 0.2
 """The weight of the newest duration in the mean."""
+_FAILED_S: Final = 0.5
+"""The duration that a failed read counts with: a replica that refuses reads does so fast."""
 _SERVERS_IN_TURN: Final = 5
 _TURNS_S: Final = 10.0
 """So many changes of the server in so many seconds mean that an address leads to several."""
 
 
-IS_PRIMARY: Final = "it is the primary"
-"""The state of a replica that was found, and takes the writes now."""
+_NO_REPORT: Final = "a pooler keeps the server's reports back, or passes on those of the server before"
 
 
 class ReplicaServer(NamedTuple):
@@ -96,6 +98,7 @@ class Replica:
         self._why = "it was not reached yet"
         """The reason why no read goes there; empty if reads may."""
         self._is_warned = False
+        self._failures = ReadFailures()
         self._changes: list[float] = []
         self._reads_at_poll = 0
         self._reports: dict[Any, Any] = {}
@@ -112,12 +115,13 @@ class Replica:
 
     def is_well(self, now: float) -> bool:
         """Return whether reads may go there, as far as it is known."""
-        return not self._why and self._drained is None and now - self._answered_at < FRESH_S
+        is_fresh = now - self._answered_at < FRESH_S
+        return not self._why and self._drained is None and is_fresh and not self._failures.why(now)
 
     @property
     def may_get_well(self) -> bool:
         """True if the next poll may find that reads can go there."""
-        return not self._why and self._drained is None
+        return not self._why and self._drained is None and not self._failures.why(monotonic())
 
     @property
     def in_flight(self) -> int:
@@ -146,9 +150,10 @@ class Replica:
         now = monotonic()
         connections = None if self.server is None else self.server.pool.connections
         in_use, idle = (0, 0) if connections is None else (connections.in_use, connections.idle)
+        state = self._why or ("" if now - self._answered_at < FRESH_S else "it does not answer")
         return ReplicaStats(
             self.name,
-            self._why or ("ok" if now - self._answered_at < FRESH_S else "it does not answer"),
+            state or self._failures.why(now) or self._primary.fault or "ok",
             self._primary.behind(self.position, now),
             self.reads,
             self.failed,
@@ -188,18 +193,27 @@ class Replica:
         """Record a read that it has answered."""
         self.reads += 1
         self.latency += _WEIGHT * (seconds - self.latency)
+        self._has_answered()
 
     def served(self) -> None:
         """Record a transaction or another use whose duration is its caller's."""
         self.reads += 1
         self._reads_at_poll += 1
+        self._has_answered()
 
-    def read_failed(self, *, was_lost: bool) -> None:
+    def _has_answered(self) -> None:
+        if self._failures.clear():
+            _log.info("reads go to the replica %s again", self.name)
+
+    def read_failed(self, error: Exception | None, *, was_lost: bool) -> None:
         """Record a read that runs elsewhere. After a lost connection the next poll has to succeed first."""
         self.failed += 1
+        self.latency += _WEIGHT * (max(_FAILED_S, self.latency) - self.latency)
         if was_lost:
             self._answered_at = float("-inf")
             self.poller.news()
+        elif self._failures.record(error, now := monotonic()):
+            _log.warning("no read goes to the replica %s: %s", self.name, self._failures.why(now))
 
     async def leave(self) -> None:
         """Take no more reads, and close the connections when those in progress have ended.
@@ -208,7 +222,8 @@ class Replica:
         """
         self._drained = asyncio.Event()
         self.generation += 1  # no session has it for its home any more
-        if self._in_flight:
+        while self._in_flight:  # a use may begin where another has just ended
+            self._drained.clear()
             await self._drained.wait()
         await self.poller.stop()
         if self.server is not None:
@@ -226,8 +241,10 @@ class Replica:
         for old, settings in list(self._reports.items()):
             if old.is_closed() and _standby_report(settings) == "on":
                 del self._reports[old]
-        self._reports[connection] = connection.get_settings()
-        if not report.is_standby:  # a pooler may pass on the report of another server
+        settings = self._reports[connection] = connection.get_settings()
+        if report.is_standby and _standby_report(settings) != "on":
+            raise ConnectError(_NO_REPORT, hint="name the server itself, or have the pooler reconnect")
+        if not report.is_standby:  # also if a pooler passes on the report of the server that it had before
             self._why = self._promoted(report.started)
             self._begin_epoch(report, connection)
         elif known is not None and (report.position is None or report.position.lsn < known.lsn):
@@ -270,7 +287,7 @@ class Replica:
         """Return why no read may go to a server that is no standby."""
         last = self._primary.last
         is_primary = last is not None and last.started == started and self._primary.system == self._system
-        return IS_PRIMARY if self._may_be_primary and is_primary else PROMOTED
+        return IS_PRIMARY if is_primary else PROMOTED
 
     def _poll_failed(self, error: Exception) -> None:
         now = monotonic()
@@ -326,8 +343,11 @@ class Replica:
 
     def _warn(self) -> None:
         """Log, once for each outage, that no read goes to the replica; and that reads do again."""
-        if self._drained is not None or (self._may_be_primary and self._why in (PROMOTED, IS_PRIMARY)):
-            self._is_warned = False  # what finds it has the last word, and roles change
+        is_no_fault = self._why == IS_PRIMARY or (
+            self._why == PROMOTED and (self._may_be_primary or self._primary.last is None)
+        )
+        if self._drained is not None or is_no_fault:
+            self._is_warned = False  # the source has the last word, and roles change
             return
         if bool(self._why) == self._is_warned:
             return

@@ -35,7 +35,7 @@ class ReplicaSet:
         self.primary = primary
         self.replicas = tuple(replicas)
         self.discovery: Discovery | None = None
-        """What finds them; None if they were named."""
+        """The task that finds them; None if they were named."""
         self._members: dict[tuple[str, int], Replica] = {}
         """The replicas that were found, by host and port."""
         self._leaving: dict[Replica, asyncio.Task[None]] = {}

@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanag
 from typing import TypeVar
 
 from plainsql.database.pool.contexts import asynccontextmanager
+from plainsql.database.pool.lost_connection import ConnectionLostError
 from plainsql.database.pool.pooled_connection import PooledConnection
 from plainsql.database.pool.tenant_pool import TenantPool
 from plainsql.database.replicas.replica import ReplicaServer
@@ -40,6 +41,16 @@ class BlockPool(TenantPool):
         error = super().explain(raised, pooled, read_only=read_only)
         add_replica_note(error, self._pool.name)
         return error
+
+    def verifier(self, pooled: PooledConnection) -> Callable[[], object]:
+        settings = pooled.connection.get_settings()
+
+        def verify() -> None:
+            # A server that is promoted reports it before the end of its next statement.
+            if settings.in_hot_standby != "on":
+                raise ConnectionLostError("the server is no standby any more: it was promoted")
+
+        return verify
 
 
 @asynccontextmanager

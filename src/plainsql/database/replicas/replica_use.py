@@ -66,9 +66,8 @@ class ReplicaUse:
 
     def failed(self, error: Exception | None = None) -> None:
         """Record that it runs elsewhere, after an error or because nothing is proved any more."""
-        self.replica.read_failed(
-            was_lost=error is not None and (is_lost(error) or isinstance(error, ConnectError))
-        )
+        was_lost = error is not None and (is_lost(error) or isinstance(error, ConnectError))
+        self.replica.read_failed(error, was_lost=was_lost)
 
     def __enter__(self) -> Self:
         self.replica.in_flight += 1
@@ -89,6 +88,7 @@ async def find_replica(replicas: ReplicaSet | None, pool: TenantPool, demand: De
     if replica is None:
         if scope.is_in_block:
             return None  # it may see more before any replica is proved to have it
+        pool.check_loop()
         # What others write through the same database while this read waits is none of its matter.
         replica = await replicas.wait(scope if scope.is_monotonic else scope.copy(), demand)
     if replica is None or replica.server is None:

@@ -189,7 +189,7 @@ class Routed(Link):
 
 
 class _NotKeptError(Exception):
-    """What was known of a replica does not hold any more."""
+    """A replica may have less than what was known of it."""
 
 
 def _admit(use: ReplicaUse, call: Call | None) -> None:

@@ -67,6 +67,10 @@ class ScopedPool(TenantPool):
         """Return the pool of the same tenant with another scope, and other demands on replicas."""
         return ScopedPool(self._pool, self.tenant, scope, demand)
 
+    def check_loop(self) -> None:
+        """Raise ``PlainsqlError`` in another event loop, thread or process than that of the connections."""
+        self._connections.check_loop()
+
     def on(self, replica: DatabasePool) -> TenantPool:
         """Return the pool of a replica for the same tenant."""
         found = self._on_replicas.get(id(replica))

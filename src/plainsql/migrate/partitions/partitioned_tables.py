@@ -176,7 +176,7 @@ def _time(name: str, text: str) -> datetime | None:
     if text in ("MINVALUE", "MAXVALUE") or text.strip("'") in ("-infinity", "infinity"):
         return None
     if _FAR.fullmatch(text):
-        return None  # no partition of this age lies beyond it
+        return None  # no partition of this age is beyond it
     try:
         time = datetime.fromisoformat(text.strip("'"))
     except ValueError:

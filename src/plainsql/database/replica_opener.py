@@ -1,4 +1,4 @@
-"""The opening of replicas: a pool with a chain for each, which have the options of the primary's."""
+"""The opener of replicas: a pool with a chain for each, which have the options of the primary's."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from plainsql.patroni import PatroniClient
 from plainsql.replica_sources import Member, Patroni, Primary, Urls, member_url
 from plainsql.urls import hide_password
 
-__all__ = ["ReplicaOpening"]
+__all__ = ["ReplicaOpener"]
 
 _REPLICA_WAIT_S: Final = 1.0
 """Seconds that a read waits at most for a connection of a replica, before it runs on the primary."""
@@ -38,7 +38,7 @@ class ServerAddress(Protocol):
         ...
 
 
-class ReplicaOpening:
+class ReplicaOpener:
     """Opens the replicas that a source names, or finds."""
 
     def __init__(
@@ -72,7 +72,7 @@ class ReplicaOpening:
         return bool(self._named) or not isinstance(self._source, Urls)
 
     def make(self, pool: DatabasePool, servers: ServerIdentity) -> ReplicaSet:
-        """Return the replicas of a primary, of which none is reached yet.
+        """Return the replicas of a primary, none of which is reached yet.
 
         ``pool`` has the connections to the primary, and ``servers`` what is known of their server.
         """
