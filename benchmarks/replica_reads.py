@@ -1,4 +1,4 @@
-"""Point reads on two replicas against one server, and a session's read against a plain one.
+"""Point reads on two replicas against one server, and a session's reads and writes against plain ones.
 
 All servers run on this machine and share its processors: what a second machine adds is not seen here.
 """
@@ -57,6 +57,10 @@ async def _measure(db: plainsql.Database, rounds: int, calls: int) -> dict[str, 
         "primary, 1 task": lambda: _timed(db, 1, calls),
         "replica, 1 task": lambda: _timed(view, 1, calls),
         "session, 1 task": lambda: _timed(db.causal(max_wait=1), 1, calls),
+        "a write": lambda: _writes(db, calls // 10),
+        "a session's write": lambda: _writes(db.causal(), calls // 10),
+        "a transaction": lambda: _transactions(db, calls // 10),
+        "a session's transaction": lambda: _transactions(db.causal(), calls // 10),
         "session after a write": lambda: _after_writes(db, calls // 10),
         "primary after a write": lambda: _after_writes(db, calls // 10, plain=True),
         f"primary, {_TASKS} tasks": lambda: _timed(db, _TASKS, calls),
@@ -84,6 +88,23 @@ async def _timed(executor: Any, tasks: int, calls: int, db: plainsql.Database | 
     began = time.perf_counter()
     await asyncio.gather(*map(work, range(tasks)))
     return (time.perf_counter() - began) * 1e6 / (calls // tasks * tasks)
+
+
+async def _writes(on: Any, calls: int) -> float:
+    """Return the microseconds of a write."""
+    began = time.perf_counter()
+    for call in range(calls):
+        await counters.put(on, id=_KEYS + 1, n=call)
+    return (time.perf_counter() - began) * 1e6 / calls
+
+
+async def _transactions(on: Any, calls: int) -> float:
+    """Return the microseconds of a transaction of one write."""
+    began = time.perf_counter()
+    for call in range(calls):
+        async with on.transaction() as tx:
+            await counters.put(tx, id=_KEYS + 1, n=call)
+    return (time.perf_counter() - began) * 1e6 / calls
 
 
 async def _after_writes(db: plainsql.Database, calls: int, *, plain: bool = False) -> float:

@@ -34,15 +34,18 @@ def pgbouncer(
     users: Sequence[str] = (),
     size: int = 3,
     ignores: str = "extra_float_digits",
+    address: Path | None = None,
 ) -> Generator[Path]:
     """Start PgBouncer with ``size`` connections to the server, and yield the folder of its socket.
+
+    ``address``: the folder of the server's socket, if it is another one than the server's own.
 
     Skips the test where PgBouncer is not installed or cannot be run by this user.
     """
     program = _program()
     if program is None:
         pytest.skip("pgbouncer is not installed (Debian: apt-get install pgbouncer)")
-    host = unquote(server.url().partition("host=")[2].partition("&")[0])
+    host = address or server.socket.parent
     with tempfile.TemporaryDirectory(prefix="plainsql-pgbouncer-") as name:
         folder = Path(name)
         config = folder / "pgbouncer.ini"

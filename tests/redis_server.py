@@ -80,7 +80,7 @@ class RedisServer:
 
 
 def tls_options(authority: Authority, name: str) -> tuple[str, ...]:
-    """Return the options for a server with a certificate for a host; it takes clients without one."""
+    """Return the options for a server with a certificate for a host; clients need none."""
     certificate, key = authority.issue(name)
     files = ("--tls-cert-file", str(certificate), "--tls-key-file", str(key))
     return (*files, "--tls-ca-cert-file", str(authority.file), "--tls-auth-clients", "no")

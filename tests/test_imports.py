@@ -62,6 +62,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "application": FLOOR | {"settings"},
     "cache_times": FLOOR | {"settings", "setting_tables"},
     "connect_errors": FLOOR | {"conninfo"},
+    "replica_sources": FLOOR | {"conninfo", "settings"},
+    "patroni": FLOOR | {"replica_sources"},
     "layer_folders": {"errors", "settings"},
     "health": FLOOR | {"settings", "layer_folders", "migrate", "speed", "statements", "redis_connection"},
     "statements": {"deprecation", "duration_text", "errors"},
@@ -83,6 +85,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "fakes": CORE,
     "copy_output": CORE | {"copy_rows"},
     "vector": CORE | {"application", "connect_errors", "encoding", "plans", "pydantic_schema", "settings"},
+    "replication": FLOOR | {"statements"},
     "speed": CORE,
     "database": CORE
     | {
@@ -90,17 +93,20 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("copy_rows", "copy_output"),
         *("settings", "application", "conninfo", "connect_errors", "vector", "cache", "redis_connection"),
         *("cache_times", "codec", "credentials", "project_codecs"),
+        *("patroni", "replica_sources"),
         "encoding",
         "health",
         "layer_folders",
+        "replication",
     },
     "http_errors": CORE | {"database"},
+    "asgi": CORE | {"database", "replication"},
     "otel": CORE | {"conninfo", "database"},
     "sync": CORE
     | {
         *("copy_rows", "copy_output", "encoding", "settings", "application", "conninfo", "connect_errors"),
         *("vector", "cache", "redis_connection", "health", "layer_folders"),
-        *("codec", "credentials", "project_codecs"),
+        *("codec", "credentials", "project_codecs", "patroni", "replica_sources", "replication"),
     },
     "migrate": FLOOR
     | {"settings", "setting_tables", "conninfo", "connect_errors", "extension_names", "statements"},
@@ -111,8 +117,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "workload": CORE | {"settings", "layer_folders"},
     "analysis": CORE | {"application", "settings", "connect_errors", "embedded", "migrate", "schema"},
     "codegen": FLOOR | {"statements", "analysis", "codec"},
-    "redis_address": {"errors", "settings", "redis_tls"},
     "redis_tls": set(),
+    "redis_address": {"errors", "redis_tls", "settings"},
     "redis_explained": {"errors", "redis_address", "redis_majority", "redis_tls"},
     "redis_majority": {"redis_address", "redis_protocol"},
     "redis_sentinel": {"errors", "redis_address", "redis_majority", "redis_protocol"},

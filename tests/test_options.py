@@ -143,6 +143,9 @@ FUNCTIONS: dict[str, list[Function]] = {
     "transaction": [
         Function(plainsql.Database.transaction, lambda db, given: enter(db.transaction(**given))),
         Function(
+            plainsql.CausalSession.transaction, lambda db, given: enter(db.causal().transaction(**given))
+        ),
+        Function(
             GuestExecutor.transaction, lambda _, given: enter(plainsql.over(NO_POOL).transaction(**given))
         ),
         Function(sync.Database.transaction, lambda db, given: in_scripts(given, db.test_url)),
@@ -167,8 +170,20 @@ FUNCTIONS: dict[str, list[Function]] = {
             for kind in (sync.Database, sync.Pool)
         ),
     ],
-    "replica": [Function(plainsql.Database.replica, lambda db, given: db.replica(**given))],
-    "causal": [Function(plainsql.Database.causal, lambda db, given: db.causal(**given))],
+    "replica": [
+        Function(plainsql.Database.replica, lambda db, given: db.replica(**given)),
+        *(
+            Function(kind.replica, lambda db, given: of_sync(db, "replica", {}, given))
+            for kind in SYNC_DATABASES
+        ),
+    ],
+    "causal": [
+        Function(plainsql.Database.causal, lambda db, given: db.causal(**given)),
+        *(
+            Function(kind.causal, lambda db, given: of_sync(db, "causal", {}, given))
+            for kind in SYNC_DATABASES
+        ),
+    ],
     "lock": [Function(plainsql.Database.lock, lambda db, given: enter(call(db.lock, {"key": "k"}, given)))],
     "listen": [
         Function(plainsql.Database.listen, lambda db, given: call(db.listen, {"channel": "c"}, given)),
@@ -339,7 +354,7 @@ NO_OPTIONS = {
             "sync",
         ),
         *("AsyncExecutor", "SyncExecutor", "TenantDatabase", "Check", "Health", "json_default", "to_json"),
-        *("Page", "PageRequest", "AsyncTransactional", "SyncTransactional"),
+        *("Page", "PageRequest", "AsyncTransactional", "SyncTransactional", "CausalSession", "ReplicaView"),
     },
     "plainsql.database": {
         *("CausalSession", "ReplicaStats", "ReplicaView"),
@@ -357,6 +372,7 @@ NO_OPTIONS = {
     },
     "plainsql.sync": {
         *("Database", "GuestExecutor", "GuestPoolExecutor", "Isolation", "PoolStats"),
+        *("CausalSession", "PoolCausalSession", "PoolReplicaView", "ReplicaView"),
         *("TenantDatabase", "TenantPool", "Transaction"),
     },
     "plainsql.limits": {
@@ -451,6 +467,8 @@ def unfit(function: Function, name: str, option: str) -> list[Any]:
         "connect" in name or name == "sync.Pool"
     ):  # another error says what is wrong with a URL
         given = [value for value in given if not isinstance(value, str)]
+    if option == "replicas":  # none of them
+        given = [value for value in given if value != []]
     if option == "cache":  # None is its former value, which works with a warning
         given = [value for value in given if value is not None]
     if "None" in types:

@@ -221,7 +221,7 @@ def bare(scheme: str, password: str) -> list[str]:
     return [] if ":" in password else [f"{scheme}://{password}@h"]
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=20)
 @given(PASSWORDS)
 def test_no_error_of_connecting_shows_a_part_of_a_password(password: str) -> None:
     for url in urls_with(password):

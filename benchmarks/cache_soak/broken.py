@@ -83,7 +83,7 @@ class NoWait(RedisStore):
     """A write on a new master returns while others still read from the former one."""
 
     async def begin(self, token: str, touched: Touched, ttl: float) -> None:
-        """Query the master first: this writer is always among the first to use a new one."""
+        """Read the topology first: this writer is always among the first to know the master."""
         await self.link.topology()
         await super().begin(token, touched, ttl)
 

@@ -21,6 +21,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=default.rounds)
     parser.add_argument("--tasks", type=int, default=default.tasks, help="asynchronous writers")
     parser.add_argument("--threads", type=int, default=default.threads, help="synchronous writers")
+    parser.add_argument("--readers", type=int, default=default.readers, help="readers from replicas")
     parser.add_argument(
         "--asynchronous", action="store_true", help="replicas that lag, to try the checks: writes are lost"
     )
@@ -31,6 +32,7 @@ def main() -> int:
         options.rounds,
         options.tasks,
         options.threads,
+        options.readers,
         synchronous=not options.asynchronous,
     )
     logging.getLogger("psycopg.pool").setLevel(logging.ERROR)  # it reports each lost connection
@@ -41,7 +43,7 @@ def main() -> int:
         return 2
     result = {"violations": report.verdict.violations, "late": report.late, **asdict(report)}
     print(json.dumps(result))
-    return 1 if report.verdict.violations or report.late else 0
+    return 1 if report.verdict.violations or report.late or report.reading.missed else 0
 
 
 if __name__ == "__main__":

@@ -159,6 +159,10 @@ class Cluster:
             "?target_session_attrs=read-write&sslmode=disable&connect_timeout=2"
         )
 
+    def patroni_url(self) -> str:
+        """Return Patroni as the source of the replicas, through the proxies of its REST API."""
+        return "patroni+http://" + ",".join(f"127.0.0.1:{node.rest.port}" for node in self.nodes.values())
+
     def direct_url(self, node: Node) -> str:
         """Return the URL of one server, past the proxies."""
         return f"postgresql://postgres:{self._password}@127.0.0.1:{node.port}/{DATABASE}?sslmode=disable"

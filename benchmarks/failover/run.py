@@ -11,6 +11,7 @@ from typing import Final
 
 from benchmarks.failover.cluster import Cluster, Node, open_cluster
 from benchmarks.failover.load import Load, Verdict
+from benchmarks.failover.readers import Readers, Reading
 
 __all__ = ["SCENARIOS", "Failover", "Plan", "Report", "run"]
 
@@ -18,6 +19,9 @@ _CALM_S: Final = 2.0
 """Seconds of undisturbed writes before and after each failover."""
 _LIMIT_S: Final = 1.0
 """The promise: seconds from the promotion to the first write that succeeds."""
+_JOINED_S: Final = 10.0
+"""Seconds in which a former primary is found, and serves reads as a replica. There is a request to Patroni
+every five."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +32,7 @@ class Plan:
     rounds: int = 1
     tasks: int = 8
     threads: int = 2
+    readers: int = 4
     synchronous: bool = True
     """False to try the checks: what only the former primary has is lost, and must be found."""
 
@@ -45,6 +50,8 @@ class Failover:
     """From the promotion to the first write of the asynchronous side."""
     first_write_sync: float
     """The same, of the synchronous side."""
+    first_read: float
+    """From the time at which the cluster is whole again to the first read on the former primary."""
 
 
 @dataclass(slots=True)
@@ -53,12 +60,19 @@ class Report:
 
     failovers: list[Failover] = field(default_factory=list)
     verdict: Verdict = field(default_factory=Verdict)
+    reading: Reading = field(default_factory=Reading)
     limit: float = _LIMIT_S
 
     @property
     def late(self) -> list[str]:
-        """The failovers after which the asynchronous side wrote too late."""
-        return [one.scenario for one in self.failovers if one.first_write > self.limit]
+        """The failovers after which the asynchronous side wrote too late, or did not read from the former
+        primary.
+        """
+        return [
+            one.scenario
+            for one in self.failovers
+            if one.first_write > self.limit or one.first_read > _JOINED_S
+        ]
 
 
 async def _switchover(cluster: Cluster, leader: Node) -> None:
@@ -93,21 +107,23 @@ async def run(plan: Plan, say: Callable[[str], object]) -> Report:
     async with open_cluster(synchronous=plan.synchronous) as cluster:
         say("the cluster runs")
         load = Load(cluster.url(), plan.tasks, plan.threads)
+        readers = Readers(cluster.url(), cluster.patroni_url(), plan.readers)
 
         async def work() -> None:
             for scenario in [*(plan.scenarios or SCENARIOS)] * plan.rounds:
                 await asyncio.sleep(_CALM_S)
-                report.failovers.append(await _fail_over(cluster, load, scenario))
+                report.failovers.append(await _fail_over(cluster, load, readers, scenario))
                 say(str(report.failovers[-1]))
             await asyncio.sleep(_CALM_S)
 
-        await load.run(work)
+        await load.run(lambda: readers.run(work))
+        report.reading = readers.result
         leader = await cluster.settled()
         report.verdict = await asyncio.to_thread(load.judge, cluster.direct_url(leader))
     return report
 
 
-async def _fail_over(cluster: Cluster, load: Load, scenario: str) -> Failover:
+async def _fail_over(cluster: Cluster, load: Load, readers: Readers, scenario: str) -> Failover:
     leader = await cluster.settled()
     watching = asyncio.ensure_future(cluster.promotion(leader))
     began = time.monotonic()
@@ -120,6 +136,7 @@ async def _fail_over(cluster: Cluster, load: Load, scenario: str) -> Failover:
         leader.start(cluster.patroni)
     leader.heal()
     await cluster.settled()
+    first_read = await readers.until_read_from(leader, 2 * _JOINED_S)
     return Failover(
         scenario,
         leader.name,
@@ -127,6 +144,7 @@ async def _fail_over(cluster: Cluster, load: Load, scenario: str) -> Failover:
         round(at - began, 2),
         round(first["async"], 3),
         round(first["sync"], 3),
+        round(first_read, 2),
     )
 
 

@@ -221,10 +221,10 @@ class ClusterFaults(Faults):
         self._until_left(slot, master)
 
     def _take_over_unnoticed(self) -> None:
-        """Have a replica that is behind take the place of its master, to which no message of it comes.
+        """Have a replica that is behind take the place of its master, which no node can inform.
 
-        The former master serves programs until its node timeout, and reads after that too. Half of the
-        programs may be cut off from the others, and learn of it no sooner.
+        The former master serves the programs that use it, until its node timeout and reads after that too.
+        Half of the programs may be cut off from the others, and learn of nothing either.
         """
         programs: Programs = self.random.choice(("none", "none", "second"))
         slot, master, replica = self._master(self._names if programs == "second" else None)

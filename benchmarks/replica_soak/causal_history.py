@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -54,29 +54,45 @@ class Verdict:
     on_replicas: int = 0
     violations: Counter[str] = field(default_factory=Counter)
     """By kind."""
+    lost: int = 0
+    """Writes that were acknowledged and are gone since a failover."""
     examples: list[str] = field(default_factory=list)
 
 
-def judge(events: Iterable[Event], primary: str = "") -> Verdict:
+def judge(
+    events: Iterable[Event], primary: str = "", *, kept: Container[tuple[int, int]] | None = None
+) -> Verdict:
     """Compare each read with what it had to see. The events of a chain are in their order.
 
-    ``primary``: the name of the server whose reads are not counted as those on replicas.
+    ``primary``: the name of the server whose reads are not counted as those on replicas. ``kept``: the values
+    of the counters that no failover has lost; None for all. No read has to see a value that was lost.
     """
     verdict = Verdict()
     events = list(events)
-    acknowledged = _Acknowledged(event for event in events if isinstance(event, Write))
+    if kept is not None:
+        verdict.lost = sum(
+            isinstance(event, Write) and (event.key, event.value) not in kept for event in events
+        )
+    acknowledged = _Acknowledged(
+        event
+        for event in events
+        if isinstance(event, Write) and (kept is None or (event.key, event.value) in kept)
+    )
     seen: dict[tuple[int, int], int] = {}
     for event in events:
         at = (event.chain, event.key)
+        is_kept = kept is None or (event.key, event.value) in kept
         if isinstance(event, Write):
             verdict.writes += 1
-            seen[at] = max(seen.get(at, 0), event.value)
+            if is_kept:
+                seen[at] = max(seen.get(at, 0), event.value)
             continue
         verdict.reads[event.kind] += 1
         verdict.on_replicas += bool(event.server) and event.server != primary
         if event.kind == "causal":
             wanted = seen.get(at, 0)
-            seen[at] = max(wanted, event.value)
+            if is_kept:
+                seen[at] = max(wanted, event.value)
         else:
             program = event.program if event.kind == "own" else None
             wanted = acknowledged.before(event.started - event.max_lag, event.key, program)

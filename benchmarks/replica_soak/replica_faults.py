@@ -5,50 +5,54 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-import shutil
 import signal
 from collections import Counter
-from contextlib import suppress
-from pathlib import Path
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
 from typing import Final
 
-from plainsql import embedded
+from benchmarks.replica_soak.failovers import FAILOVERS
+from benchmarks.replica_soak.servers import Addresses, start_again
 from plainsql.embedded import EmbeddedServer
 from plainsql.errors import EmbeddedServerError
 
-__all__ = ["FAULTS", "ReplicaFaults", "start_replica"]
+__all__ = ["FAULTS", "ReplicaFaults"]
 
 _LATE_MS: Final = 400
-
-
-def start_replica(primary: EmbeddedServer, folder: Path) -> EmbeddedServer:
-    """Start a replica in a folder, which keeps its address."""
-    return embedded.start(folder, replica_of=primary, settings={"fsync": "off"})
 
 
 class ReplicaFaults:
     """Makes a random fault of a random replica, one at a time."""
 
-    def __init__(self, primary: EmbeddedServer, replicas: list[EmbeddedServer], seed: int) -> None:
-        self._primary = primary
+    def __init__(
+        self, primary: EmbeddedServer, replicas: list[EmbeddedServer], addresses: Addresses, seed: int
+    ) -> None:
+        self.primary = primary
         self.replicas = replicas
+        self._addresses = addresses
         self._random = random.Random(seed)
         self.done: Counter[str] = Counter()
 
-    async def run(self, pause: float, faults: list[str]) -> None:
-        """Make faults until the task is cancelled, the first of each kind in turn."""
+    async def run(self, pause: float, faults: list[str], is_over: Callable[[], bool]) -> None:
+        """Make faults until the time is up, the first of each kind in turn."""
         coming = list(faults)
-        while True:
+        while not is_over():
             await asyncio.sleep(pause)
             kind = coming.pop(0) if coming else self._random.choice(faults)
-            at = self._random.randrange(len(self.replicas))
-            await FAULTS[kind](self, at)
+            if kind in FAILOVERS:
+                await FAILOVERS[kind](self)
+            else:
+                await FAULTS[kind](self, self._random.randrange(len(self.replicas)))
             self.done[kind] += 1
 
-    def stop_replicas(self) -> None:
-        """Stop the replicas that there are now."""
-        for replica in self.replicas:
-            replica.stop()
+    def stop_servers(self) -> None:
+        """Stop the servers that there are now."""
+        for server in (*self.replicas, self.primary):
+            server.stop()
+
+    def unreachable(self, server: EmbeddedServer) -> AbstractContextManager[None]:
+        """Take the address of a server away for a block."""
+        return self._addresses.without(server)
 
     async def _pause(self, at: int) -> None:
         replica = self.replicas[at]
@@ -81,15 +85,27 @@ class ReplicaFaults:
         if pid:
             os.kill(int(pid), signal.SIGKILL)
 
+    async def _switch(self, at: int) -> None:
+        """Lead the address of a replica to the other one and back, as a balancer does; cut what is open."""
+        replica, other = self.replicas[at], self.replicas[at - 1]
+        for target in (other, replica):
+            self._addresses.lead(replica, target)
+            with suppress(EmbeddedServerError):
+                await asyncio.to_thread(self._kill_connection, replica)
+            await asyncio.sleep(self._random.uniform(0.2, 1.0))
+
+    def _kill_connection(self, replica: EmbeddedServer) -> None:
+        replica.execute(
+            "select pg_terminate_backend(a.pid) from pg_stat_activity as a"
+            " where a.datname = 'soak' order by random() limit 1"
+        )
+
     async def _promote(self, at: int) -> None:
         replica = self.replicas[at]
         await asyncio.to_thread(replica.promote)
         await asyncio.to_thread(replica.execute, "update counters.counters set n = 0", "soak")
         await asyncio.sleep(1.0)
-        folder = replica.folder
-        await asyncio.to_thread(replica.stop)
-        await asyncio.to_thread(shutil.rmtree, folder)
-        self.replicas[at] = await asyncio.to_thread(start_replica, self._primary, folder)
+        self.replicas[at] = await asyncio.to_thread(start_again, self.primary, replica, is_new=True)
 
 
 FAULTS: Final = {
@@ -98,4 +114,5 @@ FAULTS: Final = {
     "restart": ReplicaFaults._restart,
     "crash": ReplicaFaults._crash,
     "promote": ReplicaFaults._promote,
+    "switch": ReplicaFaults._switch,
 }

@@ -12,6 +12,7 @@
 
     Tenant = Annotated[plainsql.TenantDatabase, Depends(tenant_database)]
     TenantTx = Annotated[plainsql.Transaction, transaction(tenant_database)]
+    TenantSession = Annotated[plainsql.CausalSession, session(tenant_database)]
 """
 
 from __future__ import annotations
@@ -21,16 +22,17 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import cache
 from typing import Annotated, Any
 
-from fastapi import Depends, FastAPI, WebSocket
+from fastapi import Depends, FastAPI, WebSocket, params
 from fastapi.requests import HTTPConnection, Request
 from fastapi.responses import JSONResponse, Response
 from starlette.websockets import WebSocketState
 
 import plainsql
+from plainsql.asgi import COOKIE, PositionCookie, causal
 from plainsql.errors import SettingsError
 from plainsql.http_errors import answer_to, answered_errors, log_answer
 
-__all__ = ["Db", "Tx", "connected", "database", "install", "lifespan", "transaction"]
+__all__ = ["Db", "Tx", "connected", "database", "install", "lifespan", "session", "transaction"]
 
 Connect = Callable[[], AbstractAsyncContextManager[plainsql.Database]]
 
@@ -69,10 +71,11 @@ def database(connection: HTTPConnection) -> plainsql.Database:
 
 
 @cache  # A route with two of them has one transaction: FastAPI knows a dependency by its function.
-def transaction(of: Callable[..., Any] = database) -> Any:
+def transaction(of: Any = database) -> Any:
     """Return the dependency that runs a route in a transaction of the database that ``of`` returns.
 
-    ``of`` is a dependency, such as the one that returns the database of the request's tenant. The transaction
+    ``of`` is a dependency, such as the one that returns the database of the request's tenant, or
+    ``session(tenant_database)`` if the client's next request must see the transaction. The transaction
     commits when the route returns, before the response is sent, so a commit that fails is not answered with
     success. It rolls back if the route raises, an ``HTTPException`` too.
     """
@@ -82,17 +85,51 @@ def transaction(of: Callable[..., Any] = database) -> Any:
             yield tx
 
     # FastAPI reads the annotations of the function; this one names a local variable.
-    run.__annotations__ = {"db": Annotated[Any, Depends(of)]}
+    run.__annotations__ = {"db": Annotated[Any, _dependency(of)]}
     return Depends(run, scope="function")
 
 
-def install(app: FastAPI, *, live: str | None = "/livez", ready: str | None = "/readyz") -> None:
+@cache
+def session(of: Any = database, *, cookie: str = COOKIE, **options: float) -> Any:
+    """Return the dependency for a session of ``db.causal``, which continues the client's last one.
+
+    Its reads run on replicas, and see what the client's earlier requests have written. It needs
+    ``install(app, position_cookie=…)``.
+
+    Args:
+        of: a dependency that returns the database, such as the one of the request's tenant.
+        cookie: the name of the cookie, as in ``install``.
+        options: ``max_lag`` and ``max_wait``, as in ``db.causal``.
+    """
+
+    async def run(connection: HTTPConnection, db: Any) -> AsyncIterator[plainsql.CausalSession]:
+        async with causal(connection.scope, db, cookie=cookie, **options) as found:
+            yield found
+
+    run.__annotations__ = {"connection": HTTPConnection, "db": Annotated[Any, _dependency(of)]}
+    return Depends(run, scope="function")
+
+
+def _dependency(of: Any) -> Any:
+    return of if isinstance(of, params.Depends) else Depends(of)
+
+
+def install(
+    app: FastAPI,
+    *,
+    live: str | None = "/livez",
+    ready: str | None = "/readyz",
+    position_cookie: str | None = None,
+) -> None:
     """Add the handlers of plainsql's errors and the routes of an orchestrator's health checks.
 
     ``live`` answers 200 as long as the process does. ``ready`` answers 200 if the database can be used, and
     503 otherwise, with the state of each check. Without a path there is no such route. A handler that the
-    application has added for one of the errors stays.
+    application has added for one of the errors stays. ``position_cookie`` names the cookie of ``session``,
+    such as ``plainsql.asgi.COOKIE``.
     """
+    if position_cookie is not None:
+        app.add_middleware(PositionCookie, cookie=position_cookie)
     # Starlette's annotation knows no handler for requests and websockets.
     answer: Any = _answer
     for error in answered_errors():

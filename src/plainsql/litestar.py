@@ -26,6 +26,7 @@ from litestar.plugins import InitPlugin
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 import plainsql
+from plainsql.asgi import add_cookie, begin, causal
 from plainsql.http_errors import answer_to, answered_errors, log_answer
 
 __all__ = ["PlainsqlPlugin"]
@@ -44,18 +45,21 @@ class PlainsqlPlugin(InitPlugin):
         tenant: Callable[[plainsql.Database, Request[Any, Any, Any]], Any] | None = None,
         live: str | None = "/livez",
         ready: str | None = "/readyz",
+        position_cookie: str | None = None,
     ) -> None:
         """Take the function that opens the database.
 
         With ``tenant``, ``db`` and ``tx`` are of the tenant whose database it returns. It may be
         asynchronous, and it may raise, for example ``NotAuthorizedException``. For a websocket it gets the
         ``WebSocket``. ``live`` and ``ready`` are the paths of an orchestrator's health checks; ``None`` for
-        no such route.
+        no such route. With ``position_cookie``, the name of a cookie such as ``plainsql.asgi.COOKIE``,
+        handlers take ``session`` as well: a session of ``db.causal`` that continues the client's last one.
         """
         self._connect = connect
         self._tenant = tenant
         self._live = live
         self._ready = ready
+        self._cookie = position_cookie
 
     def on_app_init(self, app_config: AppConfig) -> AppConfig:
         """Add the lifespan, the dependencies ``db`` and ``tx``, the error handlers and the health checks."""
@@ -64,6 +68,10 @@ class PlainsqlPlugin(InitPlugin):
         app_config.dependencies.setdefault("db", Provide(self._database))
         app_config.dependencies.setdefault("tx", Provide(_transaction))
         app_config.middleware.insert(0, _transactions_ended)
+        if self._cookie is not None:
+            app_config.dependencies.setdefault("session", Provide(self._session))
+            # A hook, and no middleware: an answer to an error does not pass through those.
+            app_config.before_send.append(self._send_position)
         for error in answered_errors():
             app_config.exception_handlers.setdefault(error, _answer)
         # Litestar's authentication leaves out routes with this key: an orchestrator has no login.
@@ -83,6 +91,18 @@ class PlainsqlPlugin(InitPlugin):
         db: plainsql.Database = state.plainsql
         found = db if self._tenant is None else self._tenant(db, request)
         return await found if isawaitable(found) else found
+
+    async def _session(self, db: NamedDependency[Any], scope: Scope) -> AsyncIterator[Any]:
+        assert self._cookie is not None
+        request: Any = scope
+        begin(request, self._cookie)
+        async with causal(request, db, cookie=self._cookie) as session:
+            yield session
+
+    async def _send_position(self, message: Any, scope: Scope) -> None:
+        assert self._cookie is not None
+        request: Any = scope
+        add_cookie(message, request, self._cookie)
 
 
 async def _transaction(db: NamedDependency[Any], scope: Scope) -> AsyncIterator[Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-__all__ = ["Kind", "quoted", "shown", "text_fault"]
+__all__ = ["Kind", "item_shown", "quoted", "shown", "text_fault"]
 
 
 class Kind(NamedTuple):
@@ -28,6 +28,13 @@ def shown(value: object) -> str:
     if isinstance(value, str):
         return "an empty str" if not value else text_fault(value) or "str"
     return type(value).__name__
+
+
+def item_shown(value: object, fits: Callable[[Any], bool]) -> str:
+    """Return the first item of a list that does not fit, as a message shows it; else the whole value."""
+    if not isinstance(value, list | tuple):
+        return shown(value)
+    return next(f"{shown(one)} as item {at}" for at, one in enumerate(value, 1) if not fits(one))
 
 
 def quoted(value: object) -> str:

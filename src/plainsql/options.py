@@ -22,6 +22,7 @@ from typing import Any, Final
 from plainsql.duration_text import seconds_of
 from plainsql.errors import OptionError
 from plainsql.option_values import Kind
+from plainsql.option_values import item_shown as _item_shown
 from plainsql.option_values import quoted as _quoted
 from plainsql.option_values import shown as _shown
 from plainsql.option_values import text_fault as _text_fault
@@ -143,6 +144,11 @@ _NAMES: Final = Kind(
     lambda value: (
         isinstance(value, Sequence) and not isinstance(value, str) and all(_NAME.fits(one) for one in value)
     ),
+)
+_REPLICAS: Final = Kind(
+    "a list of URLs (str), the name of what finds them (str) or None",
+    lambda value: value is None or _NAME.fits(value) or _NAMES.fits(value),
+    lambda value: _item_shown(value, _NAME.fits),
 )
 _ROWS: Final = Kind(
     "rows, as an iterable, an async one or a table in Arrow's format",
@@ -287,6 +293,7 @@ _SYNC_CONNECT: Final = {
     "redis": _or_none(_NAME._replace(expected="the URL of a Redis (str)")),
     "on_cache_failure": _choice("commit", "fail"),
     "cache_prefix": _or_none(_NAMESPACE),
+    "replicas": _REPLICAS,
 }
 
 _ISOLATION: Final = _choice("read committed", "repeatable read", "serializable")
@@ -372,7 +379,7 @@ OPTIONS: Final[Mapping[str, Mapping[str, Kind]]] = {
         "cache_outbox": _FLAG,
         "cache_prefix": _or_none(_NAMESPACE),
         "cache_ttl": _or_none(_CACHE_TIMES),
-        "replicas": _or_none(_NAMES._replace(expected="a list of URLs (str)")),
+        "replicas": _REPLICAS,
     },
     "replica": {**_ON_REPLICAS, "own_writes": _FLAG},
     "causal": {
@@ -402,6 +409,7 @@ OPTIONS: Final[Mapping[str, Mapping[str, Kind]]] = {
         "work": Kind("a function", callable),
         "attempts": _whole(1),
         "isolation": _or_none(_ISOLATION),
+        "read_only": _FLAG,
         "on_retry": _HOOK,
     },
     "tenant": {

@@ -88,14 +88,19 @@ class Telemetry:
                 if replica.lag is not None:
                     yield metrics.Observation(replica.lag, {"db.client.connection.pool.name": replica.name})
 
+        def up(_: metrics.CallbackOptions) -> Iterable[metrics.Observation]:
+            for replica in db.stats().replicas:
+                of_pool = {"db.client.connection.pool.name": replica.name}
+                yield metrics.Observation(int(replica.state == "ok"), of_pool)
+
         create = self._meter.create_observable_up_down_counter
         create("db.client.connection.count", [connections], "{connection}", "Connections, by their state")
         create("db.client.connection.max", [most], "{connection}", "Connections at the most")
         create("db.client.connection.pending_requests", [waiting], "{request}", "Calls that wait for one")
-        if db.stats().replicas:
-            self._meter.create_observable_gauge(
-                "plainsql.replica.lag", [lag], "s", "Seconds that a replica is behind the primary at most"
-            )
+        # Also without replicas now: they may be found later.
+        gauge = self._meter.create_observable_gauge
+        gauge("plainsql.replica.lag", [lag], "s", "Seconds that a replica is behind the primary at most")
+        gauge("plainsql.replica.up", [up], "1", "1 if reads go to a replica, 0 if none do")
 
     def _server(self, url: str) -> dict[str, Any]:
         """Return the place of the server that answered, one of several."""
@@ -116,7 +121,8 @@ class Telemetry:
         if call.error is None:
             self._rows.record(call.rows, attributes)
         if not call.in_transaction:
-            self._wait.record(call.lease_wait, self._pool)
+            of_pool = {"db.client.connection.pool.name": call.server} if call.server else self._pool
+            self._wait.record(call.lease_wait, of_pool)
         span = self._tracer.start_span(
             query.name,
             kind=SpanKind.CLIENT,

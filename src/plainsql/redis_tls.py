@@ -22,8 +22,8 @@ _EXPIRED = 10
 class TlsPool(ConnectionPool):
     """A pool of redis-py whose connections share one TLS context.
 
-    Making one blocks the event loop for some 20 ms, because it reads the authorities of the system. It is
-    made again if one of the URL's files has changed, as certificates do that are renewed.
+    Making one takes 20 ms, in which the event loop is blocked: it reads the authorities of the system. It
+    is made again if one of the URL's files has changed, as certificates do that are renewed.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:

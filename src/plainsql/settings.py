@@ -32,6 +32,7 @@ __all__ = [
     "database_url",
     "hide_password",
     "redis_url",
+    "replica_variable",
     "resolve_database",
     "resolve_scratch",
     "scratch_source",
@@ -410,10 +411,17 @@ def database_url(url: str | None = None, *, environ: Mapping[str, str] | None = 
 
 
 def configured_replicas(*, environ: Mapping[str, str] | None = None) -> tuple[str, ...]:
-    """Return the URLs of the replicas of the configured database, which spaces divide in the environment."""
+    """Return the URLs of the replicas of the configured database, which spaces divide in the environment; or
+    the name of what finds them.
+    """
     environ = os.environ if environ is None else environ
+    return tuple(environ.get(replica_variable(), "").split())
+
+
+def replica_variable() -> str:
+    """Return the name of the variable for the replicas of the configured database."""
     name = _selected.get() or Project.load().name
-    return tuple(environ.get(_url_variable(name).replace("_URL", "_REPLICA_URLS"), "").split())
+    return _url_variable(name).replace("_URL", "_REPLICA_URLS")
 
 
 def required_database_url(url: str | None = None) -> str:

@@ -14,7 +14,7 @@ from urllib.parse import quote, unquote, unquote_to_bytes
 from plainsql.errors import ConnectError
 from plainsql.options import nearest
 
-__all__ = ["HIDDEN", "PARAMETERS", "hide_password", "plain_url", "read_url", "write_url"]
+__all__ = ["HIDDEN", "PARAMETERS", "hide_password", "plain_url", "read_url", "write_address", "write_url"]
 
 
 def _names(text: str) -> frozenset[str]:
@@ -113,7 +113,7 @@ def hide_password(url: str) -> str:
     if not separator or not re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*", scheme):
         # libpq's other form, or no URL at all.
         try:
-            return hide_password(_as_address(_read_keywords(url.strip()))) if "=" in url else "***"
+            return hide_password(write_address(_read_keywords(url.strip()))) if "=" in url else "***"
         except ConnectError:
             return "***"
     # Drivers differ on where a password ends that holds a / ? # or @ as it is: for us, at the last @.
@@ -147,9 +147,9 @@ def _shown(item: str) -> str:
     return f"{key}={'***' if name in HIDDEN else value}"
 
 
-def _as_address(given: Mapping[str, str]) -> str:
-    """Write the parameters of libpq's other form as a URL."""
-    password = ":***" if "password" in given else ""
+def write_address(given: Mapping[str, str]) -> str:
+    """Return the URL that has these parameters, with its hosts where readers look for them."""
+    password = f":{quote(given['password'], safe='')}" if "password" in given else ""
     user = quote(given.get("user", ""), safe="")
     hosts = (given.get("host") or given.get("hostaddr") or "").split(",")
     ports = (given.get("port") or "").split(",")
@@ -161,7 +161,8 @@ def _as_address(given: Mapping[str, str]) -> str:
         names = [f"[{host}]" if ":" in host else host for host in hosts]
         pairs = zip(names, ports, strict=True)
         address = ",".join(f"{host}:{port}" if port else host for host, port in pairs)
-        more = {name: value for name, value in more.items() if name not in ("host", "hostaddr", "port")}
+        placed = ("host", "port") if given.get("host") else ("hostaddr", "port")
+        more = {name: value for name, value in more.items() if name not in placed}
     query = "&".join(f"{name}={quote(value, safe='')}" for name, value in more.items())
     at = "@" if user or password else ""
     return f"postgresql://{user}{password}{at}{address}/{quote(given.get('dbname', ''), safe='')}" + (

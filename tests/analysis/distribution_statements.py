@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 from psycopg import RawCursor
 
-__all__ = ["SCHEMA", "STATEMENTS", "TENANT", "scanned_partitions"]
+__all__ = ["SCHEMA", "STATEMENTS", "TENANT", "rows_of", "scanned_partitions"]
 
 TENANT = 7
 PARTITIONS = 5
@@ -134,7 +134,7 @@ STATEMENTS: tuple[tuple[str, str], ...] = (
         "select o.id from orders as o join customers as c on c.id = o.customer_id where o.tenant_id = $1",
     ),
     (
-        "across",
+        "joined",
         (
             "select o.id from orders as o full join customers as c"
             " on c.tenant_id = o.tenant_id and c.id = o.customer_id where o.total = $1"
@@ -207,7 +207,7 @@ STATEMENTS: tuple[tuple[str, str], ...] = (
         ),
     ),
     (
-        "across",
+        "unseen",
         (
             "with recent as materialized (select o.tenant_id, o.id from orders as o)"
             " select r.id from recent as r where r.tenant_id = $1"
@@ -391,15 +391,24 @@ STATEMENTS: tuple[tuple[str, str], ...] = (
 def scanned_partitions(connection: psycopg.Connection[Any], sql: str) -> set[str]:
     """Run a statement for one tenant, undo it, and return the partitions that it scanned."""
     with connection.transaction(force_rollback=True), RawCursor(connection) as cursor:
-        cursor.execute("select set_config('app.jwt_tenant', $1, true)", [str(TENANT)])
-        value: list[int | str] = [TENANT] if "$1" in sql else []
-        if "$1::text" in sql:
-            value = ["a"]
-        explain = f"explain (analyze, costs off, timing off, summary off, format json) {sql}"
-        cursor.execute(explain.encode(), value)
+        _run(cursor, f"explain (analyze, costs off, timing off, summary off, format json) {sql}")
         row = cursor.fetchone()
     assert row is not None
     return {name.rpartition("_")[2] for name in _scans(row[0][0]["Plan"])}
+
+
+def rows_of(connection: psycopg.Connection[Any], sql: str) -> list[str]:
+    """Run a statement for one tenant, undo it, and return its rows, or their number, in one order."""
+    with connection.transaction(force_rollback=True), RawCursor(connection) as cursor:
+        _run(cursor, sql)
+        return sorted(map(str, cursor.fetchall())) if cursor.description else [str(cursor.rowcount)]
+
+
+def _run(cursor: RawCursor[Any], sql: str) -> None:
+    cursor.execute("select set_config('app.jwt_tenant', $1, true)", [str(TENANT)])
+    # As text, so that the server decides on the type, as it does in an analysis.
+    value = ["a" if "$1::text" in sql else str(TENANT)] if "$1" in sql else []
+    cursor.execute(sql.encode(), value)
 
 
 def _scans(plan: dict[str, Any]) -> Iterator[str]:

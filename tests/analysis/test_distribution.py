@@ -9,7 +9,8 @@ import psycopg
 import pytest
 
 from plainsql.analysis import Analyser, RefusedError
-from tests.analysis.distribution_statements import SCHEMA, STATEMENTS, TENANT, scanned_partitions
+from tests.analysis.distribution_attacks import ATTACK_SCHEMA, ATTACKS, CITUS_NOTES
+from tests.analysis.distribution_statements import SCHEMA, STATEMENTS, TENANT, rows_of, scanned_partitions
 from tests.analysis.generate_tenants import StatementGenerator
 
 
@@ -17,6 +18,7 @@ from tests.analysis.generate_tenants import StatementGenerator
 def partitioned(database_url: str) -> Generator[psycopg.Connection[Any]]:
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute(SCHEMA.encode())
+        connection.execute(ATTACK_SCHEMA.encode())
         connection.execute("analyze")
         yield connection
 
@@ -26,11 +28,11 @@ def found(partitioned: psycopg.Connection[Any]) -> dict[str, Any]:
     with Analyser(partitioned) as analyser:
         return {
             sql: analyser.distribution(sql, ("tenant",), column="tenant_id", reference=["public.countries"])
-            for _, sql in STATEMENTS
+            for _, sql in (*STATEMENTS, *ATTACKS, *CITUS_NOTES)
         }
 
 
-@pytest.mark.parametrize(("kind", "sql"), STATEMENTS)
+@pytest.mark.parametrize(("kind", "sql"), [*STATEMENTS, *ATTACKS])
 def test_the_tenants_of_a_statement_are_those(kind: str, sql: str, found: dict[str, Any]) -> None:
     assert (found[sql].kind, found[sql].because) == (kind, found[sql].because)
     assert found[sql].fits or found[sql].hint
@@ -50,6 +52,33 @@ def test_statements_of_one_tenant_scan_one_partition(
             assert partitions <= {*expected}, sql
             counted += bool(partitions)
     assert counted > 20
+
+
+def test_rows_of_other_tenants_change_nothing(
+    partitioned: psycopg.Connection[Any], found: dict[str, Any]
+) -> None:
+    of_one = [
+        sql
+        for sql, distribution in found.items()
+        if distribution.kind in ("tenant", "unseen") and "random()" not in sql
+    ]
+    assert len(of_one) > 60
+    with partitioned.transaction(force_rollback=True):
+        before = {sql: rows_of(partitioned, sql) for sql in of_one}
+        partitioned.execute("set local session_replication_role = replica")
+        for table in ("customers", "orders", "letters", "big"):
+            partitioned.execute(f"delete from {table} where tenant_id <> {TENANT}".encode())
+        partitioned.execute("set local session_replication_role = origin")
+        for sql in of_one:
+            assert rows_of(partitioned, sql) == before[sql], sql
+    assert sum(bool(rows) for rows in before.values()) > 40
+
+
+@pytest.mark.parametrize(("note", "sql"), CITUS_NOTES)
+def test_what_citus_does_otherwise_is_noted(note: str, sql: str, found: dict[str, Any]) -> None:
+    assert found[sql].kind == "tenant"
+    notes = found[sql].citus
+    assert notes == () if not note else any(note in each for each in notes)
 
 
 def test_statements_of_all_tenants_scan_all_partitions(

@@ -10,14 +10,17 @@ import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from urllib.parse import quote
 
 import msgspec
 import psycopg
 import pytest
+from psycopg.sql import SQL, Identifier
 
 from plainsql.backup import BackupError, Manifest, create_dump, restore_dump
+from plainsql.backup.backup_folder import new_folder
 from plainsql.backup.child_process import running
-from plainsql.backup.manifest import MANIFEST, read_manifest
+from plainsql.backup.manifest import MANIFEST, authenticate, read_manifest
 from plainsql.cli.app import main
 from plainsql.crypto.file_encryption import FILE_KEYS_VARIABLE, FileKeys
 from plainsql.embedded import EmbeddedServer
@@ -66,7 +69,7 @@ def test_a_restored_database_is_the_same_and_has_the_same_digests(
         f"select has_table_privilege('{stock.reader}', 'notes', 'select')",
         "select encode(lo_get(loid), 'hex') from (select oid as loid from pg_largeobject_metadata) as l",
         "select count(*), sum(twice), max(at) from notes",
-        "select nextval(pg_get_serial_sequence('notes', 'id'))",
+        "select last_value, is_called from notes_id_seq",
     ):
         assert values(new_url, query) == values(stock.url, query)
     with psycopg.connect(new_url, autocommit=True) as connection:
@@ -78,7 +81,7 @@ def test_a_restored_database_is_the_same_and_has_the_same_digests(
     folder, _ = create_dump(new_url, tmp_path)
     again, first = (json.loads((each / "contents.json").read_text()) for each in (folder, stock_backup[0]))
     assert again["tables"] == first["tables"]
-    assert "TimeZone" in again["settings"]
+    assert [None, "TimeZone=Asia/Tokyo"] in again["properties"]["settings"]
 
 
 def test_a_database_with_objects_is_refused_and_replaced_when_asked(
@@ -134,7 +137,7 @@ def test_a_difference_is_found_and_nothing_is_restored(
     assert main(["db", "restore", str(stock_copy), "--to", new_url, "--verify"]) == 1
     told = capfd.readouterr()
     assert told.out.splitlines()[1:] == [
-        "  public.later: the table is not in the backup",
+        "  table public.later: it is not in the backup",
         "  public.measures_rest: expected 3 rows, got 1",
         "  public.notes: the rows differ, and there are as many (300)",
     ]
@@ -228,6 +231,64 @@ def test_an_encrypted_backup_needs_its_key_and_its_own_manifest(
     assert main(arguments) == 2
 
 
+def test_with_keys_a_backup_without_one_and_an_old_one_are_told(
+    stock_backup: Backup, stock_copy: Path, new_url: str, keyed: None, capfd: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["db", "restore", str(stock_copy.parent), "--to", new_url]
+    assert main(arguments) == 2
+    refused = "is not encrypted: expected an encrypted one, as PLAINSQL_BACKUP_KEYS is set\nHINT: anyone can"
+    assert refused in capfd.readouterr().err
+    rewrite(stock_copy, finished=stock_backup[1].finished - timedelta(hours=30))
+    assert main([*arguments, "--unencrypted", "--max-age", "26"]) == 1
+    assert capfd.readouterr().err == f"{stock_copy} is 30.0 hours old: expected at most 26\n"
+    rewrite(stock_copy, finished=stock_backup[1].finished + timedelta(hours=30))
+    assert main([*arguments, "--unencrypted", "--max-age", "26", "--replace"]) == 1
+    assert "is dated in the future" in capfd.readouterr().err
+
+
+def test_odd_names_and_encodings_come_back(
+    server: EmbeddedServer, tmp_path: Path, new_url: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    name = f"{'ü' * 15} \"%s'/\n{secrets.token_hex(6)}"
+    url = server.url("NAME").replace("NAME", quote(name, safe=""))
+    with psycopg.connect(server.url(), autocommit=True) as connection:
+        create = "create database {} encoding {} template template0 locale_provider libc locale 'C'"
+        connection.execute(SQL(create).format(Identifier(name), "SQL_ASCII"))
+        try:
+            with psycopg.connect(url, autocommit=True) as ascii_only:
+                run(ascii_only, "create table t as select convert_from('\\xfffe', 'SQL_ASCII') as n")
+            backup = create_dump(url, tmp_path)
+            old = restore_dump(url, *backup, replace=True, verify=True).old_name
+            assert (old,) in databases(server, f"{'ü' * 15}%")
+        finally:
+            for (each,) in databases(server, f"{'ü' * 15}%"):
+                connection.execute(SQL("drop database {}").format(Identifier(each)))
+        # The digests are of the text, in whatever encoding it is stored.
+        latin, target = f"restored_latin_{secrets.token_hex(6)}", new_url.partition("@/")[2].partition("?")[0]
+        connection.execute(SQL(create).format(Identifier(latin), "LATIN1"))
+        server.create_database(target)
+        try:
+            with psycopg.connect(server.url(latin), autocommit=True) as connection_to_latin:
+                run(connection_to_latin, "create table t as select u&'\\00fc' as n")
+            done = restore_dump(new_url, *create_dump(server.url(latin), tmp_path), verify=True)
+            assert done.differences == []
+        finally:
+            server.drop_database(latin)
+
+
+def test_two_backups_of_one_second_have_two_names(tmp_path: Path) -> None:
+    with (
+        new_folder(tmp_path / "shop", or_numbered=True) as first,
+        new_folder(tmp_path / "shop", or_numbered=True) as second,
+    ):
+        for each in (first, second):
+            (each.path / "manifest.json").touch()
+    assert (second.place.name, first.place.name) == ("shop", "shop-2")
+    with pytest.raises(BackupError, match="shop exists"), new_folder(tmp_path / "shop"):
+        pass
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["shop", "shop-2"]
+
+
 def test_a_role_that_may_not_read_or_create_is_told(
     stock: Stock, stock_backup: Backup, tmp_path: Path, new_url: str
 ) -> None:
@@ -236,6 +297,10 @@ def test_a_role_that_may_not_read_or_create_is_told(
         run(connection, f"create role {role} login")
     try:
         with pytest.raises(BackupError, match="permission denied for schema"):
+            create_dump(as_role(stock.url, role), tmp_path / "b")
+        with psycopg.connect(stock.url, autocommit=True) as connection:
+            run(connection, f"grant pg_read_all_data to {role}; alter role {role} bypassrls")
+        with pytest.raises(BackupError, match="permission denied for large object"):
             create_dump(as_role(stock.url, role), tmp_path / "b")
         with pytest.raises(BackupError, match="this role may not create a database"):
             restore_dump(as_role(new_url, role), *stock_backup)
@@ -298,6 +363,7 @@ def test_old_backups_are_removed_and_never_the_newest_or_a_stranger(
     last = [put(f"stock-{days}", 5 - days) for days in range(6)][-1]
     put("damaged", 0)
     (tmp_path / "damaged" / "dump.pgdump").write_bytes(b"")
+    put("future", -90)
     put("other", 90, database="other")
     put("other-server", 90, cluster="1")
     put("with-more", 90)
@@ -305,7 +371,7 @@ def test_old_backups_are_removed_and_never_the_newest_or_a_stranger(
     (tmp_path / "link").symlink_to(tmp_path / "stock-0")
     (tmp_path / "notes.txt").touch()
     (tmp_path / "folder").mkdir()
-    strangers = {"damaged", "other", "other-server", "with-more", "link", "notes.txt", "folder"}
+    strangers = {"damaged", "future", "other", "other-server", "with-more", "link", "notes.txt", "folder"}
 
     def left() -> set[str]:
         return {path.name for path in tmp_path.iterdir()} - strangers
@@ -316,6 +382,7 @@ def test_old_backups_are_removed_and_never_the_newest_or_a_stranger(
     size = f"{newest.files[0].bytes:,} bytes"
     assert done.left == [
         f"{tmp_path / 'damaged'} is not whole, and is left alone: dump.pgdump is not of {size}",
+        f"{tmp_path / 'future'} does not count, and is left alone: it is dated in the future",
         f"{tmp_path / 'with-more'} is old, and is left alone: plainsql did not write mine.txt",
     ]
     remove_old_backups(tmp_path, last, keep=2, keep_days=None, now=now)
@@ -323,3 +390,21 @@ def test_old_backups_are_removed_and_never_the_newest_or_a_stranger(
     remove_old_backups(tmp_path, last, keep=None, keep_days=1, now=now + timedelta(days=900))
     assert left() == {"stock-5"}
     assert strangers <= {path.name for path in tmp_path.iterdir()}
+    # With keys, only those count that one of them has authenticated.
+    for name, key, code in (("real", "test", None), ("forged", "test", "00"), ("lost", "gone", "00")):
+        manifest = put(name, 900, key=key)
+        manifest = msgspec.structs.replace(
+            manifest, authentication=code or authenticate(manifest, KEYS).authentication
+        )
+        write_manifest(tmp_path / name, manifest)
+    last = authenticate(put("last", 0, key="test"), KEYS)
+    write_manifest(tmp_path / "last", last)
+    done = remove_old_backups(tmp_path, last, keep=1, keep_days=None, now=now, keys=KEYS)
+    assert done.removed == [tmp_path / "real"]
+    assert [line.rpartition(": ")[2] for line in done.left if "does not count" in line] == [
+        "its manifest was changed",
+        "it is dated in the future",
+        "its key 'gone' is not there",
+        "it is not encrypted",
+        "it is not encrypted",
+    ]

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Generator
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from plainsql import embedded, server_programs
@@ -17,12 +18,14 @@ from plainsql.backup import (
     restore_dump,
     unpack_base_backup,
 )
+from plainsql.backup.stored_files import read_contents_file
 from plainsql.cli.app import main
 from plainsql.embedded.binaries import Binaries
 from plainsql.embedded.privileges import choose_identity
 from tests.backup.conftest import KEYS, values
 from tests.failover import Node, new_node
 
+_AT_LEAST_THE_PRIMARYS = ("max_connections", "max_worker_processes", "max_wal_senders")
 OLD = Path("/usr/lib/postgresql/15/bin")
 
 
@@ -38,6 +41,7 @@ def short_folder() -> Generator[Path]:
 def test_a_physical_backup_is_a_server_again(short_folder: Path, tmp_path: Path) -> None:
     with embedded.start(scratch=True) as source, new_node(short_folder / "a") as node:
         source.execute("create table notes as select n from generate_series(1, 5) as n")
+        source.execute("create unlogged table fast (n serial); insert into fast default values")
         folder, manifest = create_base_backup(source.url(), tmp_path, keys=KEYS)
         assert [file.name for file in manifest.files] == ["base.tar.gz"]
         damaged = Path(shutil.copytree(folder, tmp_path / "damaged"))
@@ -48,8 +52,22 @@ def test_a_physical_backup_is_a_server_again(short_folder: Path, tmp_path: Path)
         assert not node.data.exists()
         assert list(node.folder.iterdir()) == []
         unpack_base_backup(folder, manifest, node.data, keys=KEYS, verify=True)
-        node.give(node.data)
-        node.start()
+        with psycopg.connect(source.url()) as connection:
+            address = f"host={connection.info.host} port={connection.info.port} user=postgres"
+        with (node.data / "postgresql.auto.conf").open("a") as settings:
+            settings.write(f"primary_conninfo = '{address}'\n")
+        for place in (node.data / "standby.signal", node.data):
+            place.touch()
+            node.give(place)
+        node.start({name: source.execute(f"show {name}") for name in _AT_LEAST_THE_PRIMARYS})
+        # A standby has no rows of unlogged tables.
+        dump, of_standby = create_dump(node.url(), tmp_path / "of-standby")
+        contents = read_contents_file(dump, of_standby, None)
+        assert [(table.name, table.rows) for table in contents.tables or ()] == [("public.notes", 5)]
+        with pytest.raises(BackupError, match="the server is a standby"):
+            restore_dump(node.url("other"), dump, of_standby)
+        node.promote()
+        assert restore_dump(node.url("other"), dump, of_standby, verify=True).differences == []
         assert node.execute("select sum(n) from notes") == [(15,)]
         with pytest.raises(BackupError, match="is a physical backup: it is of a whole server"):
             restore_dump(node.url("other"), folder, manifest, keys=KEYS)

@@ -50,6 +50,7 @@ def query(name: str, sql: str, *header: str) -> dict[str, str]:
 
 OF_ONE = query("of_one", "select c.id from customers as c where c.tenant_id = :tenant_id")
 OF_ALL = query("of_all", "select c.id\nfrom customers as c\nwhere c.id = :id")
+BY_SETTING = "select customers.id\nfrom customers\nwhere customers.tenant_id = current_setting('app.t')::int"
 
 
 def test_keys_without_the_tenant_are_found_at_their_statements(write: Write, command: Command) -> None:
@@ -87,6 +88,7 @@ def test_queries_of_several_tenants_are_found_and_allowed(write: Write, command:
     write({"pyproject.toml": "[tool.plainsql]\n", "migrations/0001_tables.sql": SOUND, **OF_ONE, **OF_ALL})
     options = ("--distributed", "tenant_id", "--reference", "public.*")
     assert "no table" in command("check", "--distributed", "owner_id").err
+    assert "did you mean tenant_id?" in command("check", "--distributed", "tenant-id").err
     assert "there is no table 'public.none'" in command("check", *options[:3], "public.none").err
     done = command("check", *options[:3], "public.countries", "--format", "json")
     assert done.code == 1
@@ -109,6 +111,24 @@ def test_queries_of_several_tenants_are_found_and_allowed(write: Write, command:
     done = command("check", *options[:3], "public.countries")
     assert done.code == 1
     assert "sql/shop/of_one.sql:3:11: allows 'fans-out', which is not found here" in done.out
+
+
+def test_notes_name_what_citus_does_otherwise(write: Write, command: Command) -> None:
+    write({"pyproject.toml": "[tool.plainsql]\n", "migrations/0001_tables.sql": SOUND, **OF_ONE})
+    write(query("by_setting", BY_SETTING))
+    write(query("no_alias", "select customers.id\nfrom customers"))
+    options = ("check", "--distributed", "tenant_id", "--reference", "public.countries")
+    done = command(*options)
+    assert (
+        "note: Citus: the tenant is the setting app.t, and no parameter or constant: it runs on all shards:"
+        " shop.by_setting" in done.out
+    )
+    assert "sql/shop/no_alias.sql:4:6: it reads every tenant" in done.out
+    found = {
+        each["query"]: each["citus"]
+        for each in json.loads(command(*options, "--format", "json").out)["queries"]
+    }
+    assert (bool(found["shop.by_setting"]), found["shop.of_one"]) == (True, [])
 
 
 def test_options_that_do_not_fit_are_refused(write: Write, command: Command) -> None:

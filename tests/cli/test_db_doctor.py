@@ -67,6 +67,17 @@ def test_all_answers(plainsql_databases: Databases, command: Command, redis_url:
         assert done.out.endswith("\neverything answers\n")
 
 
+def test_a_replica_that_does_not_answer_is_a_warning(
+    plainsql_databases: Databases, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_REPLICA_URLS", f"postgresql://app:{SECRET}@127.0.0.1:1/shop")
+    with plainsql_databases.clone(plainsql_databases.template(REALTY)) as url:
+        monkeypatch.setenv("DATABASE_URL", url)
+        done = command("db", "doctor", "realty")
+    assert "\nwarning replica 1: cannot connect to postgresql://app:***@127.0.0.1:1/shop" in done.out
+    assert (done.code, done.out.splitlines()[-1]) == (0, "no check failed; 1 warning")
+
+
 def test_pending_migrations_are_a_failure(shop_project: str, command: Command) -> None:
     done = command("db", "doctor")
     assert done.code == 1

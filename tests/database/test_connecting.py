@@ -10,10 +10,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import psycopg
 import pytest
 
 import plainsql
+from plainsql.database.pool.connection_classes import DriverConnection
+from plainsql.database.pool.connector import Connector
 from plainsql.embedded import EmbeddedServer
 from tests.database.ask import SELECT_1, all_text, one
 
@@ -171,3 +174,22 @@ async def test_the_application_is_named(database_url: str) -> None:
         assert await name(db) == "plainsql"
     with plainsql.sync.connect(database_url, application_name="nightly") as db:
         assert name(db) == "nightly"
+
+
+async def test_a_connection_that_ends_in_its_set_up_is_opened_again(database_url: str) -> None:
+    ends = 1
+
+    async def set_up(connection: Any) -> None:
+        nonlocal ends
+        if ends:
+            ends -= 1
+            connection._abort()  # the server ends it, and the driver goes on with the next step
+            await connection._protocol.query("select 1", None)
+
+    connector = Connector(asyncpg.connect, {"dsn": database_url}, DriverConnection, timeout=5, set_up=set_up)
+    connection: Any = await connector.open()
+    assert await connection.fetchval("select 1") == 1
+    connection.terminate()
+    ends = 9
+    with pytest.raises(asyncpg.ConnectionDoesNotExistError):
+        await connector.open()

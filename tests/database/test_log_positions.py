@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from time import monotonic
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plainsql.database.replicas.positions import NEWEST, NOTHING, Position, PrimaryReport, merged
-from plainsql.database.replicas.read_scope import ReadScope
+from plainsql.database.caching.server_identity import ServerIdentity
+from plainsql.database.replicas.primary_watch import PrimaryWatch
+from plainsql.replication.positions import NEWEST, NOTHING, Position, PrimaryReport, merged
+from plainsql.replication.read_scope import ReadScope
 
 TIMELINES = st.integers(0, 255)
 LSNS = st.integers(0, 2**40)
+
+
+async def no_pool(*_: object) -> Any:
+    raise AssertionError("nothing is opened")
 
 
 @given(TIMELINES, st.integers(1, 2**56 - 1))
@@ -106,3 +113,26 @@ def test_a_tenants_scope_begins_with_what_the_database_has_seen(token: bytes) ->
     scope = ReadScope.of_token(token).copy()
     assert scope.token() == token
     assert not scope.is_monotonic
+
+
+def last_of(watch: PrimaryWatch) -> PrimaryReport | None:
+    return watch.last
+
+
+async def test_a_server_on_a_newer_timeline_has_the_primary_looked_for() -> None:
+    discarded: list[float] = []
+    watch = PrimaryWatch(
+        no_pool, ServerIdentity(lambda: None), by_transaction=False, discard=discarded.append
+    )
+    watch._history.last, watch.system = primary_at(monotonic(), 700, timeline=255), 7
+    watch.was_replaced(255, 7)
+    watch.was_replaced(254, 7)
+    watch.was_replaced(0, 8)
+    assert not discarded
+    watch.was_replaced(0, 7)
+    assert len(discarded) == 1
+    assert last_of(watch) is None, "what the former primary has said proves nothing"
+    # Its address leads to the former one still: the next poll is not immediate.
+    watch._history.last = primary_at(monotonic(), 700, timeline=255)
+    watch.was_replaced(0, 7)
+    assert len(discarded) == 1

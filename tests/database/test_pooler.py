@@ -20,6 +20,7 @@ from plainsql.database.pool import connection_classes as session
 from plainsql.embedded import EmbeddedServer
 from plainsql.errors import ConnectError, PlainsqlError, SettingsError
 from plainsql.query import Args, count, many, one
+from plainsql.replication.positions import NEWEST, Position, read_position
 from plainsql.speed.loaded import PROTOCOL
 from tests.pgbouncer import PORT, PoolMode, pgbouncer, url_through
 from tests.proxy import open_proxy
@@ -289,3 +290,26 @@ async def test_several_poolers_are_hosts_of_one_url(
             stack.close()  # the first one is gone
             assert await plus(db, n=1) == await asyncio.to_thread(lambda: plus(pool, n=1)) == 2
         pool.close()
+
+
+async def test_a_sessions_token_covers_its_writes_through_a_pooler(
+    pooled_url: str, mode: PoolMode, database_url: str
+) -> None:
+    observer = await asyncpg.connect(database_url)
+    async with plainsql.connect(pooled_url, max_size=3, pooler=mode, cache=False) as db:
+
+        async def write(tenant: UUID, n: int) -> bytes:
+            async with db.tenant(tenant).causal() as session:
+                await put(session, tenant_id=tenant, n=n)
+                async with session.transaction() as tx:
+                    await put(tx, tenant_id=tenant, n=n)
+                return session.token
+
+        for n in range(4):  # from the second one on, the positions are in the round trips of the writes
+            before = await read_position(observer)
+            tokens = await asyncio.gather(*(write(tenant, n) for tenant in TENANTS))
+            after = await read_position(observer)
+            for token in tokens:
+                assert token != NEWEST
+                assert before < Position.of_token(token) <= after
+    await observer.close()

@@ -82,6 +82,19 @@ def test_a_restarted_replica_and_primary_have_the_same_address(primary: Server, 
     assert has_note(replica, 4)
 
 
+def test_a_killed_server_starts_again_at_the_same_address(primary: Server, replica: Server) -> None:
+    url = replica.url()
+    replica.kill()
+    with pytest.raises(EmbeddedServerError, match=r"does not run\nHINT: start it again: restart\(\)"):
+        replica.kill()
+    primary.kill()
+    primary.restart()
+    add_note(primary, 10)
+    replica.restart()
+    replica.wait_for_replay()
+    assert (has_note(replica, 10), replica.url()) == (True, url)
+
+
 def test_a_promoted_replica_takes_writes_and_leaves_its_primary(primary: Server) -> None:
     before = set(slots(primary))
     with embedded.start(replica_of=primary) as promoted, psycopg.connect(promoted.url()) as connection:
@@ -103,7 +116,9 @@ def test_a_promoted_replica_takes_writes_and_leaves_its_primary(primary: Server)
     assert not has_note(primary, 5)
 
 
-def test_a_replica_with_a_folder_goes_on_or_is_copied_again(primary: Server, tmp_path: Path) -> None:
+def test_a_replica_with_a_folder_goes_on_or_is_copied_again(
+    primary: Server, replica: Server, tmp_path: Path
+) -> None:
     folder, marker = tmp_path / "r", tmp_path / "r" / "data" / "marker"
 
     def start() -> Server:
@@ -124,7 +139,9 @@ def test_a_replica_with_a_folder_goes_on_or_is_copied_again(primary: Server, tmp
     second.stop()
     assert slots(primary) == before, "a replica that is stopped keeps nothing on its primary"
     for _ in range(3):
-        primary.execute("select pg_switch_wal(); checkpoint")
+        primary.execute("select pg_switch_wal()")
+        replica.wait_for_replay()  # its slot keeps the log as well
+        primary.execute("checkpoint")
     add_note(primary, 8)
     third = start()
     third.wait_for_replay()

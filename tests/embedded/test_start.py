@@ -57,6 +57,8 @@ def test_a_server_keeps_its_data_and_is_durable(folder: Path) -> None:
 def test_a_scratch_server_trades_durability_for_speed_and_leaves_nothing() -> None:
     with embedded.start(scratch=True) as server:
         assert server.execute("show fsync; show synchronous_commit; show full_page_writes") == "off\noff\noff"
+        # A replica of it would get a commit 0.6 s later.
+        assert server.execute("show wal_writer_delay") == "10ms"
         assert server.folder.exists()
     assert not server.folder.exists()
 

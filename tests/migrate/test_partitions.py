@@ -233,6 +233,85 @@ def test_a_role_without_the_rights_gets_the_grant(events: tuple[str, Connection]
         connection.execute(sql.SQL("drop role {owner}, {user}").format(**names))
 
 
+def test_a_member_that_does_not_inherit_makes_partitions(events: tuple[str, Connection]) -> None:
+    url, connection = events
+    owner, user = (f"partitions_{secrets.token_hex(4)}" for _ in range(2))
+    names = {"owner": sql.Identifier(owner), "user": sql.Identifier(user)}
+    database = sql.Identifier(connection.info.dbname)
+    connection.execute("create table others partition of events default")
+    connection.execute("insert into events (at) values ('2020-01-01')")
+    try:
+        for text in (
+            "create role {owner}",
+            "create role {user} login noinherit in role {owner}",
+            "grant connect on database {database} to {user}",
+            "grant create on schema public to {owner}",
+            "alter table events owner to {owner}",
+            "alter table others owner to {owner}",
+            "alter table customers owner to {owner}",
+        ):
+            connection.execute(sql.SQL(text).format(**names, database=database))
+        assert len(ensure(make_conninfo(url, user=user)).steps) == 3
+    finally:
+        connection.execute(sql.SQL("drop owned by {owner}, {user} cascade").format(**names))
+        connection.execute(sql.SQL("drop role {owner}, {user}").format(**names))
+
+
+def test_a_partition_hides_its_rows_if_the_table_does(events: tuple[str, Connection]) -> None:
+    url, connection = events
+    reader = sql.Identifier(f"partitions_{secrets.token_hex(4)}")
+    connection.execute("alter table events enable row level security")
+    connection.execute("create policy events_shown on events using (total = 5)")
+    connection.execute(sql.SQL("create role {}").format(reader))
+    try:
+        connection.execute(sql.SQL("alter default privileges grant select on tables to {}").format(reader))
+        connection.execute(sql.SQL("grant select on events to {}").format(reader))
+        ensure(url)
+        connection.execute("insert into events (at, total) values (%s, 5), (%s, 6)", [NOW, NOW])
+        with connection.transaction():
+            connection.execute(sql.SQL("set local role {}").format(reader))
+            assert connection.execute("select total from events").fetchall() == [(5,)]
+            assert connection.execute("select total from events_p20261101").fetchall() == []
+    finally:
+        connection.execute(sql.SQL("drop owned by {} cascade").format(reader))
+        connection.execute(sql.SQL("drop role {}").format(reader))
+
+
+def test_bounds_that_are_no_whole_times_are_kept(events: tuple[str, Connection]) -> None:
+    url, connection = events
+    connection.execute(
+        "create table half partition of events"
+        " for values from ('2026-10-31 18:30:00+00') to ('2026-11-15 10:00:00.25+00')"
+    )
+    connection.execute(
+        "create table far partition of events for values from ('2027-01-20') to ('12000-01-01')"
+    )
+    assert [step.partition for step in ensure(url).steps] == [
+        "public.events_p20261115_10",
+        "public.events_p20261201",
+        "public.events_p20270101",
+    ]
+    bounds = attached(connection)
+    assert bounds["events_p20261115_10"].startswith("FOR VALUES FROM ('2026-11-15 10:00:00.25+00')")
+    assert bounds["events_p20270101"].endswith("TO ('2027-01-20 00:00:00+00')")
+    assert ensure(url).steps == ()
+
+
+def test_names_are_quoted_and_cut_to_63_bytes(events: tuple[str, Connection]) -> None:
+    url, connection = events
+    schema, table = 'The "Shop"', "Ereignisse mit ä " + "ä" * 20
+    name = sql.Identifier(schema, table)
+    connection.execute(sql.SQL("create schema {}").format(sql.Identifier(schema)))
+    connection.execute(
+        sql.SQL('create table {} ("At" timestamptz not null) partition by range ("At")').format(name)
+    )
+    declared = DeclaredPartitions(schema, table, "hour", 1)
+    made = [step.partition.removeprefix(f"{schema}.") for step in ensure(url, declared).steps]
+    assert [each[-13:] for each in made] == ["_p20261130_23", "_p20261201_00"]
+    assert all(len(each.encode()) <= 63 for each in made)
+    assert ensure(url, declared).steps == ()
+
+
 def test_other_tables_are_refused(events: tuple[str, Connection]) -> None:
     url, connection = events
     connection.execute("create table by_hash (id int) partition by hash (id)")
@@ -243,6 +322,15 @@ def test_other_tables_are_refused(events: tuple[str, Connection]) -> None:
     ):
         with pytest.raises(MigrationError, match=text):
             ensure(url, DeclaredPartitions("public", table, "day"))
+    connection.execute("create table days (day date not null) partition by range (day)")
+    with pytest.raises(MigrationError, match="expected partitions of a day or more, as day is a date"):
+        ensure(url, DeclaredPartitions("public", "days", "hour"))
+    connection.execute(
+        "create table part partition of days for values from ('2026-01-01') to ('2026-02-01')"
+        " partition by hash (day)"
+    )
+    with pytest.raises(MigrationError, match=r"its latest partition public\.part has partitions of its own"):
+        ensure(url, DeclaredPartitions("public", "days", "month"))
 
 
 def test_times_without_zone_and_dates_have_bounds_of_their_type(events: tuple[str, Connection]) -> None:

@@ -10,7 +10,9 @@ import re
 import secrets
 import shutil
 from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -18,39 +20,51 @@ from typing import Final
 from plainsql.backup.errors import BackupError
 from plainsql.files import sync_folder
 
-__all__ = ["free_place", "new_backup_folder", "remove_folder", "remove_unfinished"]
+__all__ = ["NewFolder", "backup_place", "new_folder", "remove_folder", "remove_unfinished"]
 
+_SYNC_THREADS: Final = 16
 _UNFINISHED: Final = re.compile(r"\.[A-Za-z0-9_.-]+\.[0-9a-f]{16}\.unfinished")
 _UNUSUAL: Final = re.compile(r"[^A-Za-z0-9_.-]")
 
 
-def free_place(parent: Path, database: str, at: datetime) -> Path:
+@dataclass(slots=True)
+class NewFolder:
+    """A folder that is being written."""
+
+    path: Path
+    """The unfinished folder."""
+    place: Path
+    """Its path when the block has ended."""
+
+
+def backup_place(parent: Path, database: str, at: datetime) -> Path:
     """Return the path of a new backup: the name of the database and the time, in UTC."""
     readable = _UNUSUAL.sub("_", database).lstrip(".-")[:100] or "_"
-    name = f"{readable}-{at.astimezone(UTC):%Y%m%dT%H%M%SZ}"
-    number = 1
-    while os.path.lexists(place := parent / (name if number == 1 else f"{name}-{number}")):
-        number += 1
-    return place
+    return parent / f"{readable}-{at.astimezone(UTC):%Y%m%dT%H%M%SZ}"
 
 
 @contextmanager
-def new_backup_folder(place: Path) -> Generator[Path]:
+def new_folder(place: Path, *, or_numbered: bool = False) -> Generator[NewFolder]:
     """Yield an unfinished folder, which is moved to ``place`` when the block ends without an error.
 
     Any error removes it, and the folders around it that were made for it. Its owner alone can read it.
+
+    Args:
+        place: the path of the new folder.
+        or_numbered: put a number behind the name if something is there; two backups can begin in one second.
 
     Raises ``BackupError`` if something is there, and ``OSError`` if it cannot be written.
     """
     parent = place.parent
     made = _make_parents(parent)
-    unfinished = parent / f".{place.name}.{secrets.token_hex(8)}.unfinished"
+    unfinished = written = parent / f".{place.name}.{secrets.token_hex(8)}.unfinished"
     try:
         lock = _make_locked(unfinished)
         try:
-            yield unfinished
+            new = NewFolder(unfinished, place)
+            yield new
             _sync(unfinished)
-            _move(unfinished, place)
+            new.place = written = _move(unfinished, place, or_numbered)
         except OSError as error:
             if error.filename is None:  # a full disk names no file
                 error.filename = str(place)
@@ -60,7 +74,7 @@ def new_backup_folder(place: Path) -> Generator[Path]:
                 os.close(lock)
         sync_folder(parent)
     except BaseException:
-        shutil.rmtree(unfinished, ignore_errors=True)
+        shutil.rmtree(written, ignore_errors=True)
         for folder in made:
             with suppress(OSError):  # another process may use it by now
                 folder.rmdir()
@@ -116,23 +130,35 @@ def _make_parents(folder: Path) -> list[Path]:
     return made[::-1]
 
 
-def _move(unfinished: Path, place: Path) -> None:
-    # A rename replaces an empty folder without a word, and no other.
-    if os.path.lexists(place):
-        raise BackupError(f"{place} exists", hint="it was made meanwhile: try again")
-    unfinished.rename(place)
+def _move(unfinished: Path, place: Path, or_numbered: bool) -> Path:
+    number, target = 1, place
+    while True:
+        with suppress(FileExistsError, NotADirectoryError):
+            # A rename replaces an empty folder without a word, and no other.
+            if not os.path.lexists(target):
+                return unfinished.rename(target)
+        if os.path.lexists(target) and not or_numbered:
+            raise BackupError(f"{place} exists", hint="it was made meanwhile: try again")
+        number += 1
+        target = place.with_name(f"{place.name}-{number}")
 
 
 def _sync(folder: Path) -> None:
     """Bring all files of a folder to the disk. A file that cannot be is an error."""
-    for place, _, names in os.walk(folder):
-        for name in names:
-            handle = os.open(Path(place, name), os.O_RDONLY)
-            try:
-                os.fsync(handle)
-            finally:
-                os.close(handle)
-        sync_folder(Path(place))
+    # Several at a time: the file system writes its journal once for all of them.
+    with ThreadPoolExecutor(_SYNC_THREADS, "sync") as executor:
+        for place, _, names in os.walk(folder):
+            for _ in executor.map(_sync_file, [Path(place, name) for name in names]):
+                pass
+            sync_folder(Path(place))
+
+
+def _sync_file(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _lock(folder: Path) -> int | None:

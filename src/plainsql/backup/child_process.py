@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -25,10 +27,17 @@ _MESSAGE: Final = re.compile(r"(?:pg_\w+|psql): (?P<level>error|fatal|detail|hin
 # After these the server's messages may quote values of rows, or a whole statement.
 _HINTS: Final = (
     (re.compile(r"No space left|File too large|[Qq]uota"), "make room, or name a folder on another disk"),
-    (re.compile(r"obtain lock|statement timeout|lock timeout"), "a migration uses the tables: try again"),
+    (
+        re.compile(r"obtain lock|statement timeout|lock timeout|cache lookup failed|could not open relation"),
+        "a migration changes the tables: try again",
+    ),
     (
         re.compile(r"replication|WAL sender"),
         "the role needs REPLICATION, and pg_hba.conf a line for replication",
+    ),
+    (
+        re.compile(r"SET ROLE"),
+        "restore as a member of that role or as a superuser, or leave out owners and privileges: --no-owner",
     ),
     (
         re.compile(r"permission denied|row-level security|must be owner|must have"),
@@ -63,6 +72,12 @@ class Child:
 
     def wait(self) -> int:
         """Wait for the end of the program and of its messages; return its exit code."""
+        if self._process.returncode is None:
+            self._wait_for_end()
+            self._end_group(forced=False)
+            self._reader.join(_END_S)
+            if self._reader.is_alive():
+                self._end_group(forced=True)
         code = self._process.wait()
         self._reader.join()
         return code
@@ -87,18 +102,37 @@ class Child:
 
     def end(self) -> None:
         """End the program if it runs."""
-        if self._process.poll() is None:
-            self._process.terminate()
-            try:
-                self._process.wait(_END_S)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
+        if self._process.returncode is None:
+            self._end_group(forced=False)
+            self._reader.join(_END_S)  # its end is that of all that write to it
+            if self._reader.is_alive():
+                self._end_group(forced=True)
         self.wait()
         # After the end: what is left in a buffer would wait for a program that does not read.
         for stream in (self._process.stdin, self._process.stdout):
             if stream is not None:
                 with suppress(OSError):
                     stream.close()
+
+    if sys.platform == "win32":
+
+        def _wait_for_end(self) -> None:
+            self._process.wait()
+
+        def _end_group(self, *, forced: bool) -> None:
+            self._process.kill()
+
+    else:
+
+        def _wait_for_end(self) -> None:
+            # It is not reaped yet: until then no other group can have its number.
+            os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)
+
+        def _end_group(self, *, forced: bool) -> None:
+            # With its own processes: pg_basebackup leaves the one that receives the WAL, which
+            # would hold our pipe, and the WAL on the server.
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL if forced else signal.SIGTERM)
 
     def _read(self) -> None:
         assert self._process.stderr is not None

@@ -21,6 +21,9 @@ _INSUFFICIENT_PRIVILEGE = "42501"
 _LOCK_NOT_AVAILABLE = "55P03"
 _OBJECT_IN_USE = "55006"
 _UNDEFINED_TABLE = "42P01"
+_LIMIT_EXCEEDED = "54000"
+_OUT_OF_MEMORY = "53200"
+_CONFLICT_WITH_RECOVERY = "40001"
 
 
 @contextmanager
@@ -30,6 +33,8 @@ def connect(url: str, database: str | None = None) -> Generator[Connection]:
     Raises ``ConnectError`` if it cannot, and ``BackupError`` if the server refuses a statement of the block.
     """
     options: dict[str, Any] = {**libpq_options(url, fallback_name="plainsql db")}
+    # A server in SQL_ASCII would have names as bytes.
+    options["client_encoding"] = "utf8"
     if database is not None:
         options["dbname"] = database
     try:
@@ -76,6 +81,10 @@ def _refused(error: psycopg.Error) -> BackupError:
         _LOCK_NOT_AVAILABLE: "other sessions use the tables, such as a migration: try again",
         _OBJECT_IN_USE: "end the programs that use the database",
         _UNDEFINED_TABLE: "a table was dropped meanwhile: try again",
+        _LIMIT_EXCEEDED: "a row is too long for a digest: --no-digests",
+        _OUT_OF_MEMORY: "if a row is very long, there is no digest of it: --no-digests",
+        _CONFLICT_WITH_RECOVERY: "the standby had to replay: raise its max_standby_streaming_delay, or "
+        "switch hot_standby_feedback on",
     }
     return BackupError(
         f"{error.diag.message_primary} (SQLSTATE {error.sqlstate})",

@@ -14,12 +14,13 @@ from typing import Final
 import msgspec
 import psycopg
 
-from plainsql.backup.backup_folder import free_place, new_backup_folder
+from plainsql.backup.backup_folder import backup_place, new_folder
 from plainsql.backup.child_process import Child, OnProgress, ignore_progress, running
-from plainsql.backup.contents import CONTENTS, Contents, read_contents, snapshot
+from plainsql.backup.contents import CONTENTS, Contents, dropped_functions, read_contents, snapshot
 from plainsql.backup.database_session import Connection, connect, major_of, same_server, server_version
 from plainsql.backup.errors import BackupError
 from plainsql.backup.manifest import Manifest, StoredFile
+from plainsql.backup.sequence_values import read_sequences
 from plainsql.backup.stored_files import store_bytes, store_manifest, storing, written_file
 from plainsql.conninfo import Conninfo
 from plainsql.crypto.file_encryption import FileKeys
@@ -72,12 +73,20 @@ def create_dump(
         with snapshot(connection) as (name, tables):
             started = clock()
             database = connection.info.dbname
-            place = free_place(parent, database, started)
-            with new_backup_folder(place) as folder:
+            with new_folder(backup_place(parent, database, started), or_numbered=True) as new:
+                folder = new.path
                 facts = _Facts(connection, program, name, tables)
-                with _contents(connection, digests, on_progress) as contents:
+                with _contents(facts, digests, on_progress) as contents:
                     files = _dump(url, facts, folder, keys, jobs, contents.check, on_progress)
                     read = contents.wait()
+                if gone := dropped_functions(connection):
+                    raise BackupError(
+                        f"the function {gone[0]} was dropped while the dump was written",
+                        hint="a migration changes the database: try again",
+                    )
+                read = msgspec.structs.replace(
+                    read, sequences=read_sequences(connection, earlier=facts.sequences)
+                )
                 files.append(store_bytes(folder, CONTENTS, msgspec.json.encode(read), keys))
                 manifest = Manifest(
                     kind="dump" if jobs == 1 else "directory",
@@ -92,7 +101,7 @@ def create_dump(
                     files=tuple(files),
                 )
                 manifest = store_manifest(folder, manifest, keys)
-    return place, manifest
+    return new.place, manifest
 
 
 class _Facts:
@@ -103,6 +112,7 @@ class _Facts:
         self.program = program
         self.snapshot = snapshot
         self.tables = tables
+        self.sequences = read_sequences(connection)
         self.connection = connection
 
 
@@ -130,7 +140,7 @@ def _dump(
     if jobs > 1:
         command += ["--format=directory", f"--jobs={jobs}", f"--file={folder / DUMP_FOLDER}"]
         with running(command, environment, on_line=count_table) as child:
-            _require_success(child)
+            _require_success(child, check)
         files = [written_file(folder, path) for path in sorted((folder / DUMP_FOLDER).iterdir())]
     else:
         command += ["--format=custom"]
@@ -144,14 +154,15 @@ def _dump(
                 writer.write(data)
                 size += len(data)
                 on_progress("writing the dump (MiB)", size >> 20, size >> 20)  # its end is not known
-            _require_success(child)
+            _require_success(child, check)
             files = [writer.finish()]
     on_progress("dumping tables", max(facts.tables, count), max(facts.tables, count))
     return files
 
 
-def _require_success(child: Child) -> None:
+def _require_success(child: Child, check: Callable[[], None]) -> None:
     if child.wait() != 0:
+        check()  # its snapshot may have gone with our session
         raise child.failure("pg_dump")
 
 
@@ -181,10 +192,13 @@ class _Reading:
 
 
 @contextmanager
-def _contents(connection: Connection, rows: bool, on_progress: OnProgress) -> Generator[_Reading]:
+def _contents(facts: _Facts, rows: bool, on_progress: OnProgress) -> Generator[_Reading]:
     with ThreadPoolExecutor(1, "digests of rows") as executor:
         reading = _Reading(
-            connection, executor.submit(read_contents, connection, rows=rows, on_progress=on_progress)
+            facts.connection,
+            executor.submit(
+                read_contents, facts.connection, facts.sequences, rows=rows, on_progress=on_progress
+            ),
         )
         try:
             yield reading

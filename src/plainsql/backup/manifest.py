@@ -24,6 +24,7 @@ __all__ = [
     "StoredFile",
     "authenticate",
     "encode_manifest",
+    "is_authentic",
     "read_manifest",
     "require_keys",
 ]
@@ -126,13 +127,21 @@ def read_manifest(folder: Path) -> Manifest:
     return manifest
 
 
-def require_keys(manifest: Manifest, keys: FileKeys | None) -> FileKeys | None:
+def require_keys(manifest: Manifest, keys: FileKeys | None, *, unencrypted: bool = False) -> FileKeys | None:
     """Return the keys that an encrypted backup needs, after its manifest was authenticated; None for others.
 
+    ``unencrypted``: take one that is not encrypted though there are keys. Anyone can have written it.
+
     Raises ``SettingsError`` without keys, ``EncryptionError`` if the key is not among them, and
-    ``BackupError`` if the manifest was changed.
+    ``BackupError`` if the manifest was changed or the backup is not encrypted.
     """
     if manifest.key is None:
+        if keys is not None and not unencrypted:
+            raise BackupError(
+                f"the backup of {manifest.finished:%Y-%m-%d %H:%M:%S %Z} is not encrypted: "
+                f"expected an encrypted one, as {FILE_KEYS_VARIABLE} is set",
+                hint="anyone can have written it; if you did, before you had keys: --unencrypted",
+            )
         return None
     if keys is None:
         raise SettingsError(
@@ -140,15 +149,26 @@ def require_keys(manifest: Manifest, keys: FileKeys | None) -> FileKeys | None:
             hint=f"set {FILE_KEYS_VARIABLE} to {manifest.key}:KEY",
         )
     try:
-        code = keys.sign(_authenticated(manifest), manifest.key)
+        authentic = is_authentic(manifest, keys)
     except EncryptionError as error:
         raise EncryptionError(f"the backup: {error.message}", hint=error.hint) from None
-    if not hmac.compare_digest(code, manifest.authentication):
+    if not authentic:
         raise BackupError(
             f"{MANIFEST} was changed, or the key {manifest.key!r} here is another one",
             hint="copy the backup again; or find the key that had this id",
         )
     return keys
+
+
+def is_authentic(manifest: Manifest, keys: FileKeys) -> bool:
+    """Return whether a manifest was written with one of the keys.
+
+    Raises ``EncryptionError`` if its key is not among them.
+    """
+    if manifest.key is None:
+        return False
+    code = keys.sign(_authenticated(manifest), manifest.key)
+    return hmac.compare_digest(code, manifest.authentication)
 
 
 def _authenticated(manifest: Manifest) -> bytes:

@@ -11,13 +11,13 @@ import subprocess
 import tarfile
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from plainsql.backup.backup_folder import free_place, new_backup_folder
+from plainsql.backup.backup_folder import backup_place, new_folder
 from plainsql.backup.child_process import Child, OnProgress, ignore_progress, running
 from plainsql.backup.database_session import connect, major_of, same_server, server_version
 from plainsql.backup.dump import plainsql_version, read_cluster
@@ -71,9 +71,8 @@ def create_base_backup(
         command += ["--format=tar", "--gzip", f"--label=plainsql {started:%Y-%m-%dT%H:%M:%SZ}"]
         command += [f"--dbname={same_server(url, connection)}"]
         server, cluster = server_version(connection), read_cluster(connection)
-    place = free_place(parent, "server", started)
-    with new_backup_folder(place) as folder:
-        files = _copy(command, client_environment(Conninfo(url)), folder, keys, on_progress)
+    with new_folder(backup_place(parent, "server", started), or_numbered=True) as new:
+        files = _copy(command, client_environment(Conninfo(url)), new.path, keys, on_progress)
         manifest = Manifest(
             kind="physical",
             database=database,
@@ -86,8 +85,8 @@ def create_base_backup(
             key=None if keys is None else keys.active,
             files=tuple(files),
         )
-        manifest = store_manifest(folder, manifest, keys)
-    return place, manifest
+        manifest = store_manifest(new.path, manifest, keys)
+    return new.place, manifest
 
 
 def unpack_base_backup(
@@ -97,6 +96,7 @@ def unpack_base_backup(
     *,
     keys: FileKeys | None = None,
     verify: bool = False,
+    unencrypted: bool = False,
     on_progress: OnProgress = ignore_progress,
 ) -> Path | None:
     """Unpack a physical backup into a new data directory, and return it.
@@ -107,20 +107,20 @@ def unpack_base_backup(
         place: the new folder; None for a folder that is removed again.
         keys: the keys of an encrypted backup.
         verify: compare all files with the list of the server, and read the WAL, with pg_verifybackup.
+        unencrypted: take a backup that is not encrypted, though there are keys.
         on_progress: called with the MiB so far.
 
     Raises ``BackupError``, and ``SettingsError`` if pg_verifybackup is missing. Nothing is left then.
     """
-    keys = require_keys(manifest, keys)
+    keys = require_keys(manifest, keys, unencrypted=unencrypted)
     if place is not None and os.path.lexists(place):
         raise BackupError(f"{place} exists", hint="name a new folder")
     check_files(folder, manifest, on_progress)
     with ExitStack() as stack:
         if place is None:
-            made = stack.enter_context(tempfile.TemporaryDirectory(prefix="plainsql-restore-"))
-            target = Path(made)
+            target = stack.enter_context(_temporary_folder())
         else:
-            target = stack.enter_context(new_backup_folder(place.absolute()))
+            target = stack.enter_context(new_folder(place.absolute())).path
         for stored in manifest.files:
             name = stored.name.rpartition("/")[2]
             if name == _BASE:
@@ -139,6 +139,17 @@ def unpack_base_backup(
         if verify:
             _verify(manifest, target)
     return place
+
+
+@contextmanager
+def _temporary_folder() -> Generator[Path]:
+    with tempfile.TemporaryDirectory(prefix="plainsql-restore-") as made:
+        try:
+            yield Path(made)
+        except OSError as error:
+            if error.filename is None:  # a full disk names no file
+                error.filename = made
+            raise
 
 
 def _copy(

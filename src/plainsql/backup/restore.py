@@ -1,27 +1,28 @@
 """A restore of a dump: into a new database that replaces the target when it is whole, or on trial.
 
 A trial restore runs on a private embedded server that is removed afterwards. It compares the rows of every
-table with the digests that the backup has of its own snapshot.
+table with the digests that the backup has of its own snapshot, and all objects with those that it lists.
 """
 
 from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from psycopg import sql
-
 from plainsql.backup.child_process import OnProgress, ignore_progress, running
-from plainsql.backup.contents import Contents, Locale, count_rows, differences
+from plainsql.backup.contents import Contents, Locale, differences, notes, read_state
+from plainsql.backup.database_properties import try_properties
 from plainsql.backup.database_session import Connection, connect, major_of, same_server, server_version
 from plainsql.backup.dump import DUMP, DUMP_FOLDER
 from plainsql.backup.errors import BackupError
 from plainsql.backup.manifest import Manifest, require_keys
+from plainsql.backup.role_definitions import create_missing_roles, drop_roles
 from plainsql.backup.stored_files import check_files, read_contents_file, read_stored
 from plainsql.backup.target_database import (
     maintenance_session,
@@ -52,6 +53,10 @@ class Restored:
     """The name that the replaced database has now."""
     dropped: list[str] = field(default_factory=list)
     """Databases that killed restores had left."""
+    created_roles: list[str] = field(default_factory=list)
+    """The roles that the server lacked and that were created."""
+    notes: list[str] = field(default_factory=list)
+    """Differences that do not make the restore a failed one, one line each."""
 
 
 def restore_dump(
@@ -62,8 +67,10 @@ def restore_dump(
     keys: FileKeys | None = None,
     replace: bool = False,
     no_owner: bool = False,
+    create_roles: bool = False,
     jobs: int = 1,
     verify: bool = False,
+    unencrypted: bool = False,
     on_progress: OnProgress = ignore_progress,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> Restored:
@@ -78,9 +85,11 @@ def restore_dump(
         keys: the keys of an encrypted backup.
         replace: put it in the place of a database with objects, which is renamed, and end its sessions.
         no_owner: leave out owners and privileges; all objects belong to the role.
+        create_roles: create the roles of the backup that the server lacks, without passwords.
         jobs: the tables that are restored at the same time.
-        verify: compare the rows with the backup before the database is put in its place. It is dropped if
-            they differ.
+        verify: compare the rows and the objects with the backup before the database is put in its place. It
+            is dropped if they differ.
+        unencrypted: take a backup that is not encrypted, though there are keys.
         on_progress: called with the tables so far.
         clock: the time.
 
@@ -89,15 +98,15 @@ def restore_dump(
     name = Conninfo(url)["dbname"]
     if not name:
         raise BackupError("the URL names no database", hint="end it with the name of the database: …/shop")
-    keys, contents = _checked(folder, manifest, keys, on_progress, verify=verify)
+    keys, contents = _checked(folder, manifest, keys, on_progress, verify=verify, unencrypted=unencrypted)
     _check_jobs(manifest, keys, jobs)
     with maintenance_session(url, name) as maintenance:
         program = _program(manifest, maintenance)
         _check_extensions(maintenance, contents)
         missing = _missing_roles(maintenance, contents.policy_roles if no_owner else contents.roles)
-        if missing:
+        if missing and not create_roles:
             raise _without_roles(missing, no_owner)
-        dropped = remove_left_databases(maintenance)
+        dropped = remove_left_databases(url, maintenance)
         target = read_target(url, maintenance, name)
         if not target.is_empty and not replace:
             raise BackupError(
@@ -109,17 +118,24 @@ def restore_dump(
                 f"{target.sessions} sessions use the database {name}",
                 hint="end the programs that use it; --replace ends their sessions",
             )
-        with new_database(maintenance, target.locale or contents.locale) as new:
-            source = _Source(folder, manifest, keys, contents, no_owner, jobs)
-            _run(url, maintenance, new, program, source, on_progress)
+        source = _Source(folder, manifest, keys, contents, no_owner, jobs)
+        with (
+            _new_roles(maintenance, contents, create_roles, no_owner) as roles,
+            new_database(url, maintenance, target.locale or contents.locale) as new,
+        ):
+            said = _run(url, maintenance, new, program, source, on_progress)
             with connect(url, new) as connection:
-                found = _compare(connection, contents, on_progress) if verify else []
-                if not found:
-                    connection.execute("analyze")
-            if found:
-                return Restored(contents, found, dropped=dropped)
-            old = put_in_place(maintenance, new, target, end_sessions=replace, now=clock())
-    return Restored(contents, [], old, dropped)
+                if verify:
+                    found, more = _compare(connection, contents, on_progress, owners=not no_owner)
+                    if found:
+                        return Restored(contents, found, dropped=dropped)
+                    said += more
+                connection.execute("analyze")
+            if not target.exists:
+                said += try_properties(maintenance, new, contents.properties, owners=not no_owner)
+            old = put_in_place(url, maintenance, new, target, end_sessions=replace, now=clock())
+            roles.are_kept = True
+    return Restored(contents, [], old, dropped, roles.names, said)
 
 
 def check_backup(
@@ -127,30 +143,38 @@ def check_backup(
     manifest: Manifest,
     *,
     keys: FileKeys | None = None,
+    unencrypted: bool = False,
     on_progress: OnProgress = ignore_progress,
 ) -> Restored:
     """Restore a backup on a private embedded server, compare the rows, and remove the server.
 
     Raises ``BackupError`` if it cannot be restored or holds no digests, and ``EmbeddedServerError``.
     """
-    keys, contents = _checked(folder, manifest, keys, on_progress, verify=True)
+    keys, contents = _checked(folder, manifest, keys, on_progress, verify=True, unencrypted=unencrypted)
     from plainsql import embedded
 
     with embedded.start(scratch=True) as server, maintenance_session(server.url(), "") as maintenance:
         program = _program(manifest, maintenance)
         _check_extensions(maintenance, contents)
-        for role in _missing_roles(maintenance, contents.roles):
-            maintenance.execute(sql.SQL("create role {} nologin").format(sql.Identifier(role)))
+        create_missing_roles(maintenance, contents.role_definitions, login=False)
         like_c = Locale(contents.locale.encoding, "c", "C", "C", None)
-        with new_database(maintenance, contents.locale, like_c) as new:
+        with new_database(server.url(), maintenance, contents.locale, like_c) as new:
             source = _Source(folder, manifest, keys, contents, False, 1)
             _run(server.url(), maintenance, new, program, source, on_progress)
             with connect(server.url(), new) as connection:
-                return Restored(contents, _compare(connection, contents, on_progress))
+                found, said = _compare(connection, contents, on_progress)
+            said += try_properties(maintenance, new, contents.properties, owners=True)
+            return Restored(contents, found, notes=said)
 
 
 def _checked(
-    folder: Path, manifest: Manifest, keys: FileKeys | None, on_progress: OnProgress, *, verify: bool
+    folder: Path,
+    manifest: Manifest,
+    keys: FileKeys | None,
+    on_progress: OnProgress,
+    *,
+    verify: bool,
+    unencrypted: bool,
 ) -> tuple[FileKeys | None, Contents]:
     """Return the keys that the backup needs, and its contents, after all files were checked."""
     if manifest.kind == "physical":
@@ -158,7 +182,7 @@ def _checked(
             f"{folder} is a physical backup: it is of a whole server",
             hint="restore it into a new folder: --to FOLDER",
         )
-    keys = require_keys(manifest, keys)
+    keys = require_keys(manifest, keys, unencrypted=unencrypted)
     check_files(folder, manifest, on_progress)
     contents = read_contents_file(folder, manifest, keys)
     if verify and contents.tables is None:
@@ -167,6 +191,30 @@ def _checked(
             hint="write a backup without --no-digests, or restore it without --verify",
         )
     return keys, contents
+
+
+@dataclass(slots=True)
+class _Roles:
+    """The roles that a restore has created."""
+
+    names: list[str]
+    are_kept: bool = False
+
+
+@contextmanager
+def _new_roles(
+    maintenance: Connection, contents: Contents, create_roles: bool, no_owner: bool
+) -> Generator[_Roles]:
+    """Create the missing roles with ``create_roles``; drop them when the block ends, unless they are kept."""
+    wanted = [
+        role for role in contents.role_definitions if not no_owner or role.name in contents.policy_roles
+    ]
+    created = _Roles(create_missing_roles(maintenance, wanted) if create_roles else [])
+    try:
+        yield created
+    finally:
+        if not created.are_kept:
+            drop_roles(maintenance, created.names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,14 +234,21 @@ def _run(
     program: Program,
     source: _Source,
     on_progress: OnProgress,
-) -> None:
-    """Run pg_restore on a new database; it stops at the first error."""
+) -> list[str]:
+    """Run pg_restore on a new database; it stops at the first error. Return what is not as in the backup."""
+    said: list[str] = []
     command = [program.path, "--no-password", "--verbose", "--exit-on-error"]
     command += [f"--dbname={same_server(url, maintenance, database)}"]
     if source.no_owner:
         command += ["--no-owner", "--no-privileges"]
     if source.jobs > 1:
         command += [f"--jobs={source.jobs}"]
+    if missing := _missing_tablespaces(maintenance, source.contents):
+        command += ["--no-tablespaces"]
+        said.append(
+            f"the server lacks tablespaces of the backup: {', '.join(missing)}; all tables are in the "
+            "default one"
+        )
     count, total = 0, len(source.contents.tables or ())
 
     def count_table(line: str) -> None:
@@ -224,11 +279,15 @@ def _run(
         if child.wait() != 0:
             raise child.failure("pg_restore")
     on_progress("restoring tables", max(total, count), max(total, count))
+    return said
 
 
-def _compare(connection: Connection, contents: Contents, on_progress: OnProgress) -> list[str]:
-    tables, large_objects = count_rows(connection, on_progress)
-    return differences(contents, tables, large_objects)
+def _compare(
+    connection: Connection, contents: Contents, on_progress: OnProgress, *, owners: bool = True
+) -> tuple[list[str], list[str]]:
+    """Return the differences from the backup, and what is different and not wrong."""
+    state = read_state(connection, on_progress)
+    return differences(contents, state, owners=owners), notes(contents, state)
 
 
 def _program(manifest: Manifest, maintenance: Connection) -> Program:
@@ -266,6 +325,11 @@ def _check_extensions(maintenance: Connection, contents: Contents) -> None:
         )
 
 
+def _missing_tablespaces(maintenance: Connection, contents: Contents) -> list[str]:
+    here = {name for (name,) in maintenance.execute("select spcname from pg_tablespace").fetchall()}
+    return [name for name in contents.tablespaces if name not in here]
+
+
 def _missing_roles(maintenance: Connection, roles: tuple[str, ...]) -> list[str]:
     here = {name for (name,) in maintenance.execute("select rolname from pg_roles").fetchall()}
     return [role for role in roles if role not in here]
@@ -274,6 +338,6 @@ def _missing_roles(maintenance: Connection, roles: tuple[str, ...]) -> list[str]
 def _without_roles(missing: list[str], no_owner: bool) -> BackupError:
     return BackupError(
         f"the server lacks roles of the backup: {', '.join(missing)}",
-        hint="create them (no dump of a database holds roles)"
-        + ("" if no_owner else ", or leave out owners and privileges: --no-owner"),
+        hint="create them, without passwords: --create-roles"
+        + ("" if no_owner else "; or leave out owners and privileges: --no-owner"),
     )

@@ -6,7 +6,6 @@ the next restore on the server drops every such database whose lock is free.
 
 from __future__ import annotations
 
-import re
 import secrets
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager, suppress
@@ -18,9 +17,10 @@ import psycopg
 from psycopg import sql
 
 from plainsql.backup.contents import Locale, read_locale
+from plainsql.backup.database_properties import read_properties, set_properties
 from plainsql.backup.database_session import Connection, connect, major_of
 from plainsql.backup.errors import BackupError
-from plainsql.errors import ConnectError
+from plainsql.errors import ConnectError, PlainsqlError
 
 __all__ = [
     "Target",
@@ -34,14 +34,6 @@ __all__ = [
 _PREFIX: Final = "plainsql_restore_"
 _LOCK_CLASS: Final = 1_886_545_266
 """The first number of our advisory locks; the second is that of the database's name."""
-_LISTS: Final = frozenset(
-    [
-        *("search_path", "temp_tablespaces", "session_preload_libraries", "shared_preload_libraries"),
-        *("local_preload_libraries", "unix_socket_directories"),
-    ]
-)
-_ITEM: Final = re.compile(r'"((?:[^"]|"")*)"|([^",\s]+)')
-
 _LEFT: Final = """
 select d.datname
 from pg_database as d
@@ -56,11 +48,12 @@ where d.datname ~ '^plainsql_restore_[0-9]+$'
   and pg_has_role(d.datdba, 'usage')
 """
 
-_PRIVILEGES: Final = {
-    "CREATE": sql.SQL("create"),
-    "CONNECT": sql.SQL("connect"),
-    "TEMPORARY": sql.SQL("temporary"),
-}
+_SUBSCRIPTIONS: Final = """
+select subname
+from pg_subscription
+where subdbid = (select oid from pg_database where datname = current_database())
+  and not subenabled
+"""
 _PROVIDERS: Final = {"i": sql.SQL("icu"), "b": sql.SQL("builtin")}
 
 _IS_EMPTY: Final = """
@@ -115,6 +108,11 @@ def maintenance_session(url: str, target: str) -> Generator[Connection]:
             if not others or f'database "{first}" does not exist' not in str(error.__context__):
                 raise
             connection = stack.enter_context(connect(url, others[0]))
+        row = connection.execute("select pg_is_in_recovery()").fetchone()
+        if row is not None and row[0]:
+            raise BackupError(
+                "the server is a standby, and takes no writes", hint="name the primary; replicas follow it"
+            )
         yield connection
 
 
@@ -136,18 +134,18 @@ def sessions_of(maintenance: Connection, name: str) -> int:
     return int(row[0])
 
 
-def remove_left_databases(maintenance: Connection) -> list[str]:
+def remove_left_databases(url: str, maintenance: Connection) -> list[str]:
     """Drop the databases that killed restores left, and return their names."""
     dropped = []
     for (name,) in maintenance.execute(_LEFT, [_LOCK_CLASS]).fetchall():
-        with suppress(psycopg.Error):
-            _drop(maintenance, name)
+        with suppress(psycopg.Error, PlainsqlError):
+            _drop(url, maintenance, name)
             dropped.append(name)
     return dropped
 
 
 @contextmanager
-def new_database(maintenance: Connection, *locales: Locale) -> Generator[str]:
+def new_database(url: str, maintenance: Connection, *locales: Locale) -> Generator[str]:
     """Create an empty database in the first of the locales that the server has; drop it when the block ends.
 
     It is not dropped if it has another name by then.
@@ -159,15 +157,21 @@ def new_database(maintenance: Connection, *locales: Locale) -> Generator[str]:
         _create(maintenance, name, locales)
         try:
             yield name
-        finally:
-            # An interrupt while a statement runs leaves the session as it was before it.
-            _drop(maintenance, name)
+        except BaseException as error:
+            try:
+                # An interrupt while a statement runs leaves the session as it was before it.
+                _drop(url, maintenance, name)
+            except (psycopg.Error, PlainsqlError) as left:
+                error.add_note(f"the database {name} could not be dropped: {left}")
+            raise
+        else:
+            _drop(url, maintenance, name)
     finally:
         maintenance.execute("select pg_advisory_unlock(%s, %s)", [_LOCK_CLASS, number])
 
 
 def put_in_place(
-    maintenance: Connection, new: str, target: Target, *, end_sessions: bool, now: datetime
+    url: str, maintenance: Connection, new: str, target: Target, *, end_sessions: bool, now: datetime
 ) -> str | None:
     """Give the new database the name of the target; return the name that a database with objects has now.
 
@@ -181,8 +185,9 @@ def put_in_place(
     if not target.exists:
         maintenance.execute(rename.format(sql.Identifier(new), sql.Identifier(target.name)))
         return None
-    _copy_properties(maintenance, target.name, new)
-    old = f"{target.name[:40]}_before_{now:%Y%m%dt%H%M%S}"
+    set_properties(maintenance, new, read_properties(maintenance, target.name))
+    # A name has 63 bytes.
+    old = target.name.encode()[:40].decode("utf-8", "ignore") + f"_before_{now:%Y%m%dt%H%M%S}"
     allow = sql.SQL("alter database {} allow_connections true")
     refuse = sql.SQL("alter database {} allow_connections false")
     here = target.name
@@ -196,7 +201,7 @@ def put_in_place(
     finally:
         maintenance.execute(allow.format(sql.Identifier(here)))
     if target.is_empty:
-        _drop(maintenance, old)
+        _drop(url, maintenance, old)
         return None
     return old
 
@@ -250,70 +255,15 @@ def _clause(locale: Locale, major: int) -> sql.Composable:
     return sql.SQL(" ").join(words)
 
 
-def _drop(maintenance: Connection, name: str) -> None:
-    maintenance.execute(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name)))
-
-
-def _copy_properties(maintenance: Connection, source: str, target: str) -> None:
-    """Give a database the owner, the privileges, the connection limit and the settings of another one."""
-    row = maintenance.execute(
-        "select pg_get_userbyid(datdba), datacl is not null, datconnlimit"
-        " from pg_database where datname = %s",
-        [source],
-    ).fetchone()
-    if row is None:
-        raise BackupError(f"the database {source} was dropped or renamed meanwhile", hint="try again")
-    owner, has_privileges, limit = row
-    to = sql.Identifier(target)
-    if owner != maintenance.info.user:
-        maintenance.execute(sql.SQL("alter database {} owner to {}").format(to, sql.Identifier(owner)))
-    maintenance.execute(sql.SQL("alter database {} connection limit {}").format(to, sql.Literal(limit)))
-    if has_privileges:
-        _copy_privileges(maintenance, source, to)
-    settings = maintenance.execute(
-        "select r.rolname, s.setting from pg_db_role_setting as d"
-        " left join pg_roles as r on r.oid = d.setrole"
-        " cross join unnest(d.setconfig) as s (setting)"
-        " where d.setdatabase = (select oid from pg_database where datname = %s)",
-        [source],
-    ).fetchall()
-    for role, setting in settings:
-        name, _, value = setting.partition("=")
-        whose = (
-            sql.SQL("database {}").format(to)
-            if role is None
-            else sql.SQL("role {} in database {}").format(sql.Identifier(role), to)
-        )
-        maintenance.execute(
-            sql.SQL("alter {} set {} to {}").format(whose, _setting_name(name), _setting_value(name, value))
-        )
-
-
-def _copy_privileges(maintenance: Connection, source: str, to: sql.Identifier) -> None:
-    rows = maintenance.execute(
-        "select r.rolname, a.privilege_type, a.is_grantable from pg_database as d"
-        " cross join aclexplode(d.datacl) as a left join pg_roles as r on r.oid = a.grantee"
-        " where d.datname = %s",
-        [source],
-    ).fetchall()
-    maintenance.execute(sql.SQL("revoke all on database {} from public").format(to))
-    for role, privilege, grantable in rows:
-        maintenance.execute(
-            sql.SQL("grant {} on database {} to {}{}").format(
-                _PRIVILEGES[privilege],
-                to,
-                sql.SQL("public") if role is None else sql.Identifier(role),
-                sql.SQL(" with grant option") if grantable else sql.SQL(""),
-            )
-        )
-
-
-def _setting_name(name: str) -> sql.Composable:
-    return sql.SQL(".").join(sql.Identifier(part) for part in name.split("."))
-
-
-def _setting_value(name: str, value: str) -> sql.Composable:
-    if name.lower() not in _LISTS:
-        return sql.Literal(value)
-    items = [quoted.replace('""', '"') if quoted else bare for quoted, bare in _ITEM.findall(value)]
-    return sql.SQL(", ").join(map(sql.Literal, items)) if items else sql.Literal("")
+def _drop(url: str, maintenance: Connection, name: str) -> None:
+    drop = sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name))
+    try:
+        maintenance.execute(drop)
+    except psycopg.errors.ObjectInUse:
+        # A subscription that was restored is switched off, and holds its database all the same.
+        with connect(url, name) as connection:
+            for (subscription,) in connection.execute(_SUBSCRIPTIONS).fetchall():
+                for change in (sql.SQL("alter {} set (slot_name = none)"), sql.SQL("drop {}")):
+                    whose = sql.SQL("subscription {}").format(sql.Identifier(subscription))
+                    connection.execute(change.format(whose))
+        maintenance.execute(drop)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from plainsql import statements
 from plainsql.analysis import Analyser, RefusedError
 from plainsql.analysis.assumptions import Assumptions
-from plainsql.analysis.distribution.distributed_tables import distributed_tables
+from plainsql.analysis.distribution.distributed_tables import column_names, distributed_tables
 from plainsql.analysis.distribution.model import CALLED_KINDS, DistributedTable, Distribution, Kind
 from plainsql.analysis.findings.schema_lints import SchemaLint
 from plainsql.analysis.representative_variants import representative_variants
@@ -54,6 +55,8 @@ class QueryDistribution(msgspec.Struct, frozen=True):
     line: int
     allowed: str | None = None
     """The reason why the header or the settings allow that it does not fit."""
+    citus: tuple[str, ...] = ()
+    """Notes on a query of one tenant that Citus refuses or does not send to one node."""
 
 
 class TableDistribution(msgspec.Struct, frozen=True):
@@ -106,7 +109,7 @@ def check_distribution(
     used: set[str] = set()
     with scratch_database(schema_source(project), scratch, project=project, rebuild=no_cache) as connection:
         tables = distributed_tables(connection, column, reference)
-        _refuse_unknown(tables, column, reference)
+        _refuse_unknown(connection, tables, column, reference)
         with Analyser(connection, Assumptions(project.oldest_server, project.not_null)) as analyser:
             for statement in chosen:
                 found = _worst(analyser, statement, column, reference)
@@ -134,11 +137,19 @@ def check_distribution(
     )
 
 
-def _refuse_unknown(tables: Sequence[DistributedTable], column: str, reference: Collection[str]) -> None:
+def _refuse_unknown(
+    connection: Any,
+    tables: Sequence[DistributedTable],
+    column: str,
+    reference: Collection[str],
+) -> None:
     if not any(each.place == "distributed" for each in tables):
+        meant = get_close_matches(column, column_names(connection), 1)
         raise SettingsError(
             f"--distributed: no table has a column {column!r}",
-            hint="name the column by which the rows of tenants are kept apart, such as tenant_id",
+            hint=f"did you mean {meant[0]}?"
+            if meant
+            else "name the column by which the rows of tenants are kept apart, such as tenant_id",
         )
     for name in reference:
         schema, _, table = name.rpartition(".")
@@ -166,7 +177,7 @@ def _worst(
             return refusal(placed_refusal(error, variant))
         found.append((one, variant))
         named |= {*one.tables, *one.others}
-    worst, variant = min(found, key=lambda each: _WORST_FIRST.index(each[0].kind))
+    worst, variant = min(found, key=lambda each: (_WORST_FIRST.index(each[0].kind), not each[0].citus))
     place = variant.place(worst.position) if worst.position else Place(statement.path, statement.body_line)
     return worst, place, named
 
@@ -202,6 +213,7 @@ def _judged(
         place.path,
         place.line,
         reason,
+        found.citus,
     )
     return entry, problems
 

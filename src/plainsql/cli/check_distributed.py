@@ -15,6 +15,9 @@ from plainsql.settings import Project
 
 __all__ = ["distribution_report", "print_distribution"]
 
+_NAMED = 3
+"""The number of queries that a note names."""
+
 
 def distribution_report(
     project: Project,
@@ -39,6 +42,7 @@ def distribution_report(
     counts = [f"{CALLED_KINDS[kind]}: {kinds[kind]}" for kind in CALLED_KINDS if kinds[kind]]
     allowed = sum(each.allowed is not None for each in found.queries)
     notes = [f"note: {each.table}: Citus: {what}" for each in found.tables for what in each.citus[:1]]
+    notes += _query_notes(found)
     summary = [
         f"{len(found.queries)} {'query' if len(found.queries) == 1 else 'queries'}",
         f"{len(found.tables)} {'table' if len(found.tables) == 1 else 'tables'}",
@@ -57,6 +61,26 @@ def distribution_report(
     ]
 
 
+def _faults(number: int) -> str:
+    return f"{number} {'fault' if number == 1 else 'faults'}"
+
+
+def _query_notes(found: DistributionCheck) -> list[str]:
+    """Return what Citus does otherwise with queries of one tenant, each with the first of its queries."""
+    queries: dict[str, list[str]] = {}
+    for query in found.queries:
+        reasons = query.citus
+        if query.kind == "policy":
+            reasons = ("only a policy binds the tenant: it runs on all shards",)
+        for what in reasons:
+            queries.setdefault(what, []).append(query.query)
+    return [
+        f"note: Citus: {what}: {', '.join(names[:_NAMED])}"
+        + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
+        for what, names in queries.items()
+    ]
+
+
 def print_distribution(found: DistributionCheck) -> None:
     """Print the queries and the tables as tables for people."""
     print_rows(
@@ -70,7 +94,7 @@ def print_distribution(found: DistributionCheck) -> None:
     print_rows(
         [Column("table"), Column("place"), Column("keys")],
         [
-            (each.table, each.place, f"{len(each.faults)} faults" if each.faults else "hold the column")
+            (each.table, each.place, _faults(len(each.faults)) if each.faults else "hold the column")
             for each in found.tables
             if each.place == "distributed" or each.faults
         ],

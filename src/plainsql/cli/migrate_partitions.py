@@ -100,7 +100,7 @@ def _entry(step: PartitionStep, *, done: bool) -> dict[str, Any]:
 
 def _print(steps: Sequence[PartitionStep], *, done: bool, tables: int) -> None:
     for step in steps:
-        what = f"{step.partition}, {_time(step.start)} to {_time(step.end)}"
+        what = f"{step.partition}, {_time(step.start, 'the beginning')} to {_time(step.end, 'the end')}"
         if step.refused:
             print(printable(f"{what}: {step.refused}\nHINT: {step.hint}"))
         elif done:
@@ -113,7 +113,7 @@ def _print(steps: Sequence[PartitionStep], *, done: bool, tables: int) -> None:
         print(f"all partitions are there: {tables} {'table' if tables == 1 else 'tables'}")
 
 
-def _time(time: datetime | None) -> str:
+def _time(time: datetime | None, unbounded: str) -> str:
     if time is None:
-        return "the beginning"
+        return unbounded
     return f"{time:%Y-%m-%d}" if not time.hour else f"{time:%Y-%m-%d %H:%M}"

@@ -12,8 +12,8 @@ from plainsql.database.listen import Notification
 from plainsql.database.pool.call import Call, OnCall
 from plainsql.database.pool.lost_connection import ConnectionLostError
 from plainsql.database.reading_executor import CausalSession, ReplicaView
-from plainsql.database.replicas.replica import ReplicaStats
 from plainsql.database.transaction import Isolation, Transaction
+from plainsql.replication.replica_stats import ReplicaStats
 
 __all__ = [
     "Call",

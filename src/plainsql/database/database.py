@@ -15,13 +15,13 @@ from plainsql.database.listen import Listener
 from plainsql.database.locks import Locks
 from plainsql.database.pool.tenant_pool import TenantPool
 from plainsql.database.reading_executor import ReadingExecutor
-from plainsql.database.replicas.read_scope import ReadScope
-from plainsql.database.replicas.replica import ReplicaStats
 from plainsql.database.replicas.scoped_pool import ScopedPool
 from plainsql.database.state import DatabaseState
 from plainsql.errors import PlainsqlError
 from plainsql.health.results import Health
 from plainsql.options import check
+from plainsql.replication.read_scope import ReadScope
+from plainsql.replication.replica_stats import ReplicaStats
 from plainsql.tenancy import tenant_of
 
 __all__ = ["Database", "PoolStats", "TenantDatabase"]

@@ -12,12 +12,13 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from functools import partial
+from contextlib import AbstractAsyncContextManager
+from itertools import chain, repeat
 from typing import Any, TypeVar
 
 from plainsql.database.caching.handle import CacheHandle
 from plainsql.database.execution.copy_in import Progress, copy_in, copy_query
-from plainsql.database.execution.copy_out import CopyFormat, Output, arguments_of, copy_out
+from plainsql.database.execution.copy_out import CopyFormat, CopyOut, Output, arguments_of
 from plainsql.database.pipeline import Pipeline
 from plainsql.database.pool.commit_outcome import CommitOutcome
 from plainsql.database.pool.contexts import asynccontextmanager
@@ -145,7 +146,7 @@ class Executor(AsyncSql):
         compiled = query.compiled
         return await self._chain.copy_out(
             compiled,
-            lambda connection: copy_out(connection, compiled, args, output, format, header, progress),
+            CopyOut(compiled, args, output, format, header, progress),
             self._pool,
             None,
         )
@@ -178,6 +179,8 @@ class Executor(AsyncSql):
                     state.pool.guard if pool.tenant is None else None,
                     None if state.cached is None else state.cached.queries,
                     explain,
+                    server=state.server,
+                    verify=pool.verifier(pooled),
                 )
                 async with begin(
                     pooled.connection,
@@ -187,6 +190,7 @@ class Executor(AsyncSql):
                     read_only,
                     deferrable,
                     opening=pool.opening,
+                    following=pooled.following,
                 ) as transaction:
                     yield transaction
 
@@ -208,10 +212,14 @@ class Executor(AsyncSql):
             pipeline._end("its block has failed, and nothing was sent")
             raise
         if pipeline._calls:
-            async with self.transaction() as transaction:
-                await pipeline._send(partial(transaction._run_in_order, own=True))
+            await pipeline._send(self._run_in_order)
         else:
             pipeline._end("")
+
+    async def _run_in_order(self, calls: list[tuple[CompiledQuery[Any, Any], Args]]) -> list[Any]:
+        """Run the calls of a pipeline in a transaction, and return their results."""
+        async with self.transaction() as transaction:
+            return await transaction._run_in_order(calls, own=True)
 
     async def retry(
         self,
@@ -219,6 +227,7 @@ class Executor(AsyncSql):
         *,
         attempts: int = 5,
         isolation: Isolation | None = "serializable",
+        read_only: bool = False,
         on_retry: Callable[[int, BaseException], object] | None = None,
     ) -> R:
         """Run ``work`` in a transaction, and again if it failed by a serialization failure or a deadlock, by
@@ -230,10 +239,28 @@ class Executor(AsyncSql):
 
         With ``connect(failover_timeout=…)`` a transaction that lost its connection before its commit was sent
         runs again as well, and attempts that a failover ends do not count.
+
+        A ``read_only`` transaction of a view of the replicas begins on a replica, if its ``isolation`` is not
+        serializable. If that replica ends it, the next attempt is on the primary.
         """
-        check("retry", work=work, attempts=attempts, isolation=isolation, on_retry=on_retry)
+        check(
+            "retry",
+            work=work,
+            attempts=attempts,
+            isolation=isolation,
+            read_only=read_only,
+            on_retry=on_retry,
+        )
         failover = self._state.pool.failover
-        return await retry(lambda: self.transaction(isolation=isolation), work, attempts, on_retry, failover)
+        begins = chain([self.transaction], repeat(self._transaction_again))
+        return await retry(
+            lambda: next(begins)(isolation=isolation, read_only=read_only), work, attempts, on_retry, failover
+        )
+
+    @property
+    def _transaction_again(self) -> Callable[..., AbstractAsyncContextManager[Transaction]]:
+        """The method that begins the transaction of a second attempt."""
+        return self.transaction
 
     @asynccontextmanager
     async def acquire(self) -> AsyncIterator[Any]:

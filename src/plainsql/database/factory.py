@@ -30,16 +30,15 @@ from plainsql.database.pool.open_pool import Identify, OpenedPool, open_pool
 from plainsql.database.pool.session_hook import OnConnect
 from plainsql.database.pool.tenant_guard import TenantGuard
 from plainsql.database.pool.tenant_pool import DatabasePool
-from plainsql.database.replicas.primary_watch import PrimaryWatch
-from plainsql.database.replicas.replica import Replica, ReplicaServer
-from plainsql.database.replicas.replica_set import ReplicaSet
+from plainsql.database.replica_opener import ReplicaOpener
 from plainsql.database.state import DatabaseState
 from plainsql.deprecation import renamed_options, warn_of_old_name
 from plainsql.errors import ConnectError, OptionError
 from plainsql.options import check
 from plainsql.pooler import Pooler
 from plainsql.project_codecs import codecs_of_project
-from plainsql.settings import configured_replicas, resolve_database, use_database
+from plainsql.replica_sources import Source, Urls, configured_source, of_primary, read_source
+from plainsql.settings import resolve_database, use_database
 from plainsql.speed.loaded import PROTOCOL
 from plainsql.urls import hide_password, write_url
 
@@ -49,9 +48,6 @@ if TYPE_CHECKING:
 __all__ = ["Connecting", "connect"]
 
 _log = logging.getLogger("plainsql")
-
-_REPLICA_WAIT_S = 1.0
-"""Seconds that a read waits at most for a connection of a replica, before it runs on the primary."""
 
 
 def connect(
@@ -87,7 +83,7 @@ def connect(
     cache_prefix: str | None = None,
     cache_ttl: Mapping[str, str] | None = None,
     codecs: CodecMap | None = None,
-    replicas: Sequence[str] | None = None,
+    replicas: Sequence[str] | str | None = None,
     **former: Unpack[FormerOptions],
 ) -> Connecting:
     """Connect to a PostgreSQL database.
@@ -151,9 +147,10 @@ def connect(
             ``PLAINSQL_CACHE_TTL``, or ``[tool.plainsql.cache]``.
         codecs: a ``plainsql.Codec`` for each type that plainsql does not know, by the type's name. By default
             those of ``[tool.plainsql.codecs]``.
-        replicas: the URLs of read replicas. Reads go there through ``db.replica()`` and ``db.causal()``, and
-            by the header ``replica:`` of a query. By default ``DATABASE_REPLICA_URLS``, if the URL of the
-            database is not given either.
+        replicas: the URLs of read replicas; or ``"hosts"`` for those of the URL, ``"primary"`` for the
+            standbys that the primary names, or ``"patroni+http://host:8008"``. Reads go there through
+            ``db.replica()`` and ``db.causal()``, and by the header ``replica:`` of a query. By default
+            ``DATABASE_REPLICA_URLS``, if the URL of the database is not given either.
 
     Raises ``OptionError``, a ``SettingsError``, for an option that it cannot take, ``SettingsError`` if no
     database is configured, ``ConnectError`` if the server cannot be reached or refuses the connection.
@@ -250,7 +247,7 @@ def connect(
             on_connect,
             ssl,
             failover_timeout,
-            None if replicas is None else tuple(replicas),
+            None if replicas is None else read_source(replicas, "connect(): replicas"),
         ),
     )
 
@@ -307,8 +304,8 @@ class Options(NamedTuple):
     """The TLS of the connections, or its mode; None for that of the URL."""
     failover_timeout: float | None
     """Seconds that calls wait for a primary."""
-    replicas: tuple[str, ...] | None
-    """The URLs of replicas; None for those of the environment."""
+    replicas: Source | None
+    """The source of the replicas; None for that of the environment."""
 
     def path(self, server_options: str) -> str:
         """Return the ``search_path`` of the connections; empty for the server's own.
@@ -324,12 +321,20 @@ class Options(NamedTuple):
         with use_database(self.database):
             return path_of("connect", self.search_path, url_options=server_options)
 
-    def replica_urls(self, url: str | None) -> Sequence[str]:
-        """Return the URLs of the replicas of a database, whose own URL may be configured."""
-        if self.replicas is not None:
-            return self.replicas
-        with use_database(self.database):
-            return configured_replicas() if url is None else ()
+    def replica_opener(self, given_url: str | None, url: str) -> ReplicaOpener:
+        """Return the opener of the replicas of the database at ``url``, which is given or configured."""
+        source = self.replicas
+        if source is None:
+            with use_database(self.database):
+                source = configured_source() if given_url is None else Urls(())
+        return ReplicaOpener(
+            of_primary(source, url),
+            url,
+            lambda each: _Address.of(each, self),
+            pool_options=self.pool,
+            prefetch=self.prefetch,
+            autobatch=self.autobatch,
+        )
 
     def open_cache(self, server_options: str) -> CachedQueries | None:
         """Make the cache.
@@ -373,18 +378,16 @@ class Connecting:
             with use_database(options.database):  # the thread has the context of this block
                 url = await asyncio.to_thread(stack.enter_context, resolve_database(self._url))
             address = _Address.of(url, options)
-            replica_addresses = [_Address.of(each, options) for each in options.replica_urls(self._url)]
+            opener = options.replica_opener(self._url, url)
             # Before a connection is opened: it may refuse an option.
             cached_queries = options.open_cache(address.server_options)
             servers = ServerIdentity(_ignore) if cached_queries is None else cached_queries.servers
-            knows_server = cached_queries is not None or replica_addresses
+            knows_server = cached_queries is not None or opener.has_replicas
             pool, opened = await address.open(options.pool, servers.identify if knows_server else None)
             if cached_queries is not None:
                 cached_queries.by_transaction = opened.pooler == "transaction"
                 cached_queries.cache.follow()
-            replicas = None
-            if replica_addresses:
-                replicas = _replica_set(pool, servers, replica_addresses, options)
+            replicas = opener.make(pool, servers) if opener.has_replicas else None
             state = DatabaseState.build(
                 pool,
                 prefetch=options.prefetch,
@@ -468,41 +471,6 @@ class _Address(NamedTuple):
             failover=FailoverWait(options.failover_timeout),
         )
         return pool, opened
-
-
-def _replica_set(
-    pool: DatabasePool, servers: ServerIdentity, addresses: Sequence[_Address], options: Options
-) -> ReplicaSet:
-    primary = PrimaryWatch(pool.connections.open_aside, servers, by_transaction=pool.by_transaction)
-    wait = options.pool["wait_timeout"]
-    # A read waits for a connection of a replica no longer than the primary would take to serve it.
-    pool_options = options.pool | {"wait_timeout": min(wait or _REPLICA_WAIT_S, _REPLICA_WAIT_S)}
-
-    def replica_of(address: _Address) -> Replica:
-        async def open_replica(replica: Replica) -> ReplicaServer:
-            # Without a second attempt: a read that fails runs on the primary.
-            of_replica, opened = await address.open(pool_options, replica.identify)
-            of_replica.is_replica, of_replica.failover = True, FailoverWait(None)
-            if of_replica.by_transaction:
-                of_replica.connections.terminate()
-                raise ConnectError(
-                    "a replica behind a pooler in transaction mode cannot be read from: each of its "
-                    "transactions may be on another server",
-                    hint="name the server itself, or a pooler in session mode with pooler='session'",
-                )
-            state = DatabaseState.build(
-                of_replica,
-                prefetch=options.prefetch,
-                autobatch=options.autobatch,
-                cached_queries=None,
-                on_call=None,
-                round_trip=opened.round_trip,
-            )
-            return ReplicaServer(of_replica, state.chain)
-
-        return Replica(hide_password(address.url), open_replica, primary)
-
-    return ReplicaSet(primary, [replica_of(address) for address in addresses])
 
 
 def _ignore() -> None:

@@ -12,7 +12,7 @@ from plainsql.application import tenant_settings
 from plainsql.codec import NO_CODECS, CodecMap
 from plainsql.database.execution.batch import execute_many, run_batch
 from plainsql.database.execution.copy_in import Progress, copy_in, copy_query
-from plainsql.database.execution.copy_out import CopyFormat, Output, arguments_of, copy_out
+from plainsql.database.execution.copy_out import CopyFormat, CopyOut, Output, arguments_of
 from plainsql.database.execution.own_settings import locally
 from plainsql.database.execution.row_blocks import iterate
 from plainsql.database.execution.statement import execute
@@ -186,7 +186,7 @@ class GuestExecutor(AsyncSql):
         return await self._run(
             compiled,
             lambda connection: _in_transaction(
-                connection, partial(copy_out, connection, compiled, args, output, format, header, progress)
+                connection, partial(CopyOut(compiled, args, output, format, header, progress), connection)
             ),
             "copy_out",
         )

@@ -19,6 +19,7 @@ from plainsql.health.server_checks import Place
 from plainsql.health.speed_check import check_speed
 from plainsql.health.steps import Command, RefusedStepError, Rows, Steps, next_step
 from plainsql.layer_folders import Layer, known_layer
+from plainsql.replication.replica_condition import IS_PRIMARY
 
 if TYPE_CHECKING:
     from plainsql.database.state import DatabaseState
@@ -74,18 +75,28 @@ async def _database(
 
 def _replicas(state: DatabaseState) -> list[Check]:
     """Return what is known of the replicas. Without one, its reads run on the primary."""
-    checks = []
-    for number, replica in enumerate(() if state.replicas is None else state.replicas.replicas, 1):
+    checks: list[Check] = []
+    if state.replicas is None:
+        return checks
+    if state.replicas.discovery is not None and (fault := state.replicas.discovery.fault) is not None:
+        checks.append(Check("replicas", "warning", f"they cannot be found: {fault.message}", fault.hint))
+    for number, replica in enumerate(state.replicas.replicas, 1):
         stats = replica.stats()
         behind = "" if stats.lag is None else f", {stats.lag:.1f} s behind at most"
-        is_well = stats.state == "ok"
+        is_well = stats.state in ("ok", IS_PRIMARY)
+        if stats.state == IS_PRIMARY:
+            behind = f": {IS_PRIMARY}"
         checks.append(
             Check(
                 f"replica {number}",
                 "ok" if is_well else "warning",
                 f"{stats.name}{behind}" if is_well else f"{stats.name}: {stats.state}",
                 None if is_well else "reads run on the primary until it is well",
-                {"address": stats.name, "lag_s": stats.lag},
+                {
+                    "address": stats.name,
+                    "state": stats.state,
+                    "lag_s": None if stats.lag is None else round(stats.lag, 3),
+                },
             )
         )
     return checks

@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-from typing import Self
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
+from dataclasses import replace
+from typing import Any, Self, TypeVar
 
 from asyncpg import exceptions
 
 from plainsql.database.executor import Executor
-from plainsql.database.replicas.read_scope import ReadScope
+from plainsql.database.pool.call import Call
+from plainsql.database.pool.contexts import Block, asynccontextmanager
+from plainsql.database.pool.holders import Use
+from plainsql.database.pool.pooled_connection import PooledConnection
+from plainsql.database.pool.tenant_pool import DatabasePool, TenantPool
+from plainsql.database.replicas.replica import ReplicaServer
+from plainsql.database.replicas.replica_transaction import begun_on_replica
+from plainsql.database.replicas.replica_use import may_run_elsewhere
 from plainsql.database.replicas.routed import Routed
-from plainsql.database.replicas.scoped_pool import MAX_WAIT_S, Demand, ScopedPool
+from plainsql.database.replicas.scoped_pool import ScopedPool
 from plainsql.database.state import DatabaseState
+from plainsql.database.transaction import Isolation, Transaction
 from plainsql.errors import PlainsqlError
 from plainsql.options import check
+from plainsql.query import Args, CompiledQuery, QueryText
+from plainsql.replication.demand import MAX_WAIT_S, Demand
+from plainsql.replication.read_scope import ReadScope
 from plainsql.statements.model import DEFAULT_MAX_LAG_S
+from plainsql.tenancy import Tenant
 
 __all__ = ["CausalSession", "ReadingExecutor", "ReplicaView"]
+
+T = TypeVar("T")
 
 
 class ReadingExecutor(Executor):
@@ -31,7 +47,7 @@ class ReadingExecutor(Executor):
         max_wait: float = MAX_WAIT_S,
         own_writes: bool = True,
     ) -> ReplicaView:
-        """Return a view whose reads run on a replica. Its writes and transactions run on the primary.
+        """Return a view whose reads and read-only transactions run on replicas, and all else on the primary.
 
         A read runs on the primary if it is not proved to change nothing, if its result is cached, or if no
         replica is new enough. Without replicas all of its calls do.
@@ -70,11 +86,74 @@ class ReadingExecutor(Executor):
         """
         check("causal", token=token, max_lag=max_lag, max_wait=max_wait)
         scope = ReadScope.of_token(token)
-        pool = ScopedPool(self._state.pool, self._pool.tenant, scope, Demand(max_lag, max_wait))
+        pool = _SessionPool(self._state.pool, self._pool.tenant, scope, Demand(max_lag, max_wait))
         return CausalSession(self._state, pool)
 
 
-class ReplicaView(Executor):
+class OnReplicas(Executor):
+    """An executor whose read-only transactions and pipelines run on replicas, as its reads do."""
+
+    __slots__ = ()
+
+    @asynccontextmanager
+    async def transaction(
+        self,
+        *,
+        isolation: Isolation | None = None,
+        read_only: bool = False,
+        deferrable: bool = False,
+    ) -> AsyncIterator[Transaction]:
+        """Open a transaction: ``async with db.replica().transaction(read_only=True) as tx``.
+
+        With ``read_only`` it is on one replica from its beginning to its end, if one is new enough. All
+        others are on the primary, and so are serializable ones, which no standby has.
+
+        A replica ends a transaction whose rows are in the way of the changes that it applies. Such an error
+        has a note that the transaction was on a replica: run it again, as ``retry(read_only=True)`` does.
+        """
+        check("transaction", isolation=isolation, read_only=read_only, deferrable=deferrable)
+        if read_only and isolation != "serializable":
+            async with self._begun_on_replica(isolation) as transaction:
+                if transaction is not None:
+                    yield transaction
+                    return
+        async with super().transaction(
+            isolation=isolation, read_only=read_only, deferrable=deferrable
+        ) as transaction:
+            yield transaction
+
+    @property
+    def _transaction_again(self) -> Callable[..., AbstractAsyncContextManager[Transaction]]:
+        return super().transaction
+
+    async def _run_in_order(self, calls: list[tuple[CompiledQuery[Any, Any], Args]]) -> list[Any]:
+        if all(query.read_only for query, _ in calls):
+            try:
+                async with self._begun_on_replica(None) as transaction:
+                    if transaction is not None:
+                        return await transaction._run_in_order(calls, own=True)
+            except Exception as error:
+                if not may_run_elsewhere(error):
+                    raise
+        async with super().transaction() as transaction:
+            return await transaction._run_in_order(calls, own=True)
+
+    def _begun_on_replica(
+        self, isolation: Isolation | None
+    ) -> AbstractAsyncContextManager[Transaction | None]:
+        """Begin a read-only transaction on a replica. Its block gets None if there is none for it."""
+        pool, state = self._pool, self._state
+        if state.replicas is None or not isinstance(pool, ScopedPool) or pool.demand is None:
+            return nullcontext()
+
+        def begin(server: ReplicaServer, pool: TenantPool) -> AbstractAsyncContextManager[Transaction]:
+            there = replace(state, pool=server.pool, chain=server.chain, cached=None, replicas=None)
+            return Executor(there, pool).transaction(isolation=isolation, read_only=True)
+
+        return begun_on_replica(state.replicas, pool, pool.demand, begin)
+
+
+class ReplicaView(OnReplicas):
     """A database, or a tenant's view of it, whose reads run on replicas. It holds no connection."""
 
     __slots__ = ()
@@ -83,14 +162,48 @@ class ReplicaView(Executor):
         return f"<ReplicaView {self._state.pool.name}>"
 
 
-class CausalSession(Executor):
+class _SessionPool(ScopedPool):
+    """The pool of a session, which knows whether the session may have written."""
+
+    __slots__ = ("has_written",)
+
+    def __init__(self, pool: DatabasePool, tenant: Tenant | None, scope: ReadScope, demand: Demand) -> None:
+        super().__init__(pool, tenant, scope, demand)
+        self.has_written = False
+
+    def borrow(
+        self, use: Use, *, read_only: bool = False, in_session: bool = False
+    ) -> Block[PooledConnection]:
+        if not read_only and use != "health":
+            self.has_written = True
+        return super().borrow(use, read_only=read_only, in_session=in_session)
+
+    async def run_on_connection(
+        self,
+        work: Callable[..., Awaitable[T]],
+        query: CompiledQuery[Any, Any],
+        text: QueryText,
+        values: Any,
+        call: Call | None,
+        *,
+        sends_settings: bool = False,
+        is_pipeline: bool = False,
+    ) -> T:
+        if not query.read_only:
+            self.has_written = True
+        return await super().run_on_connection(
+            work, query, text, values, call, sends_settings=sends_settings, is_pipeline=is_pipeline
+        )
+
+
+class CausalSession(OnReplicas):
     """An executor whose reads see its own writes, and never less than its reads before. It holds no
     connection.
     """
 
     __slots__ = ("_scoped_pool",)
 
-    def __init__(self, state: DatabaseState, pool: ScopedPool) -> None:
+    def __init__(self, state: DatabaseState, pool: _SessionPool) -> None:
         super().__init__(state, pool)
         self._scoped_pool = pool
         if state.replicas is None:  # for the token alone
@@ -105,13 +218,23 @@ class CausalSession(Executor):
         """
         return self._scoped_pool.scope.token()
 
+    @property
+    def has_written(self) -> bool:
+        """True if the session may have written: by a statement that is not proved to be a read, or in a
+        transaction that is not read-only.
+        """
+        return self._scoped_pool.has_written
+
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(self, *_: object) -> None:
+    async def __aexit__(self, kind: object, *_: object) -> None:
+        if kind is not None:
+            return  # no token of a block that failed or was cancelled is worth a wait
         # Without a position the token is right all the same.
         with suppress(PlainsqlError, exceptions.PostgresError, exceptions.InterfaceError, OSError):
             if (replicas := self._state.replicas) is not None:
+                self._scoped_pool.check_loop()
                 await replicas.resolve(self._scoped_pool.scope)
             else:
                 await self._scoped_pool.resolve()

@@ -14,6 +14,7 @@ from plainsql.database.pool.failover_wait import FailoverWait
 from plainsql.database.pool.lost_connection import ConnectionLostError
 from plainsql.database.pool.read_only_servers import is_refusal
 from plainsql.database.transaction import Transaction
+from plainsql.outcome_notes import ON_REPLICA
 
 __all__ = ["retry"]
 
@@ -71,6 +72,8 @@ async def retry(
 
 def _is_passing(error: BaseException) -> bool:
     """Return whether another attempt may succeed."""
+    if ON_REPLICA in getattr(error, "__notes__", ()):
+        return True  # whatever it was, the next attempt is on the primary
     if isinstance(error, ConnectionLostError):
         return error.sqlstate in _COLLISION_STATES
     # The former primary of a failover refuses: the next attempt has a new connection.

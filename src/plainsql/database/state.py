@@ -40,6 +40,11 @@ class DatabaseState:
     replicas: ReplicaSet | None
     """The replicas; None without any."""
 
+    @property
+    def server(self) -> str:
+        """The name of the server in the records of calls; empty if there are no replicas."""
+        return self.pool.name if self.replicas is not None or self.pool.is_replica else ""
+
     @classmethod
     def build(
         cls,

@@ -21,7 +21,7 @@ from plainsql.database.caching.cached_queries import CachedQueries
 from plainsql.database.caching.write_set import ANYTHING, WriteSet, tables_of
 from plainsql.database.execution.batch import execute_many, run_batch
 from plainsql.database.execution.copy_in import Progress, copy_in, copy_query
-from plainsql.database.execution.copy_out import CopyFormat, Output, arguments_of, copy_out
+from plainsql.database.execution.copy_out import CopyFormat, CopyOut, Output, arguments_of
 from plainsql.database.execution.own_settings import locally
 from plainsql.database.execution.row_blocks import iterate
 from plainsql.database.execution.savepoint import atomic
@@ -33,6 +33,7 @@ from plainsql.database.pool.call import Call, OnCall, Operation
 from plainsql.database.pool.commit_outcome import CommitOutcome
 from plainsql.database.pool.connection_proxy import ConnectionProxy
 from plainsql.database.pool.contexts import asynccontextmanager
+from plainsql.database.pool.following_statement import FollowingStatement
 from plainsql.database.pool.resettable_connection import may_alter_statements
 from plainsql.database.pool.tenant_guard import TenantGuard
 from plainsql.database.pool.transaction_block import block
@@ -62,6 +63,10 @@ class TransactionOptions:
     """Returns the error to raise for another, and handles what it means for the connection's server."""
     programs_own: Any = None
     """The connection that the program has opened, if the transaction is on one."""
+    server: str = ""
+    """The server's name in the records of calls."""
+    verify: Callable[[], object] | None = None
+    """Called after each answer; raises if the server is none that the transaction may go on with."""
 
 
 class Transaction(AsyncSql):
@@ -117,9 +122,13 @@ class Transaction(AsyncSql):
         self._track(query, [args])
         rows = iterate(self._claim(), query, args, self._options.prefetch)
         if (on_call := self._options.on_call) is not None:
-            rows = observe_rows(on_call, Call(query, "stream", in_transaction=True), rows)
+            rows = observe_rows(on_call, self._record(query, "stream"), rows)
+        verify = self._options.verify
         try:
             async for row in rows:
+                if verify is not None:  # all of its rows are of one snapshot
+                    verify()
+                    verify = None
                 yield row
         except BaseException as raised:
             self._outermost._may_be_aborted = True
@@ -192,7 +201,7 @@ class Transaction(AsyncSql):
         compiled = query.compiled
         return await self._exclusively(
             compiled,
-            lambda connection: copy_out(connection, compiled, args, output, format, header, progress),
+            CopyOut(compiled, args, output, format, header, progress),
             "copy_out",
         )
 
@@ -239,7 +248,7 @@ class Transaction(AsyncSql):
         def observed(connection: Any) -> Coroutine[Any, Any, list[Any]]:
             if (on_call := self._options.on_call) is None:
                 return run(connection)
-            records = [Call(query, in_transaction=True, joined=len(calls)) for query, _ in calls]
+            records = [self._record(query, joined=len(calls)) for query, _ in calls]
             return observe_together(on_call, records, run(connection))
 
         return await self._exclusively(None, observed)
@@ -267,6 +276,8 @@ class Transaction(AsyncSql):
     ) -> R:
         """Run work on the connection, and refuse other work in the meantime."""
         connection = self._claim()
+        if (verify := self._options.verify) is not None:
+            work = _verified(work, verify)
         self._busy = True
         try:
             if query is None:
@@ -276,8 +287,7 @@ class Transaction(AsyncSql):
             self._record_change(query)
             if (on_call := self._options.on_call) is None:
                 return await work(connection)
-            call = Call(query, operation, sets, in_transaction=True)
-            return await observe(on_call, call, work(connection))
+            return await observe(on_call, self._record(query, operation, sets), work(connection))
         except BaseException as raised:
             self._outermost._may_be_aborted = True
             error = self._options.explain(raised)
@@ -286,6 +296,13 @@ class Transaction(AsyncSql):
             raise error from raised
         finally:
             self._busy = False
+
+    def _record(
+        self, query: CompiledQuery[Any, Any], operation: Operation = "call", sets: int = 1, joined: int = 1
+    ) -> Call:
+        """Return the record of a call for the hook."""
+        server = self._options.server
+        return Call(query, operation, sets, in_transaction=True, joined=joined, server=server)
 
     def _track(self, query: CompiledQuery[Any, Any], sets: Sequence[Args]) -> None:
         if query.changes and (write_set := self._outermost.write_set) is not None:
@@ -332,6 +349,17 @@ class Transaction(AsyncSql):
         return self._connection
 
 
+def _verified(
+    work: Callable[[Any], Coroutine[Any, Any, R]], verify: Callable[[], object]
+) -> Callable[[Any], Coroutine[Any, Any, R]]:
+    async def verified(connection: Any) -> R:
+        result = await work(connection)
+        verify()
+        return result
+
+    return verified
+
+
 @asynccontextmanager
 async def begin(
     connection: Any,
@@ -342,13 +370,20 @@ async def begin(
     deferrable: bool = False,
     outer: Transaction | None = None,
     opening: str | None = None,
+    following: FollowingStatement | None = None,
 ) -> AsyncIterator[Transaction]:
     """Open a transaction on a connection, or a savepoint if ``outcome`` is None. ``opening``: the
-    statements that it begins with.
+    statements that it begins with. ``following``: the statement in the round trip of its commit.
     """
     level = None if isolation is None else isolation.replace(" ", "_")
     opened = block(
-        connection, outcome, isolation=level, read_only=read_only, deferrable=deferrable, opening=opening
+        connection,
+        outcome,
+        isolation=level,
+        read_only=read_only,
+        deferrable=deferrable,
+        opening=opening,
+        following=following,
     )
     transaction = Transaction(connection, options, outer)
     write_set = transaction.write_set

@@ -15,7 +15,14 @@ from plainsql.files import create_file
 
 __all__ = ["server_settings", "write_access_rules"]
 
-_SCRATCH = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "200"}
+_SCRATCH = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "max_connections": "200",
+    # A commit is not waited for, and reaches a replica when the log is written: by default after up to 0.6 s.
+    "wal_writer_delay": "10ms",
+}
 
 
 def server_settings(folder: ServerFolder, state: State) -> dict[str, str]:

@@ -99,8 +99,10 @@ def start_server(
 
 
 def restart_server(place: ServerFolder, state: State, binaries: Binaries, timeout: float) -> None:
-    """Stop a running server in order, and start it at the same address, with the same options."""
+    """Stop a server in order, unless it was killed, and start it at its address with its options."""
     postmaster.stop_postmaster(place, immediate=False)
+    postmaster.remove_stale_pid_file(place)
+    place.remove_socket_folder(Path(state.socket_folder))
     identity = choose_identity(place.path, place.data, binaries.path("postgres"), scratch=state.scratch)
     if _launch(place, state, identity, binaries, timeout, state) is None:
         raise EmbeddedServerError(

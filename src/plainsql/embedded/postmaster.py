@@ -28,6 +28,7 @@ from plainsql.files import open_file, read_file
 __all__ = [
     "free_port",
     "is_ready",
+    "kill_postmaster",
     "launch",
     "log_tail",
     "pid_of",
@@ -54,10 +55,7 @@ def launch(folder: ServerFolder, state: State, identity: Identity, binaries: Bin
     """
     held = hold(folder.alive, timeout=_ORPHANS_WAIT_S)
     if held is None:
-        raise EmbeddedServerError(
-            f"processes of a killed server still run in {folder.path}",
-            hint=f"end them: fuser -k {shlex.quote(str(folder.alive))}",
-        )
+        raise _orphans(folder)
     try:
         write_access_rules(folder, state, identity)
         options = [f"-c{name}={value}" for name, value in server_settings(folder, state).items()]
@@ -145,6 +143,21 @@ def stop_postmaster(folder: ServerFolder, *, immediate: bool) -> None:
     raise _failed(folder, f"PostgreSQL does not stop (process {pid_of(folder)})")
 
 
+def kill_postmaster(folder: ServerFolder) -> None:
+    """Kill the server, and wait until its other processes have noticed that.
+
+    Raises ``EmbeddedServerError`` if one of them does not end.
+    """
+    pid = pid_of(folder)
+    if pid is not None:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    held = hold(folder.alive, timeout=_ORPHANS_WAIT_S)
+    if held is None:
+        raise _orphans(folder)
+    os.close(held)
+
+
 def pid_of(folder: ServerFolder) -> int | None:
     """Return the postmaster's process id from its pid file, None if there is none."""
     lines = _pid_file(folder)
@@ -188,6 +201,13 @@ def _failed(folder: ServerFolder, what: str) -> EmbeddedServerError:
         f"{what} in {folder.path}" + (": the disk is full" if full else ""),
         detail=f"the end of {folder.log}:\n{tail}" if tail else f"{folder.log} is empty",
         hint="make room on the disk" if full else "read the last FATAL or PANIC line of the log",
+    )
+
+
+def _orphans(folder: ServerFolder) -> EmbeddedServerError:
+    return EmbeddedServerError(
+        f"processes of a killed server still run in {folder.path}",
+        hint=f"end them: fuser -k {shlex.quote(str(folder.alive))}",
     )
 
 

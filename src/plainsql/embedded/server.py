@@ -217,15 +217,28 @@ class EmbeddedServer:
         self._require_replica("resumed")
         self.execute("select pg_catalog.pg_wal_replay_resume()")
 
+    def kill(self) -> None:
+        """Kill the server, as a crash does, and wait until its processes are gone. ``restart`` starts it.
+
+        Raises ``EmbeddedServerError`` if it does not run, or if a process of it does not end.
+        """
+        with lifecycle_lock(self._folder):
+            if not is_held(self._folder.alive):
+                raise EmbeddedServerError(
+                    f"the server in {self.folder} does not run", hint="start it again: restart()"
+                )
+            postmaster.kill_postmaster(self._folder)
+
     def restart(self, timeout: float = 60.0) -> None:
         """Restart the server at the same address with the same options. All connections to it end.
 
-        Raises ``EmbeddedServerError`` if it does not run, or cannot be started again.
+        A server that was killed is started again. Raises ``EmbeddedServerError`` if it was stopped, or cannot
+        be started again.
         """
         check("restart", timeout=timeout)
         with lifecycle_lock(self._folder):
             state = read_state(self._folder)
-            if state is None or not is_held(self._folder.alive):
+            if state is None:
                 raise EmbeddedServerError(
                     f"the server in {self.folder} does not run", hint="start it: plainsql.embedded.start"
                 )

@@ -22,10 +22,14 @@ select
   r.in_recovery,
   (pg_last_wal_replay_lsn() - '0/0'::pg_lsn)::bigint,
   case when r.in_recovery then pg_is_wal_replay_paused() end,
-  coalesce(
-    (select w.received_tli from pg_stat_wal_receiver as w),
-    (select c.min_recovery_end_timeline from pg_control_recovery() as c)
-  ),
+  case
+    when r.in_recovery
+    then coalesce(
+      (select w.received_tli from pg_stat_wal_receiver as w),
+      (select c.min_recovery_end_timeline from pg_control_recovery() as c)
+    )
+    else ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::bigint
+  end,
   (select c.system_identifier from pg_control_system() as c)
 from (select pg_is_in_recovery()) as r (in_recovery)
 """
@@ -66,8 +70,13 @@ def replica_check(name: str, address: str, primary: PrimaryPosition | None) -> S
     found |= {"timeline": timeline, "paused": is_paused}
     text = f"{version} at {address}"
     hint = None
-    if not is_standby:
-        text, hint = f"{text}, no standby", "it was promoted, or its URL is that of a primary: remove it"
+    if not is_standby and primary is not None and (system, timeline) == (primary.system, primary.timeline):
+        text = f"{text}, the primary"
+    elif not is_standby:
+        text, hint = (
+            f"{text}, no standby",
+            "it was promoted, or it is another primary: remove it",
+        )
     elif primary is not None and system != primary.system:
         text, hint = f"{text}, a standby of another cluster", "name a replica of this database's primary"
     elif is_paused:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from time import monotonic
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import psycopg
 from psycopg import capabilities, pq
@@ -90,13 +90,24 @@ class Prepared:
         return all(result.ftype(index) == column.oid for index, column in enumerate(self.columns))
 
 
+class Flight(Protocol):
+    """Runs a statement in a round trip with others."""
+
+    def run(self, prepared: Prepared, values: Sequence[bytes | None]) -> pq.abc.PGresult:
+        """Run a prepared statement, and return its result."""
+        ...
+
+
 class SharedConnection:
     """A psycopg connection in autocommit mode, used by one thread at a time and replaced when it is lost."""
 
-    _limit_s: float | None = None
+    limit_s: float | None = None
     """Seconds in which the server must answer; None without a limit."""
     codecs: CodecMap = NO_CODECS
     """The project's own codecs of types."""
+    flight: Flight | None = None
+    """Runs the statements of reads outside of transactions, with others in the same round trip; None as a
+    rule."""
 
     def __init__(
         self,
@@ -109,7 +120,7 @@ class SharedConnection:
         self._open_connection = open_connection
         self._take(open_connection())
         if statement_timeout is not None:
-            self._limit_s = statement_timeout + GRACE_S
+            self.limit_s = statement_timeout + GRACE_S
 
     def _take(self, connection: psycopg.Connection[Any]) -> None:
         """Begin the state of a connection."""
@@ -251,13 +262,15 @@ class SharedConnection:
 
     def run(self, prepared: Prepared, values: Sequence[bytes | None]) -> pq.abc.PGresult:
         """Run a prepared statement."""
+        if self.flight is not None and not self.in_transaction:
+            return self.flight.run(prepared, values)
         with self.psycopg.lock:
-            self._send(prepared, values)
+            self.send(prepared, values)
             return self._result()
 
     def run_pipeline(self, calls: Sequence[tuple[Prepared, Sequence[bytes | None]]]) -> list[pq.abc.PGresult]:
         """Run prepared statements without waiting for each. An error among the results ends the others."""
-        return run_pipeline(self.psycopg, [partial(self._send, *call) for call in calls], self._limit_s)
+        return run_pipeline(self.psycopg, [partial(self.send, *call) for call in calls], self.limit_s)
 
     def run_text(
         self, sql: str, values: Sequence[bytes | None] = (), types: Sequence[int] = ()
@@ -274,7 +287,7 @@ class SharedConnection:
 
     def run_script(self, sql: str) -> None:
         """Run statements without parameters in one round trip."""
-        run_script(self.psycopg, sql, self._limit_s)
+        run_script(self.psycopg, sql, self.limit_s)
 
     def with_settings(self) -> AbstractContextManager[None]:
         """Return the block of a statement: the session writes values as plainsql reads them already."""
@@ -353,7 +366,8 @@ class SharedConnection:
             [described.fmod(index) for index in range(described.nfields)],
         )
 
-    def _send(self, prepared: Prepared, values: Sequence[bytes | None]) -> None:
+    def send(self, prepared: Prepared, values: Sequence[bytes | None]) -> None:
+        """Send a prepared statement, and wait for nothing."""
         if prepared.name:
             self.psycopg.pgconn.send_query_prepared(prepared.name, values)
         else:
@@ -361,7 +375,7 @@ class SharedConnection:
 
     def _result(self) -> pq.abc.PGresult:
         """Wait for the one result of what was sent. Ctrl-C cancels what runs on the server."""
-        result, *more = wait_for_results(self.psycopg, self._limit_s)
+        result, *more = wait_for_results(self.psycopg, self.limit_s)
         for refusal in more:
             # A deferred constraint fails the commit, which comes after the statement's own result.
             check_result(refusal)

@@ -16,6 +16,8 @@ from plainsql.options import check
 from plainsql.query import Args, CompiledCopy, CompiledQuery, Query
 from plainsql.query.setting_values import SetTo
 from plainsql.query.sql_calls import SyncSql
+from plainsql.replication.demand import MAX_WAIT_S, Demand
+from plainsql.statements.model import DEFAULT_MAX_LAG_S
 from plainsql.sync.batch import execute_many, run_batch
 from plainsql.sync.cache_writer import CacheWriter, Writes
 from plainsql.sync.connection import SharedConnection
@@ -25,13 +27,16 @@ from plainsql.sync.execution import execute, is_stale
 from plainsql.sync.health_check import check_health, lend_shared
 from plainsql.sync.loss_note import add_note
 from plainsql.sync.primary_wait import PrimaryWait
+from plainsql.sync.replicas.causal_block import CausalBlock
+from plainsql.sync.replicas.replica_choice import Replicas
+from plainsql.sync.replicas.route import Route
 from plainsql.sync.retry import retry
 from plainsql.sync.statement_settings import refused
 from plainsql.sync.tenant_guard import TenantGuard
 from plainsql.sync.transaction import Isolation, Transaction, begin
 from plainsql.tenancy import Tenant, local_settings, tenant_of
 
-__all__ = ["Database", "Executor", "Options", "TenantDatabase"]
+__all__ = ["CausalSession", "Database", "Executor", "Options", "ReplicaView", "TenantDatabase"]
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -51,13 +56,24 @@ class Options(NamedTuple):
     failover_timeout: float | None = None
     """Seconds that calls wait for a primary."""
 
+    def of_replica(self) -> Options:
+        """Return the options of reads on a replica: they run on the primary if they fail."""
+        return self._replace(writer=None, failover_timeout=None)
+
 
 class Executor(SyncSql):
     """Runs queries as one tenant, or without one, on the connection that a database and its tenants share."""
 
     def __init__(
-        self, shared: SharedConnection, options: Options, guard: TenantGuard, tenant: Tenant | None
+        self,
+        shared: SharedConnection,
+        options: Options,
+        guard: TenantGuard,
+        tenant: Tenant | None,
+        route: Route | None = None,
     ) -> None:
+        self._route = route
+        """The way of reads to replicas; None if all calls run on this connection and no position counts."""
         self._shared = shared
         self._options = options
         self._guard = guard
@@ -71,6 +87,13 @@ class Executor(SyncSql):
     def run(self, query: CompiledQuery[Any, R], args: Args, /) -> R:
         """Run a query and commit its changes."""
         shared = self._shared
+        if (route := self._route) is not None and (demand := route.demand(query)) is not None:
+            self._check_free()
+            found = route.read(
+                demand, query, lambda on: self._on(on)._run_once(query, args), tenant=self._tenant
+            )
+            if found is not None:
+                return found[0]
         with shared.lock:
             shared.check_free()
             shared.revive()
@@ -91,12 +114,26 @@ class Executor(SyncSql):
 
     def stream(self, query: CompiledQuery[T, Any], args: Args, /) -> Iterator[T]:
         """Iterate over a query's rows through a cursor, in a transaction of its own."""
-        with named_at_commit(query), self._begin(f"the rows of {query.name}") as transaction:
+        if (route := self._route) is not None and (demand := route.demand(query)) is not None:
+            self._check_free()
+            rows = route.stream(demand, lambda on: self._on(on).stream(query, args))
+            if rows is not None:
+                yield from rows
+                return
+        holder = f"the rows of {query.name}"
+        with named_at_commit(query), self._begin(holder, changes=not query.read_only) as transaction:
             yield from transaction.stream(query, args)
 
     def batch(self, query: CompiledQuery[Any, R], sets: Sequence[Args], /) -> list[R]:
         """Run a query for each set of arguments, all or none, and return the results."""
-        return self._run_sets(run_batch, query, sets) if sets else []
+        if not sets:
+            return []
+        if (route := self._route) is not None and (demand := route.demand(query)) is not None:
+            self._check_free()
+            found = route.read(demand, query, lambda on: self._on(on).batch(query, sets), is_batch=True)
+            if found is not None:
+                return found[0]
+        return self._run_sets(run_batch, query, sets)
 
     def execute_many(self, query: CompiledQuery[Any, Any], sets: Sequence[Args], /) -> None:
         """Run a query for each set of arguments, all or none, and return nothing."""
@@ -119,7 +156,8 @@ class Executor(SyncSql):
         Raises ``TransactionError`` if a transaction is open, and if the block ends without an error although
         one of its statements failed: nothing is committed then.
         """
-        with self._begin("a transaction", isolation, read_only, deferrable) as transaction:
+        begun = self._begin("a transaction", isolation, read_only, deferrable, changes=not read_only)
+        with begun as transaction:
             yield transaction
 
     def retry(
@@ -128,6 +166,7 @@ class Executor(SyncSql):
         *,
         attempts: int = 5,
         isolation: Isolation | None = "serializable",
+        read_only: bool = False,
         on_retry: Callable[[int, BaseException], object] | None = None,
     ) -> R:
         """Run ``work`` in a transaction, and again if it failed by a serialization failure or a deadlock, by
@@ -137,9 +176,17 @@ class Executor(SyncSql):
         number of the attempt that failed and its error. The last error is raised with a note of how many
         attempts were made.
         """
-        check("retry", work=work, attempts=attempts, isolation=isolation, on_retry=on_retry)
+        check(
+            "retry",
+            work=work,
+            attempts=attempts,
+            isolation=isolation,
+            read_only=read_only,
+            on_retry=on_retry,
+        )
         wait = PrimaryWait(self._options.failover_timeout)
-        return retry(lambda: self.transaction(isolation=isolation), work, attempts, on_retry, wait)
+        begin = partial(self.transaction, isolation=isolation, read_only=read_only)
+        return retry(begin, work, attempts, on_retry, wait)
 
     def copy_in(
         self,
@@ -201,7 +248,8 @@ class Executor(SyncSql):
             progress: called with the number of bytes so far.
         """
         arguments_of(query, output, parameters, format, header, progress)
-        with self._begin(f"a copy of {query.name}") as transaction:
+        holder = f"a copy of {query.name}"
+        with self._begin(holder, changes=not query.compiled.read_only) as transaction:
             return transaction.copy_out(
                 query, output, parameters, format=format, header=header, progress=progress
             )
@@ -210,7 +258,8 @@ class Executor(SyncSql):
         """Run sets in a transaction of their own, and once again if a statement must be prepared again."""
 
         def attempt() -> T:
-            with named_at_commit(query), self._begin(f"the sets of {query.name}") as transaction:
+            begun = self._begin(f"the sets of {query.name}", changes=not query.read_only)
+            with named_at_commit(query), begun as transaction:
                 shared = transaction.claim_for(query)
                 transaction._track(query, sets)
                 return run(shared, query, sets)
@@ -223,14 +272,28 @@ class Executor(SyncSql):
                     raise
             return attempt()
 
-    def _begin(self, holder: str, *options: Any) -> AbstractContextManager[Transaction]:
+    def _begin(self, holder: str, *options: Any, changes: bool = True) -> AbstractContextManager[Transaction]:
         guard = self._guard if self._tenant is None else None
-        return begin(
+        transaction = begin(
             self._shared, self._options.prefetch, guard, self._options.writer, holder, self._local, *options
         )
+        if self._route is None:
+            return transaction
+        return self._route.recorded_transaction(self._shared, transaction, read_only=not changes)
+
+    def _on(self, shared: SharedConnection) -> Executor:
+        """Return the executor of the same tenant on a connection to a replica."""
+        return Executor(shared, self._options.of_replica(), self._guard, self._tenant)
+
+    def _check_free(self) -> None:
+        """Raise ``TransactionError`` if a transaction is open, also if a replica would serve the call."""
+        self._shared.check_usable()
+        self._shared.check_free()
 
     def _run_once(self, query: CompiledQuery[Any, R], args: Args) -> R:
         """Run a query on the connection, which is open and free."""
+        if self._route is not None:
+            return self._run_recorded(self._route, query, args)
         if (writer := self._options.writer) is None or not query.changes:
             return self._execute(query, args)
         writes = Writes(writer)
@@ -238,6 +301,13 @@ class Executor(SyncSql):
         with writes.invalidated(self._shared):
             writes.before_commit()
             return self._execute(query, args)
+
+    def _run_recorded(self, route: Route, query: CompiledQuery[Any, R], args: Args) -> R:
+        """Run a query on the connection, and record what it has written or seen."""
+        unrecorded = Executor(self._shared, self._options, self._guard, self._tenant)
+        in_flight = not self._local and not query.has_settings
+        with route.scope.recorded(self._shared, read_only=query.read_only, in_flight=in_flight):
+            return unrecorded._run_once(query, args)
 
     def _execute(self, query: CompiledQuery[Any, R], args: Args) -> R:
         shared = self._shared
@@ -291,14 +361,77 @@ class Executor(SyncSql):
         return query.read_only and self._shared.is_lost and not isinstance(error, TimeoutError)
 
 
-class TenantDatabase(Executor):
+class _ReadingExecutor(Executor):
+    """An executor whose reads may run on replicas."""
+
+    def replica(
+        self,
+        *,
+        max_lag: float = DEFAULT_MAX_LAG_S,
+        max_wait: float = MAX_WAIT_S,
+        own_writes: bool = True,
+    ) -> ReplicaView:
+        """Return a view whose reads run on a replica. Its writes and transactions run on the primary.
+
+        A read runs on the primary if it is not proved to change nothing, or if no replica is new enough.
+        Without replicas all of its calls do.
+
+        Args:
+            max_lag: seconds that the replica may be behind the primary.
+            max_wait: seconds that a read waits for a replica that is new enough, before it runs on the
+                primary.
+            own_writes: whether the replica must have what was written through this database, or this
+                tenant's view of it, and through the view.
+        """
+        check("replica", max_lag=max_lag, max_wait=max_wait, own_writes=own_writes)
+        route = Route.of_view(self._route, Demand(max_lag, max_wait), own_writes=own_writes)
+        return ReplicaView(self._shared, self._options, self._guard, self._tenant, route)
+
+    def causal(
+        self,
+        token: bytes | None = None,
+        *,
+        max_lag: float = DEFAULT_MAX_LAG_S,
+        max_wait: float = MAX_WAIT_S,
+    ) -> CausalSession:
+        """Return a session whose reads see its own writes, and never less than its reads before.
+
+        Use it as ``with db.causal(token) as session``. Its reads run on a replica that has replayed what the
+        session has written and seen, or on the primary.
+
+        Args:
+            token: the ``token`` of the session that this one continues, in this or another process.
+            max_lag: seconds that the replica may be behind the primary.
+            max_wait: seconds that a read waits for a replica that is new enough, before it runs on the
+                primary.
+        """
+        check("causal", token=token, max_lag=max_lag, max_wait=max_wait)
+        route = Route.of_session(self._route, token, Demand(max_lag, max_wait))
+        return CausalSession(self._shared, self._options, self._guard, self._tenant, route)
+
+
+class ReplicaView(Executor):
+    """A database, or a tenant's view of it, whose reads run on replicas."""
+
+    def __repr__(self) -> str:
+        return f"<ReplicaView {self._options.name}>"
+
+
+class CausalSession(CausalBlock, Executor):
+    """An executor whose reads see its own writes, and never less than its reads before."""
+
+    def __repr__(self) -> str:
+        return f"<CausalSession {self._options.name}>"
+
+
+class TenantDatabase(_ReadingExecutor):
     """A database as one tenant sees it: each call is a transaction with the tenant's settings."""
 
     def __repr__(self) -> str:
         return f"<TenantDatabase {self._options.name}>"
 
 
-class Database(Executor):
+class Database(_ReadingExecutor):
     """A PostgreSQL database on one connection: an executor for scripts.
 
     ``plainsql.sync.connect`` makes it. Outside of ``transaction()`` each call commits by itself. Threads may
@@ -306,8 +439,16 @@ class Database(Executor):
     call on the database raises ``TransactionError``. The next call replaces a connection that is lost.
     """
 
-    def __init__(self, shared: SharedConnection, options: Options, *, on_close: Callable[[], object]) -> None:
-        super().__init__(shared, options, TenantGuard(options.tenant_settings[0]), None)
+    def __init__(
+        self,
+        shared: SharedConnection,
+        options: Options,
+        *,
+        on_close: Callable[[], object],
+        replicas: Replicas | None = None,
+    ) -> None:
+        route = None if replicas is None else Route.of_database(replicas)
+        super().__init__(shared, options, TenantGuard(options.tenant_settings[0]), None, route)
         self._on_close = on_close
 
     def tenant(self, tenant_id: object, *, user_id: object = None) -> TenantDatabase:
@@ -319,7 +460,8 @@ class Database(Executor):
         """
         check("tenant", tenant_id=tenant_id, user_id=user_id)
         tenant = tenant_of(self._options.tenant_settings, tenant_id, user_id)
-        return TenantDatabase(self._shared, self._options, self._guard, tenant)
+        route = Route.of_tenant(self._route)
+        return TenantDatabase(self._shared, self._options, self._guard, tenant, route)
 
     @property
     def connection(self) -> psycopg.Connection[Any]:
@@ -332,6 +474,8 @@ class Database(Executor):
                 self._shared.revive()
             self._shared.check_usable()
             self._shared.session_is_altered = self._shared.statements_are_altered = True
+            if self._route is not None:
+                self._route.scope.stays_open()
             return self._shared.psycopg
 
     def check(self, *, layer: str | None = None, migrations: bool = True, timeout: float = 5.0) -> Health:
@@ -362,7 +506,7 @@ class Database(Executor):
         )
 
     def close(self) -> None:
-        """Close the connection. An open transaction is rolled back."""
+        """Close the connections. An open transaction is rolled back."""
         self._shared.close()
         self._on_close()
 

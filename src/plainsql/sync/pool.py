@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any, NamedTuple, Self, TypeVar
+from functools import partial
+from typing import Any, Final, NamedTuple, Self, TypeVar
 
 import psycopg
 
@@ -20,31 +21,39 @@ from plainsql.options import check
 from plainsql.pooler import Pooler
 from plainsql.project_codecs import codecs_of_project
 from plainsql.query import Args, CompiledQuery
+from plainsql.replication.demand import MAX_WAIT_S, Demand
+from plainsql.replication.replica_stats import ReplicaStats
 from plainsql.settings import resolve_database, use_database
+from plainsql.statements.model import DEFAULT_MAX_LAG_S
 from plainsql.sync.cache_writer import cache_writer
-from plainsql.sync.connect import Connector, OnConnect
 from plainsql.sync.connection import GRACE_S
 from plainsql.sync.database import Executor, Options
 from plainsql.sync.health_check import check_health
 from plainsql.sync.lending_executor import LendingExecutor
+from plainsql.sync.libpq_connector import Connector, OnConnect
 from plainsql.sync.loss_note import add_note
-from plainsql.sync.pooled_connections import PooledConnections, PoolOptions
+from plainsql.sync.pooled_connections import PooledConnection, PooledConnections, PoolOptions
 from plainsql.sync.primary_wait import PrimaryWait
+from plainsql.sync.replicas.causal_block import CausalBlock
+from plainsql.sync.replicas.open_replicas import LEND_S, open_replicas, replica_connectors
+from plainsql.sync.replicas.route import Route
 from plainsql.sync.retry import retry
 from plainsql.sync.tenant_guard import TenantGuard
 from plainsql.sync.transaction import Isolation, Transaction
 from plainsql.tenancy import Tenant, tenant_of
 from plainsql.urls import hide_password
 
-__all__ = ["Pool", "PoolStats", "TenantPool"]
+__all__ = ["Pool", "PoolCausalSession", "PoolReplicaView", "PoolStats", "TenantPool"]
 
 R = TypeVar("R")
 T = TypeVar("T")
 
 
-class PoolStats(NamedTuple):
-    """The number of connections of a pool, and of calls that wait for one."""
+_CLOSE_S: Final = 10.0
+"""Seconds that threads of the pool may take to end if ``Pool`` fails."""
 
+
+class _Counts(NamedTuple):
     open: int
     in_use: int
     idle: int
@@ -52,12 +61,26 @@ class PoolStats(NamedTuple):
     max_size: int
 
 
+class PoolStats(_Counts):
+    """The number of connections of a pool, and of calls that wait for one."""
+
+    replicas: tuple[ReplicaStats, ...] = ()
+    """The state of each replica, as the last read that tried it has found it."""
+
+
 class _PoolExecutor(LendingExecutor):
     """Runs each call, as one tenant or without one, on a connection that the pool lends to it."""
 
     def __init__(
-        self, connections: PooledConnections, options: Options, guard: TenantGuard, tenant: Tenant | None
+        self,
+        connections: PooledConnections,
+        options: Options,
+        guard: TenantGuard,
+        tenant: Tenant | None,
+        route: Route | None = None,
     ) -> None:
+        self._route = route
+        """The way of reads to replicas; None if all calls run on the pool and no position counts."""
         self._connections = connections
         self._options = options
         self._guard = guard
@@ -68,6 +91,12 @@ class _PoolExecutor(LendingExecutor):
 
         A read that is proved to change nothing is run a second time if its connection was lost.
         """
+        if (route := self._route) is not None and (demand := route.demand(query)) is not None:
+            found = route.read(
+                demand, query, lambda on: self._on(on)._run_once(query, args), tenant=self._tenant
+            )
+            if found is not None:
+                return found[0]
         is_again = False
         wait: PrimaryWait | None = None
         while True:
@@ -85,8 +114,22 @@ class _PoolExecutor(LendingExecutor):
 
     def stream(self, query: CompiledQuery[T, Any], args: Args, /) -> Iterator[T]:
         """Iterate over a query's rows through a cursor, in a transaction of its own."""
+        if (route := self._route) is not None and (demand := route.demand(query)) is not None:
+            rows = route.stream(demand, lambda on: self._on(on).stream(query, args))
+            if rows is not None:
+                yield from rows
+                return
         with self._borrow() as executor:
             yield from executor.stream(query, args)
+
+    def batch(self, query: CompiledQuery[Any, R], sets: Sequence[Args], /) -> list[R]:
+        """Run a query for each set of arguments, all or none, and return the results."""
+        route = self._route
+        if sets and route is not None and (demand := route.demand(query)) is not None:
+            found = route.read(demand, query, lambda on: self._on(on).batch(query, sets), is_batch=True)
+            if found is not None:
+                return found[0]
+        return super().batch(query, sets)
 
     @contextmanager
     def transaction(
@@ -119,20 +162,80 @@ class _PoolExecutor(LendingExecutor):
         *,
         attempts: int = 5,
         isolation: Isolation | None = "serializable",
+        read_only: bool = False,
         on_retry: Callable[[int, BaseException], object] | None = None,
     ) -> R:
         """Run ``work`` in a transaction, and again if it failed by a collision. See ``Database.retry``."""
-        check("retry", work=work, attempts=attempts, isolation=isolation, on_retry=on_retry)
+        check(
+            "retry",
+            work=work,
+            attempts=attempts,
+            isolation=isolation,
+            read_only=read_only,
+            on_retry=on_retry,
+        )
         wait = PrimaryWait(self._options.failover_timeout)
-        return retry(lambda: self.transaction(isolation=isolation), work, attempts, on_retry, wait)
+        begin = partial(self.transaction, isolation=isolation, read_only=read_only)
+        return retry(begin, work, attempts, on_retry, wait)
 
     @contextmanager
     def _borrow(self) -> Iterator[Executor]:
         with self._connections.borrow() as shared:
-            yield Executor(shared, self._options, self._guard, self._tenant)
+            route = None if self._route is None else self._route.to_primary()
+            yield Executor(shared, self._options, self._guard, self._tenant, route)
+
+    def _on(self, shared: PooledConnection) -> Executor:
+        """Return the executor of the same tenant on a connection to a replica."""
+        return Executor(shared, self._options.of_replica(), self._guard, self._tenant)
 
 
-class TenantPool(_PoolExecutor):
+class _ReadingPool(_PoolExecutor):
+    """A pool whose reads may run on replicas."""
+
+    def replica(
+        self,
+        *,
+        max_lag: float = DEFAULT_MAX_LAG_S,
+        max_wait: float = MAX_WAIT_S,
+        own_writes: bool = True,
+    ) -> PoolReplicaView:
+        """Return a view whose reads run on a replica. See ``Database.replica``."""
+        check("replica", max_lag=max_lag, max_wait=max_wait, own_writes=own_writes)
+        route = Route.of_view(self._route, Demand(max_lag, max_wait), own_writes=own_writes)
+        return PoolReplicaView(self._connections, self._options, self._guard, self._tenant, route)
+
+    def causal(
+        self,
+        token: bytes | None = None,
+        *,
+        max_lag: float = DEFAULT_MAX_LAG_S,
+        max_wait: float = MAX_WAIT_S,
+    ) -> PoolCausalSession:
+        """Return a session whose reads see its own writes, and never less than its reads before. See
+        ``Database.causal``.
+        """
+        check("causal", token=token, max_lag=max_lag, max_wait=max_wait)
+        route = Route.of_session(self._route, token, Demand(max_lag, max_wait))
+        return PoolCausalSession(self._connections, self._options, self._guard, self._tenant, route)
+
+
+class PoolReplicaView(_PoolExecutor):
+    """A pool, or a tenant's view of it, whose reads run on replicas. It holds no connection."""
+
+    def __repr__(self) -> str:
+        return f"<PoolReplicaView {self._options.name}>"
+
+
+class PoolCausalSession(CausalBlock, _PoolExecutor):
+    """An executor whose reads see its own writes, and never less than its reads before. It holds no
+    connection.
+    """
+
+    def __repr__(self) -> str:
+        return f"<PoolCausalSession {self._options.name}>"
+
+
+class TenantPool(_ReadingPool):
     """A pool as one tenant sees it: each call is a transaction with the tenant's settings. It holds no
     connection.
     """
@@ -141,7 +244,7 @@ class TenantPool(_PoolExecutor):
         return f"<TenantPool {self._options.name}>"
 
 
-class Pool(_PoolExecutor):
+class Pool(_ReadingPool):
     """A PostgreSQL database on several connections: an executor that threads share without taking turns.
 
     Use it as ``with plainsql.sync.Pool(url) as db``, or close it. Each call, transaction and stream has a
@@ -180,6 +283,10 @@ class Pool(_PoolExecutor):
             Redis answers; or ``"fail"`` before the commit, with ``CacheError``.
         cache_prefix: the prefix of the cache's keys in Redis, as for ``plainsql.connect``.
         codecs: a ``plainsql.Codec`` for each type, as for ``plainsql.sync.connect``.
+        replicas: the URLs of read replicas, each with up to ``max_size`` connections. Reads go there through
+            ``db.replica()`` and ``db.causal()``, and by the header ``replica:`` of a query. ``"hosts"``: the
+            hosts of the database's URL. By default ``DATABASE_REPLICA_URLS``, if the URL of the database is
+            not given either.
 
     Raises what ``plainsql.sync.connect`` raises.
     """
@@ -211,6 +318,7 @@ class Pool(_PoolExecutor):
         on_cache_failure: OnFailure = "commit",
         cache_prefix: str | None = None,
         codecs: CodecMap | None = None,
+        replicas: Sequence[str] | str | None = None,
     ) -> None:
         check(
             "sync.Pool",
@@ -238,6 +346,7 @@ class Pool(_PoolExecutor):
             on_cache_failure=on_cache_failure,
             cache_prefix=cache_prefix,
             codecs=codecs,
+            replicas=replicas,
         )
         if min_size > max_size:
             raise OptionError(
@@ -248,35 +357,41 @@ class Pool(_PoolExecutor):
             with use_database(database):
                 settings = tenant_settings("sync.Pool", tenant_setting, user_setting)
                 resolved = stack.enter_context(resolve_database(url))
-                libpq = libpq_options(
-                    resolved,
-                    application_name=application_name,
-                    connect_timeout=connect_timeout,
-                    ssl_mode=ssl,
-                )
-                path = path_of("sync.Pool", search_path, url_options=str(libpq.get("options", "")))
                 codecs = codecs_of_project(codecs)
+
+                def connector_of(address: str, waits_s: float | None) -> Connector:
+                    libpq = libpq_options(
+                        address,
+                        application_name=application_name,
+                        connect_timeout=connect_timeout,
+                        ssl_mode=ssl,
+                    )
+                    path = path_of("sync.Pool", search_path, url_options=str(libpq.get("options", "")))
+                    return Connector(
+                        address,
+                        libpq,
+                        pooler,
+                        statement_timeout,
+                        path,
+                        codecs,
+                        password,
+                        on_connect,
+                        waits_s,
+                    )
+
+                connector = connector_of(resolved, failover_timeout)
+                of_replicas = replica_connectors("sync.Pool", url, resolved, replicas, connector_of)
                 writer = cache_writer(redis, cache_prefix, on_cache_failure)
             if writer is not None:
                 stack.callback(writer.close)
-            connections = PooledConnections(
-                Connector(
-                    resolved,
-                    libpq,
-                    pooler,
-                    statement_timeout,
-                    path,
-                    codecs,
-                    password,
-                    on_connect,
-                    failover_timeout,
-                ),
-                sizes,
-                None if statement_timeout is None else statement_timeout + GRACE_S,
-            )
+            limit_s = None if statement_timeout is None else statement_timeout + GRACE_S
+            connections = PooledConnections(connector, sizes, limit_s)
             connections.open()
+            stack.callback(connections.close, _CLOSE_S)
+            self._replicas = open_replicas(of_replicas, sizes, limit_s, partial(connections.borrow, LEND_S))
             options = Options(hide_password(resolved), prefetch, settings, writer, failover_timeout)
-            super().__init__(connections, options, TenantGuard(settings[0]), None)
+            route = None if self._replicas is None else Route.of_database(self._replicas)
+            super().__init__(connections, options, TenantGuard(settings[0]), None, route)
             self._max_size = max_size
             self._on_close: Callable[[], object] = stack.pop_all().close
 
@@ -289,7 +404,8 @@ class Pool(_PoolExecutor):
         """
         check("tenant", tenant_id=tenant_id, user_id=user_id)
         tenant = tenant_of(self._options.tenant_settings, tenant_id, user_id)
-        return TenantPool(self._connections, self._options, self._guard, tenant)
+        route = Route.of_tenant(self._route)
+        return TenantPool(self._connections, self._options, self._guard, tenant, route)
 
     @contextmanager
     def acquire(self) -> Iterator[psycopg.Connection[Any]]:
@@ -298,8 +414,14 @@ class Pool(_PoolExecutor):
         It is yours inside the block only. It is reset afterwards.
         """
         with self._borrow() as executor:
-            executor._shared.session_is_altered = executor._shared.statements_are_altered = True
-            yield executor._shared.psycopg
+            shared = executor._shared
+            shared.session_is_altered = shared.statements_are_altered = True
+            route = self._route
+            if route is None:
+                yield shared.psycopg
+                return
+            with route.scope.recorded(shared, read_only=False, autocommits=True):
+                yield shared.psycopg
 
     @property
     def name(self) -> str:
@@ -307,9 +429,12 @@ class Pool(_PoolExecutor):
         return self._options.name
 
     def stats(self) -> PoolStats:
-        """Return the number of connections, and of calls that wait for one."""
+        """Return the number of connections, and of calls that wait for one; and the same of each replica."""
         size, idle, waiting = self._connections.stats()
-        return PoolStats(size, size - idle, idle, waiting, self._max_size)
+        stats = PoolStats(size, size - idle, idle, waiting, self._max_size)
+        if self._replicas is not None:
+            stats.replicas = tuple(replica.stats() for replica in self._replicas.replicas)
+        return stats
 
     def check(self, *, layer: str | None = None, migrations: bool = True, timeout: float = 5.0) -> Health:
         """Check the server, the role, TLS, pgvector, the migrations and Redis, as ``db doctor`` does.
@@ -344,6 +469,8 @@ class Pool(_PoolExecutor):
         threads of the pool; None waits for ever.
         """
         check("close", timeout=timeout)
+        if self._replicas is not None:
+            self._replicas.close(timeout)
         self._connections.close(timeout)
         self._on_close()
 

@@ -19,8 +19,8 @@ import psycopg_pool
 
 from plainsql.codec import CodecMap
 from plainsql.errors import ConnectError, PlainsqlError, PoolTimeoutError
-from plainsql.sync.connect import Connector
 from plainsql.sync.connection import SharedConnection
+from plainsql.sync.libpq_connector import Connector
 from plainsql.sync.wire import has_ended
 
 __all__ = ["PoolOptions", "PooledConnection", "PooledConnections"]
@@ -43,10 +43,14 @@ class PoolOptions(NamedTuple):
 class PooledConnection(SharedConnection):
     """A connection of the pool. The pool replaces it if it is lost."""
 
+    system: int | None = None
+    """The identity of the cluster that it is on; None if it does not matter."""
+
     def __init__(self, connection: psycopg.Connection[Any], limit_s: float | None, codecs: CodecMap) -> None:
         self.codecs = codecs
         self._take(connection)
-        self._limit_s = limit_s
+        self.limit_s = limit_s
+        self.opened_at = monotonic()
 
     def revive(self, *, waits: bool = True) -> None:
         """Raise ``PlainsqlError`` in a forked process, and after ``close``. The pool has checked the rest."""
@@ -70,8 +74,19 @@ class _DriverConnection(psycopg.Connection[Any]):
 class PooledConnections:
     """Lends connections to threads, each to one at a time."""
 
-    def __init__(self, connector: Connector, options: PoolOptions, limit_s: float | None) -> None:
+    def __init__(
+        self,
+        connector: Connector,
+        options: PoolOptions,
+        limit_s: float | None,
+        *,
+        prepare: Callable[[PooledConnection], object] | None = None,
+        name: str = "plainsql",
+        reconnect_timeout: float = 300.0,
+    ) -> None:
         self._connector = connector
+        self._prepare = prepare
+        """Prepares a new connection, before it serves a call."""
         self._options = options
         self._limit_s = limit_s
         self._process = os.getpid()
@@ -80,6 +95,7 @@ class PooledConnections:
         self._failure: tuple[float, Exception] | None = None
         """The time and the error of the last attempt to connect, if it failed."""
         self._has_tried = threading.Event()
+        self._drained_at = float("-inf")
         self._pool = psycopg_pool.ConnectionPool(
             "",
             connection_class=_DriverConnection,
@@ -91,7 +107,8 @@ class PooledConnections:
             max_waiting=options.max_waiting,
             max_lifetime=options.max_lifetime,
             max_idle=options.max_idle,
-            name="plainsql",
+            reconnect_timeout=reconnect_timeout,
+            name=name,
         )
 
     def open(self) -> None:
@@ -101,6 +118,23 @@ class PooledConnections:
         if self._failure is not None:
             self._pool.close()
             raise self._failure[1]
+
+    def open_aside(self) -> None:
+        """Open the pool, and wait for nothing."""
+        self._pool.open()
+
+    def has_opened(self, wait_s: float) -> bool:
+        """Wait a moment for the first connection. Return whether there is one."""
+        return self._has_tried.wait(wait_s) and self._failure is None
+
+    @property
+    def failure(self) -> Exception | None:
+        """The error of the last attempt to connect; None if it succeeded."""
+        return None if self._failure is None else self._failure[1]
+
+    def drain(self) -> None:
+        """Lend no connection again that is open now."""
+        self._drained_at = monotonic()
 
     @contextmanager
     def borrow(self, timeout: float | None = None) -> Iterator[PooledConnection]:
@@ -132,17 +166,27 @@ class PooledConnections:
     def _open(self, connect: Callable[..., _DriverConnection]) -> _DriverConnection:
         try:
             driver = self._connector.open(connect)
+            driver.shared = PooledConnection(driver, self._limit_s, self._connector.codecs)
+            driver.shared.local_settings = self._connector.local_settings
+            driver.shared.texts = self._connector.texts
+            if self._prepare is not None:
+                self._prepared(driver)
         except Exception as error:
             self._failure = (monotonic(), error)
             raise
         else:
             self._failure = None
-            driver.shared = PooledConnection(driver, self._limit_s, self._connector.codecs)
-            driver.shared.local_settings = self._connector.local_settings
-            driver.shared.texts = self._connector.texts
             return driver
         finally:
             self._has_tried.set()
+
+    def _prepared(self, driver: _DriverConnection) -> None:
+        try:
+            if self._prepare is not None:
+                self._prepare(driver.shared)
+        except BaseException:
+            driver.close()
+            raise
 
     def _acquire(self, timeout: float | None) -> _DriverConnection:
         if os.getpid() != self._process:
@@ -156,7 +200,7 @@ class PooledConnections:
         try:
             while True:
                 driver = self._pool.getconn(began + limit_s - monotonic())
-                if not has_ended(driver):
+                if driver.shared.opened_at > self._drained_at and not has_ended(driver):
                     return driver
                 driver.close()  # the pool replaces it
                 self._pool.putconn(driver)

@@ -18,10 +18,14 @@ from psycopg.waiting import Ready, Wait
 from plainsql.errors import PlainsqlError
 from plainsql.sync.driver_errors import classify_error
 
-__all__ = ["check_result", "has_ended", "run_pipeline", "run_script", "wait_for_results"]
+__all__ = ["SilenceError", "check_result", "has_ended", "run_pipeline", "run_script", "wait_for_results"]
 
 _COPYING: Final = {pq.ExecStatus.COPY_IN, pq.ExecStatus.COPY_OUT, pq.ExecStatus.COPY_BOTH}
 _DONE: Final = {pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK, pq.ExecStatus.EMPTY_QUERY}
+
+
+class SilenceError(TimeoutError):
+    """The server has not answered the first statement of several."""
 
 
 def run_script(
@@ -56,11 +60,18 @@ def wait_for_results(connection: psycopg.Connection[Any], limit_s: float | None)
 
 
 def run_pipeline(
-    connection: psycopg.Connection[Any], sends: Sequence[Callable[[], None]], limit_s: float | None
+    connection: psycopg.Connection[Any],
+    sends: Sequence[Callable[[], None]],
+    limit_s: float | None,
+    *,
+    together: bool = False,
+    first_s: float | None = None,
 ) -> list[pq.abc.PGresult]:
     """Send statements without waiting for each, and return one result of each, errors among them.
 
-    ``limit_s`` is for each statement. If the results do not all arrive, the connection is closed.
+    ``together``: send all before the first answer is read, which is for few small ones. ``limit_s``
+    is for each statement, and ``first_s`` for the first one: if nothing has arrived by then, it raises
+    ``SilenceError``. If the results do not all arrive, the connection is closed.
     """
     pgconn = connection.pgconn
 
@@ -82,7 +93,9 @@ def run_pipeline(
         connection.add_notice_handler(keep)
         try:
             pgconn.enter_pipeline_mode()
-            answer = _pipelined(pgconn, [*sends, pgconn.pipeline_sync])
+            answer = _pipelined(pgconn, [*sends, pgconn.pipeline_sync], together=together)
+            if first_s is not None:
+                answer = _with_first(answer, first_s)
             results: list[pq.abc.PGresult] = connection.wait(
                 answer if limit_s is None else _limited(answer, limit_s, restarts=True)
             )
@@ -125,7 +138,9 @@ def has_ended(connection: psycopg.Connection[Any]) -> bool:
     return connection.closed
 
 
-def _pipelined(pgconn: pq.abc.PGconn, commands: Sequence[Callable[[], None]]) -> Generator[Any, Any, Any]:
+def _pipelined(
+    pgconn: pq.abc.PGconn, commands: Sequence[Callable[[], None]], *, together: bool
+) -> Generator[Any, Any, Any]:
     """Send commands as the socket takes them, and return the result of each but the last, which is the sync.
 
     If the connection is lost, raises the server's error if that has arrived: what fails then may be the next
@@ -134,6 +149,8 @@ def _pipelined(pgconn: pq.abc.PGconn, commands: Sequence[Callable[[], None]]) ->
     unsent = deque(commands)
     results: list[pq.abc.PGresult] = []
     try:
+        while together and unsent:
+            unsent.popleft()()
         while len(results) < len(commands):
             ready = yield Wait.RW if unsent or pgconn.flush() else Wait.R
             if ready & Ready.R:
@@ -172,6 +189,22 @@ def _copy_error() -> PlainsqlError:
         "COPY from or to the client is not a query",
         hint="use 'db.connection.cursor().copy(…)'; this connection is closed",
     )
+
+
+def _with_first(answer: Generator[Any, Any, Any], first_s: float) -> Generator[Any, Any, Any]:
+    """Run a generator of psycopg's, and end it if nothing has arrived in time."""
+    ends: float | None = monotonic() + first_s
+    try:
+        wanted = next(answer)
+        while True:
+            ready = yield wanted
+            if ends is not None and ready & Ready.R:
+                ends = None
+            elif ends is not None and monotonic() > ends:
+                raise SilenceError(f"the server has not answered within {first_s:g} s")
+            wanted = answer.send(ready)
+    except StopIteration as end:
+        return end.value
 
 
 def _limited(

@@ -148,11 +148,16 @@ def lateral_variables(entry: RangeTableEntry) -> list[Node]:
     return found
 
 
-def collect_equalities(catalog: Catalog, scope: Scope) -> list[Equality]:
-    """Return all equalities that a query's rows fulfil, each with the relations that it restricts."""
+def collect_equalities(
+    catalog: Catalog, scope: Scope, among: list[tuple[Node, frozenset[int] | None]] | None = None
+) -> list[Equality]:
+    """Return all equalities that a query's rows fulfil, each with the relations that it restricts.
+
+    ``among`` are the query's conditions, by default those of ``conditions``.
+    """
     return [
         equality
-        for node, only_for in conditions(scope)
+        for node, only_for in (conditions(scope) if among is None else among)
         for equality in _equalities_in(catalog, node, only_for, scope)
     ]
 

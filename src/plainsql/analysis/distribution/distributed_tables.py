@@ -15,7 +15,7 @@ from psycopg import Connection
 from plainsql.analysis.distribution.model import DistributedTable, TableFault
 from plainsql.analysis.findings.schema_lints import USER_RELATIONS, quoted
 
-__all__ = ["distributed_tables", "is_reference"]
+__all__ = ["column_names", "distributed_tables", "is_reference"]
 
 # A partition has the keys of its table, and an extension is responsible for its own tables.
 _TABLES: Final = f"""
@@ -44,6 +44,16 @@ select
   array(
     select t.tgname::text from pg_catalog.pg_trigger as t where t.tgrelid = c.oid and not t.tgisinternal
     order by t.tgname
+  ),
+  array(
+    select k.conname::text
+    from pg_catalog.pg_constraint as k
+    where
+      k.conrelid = c.oid
+      and k.contype = 'f'
+      and k.conparentid = 0
+      and (k.confdeltype in ('n', 'd') or k.confupdtype in ('n', 'd'))
+    order by k.conname
   )
 from pg_catalog.pg_class as c
 inner join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
@@ -124,7 +134,7 @@ def distributed_tables(
     rows = connection.execute(_TABLES.encode(), {"column": column}).fetchall()
     names: dict[int, str] = {}
     found: dict[int, DistributedTable] = {}
-    for oid, schema, relation, type_, generated, policies, triggers in rows:
+    for oid, schema, relation, type_, generated, policies, triggers, setting in rows:
         name = names[oid] = f"{quoted(schema)}.{quoted(relation)}"
         if is_reference(schema, relation, reference):
             found[oid] = DistributedTable(name, schema, relation, "reference")
@@ -134,7 +144,7 @@ def distributed_tables(
             )
         else:
             faults = (_generated(name, column),) if generated else ()
-            citus = (*_of_citus(policies, triggers),)
+            citus = (*_of_citus(policies, triggers, setting),)
             found[oid] = DistributedTable(name, schema, relation, "distributed", type_, faults, citus)
     for oid, key, primary, exclusion, columns in connection.execute(_KEYS.encode()):
         if oid in found and found[oid].place == "distributed" and column not in columns:
@@ -147,6 +157,18 @@ def distributed_tables(
             for fault in _of_foreign_key(found[oid], found[other], key, pairs, sets_null, follows, column):
                 found[oid] = _with_fault(found[oid], fault)
     return [*found.values()]
+
+
+def column_names(connection: Connection[Any]) -> set[str]:
+    """Return the names of the columns of all tables."""
+    rows = connection.execute(
+        "select distinct a.attname::text from pg_catalog.pg_attribute as a"
+        " inner join pg_catalog.pg_class as c on c.oid = a.attrelid"
+        " inner join pg_catalog.pg_namespace as n on n.oid = c.relnamespace"
+        " where c.relkind in ('r', 'p') and a.attnum > 0 and not a.attisdropped"
+        f" and {USER_RELATIONS}".encode()
+    )
+    return {name for (name,) in rows}
 
 
 def is_reference(schema: str, table: str, reference: Collection[str]) -> bool:
@@ -231,8 +253,10 @@ def _of_foreign_key(
         )
 
 
-def _of_citus(policies: list[str], triggers: list[str]) -> Iterator[str]:
-    """Yield what Citus refuses on a distributed table: sub-selects in policies, and triggers."""
+def _of_citus(policies: list[str], triggers: list[str], setting: list[str]) -> Iterator[str]:
+    """Yield what Citus refuses on a distributed table."""
+    for key in setting:
+        yield f"the foreign key {quoted(key)} sets columns to null or their defaults"
     for policy in policies:
         yield f"the policy {quoted(policy)} has a sub-select"
     for trigger in triggers:

@@ -41,6 +41,8 @@ class Distribution:
     """The distributed tables that it names or reaches by a view, sorted."""
     others: tuple[str, ...] = ()
     """The other tables that it reads or writes, those of functions and triggers too, sorted."""
+    citus: tuple[str, ...] = ()
+    """Notes on a statement of one tenant that Citus refuses or does not send to one node, in phrases."""
 
     @property
     def fits(self) -> bool:

@@ -7,11 +7,13 @@ from dataclasses import replace
 
 from plainsql.analysis.catalog.relations import Relation
 from plainsql.analysis.catalog.server_catalog import Catalog
+from plainsql.analysis.distribution.citus_notes import citus_notes
 from plainsql.analysis.distribution.model import Distribution, Kind
 from plainsql.analysis.distribution.tenant_doubts import TenantDoubt, TenantDoubts
 from plainsql.analysis.distribution.tenant_uses import TenantUse, TenantUses
 from plainsql.analysis.distribution.tenant_values import TenantValue
 from plainsql.analysis.findings.examined import TextPositions
+from plainsql.analysis.findings.schema_lints import quoted
 from plainsql.analysis.tree.query_tree import Command, Scope
 
 __all__ = ["distribution_of"]
@@ -93,9 +95,7 @@ class _Verdict:
         fixed = [(use, {value for value in found if not value.is_column}) for use, found in each]
         common = set[TenantValue].intersection(*(values for _, values in fixed))
         if common:
-            # A parameter is the value that most planners see.
-            best = min(common, key=lambda value: (not value.text.startswith(":"), value.text))
-            return self._of_one_tenant(best, common, places, tables)
+            return self._of_one_tenant(common, places, tables)
         free = next((use for use, values in each if use.event == "insert" and len(values) == 1), None)
         is_joined = set[TenantValue].intersection(*(values for _, values in each))
         if is_joined and free is None and not any(values for _, values in fixed):
@@ -131,23 +131,34 @@ class _Verdict:
 
     def _of_one_tenant(
         self,
-        best: TenantValue,
         common: Collection[TenantValue],
         places: TextPositions,
         tables: tuple[str, ...],
     ) -> Distribution:
         """Return the verdict about rows of one tenant; a value to insert need not be known to a planner."""
-        unseen = next(
-            (
-                use
-                for use in self._uses.all
-                if use.event != "insert"
-                and not self._seen.of(use.site.scope, use.entry.index, use.column) & {*common}
-            ),
-            None,
+        reads = [use for use in self._uses.all if use.event != "insert"]
+        seen = [self._seen.of(use.site.scope, use.entry.index, use.column) & {*common} for use in reads]
+        # One value that planners see everywhere: two that happen to be equal are two partitions to them.
+        by_all = {*common}.intersection(*seen)
+        best = self._best(by_all or common)
+        unseen = (
+            None
+            if by_all
+            else next(use for use, values in zip(reads, seen, strict=True) if best not in values)
         )
+        if not best.is_fixed and self._uses.changes_settings:
+            doubt = TenantDoubt(
+                f"set_config may change {best.text} while it runs", "set it in a statement of its own, before"
+            )
+            return self._doubted(doubt, places, tables)
         if unseen is None:
-            return Distribution("tenant", f"{self._uses.column} is {best.text}", best.text, tables=tables)
+            return Distribution(
+                "tenant",
+                f"{self._uses.column} is {best.text}",
+                best.text,
+                tables=tables,
+                citus=citus_notes(self._uses, best),
+            )
         alias = unseen.entry.alias or unseen.relation.name
         return Distribution(
             "unseen",
@@ -158,6 +169,11 @@ class _Verdict:
             position=self._position(unseen.relation, places, unseen.entry.alias),
             tables=tables,
         )
+
+    @staticmethod
+    def _best(values: Collection[TenantValue]) -> TenantValue:
+        """Return the value that most planners see: a parameter."""
+        return min(values, key=lambda value: (not value.is_fixed, not value.text.startswith(":"), value.text))
 
     def _several(
         self,
@@ -191,8 +207,15 @@ class _Verdict:
         """Return the place where a table is mentioned, if there is only one, or one with this alias."""
         if relation is None:
             return 0
-        name, whole = (relation.name,), (relation.schema, ".", relation.name)
+        # As the text has them: names in quotes keep these.
+        table, schema, alias = (
+            quoted(each).lower() if each else "" for each in (relation.name, relation.schema, alias)
+        )
+        name, whole = (table,), (schema, ".", table)
         texts = (
             [(*whole, "as", alias), (*whole, alias), (*name, "as", alias), (*name, alias)] if alias else []
         )
-        return next(filter(None, (places.of_words(*words) for words in (*texts, whole, name))), 0)
+        found = (places.of_words(*words) for words in (*texts, whole, name))
+        # A table without an alias: its name is also before the dots of its columns.
+        after = (places.of_words(word, *name, at=1) for word in ("from", "join", "into", "update"))
+        return next(filter(None, (*found, *after)), 0)

@@ -8,22 +8,25 @@ from collections.abc import Iterable, Iterator, Sequence
 from plainsql.analysis.catalog.server_catalog import Catalog
 from plainsql.analysis.conditions.equalities import (
     Equality,
+    calls_volatile,
     collect_equalities,
-    conditions,
     equality_families,
     plain_variable,
     strip_relabel,
 )
-from plainsql.analysis.distribution.merged_queries import merged_queries
+from plainsql.analysis.distribution.merged_queries import is_inlined, planned_together
+from plainsql.analysis.distribution.outer_joins import ReducedJoins
 from plainsql.analysis.distribution.tenant_values import TenantValue, TenantValues
 from plainsql.analysis.nodes import Node, conjuncts
 from plainsql.analysis.tree.query_sites import QuerySite
 from plainsql.analysis.tree.query_tree import (
     Command,
     EntryKind,
+    Join,
     QueryTree,
     RangeTableEntry,
     Scope,
+    SetOperation,
     Sublink,
     ungrouped,
 )
@@ -33,6 +36,8 @@ __all__ = ["TenantBindings"]
 
 _Variable = tuple[int, int, int]
 """A query's id, range table index, column."""
+_Entry = tuple[int, int]
+"""A query's id, range table index."""
 _Seeds = Iterable[tuple[_Variable, TenantValue]]
 _Inserted = Iterable[tuple[_Variable, Node, Scope, int]]
 _SUBLINK_OUTPUT = 2
@@ -83,12 +88,28 @@ class TenantBindings:
             for site in sites
             if site.reader is not None and site.entry is not None and site.entry.kind is EntryKind.RELATION
         }
-        self._merged = merged_queries(catalog, scopes, sites) if seen else None
-        self._equalities = {
-            site.scope.query.id: collect_equalities(catalog, site.scope)
+        together = planned_together(catalog, scopes, sites) if seen else None
+        self._merged = together.merged if together is not None else None
+        self._joined = together.joined if together is not None else None
+        self._joins = {
+            site.scope.query.id: ReducedJoins(catalog, site.scope)
             for site in sites
             if site.scope.query.command != Command.MERGE
         }
+        self._condition_joins: dict[int, tuple[Node, Join]] = {}
+        self._conditions = {
+            site.scope.query.id: [*self._restrictions(site.scope)]
+            for site in sites
+            if site.scope.query.id in self._joins
+        }
+        self._equalities = {
+            site.scope.query.id: collect_equalities(
+                catalog, site.scope, self._conditions[site.scope.query.id]
+            )
+            for site in sites
+            if site.scope.query.id in self._conditions
+        }
+        self._items = [*self._with_items()]
         self._recursive = dict(self._recursive_arms())
         # A recursive query has the tenant of its first arm if the other arm keeps it. That is assumed, and
         # the assumptions that do not hold are given up until all others do.
@@ -131,6 +152,8 @@ class TenantBindings:
                 self._pass_to_readers(site.scope)
                 if site.reader is not None and site.entry is not None:
                     self._pass_inwards(site)
+            for item, readers in self._items:
+                self._pass_into_item(item, readers)
         broken = {
             (query, position)
             for query, arms in self._recursive.items()
@@ -142,19 +165,50 @@ class TenantBindings:
 
     # Equalities
 
+    def _restrictions(self, scope: Scope) -> Iterator[tuple[Node, frozenset[int] | None]]:
+        """Yield the conditions of a query, and those that all sides of an ``or`` have."""
+        for condition, only_for, join in self._joins[scope.query.id].conditions:
+            found = [condition]
+            if condition.kind == "BOOLEXPR" and condition.text("boolop") == "or":
+                first, *others = (conjuncts(side) for side in condition.nodes("args"))
+                keys = [{self._values.structure(part, scope) for part in side} for side in others]
+                found += [
+                    part
+                    for part in first
+                    if all(self._values.structure(part, scope) in each for each in keys)
+                ]
+            for part in found:
+                if join is not None:
+                    # By the node's identity, which is unique only while the node is kept.
+                    self._condition_joins[id(part)] = part, join
+                yield part, only_for
+
     def _equate(self, equality: Equality, scope: Scope) -> None:
         if equality.only_for is not None and equality.variable[0] not in equality.only_for:
             return
         if self._merged is not None and equality.null_is_equal:
             return  # planners follow `=` alone
+        if not self._is_followed(equality, scope):
+            return
         type_ = equality.variable_node.number("vartype")
         self._add((scope.query.id, *equality.variable), self.value(equality.other, scope, type_))
 
+    def _is_followed(self, equality: Equality, scope: Scope) -> bool:
+        """Return whether planners follow an equality in an outer join's condition."""
+        if self._merged is None or equality.only_for is None:
+            return True
+        if strip_relabel(equality.other).number("varlevelsup"):
+            return False
+        other = plain_variable(equality.other, scope)
+        _, join = self._condition_joins.get(id(equality.node), (None, None))
+        return other is None or (
+            join is not None
+            and self._joins[scope.query.id].sees(join, join.condition or equality.node, other[0])
+        )
+
     def _pass_from_lists(self, scope: Scope) -> None:
         """Follow `(tenant_id, id) in (select …)`, both ways."""
-        if scope.query.command == Command.MERGE:
-            return
-        for condition, only_for in conditions(scope):
+        for condition, only_for in self._conditions.get(scope.query.id, ()):
             if condition.kind != "SUBLINK" or condition.number("subLinkType") != Sublink.ANY:
                 continue
             inner, test = self._scopes.of_sublink(condition, scope), condition.node("testexpr")
@@ -177,7 +231,8 @@ class TenantBindings:
                 type_ = strip_relabel(args[0]).number("vartype")
                 if self._merged is None or inner.query.id in self._merged:
                     self._add(variable, self._output(inner, position, type_))
-                self._push(inner, position, self._bound.get(variable, set()))
+                if self._joined is None or inner.query.id in self._joined:
+                    self._push(inner, position, self._bound.get(variable, set()))
 
     def _of_rows(self, node: Node, scope: Scope, type_: int) -> set[TenantValue]:
         """Return the value that a column has in all rows of a list of `values`."""
@@ -186,8 +241,13 @@ class TenantBindings:
         entry, column = scope.query.entry(node.number("varno")), node.number("varattno")
         if entry is None or entry.kind is not EntryKind.VALUES:
             return set()
+        rows = entry.node.items("values_lists")
+        if self._merged is not None and (
+            len(rows) > 1 or self._is_nulled(scope, entry) or calls_volatile(self._catalog, entry.node)
+        ):
+            return set()  # planners look into a list of one row alone
         found: set[TenantValue] | None = None
-        for row in entry.node.items("values_lists"):
+        for row in rows:
             value = row[column - 1] if isinstance(row, list) and column <= len(row) else None
             own = self._values.of(value, scope, type_) if isinstance(value, Node) else None
             found = ({own} if own else set()) if found is None else found & ({own} if own else set())
@@ -203,11 +263,29 @@ class TenantBindings:
             inner = self._read_by(entry, scope)
             if inner is None or (self._merged is not None and inner.query.id not in self._merged):
                 continue
+            is_hidden = self._merged is not None and self._is_nulled(scope, entry)
             for position, output in enumerate(inner.query.outputs, 1):
                 expression = output.node("expr")
-                if expression is not None:
+                # Above an outer join, planners have a value that may be null: they do not look into it.
+                if expression is not None and not (is_hidden and not self._is_column(inner, position)):
                     found = self._output(inner, position, _type_of(expression))
                     self._add((scope.query.id, entry.index, position), found)
+
+    def _is_nulled(self, scope: Scope, entry: RangeTableEntry) -> bool:
+        joins = self._joins.get(scope.query.id)
+        return joins is None or entry.index in joins.nulled_as_written
+
+    def _is_column(self, scope: Scope, position: int) -> bool:
+        """Return whether an output of a query is a column of a table, also through subqueries."""
+        expression = scope.query.outputs[position - 1].node("expr")
+        plain = plain_variable(ungrouped(expression, scope), scope) if expression is not None else None
+        entry = scope.query.entry(plain[0]) if plain is not None else None
+        if plain is None or entry is None:
+            return False
+        if entry.kind is EntryKind.RELATION:
+            return (scope.query.id, entry.index) not in self._views
+        inner = self._read_by(entry, scope) if entry.kind in (EntryKind.SUBQUERY, EntryKind.CTE) else None
+        return inner is not None and plain[1] <= len(inner.query.outputs) and self._is_column(inner, plain[1])
 
     def _read_by(self, entry: RangeTableEntry, scope: Scope) -> Scope | None:
         if entry.kind is EntryKind.RELATION:
@@ -237,11 +315,38 @@ class TenantBindings:
         for position in range(1, len(site.scope.query.outputs) + 1):
             self._push(site.scope, position, self._bound.get((reader.query.id, entry.index, position), set()))
 
+    def _with_items(self) -> Iterator[tuple[Scope, list[_Entry]]]:
+        """Yield the `with` items that all their readers are known of, if planners look into them."""
+        readers: dict[int, list[_Entry]] = defaultdict(list)
+        for site in self._sites:
+            for entry in site.scope.query.entries:
+                inner = self._scopes.of_entry(entry, site.scope) if entry.kind is EntryKind.CTE else None
+                if inner is not None:
+                    readers[inner.query.id].append((site.scope.query.id, entry.index))
+        for site in self._sites:
+            for name, cte in site.scope.query.ctes.items():
+                inner = self._scopes.of_cte(name, site.scope)
+                if inner is None or cte.flag("cterecursive"):
+                    continue
+                found = readers[inner.query.id]
+                if len(found) == cte.number("cterefcount") and (
+                    self._merged is None or is_inlined(self._catalog, cte, inner.query)
+                ):
+                    yield inner, found
+
+    def _pass_into_item(self, scope: Scope, readers: Sequence[_Entry]) -> None:
+        """Pass the values that all readers of a `with` item need into it."""
+        for position in range(1, len(scope.query.outputs) + 1) if readers else ():
+            each = (self._bound.get((query, entry, position), set()) for query, entry in readers)
+            self._push(scope, position, set.intersection(*map(set, each)))
+
     def _push(self, scope: Scope, position: int, wanted: set[TenantValue]) -> None:
         query = scope.query
         if not wanted or position > len(query.outputs) or not _may_filter_before(query, position):
             return
         if query.set_operation() is not None:
+            if self._merged is not None and not self._is_filtered_by_arm(scope, position):
+                return
             for arm in self._arms(query):
                 self._add((query.id, arm, position), wanted)
             return
@@ -252,6 +357,23 @@ class TenantBindings:
         inner = self._variable(expression, scope)
         if inner is not None and not expression.number("varlevelsup"):
             self._add(inner, wanted)
+
+    def _is_filtered_by_arm(self, scope: Scope, position: int) -> bool:
+        """Return whether planners filter each arm of a union: not of ``except``, nor after a conversion."""
+        operation = scope.query.set_operation()
+        if operation is None or any(
+            node.kind == "SETOPERATIONSTMT" and node.number("op") == SetOperation.EXCEPT
+            for node in operation.walk()
+        ):
+            return False
+        types = set[int]()
+        for arm in self._arms(scope.query):
+            entry = scope.query.entry(arm)
+            inner = self._read_by(entry, scope) if entry is not None else None
+            outputs = inner.query.outputs if inner is not None else []
+            output = outputs[position - 1].node("expr") if position <= len(outputs) else None
+            types.add(_type_of(output) if output is not None else 0)
+        return len(types) == 1 and 0 not in types
 
     @staticmethod
     def _arms(query: QueryTree) -> frozenset[int]:
@@ -283,7 +405,12 @@ class TenantBindings:
             home = scope.up(levels)
             if home is None or node.number("varattno") <= 0:
                 return None
-            if self._merged is not None and (levels > 1 or scope.query.id not in self._merged):
+            if self._merged is not None and (
+                levels > 1
+                or scope.query.id not in self._merged
+                or home.query.id not in self._joins
+                or node.number("varno") in self._joins[home.query.id].nulled
+            ):
                 return None
             return home.query.id, node.number("varno"), node.number("varattno")
         plain = plain_variable(node, scope)
@@ -296,16 +423,20 @@ class TenantBindings:
 def _may_filter_before(query: QueryTree, position: int) -> bool:
     """Return whether rows with other values could be removed earlier, with the same result."""
     node = query.node
-    if query.command != Command.SELECT or node.flag("hasWindowFuncs") or node.nodes("groupingSets"):
+    if query.command != Command.SELECT or node.nodes("groupingSets") or query.returned_sets():
         return False
     if node.node("limitCount") is not None or node.node("limitOffset") is not None:
         return False
-    if node.flag("hasDistinctOn") or query.returned_sets():
-        return False
+    # Rows are removed by groups, by windows, or by ``distinct on`` as a whole if the column divides them.
+    divisions = [each.nodes("partitionClause") for each in node.nodes("windowClause")]
+    if node.flag("hasDistinctOn"):
+        divisions.append(node.nodes("distinctClause"))
     if query.is_aggregated:
-        reference = query.outputs[position - 1].number("ressortgroupref")
-        return any(clause.number("tleSortGroupRef") == reference for clause in node.nodes("groupClause"))
-    return True
+        divisions.append(node.nodes("groupClause"))
+    reference = query.outputs[position - 1].number("ressortgroupref")
+    return all(
+        any(clause.number("tleSortGroupRef") == reference for clause in clauses) for clauses in divisions
+    )
 
 
 def _type_of(node: Node) -> int:

@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from plainsql.analysis.catalog.function_annotations import annotated_tables, kept_columns
 from plainsql.analysis.catalog.relations import Relation
 from plainsql.analysis.catalog.routines import Function
+from plainsql.analysis.conditions.equalities import plain_variable, strip_relabel
 from plainsql.analysis.distribution.tenant_uses import TenantUse, TenantUses
+from plainsql.analysis.nodes import Node
+from plainsql.analysis.tree.query_sites import QuerySite
 from plainsql.analysis.tree.query_tree import Command
 
 __all__ = ["TenantDoubt", "TenantDoubts"]
@@ -36,6 +39,7 @@ class TenantDoubts:
     def all(self) -> Iterator[TenantDoubt]:
         """Yield the doubts, in the order in which they are reported."""
         yield from self._of_statement()
+        yield from self._of_hidden_uses()
         for use in self._uses.all:
             if use.event == "select":
                 continue
@@ -65,6 +69,45 @@ class TenantDoubts:
                     "write out what it does, or declare in its comment what it reads and writes",
                 )
 
+    def _of_hidden_uses(self) -> Iterator[TenantDoubt]:
+        """Yield the policies, the defaults and the foreign keys that use rows of any tenant."""
+        for what in (*self._uses.effects.reads, *self._uses.effects.writes):
+            relation = self._uses.catalog.relation_named(what.schema, what.table)
+            if relation is None or self._uses.number(relation) is None:
+                continue
+            name = what.via.removeprefix("foreign key ")
+            if name != what.via:
+                if not self._holds_tenant(name):
+                    yield TenantDoubt(
+                        f"the foreign key {name} changes rows of {relation}, of any tenant",
+                        f"add {self._uses.column} to both sides of the foreign key",
+                        relation,
+                        is_across=True,
+                    )
+            elif what.via and not what.via.startswith(("function ", "trigger ", "view ", "inherits from ")):
+                yield TenantDoubt(
+                    f"the {what.via} reads {relation}, of any tenant",
+                    "move the query into a function, and add"
+                    f" 'plainsql: reads {relation}; keeps {self._uses.column}' to its comment",
+                    relation,
+                )
+
+    def _holds_tenant(self, name: str) -> bool:
+        """Return whether all foreign keys with a name compare the column on both sides."""
+        catalog = self._uses.catalog
+        found = [
+            (key, catalog.relation(key.table), other)
+            for other in catalog.relations()
+            for key in other.referenced_by
+            if key.name == name
+        ]
+        return bool(found) and all(
+            relation is not None
+            and (self._uses.number(relation), self._uses.number(other))
+            in [*zip(key.columns, key.referenced_columns, strict=False)]
+            for key, relation, other in found
+        )
+
     def _is_followed(self, name: str) -> bool:
         """Return whether a function is in SQL and only reads: the tables of its body are known."""
         for function in self._functions_named(name):
@@ -90,13 +133,30 @@ class TenantDoubts:
                     use.relation,
                     is_across=True,
                 )
-        if any(each.number("resno") == use.column and not each.flag("resjunk") for each in targets):
+        if any(
+            each.number("resno") == use.column
+            and not each.flag("resjunk")
+            and not self._is_unchanged(each.node("expr"), use)
+            for each in targets
+        ):
             yield TenantDoubt(
                 f"it changes {self._uses.column} of {use.relation}: the row would move to another server",
                 f"leave {self._uses.column} as it is; move a tenant by an insert and a delete",
                 use.relation,
                 is_across=True,
             )
+
+    def _is_unchanged(self, value: Node | None, use: TenantUse) -> bool:
+        """Return whether a value is the column's own: that of the row, or that of the row to insert.
+
+        Both are of one tenant if the target of `on conflict` holds the column.
+        """
+        node = strip_relabel(value) if value is not None else None
+        if node is None or node.kind != "VAR" or node.number("varlevelsup"):
+            return False
+        conflict = use.site.scope.query.node.node("onConflict")
+        own = {use.entry.index, conflict.number("exclRelIndex") if conflict is not None else 0}
+        return node.number("varno") in own and node.number("varattno") == use.column
 
     def _of_views(self) -> Iterator[TenantDoubt]:
         for site in self._uses.sites:
@@ -109,9 +169,9 @@ class TenantDoubts:
                 yield TenantDoubt(
                     f"an insert into the view {relation} is not followed", "insert into its table"
                 )
-            numbers = {number for number, each in relation.columns.items() if each.name == self._uses.column}
             if query.command == Command.UPDATE and any(
-                each.number("resno") in numbers and not each.flag("resjunk") for each in query.target_list
+                not each.flag("resjunk") and self._is_tenant_of_view(site, query.result_relation, each)
+                for each in query.target_list
             ):
                 yield TenantDoubt(
                     f"it changes {self._uses.column} of {relation}: the row would move to another server",
@@ -127,6 +187,29 @@ class TenantDoubts:
                     "read the tables instead",
                     use.relation,
                 )
+
+    def _is_tenant_of_view(self, site: QuerySite, index: int, target: Node) -> bool:
+        """Return whether a column of a view is the distribution column of a table, also through views."""
+        column = target.number("resno")
+        while True:
+            below = next(
+                (
+                    each
+                    for each in self._uses.sites
+                    if each.reader is site.scope and each.entry is not None and each.entry.index == index
+                ),
+                None,
+            )
+            outputs = below.scope.query.outputs if below is not None else []
+            node = outputs[column - 1].node("expr") if 0 < column <= len(outputs) else None
+            plain = plain_variable(node, below.scope) if node is not None and below is not None else None
+            entry = below.scope.query.entry(plain[0]) if plain is not None and below is not None else None
+            relation = self._uses.catalog.relation(entry.relation) if entry and entry.relation else None
+            if below is None or plain is None or relation is None:
+                return True  # not known
+            if relation.kind != "v":
+                return self._uses.number(relation) == plain[1]
+            site, index, column = below, plain[0], plain[1]
 
     def _of_functions(self) -> Iterator[TenantDoubt]:
         for what in (*self._uses.effects.reads, *self._uses.effects.writes):

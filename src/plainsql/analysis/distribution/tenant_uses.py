@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from plainsql.analysis.catalog.relations import Relation
 from plainsql.analysis.catalog.server_catalog import Catalog
+from plainsql.analysis.conditions.equalities import plain_variable
 from plainsql.analysis.distribution.distributed_tables import is_reference
 from plainsql.analysis.distribution.policy_values import PolicyEvent, policy_values
 from plainsql.analysis.distribution.tenant_bindings import TenantBindings
@@ -15,7 +16,7 @@ from plainsql.analysis.effects.effects import Effects
 from plainsql.analysis.effects.statement_effects import effects_of
 from plainsql.analysis.nodes import Node, read_tree
 from plainsql.analysis.tree.query_sites import QuerySite, query_sites
-from plainsql.analysis.tree.query_tree import Command, EntryKind, RangeTableEntry, Scope
+from plainsql.analysis.tree.query_tree import Command, EntryKind, RangeTableEntry, Scope, ungrouped
 from plainsql.analysis.tree.scopes import Scopes
 
 __all__ = ["TenantUse", "TenantUses"]
@@ -72,6 +73,14 @@ class TenantUses:
         self._values = TenantValues(catalog, names)
         self.all = [*self._found()]
 
+    @property
+    def changes_settings(self) -> bool:
+        """Return whether the statement may change a setting while it runs."""
+        return any(
+            each.function is not None and each.function.is_builtin and each.function.name == "set_config"
+            for each in self.effects.evaluated
+        )
+
     def bindings(self, *, by_policies: bool, seen: bool) -> TenantBindings:
         """Follow the equalities: all of them, or those that planners see."""
         seeds, inserted = [*self._seeds(by_policies=by_policies)], [*self._inserted()]
@@ -86,6 +95,22 @@ class TenantUses:
         if is_reference(relation.schema, relation.name, self._reference):
             return None
         return next((each.number for each in relation.columns.values() if each.name == self.column), None)
+
+    def is_distribution_column(self, node: Node, scope: Scope) -> bool:
+        """Return whether an expression is the column of a distributed table, also through subqueries."""
+        plain = plain_variable(ungrouped(node, scope), scope)
+        entry = scope.query.entry(plain[0]) if plain is not None else None
+        if plain is None or entry is None:
+            return False
+        if (
+            entry.kind is EntryKind.RELATION
+            and (relation := self.catalog.relation(entry.relation)) is not None
+        ):
+            return relation.kind != "v" and self.number(relation) == plain[1]
+        inner = self._scopes.of_entry(entry, scope) if entry.kind is EntryKind.SUBQUERY else None
+        outputs = inner.query.outputs if inner is not None else []
+        output = outputs[plain[1] - 1].node("expr") if plain[1] <= len(outputs) else None
+        return inner is not None and output is not None and self.is_distribution_column(output, inner)
 
     def _found(self) -> Iterator[TenantUse]:
         for site in self.sites:

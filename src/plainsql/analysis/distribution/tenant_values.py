@@ -11,6 +11,7 @@ from plainsql.analysis.conditions.equalities import strip_relabel
 from plainsql.analysis.conditions.expression_keys import ExpressionKeys
 from plainsql.analysis.effects.parameter_bindings import exact_class
 from plainsql.analysis.nodes import Node
+from plainsql.analysis.tree.function_calls import called_function
 from plainsql.analysis.tree.query_tree import Command, QueryTree, Scope, Sublink
 
 __all__ = ["TenantValue", "TenantValues"]
@@ -22,6 +23,9 @@ _MAX_DEPTH = 20
 """The depth to which functions that call functions are followed."""
 _NOT_OF_ONE_CALL = frozenset({"VAR", "QUERY", "SUBLINK", "AGGREF", "GROUPINGFUNC", "WINDOWFUNC"})
 """The nodes whose value is of a row or a group, not of a call."""
+_TEXT_CLASSES = frozenset({"bool", "integer", "oid", "uuid", "text"})
+"""The types that are written as text, and read from it, in one way: times depend on settings."""
+_TYPES = ("vartype", "paramtype", "consttype", "funcresulttype", "opresulttype", "resulttype")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,9 @@ class TenantValue:
     key: Hashable
     text: str = field(compare=False)
     """The value as messages name it."""
+    is_fixed: bool = field(default=False, compare=False)
+    """True for a parameter, a constant, and what immutable functions make of them: known before a statement
+    runs."""
     is_column: bool = False
     """True for the column of one mention of a table: it has one value for one row only."""
 
@@ -52,6 +59,10 @@ class TenantValues:
         """Return the value of an expression of the given type; ``None`` if it may differ by row."""
         return self._parameter(node, type_) or self._setting(node, 0) or self._constant(node, scope)
 
+    def structure(self, node: Node, scope: Scope) -> Hashable:
+        """Return a key of an expression as it is written."""
+        return self._keys.structure(node, scope)
+
     def unchanged(self, node: Node) -> Node:
         """Return the expression below casts that keep the value, or fail: to `varchar(50)` in an insert."""
         while True:
@@ -72,7 +83,7 @@ class TenantValues:
             return None
         number = node.number("paramid")
         name = self._names[number - 1] if number <= len(self._names) else f"${number}"
-        return TenantValue(("parameter", number), name if name.startswith("$") else f":{name}")
+        return TenantValue(("parameter", number), name if name.startswith("$") else f":{name}", is_fixed=True)
 
     def _setting(self, node: Node, depth: int) -> TenantValue | None:
         """Return the setting that an expression reads, also through casts, `nullif` and functions."""
@@ -117,4 +128,19 @@ class TenantValues:
         key = self._keys.key(node, scope)
         if key is None:
             return None
-        return TenantValue(("value", key), "a constant" if node.kind == "CONST" else "one expression")
+        is_fixed = all(self._is_immutable(part) for part in node.walk())
+        text = "a constant" if node.kind == "CONST" else "one expression"
+        return TenantValue(("value", key), text, is_fixed=is_fixed)
+
+    def _is_immutable(self, node: Node) -> bool:
+        """Return whether a node calls immutable functions alone."""
+        if node.kind == "SQLVALUEFUNCTION":
+            return False
+        if node.kind == "COERCEVIAIO":
+            arg = node.node("arg")
+            types = [node.number("resulttype")]
+            types += [next((arg.number(each) for each in _TYPES if arg.number(each)), 0)] if arg else []
+            return all(exact_class(self._catalog, each) in _TEXT_CLASSES for each in types)
+        oid = called_function(node, self._catalog)
+        function = self._catalog.function(oid) if oid is not None else None
+        return oid is None or (function is not None and function.volatility == "immutable")

@@ -51,12 +51,12 @@ class TextPositions:
                 found.pop()
         return found[-1]
 
-    def of_words(self, *words: str) -> int:
-        """Return the position of the only place with these words in a row, or 0."""
+    def of_words(self, *words: str, at: int = 0) -> int:
+        """Return the position of the only place with these words in a row, or 0: of the word at an index."""
         tokens = [t for t in scan(self.text, path="") if t.kind not in ("line_comment", "block_comment")]
         texts = [self.text[token.start : token.end].lower() for token in tokens]
         found = [i for i in range(len(texts)) if texts[i : i + len(words)] == list(words)]
-        return tokens[found[0]].start + 1 if len(found) == 1 else 0
+        return tokens[found[0] + at].start + 1 if len(found) == 1 else 0
 
     def text_from(self, node: Node, length: int = 80) -> str:
         """Return the text from a node's position on; empty if it has no position."""

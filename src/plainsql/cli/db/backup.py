@@ -93,7 +93,9 @@ def backup(
     if to is None:
         with suppress(FileExistsError), create_file(parent / ".gitignore") as ignore:
             ignore.write(b"*\n")
-    old = remove_old_backups(parent, manifest, keep=keep, keep_days=keep_days, now=datetime.now(UTC))
+    old = remove_old_backups(
+        parent, manifest, keep=keep, keep_days=keep_days, now=datetime.now(UTC), keys=keys
+    )
     for warning in old.left:
         print(f"warning: {warning}", file=sys.stderr)
     if manifest.kind != "physical" and manifest.program_major > manifest.server_major:
@@ -120,7 +122,8 @@ def backup(
         return FINE
     how = "not encrypted" if manifest.key is None else f"encrypted with the key {manifest.key}"
     what = f"the server of {manifest.database}" if physical else manifest.database
-    print(f"backed up {what} to {folder}: {manifest.size_bytes:,} bytes, {how}")
+    seconds = (manifest.finished - manifest.started).total_seconds()
+    print(f"backed up {what} to {folder} in {seconds:.1f} s: {manifest.size_bytes:,} bytes, {how}")
     for each in old.removed:
         print(f"removed {each}")
     return FINE

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Annotated, Any
 
@@ -23,7 +24,18 @@ from plainsql.health.results import Check, failure
 from plainsql.health.server_checks import Place, server_checks
 from plainsql.health.speed_check import check_speed
 from plainsql.health.steps import RefusedStepError, Rows, run_steps
-from plainsql.settings import configured_replicas
+from plainsql.patroni import PatroniClient
+from plainsql.replica_sources import (
+    STANDBYS_SQL,
+    Primary,
+    Source,
+    Urls,
+    configured_source,
+    member_url,
+    of_primary,
+    standbys,
+)
+from plainsql.settings import database_url
 
 __all__ = ["doctor", "execute_step"]
 
@@ -62,8 +74,17 @@ def doctor(
     if common.json:
         print_json({"ok": not failed, "checks": checks})
     else:
-        print(f"{len(failed)} of {len(checks)} checks failed" if failed else "everything answers")
+        print(_summary(checks))
     return FINDINGS if failed else FINE
+
+
+def _summary(checks: Sequence[Check]) -> str:
+    failed, warnings = (sum(check.state == state for check in checks) for state in ("failed", "warning"))
+    if failed:
+        return f"{failed} of {len(checks)} checks failed"
+    if warnings:
+        return f"no check failed; {warnings} {'warning' if warnings == 1 else 'warnings'}"
+    return "everything answers"
 
 
 def _all(
@@ -89,24 +110,40 @@ def _postgresql(layers: Sequence[str], database: str | None) -> Iterable[Check]:
 
 def _replicas() -> Iterable[Check]:
     """Check the replicas of the environment, if the database is that of the environment too."""
-    urls = configured_replicas()
-    if not urls:
-        return
     primary: PrimaryPosition | None = None
+    url = database_url() or ""
+    rows: Rows = []
     try:
-        with connected(None) as session:
+        source = configured_source()
+        if source == Urls(()):
+            return
+        with suppress(PlainsqlError, OSError), connected(None) as session:  # its own check names the error
+            url = session.url
             primary = PrimaryPosition.of(execute_step(session.connection, primary_position()))
-    except (PlainsqlError, OSError):
-        pass  # the check of the primary has named the error
-    for number, url in enumerate(urls, 1):
+            if isinstance(source, Primary):
+                rows = execute_step(session.connection, STANDBYS_SQL)
+        urls = _urls_of(source, url, rows)
+    except PlainsqlError as error:
+        # Its reads run on the primary.
+        yield msgspec.structs.replace(failure("replicas", error), state="warning")
+        return
+    for number, each in enumerate(urls, 1):
         name = f"replica {number}"
         try:
-            with connected(url) as session:
+            with connected(each) as session:
                 steps = replica_check(name, session.address, primary)
                 yield from run_steps(steps, partial(execute_step, session.connection))
         except (PlainsqlError, OSError) as error:
-            # Its reads run on the primary.
             yield msgspec.structs.replace(failure(name, error), state="warning")
+
+
+def _urls_of(source: Source, url: str, rows: Rows) -> Sequence[str]:
+    """Return the URLs of the replicas of the primary at ``url``; ``rows``: those of ``STANDBYS_SQL``."""
+    source = of_primary(source, url)
+    if isinstance(source, Urls):
+        return source.urls
+    found = standbys(source, rows) if isinstance(source, Primary) else PatroniClient(source).ask()
+    return [member_url(url, member) for member in found]
 
 
 def execute_step(connection: psycopg.Connection[Any], sql: str) -> Rows:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["restore"]
 
 _JOBS = NumberRange("jobs", 1, 64, "4")
+_HOURS = NumberRange("hours", 1, 876_000, "26")
+_CLOCK_STEP = timedelta(hours=1)
 
 
 def restore(
@@ -32,6 +35,9 @@ def restore(
     verify: Annotated[bool, FLAG] = False,
     replace: Annotated[bool, FLAG] = False,
     no_owner: Annotated[bool, FLAG] = False,
+    create_roles: Annotated[bool, FLAG] = False,
+    unencrypted: Annotated[bool, FLAG] = False,
+    max_age: Annotated[int | None, Parameter(validator=_HOURS)] = None,
     jobs: Annotated[int, Parameter(validator=_JOBS)] = 1,
     json: Annotated[bool, Parameter(name="--json", negative=(), show_default=False)] = False,
 ) -> int:
@@ -52,12 +58,19 @@ def restore(
     to
         URL of the database, which is missing or empty; of a physical backup, a new folder.
     verify
-        Compare all rows with the backup. Without --to, restore it on a private embedded server for that,
-        which is removed afterwards.
+        Compare all rows and objects with the backup. Without --to, restore it on a private embedded server
+        for that, which is removed afterwards.
     replace
         Put it in the place of a database that is not empty: that one is renamed, and its sessions are ended.
     no_owner
         Leave out owners and privileges.
+    create_roles
+        Create the roles of the backup that the server lacks, without passwords, and never as superusers.
+    unencrypted
+        Take a backup that is not encrypted, though PLAINSQL_BACKUP_KEYS is set. Anyone can have written it.
+    max_age
+        Exit with 1 if the backup is older than this number of hours, or dated in the future. It is restored
+        all the same.
     jobs
         The tables that are restored at the same time.
     """
@@ -70,9 +83,9 @@ def restore(
 
     folder, manifest = find_backup(backup)
     place: Path | None = None
-    if manifest.kind == "physical" and (replace or no_owner or jobs > 1):
+    if manifest.kind == "physical" and (replace or no_owner or create_roles or jobs > 1):
         raise SettingsError(
-            f"{folder} is a physical backup: --replace, --no-owner and --jobs are for dumps",
+            f"{folder} is a physical backup: --replace, --no-owner, --create-roles and --jobs are for dumps",
             hint="leave them out",
         )
     keys = FileKeys.from_environment()
@@ -85,11 +98,12 @@ def restore(
                     None if to is None else Path(to),
                     keys=keys,
                     verify=verify,
+                    unencrypted=unencrypted,
                     on_progress=shown,
                 )
                 done = None
             elif to is None:
-                done = check_backup(folder, manifest, keys=keys, on_progress=shown)
+                done = check_backup(folder, manifest, keys=keys, unencrypted=unencrypted, on_progress=shown)
             else:
                 done = restore_dump(
                     plain_url(to),
@@ -98,18 +112,34 @@ def restore(
                     keys=keys,
                     replace=replace,
                     no_owner=no_owner,
+                    create_roles=create_roles,
                     jobs=jobs,
                     verify=verify,
+                    unencrypted=unencrypted,
                     on_progress=shown,
                 )
     except KeyboardInterrupt:
         raise KeyboardInterrupt("interrupted; nothing is left of the restore") from None
     if done is None:
-        return _print_physical(folder, place, verify=verify, json=json)
-    where = "the embedded server" if to is None else hide_password(to)
-    return _print_dump(
-        folder, f"{manifest.started:%Y-%m-%d %H:%M:%S %Z}", where, done, verify=verify, json=json, kept=to
-    )
+        code = _print_physical(folder, place, verify=verify, json=json)
+    else:
+        where = "the embedded server" if to is None else hide_password(to)
+        taken = f"{manifest.started:%Y-%m-%d %H:%M:%S %Z}"
+        code = _print_dump(folder, taken, where, done, verify=verify, json=json, kept=to)
+    fault = None if max_age is None else _age_fault(manifest.finished, max_age)
+    if fault is not None:
+        print(f"{folder} is {fault}", file=sys.stderr)
+        return FINDINGS
+    return code
+
+
+def _age_fault(finished: datetime, hours: int) -> str | None:
+    age = datetime.now(UTC) - finished
+    if age < -_CLOCK_STEP:
+        return f"dated in the future: {finished:%Y-%m-%d %H:%M:%S %Z}"
+    if age > timedelta(hours=hours):
+        return f"{age / timedelta(hours=1):,.1f} hours old: expected at most {hours:,}"
+    return None
 
 
 def _print_physical(folder: Path, place: Path | None, *, verify: bool, json: bool) -> int:
@@ -140,7 +170,8 @@ def _print_dump(
                 "differences": done.differences,
                 "tables": {table.name: table.rows for table in tables},
                 "replaced": done.old_name,
-                "settings": list(done.contents.settings),
+                "created_roles": done.created_roles,
+                "notes": done.notes,
             }
         )
     elif done.differences:
@@ -148,7 +179,8 @@ def _print_dump(
         for difference in done.differences:
             print(f"  {printable(difference)}")
     elif kept is None:
-        print(f"{folder} came back whole: {rows:,} rows of {len(tables)} tables, as of {taken}")
+        objects = f"{rows:,} rows of {len(tables)} tables, {len(done.contents.objects):,} objects"
+        print(f"{folder} came back whole: {objects}, as of {taken}")
     else:
         checked = f", and compared: {rows:,} rows of {len(tables)} tables" if verify else ""
         print(f"restored {folder} to {where}{checked}")
@@ -156,14 +188,14 @@ def _print_dump(
         if kept is not None:
             print("nothing was restored", file=sys.stderr)
         return FINDINGS
-    if kept is not None and not json:
-        if done.old_name is not None:
-            print(f"the database that was there is {done.old_name} now: drop it when you do not need it")
-            print("results of it may be in the cache of your programs: clear it with db.cache.clear()")
-        elif done.contents.settings:
-            print(
-                "warning: a dump has no settings of the database itself; the backup's database had: "
-                + ", ".join(done.contents.settings),
-                file=sys.stderr,
-            )
+    if json:
+        return FINE
+    for note in done.notes:
+        print(f"note: {printable(note)}", file=sys.stderr)
+    if done.created_roles:
+        names = printable(", ".join(done.created_roles))
+        print(f"created the roles {names}: they have no passwords")
+    if done.old_name is not None:
+        print(f"the database that was there is {done.old_name} now: drop it when you do not need it")
+        print("results of it may be in the cache of your programs: clear it with db.cache.clear()")
     return FINE

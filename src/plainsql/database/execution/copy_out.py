@@ -17,51 +17,94 @@ from plainsql.database.pool.contexts import asynccontextmanager
 from plainsql.files import replace_file
 from plainsql.query import Args, CompiledQuery, QueryText
 
-__all__ = ["CopyFormat", "Output", "arguments_of", "copy_out"]
+__all__ = ["CopyFormat", "CopyOut", "Output", "arguments_of"]
 
 Output = str | os.PathLike[str] | Writable | Callable[[bytes], Awaitable[object]]
 
 
-async def copy_out(
-    connection: Any,
-    query: CompiledQuery[Any, Any],
-    args: Args,
-    output: Output,
-    copy_format: CopyFormat,
-    header: bool,
-    progress: Progress | None,
-) -> int:
-    """Copy a query's rows out and return how many there were. The connection is in a transaction."""
-    text, values = query.text(args)
-    sql = await _without_parameters(connection, query, text, values)
-    options = "" if copy_format == "binary" or not header else ", header true"
-    written = 0
-    taken = True
-    async with _writer(output) as write:
+class CopyOut:
+    """The copy of a query's rows to an output. It can run again, on another connection."""
 
-        async def take(data: bytes) -> None:
-            nonlocal written, taken
-            taken = False
-            await write(data)
-            taken = True
-            written += len(data)
-            if progress is not None:
-                progress(written)
+    __slots__ = (
+        "_args",
+        "_copy_format",
+        "_has_delivered",
+        "_header",
+        "_is_file",
+        "_output",
+        "_progress",
+        "_query",
+    )
 
-        try:
-            async with locally(connection, query, text.settings):
-                status = await connection._copy_out(
-                    f"copy (\n{sql}\n) to stdout (format {copy_format}{options})", take, None
-                )
-        except BaseException as error:
-            if not taken:
-                # The driver would wait for ever for the end of what it has in its buffer already.
-                connection.terminate()
-            elif isinstance(error, Exception):
-                # The position, if there is one, counts in the text around the query.
-                add_query_note(error, query, text)
-            raise
-    return int(status.rpartition(" ")[2])
+    def __init__(
+        self,
+        query: CompiledQuery[Any, Any],
+        args: Args,
+        output: Output,
+        copy_format: CopyFormat,
+        header: bool,
+        progress: Progress | None,
+    ) -> None:
+        self._query = query
+        self._args = args
+        self._output = output
+        self._copy_format = copy_format
+        self._header = header
+        self._progress = progress
+        self._is_file = isinstance(output, str | os.PathLike)
+        self._has_delivered = False
+
+    @property
+    def may_begin_again(self) -> bool:
+        """True while the caller has nothing of it. A file is in its place when it is complete."""
+        return not self._has_delivered
+
+    async def __call__(self, connection: Any, *, admit: Callable[[], object] | None = None) -> int:
+        """Copy the rows out and return how many there were. The connection is in a transaction.
+
+        ``admit``: called when the server has begun to answer, before the output gets anything. An error that
+        it raises ends the copy, and the connection.
+        """
+        query = self._query
+        text, values = query.text(self._args)
+        sql = await _without_parameters(connection, query, text, values)
+        options = "" if self._copy_format == "binary" or not self._header else ", header true"
+        written = 0
+        is_admitted = admit is None
+        taken = True
+        async with _writer(self._output) as write:
+
+            async def take(data: bytes) -> None:
+                nonlocal written, taken, is_admitted
+                taken = False
+                if admit is not None and not is_admitted:
+                    admit()
+                    is_admitted = True
+                # A failure of the output is the caller's, whatever its class is.
+                self._has_delivered = True
+                await write(data)
+                taken = True
+                written += len(data)
+                if self._progress is not None:
+                    self._progress(written)
+                self._has_delivered = not self._is_file
+
+            try:
+                async with locally(connection, query, text.settings):
+                    status = await connection._copy_out(
+                        f"copy (\n{sql}\n) to stdout (format {self._copy_format}{options})", take, None
+                    )
+                if admit is not None and not is_admitted:
+                    admit()
+            except BaseException as error:
+                if not taken:
+                    # The driver would wait for ever for the end of what it has in its buffer already.
+                    connection.terminate()
+                elif isinstance(error, Exception):
+                    # The position, if there is one, counts in the text around the query.
+                    add_query_note(error, query, text)
+                raise
+        return int(status.rpartition(" ")[2])
 
 
 async def _without_parameters(

@@ -21,7 +21,7 @@ from plainsql.database.execution.column_plans import column_reader, has_columns
 from plainsql.database.execution.prepared_statements import prepare
 from plainsql.database.execution.time_limit import TimeLimit
 from plainsql.database.pool.resettable_connection import of_element
-from plainsql.database.pool.tenant_settings import LocalSettings, prepare_settings, ready_step
+from plainsql.database.pool.tenant_settings import LocalSettings, prepare_settings, ready_steps
 from plainsql.errors import DecodeError
 from plainsql.query import CompiledQuery
 from plainsql.speed.loaded import MAKE_READER, NUMBERED_READER, PROTOCOL, STEP
@@ -181,22 +181,22 @@ async def _fetch_with(
     """
     statement = ready(connection, sql, query)
     if statement is not None and not connection._query_loggers:
-        first = ready_step(connection, settings)
+        first = ready_steps(connection, settings)
         if first is not None:
-            protocol = connection._protocol
             reader = _reader(connection, statement, query) if as_rows else None
+            step = STEP(statement, values, reader, waiter=_waiter(settings))
             try:
-                return await _exchange(protocol, first, STEP(statement, values, reader), None)
+                return await _exchange(connection, settings, (*first, step), None)
             except exceptions.OutdatedSchemaCacheError as error:
                 await _learn_types(connection, query, error)
             except exceptions.InvalidCachedStatementError:
                 connection._drop_global_statement_cache()
 
     async def run(statement: Any, timeout: float | None) -> list[Any]:
-        protocol = connection._protocol
-        first = ready_step(connection, settings)
+        first = ready_steps(connection, settings)
         reader = _reader(connection, statement, query) if as_rows else None
-        return await _exchange(protocol, first, STEP(statement, values, reader), timeout)
+        step = STEP(statement, values, reader, waiter=_waiter(settings))
+        return await _exchange(connection, settings, (*(first or ()), step), timeout)
 
     return await _prepared(connection, sql, values, query, own, run, settings)
 
@@ -209,10 +209,10 @@ async def status_with(connection: Any, settings: LocalSettings, sql: str, values
     again = True
     while True:
         first, statement = await _prepared_pair(connection, settings, sql, limit)
-        step = STEP(statement, values, drop_rows=True)
+        step = STEP(statement, values, drop_rows=True, waiter=_waiter(settings))
         try:
             with _logging(connection, sql, values, limit.left):
-                await _exchange(connection._protocol, first, step, limit.left)
+                await _exchange(connection, settings, (*first, step), limit.left)
         except exceptions.InvalidCachedStatementError:
             connection._drop_global_statement_cache()
             if not again:
@@ -225,8 +225,8 @@ async def status_with(connection: Any, settings: LocalSettings, sql: str, values
 
 async def _prepared_pair(
     connection: Any, settings: LocalSettings, sql: str, limit: TimeLimit
-) -> tuple[Any, Any]:
-    """Return the step of the settings and a statement, both prepared at the same time.
+) -> tuple[tuple[Any, ...], Any]:
+    """Return the steps of the settings and a statement, both prepared at the same time.
 
     While one is being prepared, another connection may find that its plans are out of date: then those of all
     connections are dropped, and closed by the next preparation.
@@ -234,13 +234,29 @@ async def _prepared_pair(
     while True:
         await prepare_settings(connection, settings, limit.left)
         statement = await connection._get_statement(sql, limit.left)
-        if (first := ready_step(connection, settings)) is not None:
+        if (first := ready_steps(connection, settings)) is not None:
             return first, statement
 
 
-async def _exchange(protocol: Any, first: Any, step: Any, timeout: float | None) -> list[Any]:
-    """Send the step of the settings and that of the statement, and return its rows."""
-    await protocol.exchange((first, step), timeout)
+def _waiter(settings: LocalSettings | None) -> Any:
+    """Return the waiter of the last step of a statement with settings; None if it needs none."""
+    if settings is None or settings.following is None:
+        return None
+    return settings.following.waiter()
+
+
+async def _exchange(
+    connection: Any, settings: LocalSettings | None, steps: tuple[Any, ...], timeout: float | None
+) -> list[Any]:
+    """Send the steps of a statement, and the one that follows it. Return the rows of the last step.
+
+    Raises its error.
+    """
+    if settings is None or settings.following is None:
+        await connection._protocol.exchange(steps, timeout)
+    else:
+        await settings.following.exchange(connection, steps, timeout)
+    step = steps[-1]
     if step.error is not None:
         raise step.error
     rows: list[Any] = step.rows
@@ -274,19 +290,17 @@ async def run_steps(
         statement = await prepare(connection, sql, query, own, limit.left)
         first: tuple[Any, ...] = ()
         if settings is not None:
-            if (step := ready_step(connection, settings)) is None:
+            if (of_settings := ready_steps(connection, settings)) is None:
                 continue  # see `_prepared_pair`
-            first = (step,)
-        protocol = connection._protocol
-        reader = None if plan is None else reader_of(protocol, statement, plan)
+            first = of_settings
+        reader = None if plan is None else reader_of(connection._protocol, statement, plan)
         if calls:
             reader = NUMBERED_READER(reader, calls)
-        steps = [STEP(statement, values, reader, synced=False, drop_rows=drop_rows) for values in sets]
+        steps = [STEP(statement, values, reader, synced=False, drop_rows=drop_rows) for values in sets[:-1]]
+        steps.append(STEP(statement, sets[-1], reader, drop_rows=drop_rows, waiter=_waiter(settings)))
         try:
             with _logging(connection, sql, sets, limit.left):
-                await protocol.exchange((*first, *steps), limit.left)
-                if steps[-1].error is not None:
-                    raise steps[-1].error
+                await _exchange(connection, settings, (*first, *steps), limit.left)
         except exceptions.DataError as error:
             unfit = next((number for number, step in enumerate(steps) if step.is_unfit), None)
             if unfit is None:
@@ -393,7 +407,7 @@ async def _prepared(
         if settings is not None:
             await prepare_settings(connection, settings, limit.left)
         statement = await prepare(connection, sql, query, own, limit.left)
-        if settings is not None and ready_step(connection, settings) is None:
+        if settings is not None and ready_steps(connection, settings) is None:
             continue  # see `_prepared_pair`
         try:
             with _logging(connection, sql, values, limit.left):

@@ -149,7 +149,7 @@ class OnConnection:
     ) -> int:
         """Copy the rows of a query out, in a transaction."""
         await pool.admit(query)
-        async with pool.in_transaction(call, "copy") as connection:
+        async with pool.in_transaction(call, "copy", query=query) as connection:
             return await copy(connection)
 
     async def _read_many(

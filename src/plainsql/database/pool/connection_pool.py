@@ -16,7 +16,6 @@ from __future__ import annotations
 import asyncio
 import copy
 from _thread import get_ident
-from collections.abc import Collection
 from time import monotonic
 from typing import Any
 
@@ -206,16 +205,21 @@ class ConnectionPool:
         """
         return await self._connector.open()
 
-    @property
-    def drivers_connections(self) -> Collection[Any]:
-        """The driver's connections that are open."""
-        return self._connections.keys()
+    def in_calls(self) -> list[PooledConnection]:
+        """Return the connections that are in use and not lent for a block: their calls wait for an answer."""
+        idle = {*self._idle}
+        return [one for one in self._connections.values() if one not in idle and not one.is_lent]
 
-    def cut_before(self, moment: float, *, keep: Any = None) -> None:
+    def cut_before(self, moment: float, *, keep: Any = None, waiting: bool = False) -> None:
         """End all connections that began to open before a moment of `time.monotonic`, with the calls on them;
         but not the connection ``keep``.
+
+        ``waiting``: end what is being opened too, and fail the calls that wait for a connection.
         """
         self._discarded_before = max(self._discarded_before, moment)
+        if waiting:
+            self._waiters.fail(TimeoutError)
+            self._openings.restart()
         for connection in list(self._connector.connections):
             if connection.born < moment and connection is not keep:
                 connection.terminate()

@@ -79,8 +79,12 @@ class Connector:
             set_keepalive(connection._transport, self._keepalive)
             if self._set_up is not None:
                 await self._set_up(connection)
-        except BaseException:
+        except BaseException as error:
+            has_ended: bool = connection.is_closed()  # type: ignore[no-untyped-call]
             # Not `close()`, which waits for the server: its silence may be what ended this.
             connection.terminate()
+            if has_ended and isinstance(error, AttributeError):
+                # The driver's, for a connection that the server ends between two steps of a statement.
+                raise exceptions.ConnectionDoesNotExistError("the server has ended the connection") from error
             raise
         return connection

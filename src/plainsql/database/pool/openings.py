@@ -94,6 +94,11 @@ class Openings:
         if self._tasks:
             self._loop.call_later(_FINISH_S, self.stop)
 
+    def restart(self) -> None:
+        """Cancel the openings in progress. The next call opens a connection without a pause."""
+        self.stop()
+        self._timer, self.refused = None, None
+
     def stop(self) -> None:
         """Cancel the openings in progress."""
         if self._timer is not None:

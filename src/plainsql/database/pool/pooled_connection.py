@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from plainsql.tenancy import Tenant
+
+if TYPE_CHECKING:
+    from plainsql.database.pool.following_statement import FollowingStatement
 
 __all__ = ["NEVER", "PooledConnection"]
 
@@ -15,7 +18,7 @@ NEVER: Final = float("-inf")
 class PooledConnection:
     """A connection of the pool, idle or in use."""
 
-    __slots__ = ("born", "connection", "has_pipelines", "idle_since", "tenant")
+    __slots__ = ("born", "connection", "following", "has_pipelines", "idle_since", "is_lent", "tenant")
 
     def __init__(self, connection: Any) -> None:
         self.connection = connection
@@ -26,5 +29,9 @@ class PooledConnection:
         self.idle_since = self.born
         self.tenant: Tenant | None = None
         """The tenant that its session carries."""
+        self.is_lent = False
+        """True in a block, which need not wait for the server while it holds the connection."""
+        self.following: FollowingStatement | None = None
+        """The statement to send in the round trip of the next commit, while a block has the connection."""
         self.has_pipelines = False
         """True if pipelines of reads prefer it: it has prepared their statements."""

@@ -174,6 +174,7 @@ class TenantPool:
             pooled = await self._acquire(None if self.settings is not None else self._session, or_none=True)
         holders = self._pool.holders
         holder = holders.add(use)
+        pooled.is_lent = True
         try:
             yield pooled
         except BaseException as raised:
@@ -188,6 +189,7 @@ class TenantPool:
         else:
             self._connections.release_dirty(pooled)
         finally:
+            pooled.is_lent = False
             holders.remove(holder)
             # Ends what was made on the connection: statements, cursors, transactions.
             pooled.connection._pool_release_ctr += 1
@@ -236,11 +238,14 @@ class TenantPool:
         try:
             async with framed:
                 with CommitOutcome() as outcome:
-                    async with self.borrow(use) as pooled:
+                    read_only = query is not None and query.read_only
+                    async with self.borrow(use, read_only=read_only) as pooled:
                         connection = pooled.connection
                         if call is not None:
                             call.lease_wait = perf_counter() - call.began
-                        async with block(connection, outcome, opening=self.opening):
+                        async with block(
+                            connection, outcome, opening=self.opening, following=pooled.following
+                        ):
                             yield connection
                             if around is not None:
                                 await around.before_commit()
@@ -271,6 +276,11 @@ class TenantPool:
         error = as_lost(raised, pooled.connection)
         self._is_replaced(error, pooled, read_only=read_only)
         return error
+
+    def verifier(self, pooled: PooledConnection) -> Callable[[], object] | None:
+        """Return what verifies the server of a transaction after each answer; None if nothing need be."""
+        del pooled
+        return None
 
     # For one call -------------------------------------------------------------------------------------
 

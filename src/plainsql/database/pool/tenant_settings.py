@@ -19,10 +19,11 @@ from typing import Any
 
 from asyncpg import Record
 
+from plainsql.database.pool.following_statement import FollowingStatement
 from plainsql.speed.loaded import STEP
 from plainsql.tenancy import Tenant
 
-__all__ = ["LocalSettings", "is_of_settings", "prepare_settings", "ready_step"]
+__all__ = ["LocalSettings", "is_of_settings", "prepare_settings", "ready_step", "ready_steps"]
 
 _BEGINNING = "select pg_catalog.set_config($1, $2, true)"
 
@@ -30,17 +31,21 @@ _BEGINNING = "select pg_catalog.set_config($1, $2, true)"
 class LocalSettings:
     """Settings with their values, to be set for one implicit transaction by one statement.
 
-    None as a value is the value that the session began with.
+    None as a value is the value that the session began with. ``following``: a statement that is sent behind
+    the one that the settings are for.
     """
 
-    __slots__ = ("sql", "values")
+    __slots__ = ("following", "sql", "values")
 
-    def __init__(self, settings: Iterable[tuple[str, str | None]]) -> None:
+    def __init__(
+        self, settings: Iterable[tuple[str, str | None]], following: FollowingStatement | None = None
+    ) -> None:
         values: tuple[str | None, ...] = ()
         for setting in settings:
             values += setting
         self.values = values
         self.sql = _sql(len(values) // 2)
+        self.following = following
 
     def __repr__(self) -> str:
         return f"<LocalSettings {', '.join(self.values[::2])}>"  # type: ignore[arg-type]
@@ -57,9 +62,25 @@ class LocalSettings:
     @classmethod
     def with_own(cls, own: Iterable[tuple[str, str]], settings: LocalSettings | None) -> LocalSettings:
         """Return a statement's ``own`` settings in front of others, which win."""
+        return cls([*own, *cls._pairs(settings)])
+
+    @classmethod
+    def followed_by(cls, following: FollowingStatement, settings: LocalSettings | None) -> LocalSettings:
+        """Return settings, or none, with a statement that is sent behind the one that they are for."""
+        return cls(cls._pairs(settings), following)
+
+    @staticmethod
+    def _pairs(settings: LocalSettings | None) -> list[tuple[str, str | None]]:
         values = () if settings is None else settings.values
-        others = [(name or "", value) for name, value in zip(values[::2], values[1::2], strict=True)]
-        return cls([*own, *others])
+        return [(name or "", value) for name, value in zip(values[::2], values[1::2], strict=True)]
+
+
+def ready_steps(connection: Any, settings: LocalSettings) -> tuple[Any, ...] | None:
+    """Return what `ready_step` returns as a tuple, which is empty if nothing is to be set."""
+    if not settings.values:
+        return ()
+    step = ready_step(connection, settings)
+    return None if step is None else (step,)
 
 
 def ready_step(connection: Any, settings: LocalSettings) -> Any:
@@ -82,7 +103,8 @@ async def prepare_settings(connection: Any, settings: LocalSettings, timeout: fl
     It is in the driver's cache, as a query's statements are, and is dropped and prepared again with them.
     Take other statements from the cache after that: they may be dropped and closed meanwhile.
     """
-    await connection._get_statement(settings.sql, timeout)
+    if settings.values:
+        await connection._get_statement(settings.sql, timeout)
 
 
 def is_of_settings(error: BaseException) -> bool:

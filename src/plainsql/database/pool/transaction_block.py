@@ -9,15 +9,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
-from typing import Any
+from typing import Any, Final
 
 from asyncpg import exceptions
 from asyncpg.transaction import TransactionState
 
 from plainsql.database.pool.commit_outcome import CommitOutcome
 from plainsql.database.pool.contexts import asynccontextmanager
+from plainsql.database.pool.following_statement import FollowingStatement
+from plainsql.speed.loaded import STEP
 
 __all__ = ["block"]
+
+_COMMIT: Final = "commit"
 
 _FAILED = (exceptions.PostgresError, exceptions.InterfaceError, exceptions.InternalClientError, OSError)
 
@@ -30,19 +34,24 @@ def block(
     read_only: bool = False,
     deferrable: bool = False,
     opening: str | None = None,
+    following: FollowingStatement | None = None,
 ) -> AbstractAsyncContextManager[None]:
     """Run a block in a transaction, or in a savepoint if ``outcome`` is None.
 
-    ``opening``: statements that the transaction begins with, in the same round trip. Raises ``ValueError``
-    for an unknown isolation level.
+    ``opening``: statements that the transaction begins with, in the same round trip. ``following``: the
+    statement to send in the round trip of its commit. Raises ``ValueError`` for an unknown isolation level.
     """
     transaction = connection.transaction(isolation=isolation, readonly=read_only, deferrable=deferrable)
-    return _run(connection, transaction, outcome, opening)
+    return _run(connection, transaction, outcome, opening, following)
 
 
 @asynccontextmanager
 async def _run(
-    connection: Any, transaction: Any, outcome: CommitOutcome | None, opening: str | None
+    connection: Any,
+    transaction: Any,
+    outcome: CommitOutcome | None,
+    opening: str | None,
+    following: FollowingStatement | None,
 ) -> AsyncIterator[None]:
     if opening is None:
         await transaction.start()
@@ -50,6 +59,9 @@ async def _run(
         if opening is not None:
             await _start_with(connection, transaction, opening)
         yield
+        commit = None
+        if following is not None and following.is_ready(connection) and not connection._query_loggers:
+            commit = await connection._get_statement(_COMMIT, None)
     except BaseException as error:
         _end_use(connection, transaction, outcome)
         # A cancellation must not wait for the server: the pool rolls back when the connection is released.
@@ -59,7 +71,21 @@ async def _run(
     if outcome is not None:
         outcome.commit_begun = True
     _end_use(connection, transaction, outcome)
-    await transaction.commit()
+    if commit is None or following is None:
+        await transaction.commit()
+    else:
+        await _commit_with(connection, transaction, commit, following)
+
+
+async def _commit_with(connection: Any, transaction: Any, commit: Any, following: FollowingStatement) -> None:
+    """Commit as asyncpg's ``commit`` does, with a statement behind it in the same round trip."""
+    connection._top_xact = None
+    transaction._state = TransactionState.FAILED
+    step = STEP(commit, (), waiter=following.waiter())
+    await following.exchange(connection, (step,), connection._protocol._get_timeout(None))
+    if step.error is not None:
+        raise step.error
+    transaction._state = TransactionState.COMMITTED
 
 
 async def _start_with(connection: Any, transaction: Any, opening: str) -> None:

@@ -9,35 +9,46 @@ what was known run again elsewhere.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from asyncpg import exceptions
+
 from plainsql.connect_errors import cannot_connect
 from plainsql.database.execution.link import Executes
+from plainsql.database.pool.pooled_connection import PooledConnection
 from plainsql.database.pool.tenant_pool import DatabasePool
 from plainsql.database.replicas.poller import FRESH_S, Poller
-from plainsql.database.replicas.positions import Position, ReplicaReport, read_replica, read_system
-from plainsql.errors import PlainsqlError
+from plainsql.database.replicas.read_failures import ReadFailures
+from plainsql.database.replicas.unanswered import cut_unanswered
+from plainsql.errors import ConnectError, PlainsqlError
+from plainsql.replication.positions import Position, ReplicaReport, read_replica, read_system
+from plainsql.replication.replica_condition import IS_PRIMARY, PROMOTED, fault_of
+from plainsql.replication.replica_stats import ReplicaStats
 
 if TYPE_CHECKING:
     from plainsql.database.replicas.primary_watch import PrimaryWatch
 
-__all__ = ["Replica", "ReplicaServer", "ReplicaStats"]
+__all__ = ["Replica", "ReplicaServer"]
 
 _log = logging.getLogger("plainsql")
 
-_CUT_S: Final = 3.0
-"""Seconds of silence after which the calls on a replica are cut, and run elsewhere."""
+_CUT_S: Final = 0.5
+"""Seconds without an answer after the first poll that failed. Then the calls on a replica are cut, and run
+elsewhere. It is longer if connecting takes longer."""
 _WEIGHT: Final = 0.2
 """The weight of the newest duration in the mean."""
+_FAILED_S: Final = 0.5
+"""The duration that a failed read counts with: a replica that refuses reads does so fast."""
 _SERVERS_IN_TURN: Final = 5
 _TURNS_S: Final = 10.0
 """So many changes of the server in so many seconds mean that an address leads to several."""
 
 
-_PROMOTED: Final = "it is no standby: it was promoted, or its URL is that of a primary"
+_NO_REPORT: Final = "a pooler keeps the server's reports back, or passes on those of the server before"
 
 
 class ReplicaServer(NamedTuple):
@@ -47,35 +58,20 @@ class ReplicaServer(NamedTuple):
     chain: Executes
 
 
-class ReplicaStats(NamedTuple):
-    """The state of a replica, and the number of its connections and reads."""
-
-    name: str
-    """Its URL without its password."""
-    state: str
-    """``ok``, or why no read goes there."""
-    lag: float | None
-    """Seconds that it is behind the primary at most; None if that is not known."""
-    reads: int
-    """Reads that it answered."""
-    failed: int
-    """Reads that ran on another server in the end."""
-    latency: float
-    """The mean of the last reads, in seconds."""
-    open: int
-    in_use: int
-    idle: int
-    waiting: int
-    max_size: int
-
-
 class Replica:
     """One replica of a database."""
 
     def __init__(
-        self, name: str, open_pool: Callable[[Replica], Awaitable[ReplicaServer]], primary: PrimaryWatch
+        self,
+        name: str,
+        open_pool: Callable[[Replica], Awaitable[ReplicaServer]],
+        primary: PrimaryWatch,
+        *,
+        may_be_primary: bool = False,
     ) -> None:
+        """``may_be_primary``: it is one of several servers whose roles change, so a promotion is no fault."""
         self.name = name
+        self._may_be_primary = may_be_primary
         self._open_pool = open_pool
         self._primary = primary
         self.server: ReplicaServer | None = None
@@ -88,7 +84,9 @@ class Replica:
         """The end of what it has replayed, for all of its connections."""
         self.polled_at = float("-inf")
         """The time at which the last poll began: reads that ended before saw no more than the position."""
-        self.in_flight = 0
+        self._in_flight = 0
+        self._drained: asyncio.Event | None = None
+        """Set when the last read of a replica that was removed has ended."""
         self.reads = 0
         self.failed = 0
         self.latency = 0.001
@@ -100,8 +98,13 @@ class Replica:
         self._why = "it was not reached yet"
         """The reason why no read goes there; empty if reads may."""
         self._is_warned = False
+        self._failures = ReadFailures()
         self._changes: list[float] = []
         self._reads_at_poll = 0
+        self._reports: dict[Any, Any] = {}
+        """The settings that the server has reported on each connection, also on one that has ended since."""
+        self._suspects: list[PooledConnection] = []
+        """Connections that calls hold since a poll was not answered: their own may be swallowed as well."""
 
     # What is known ------------------------------------------------------------------------------------
 
@@ -112,12 +115,24 @@ class Replica:
 
     def is_well(self, now: float) -> bool:
         """Return whether reads may go there, as far as it is known."""
-        return not self._why and now - self._answered_at < FRESH_S
+        is_fresh = now - self._answered_at < FRESH_S
+        return not self._why and self._drained is None and is_fresh and not self._failures.why(now)
 
     @property
     def may_get_well(self) -> bool:
         """True if the next poll may find that reads can go there."""
-        return not self._why
+        return not self._why and self._drained is None and not self._failures.why(monotonic())
+
+    @property
+    def in_flight(self) -> int:
+        """The number of reads in progress."""
+        return self._in_flight
+
+    @in_flight.setter
+    def in_flight(self, reads: int) -> None:
+        self._in_flight = reads
+        if reads == 0 and self._drained is not None:
+            self._drained.set()
 
     def covers(self, floor: Position | None) -> bool:
         """Return whether it is proved to have replayed a position."""
@@ -129,15 +144,16 @@ class Replica:
     @property
     def expected_wait(self) -> float:
         """The time that one more read is expected to take there, in seconds."""
-        return (self.in_flight + 1) * self.latency
+        return (self._in_flight + 1) * self.latency
 
     def stats(self) -> ReplicaStats:
         now = monotonic()
         connections = None if self.server is None else self.server.pool.connections
         in_use, idle = (0, 0) if connections is None else (connections.in_use, connections.idle)
+        state = self._why or ("" if now - self._answered_at < FRESH_S else "it does not answer")
         return ReplicaStats(
             self.name,
-            self._why or ("ok" if now - self._answered_at < FRESH_S else "it does not answer"),
+            state or self._failures.why(now) or self._primary.fault or "ok",
             self._primary.behind(self.position, now),
             self.reads,
             self.failed,
@@ -160,26 +176,58 @@ class Replica:
 
         A server that is promoted reports that to each session before the end of its next statement.
         """
-        if self.epoch != epoch or self.server is None or generation not in (None, self.generation):
+        if self.epoch != epoch or generation not in (None, self.generation):
             return False
-        for connection in self.server.pool.connections.drivers_connections:
-            if not connection.is_closed() and _standby_report(connection) != "on":
-                self._why = _PROMOTED
+        for connection, settings in list(self._reports.items()):
+            if _standby_report(settings) != "on":
+                # Its connection may be gone when the next read ends: the epoch keeps what is known.
+                self._why = self._promoted(self._started)
                 self._warn()
+                self._end_epoch(None)
                 return False
+            if connection.is_closed():
+                del self._reports[connection]
         return True
 
     def answered(self, seconds: float) -> None:
         """Record a read that it has answered."""
         self.reads += 1
         self.latency += _WEIGHT * (seconds - self.latency)
+        self._has_answered()
 
-    def read_failed(self, *, was_lost: bool) -> None:
+    def served(self) -> None:
+        """Record a transaction or another use whose duration is its caller's."""
+        self.reads += 1
+        self._reads_at_poll += 1
+        self._has_answered()
+
+    def _has_answered(self) -> None:
+        if self._failures.clear():
+            _log.info("reads go to the replica %s again", self.name)
+
+    def read_failed(self, error: Exception | None, *, was_lost: bool) -> None:
         """Record a read that runs elsewhere. After a lost connection the next poll has to succeed first."""
         self.failed += 1
+        self.latency += _WEIGHT * (max(_FAILED_S, self.latency) - self.latency)
         if was_lost:
             self._answered_at = float("-inf")
             self.poller.news()
+        elif self._failures.record(error, now := monotonic()):
+            _log.warning("no read goes to the replica %s: %s", self.name, self._failures.why(now))
+
+    async def leave(self) -> None:
+        """Take no more reads, and close the connections when those in progress have ended.
+
+        Polls go on until then: a server that is silent has its reads cut.
+        """
+        self._drained = asyncio.Event()
+        self.generation += 1  # no session has it for its home any more
+        while self._in_flight:  # a use may begin where another has just ended
+            self._drained.clear()
+            await self._drained.wait()
+        await self.poller.stop()
+        if self.server is not None:
+            await self.server.pool.connections.close()
 
     # Polls --------------------------------------------------------------------------------------------
 
@@ -190,7 +238,16 @@ class Replica:
         self.generation += 1
         known = self.position
         report = await read_replica(connection)
-        if known is not None and (report.position is None or report.position.lsn < known.lsn):
+        for old, settings in list(self._reports.items()):
+            if old.is_closed() and _standby_report(settings) == "on":
+                del self._reports[old]
+        settings = self._reports[connection] = connection.get_settings()
+        if report.is_standby and _standby_report(settings) != "on":
+            raise ConnectError(_NO_REPORT, hint="name the server itself, or have the pooler reconnect")
+        if not report.is_standby:  # also if a pooler passes on the report of the server that it had before
+            self._why = self._promoted(report.started)
+            self._begin_epoch(report, connection)
+        elif known is not None and (report.position is None or report.position.lsn < known.lsn):
             self._begin_epoch(report, connection)  # it has restarted, or was made from an older backup
         else:
             self._take(report, sent_at, connection)
@@ -205,6 +262,8 @@ class Replica:
         now = monotonic()
         if self._system is None:
             self._system = await read_system(connection)
+        if self._suspects and self.server is not None:
+            self._suspects = await cut_unanswered(connection, self._suspects)
         self._take(report, sent_at, connection)
         self._answered_at, self._silent_since = now, None
         if sent_at >= self._identified_at:
@@ -212,36 +271,42 @@ class Replica:
         if self.reads == self._reads_at_poll:  # its mean would stay as it was, and so would the choice
             self.latency += _WEIGHT * (now - sent_at - self.latency)
         self._reads_at_poll = self.reads
-        self._why = self._fault(report, connection)
+        why = fault_of(
+            report,
+            _standby_report(connection.get_settings()),
+            self._system,
+            self._primary.last,
+            self._primary.system,
+        )
+        self._why = self._promoted(report.started) if why == PROMOTED else why
         self._warn()
+        if not report.is_standby and report.position is not None:
+            self._primary.was_replaced(report.position.timeline, self._system)
 
-    def _fault(self, report: ReplicaReport, connection: Any) -> str:
-        """Return why no read may go to a replica that answers; empty if reads may."""
-        last, system = self._primary.last, self._primary.system
-        if not report.is_standby:
-            return _PROMOTED
-        if _standby_report(connection) is None:
-            return "a pooler keeps its report of a promotion back: name the server itself"
-        if system is not None and system != self._system:
-            return "it belongs to another cluster than the primary"
-        if report.position is None:
-            return "its timeline is not known: grant pg_read_all_stats to the role"
-        if report.is_paused:
-            return "its replay is paused"
-        position = None if last is None else last.position
-        if position is not None and position.timeline != report.position.timeline:
-            return "it is on another timeline than the primary"
-        return ""
+    def _promoted(self, started: int | None) -> str:
+        """Return why no read may go to a server that is no standby."""
+        last = self._primary.last
+        is_primary = last is not None and last.started == started and self._primary.system == self._system
+        return IS_PRIMARY if is_primary else PROMOTED
 
     def _poll_failed(self, error: Exception) -> None:
         now = monotonic()
-        if self._silent_since is None:
-            self._silent_since = now
         self._answered_at = float("-inf")
         self._why = self._reason(error)
         self._warn()
-        if self.server is not None and now - self._silent_since > _CUT_S:
-            self.server.pool.connections.cut_before(now)
+        if self._silent_since is not None or self.server is None:
+            return
+        self._silent_since = now
+        connections = self.server.pool.connections
+        # What has swallowed the poll may have swallowed reads on other connections, and answer on new ones.
+        connections.discard_before(now)
+        self._suspects = connections.in_calls()
+        limit = max(_CUT_S, 2 * self.poller.connect_s)
+        asyncio.get_running_loop().call_later(limit, self._cut_if_silent, now)
+
+    def _cut_if_silent(self, since: float) -> None:
+        if self._silent_since == since and self.server is not None:
+            self.server.pool.connections.cut_before(monotonic(), waiting=True)
 
     def _take(self, report: ReplicaReport, sent_at: float, connection: Any) -> None:
         """Take the answer of a server: it counts for all connections if none was opened since it was sent."""
@@ -256,11 +321,9 @@ class Replica:
     def _begin_epoch(self, report: ReplicaReport, connection: Any) -> None:
         """Forget what was known: the connection is on a server that has less, or on another server."""
         now = monotonic()
-        self.epoch += 1
         is_other = report.started != self._started
         self.position, self._started, self._system = report.position, report.started, None
-        if self.server is not None:
-            self.server.pool.connections.cut_before(now, keep=connection)
+        self._end_epoch(connection)
         if not is_other:
             return
         self._changes = [*(at for at in self._changes if now - at < _TURNS_S), now]
@@ -271,8 +334,21 @@ class Replica:
                 self.name,
             )
 
+    def _end_epoch(self, keep: Any) -> None:
+        """Throw away the reads in progress, and end the connections but one."""
+        self.epoch += 1
+        self._reports = {one: self._reports[one] for one in (keep,) if one in self._reports}
+        if self.server is not None:
+            self.server.pool.connections.cut_before(monotonic(), keep=keep)
+
     def _warn(self) -> None:
         """Log, once for each outage, that no read goes to the replica; and that reads do again."""
+        is_no_fault = self._why == IS_PRIMARY or (
+            self._why == PROMOTED and (self._may_be_primary or self._primary.last is None)
+        )
+        if self._drained is not None or is_no_fault:
+            self._is_warned = False  # the source has the last word, and roles change
+            return
         if bool(self._why) == self._is_warned:
             return
         self._is_warned = bool(self._why)
@@ -285,6 +361,8 @@ class Replica:
         """Return why it cannot be reached, without anything that may be a secret."""
         if isinstance(error, TimeoutError) and not isinstance(error, PlainsqlError):
             return "it does not answer"
+        if isinstance(error, exceptions.InternalClientError):  # it ended in the middle of its set-up
+            return "the server there has closed the connection"
         state: str | None = getattr(error, "sqlstate", None)
         if state == "42501":
             return "the role may not execute pg_control_system() or pg_control_recovery()"
@@ -292,7 +370,7 @@ class Replica:
         return said.message.removeprefix(f"cannot connect to {self.name}: ")
 
 
-def _standby_report(connection: Any) -> str | None:
+def _standby_report(settings: Any) -> str | None:
     """Return what the server has reported last: ``on`` for a standby. None: it has reported nothing."""
-    report: str | None = getattr(connection.get_settings(), "in_hot_standby", None)
+    report: str | None = getattr(settings, "in_hot_standby", None)
     return report

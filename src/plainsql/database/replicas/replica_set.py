@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from time import monotonic
 from typing import Final
 
+from plainsql.database.replicas.discovery import Discovery
 from plainsql.database.replicas.primary_watch import PrimaryWatch
-from plainsql.database.replicas.read_scope import ReadScope
 from plainsql.database.replicas.replica import Replica
-from plainsql.database.replicas.scoped_pool import Demand
+from plainsql.replica_sources import Member
+from plainsql.replication.demand import Demand
+from plainsql.replication.read_scope import ReadScope
 
 __all__ = ["ReplicaSet"]
+
+_log = logging.getLogger("plainsql")
 
 _FIRST_ANSWER_S: Final = 1.0
 """Seconds that ``connect`` waits for the first answers of the replicas."""
@@ -26,10 +31,17 @@ _NO_WAIT_S: Final = 1.0
 class ReplicaSet:
     """The replicas of a database, and the positions of its primary."""
 
-    def __init__(self, primary: PrimaryWatch, replicas: Sequence[Replica]) -> None:
+    def __init__(self, primary: PrimaryWatch, replicas: Sequence[Replica] = ()) -> None:
         self.primary = primary
-        self.replicas = replicas
+        self.replicas = tuple(replicas)
+        self.discovery: Discovery | None = None
+        """The task that finds them; None if they were named."""
+        self._members: dict[tuple[str, int], Replica] = {}
+        """The replicas that were found, by host and port."""
+        self._leaving: dict[Replica, asyncio.Task[None]] = {}
+        """The replicas that were removed, until their last read has ended."""
         self._no_wait_before = float("-inf")
+        self._is_closed = False
 
     async def start(self) -> None:
         """Begin to poll the servers, and wait a moment for their first answers."""
@@ -37,33 +49,73 @@ class ReplicaSet:
         self.primary.poller.start()
         for replica in self.replicas:
             replica.poller.start()
-        await asyncio.wait(first, timeout=_FIRST_ANSWER_S)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_FIRST_ANSWER_S):
+                if self.discovery is not None:
+                    found = self.discovery.poller.news()
+                    self.discovery.poller.start()
+                    await asyncio.wait([found])
+                    first += [replica.poller.news() for replica in self.replicas]
+                await asyncio.wait(first)
+
+    def take(self, found: Sequence[Member], make: Callable[[Member], Replica]) -> None:
+        """Add and remove replicas, so that they are those that were found now."""
+        places = {(member.host, member.port) for member in found}
+        for place in [place for place in self._members if place not in places]:
+            self._remove(self._members.pop(place))
+        for member in found:
+            place = (member.host, member.port)
+            if member.is_ready and place not in self._members:
+                replica = self._members[place] = make(member)
+                self.replicas = (*self.replicas, replica)
+                replica.poller.start()
+                _log.info("the replica %s was found", replica.name)
+
+    def _remove(self, replica: Replica) -> None:
+        """Let the reads on a replica end, and close its connections then."""
+        _log.info("the replica %s is gone", replica.name)
+        self.replicas = tuple(one for one in self.replicas if one is not replica)
+        task = asyncio.get_running_loop().create_task(replica.leave())
+        self._leaving[replica] = task
+        task.add_done_callback(lambda _: self._leaving.pop(replica, None))
 
     async def close(self) -> None:
         """Stop polling, and close the connections to the replicas. Call it when no read is in progress."""
+        self._is_closed = True  # reads that wait for a replica go on, on the primary
+        if self.discovery is not None:
+            await self.discovery.poller.stop()
         await self.primary.poller.stop()
         for replica in self.replicas:
             await replica.poller.stop()
         for replica in self.replicas:
             if replica.server is not None:
                 await replica.server.pool.connections.close()
+        await asyncio.gather(*self._leaving.values())
 
     def terminate(self) -> None:
         """End all connections to the replicas immediately."""
-        for replica in self.replicas:
+        for task in self._leaving.values():
+            task.cancel()
+        for replica in self._all():
             if replica.server is not None:
                 replica.server.pool.connections.terminate()
 
     def abandon(self) -> None:
         """Close the connections without sending anything."""
-        for replica in self.replicas:
+        for replica in self._all():
             if replica.server is not None:
                 replica.server.pool.connections.abandon()
+
+    def _all(self) -> Iterator[Replica]:
+        yield from self.replicas
+        yield from self._leaving
 
     def select(self, scope: ReadScope, demand: Demand) -> Replica | None:
         """Return the replica on which a read is expected to end first, of those that are new enough."""
         now = monotonic()
         self.primary.poller.used()
+        if self.discovery is not None:
+            self.discovery.used(now)
         candidates: Sequence[Replica] = self.replicas
         if not scope.resolve(self.primary.last):
             home = scope.home
@@ -86,7 +138,7 @@ class ReplicaSet:
         """Wait a moment for a position of what a scope has seen."""
         with suppress(TimeoutError):
             async with asyncio.timeout(_POSITION_S):
-                while not scope.resolve(self.primary.last):
+                while not self._is_closed and not scope.resolve(self.primary.last):
                     home = scope.home
                     await asyncio.wait([(self.primary if home is None else home).poller.news()])
 
@@ -97,7 +149,7 @@ class ReplicaSet:
             return None
         try:
             async with asyncio.timeout(demand.max_wait):
-                while any(replica.may_get_well for replica in self.replicas):
+                while not self._is_closed and any(replica.may_get_well for replica in self.replicas):
                     news = [replica.poller.news() for replica in self.replicas if replica.may_get_well]
                     await asyncio.wait(
                         (self.primary.poller.news(), *news), return_when=asyncio.FIRST_COMPLETED

@@ -7,20 +7,24 @@ replica answers but rows, the read runs on the primary, and the caller gets the 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from time import perf_counter
-from typing import Any, Final, TypeVar
+from functools import partial
+from typing import Any, TypeVar
 
-from asyncpg import exceptions
-
+from plainsql.database.execution.copy_out import CopyOut
 from plainsql.database.execution.link import CopyWork, Executes, Link
 from plainsql.database.pool.call import Call
-from plainsql.database.pool.lost_connection import is_lost
 from plainsql.database.pool.tenant_pool import AroundCommit, TenantPool
-from plainsql.database.replicas.replica import Replica
 from plainsql.database.replicas.replica_set import ReplicaSet
-from plainsql.database.replicas.scoped_pool import Demand, ScopedPool
-from plainsql.errors import ConnectError, ContractError, PlainsqlError, PoolTimeoutError
+from plainsql.database.replicas.replica_use import (
+    ReplicaUse,
+    add_replica_note,
+    find_replica,
+    is_of_server,
+    may_run_elsewhere,
+)
+from plainsql.database.replicas.scoped_pool import ScopedPool
 from plainsql.query import Args, CompiledQuery
+from plainsql.replication.demand import Demand
 
 __all__ = ["Routed"]
 
@@ -29,9 +33,6 @@ T = TypeVar("T")
 
 OnServer = Callable[[Executes, TenantPool], Coroutine[Any, Any, R]]
 """A call on a server, given its chain and its pool."""
-
-_OF_THE_SERVER: Final = ConnectError | ContractError | PoolTimeoutError
-"""plainsql's own errors that another server may not have: a replica may lag behind a migration."""
 
 
 class Routed(Link):
@@ -86,30 +87,30 @@ class Routed(Link):
     ) -> AsyncIterator[T]:
         """Iterate over rows. Before the first row, a stream that fails on a replica begins on the primary."""
         demand = self._demand(query, pool)
-        replica = None if demand is None else await self._select(demand, pool)
-        if replica is not None and replica.server is not None and isinstance(pool, ScopedPool):
-            epoch, generation = replica.epoch, replica.generation
-            at_home = _generation_at_home(pool, replica)
-            rows = replica.server.chain.stream(query, args, pool.on(replica.server.pool), call)
-            is_first = True
-            replica.in_flight += 1
+        use = None if demand is None else await find_replica(self._replicas, pool, demand)
+        if use is not None:
+            rows = use.server.chain.stream(query, args, use.pool, call)
+            is_first = is_kept = True
             try:
-                async for row in rows:
-                    if is_first:
-                        if not replica.has_kept(epoch, at_home):
-                            break
-                        is_first = False
-                        _saw(pool, replica, generation, call)
-                    yield row
-                if not is_first or replica.has_kept(epoch, at_home):
-                    _saw(pool, replica, generation, call)
+                with use:
+                    async for row in rows:
+                        if is_first:
+                            if not (is_kept := use.is_kept):
+                                break
+                            is_first = False
+                            use.saw(call)
+                        yield row
+                if is_kept and (not is_first or use.is_kept):
+                    use.saw(call)
+                    use.replica.served()
                     return
+                use.failed()
             except Exception as error:
-                if not is_first or not _may_run_elsewhere(error):
+                if not is_first or not may_run_elsewhere(error):
+                    add_replica_note(error, use.replica.name)
                     raise
-                replica.read_failed(was_lost=is_lost(error))
+                use.failed(error)
             finally:
-                replica.in_flight -= 1
                 if (close := getattr(rows, "aclose", None)) is not None:
                     await close()
         if call is not None:
@@ -117,11 +118,33 @@ class Routed(Link):
         async for row in self._next.stream(query, args, pool, call, around):
             yield row
 
-    def copy_out(
+    async def copy_out(
         self, query: CompiledQuery[Any, Any], copy: CopyWork, pool: TenantPool, call: Call | None, /
-    ) -> Coroutine[Any, Any, int]:
-        # Part of what a replica sent may be written when it fails: it runs on the primary.
-        return self._on_primary(self._next.copy_out(query, copy, pool, call), pool, call, is_read=True)
+    ) -> int:
+        """Copy rows out. A copy that fails on a replica begins again on the primary, unless a function or an
+        object of the caller's has taken part of it.
+        """
+        demand = self._demand(query, pool)
+        use = None
+        if demand is not None and isinstance(copy, CopyOut):
+            use = await find_replica(self._replicas, pool, demand)
+        if use is not None and isinstance(copy, CopyOut):
+            admit = partial(_admit, use, call)
+            try:
+                with use:
+                    copied = await use.server.chain.copy_out(
+                        query, partial(copy, admit=admit), use.pool, call
+                    )
+            except Exception as error:
+                if not copy.may_begin_again or not (isinstance(error, _NotKeptError) or is_of_server(error)):
+                    add_replica_note(error, use.replica.name)
+                    raise
+                use.failed(error)
+            else:
+                use.saw(call)
+                use.replica.served()
+                return copied
+        return await self._on_primary(self._next.copy_out(query, copy, pool, call), pool, call, is_read=False)
 
     def _demand(self, query: CompiledQuery[Any, Any], pool: TenantPool) -> Demand | None:
         """Return the demands of a query on replicas; None if it runs on the primary."""
@@ -133,43 +156,29 @@ class Routed(Link):
             return pool.demand
         return None if query.replica is None else Demand(query.replica)
 
-    async def _select(self, demand: Demand, pool: TenantPool) -> Replica | None:
-        replicas = self._replicas
-        if replicas is None or not isinstance(pool, ScopedPool):
-            return None
-        scope = pool.scope
-        if (replica := replicas.select(scope, demand)) is not None:
-            return replica
-        # What others write through the same database while this read waits is none of its matter.
-        return await replicas.wait(scope if scope.is_monotonic else scope.copy(), demand)
-
     async def _read(self, demand: Demand, pool: TenantPool, call: Call | None, on_server: OnServer[R]) -> R:
-        replica = await self._select(demand, pool)
-        if replica is not None and replica.server is not None and isinstance(pool, ScopedPool):
-            server, epoch, generation = replica.server, replica.epoch, replica.generation
-            at_home = _generation_at_home(pool, replica)
-            began = perf_counter()
-            replica.in_flight += 1
+        use = await find_replica(self._replicas, pool, demand)
+        if use is not None:
             try:
-                result = await on_server(server.chain, pool.on(server.pool))
+                with use:
+                    result = await on_server(use.server.chain, use.pool)
             except Exception as error:
-                if not _may_run_elsewhere(error):
+                if not may_run_elsewhere(error):
                     raise
-                replica.read_failed(was_lost=is_lost(error) or isinstance(error, ConnectError))
+                use.failed(error)
             else:
-                if replica.has_kept(epoch, at_home):
-                    replica.answered(perf_counter() - began)
-                    _saw(pool, replica, generation, call)
+                if use.is_kept:
+                    use.answered()
+                    use.saw(call)
                     return result
                 # Its connection may be to a server that has less than what was known of the former one.
-                replica.read_failed(was_lost=False)
-            finally:
-                replica.in_flight -= 1
+                use.failed()
         return await self._on_primary(on_server(self._next, pool), pool, call, is_read=True)
 
     async def _on_primary(
         self, work: Coroutine[Any, Any, R], pool: TenantPool, call: Call | None, *, is_read: bool
     ) -> R:
+        """Run work on the primary. ``is_read``: it is one that the pool does not record."""
         if call is not None:
             call.server = self._name
         try:
@@ -179,25 +188,12 @@ class Routed(Link):
                 pool.scope.saw_primary()
 
 
-def _generation_at_home(pool: ScopedPool, replica: Replica) -> int | None:
-    """Return the generation of a replica that is selected because the scope's last reads were there alone;
-    None if it is proved by its position.
-    """
-    scope = pool.scope
-    return replica.generation if scope.is_monotonic and not scope.is_resolved else None
+class _NotKeptError(Exception):
+    """A replica may have less than what was known of it."""
 
 
-def _saw(pool: ScopedPool, replica: Replica, generation: int, call: Call | None) -> None:
-    if call is not None:
-        call.server = replica.name
-    if pool.scope.is_monotonic:
-        pool.scope.saw_replica(replica, generation)
-
-
-def _may_run_elsewhere(error: Exception) -> bool:
-    """Return whether a read that failed on a replica runs on the primary: unless the caller's time is up, or
-    its call or its data are wrong.
-    """
-    if isinstance(error, exceptions.PostgresError | _OF_THE_SERVER) or is_lost(error):
-        return True
-    return not isinstance(error, PlainsqlError | TimeoutError)
+def _admit(use: ReplicaUse, call: Call | None) -> None:
+    """Record the snapshot of a copy before the caller gets anything of it."""
+    if not use.is_kept:
+        raise _NotKeptError
+    use.saw(call)

@@ -1,8 +1,13 @@
 """The primary's pool as a scope uses it: it records what the scope writes.
 
-A write of a session of ``db.causal`` learns its position on its own connection after the commit, which costs
-a round trip. A write through a database or a tenant's view costs nothing: its position is unresolved, and the
-next read that a replica could serve has the primary name one.
+A write of a session of ``db.causal`` learns its position on its own connection after the commit: with the
+compiled part in the round trip of the write or of the commit, else in one more. Behind a pooler in
+transaction mode the two statements may run in two sessions of the server, which is as good: the first one is
+committed when its answer is sent. If a failover comes between them, the position is of the new timeline, and
+no replica of another one is proved to have it.
+
+A write through a database or a tenant's view costs nothing: its position is unresolved, and the next read
+that a replica could serve has the primary name one.
 """
 
 from __future__ import annotations
@@ -10,26 +15,26 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from time import monotonic
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from asyncpg import exceptions
 
 from plainsql.database.pool.call import Call
 from plainsql.database.pool.contexts import asynccontextmanager
+from plainsql.database.pool.following_statement import FollowingStatement
 from plainsql.database.pool.holders import Use
 from plainsql.database.pool.pooled_connection import PooledConnection
 from plainsql.database.pool.tenant_pool import DatabasePool, TenantPool
-from plainsql.database.replicas.positions import read_position
-from plainsql.database.replicas.read_scope import ReadScope
+from plainsql.database.pool.tenant_settings import LocalSettings
 from plainsql.query import CompiledQuery, QueryText
-from plainsql.statements.model import DEFAULT_MAX_LAG_S
+from plainsql.replication.demand import Demand
+from plainsql.replication.positions import POSITION_SQL, position_of, read_position
+from plainsql.replication.read_scope import ReadScope
 from plainsql.tenancy import Tenant
 
-__all__ = ["MAX_WAIT_S", "Demand", "ScopedPool"]
+__all__ = ["ScopedPool"]
 
 T = TypeVar("T")
-
-MAX_WAIT_S: Final = 0.05
 
 _NO_POSITION = (
     exceptions.PostgresError,
@@ -37,15 +42,6 @@ _NO_POSITION = (
     exceptions.InternalClientError,
     OSError,
 )
-
-
-class Demand(NamedTuple):
-    """The demands of reads on a replica."""
-
-    max_lag: float = DEFAULT_MAX_LAG_S
-    """Seconds that it may be behind the primary."""
-    max_wait: float = MAX_WAIT_S
-    """Seconds to wait for a replica, before the read runs on the primary."""
 
 
 class ScopedPool(TenantPool):
@@ -71,6 +67,10 @@ class ScopedPool(TenantPool):
         """Return the pool of the same tenant with another scope, and other demands on replicas."""
         return ScopedPool(self._pool, self.tenant, scope, demand)
 
+    def check_loop(self) -> None:
+        """Raise ``PlainsqlError`` in another event loop, thread or process than that of the connections."""
+        self._connections.check_loop()
+
     def on(self, replica: DatabasePool) -> TenantPool:
         """Return the pool of a replica for the same tenant."""
         found = self._on_replicas.get(id(replica))
@@ -83,14 +83,30 @@ class ScopedPool(TenantPool):
         self, use: Use, *, read_only: bool = False, in_session: bool = False
     ) -> AsyncIterator[PooledConnection]:
         """Acquire a connection for a block, and record what the block may have written or seen."""
+        scope = self.scope
+        if not scope.is_monotonic:
+            try:
+                async with super().borrow(use, read_only=read_only, in_session=in_session) as pooled:
+                    yield pooled
+            finally:
+                if not read_only:
+                    scope.saw_primary()
+            return
         is_known = False
+        following = FollowingStatement(POSITION_SQL) if self.takes_steps else None
+        scope.begin_block()
         try:
             async with super().borrow(use, read_only=read_only, in_session=in_session) as pooled:
-                yield pooled
-                is_known = await self._learn(pooled.connection)
+                pooled.following = following
+                try:
+                    yield pooled
+                finally:
+                    pooled.following = None
+                is_known = await self._learn(pooled.connection, following)
         finally:
-            if not is_known and (self.scope.is_monotonic or not read_only):
-                self.scope.saw_primary()
+            scope.end_block()
+            if not is_known:
+                scope.saw_primary()
 
     async def run_on_connection(
         self,
@@ -105,16 +121,25 @@ class ScopedPool(TenantPool):
     ) -> T:
         """Run the work of a call on a connection, and record that it may have written."""
         is_known = query.read_only  # reads are recorded by the chain
+        learns = self.scope.is_monotonic and not is_known
+        following: FollowingStatement | None = None
+        if learns and sends_settings and query.session_clean and self.takes_steps:
+            following = FollowingStatement(POSITION_SQL)
 
         async def work_and_learn(connection: Any, *rest: Any) -> T:
             nonlocal is_known
-            result = await work(connection, *rest)
-            is_known = await self._learn(connection)
+            if following is None:
+                result = await work(connection, *rest)
+            else:
+                following.reset()
+                settings = LocalSettings.followed_by(following, rest[-1])
+                result = await work(connection, *rest[:-1], settings)
+            is_known = await self._learn(connection, following)
             return result
 
         try:
             return await super().run_on_connection(
-                work_and_learn if self.scope.is_monotonic and not is_known else work,
+                work_and_learn if learns else work,
                 query,
                 text,
                 values,
@@ -132,13 +157,21 @@ class ScopedPool(TenantPool):
             async with self.borrow("health"):
                 pass
 
-    async def _learn(self, connection: Any) -> bool:
-        """Record the position of what was committed on a connection. Return whether it is known."""
-        if not self.scope.is_monotonic or connection.is_closed() or connection.is_in_transaction():
+    async def _learn(self, connection: Any, following: FollowingStatement | None) -> bool:
+        """Record the position of what was committed on a connection. Return whether it is known.
+
+        ``following``: the statement that may have read it in the round trip of the commit.
+        """
+        if following is not None and following.was_sent:
+            row = following.row
+            return row is not None and self.scope.reach(position_of(row), following.sent_at)
+        if connection.is_closed() or connection.is_in_transaction():
             return False
         sent_at = monotonic()
         try:
             async with asyncio.timeout(connection.control_timeout_s):
+                if following is not None:
+                    await following.prepare(connection)  # for the next write on the connection
                 position = await read_position(connection)
         except _NO_POSITION as error:  # the write is done all the same
             if isinstance(error, TimeoutError):

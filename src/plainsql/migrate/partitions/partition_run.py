@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, Literal
@@ -30,6 +31,7 @@ __all__ = ["PartitionRun", "PartitionStep", "ensure_partitions"]
 
 _MAX_NAME_BYTES: Final = 63
 """PostgreSQL cuts longer names."""
+_CLEANUP_LOCK_TIMEOUT_MS: Final = 2000
 _LIKE: Final = (
     "including defaults including constraints including generated including comments including storage"
     " including compression including statistics"
@@ -133,16 +135,31 @@ def _steps(
 ) -> Iterator[PartitionStep]:
     for each in declared:
         table = read_table(connection, each)
-        yield from (_finish(table, part) for part in table.partitions if part.is_detaching)
-        attached = [part.range for part in table.partitions if not part.is_detaching]
-        for wanted in intervals(now, each.every, each.ahead):
-            for missing in uncovered(wanted, attached):
-                yield _creation(connection, table, missing, now)
-        if detach and each.keep is not None:
-            oldest = interval_at(now, each.every, -each.keep)
-            for part in table.partitions:
-                if not part.is_detaching and part.range.end is not None and part.range.end <= oldest:
-                    yield _detachment(table, part)
+        if table.sets_owner:
+            # A member that does not inherit the owner's rights reads nothing by itself.
+            connection.execute(sql.SQL("set role {}").format(sql.Identifier(table.owner)))
+        try:
+            steps = [*_steps_of(connection, table, now, detach=detach)]
+        finally:
+            if not connection.closed:
+                connection.execute("reset role")
+        yield from steps
+
+
+def _steps_of(
+    connection: Connection, table: PartitionedTable, now: datetime, *, detach: bool
+) -> Iterator[PartitionStep]:
+    each = table.declared
+    yield from (_finish(table, part) for part in table.partitions if part.is_detaching)
+    attached = [part.range for part in table.partitions if not part.is_detaching]
+    for wanted in intervals(now, each.every, each.ahead):
+        for missing in uncovered(wanted, attached):
+            yield _creation(connection, table, missing, now)
+    if detach and each.keep is not None:
+        oldest = interval_at(now, each.every, -each.keep)
+        for part in table.partitions:
+            if not part.is_detaching and part.range.end is not None and part.range.end <= oldest:
+                yield _detachment(table, part)
 
 
 def _creation(
@@ -158,10 +175,17 @@ def _creation(
     attach = sql.SQL("alter table {} attach partition {} for values from ({}) to ({})").format(
         parent, own, *bounds
     )
-    statements = [
-        sql.SQL("create table {} (like {} {})").format(own, parent, sql.SQL(_LIKE)),
-        attach,
-    ]
+    space = (
+        sql.SQL(" tablespace {}").format(sql.Identifier(table.tablespace))
+        if table.tablespace
+        else sql.SQL("")
+    )
+    statements = [sql.SQL("create table {} (like {} {}){}").format(own, parent, sql.SQL(_LIKE), space)]
+    if table.row_security:
+        # The table's policies do not hold for a partition that is read by its own name: without policies,
+        # it shows no row then.
+        statements.append(sql.SQL("alter table {} enable row level security").format(own))
+    statements.append(attach)
     # Until the attachment, the constraint refuses rows of the range: there are none before its time.
     if table.default is not None and start > now and _has_rows(connection, table.default):
         default, check = _name(*table.default), sql.Identifier(f"plainsql{suffix}")
@@ -283,6 +307,7 @@ def _do(
 
 def _run(connection: Connection, step: PartitionStep, limit: LockLimit) -> None:
     timeout = milliseconds(limit.timeout_s)
+    is_constrained = False
     try:
         connection.execute(f"set lock_timeout = {timeout}".encode())
         together: list[str] = []
@@ -298,13 +323,17 @@ def _run(connection: Connection, step: PartitionStep, limit: LockLimit) -> None:
                 together.append(statement)
             else:
                 connection.execute(statement.encode())
+                is_constrained = is_constrained or " add constraint " in statement
         if together:
             with connection.transaction():
                 for statement in together:
                     connection.execute(statement.encode())
-    except psycopg.Error:
-        if step.action == "create" and " drop constraint " in step.sql[-1] and not connection.closed:
-            connection.execute(step.sql[-1].encode())
+    except (psycopg.Error, KeyboardInterrupt):
+        if is_constrained and not connection.closed:
+            # If its lock is taken, the constraint is dropped by the next run.
+            with suppress(psycopg.errors.LockNotAvailable):
+                connection.execute(f"set lock_timeout = {_CLEANUP_LOCK_TIMEOUT_MS}".encode())
+                connection.execute(step.sql[-1].encode())
         raise
     finally:
         if not connection.closed:
@@ -315,7 +344,8 @@ def _run(connection: Connection, step: PartitionStep, limit: LockLimit) -> None:
 def _bound(table: PartitionedTable, time: datetime) -> sql.Literal:
     if table.type == "date":
         return sql.Literal(f"{time:%Y-%m-%d}")
-    return sql.Literal(f"{time:%Y-%m-%d %H:%M:%S}" + ("+00" if table.type.endswith("with time zone") else ""))
+    text = f"{time:%Y-%m-%d %H:%M:%S}" + (f".{time:%f}" if time.microsecond else "")
+    return sql.Literal(text + ("+00" if table.type.endswith("with time zone") else ""))
 
 
 def _name(schema: str, name: str) -> sql.Identifier:

@@ -28,7 +28,9 @@ select
   pg_get_userbyid(c.relowner),
   pg_has_role(c.relowner, %(right)s),
   has_schema_privilege(c.relowner, n.oid, 'CREATE'),
-  coalesce(a.attnotnull, false)
+  coalesce(a.attnotnull, false),
+  c.relrowsecurity,
+  (select t.spcname::text from pg_tablespace as t where t.oid = c.reltablespace)
 from pg_class as c
 inner join pg_namespace as n on n.oid = c.relnamespace
 left join pg_partitioned_table as p on p.partrelid = c.oid
@@ -37,7 +39,7 @@ where n.nspname = %(schema)s and c.relname = %(table)s
 """
 
 _PARTITIONS: Final = """
-select c.oid::bigint, n.nspname, c.relname, pg_get_expr(c.relpartbound, c.oid), i.inhdetachpending
+select n.nspname, c.relname, pg_get_expr(c.relpartbound, c.oid), i.inhdetachpending, c.relkind = 'p'
 from pg_inherits as i
 inner join pg_class as c on c.oid = i.inhrelid
 inner join pg_namespace as n on n.oid = c.relnamespace
@@ -46,6 +48,8 @@ order by c.relname
 """
 
 _BOUND: Final = re.compile(r"FOR VALUES FROM \((?P<start>[^,]+)\) TO \((?P<end>[^,]+)\)")
+_FAR: Final = re.compile(r"'(\d{5,}-.*|.* BC)'")
+"""A time after the year 9999 or before the year 1, which Python has none for."""
 _TYPES: Final = ("timestamp with time zone", "timestamp without time zone", "date")
 
 
@@ -58,6 +62,8 @@ class Partition:
     range: TimeRange
     is_detaching: bool
     """True if a detach was interrupted: it must be finished before anything else."""
+    is_divided: bool = False
+    """True if it has partitions of its own."""
 
     def __str__(self) -> str:
         return f"{self.schema}.{self.name}"
@@ -77,6 +83,9 @@ class PartitionedTable:
     partitions: tuple[Partition, ...]
     default: tuple[str, str] | None
     """The schema and the name of the default partition."""
+    row_security: bool = False
+    tablespace: str | None = None
+    """The tablespace of new partitions; ``None`` for the database's."""
 
 
 def read_table(connection: Connection, declared: DeclaredPartitions) -> PartitionedTable:
@@ -93,12 +102,17 @@ def read_table(connection: Connection, declared: DeclaredPartitions) -> Partitio
         raise MigrationError(
             f"{declared}: there is no such table", hint="apply the migrations first: plainsql migrate"
         )
-    oid, kind, strategy, keys, column, type_, owner, may_set, owner_creates, not_null = row
+    oid, kind, strategy, keys, column, type_, owner, may_set, owner_creates, not_null, security, space = row
     if kind != "p" or strategy != "r" or keys != 1 or column is None or type_ not in _TYPES:
         got = "no partitions" if kind != "p" else f"{type_ or 'an expression'} by {_strategy(str(strategy))}"
         raise MigrationError(
             f"{declared}: expected a table partitioned by range of one time column, got {got}",
             hint="create table … partition by range (created_at), with a timestamptz, timestamp or date",
+        )
+    if declared.every == "hour" and type_ == "date":
+        raise MigrationError(
+            f'{declared}: expected partitions of a day or more, as {column} is a date, got every = "hour"',
+            hint='write every = "day" in [tool.plainsql.partitions]',
         )
     user = connection.info.user
     if not may_set:
@@ -116,11 +130,18 @@ def read_table(connection: Connection, declared: DeclaredPartitions) -> Partitio
             .as_string(connection),
         )
     partitions, default = list[Partition](), None
-    for schema, name, bound, detaching in _partitions(connection, int(str(oid))):
+    for schema, name, bound, detaching, divided in _partitions(connection, int(str(oid))):
         if bound == "DEFAULT":
             default = schema, name
         else:
-            partitions.append(Partition(schema, name, _range(f"{schema}.{name}", bound), detaching))
+            partitions.append(Partition(schema, name, _range(f"{schema}.{name}", bound), detaching, divided))
+    partitions.sort(key=lambda each: each.range.start or datetime.min.replace(tzinfo=UTC))
+    if partitions and partitions[-1].is_divided:
+        raise MigrationError(
+            f"{declared}: its latest partition {partitions[-1]} has partitions of its own, and those that"
+            " plainsql makes have none",
+            hint="make them in migrations, and take the table out of [tool.plainsql.partitions]",
+        )
     return PartitionedTable(
         declared,
         str(column),
@@ -128,14 +149,16 @@ def read_table(connection: Connection, declared: DeclaredPartitions) -> Partitio
         bool(not_null),
         str(owner),
         str(owner) != user,
-        tuple(sorted(partitions, key=lambda each: each.range.start or datetime.min.replace(tzinfo=UTC))),
+        tuple(partitions),
         default,
+        bool(security),
+        str(space) if space is not None else None,
     )
 
 
-def _partitions(connection: Connection, oid: int) -> Iterator[tuple[str, str, str, bool]]:
-    for _, schema, name, bound, detaching in connection.execute(_PARTITIONS, {"oid": oid}):
-        yield str(schema), str(name), str(bound), bool(detaching)
+def _partitions(connection: Connection, oid: int) -> Iterator[tuple[str, str, str, bool, bool]]:
+    for schema, name, bound, detaching, divided in connection.execute(_PARTITIONS, {"oid": oid}):
+        yield str(schema), str(name), str(bound), bool(detaching), bool(divided)
 
 
 def _strategy(letter: str) -> str:
@@ -152,6 +175,8 @@ def _range(name: str, bound: str) -> TimeRange:
 def _time(name: str, text: str) -> datetime | None:
     if text in ("MINVALUE", "MAXVALUE") or text.strip("'") in ("-infinity", "infinity"):
         return None
+    if _FAR.fullmatch(text):
+        return None  # no partition of this age is beyond it
     try:
         time = datetime.fromisoformat(text.strip("'"))
     except ValueError:

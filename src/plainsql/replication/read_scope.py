@@ -8,9 +8,9 @@ Such a position covers all that any server had before, because a replica has not
 from __future__ import annotations
 
 from time import monotonic
-from typing import TYPE_CHECKING, Final
+from typing import Any, Final, Protocol
 
-from plainsql.database.replicas.positions import (
+from plainsql.replication.positions import (
     NEWEST,
     NOTHING,
     Position,
@@ -19,27 +19,42 @@ from plainsql.database.replicas.positions import (
     merged,
 )
 
-if TYPE_CHECKING:
-    from plainsql.database.replicas.replica import Replica
-
-__all__ = ["ReadScope"]
+__all__ = ["Home", "ReadScope"]
 
 _RESOLVED: Final = float("-inf")
+
+
+class Home(Protocol):
+    """A replica that polls read the position of."""
+
+    generation: int
+    position: Position | None
+    polled_at: float
 
 
 class ReadScope:
     """The reads and writes that later reads must not be older than."""
 
-    __slots__ = ("_claimed_at", "_home", "_home_generation", "_unresolved_at", "floor", "is_monotonic")
+    __slots__ = (
+        "_blocks",
+        "_claimed_at",
+        "_home",
+        "_home_generation",
+        "_unresolved_at",
+        "floor",
+        "is_monotonic",
+    )
 
     def __init__(self, floor: Position | None = None, *, is_monotonic: bool = False) -> None:
         self.floor = floor
         """The position that a replica must have replayed; None if nothing was seen."""
         self.is_monotonic = is_monotonic
         """True if reads count as well as writes."""
+        self._blocks = 0
+        """The number of blocks that are open: each of their statements may see more."""
         self._unresolved_at = _RESOLVED
         """The time of the last event at an unknown position."""
-        self._home: Replica | None = None
+        self._home: Any = None
         """The replica that all unresolved events are reads on: it is never older than its own reads."""
         self._home_generation = 0
         self._claimed_at: float | None = None
@@ -61,19 +76,24 @@ class ReadScope:
 
     def token(self) -> bytes:
         """Return the token of all that was seen so far."""
-        if self._unresolved_at != _RESOLVED:
+        if not self.is_resolved:
             return NEWEST
         return NOTHING if self.floor is None else self.floor.token()
 
     @property
     def is_resolved(self) -> bool:
         """True if the position of all that was seen is known."""
-        return self._unresolved_at == _RESOLVED
+        return self._unresolved_at == _RESOLVED and not self._blocks
 
     @property
-    def home(self) -> Replica | None:
+    def is_in_block(self) -> bool:
+        """True while a transaction, a stream or another block is open, which may see more at any time."""
+        return self._blocks > 0
+
+    @property
+    def home(self) -> Any:
         """The replica that needs no proof for the next read; None if there is none."""
-        home = self._home
+        home = None if self._blocks else self._home
         return home if home is not None and home.generation == self._home_generation else None
 
     def copy(self) -> ReadScope:
@@ -94,12 +114,20 @@ class ReadScope:
             self._home = None
         return self._unresolved_at == _RESOLVED
 
+    def begin_block(self) -> None:
+        """Begin a block on one server."""
+        self._blocks += 1
+
+    def end_block(self) -> None:
+        """End a block. Record what it saw as well."""
+        self._blocks -= 1
+
     def saw_primary(self) -> None:
         """Record a read or a write on the primary, at a position that is not known."""
         self._unresolved_at = monotonic()
         self._home = None
 
-    def saw_replica(self, replica: Replica, generation: int) -> None:
+    def saw_replica(self, replica: Home, generation: int) -> None:
         """Record a read on a replica. ``generation``: that of the replica when the read began."""
         is_first = self._unresolved_at == _RESOLVED
         if is_first or (self._home is replica and self._home_generation == generation):
@@ -116,6 +144,8 @@ class ReadScope:
         """
         if self._claimed_at is not None:
             self._limit(self._claimed_at, report)
+        if self._blocks:
+            return False
         if self._unresolved_at == _RESOLVED:
             return True
         home = self.home

@@ -6,17 +6,24 @@ the same positions, so positions of two timelines prove nothing about each other
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 __all__ = [
     "NEWEST",
     "NOTHING",
+    "POSITION_SQL",
+    "PRIMARY_SQL",
+    "REPLICA_SQL",
+    "SYSTEM_SQL",
     "TOKEN_BYTES",
     "Position",
     "PrimaryReport",
     "ReplicaReport",
+    "covers",
     "is_newer_timeline",
     "merged",
+    "position_of",
     "read_position",
     "read_primary",
     "read_replica",
@@ -35,7 +42,7 @@ _TIMELINES: Final = 256
 _PAGE_HEADER: Final = 24
 _SEGMENT_HEADER: Final = 40
 
-_POSITION_SQL: Final = """
+POSITION_SQL: Final = """
 select
   (pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::bigint,
   ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8))::bit(32)::bigint,
@@ -43,7 +50,7 @@ select
   pg_size_bytes(current_setting('wal_segment_size'))
 """
 
-_PRIMARY_SQL: Final = """
+PRIMARY_SQL: Final = """
 select
   (extract(epoch from pg_postmaster_start_time()) * 1000000)::bigint,
   r.in_recovery,
@@ -60,12 +67,17 @@ from (select pg_is_in_recovery()) as r (in_recovery)
 # The position comes before the timeline. A standby that moves to a new timeline in between has replayed
 # nothing of another one: it cannot follow a timeline that left its own before this position.
 # Only members of pg_read_all_stats see what the receiver of the log is on. The control file lags behind it.
-_REPLICA_SQL: Final = """
+# A server that was promoted has a timeline as well.
+REPLICA_SQL: Final = """
 select
   (extract(epoch from pg_postmaster_start_time()) * 1000000)::bigint,
   r.in_recovery,
   (pg_last_wal_replay_lsn() - '0/0'::pg_lsn)::bigint,
   coalesce(
+    case
+      when not r.in_recovery
+      then ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8))::bit(32)::bigint
+    end,
     (select w.received_tli from pg_stat_wal_receiver as w),
     (select c.min_recovery_end_timeline from pg_control_recovery() as c)
   ),
@@ -73,7 +85,7 @@ select
 from (select pg_is_in_recovery()) as r (in_recovery)
 """
 
-_SYSTEM_SQL: Final = "select system_identifier from pg_control_system()"
+SYSTEM_SQL: Final = "select system_identifier from pg_control_system()"
 
 
 class Position(NamedTuple):
@@ -122,6 +134,13 @@ def is_newer_timeline(timeline: int, other: int) -> bool:
     return 0 < (timeline - other) % _TIMELINES < _TIMELINES // 2
 
 
+def covers(position: Position | None, floor: Position | None) -> bool:
+    """Return whether a server that has a position has another one as well."""
+    if floor is None or position is None:
+        return floor is None
+    return position.timeline == floor.timeline and position.lsn >= floor.lsn
+
+
 def merged(known: Position | None, found: Position) -> Position:
     """Return the position that covers both, for positions of one primary.
 
@@ -143,6 +162,14 @@ class PrimaryReport(NamedTuple):
     position: Position | None
     """The end of its log; None if the server is a standby."""
 
+    @classmethod
+    def of_row(cls, row: Sequence[Any], sent_at: float) -> PrimaryReport:
+        """Return the answer to ``PRIMARY_SQL``."""
+        started, in_recovery, lsn, timeline, *sizes = row
+        if in_recovery or lsn is None or timeline is None:
+            return cls(sent_at, started, None)
+        return cls(sent_at, started, Position.of_insertion(timeline, lsn, *sizes))
+
 
 class ReplicaReport(NamedTuple):
     """The state of a replica at a time."""
@@ -154,28 +181,35 @@ class ReplicaReport(NamedTuple):
     """The end of what it has replayed."""
     is_paused: bool
 
+    @classmethod
+    def of_row(cls, row: Sequence[Any]) -> ReplicaReport:
+        """Return the answer to ``REPLICA_SQL``."""
+        started, in_recovery, lsn, timeline, paused = row
+        position = None if lsn is None or not timeline else Position.of(timeline, lsn)
+        return cls(started, in_recovery, position, bool(paused))
+
 
 async def read_position(connection: Any) -> Position:
     """Return a position behind all commits that a primary has made so far."""
-    lsn, timeline, *sizes = await connection.fetchrow(_POSITION_SQL)
+    return position_of(await connection.fetchrow(POSITION_SQL))
+
+
+def position_of(row: Any) -> Position:
+    """Return the position in the row of ``POSITION_SQL``."""
+    lsn, timeline, *sizes = row
     return Position.of_insertion(timeline, lsn, *sizes)
 
 
 async def read_primary(connection: Any, sent_at: float) -> PrimaryReport:
     """Return the state of the server of a connection, which should be the primary."""
-    started, in_recovery, lsn, timeline, *sizes = await connection.fetchrow(_PRIMARY_SQL)
-    if in_recovery or lsn is None or timeline is None:
-        return PrimaryReport(sent_at, started, None)
-    return PrimaryReport(sent_at, started, Position.of_insertion(timeline, lsn, *sizes))
+    return PrimaryReport.of_row(await connection.fetchrow(PRIMARY_SQL), sent_at)
 
 
 async def read_replica(connection: Any) -> ReplicaReport:
     """Return the state of the server of a connection, which should be a standby."""
-    started, in_recovery, lsn, timeline, paused = await connection.fetchrow(_REPLICA_SQL)
-    position = None if lsn is None or not timeline else Position.of(timeline, lsn)
-    return ReplicaReport(started, in_recovery, position, bool(paused))
+    return ReplicaReport.of_row(await connection.fetchrow(REPLICA_SQL))
 
 
 async def read_system(connection: Any) -> int:
     """Return the identity of the cluster, which the primary and its replicas share."""
-    return int(await connection.fetchval(_SYSTEM_SQL))
+    return int(await connection.fetchval(SYSTEM_SQL))
