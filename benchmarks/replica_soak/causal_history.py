@@ -54,6 +54,9 @@ class Verdict:
     on_replicas: int = 0
     violations: Counter[str] = field(default_factory=Counter)
     """By kind."""
+    early: int = 0
+    """Reads on the primary that did not see what an earlier read saw on a replica, of a commit that was still
+    in progress: PostgreSQL sends a commit to its replicas before it shows it itself."""
     lost: int = 0
     """Writes that were acknowledged and are gone since a failover."""
     examples: list[str] = field(default_factory=list)
@@ -96,6 +99,11 @@ def judge(
         else:
             program = event.program if event.kind == "own" else None
             wanted = acknowledged.before(event.started - event.max_lag, event.key, program)
+        if event.kind == "causal" and event.server == primary and event.value < wanted:
+            due = min(wanted, acknowledged.before(event.started, event.key, None))
+            if event.value >= due:
+                verdict.early += 1
+                continue
         if event.value < wanted:
             verdict.violations[event.kind] += 1
             if len(verdict.examples) < 10:

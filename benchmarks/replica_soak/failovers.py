@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from benchmarks.replica_soak.servers import kill_server, processes_of, start_again
 from plainsql.embedded import EmbeddedServer
+from plainsql.errors import EmbeddedServerError
 
 if TYPE_CHECKING:
     from benchmarks.replica_soak.replica_faults import ReplicaFaults
@@ -26,6 +27,7 @@ _READ_ONLY: Final = "alter system set default_transaction_read_only = on;\nselec
 _RECEIVED: Final = "select (pg_last_wal_receive_lsn() - '0/0'::pg_lsn)::bigint"
 _SENDERS: Final = "select string_agg(r.pid::text, ' ') from pg_stat_replication as r"
 _OF_ITS_OWN: Final = """
+set synchronous_commit = local;
 update counters.counters set n = 0;
 select count(pg_logical_emit_message(false, 'soak', repeat('x', 100000))) from generate_series(1, 100)
 """
@@ -110,5 +112,8 @@ async def _promote(faults: ReplicaFaults) -> EmbeddedServer:
 async def _follow(faults: ReplicaFaults, former: EmbeddedServer) -> None:
     """Let the other replica follow the new primary with the data that it has, and copy the former one."""
     for server, is_new in ((faults.replicas[0], False), (former, True)):
-        replica = await asyncio.to_thread(start_again, faults.primary, server, is_new=is_new)
+        try:
+            replica = await asyncio.to_thread(start_again, faults.primary, server, is_new=is_new)
+        except EmbeddedServerError:  # it has more of the former timeline than the new one has
+            replica = await asyncio.to_thread(start_again, faults.primary, server, is_new=True)
         faults.replicas = [*(one for one in faults.replicas if one is not server), replica]

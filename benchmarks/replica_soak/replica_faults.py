@@ -19,6 +19,11 @@ from plainsql.errors import EmbeddedServerError
 __all__ = ["FAULTS", "ReplicaFaults"]
 
 _LATE_MS: Final = 400
+_OF_ITS_OWN: Final = """
+set synchronous_commit = local;
+update counters.counters set n = 0
+"""
+"""What a promoted replica writes, without waiting for a replica of its own."""
 
 
 class ReplicaFaults:
@@ -103,7 +108,7 @@ class ReplicaFaults:
     async def _promote(self, at: int) -> None:
         replica = self.replicas[at]
         await asyncio.to_thread(replica.promote)
-        await asyncio.to_thread(replica.execute, "update counters.counters set n = 0", "soak")
+        await asyncio.to_thread(replica.execute, _OF_ITS_OWN, "soak")
         await asyncio.sleep(1.0)
         self.replicas[at] = await asyncio.to_thread(start_again, self.primary, replica, is_new=True)
 

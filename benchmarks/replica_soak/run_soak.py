@@ -89,6 +89,7 @@ class Report:
             "on_replicas": verdict.on_replicas,
             "writes": verdict.writes,
             "lost": verdict.lost,
+            "early": verdict.early,
             "violations": dict(verdict.violations),
             "examples": verdict.examples,
             "faults": dict(self.faults),
