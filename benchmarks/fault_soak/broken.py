@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 from unittest.mock import patch
@@ -15,7 +15,7 @@ from plainsql.database.execution.read_pipeline import ReadPipeline
 from plainsql.database.pool import tenant_pool
 from plainsql.database.pool.connection_pool import ConnectionPool
 from plainsql.database.pool.lost_connection import is_lost
-from plainsql.database.pool.tenant_settings import ready_step
+from plainsql.database.pool.tenant_settings import ready_step, ready_steps
 from plainsql.database.transaction import begin
 
 __all__ = ["BROKEN", "broken"]
@@ -73,15 +73,18 @@ def _tenants_mixed() -> Iterator[None]:
     async def nothing(*_: object, **__: object) -> None:
         """Set nothing."""
 
-    def of_the_last(connection: Any, settings: Any) -> Any:
-        nonlocal last
-        last, used = settings, last or settings
-        return ready_step(connection, used)
+    def of_the_last(ready: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+        def ready_of_the_last(connection: Any, settings: Any) -> Any:
+            nonlocal last
+            last, used = settings, last or settings
+            return ready(connection, used)
+
+        return ready_of_the_last
 
     with (
         patch.object(tenant_pool, "set_session", nothing),
-        patch.object(driver, "ready_step", of_the_last),
-        patch.object(read_pipeline, "ready_step", of_the_last),
+        patch.object(driver, "ready_steps", of_the_last(ready_steps)),
+        patch.object(read_pipeline, "ready_step", of_the_last(ready_step)),
     ):
         yield
 
