@@ -23,7 +23,7 @@ _OF_ITS_OWN: Final = """
 set synchronous_commit = local;
 update counters.counters set n = 0
 """
-"""What a promoted replica writes, without waiting for a replica of its own."""
+"""Writes of a promoted replica, without waiting for a replica of its own."""
 
 
 class ReplicaFaults:
