@@ -26,6 +26,7 @@ from plainsql.embedded import EmbeddedServer
 from plainsql.outcome_notes import ON_REPLICA
 from plainsql.query import Args
 from plainsql.query.declare import many, one
+from plainsql.replication import visibility
 from plainsql.replication.positions import NEWEST
 from tests.database.stepping import at_every_wait, settled
 
@@ -356,3 +357,43 @@ async def test_sessions_and_tokens_work_without_replicas(pair: Pair) -> None:
         assert session.token > token
         assert await counters.get(db.replica(), id=1) == 41
         assert db.stats().replicas == ()
+
+
+@one[int]("b.now", "b.sql", 1, "select c.n from counters.counters as c where c.id = 1")
+def on_primary() -> Args:
+    return ()
+
+
+@pytest.mark.parametrize("kind", ["read", "transaction", "next session"])
+async def test_a_session_sees_on_the_primary_what_a_replica_has_shown(
+    pair: Pair, paired: plainsql.Database, seen: Seen, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    async def on_the_primary(session: Any) -> Any:
+        if kind != "transaction":
+            return await on_primary(session)
+        async with session.transaction(read_only=True, isolation="serializable") as tx:
+            return await on_primary(tx)
+
+    monkeypatch.setattr(visibility, "VISIBLE_S", 60.0)
+    configured = "alter system {} synchronous_standby_names{};\nselect pg_reload_conf()"
+    await put(paired, 100)
+    # Its commit is in the log, and replayed, and the primary shows it only when the missing standby has it.
+    await asyncio.to_thread(pair.primary.execute, configured.format("set", " = 'missing'"))
+    other = await asyncpg.connect(pair.url)
+    try:
+        writing = asyncio.create_task(other.execute("update counters.counters set n = 101 where id = 1"))
+        async with paired.causal(max_wait=5) as session:
+            while await counters.get(session, id=1) != 101:
+                pass
+            assert seen.server != paired.name
+        assert await on_primary(paired) == 100
+        if kind == "next session":
+            session = paired.causal(session.token)
+        reading = asyncio.create_task(on_the_primary(session))
+        await asyncio.to_thread(pair.primary.execute, configured.format("reset", ""))
+        assert await reading == 101
+        assert seen.server == paired.name
+        await writing
+    finally:
+        await asyncio.to_thread(pair.primary.execute, configured.format("reset", ""))
+        await other.close()

@@ -20,10 +20,16 @@ from benchmarks.replica_soak.queries import counters
 from plainsql.errors import NoRowError, TransactionError
 from plainsql.query import Args
 from plainsql.query.declare import one
+from plainsql.replication import visibility
 from plainsql.replication.positions import NEWEST, NOTHING
 from plainsql.sync.replicas.log_questions import ask_replica
 from plainsql.sync.replicas.replica_connections import ReplicaConnections
 from tests.database.test_replica_reads import Servers, scratch, slow, volatile
+
+
+@one[int]("tests.unproved", "tests/unproved.sql", 1, "select c.n from counters.counters as c where c.id = 2")
+def unproved() -> Args:
+    return ()
 
 
 @pytest.fixture(scope="module")
@@ -206,14 +212,35 @@ def test_a_session_never_goes_back_on_replicas_that_are_late(
         # A replica that is replaying may show one commit more than it reports.
         with replicas_of(replicated)[0].borrow() as shared:
             assert shared is not None
-            report, seen = ask_replica(shared, 5)
+            report = ask_replica(shared, 5)
             assert report.position is not None
-            assert seen is not None
-            assert seen.lsn == report.position.lsn + 1
+            assert report.seen == report.position.next()
     finally:
         set_on(servers, "recovery_min_apply_delay", "0")
     with replicated.causal(session.token, max_wait=5) as session, reading_there(replicated):
         assert counters.get(session, id=1) == newest
+
+
+def test_a_session_sees_on_the_primary_what_a_replica_has_shown(
+    replicated: plainsql.sync.Pool, servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(visibility, "VISIBLE_S", 60.0)
+    configured = "alter system {} synchronous_standby_names{};\nselect pg_reload_conf()"
+    counters.put(replicated, id=2, n=100)
+    # Its commit is in the log, and replayed, and the primary shows it only when the missing standby has it.
+    servers.primary.execute(configured.format("set", " = 'missing'"))
+    with ThreadPoolExecutor() as threads, psycopg.connect(servers.url, autocommit=True) as other:
+        try:
+            writing = threads.submit(other.execute, "update counters.counters set n = 101 where id = 2")
+            with replicated.causal(max_wait=5) as session:
+                while counters.get(session, id=2) != 101:
+                    pass
+                assert counters.get(replicated, id=2) == 100
+                reading = threads.submit(unproved, session)
+        finally:
+            servers.primary.execute(configured.format("reset", ""))
+        assert reading.result() == 101
+        writing.result()
 
 
 def test_a_lag_is_the_time_since_the_primary_had_no_more(

@@ -86,6 +86,9 @@ class ReadingExecutor(Executor):
         """
         check("causal", token=token, max_lag=max_lag, max_wait=max_wait)
         scope = ReadScope.of_token(token)
+        replicas = self._state.replicas
+        if token is not None and replicas is not None and not replicas.primary.has_shown(scope.floor):
+            scope.showed_elsewhere()
         pool = _SessionPool(self._state.pool, self._pool.tenant, scope, Demand(max_lag, max_wait))
         return CausalSession(self._state, pool)
 

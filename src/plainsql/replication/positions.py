@@ -68,21 +68,25 @@ from (select pg_is_in_recovery()) as r (in_recovery)
 # nothing of another one: it cannot follow a timeline that left its own before this position.
 # Only members of pg_read_all_stats see what the receiver of the log is on. The control file lags behind it.
 # A server that was promoted has a timeline as well.
+# The functions are volatile, so the server evaluates the inner query first and as a whole.
 REPLICA_SQL: Final = """
-select
-  (extract(epoch from pg_postmaster_start_time()) * 1000000)::bigint,
-  r.in_recovery,
-  (pg_last_wal_replay_lsn() - '0/0'::pg_lsn)::bigint,
-  coalesce(
-    case
-      when not r.in_recovery
-      then ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8))::bit(32)::bigint
-    end,
-    (select w.received_tli from pg_stat_wal_receiver as w),
-    (select c.min_recovery_end_timeline from pg_control_recovery() as c)
-  ),
-  case when r.in_recovery then pg_is_wal_replay_paused() end
-from (select pg_is_in_recovery()) as r (in_recovery)
+select answer.*, (pg_last_wal_receive_lsn() - '0/0'::pg_lsn)::bigint
+from (
+  select
+    (extract(epoch from pg_postmaster_start_time()) * 1000000)::bigint,
+    r.in_recovery,
+    (pg_last_wal_replay_lsn() - '0/0'::pg_lsn)::bigint,
+    coalesce(
+      case
+        when not r.in_recovery
+        then ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8))::bit(32)::bigint
+      end,
+      (select w.received_tli from pg_stat_wal_receiver as w),
+      (select c.min_recovery_end_timeline from pg_control_recovery() as c)
+    ),
+    case when r.in_recovery then pg_is_wal_replay_paused() end
+  from (select pg_is_in_recovery()) as r (in_recovery)
+) as answer
 """
 
 SYSTEM_SQL: Final = "select system_identifier from pg_control_system()"
@@ -112,6 +116,10 @@ class Position(NamedTuple):
         elif lsn % block_size == _PAGE_HEADER and lsn % segment_size > block_size:
             lsn -= _PAGE_HEADER
         return cls.of(timeline, lsn)
+
+    def next(self) -> Position:
+        """Return the position that only one more record covers."""
+        return self._replace(lsn=self.lsn + 1)
 
     def token(self) -> bytes:
         """Return the position as the 8 bytes of a token."""
@@ -180,13 +188,20 @@ class ReplicaReport(NamedTuple):
     position: Position | None
     """The end of what it has replayed."""
     is_paused: bool
+    seen: Position | None
+    """A position that covers what statements have seen there before."""
 
     @classmethod
     def of_row(cls, row: Sequence[Any]) -> ReplicaReport:
         """Return the answer to ``REPLICA_SQL``."""
-        started, in_recovery, lsn, timeline, paused = row
-        position = None if lsn is None or not timeline else Position.of(timeline, lsn)
-        return cls(started, in_recovery, position, bool(paused))
+        started, in_recovery, lsn, timeline, paused, received = row
+        if lsn is None or not timeline:
+            return cls(started, in_recovery, None, bool(paused), None)
+        position = Position.of(timeline, lsn)
+        # A server that is replaying makes a commit visible a moment before it counts it as replayed, so a
+        # statement may have seen one record more. The end of that record is behind the next byte.
+        seen = position.next() if in_recovery and received != lsn else position
+        return cls(started, in_recovery, position, bool(paused), seen)
 
 
 async def read_position(connection: Any) -> Position:

@@ -22,13 +22,15 @@ from plainsql.replication.positions import (
 __all__ = ["Home", "ReadScope"]
 
 _RESOLVED: Final = float("-inf")
+_NEVER: Final = float("-inf")
 
 
 class Home(Protocol):
     """A replica that polls read the position of."""
 
     generation: int
-    position: Position | None
+    seen: Position | None
+    """A position that covers what reads have seen there before the last poll."""
     polled_at: float
 
 
@@ -43,6 +45,7 @@ class ReadScope:
         "_unresolved_at",
         "floor",
         "is_monotonic",
+        "shown_at",
     )
 
     def __init__(self, floor: Position | None = None, *, is_monotonic: bool = False) -> None:
@@ -50,6 +53,8 @@ class ReadScope:
         """The position that a replica must have replayed; None if nothing was seen."""
         self.is_monotonic = is_monotonic
         """True if reads count as well as writes."""
+        self.shown_at = _NEVER
+        """The time of the last read on a replica, which may show a commit before the primary does."""
         self._blocks = 0
         """The number of blocks that are open: each of their statements may see more."""
         self._unresolved_at = _RESOLVED
@@ -134,7 +139,20 @@ class ReadScope:
             self._home, self._home_generation = replica, generation
         else:
             self._home = None  # another call of this scope was elsewhere in the meantime
-        self._unresolved_at = monotonic()
+        self._unresolved_at = self.shown_at = monotonic()
+
+    @property
+    def may_be_ahead(self) -> bool:
+        """True if a replica may have shown what the primary shows a moment later."""
+        return self.shown_at != _NEVER
+
+    def showed_elsewhere(self) -> None:
+        """Record that a replica may have shown what the scope begins with."""
+        self.shown_at = monotonic()
+
+    def saw_all(self) -> None:
+        """Record that the primary shows what replicas have shown."""
+        self.shown_at = _NEVER
 
     def resolve(self, report: PrimaryReport | None) -> bool:
         """Take a position for what is unresolved, if one is known. Return whether all is resolved now.
@@ -149,8 +167,8 @@ class ReadScope:
         if self._unresolved_at == _RESOLVED:
             return True
         home = self.home
-        if home is not None and home.polled_at >= self._unresolved_at and home.position is not None:
-            return self.reach(home.position, home.polled_at)
+        if home is not None and home.polled_at >= self._unresolved_at and home.seen is not None:
+            return self.reach(home.seen, home.polled_at)
         if report is None or report.position is None or report.sent_at < self._unresolved_at:
             return False
         return self.reach(report.position, report.sent_at)

@@ -25,7 +25,7 @@ from plainsql.database.replicas.poller import FRESH_S, Poller
 from plainsql.database.replicas.read_failures import ReadFailures
 from plainsql.database.replicas.unanswered import cut_unanswered
 from plainsql.errors import ConnectError, PlainsqlError
-from plainsql.replication.positions import Position, ReplicaReport, read_replica, read_system
+from plainsql.replication.positions import Position, ReplicaReport, covers, read_replica, read_system
 from plainsql.replication.replica_condition import IS_PRIMARY, PROMOTED, fault_of
 from plainsql.replication.replica_stats import ReplicaStats
 
@@ -82,6 +82,8 @@ class Replica:
         """The number of connections that were opened: what was read before is proved for the others only."""
         self.position: Position | None = None
         """The end of what it has replayed, for all of its connections."""
+        self.seen: Position | None = None
+        """A position that covers what reads have seen there before the last poll."""
         self.polled_at = float("-inf")
         """The time at which the last poll began: reads that ended before saw no more than the position."""
         self._in_flight = 0
@@ -316,13 +318,16 @@ class Replica:
             known, found = self.position, report.position
             if known is None or found is None or found.timeline != known.timeline or found.lsn > known.lsn:
                 self.position = found
+            if covers(report.seen, self.position):
+                self.seen = report.seen
         self._started = report.started
 
     def _begin_epoch(self, report: ReplicaReport, connection: Any) -> None:
         """Forget what was known: the connection is on a server that has less, or on another server."""
         now = monotonic()
         is_other = report.started != self._started
-        self.position, self._started, self._system = report.position, report.started, None
+        self.position, self.seen = report.position, report.seen
+        self._started, self._system = report.started, None
         self._end_epoch(connection)
         if not is_other:
             return

@@ -181,6 +181,12 @@ class Routed(Link):
         """Run work on the primary. ``is_read``: it is one that the pool does not record."""
         if call is not None:
             call.server = self._name
+        if isinstance(pool, ScopedPool) and pool.scope.may_be_ahead:
+            try:
+                await pool.until_visible()
+            except BaseException:
+                work.close()
+                raise
         try:
             return await work
         finally:

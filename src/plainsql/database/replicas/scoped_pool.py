@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from time import monotonic
 from typing import Any, TypeVar
 
@@ -26,7 +27,9 @@ from plainsql.database.pool.holders import Use
 from plainsql.database.pool.pooled_connection import PooledConnection
 from plainsql.database.pool.tenant_pool import DatabasePool, TenantPool
 from plainsql.database.pool.tenant_settings import LocalSettings
+from plainsql.errors import PlainsqlError
 from plainsql.query import CompiledQuery, QueryText
+from plainsql.replication import visibility
 from plainsql.replication.demand import Demand
 from plainsql.replication.positions import POSITION_SQL, position_of, read_position
 from plainsql.replication.read_scope import ReadScope
@@ -92,6 +95,7 @@ class ScopedPool(TenantPool):
                 if not read_only:
                     scope.saw_primary()
             return
+        await self.until_visible()
         is_known = False
         following = FollowingStatement(POSITION_SQL) if self.takes_steps else None
         scope.begin_block()
@@ -150,6 +154,31 @@ class ScopedPool(TenantPool):
         finally:
             if not is_known:
                 self.scope.saw_primary()
+
+    async def until_visible(self) -> None:
+        """Wait until the primary shows what a replica has shown to a session.
+
+        See ``plainsql.replication.visibility``. It costs nothing if no read was on a replica lately.
+        """
+        scope = self.scope
+        shown_at = scope.shown_at
+        ends = shown_at + visibility.VISIBLE_S
+        if monotonic() >= ends:
+            scope.saw_all()
+            return
+        pending: set[str] | None = None
+        with suppress(PlainsqlError, TimeoutError, *_NO_POSITION):  # the call itself finds out why
+            async with super().borrow("health", read_only=True) as pooled:
+                while pending is None or (pending and monotonic() < ends):
+                    if pending is not None:
+                        await asyncio.sleep(visibility.PAUSE_S)
+                    rows = await pooled.connection.fetch(
+                        visibility.RUNNING_SQL, timeout=pooled.connection.control_timeout_s
+                    )
+                    running = {number for (number,) in rows}
+                    pending = running if pending is None else pending & running
+        if scope.shown_at == shown_at:
+            scope.saw_all()
 
     async def resolve(self) -> None:
         """Have the primary name a position for what is unresolved, on any connection."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from time import monotonic
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import psycopg
 from psycopg import pq
@@ -19,15 +19,14 @@ from plainsql.replication.positions import (
     PRIMARY_SQL,
     REPLICA_SQL,
     SYSTEM_SQL,
-    Position,
     PrimaryReport,
     ReplicaReport,
 )
+from plainsql.replication.visibility import RUNNING_SQL
 from plainsql.sync.connection import Prepared, SharedConnection
 from plainsql.sync.wire import check_result, run_pipeline, run_script
 
 __all__ = [
-    "Answer",
     "ReadFlight",
     "ask_primary",
     "ask_replica",
@@ -38,20 +37,6 @@ __all__ = [
 
 _BOOL: Final = builtin_types["bool"].oid
 
-# Both functions are volatile, so the server evaluates the inner query first and as a whole.
-_ANSWER_SQL: Final = f"""
-select answer.*, (pg_last_wal_receive_lsn() - '0/0'::pg_lsn)::bigint
-from ({REPLICA_SQL}) as answer
-"""
-
-
-class Answer(NamedTuple):
-    """The answer of a replica."""
-
-    report: ReplicaReport
-    seen: Position | None
-    """A position that covers what statements of this session have seen before."""
-
 
 def ask_primary(shared: SharedConnection, limit_s: float) -> PrimaryReport:
     """Return the end of the log on a connection, which should be to the primary."""
@@ -60,9 +45,9 @@ def ask_primary(shared: SharedConnection, limit_s: float) -> PrimaryReport:
     return PrimaryReport.of_row(_row(result), sent_at)
 
 
-def ask_replica(shared: SharedConnection, limit_s: float) -> Answer:
+def ask_replica(shared: SharedConnection, limit_s: float) -> ReplicaReport:
     """Return the state of the server of a connection, which should be a replica."""
-    (result,) = run_script(shared.psycopg, _ANSWER_SQL, limit_s)
+    (result,) = run_script(shared.psycopg, REPLICA_SQL, limit_s)
     return _answer(result)
 
 
@@ -75,9 +60,8 @@ def identify(shared: SharedConnection, limit_s: float) -> int:
 
 def running_transactions(shared: SharedConnection, limit_s: float) -> set[bytes]:
     """Return the transactions that have written and have not ended on the server of a connection."""
-    (result,) = run_script(shared.psycopg, "select pg_current_snapshot()", limit_s)
-    *_, running = (result.get_value(0, 0) or b"").rpartition(b":")
-    return {*filter(None, running.split(b","))}
+    (result,) = run_script(shared.psycopg, RUNNING_SQL, limit_s)
+    return {result.get_value(row, 0) or b"" for row in range(result.ntuples)}
 
 
 def standby_report(shared: SharedConnection) -> str | None:
@@ -93,7 +77,7 @@ class ReadFlight:
     """
 
     def __init__(
-        self, shared: SharedConnection, sql: str = _ANSWER_SQL, *, before: bool, after: bool, first_s: float
+        self, shared: SharedConnection, sql: str = REPLICA_SQL, *, before: bool, after: bool, first_s: float
     ) -> None:
         self._shared = shared
         self._question = shared.prepare(sql)
@@ -123,12 +107,12 @@ class ReadFlight:
         return check_result(self._results[2 if self._before else 0])
 
     @property
-    def before(self) -> Answer | None:
+    def before(self) -> ReplicaReport | None:
         """The answer of the replica to the question before the statement; None if there is none."""
         return self._answer_at(0) if self._before else None
 
     @property
-    def after(self) -> Answer | None:
+    def after(self) -> ReplicaReport | None:
         """The answer of the replica to the question after the statement; None if there is none."""
         return self._answer_at(-1) if self._after else None
 
@@ -142,7 +126,7 @@ class ReadFlight:
         except psycopg.Error:
             return None
 
-    def _answer_at(self, index: int) -> Answer | None:
+    def _answer_at(self, index: int) -> ReplicaReport | None:
         if not self._results:
             return None
         try:
@@ -151,15 +135,8 @@ class ReadFlight:
             return None
 
 
-def _answer(result: pq.abc.PGresult) -> Answer:
-    *row, received = _row(result)
-    report = ReplicaReport.of_row(row)
-    position = report.position
-    if position is not None and received != position.lsn:
-        # The server is replaying. It makes a commit visible a moment before it counts it as replayed, so a
-        # statement may have seen one record more. The end of that record is behind the next byte.
-        position = position._replace(lsn=position.lsn + 1)
-    return Answer(report, position)
+def _answer(result: pq.abc.PGresult) -> ReplicaReport:
+    return ReplicaReport.of_row(_row(result))
 
 
 def _row(result: pq.abc.PGresult) -> list[Any]:

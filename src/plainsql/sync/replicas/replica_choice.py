@@ -17,10 +17,10 @@ import psycopg
 
 from plainsql.errors import ConnectError, ContractError, PlainsqlError, PoolTimeoutError
 from plainsql.replication.demand import Demand
-from plainsql.replication.positions import Position, covers
+from plainsql.replication.positions import Position, ReplicaReport, covers
 from plainsql.sync.connection import GRACE_S
 from plainsql.sync.pooled_connections import PooledConnection
-from plainsql.sync.replicas.log_questions import Answer, ReadFlight
+from plainsql.sync.replicas.log_questions import ReadFlight
 from plainsql.sync.replicas.primary_log import PrimaryLog
 from plainsql.sync.replicas.replica_connections import ANSWER_S, ReplicaConnections
 from plainsql.sync.replicas.tracked_scope import TrackedScope
@@ -156,7 +156,7 @@ class Replicas:
         after = None if flight is None else flight.after
         if after is None:
             after = replica.ask(shared)
-        if after is None or after.seen is None or not after.report.is_standby:
+        if after is None or after.seen is None or not after.is_standby:
             return False
         scope.saw(after.seen)
         return True
@@ -224,10 +224,10 @@ class Replicas:
             return _Lease(replica, shared, flight, stack.pop_all())
 
     def _is_new_enough(
-        self, replica: ReplicaConnections, answer: Answer, scope: TrackedScope, demand: Demand
+        self, replica: ReplicaConnections, report: ReplicaReport, scope: TrackedScope, demand: Demand
     ) -> bool:
         """Return whether reads may go to a replica that has answered so, and it has what a read requires."""
-        return replica.is_well() and self._covers(answer.report.position, scope, demand, monotonic())
+        return replica.is_well() and self._covers(report.position, scope, demand, monotonic())
 
     def _covers(self, position: Position | None, scope: TrackedScope, demand: Demand, now: float) -> bool:
         if not covers(position, scope.floor()):

@@ -14,12 +14,12 @@ import psycopg
 from plainsql.connect_errors import cannot_connect
 from plainsql.errors import ConnectError, PlainsqlError, PoolTimeoutError
 from plainsql.replication.log_history import LogHistory
-from plainsql.replication.positions import Position
+from plainsql.replication.positions import Position, ReplicaReport
 from plainsql.replication.replica_condition import PROMOTED, fault_of
 from plainsql.replication.replica_stats import ReplicaStats
 from plainsql.sync.libpq_connector import Connector
 from plainsql.sync.pooled_connections import PooledConnection, PooledConnections, PoolOptions
-from plainsql.sync.replicas.log_questions import Answer, ask_replica, identify, standby_report
+from plainsql.sync.replicas.log_questions import ask_replica, identify, standby_report
 
 __all__ = ["ANSWER_S", "ReplicaConnections"]
 
@@ -146,7 +146,7 @@ class ReplicaConnections:
             if shared is not None:
                 lent.__exit__(None, None, None)
 
-    def ask(self, shared: PooledConnection) -> Answer | None:
+    def ask(self, shared: PooledConnection) -> ReplicaReport | None:
         """Return the state of the server of a connection; None if it does not answer."""
         try:
             answer = ask_replica(shared, ANSWER_S)
@@ -156,13 +156,13 @@ class ReplicaConnections:
         self.take(shared, answer)
         return answer
 
-    def take(self, shared: PooledConnection, answer: Answer) -> None:
+    def take(self, shared: PooledConnection, report: ReplicaReport) -> None:
         """Take the answer of a server."""
         last = self._primary.last
-        why = fault_of(answer.report, standby_report(shared), shared.system, last, self._system)
+        why = fault_of(report, standby_report(shared), shared.system, last, self._system)
         if why == PROMOTED:
             self._connections.drain()  # the others may be to a server that its address led to before
-        self._found(why, answer.report.position)
+        self._found(why, report.position)
 
     def is_well(self) -> bool:
         """Return whether reads may go there, by its last answer."""

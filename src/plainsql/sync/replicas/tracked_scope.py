@@ -10,6 +10,7 @@ from typing import Final
 
 import psycopg
 
+from plainsql.replication import visibility
 from plainsql.replication.positions import NEWEST, PRIMARY_SQL, Position, PrimaryReport, covers
 from plainsql.replication.read_scope import ReadScope
 from plainsql.sync.connection import SharedConnection
@@ -18,9 +19,6 @@ from plainsql.sync.replicas.primary_log import PrimaryLog
 
 __all__ = ["TrackedScope"]
 
-_VISIBLE_S: Final = 0.2
-"""Seconds after which the primary shows a commit that was in its log."""
-_PAUSE_S: Final = 0.001
 _NO_EVENT: Final = float("-inf")
 _CONTROL_S: Final = 10.0
 """Seconds that the primary may take to name a position after a write."""
@@ -163,19 +161,18 @@ class TrackedScope:
     def _wait_until_visible(self, shared: SharedConnection) -> None:
         """Wait until the primary shows what a replica has shown.
 
-        A commit is in the log, and may be replayed, before the primary ends its transaction: it waits for
-        synchronous standbys in between. The wait is short, because a transaction may also be a long one.
+        See ``plainsql.replication.visibility``.
         """
         if self.log is None or not self._is_of_replica or shared.is_lost or not shared.is_own:
             return
         began = monotonic()
         last, floor = self.log.history.last, self.floor()
-        if last is not None and last.sent_at < began - _VISIBLE_S and covers(last.position, floor):
+        if last is not None and last.sent_at < began - visibility.VISIBLE_S and covers(last.position, floor):
             return
         pending: set[bytes] | None = None
-        while pending is None or (pending and monotonic() < began + _VISIBLE_S):
+        while pending is None or (pending and monotonic() < began + visibility.VISIBLE_S):
             if pending is not None:
-                sleep(_PAUSE_S)
+                sleep(visibility.PAUSE_S)
             try:
                 running = running_transactions(shared, _CONTROL_S)
             except (psycopg.Error, OSError):
