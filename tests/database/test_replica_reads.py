@@ -583,8 +583,7 @@ async def test_no_read_is_older_than_promised(servers: Servers) -> None:
     report = await drive(servers.url, servers.urls, plan, None)
     assert report.verdict.violations == {}, report.verdict.examples
     assert report.verdict.on_replicas > 0
-    # On a busy machine a replica may be silent for a second: a stream cannot go on elsewhere after its first row.
-    assert not report.errors.keys() - {"stream: ConnectionLostError"}
+    assert not report.errors.keys() - {"stream: ConnectionLostError"}, "other than of a silent replica"
 
 
 async def test_a_protocol_that_ignores_the_position_is_found_out(servers: Servers) -> None:
