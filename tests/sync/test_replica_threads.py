@@ -286,7 +286,7 @@ def test_one_connection_has_replicas_of_its_own(servers: Servers) -> None:
         # What is written on the driver's connection counts, although no call says when.
         connection = replicated.connection
         for n in range(100, 120):
-            connection.execute(f"update counters.counters set n = {n} where id = 1")
+            connection.execute("update counters.counters set n = %s where id = 1", (n,))
             assert counters.get(view, id=1) == n
     with plainsql.sync.connect(servers.url) as alone, alone.causal() as session:
         assert session.token == NOTHING
@@ -299,9 +299,9 @@ def test_a_write_on_an_acquired_connection_is_the_programs_own(replicated: plain
     view = replicated.replica(max_wait=5)
     for n in range(200, 220):
         with replicated.acquire() as connection:
-            connection.execute(f"update counters.counters set n = {n} where id = 1")
+            connection.execute("update counters.counters set n = %s where id = 1", (n,))
             assert counters.get(view, id=1) == n
-            connection.execute(f"update counters.counters set n = {n + 1} where id = 1")
+            connection.execute("update counters.counters set n = %s where id = 1", (n + 1,))
         assert counters.get(view, id=1) == n + 1
 
 
