@@ -8,16 +8,15 @@ from __future__ import annotations
 import asyncio
 import re
 import uuid
-from collections.abc import AsyncIterator, Callable, Generator
-from contextlib import AsyncExitStack, suppress
+from collections.abc import AsyncIterator, Generator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from redis.asyncio import RedisCluster
 from redis.crc import key_slot
 
-from benchmarks.cache_soak.broken import STORES
-from plainsql.cache import Cache, CachedQuery, touched_rows
+from plainsql.cache import CachedQuery, touched_rows
 from plainsql.dependencies import CachedRead, Dependency
 from plainsql.errors import BindError, PlainsqlError, RedisUnavailableError
 from plainsql.health.redis_check import check_redis
@@ -28,6 +27,7 @@ from plainsql.sessions import Sessions, SyncSessions
 from plainsql.sync_redis_connection import SyncRedisConnection
 from plainsql.values import Key, SyncValues, Values
 from tests.cache.model import BY_CONVERSATION, TABLE, Message, Table
+from tests.cache.opened_caches import OpenCache, opened_caches
 from tests.redis_groups import ClusterGroup, cluster_group, until
 from tests.redis_server import tls_options
 from tests.test_redis_connection import cancel_at_every_step
@@ -42,7 +42,6 @@ ALL = CachedQuery[Message | None](
     ("id",),
     Message | None,
 )
-Open = Callable[..., Cache]
 
 
 @pytest.fixture(scope="module")
@@ -89,17 +88,10 @@ def namespace(group: ClusterGroup) -> str:
 
 
 @pytest.fixture
-async def open_cache(group: ClusterGroup, namespace: str) -> AsyncIterator[Open]:
+async def open_cache(group: ClusterGroup, namespace: str) -> AsyncIterator[OpenCache]:
     """Opens caches as processes would, of a protocol with a hole if one is named."""
-    async with AsyncExitStack() as caches:
-
-        def open_cache(broken: str = "", url: str = group.url) -> Cache:
-            store = STORES[broken](url, namespace=namespace, deadline=2, write_deadline=2, quarantine=0)
-            cache = Cache(store, jitter=0.0, on_failure="fail")
-            caches.push_async_callback(cache.close)
-            return cache
-
-        yield open_cache
+    async with opened_caches(group.url, namespace) as opened:
+        yield opened
 
 
 @pytest.fixture
@@ -165,7 +157,7 @@ def test_threads_find_them_too(group: ClusterGroup) -> None:
         assert sessions.get(session.id) == session
 
 
-async def test_a_read_of_tables_of_several_nodes_ends_with_each(open_cache: Open, table: Table) -> None:
+async def test_a_read_of_tables_of_several_nodes_ends_with_each(open_cache: OpenCache, table: Table) -> None:
     reader, writer = open_cache(), open_cache()
     for version, name in enumerate(TABLES, 2):
         assert [await table.read(reader, ALL) for _ in range(3)] == [version - 1] * 3
@@ -208,7 +200,7 @@ async def test_a_slot_that_moves_is_followed_and_no_call_is_lost(
 
 
 async def test_a_replica_that_takes_over_brings_nothing_back(
-    group: ClusterGroup, open_cache: Open, table: Table, namespace: str
+    group: ClusterGroup, open_cache: OpenCache, table: Table, namespace: str
 ) -> None:
     """The replica lacks the invalidation. The former master is paused, and then goes on."""
     reader, trusting, writer = open_cache(), open_cache("term"), open_cache()
@@ -309,7 +301,7 @@ RIGHTS = re.findall(r"acl setuser shop (.*)\n", Path("docs/cache.md").read_text(
 
 
 async def test_a_user_with_the_documented_rights_can_use_all(
-    group: ClusterGroup, open_cache: Open, table: Table, namespace: str
+    group: ClusterGroup, open_cache: OpenCache, table: Table, namespace: str
 ) -> None:
     for server in group.servers:
         group.ask(server, "ACL", "SETUSER", "shop", *RIGHTS.split())

@@ -6,15 +6,12 @@ import asyncio
 import logging
 import re
 import uuid
-from collections.abc import AsyncIterator, Callable, Generator
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Generator
 from pathlib import Path
 
 import pytest
 import redis
 
-from benchmarks.cache_soak.broken import STORES
-from plainsql.cache import Cache
 from plainsql.cache.scripts import cache_script
 from plainsql.errors import PlainsqlError, RedisUnavailableError
 from plainsql.health.redis_check import check_redis
@@ -26,13 +23,13 @@ from plainsql.redis_sentinel import SentinelRoute
 from plainsql.sessions import Sessions
 from plainsql.values import Values
 from tests.cache.model import TABLE, Table
+from tests.cache.opened_caches import OpenCache, opened_caches
 from tests.redis_groups import SERVICE, SentinelGroup, sentinel_group, until
 from tests.redis_server import free_port, redis_server
 
 COUNT = Script("return redis.call('INCR', KEYS[1])")
 WORD = "pass-word"
 RIGHTS = re.findall(r"acl setuser shop (.*)\n", Path("docs/cache.md").read_text(encoding="utf-8"))[0]
-Open = Callable[..., Cache]
 
 
 @pytest.fixture(scope="module")
@@ -63,17 +60,10 @@ def enter(group: SentinelGroup, namespace: str) -> None:
 
 
 @pytest.fixture
-async def open_cache(group: SentinelGroup, namespace: str) -> AsyncIterator[Open]:
+async def open_cache(group: SentinelGroup, namespace: str) -> AsyncIterator[OpenCache]:
     """Opens caches as processes would, of a protocol with a hole if one is named."""
-    async with AsyncExitStack() as caches:
-
-        def open_cache(broken: str = "", url: str = group.url) -> Cache:
-            store = STORES[broken](url, namespace=namespace, deadline=2, write_deadline=2, quarantine=0)
-            cache = Cache(store, jitter=0.0, on_failure="fail")
-            caches.push_async_callback(cache.close)
-            return cache
-
-        yield open_cache
+    async with opened_caches(group.url, namespace) as opened:
+        yield opened
 
 
 @pytest.fixture
@@ -111,7 +101,7 @@ def test_threads_and_several_event_loops_use_it_too(group: SentinelGroup) -> Non
 
 
 async def test_the_cache_hits_there_and_a_write_is_seen(
-    open_cache: Open, table: Table, group: SentinelGroup
+    open_cache: OpenCache, table: Table, group: SentinelGroup
 ) -> None:
     reader, writer = open_cache(), open_cache()
     assert [await table.read(reader) for _ in range(3)] == [1, 1, 1]
@@ -121,7 +111,7 @@ async def test_the_cache_hits_there_and_a_write_is_seen(
 
 
 async def test_a_former_master_is_left_before_a_write_returns(
-    open_cache: Open, table: Table, group: SentinelGroup, namespace: str
+    open_cache: OpenCache, table: Table, group: SentinelGroup, namespace: str
 ) -> None:
     """The former master answers for seconds after a failover. It has the entry, and no writer reaches it."""
     reader, trusting = open_cache(), open_cache("trust")
@@ -143,7 +133,7 @@ async def test_a_former_master_is_left_before_a_write_returns(
 
 
 async def test_a_promoted_replica_brings_nothing_back(
-    open_cache: Open, table: Table, group: SentinelGroup, caplog: pytest.LogCaptureFixture
+    open_cache: OpenCache, table: Table, group: SentinelGroup, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The replica lacks the invalidation, and has the entry with the versions of before."""
     reader, trusting, writer = open_cache(), open_cache("term"), open_cache()
@@ -214,7 +204,7 @@ async def test_no_script_of_the_cache_runs_on_a_replica(group: SentinelGroup) ->
 
 
 async def test_users_with_the_documented_rights_can_use_all(
-    group: SentinelGroup, open_cache: Open, table: Table
+    group: SentinelGroup, open_cache: OpenCache, table: Table
 ) -> None:
     for server in group.servers:
         group.ask(server, "ACL", "SETUSER", "shop", *RIGHTS.split())

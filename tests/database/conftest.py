@@ -9,6 +9,7 @@ import asyncpg
 import pytest
 
 import plainsql
+from tests.database.last_server import Seen
 from tests.proxy import Proxy
 
 
@@ -32,3 +33,9 @@ async def outside(database_url: str) -> AsyncIterator[Any]:
     connection = await asyncpg.connect(database_url)
     yield connection
     await connection.close()
+
+
+@pytest.fixture
+def seen() -> Seen:
+    """The server of the last call, for the option `on_call`."""
+    return Seen()

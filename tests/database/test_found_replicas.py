@@ -17,13 +17,14 @@ from benchmarks.replica_soak import run_soak
 from benchmarks.replica_soak.queries import counters
 from plainsql import embedded
 from plainsql.cli.db.doctor import _replicas
-from plainsql.database import Call, replica_opener
+from plainsql.database import replica_opener
 from plainsql.database.replicas import discovery
 from plainsql.database.replicas.replica_set import ReplicaSet
 from plainsql.embedded import EmbeddedServer
 from plainsql.query import Args
 from plainsql.query.declare import one
 from plainsql.replication.replica_condition import IS_PRIMARY, PROMOTED
+from tests.database.last_server import Seen
 from tests.database.stepping import settled
 from tests.patroni_answers import SETTLED, TAGGED, PatroniAnswers, serve, with_places
 from tests.proxy import open_proxy
@@ -71,20 +72,6 @@ def pair() -> Generator[Pair]:
     yield found
     found.standby.stop()
     found.primary.stop()
-
-
-class Seen:
-    """The server of the last call."""
-
-    server = ""
-
-    def __call__(self, call: Call) -> None:
-        self.server = call.server
-
-
-@pytest.fixture
-def seen() -> Seen:
-    return Seen()
 
 
 @one[int](

@@ -20,7 +20,6 @@ import plainsql
 from benchmarks.replica_soak import run_soak
 from benchmarks.replica_soak.queries import counters
 from plainsql import embedded
-from plainsql.database import Call
 from plainsql.database.pool.lost_connection import ConnectionLostError
 from plainsql.embedded import EmbeddedServer
 from plainsql.outcome_notes import ON_REPLICA
@@ -28,6 +27,7 @@ from plainsql.query import Args
 from plainsql.query.declare import many, one
 from plainsql.replication import visibility
 from plainsql.replication.positions import NEWEST
+from tests.database.last_server import Seen
 from tests.database.stepping import at_every_wait, settled
 
 MIGRATION = Path(run_soak.__file__).parent / "migrations" / "0001_counters.sql"
@@ -85,20 +85,6 @@ def pair() -> Generator[Pair]:
         primary.execute(MIGRATION.read_text(), "soak")
         with embedded.start(replica_of=primary, settings={"max_standby_streaming_delay": "0"}) as replica:
             yield Pair(primary, replica, url, replica.url("soak"))
-
-
-class Seen:
-    """The server of the last call."""
-
-    server = ""
-
-    def __call__(self, call: Call) -> None:
-        self.server = call.server
-
-
-@pytest.fixture
-def seen() -> Seen:
-    return Seen()
 
 
 @pytest.fixture

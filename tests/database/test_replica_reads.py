@@ -21,7 +21,6 @@ from benchmarks.replica_soak.run_soak import Plan, drive
 from benchmarks.replica_soak.servers import Addresses
 from plainsql import embedded
 from plainsql.cli.db.doctor import _replicas
-from plainsql.database import Call
 from plainsql.database.caching.server_identity import ServerIdentity
 from plainsql.database.replicas.primary_watch import PrimaryWatch
 from plainsql.database.replicas.replica import Replica
@@ -30,6 +29,7 @@ from plainsql.errors import PlainsqlError
 from plainsql.outcome_notes import ON_REPLICA
 from plainsql.query import Args
 from plainsql.query.declare import many, one, optional
+from tests.database.last_server import Seen
 from tests.database.stepping import at_every_wait, settled
 from tests.pgbouncer import pgbouncer, url_through
 from tests.proxy import open_proxy
@@ -63,20 +63,6 @@ def servers() -> Generator[Servers]:
     found = Servers()
     yield found
     found.stop()
-
-
-class Seen:
-    """The server of the last call."""
-
-    server = ""
-
-    def __call__(self, call: Call) -> None:
-        self.server = call.server
-
-
-@pytest.fixture
-def seen() -> Seen:
-    return Seen()
 
 
 @pytest.fixture

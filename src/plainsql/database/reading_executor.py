@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from dataclasses import replace
 from typing import Any, Self, TypeVar
@@ -10,11 +10,8 @@ from typing import Any, Self, TypeVar
 from asyncpg import exceptions
 
 from plainsql.database.executor import Executor
-from plainsql.database.pool.call import Call
-from plainsql.database.pool.contexts import Block, asynccontextmanager
-from plainsql.database.pool.holders import Use
-from plainsql.database.pool.pooled_connection import PooledConnection
-from plainsql.database.pool.tenant_pool import DatabasePool, TenantPool
+from plainsql.database.pool.contexts import asynccontextmanager
+from plainsql.database.pool.tenant_pool import TenantPool
 from plainsql.database.replicas.replica import ReplicaServer
 from plainsql.database.replicas.replica_transaction import begun_on_replica
 from plainsql.database.replicas.replica_use import may_run_elsewhere
@@ -24,11 +21,10 @@ from plainsql.database.state import DatabaseState
 from plainsql.database.transaction import Isolation, Transaction
 from plainsql.errors import PlainsqlError
 from plainsql.options import check
-from plainsql.query import Args, CompiledQuery, QueryText
+from plainsql.query import Args, CompiledQuery
 from plainsql.replication.demand import MAX_WAIT_S, Demand
 from plainsql.replication.read_scope import ReadScope
 from plainsql.statements.model import DEFAULT_MAX_LAG_S
-from plainsql.tenancy import Tenant
 
 __all__ = ["CausalSession", "ReadingExecutor", "ReplicaView"]
 
@@ -87,9 +83,9 @@ class ReadingExecutor(Executor):
         check("causal", token=token, max_lag=max_lag, max_wait=max_wait)
         scope = ReadScope.of_token(token)
         replicas = self._state.replicas
-        if token is not None and replicas is not None and not replicas.primary.has_shown(scope.floor):
-            scope.showed_elsewhere()
-        pool = _SessionPool(self._state.pool, self._pool.tenant, scope, Demand(max_lag, max_wait))
+        if replicas is None or replicas.primary.has_shown(scope.floor):
+            scope.saw_all()
+        pool = ScopedPool(self._state.pool, self._pool.tenant, scope, Demand(max_lag, max_wait))
         return CausalSession(self._state, pool)
 
 
@@ -165,40 +161,6 @@ class ReplicaView(OnReplicas):
         return f"<ReplicaView {self._state.pool.name}>"
 
 
-class _SessionPool(ScopedPool):
-    """The pool of a session, which knows whether the session may have written."""
-
-    __slots__ = ("has_written",)
-
-    def __init__(self, pool: DatabasePool, tenant: Tenant | None, scope: ReadScope, demand: Demand) -> None:
-        super().__init__(pool, tenant, scope, demand)
-        self.has_written = False
-
-    def borrow(
-        self, use: Use, *, read_only: bool = False, in_session: bool = False
-    ) -> Block[PooledConnection]:
-        if not read_only and use != "health":
-            self.has_written = True
-        return super().borrow(use, read_only=read_only, in_session=in_session)
-
-    async def run_on_connection(
-        self,
-        work: Callable[..., Awaitable[T]],
-        query: CompiledQuery[Any, Any],
-        text: QueryText,
-        values: Any,
-        call: Call | None,
-        *,
-        sends_settings: bool = False,
-        is_pipeline: bool = False,
-    ) -> T:
-        if not query.read_only:
-            self.has_written = True
-        return await super().run_on_connection(
-            work, query, text, values, call, sends_settings=sends_settings, is_pipeline=is_pipeline
-        )
-
-
 class CausalSession(OnReplicas):
     """An executor whose reads see its own writes, and never less than its reads before. It holds no
     connection.
@@ -206,7 +168,7 @@ class CausalSession(OnReplicas):
 
     __slots__ = ("_scoped_pool",)
 
-    def __init__(self, state: DatabaseState, pool: _SessionPool) -> None:
+    def __init__(self, state: DatabaseState, pool: ScopedPool) -> None:
         super().__init__(state, pool)
         self._scoped_pool = pool
         if state.replicas is None:  # for the token alone
@@ -226,7 +188,7 @@ class CausalSession(OnReplicas):
         """True if the session may have written: by a statement that is not proved to be a read, or in a
         transaction that is not read-only.
         """
-        return self._scoped_pool.has_written
+        return self._scoped_pool.scope.has_written
 
     async def __aenter__(self) -> Self:
         return self

@@ -6,7 +6,8 @@ from bisect import bisect_right
 from collections import deque
 from typing import Final
 
-from plainsql.replication.positions import Position, PrimaryReport
+from plainsql.replication import visibility
+from plainsql.replication.positions import Position, PrimaryReport, covers
 
 __all__ = ["LogHistory"]
 
@@ -43,6 +44,12 @@ class LogHistory:
             return now - last.sent_at
         at = bisect_right(self._history, position.lsn, key=lambda known: known[0])
         return now - self._history[at - 1][1] if at else None
+
+    def has_shown(self, position: Position | None, now: float) -> bool:
+        """Return whether what is in the log up to a position has been visible on the primary for a while."""
+        last = self.last
+        is_old = last is not None and last.sent_at < now - visibility.VISIBLE_S
+        return is_old and last is not None and position is not None and covers(last.position, position)
 
     def take(self, report: PrimaryReport) -> None:
         """Add an answer of the primary, which is newer than those before."""

@@ -44,6 +44,7 @@ class ReadScope:
         "_home_generation",
         "_unresolved_at",
         "floor",
+        "has_written",
         "is_monotonic",
         "shown_at",
     )
@@ -53,6 +54,8 @@ class ReadScope:
         """The position that a replica must have replayed; None if nothing was seen."""
         self.is_monotonic = is_monotonic
         """True if reads count as well as writes."""
+        self.has_written = False
+        """True if a call may have written."""
         self.shown_at = _NEVER
         """The time of the last read on a replica, which may show a commit before the primary does."""
         self._blocks = 0
@@ -74,9 +77,10 @@ class ReadScope:
         if token == NEWEST:
             scope = cls(is_monotonic=True)
             scope.saw_primary()
-            return scope
-        scope = cls(Position.of_token(token), is_monotonic=True)
-        scope._claimed_at = monotonic()
+        else:
+            scope = cls(Position.of_token(token), is_monotonic=True)
+            scope._claimed_at = monotonic()
+        scope.shown_at = monotonic()  # perhaps a replica has shown it
         return scope
 
     def token(self) -> bytes:
@@ -145,10 +149,6 @@ class ReadScope:
     def may_be_ahead(self) -> bool:
         """True if a replica may have shown what the primary shows a moment later."""
         return self.shown_at != _NEVER
-
-    def showed_elsewhere(self) -> None:
-        """Record that a replica may have shown what the scope begins with."""
-        self.shown_at = monotonic()
 
     def saw_all(self) -> None:
         """Record that the primary shows what replicas have shown."""

@@ -7,11 +7,9 @@ from contextlib import ExitStack
 from functools import partial
 from typing import Final
 
-from plainsql.application import search_path as path_of
 from plainsql.application import tenant_settings
 from plainsql.cache import OnFailure
 from plainsql.codec import CodecMap
-from plainsql.conninfo import libpq_options
 from plainsql.credentials import PasswordSource
 from plainsql.options import check
 from plainsql.pooler import Pooler
@@ -20,7 +18,7 @@ from plainsql.settings import resolve_database, use_database
 from plainsql.sync.cache_writer import cache_writer
 from plainsql.sync.connection import SharedConnection
 from plainsql.sync.database import Database, Options
-from plainsql.sync.libpq_connector import Connector, OnConnect
+from plainsql.sync.libpq_connector import OnConnect, connector_of
 from plainsql.sync.pooled_connections import PoolOptions
 from plainsql.sync.replicas.open_replicas import lend_idle, open_replicas, replica_connectors
 from plainsql.urls import hide_password
@@ -130,28 +128,21 @@ def connect(
             resolved = stack.enter_context(resolve_database(url))
             codecs = codecs_of_project(codecs)
 
-            def connector_of(address: str, waits_s: float | None) -> Connector:
-                options = libpq_options(
-                    address,
-                    application_name=application_name,
-                    connect_timeout=connect_timeout,
-                    ssl_mode=ssl,
-                )
-                path = path_of("sync.connect", search_path, url_options=str(options.get("options", "")))
-                return Connector(
-                    address,
-                    options,
-                    pooler,
-                    statement_timeout,
-                    path,
-                    codecs,
-                    password,
-                    on_connect,
-                    waits_s,
-                )
-
-            connector = connector_of(resolved, failover_timeout)
-            of_replicas = replica_connectors("sync.connect", url, resolved, replicas, connector_of)
+            make = partial(
+                connector_of,
+                "sync.connect",
+                application_name=application_name,
+                connect_timeout=connect_timeout,
+                ssl=ssl,
+                search_path=search_path,
+                pooler=pooler,
+                statement_timeout=statement_timeout,
+                codecs=codecs,
+                password=password,
+                on_connect=on_connect,
+            )
+            connector = make(resolved, failover_timeout)
+            of_replicas = replica_connectors("sync.connect", url, resolved, replicas, make)
             writer = cache_writer(redis, cache_prefix, on_cache_failure)
         if writer is not None:
             stack.callback(writer.close)

@@ -10,15 +10,17 @@ import psycopg
 from psycopg import errors
 from psycopg.pq import TransactionStatus
 
+from plainsql.application import search_path as path_of
 from plainsql.codec import NO_CODECS, CodecMap
 from plainsql.connect_errors import cannot_connect
+from plainsql.conninfo import libpq_options
 from plainsql.credentials import Credentials, PasswordSource, raised
 from plainsql.errors import ConnectError
 from plainsql.pooler import PROBE_NAME, Pooler, StatementTexts, is_backend_sql, probe_sql
 from plainsql.sync.primary_wait import PrimaryWait
 from plainsql.sync.wire import check_result, run_script, wait_for_results
 
-__all__ = ["Connector", "OnConnect"]
+__all__ = ["Connector", "OnConnect", "connector_of"]
 
 # The settings that shape the text of values. They are PostgreSQL's defaults; a role or a database may have
 # others. A search by vectors with a filter goes on until it has found enough rows, as on the asynchronous
@@ -193,6 +195,32 @@ class Connector:
         if self._search_path:
             settings += f"; set {scope} search_path = {self._search_path}"
         return settings
+
+
+def connector_of(
+    function: str,
+    address: str,
+    waits_s: float | None,
+    *,
+    application_name: str | None,
+    connect_timeout: float | None,
+    ssl: str | None,
+    search_path: str | None,
+    pooler: Pooler | None,
+    statement_timeout: float | None,
+    codecs: CodecMap,
+    password: PasswordSource | None,
+    on_connect: OnConnect | None,
+) -> Connector:
+    """Return the connector of an address, by the options of ``plainsql.sync``.
+
+    ``waits_s``: seconds to wait for a primary, when a connection is replaced.
+    """
+    options = libpq_options(
+        address, application_name=application_name, connect_timeout=connect_timeout, ssl_mode=ssl
+    )
+    path = path_of(function, search_path, url_options=str(options.get("options", "")))
+    return Connector(address, options, pooler, statement_timeout, path, codecs, password, on_connect, waits_s)
 
 
 def _keeps_statements(connection: psycopg.Connection[Any], limit_s: float) -> bool:

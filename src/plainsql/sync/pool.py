@@ -9,11 +9,9 @@ from typing import Any, Final, NamedTuple, Self, TypeVar
 
 import psycopg
 
-from plainsql.application import search_path as path_of
 from plainsql.application import tenant_settings
 from plainsql.cache import OnFailure
 from plainsql.codec import CodecMap
-from plainsql.conninfo import libpq_options
 from plainsql.credentials import PasswordSource
 from plainsql.errors import OptionError
 from plainsql.health import Health
@@ -30,7 +28,7 @@ from plainsql.sync.connection import GRACE_S
 from plainsql.sync.database import Executor, Options
 from plainsql.sync.health_check import check_health
 from plainsql.sync.lending_executor import LendingExecutor
-from plainsql.sync.libpq_connector import Connector, OnConnect
+from plainsql.sync.libpq_connector import OnConnect, connector_of
 from plainsql.sync.loss_note import add_note
 from plainsql.sync.pooled_connections import PooledConnection, PooledConnections, PoolOptions
 from plainsql.sync.primary_wait import PrimaryWait
@@ -359,28 +357,21 @@ class Pool(_ReadingPool):
                 resolved = stack.enter_context(resolve_database(url))
                 codecs = codecs_of_project(codecs)
 
-                def connector_of(address: str, waits_s: float | None) -> Connector:
-                    libpq = libpq_options(
-                        address,
-                        application_name=application_name,
-                        connect_timeout=connect_timeout,
-                        ssl_mode=ssl,
-                    )
-                    path = path_of("sync.Pool", search_path, url_options=str(libpq.get("options", "")))
-                    return Connector(
-                        address,
-                        libpq,
-                        pooler,
-                        statement_timeout,
-                        path,
-                        codecs,
-                        password,
-                        on_connect,
-                        waits_s,
-                    )
-
-                connector = connector_of(resolved, failover_timeout)
-                of_replicas = replica_connectors("sync.Pool", url, resolved, replicas, connector_of)
+                make = partial(
+                    connector_of,
+                    "sync.Pool",
+                    application_name=application_name,
+                    connect_timeout=connect_timeout,
+                    ssl=ssl,
+                    search_path=search_path,
+                    pooler=pooler,
+                    statement_timeout=statement_timeout,
+                    codecs=codecs,
+                    password=password,
+                    on_connect=on_connect,
+                )
+                connector = make(resolved, failover_timeout)
+                of_replicas = replica_connectors("sync.Pool", url, resolved, replicas, make)
                 writer = cache_writer(redis, cache_prefix, on_cache_failure)
             if writer is not None:
                 stack.callback(writer.close)

@@ -9,12 +9,10 @@ from typing import Any, Final
 
 from plainsql.database.caching.server_identity import ServerIdentity
 from plainsql.database.replicas.poller import Poller
-from plainsql.replication import visibility
 from plainsql.replication.log_history import LogHistory
 from plainsql.replication.positions import (
     Position,
     PrimaryReport,
-    covers,
     is_newer_timeline,
     read_primary,
     read_system,
@@ -71,10 +69,8 @@ class PrimaryWatch:
         return self._history.behind(position, now)
 
     def has_shown(self, position: Position | None) -> bool:
-        """Return whether what is in the log up to a position has been visible on the primary for a while."""
-        last = self.last
-        is_old = last is not None and last.sent_at < monotonic() - visibility.VISIBLE_S
-        return is_old and last is not None and position is not None and covers(last.position, position)
+        """Return whether the primary shows all up to a position. See ``LogHistory.has_shown``."""
+        return self._history.has_shown(position, monotonic())
 
     def was_replaced(self, timeline: int, system: int | None) -> None:
         """Look for the primary again, if a server of its cluster takes writes on a newer timeline.

@@ -138,10 +138,7 @@ class Replica:
 
     def covers(self, floor: Position | None) -> bool:
         """Return whether it is proved to have replayed a position."""
-        if floor is None:
-            return True
-        position = self.position
-        return position is not None and position.timeline == floor.timeline and position.lsn >= floor.lsn
+        return covers(self.position, floor)
 
     @property
     def expected_wait(self) -> float:

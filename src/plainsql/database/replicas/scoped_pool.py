@@ -87,6 +87,7 @@ class ScopedPool(TenantPool):
     ) -> AsyncIterator[PooledConnection]:
         """Acquire a connection for a block, and record what the block may have written or seen."""
         scope = self.scope
+        scope.has_written |= not read_only and use != "health"
         if not scope.is_monotonic:
             try:
                 async with super().borrow(use, read_only=read_only, in_session=in_session) as pooled:
@@ -125,6 +126,7 @@ class ScopedPool(TenantPool):
     ) -> T:
         """Run the work of a call on a connection, and record that it may have written."""
         is_known = query.read_only  # reads are recorded by the chain
+        self.scope.has_written |= not query.read_only
         learns = self.scope.is_monotonic and not is_known
         following: FollowingStatement | None = None
         if learns and sends_settings and query.session_clean and self.takes_steps:

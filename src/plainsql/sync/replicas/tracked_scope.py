@@ -11,7 +11,7 @@ from typing import Final
 import psycopg
 
 from plainsql.replication import visibility
-from plainsql.replication.positions import NEWEST, PRIMARY_SQL, Position, PrimaryReport, covers
+from plainsql.replication.positions import NEWEST, PRIMARY_SQL, Position, PrimaryReport
 from plainsql.replication.read_scope import ReadScope
 from plainsql.sync.connection import SharedConnection
 from plainsql.sync.replicas.log_questions import ReadFlight, ask_primary, running_transactions
@@ -38,8 +38,11 @@ class TrackedScope:
         """True if a replica may have shown what the primary shows a moment later."""
         self._open_blocks = 0
         """Blocks whose statements may see or write more at any time."""
-        self.has_written = False
+
+    @property
+    def has_written(self) -> bool:
         """True if a call may have written."""
+        return self._scope.has_written
 
     @property
     def is_monotonic(self) -> bool:
@@ -109,7 +112,7 @@ class TrackedScope:
         if read_only and not self.is_monotonic:
             yield
             return
-        self.has_written |= not read_only
+        self._scope.has_written |= not read_only
         flight = self._take_off(shared) if read_only and in_flight else None
         is_known = False
         is_open = autocommits or (self.is_monotonic and not in_flight)
@@ -166,8 +169,7 @@ class TrackedScope:
         if self.log is None or not self._is_of_replica or shared.is_lost or not shared.is_own:
             return
         began = monotonic()
-        last, floor = self.log.history.last, self.floor()
-        if last is not None and last.sent_at < began - visibility.VISIBLE_S and covers(last.position, floor):
+        if self.log.history.has_shown(self.floor(), began):
             return
         pending: set[bytes] | None = None
         while pending is None or (pending and monotonic() < began + visibility.VISIBLE_S):
